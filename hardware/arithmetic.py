@@ -1,0 +1,76 @@
+"""The exact integer rules of a Loihi-class chip, each written once.
+
+Every function is built from operators alone (no numpy, no torch call), so the same source runs on Python integers, numpy
+``int64`` arrays, torch ``int64`` tensors, and inside numba kernels: the reference executor, the quantisation-aware
+layers and the fast executor share these lines and cannot drift apart. Arguments must be 64-bit where they are arrays.
+
+Source of every rule: the fixed-point CPU models of lava-nc 0.10.0 (``PyLifModelBitAcc``, ``PyDenseModelBitAcc``,
+``PyConvModelFixed``), which the test suite runs beside these functions.
+"""
+
+DECAY_BITS = 12
+"""Decays are 12-bit fractions: a decay of 4096 loses everything in one step, 0 loses nothing."""
+
+DECAY_UNITY = 1 << DECAY_BITS
+
+STATE_SHIFT = 6
+"""Synaptic input and threshold are shifted left by 6 bits to line up with the state variables."""
+
+CURRENT_LIMIT = 1 << 23
+"""The synaptic current wraps once past +-2**23 and may rest at exactly +2**23."""
+
+POTENTIAL_LIMIT = (1 << 23) - 1
+"""The membrane potential saturates at +-(2**23 - 1)."""
+
+
+def wrap_int32(x):
+    """Two's complement wrap to 32 bits."""
+    return ((x + 2147483648) & 4294967295) - 2147483648
+
+
+def wrap_int24(x):
+    """Two's complement wrap to 24 bits: what Lava does to the result of a convolution."""
+    return ((x + 8388608) & 16777215) - 8388608
+
+
+def decay(x, amount):
+    """What is left of ``x`` after losing ``amount``/4096 of it, rounded toward zero."""
+    return ((abs(x) * (4096 - amount)) >> 12) * (1 - 2 * (x < 0))
+
+
+def shift(x, exponent):
+    """``x * 2**exponent``; a negative exponent is an arithmetic shift right, which rounds down.
+
+    ``exponent`` may be an array; both branches are safe to evaluate because the unused shift is by zero bits.
+    """
+    left = exponent * (exponent > 0)
+    right = left - exponent
+    return (x << left) >> right
+
+
+def wrap_current(x):
+    """One conditional wrap into (-2**23, 2**23]; values beyond three times the range stay out of range, as in Lava."""
+    return x - 16777216 * (x > 8388608) + 16777216 * (x <= -8388608)
+
+
+def saturate_potential(x):
+    """Saturation at +-(2**23 - 1)."""
+    return x - (x - 8388607) * (x > 8388607) - (x + 8388607) * (x < -8388607)
+
+
+def next_current(current, synaptic_input, current_decay):
+    """Synaptic current of this step.
+
+    ``synaptic_input`` is the int32 sum over all projections; ``current_decay`` (0 to 4096) is Lava's ``du + 1``.
+    """
+    return wrap_current(wrap_int32(decay(current, current_decay) + wrap_int32(synaptic_input << 6)))
+
+
+def next_potential(potential, current, bias, voltage_decay):
+    """Membrane potential of this step before the threshold comparison; ``bias`` is already shifted by its exponent."""
+    return saturate_potential(wrap_int32(decay(potential, voltage_decay) + current + bias))
+
+
+def fires(potential, threshold):
+    """Strictly greater than the threshold mantissa shifted left by 6 bits."""
+    return potential > (threshold << 6)

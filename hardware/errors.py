@@ -1,0 +1,25 @@
+"""Every error that the hardware package raises on purpose. One base, so that a caller can catch them all."""
+
+
+class HardwareError(Exception):
+    """Base of all errors of the hardware package; its text names what, where, and what would be accepted."""
+
+
+class ProgramError(HardwareError):
+    """A Program breaks a rule of its own format: the text names the population or projection and the limit."""
+
+
+class ProgramFileError(HardwareError):
+    """A file is not a Program or Recording file, is damaged, or cannot be written."""
+
+
+class InputError(HardwareError):
+    """Input data has the wrong shape, type or range for the Program."""
+
+
+class ChipError(HardwareError):
+    """A chip is unknown, or its table is malformed."""
+
+
+class TargetError(HardwareError):
+    """A target is unknown, cannot run here, or failed while it ran."""

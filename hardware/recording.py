@@ -1,0 +1,123 @@
+"""Recording: what one run of a Program produced, the same type from every target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hardware.errors import InputError
+from hardware.program import Program
+
+
+@dataclass(frozen=True)
+class Record:
+    """What to keep of a run besides the outputs and the counts, which are always kept.
+
+    spikes: every layer's (and input's) spikes; potentials: every layer's membrane potential after each step.
+    """
+
+    spikes: bool = False
+    potentials: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Results of one run; arrays are [sample, step, *shape of the layer].
+
+    program       fingerprint of the Program that ran
+    target        name of the target
+    layers        names of inputs and populations, sources first
+    spikes        layer → uint8 spikes (int32 for graded inputs). Spiking outputs always; all layers where recorded
+    potentials    layer → int32 membrane potential after the step's reset (float32 from floating-point software).
+                  Non-spiking outputs always; all layers where recorded
+    counts        counter (see hardware.counters) → layer → int64 [sample], summed over the steps of a sample
+    scores        output → float64 [sample, neuron], decoded as the Program says
+    wall_time_s   seconds for the whole run, set-up of the target included
+    details       what a target wants to say about itself; plain JSON values
+    """
+
+    program: str
+    target: str
+    samples: int
+    steps: int
+    layers: tuple[str, ...]
+    spikes: Mapping[str, np.ndarray]
+    potentials: Mapping[str, np.ndarray]
+    counts: Mapping[str, Mapping[str, np.ndarray]]
+    scores: Mapping[str, np.ndarray]
+    wall_time_s: float
+    details: Mapping = field(default_factory=dict)
+
+    def predictions(self, output: str | None = None) -> np.ndarray:
+        """Class of every sample, int64 [sample]: the neuron with the largest score, the first of equals."""
+        name = next(iter(self.scores)) if output is None else output
+        return self.scores[name].argmax(axis=1)
+
+    def accuracy(self, labels: np.ndarray, output: str | None = None) -> float:
+        """Share of samples whose prediction equals the label, 0 to 1."""
+        labels = np.asarray(labels)
+        if labels.shape != (self.samples,):
+            raise InputError(f"labels have shape {labels.shape}; accepted is one for each of the {self.samples} samples")
+        return float(np.mean(self.predictions(output) == labels))
+
+
+def decode(program: Program, spikes: Mapping[str, np.ndarray], potentials: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Scores of every output, float64 [sample, neuron] (neurons flattened in C order).
+
+    Needs the spikes of spiking outputs that are counted and the potentials of those whose potential is read.
+    """
+    scores = {}
+    for output in program.outputs:
+        if output.decode == "spike_count":
+            value = spikes[output.population].sum(axis=1, dtype=np.int64)
+        else:
+            trace = potentials[output.population]
+            if output.decode == "last_potential":
+                value = trace[:, -1]
+            elif output.decode == "mean_potential":
+                value = trace.mean(axis=1, dtype=np.float64)
+            else:
+                value = trace.max(axis=1)
+        scores[output.population] = value.reshape(len(value), -1).astype(np.float64)
+    return scores
+
+
+def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
+    """Inputs as name → uint8 (binary) or int32 (graded) array [sample, step, *shape], range checked.
+
+    ``inputs`` is one array where the Program has one input, or a mapping name → array. Raises InputError, which names the
+    input, what was found and what is accepted.
+    """
+    names = [part.name for part in program.inputs]
+    if not isinstance(inputs, Mapping):
+        if len(names) != 1:
+            raise InputError(f"the Program has {len(names)} inputs ({', '.join(names)}): give a mapping name → array")
+        inputs = {names[0]: inputs}
+    if set(inputs) != set(names):
+        raise InputError(f"inputs are {', '.join(map(str, sorted(inputs)))}; the Program has {', '.join(sorted(names))}")
+    checked: dict[str, np.ndarray] = {}
+    for part in program.inputs:
+        array = np.asarray(inputs[part.name])
+        where = f"input {part.name!r}"
+        if array.ndim != 2 + len(part.shape) or array.shape[2:] != part.shape:
+            raise InputError(f"{where}: shape {array.shape}; accepted is [sample, step, {', '.join(map(str, part.shape))}]")
+        if array.shape[0] < 1 or array.shape[1] < 1:
+            raise InputError(f"{where}: shape {array.shape} holds no sample or no step")
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{where}: type {array.dtype}; accepted are whole numbers")
+        low, high = part.value_range
+        if array.dtype.kind == "f":
+            if not np.all(np.isfinite(array)):
+                raise InputError(f"{where}: NaN or infinite values; accepted are whole numbers from {low} to {high}")
+            if not np.all(array == np.trunc(array)):
+                raise InputError(f"{where}: values that are not whole numbers; accepted are whole numbers from {low} to {high}")
+        smallest, largest = array.min(), array.max()
+        if smallest < low or largest > high:
+            raise InputError(f"{where}: values from {smallest} to {largest}; accepted are {low} to {high} ({part.message_bits} message bits)")
+        checked[part.name] = np.ascontiguousarray(array, dtype=np.uint8 if part.message_bits == 0 else np.int32)
+    lengths = {array.shape[:2] for array in checked.values()}
+    if len(lengths) > 1:
+        raise InputError(f"the inputs differ in [sample, step]: {sorted(lengths)}")
+    return checked
