@@ -1,0 +1,1 @@
+"""What a person does: train, attack, compare, report."""

@@ -1,0 +1,30 @@
+"""Every error that the toolchain package raises on purpose. One base, so that a caller can catch them all."""
+
+
+class ToolchainError(Exception):
+    """Base of all errors of the toolchain package; its text names what, where, and what would be accepted."""
+
+
+class LayerError(ToolchainError):
+    """A quantisation-aware layer cannot be what it is asked to be: a parameter that the chip's number formats cannot hold,
+    a state of the wrong shape, a call in the wrong order."""
+
+
+class GridError(LayerError):
+    """Values that reach a layer are not whole multiples of its grid, so that no integer network could compute the same."""
+
+
+class CurrentRangeError(LayerError):
+    """An input current is beyond what the synaptic current of the chip can hold."""
+
+
+class DataError(ToolchainError):
+    """A data set is absent, damaged, or holds values, shapes or types that cannot be used."""
+
+
+class ConfigError(ToolchainError):
+    """A training configuration has an unknown key, or a value that is not accepted."""
+
+
+class CheckpointError(ToolchainError):
+    """A file is no checkpoint, is damaged, does not fit its model, or cannot be written."""
