@@ -1,1 +1,1 @@
-"""What a person does: train, attack, compare, report."""
+"""What a person does: train, export, run, compare, report. The command line is in ``toolchain.cli``."""
