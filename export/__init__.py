@@ -1,0 +1,17 @@
+"""From a trained model to an integer program, with NIR in between.
+
+    graph = export.read("model.nir")              NIR graph, checked
+    export.write(graph, "copy.nir", force=False)  atomic; readable by ``nir.read``
+    lowered = export.lower(graph, dt=1e-3)        lowered.program (hardware.Program) and lowered.audit
+    lowered = export.netx.load("network.net")     the same from lava-dl's .net
+
+Import needs numpy, h5py and nir; torch comes in only under ``export.frameworks``.
+"""
+
+from export import netx
+from export.audit import Audit
+from export.errors import ExportError
+from export.graph import read, write
+from export.lower import Lowered, lower
+
+__all__ = ["Audit", "ExportError", "Lowered", "lower", "netx", "read", "write"]

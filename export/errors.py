@@ -1,0 +1,41 @@
+"""Every error that the export package raises on purpose. One base, so that a caller can catch them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.audit import Audit
+
+
+class ExportError(Exception):
+    """Base of all errors of the export package; its text names what, where, and what would be accepted."""
+
+
+class GraphFileError(ExportError):
+    """A file is not a NIR or .net file, is damaged or unreasonably large, or cannot be written."""
+
+
+class GraphError(ExportError):
+    """A NIR graph contradicts itself: unknown names in edges, shapes that do not fit, NaN or infinite values."""
+
+
+class UnsupportedError(ExportError):
+    """Something is well-formed but has no integer counterpart here; the text names the node and what would be accepted."""
+
+
+class MissingInformationError(ExportError):
+    """The graph leaves open what must be known (the time step, for one); the text names the option that states it."""
+
+
+class QuantizationError(ExportError):
+    """A number does not fit into its integer format, or is not on the grid that the graph states."""
+
+
+class RefusedError(ExportError):
+    """A graph as a whole was refused. ``audit`` tells for every layer whether, and why; ``causes`` holds the single errors."""
+
+    def __init__(self, message: str, audit: Audit, causes: tuple[ExportError, ...] = ()):
+        super().__init__(message)
+        self.audit = audit
+        self.causes = causes

@@ -1,0 +1,156 @@
+"""What NIR has no field for, kept as one JSON text in the graph's metadata: ``metadata={"spikeport": "<json>"}``.
+
+One text for the whole graph, because nir drops the metadata of some nodes. Its form:
+
+    {"format": 1,
+     "dt_s": seconds or null,
+     "nodes": {NAME: entry},
+     "data": {...}, "origin": {...}}            free: name, encoding, steps; framework, version
+
+Entries by kind of node:
+
+    neurons   "reset": "zero" | "subtract" | "none"; "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
+              "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list}
+    weights   "grid": {"weight_bits": 1..8, "exponent": int or one for each output channel, "source_fraction_bits": k}
+    Input     "message_bits": 0..24, "fraction_bits": k
+    Output    "decode": one of hardware.program.DECODINGS
+
+A "grid" is present only where training was quantisation-aware: the numbers in the nodes then lie on that grid and come out of the
+lowering as exactly these integers. Without it the lowering chooses the integers itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from export.errors import GraphError
+from hardware.program import DECODINGS, RESETS
+
+KEY = "spikeport"
+FORMAT = 1
+MAX_TEXT = 1 << 26
+"""Longest text that is accepted."""
+
+
+def _is_int(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _ints(low: int, high: int):
+    """A check: an integer, or a list of integers."""
+    return (
+        lambda v: _is_int(v, low, high) or (isinstance(v, list) and bool(v) and all(_is_int(x, low, high) for x in v)),
+        f"an integer from {low} to {high}, or a list of them",
+    )
+
+
+def _int(low: int, high: int):
+    return lambda v: _is_int(v, low, high), f"an integer from {low} to {high}"
+
+
+def _one_of(*words: str):
+    return lambda v: v in words, "one of " + ", ".join(words)
+
+
+def _number(v: Any) -> bool:
+    return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
+
+
+_GRID = {
+    "fraction_bits": _int(-32, 32),
+    "current_decay": _ints(0, 4096),
+    "voltage_decay": _ints(0, 4096),
+    "weight_bits": _int(1, 8),
+    "exponent": _ints(-8, 7),
+    "source_fraction_bits": _int(-32, 32),
+}
+_ENTRY = {
+    "reset": _one_of(*RESETS),
+    "reset_amount_v": (
+        lambda v: _number(v) or (isinstance(v, list) and bool(v) and all(_number(x) for x in v)),
+        "a number of volts, or a list of them (one for each neuron, in C order)",
+    ),
+    "threshold_comparison": _one_of(">"),
+    "refractory": _int(0, 1 << 15),
+    "message_bits": _int(0, 24),
+    "fraction_bits": _int(-32, 32),
+    "decode": _one_of(*DECODINGS),
+}
+
+
+def _check(where: str, entry: Any, rules: Mapping[str, tuple]) -> None:
+    if not isinstance(entry, Mapping):
+        raise GraphError(f"{where} must be a JSON object, not {type(entry).__name__}")
+    for key, value in entry.items():
+        if key not in rules:
+            raise GraphError(f"{where}: unknown entry {key!r}; known are {', '.join(rules)}")
+        accepts, accepted = rules[key]
+        if not accepts(value):
+            raise GraphError(f"{where}: {key} is {value!r}; accepted is {accepted}")
+
+
+def check(metadata: Any) -> dict:
+    """The metadata with all its parts present, as plain values. Raises GraphError naming the entry that is wrong."""
+    where = "graph metadata 'spikeport'"
+    if not isinstance(metadata, Mapping):
+        raise GraphError(f"{where} must be a JSON object, not {type(metadata).__name__}")
+    unknown = set(metadata) - {"format", "dt_s", "nodes", "data", "origin"}
+    if unknown:
+        raise GraphError(f"{where}: unknown entry {sorted(map(str, unknown))[0]!r}; known are format, dt_s, nodes, data, origin")
+    if metadata.get("format", FORMAT) != FORMAT:
+        raise GraphError(f"{where}: format is {metadata.get('format')!r}; this version reads format {FORMAT}")
+    dt_s = metadata.get("dt_s")
+    if dt_s is not None and not (_number(dt_s) and dt_s > 0):
+        raise GraphError(f"{where}: dt_s is {dt_s!r}; accepted is a positive number of seconds, or null")
+    for part in ("nodes", "data", "origin"):
+        if not isinstance(metadata.get(part, {}), Mapping):
+            raise GraphError(f"{where}: {part} must be a JSON object")
+    nodes = {}
+    for name, entry in metadata.get("nodes", {}).items():
+        place = f"{where}, node {name!r}"
+        _check(place, entry, {**_ENTRY, "grid": (lambda v: True, "")})
+        if "grid" in entry:
+            _check(place + ", grid", entry["grid"], _GRID)
+        nodes[str(name)] = dict(entry)
+    return {
+        "format": FORMAT,
+        "dt_s": None if dt_s is None else float(dt_s),
+        "nodes": nodes,
+        "data": dict(metadata.get("data", {})),
+        "origin": dict(metadata.get("origin", {})),
+    }
+
+
+def empty() -> dict:
+    """Metadata that states nothing."""
+    return check({})
+
+
+def dumps(metadata: Mapping) -> str:
+    """The checked metadata as the JSON text that goes into a graph: ``metadata={"spikeport": dumps(...)}``."""
+    try:
+        return json.dumps(check(metadata), allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"graph metadata 'spikeport' must be plain JSON values: {error}") from None
+
+
+def of(graph) -> dict:
+    """The checked metadata of a NIR graph; ``empty()`` where it carries none."""
+    raw = graph.metadata if isinstance(graph.metadata, Mapping) else {}
+    text = raw.get(KEY)
+    if text is None:
+        return empty()
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str) or len(text) > MAX_TEXT:
+        raise GraphError(f"graph metadata 'spikeport' must be a text of at most {MAX_TEXT} characters, not {type(text).__name__}")
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise GraphError(f"graph metadata 'spikeport' is not JSON: {error}") from None
+    except RecursionError:
+        raise GraphError("graph metadata 'spikeport' is nested too deeply") from None
+    return check(parsed)
