@@ -1,0 +1,1 @@
+"""The Lava target. ``client`` runs a Program in a watched worker process; only that worker imports lava."""

@@ -1,0 +1,1 @@
+"""Our own Lava processes. Nothing else may live in this folder: Lava executes every file beside a process."""
