@@ -28,3 +28,11 @@ class ConfigError(ToolchainError):
 
 class CheckpointError(ToolchainError):
     """A file is no checkpoint, is damaged, does not fit its model, or cannot be written."""
+
+
+class OutputError(ToolchainError):
+    """An output exists already and nobody said to replace it, or it cannot be written."""
+
+
+class ModelError(ToolchainError):
+    """What was given as a model is none, or lacks what is asked of it (a PyTorch model, labels, a data set)."""

@@ -1,0 +1,110 @@
+"""The command line: one file a command; each parses, calls and prints.
+
+Exit codes: 0 done; 1 done, and the answer is no (targets disagree, the network does not fit the chip); 2 bad input, with one
+line on stderr that says what, where and what would be accepted; 70 a fault of spikeport itself, with its traceback; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+COMMANDS = {
+    "train": "Train a network from a recipe; writes a checkpoint.",
+    "export": "Turn a model into a NIR graph or an integer Program, and print what became of every parameter.",
+    "run": "Run a model on a target and print accuracy, spikes and synaptic operations.",
+    "compare": "Run a model on several targets and compare every spike and membrane potential.",
+    "check": "Check a model against a chip's limits.",
+    "doctor": "Show what is installed, what each target needs, and what is missing.",
+    "lava": "Set up the environment in which Lava runs.",
+    "demo": "The main job on real input, from training to a page with the numbers.",
+}
+"""Name of a command, which is also its module here, and its line in the overview. A module is imported when its command is called."""
+
+TRACEBACK = "SPIKEPORT_TRACEBACK"
+"""Environment variable for developers: where it is set, an expected error shows its traceback too."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"toolchain.cli.{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="spikeport", message="%(prog)s %(version)s")
+def cli() -> None:
+    """From a trained PyTorch spiking network to Lava and Loihi 2, exactly.
+
+    \b
+    Example:
+      spikeport train examples/recipes/digits.toml -o digits.safetensors
+      spikeport export digits.safetensors -o digits.h5
+      spikeport compare digits.safetensors --data digits --samples 20 --targets software,fast,lava
+    """
+
+
+def _expected(error: BaseException) -> bool:
+    """Whether an error is about what the user gave, not about our code."""
+    from hardware.errors import HardwareError
+    from toolchain.errors import ToolchainError
+
+    if isinstance(error, (HardwareError, ToolchainError)):
+        return True
+    if isinstance(error, OSError):  # a path that cannot be read or written; an OSError without a path is a fault of ours
+        return error.filename is not None
+    from export.errors import ExportError
+
+    return isinstance(error, ExportError)
+
+
+def _say(message: object) -> None:
+    click.echo("spikeport: " + " ".join(str(message).split()), err=True)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with ``arguments`` (default: those of the process) and return the exit code."""
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), prog_name="spikeport", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        _say(error.format_message())
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted; unfinished output files were not written")
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as in `spikeport ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _expected(error):
+            import traceback
+
+            traceback.print_exc()
+            _say("this is a fault of spikeport, not of your input; please report it with the lines above")
+            return 70
+        if os.environ.get(TRACEBACK):
+            raise
+        _say(error)
+        return 2
+
+
+def main() -> None:
+    """Entry point of the ``spikeport`` command."""
+    sys.exit(run())

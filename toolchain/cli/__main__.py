@@ -1,0 +1,5 @@
+"""``python -m toolchain.cli`` is ``spikeport``."""
+
+from toolchain.cli import main
+
+main()

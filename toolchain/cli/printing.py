@@ -1,0 +1,54 @@
+"""How commands print: tables, numbers, progress, and the file behind --json."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import click
+from tqdm import tqdm
+
+from toolchain import files
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
+    """Plain text table; columns in ``right`` are aligned to the right, ``None`` is printed as "-"."""
+    cells = [[("-" if c is None else str(c)) for c in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    cells.insert(1, ["-" * w for w in widths])
+    return "\n".join(
+        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in cells
+    )
+
+
+def count(value: float | None) -> str:
+    """A count or a mean of counts: thousands separated, one decimal where it is no whole number."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def seconds(value: float) -> str:
+    """A duration for reading."""
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+@contextmanager
+def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr for work that takes longer than two seconds; yields ``update(done, total)``."""
+    with tqdm(desc=label, unit=unit, delay=2.0, leave=False, file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 10.0) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+def write_json(path: str | None, command: str, value: Mapping, force: bool) -> None:
+    """What --json asks for; nothing where it was not given."""
+    if path is not None:
+        files.write_json(path, {"spikeport": version("spikeport"), "command": command, **value}, force)
+        click.echo(f"wrote {path}", err=True)
