@@ -1,0 +1,185 @@
+"""Inline SVG for the demo page: no scripts, no fonts, no outside files; colours are the page's CSS variables.
+
+Every function returns one ``<svg>`` with a title and a description for screen readers. Coordinates are rounded to 0.01, so
+that the same run gives the same page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+
+def number(value: float) -> str:
+    """A coordinate as short text."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if not float(value).is_integer() else str(int(value))
+
+
+def svg(width: float, height: float, name: str, title: str, description: str, body: Sequence[str]) -> str:
+    """The element itself; ``name`` must be unique on the page."""
+    return (
+        f'<svg viewBox="0 0 {number(width)} {number(height)}" role="img" aria-labelledby="{name}-title {name}-text">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-text">{escape(description)}</desc>' + "".join(body) + "</svg>"
+    )
+
+
+def text(x: float, y: float, content: str, css: str = "", anchor: str = "start", rotate: bool = False) -> str:
+    """A line of text; ``rotate`` turns it to read upwards."""
+    turn = f' transform="rotate(-90 {number(x)} {number(y)})"' if rotate else ""
+    return f'<text x="{number(x)}" y="{number(y)}" text-anchor="{anchor}" class="{css}"{turn}>{escape(content)}</text>'
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers within [low, high], about ``most`` of them."""
+    if high <= low:
+        return [low]
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def image(pixels: np.ndarray, name: str, title: str, size: float = 120) -> str:
+    """A grey picture, [height, width] from 0 (paper) to 1 (ink)."""
+    height, width = pixels.shape
+    cell = size / width
+    body = [
+        f'<rect x="{number(x * cell)}" y="{number(y * cell)}" width="{number(cell)}" height="{number(cell)}" '
+        f'class="ink" fill-opacity="{number(float(pixels[y, x]))}"/>'
+        for y in range(height)
+        for x in range(width)
+        if pixels[y, x] > 0
+    ]
+    frame = f'<rect x="0.5" y="0.5" width="{number(size - 1)}" height="{number(cell * height - 1)}" class="frame"/>'
+    return svg(size, cell * height, name, title, f"{width} by {height} pixels", [*body, frame])
+
+
+def raster(layers: Mapping[str, np.ndarray], name: str, title: str, description: str, width: float = 760) -> str:
+    """Spikes of one sample, layer → [step, neuron]: time runs to the right, every mark is one spike of one neuron.
+
+    A layer's height grows with the logarithm of its size, so that ten output neurons can be told apart beside a thousand others.
+    """
+    left, right, gap, bottom = 118.0, 10.0, 10.0, 34.0
+    heights = {layer: 20.0 + 26.0 * math.log2(1 + spikes.shape[1] / 8) for layer, spikes in layers.items()}
+    steps = next(iter(layers.values())).shape[0]
+    column = (width - left - right) / steps
+    body, y = [], 4.0
+    for layer, spikes in layers.items():
+        height, neurons = heights[layer], spikes.shape[1]
+        row = height / neurons
+        body.append(f'<rect x="{number(left)}" y="{number(y)}" width="{number(column * steps)}" height="{number(height)}" class="panel"/>')
+        mark = max(row * 0.8, 0.9)
+        path = "".join(
+            f"M{number(left + (t + 0.14) * column)} {number(y + (n + 0.5) * row - mark / 2)}h{number(column * 0.72)}v{number(mark)}h-{number(column * 0.72)}z"
+            for t, n in np.argwhere(spikes != 0)
+        )
+        body.append(f'<path d="{path}" class="spike"/>')
+        body.append(text(left - 10, y + height / 2 - 2, layer, "label", "end"))
+        body.append(text(left - 10, y + height / 2 + 13, f"{neurons:,} neurons", "small", "end"))
+        y += height + gap
+    for t in ticks(0, steps, 8):
+        if t < steps and float(t).is_integer():
+            body.append(text(left + (t + 0.5) * column, y + 6, number(t), "small", "middle"))
+    body.append(text(left + column * steps / 2, y + bottom - 10, "time step", "label", "middle"))
+    return svg(width, y + bottom - 4, name, title, description, body)
+
+
+def traces(
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray, float | None]], name: str, title: str, description: str, width: float = 760
+) -> str:
+    """Two runs on top of each other, one panel for each (label, one [step], other [step], threshold or None).
+
+    The first run is a line, the second are open circles on it.
+    """
+    left, right, height, gap = 118.0, 10.0, 104.0, 14.0
+    steps = len(panels[0][1])
+    plot = width - left - right
+    body, y = [], 6.0
+
+    def x_of(t: float) -> float:
+        return left + (t + 0.5) * plot / steps
+
+    for label, one, other, threshold in panels:
+        values = np.concatenate([one, other, [0.0], [] if threshold is None else [threshold]])
+        low, high = float(values.min()), float(values.max())
+        low, high = low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1)
+
+        def y_of(v: float, y=y, low=low, high=high) -> float:
+            return y + height * (high - v) / (high - low)
+
+        body.append(f'<rect x="{number(left)}" y="{number(y)}" width="{number(plot)}" height="{number(height)}" class="panel"/>')
+        for v in ticks(low, high, 3):
+            body.append(f'<path d="M{number(left)} {number(y_of(v))}h{number(plot)}" class="{"axis" if v == 0 else "grid"}"/>')
+            body.append(text(left - 8, y_of(v) + 4, f"{v:g}", "small", "end"))
+        if threshold is not None:
+            body.append(f'<path d="M{number(left)} {number(y_of(threshold))}h{number(plot)}" class="threshold"/>')
+        line = " ".join(f"{number(x_of(t))},{number(y_of(v))}" for t, v in enumerate(one))
+        body.append(f'<polyline points="{line}" class="first"/>')
+        body += [f'<circle cx="{number(x_of(t))}" cy="{number(y_of(v))}" r="3.6" class="second"/>' for t, v in enumerate(other)]
+        body.append(text(left + 8, y + 16, label, "label halo"))
+        y += height + gap
+    for t in ticks(0, steps, 8):
+        if t < steps and float(t).is_integer():
+            body.append(text(x_of(t), y + 4, number(t), "small", "middle"))
+    body.append(text(left + plot / 2, y + 22, "time step", "label", "middle"))
+    middle = (y - gap) / 2
+    body.append(text(18, middle, "membrane potential (V)", "label", "middle", rotate=True))
+    return svg(width, y + 30, name, title, description, body)
+
+
+def kernels(before: np.ndarray, after: np.ndarray, name: str, title: str, description: str, width: float = 760, most: int = 16) -> str:
+    """Convolution kernels [count, height, width] before and after quantisation, one above the other, on one colour scale."""
+    before, after = before[:most], after[:most]
+    count, rows, columns = before.shape
+    left, gap = 118.0, 6.0
+    each = (width - left - 10 - gap * (count - 1)) / count
+    cell = each / columns
+    limit = float(max(np.abs(before).max(), np.abs(after).max())) or 1.0
+    body, y = [], 4.0
+    for label, weights in (("trained", before), ("on the chip", after)):
+        for k, kernel in enumerate(weights):
+            x0 = left + k * (each + gap)
+            body.append(f'<rect x="{number(x0)}" y="{number(y)}" width="{number(each)}" height="{number(rows * cell)}" class="panel"/>')
+            for (r, c), weight in np.ndenumerate(kernel):
+                css = "positive" if weight > 0 else "negative"
+                body.append(
+                    f'<rect x="{number(x0 + c * cell)}" y="{number(y + r * cell)}" width="{number(cell)}" height="{number(cell)}" '
+                    f'class="{css}" fill-opacity="{number(abs(float(weight)) / limit)}"/>'
+                )
+        body.append(text(left - 10, y + rows * cell / 2 + 4, label, "label", "end"))
+        y += rows * cell + 10
+    return svg(width, y, name, title, description, body)
+
+
+def staircase(before: np.ndarray, after: np.ndarray, step: float, name: str, title: str, description: str, width: float = 760) -> str:
+    """How often each weight value occurs: the trained weights as a filled histogram, those on the chip as bars on their grid."""
+    left, right, height, bottom = 118.0, 10.0, 130.0, 42.0
+    limit = float(max(np.abs(before).max(), np.abs(after).max())) * 1.04 or 1.0
+    bins = 96
+    edges = np.linspace(-limit, limit, bins + 1)
+    trained, _ = np.histogram(before, edges)
+    chip, _ = np.histogram(after, edges)
+    top = float(max(trained.max(), chip.max(), 1))
+    plot = width - left - right
+    bar = plot / bins
+    body = [f'<rect x="{number(left)}" y="4" width="{number(plot)}" height="{number(height)}" class="panel"/>']
+    for v in ticks(0, top, 3):
+        y = 4 + height * (1 - v / (top * 1.06))
+        body.append(f'<path d="M{number(left)} {number(y)}h{number(plot)}" class="grid"/>')
+        body.append(text(left - 8, y + 4, f"{v:g}", "small", "end"))
+    for counts, css, inset in ((trained, "first-fill", 0.0), (chip, "second-bar", bar * 0.3)):
+        path = "".join(
+            f"M{number(left + i * bar + inset)} {number(4 + height)}v-{number(height * c / (top * 1.06))}h{number(bar - 2 * inset)}V{number(4 + height)}z"
+            for i, c in enumerate(counts)
+            if c
+        )
+        body.append(f'<path d="{path}" class="{css}"/>')
+    for v in ticks(-limit, limit, 7):
+        body.append(text(left + (v + limit) / (2 * limit) * plot, height + 18, f"{v:g}", "small", "middle"))
+    body.append(text(left + plot / 2, height + 36, f"weight (V per spike); step on the chip {step:g}", "label", "middle"))
+    body.append(text(18, 4 + height / 2, "synapses", "label", "middle", rotate=True))
+    return svg(width, height + bottom, name, title, description, body)
