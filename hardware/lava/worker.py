@@ -1,0 +1,139 @@
+"""The worker process: reads commands, runs Programs as Lava processes, writes results into files. Started by ``connection``.
+
+One JSON object a line. Commands on standard input, answers on standard output:
+
+    open   {"program": FILE, "folder": FOLDER, "steps", "samples", "chunk", "potentials": [NAME...], "mode": "runtime" | "direct",
+            "backend": "simulator" | "loihi2"}   ->  {"answer": "opened", "interval", "lag", "processes", "seconds"}
+    run    {"samples": N}  advance until the first N samples are written  ->  {"step"}..., {"answer": "ran"}
+    close  {}              stop Lava's processes                          ->  {"answer": "closed"}
+
+Instead of an answer: {"error": "unsupported" | "failed", "text"}. After "failed" the process ends; it never leaves through
+Python's normal exit, at which Lava may hang.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import multiprocessing.shared_memory
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from hardware.lava import guardian
+from hardware.lava.errors import LavaUnsupportedError
+
+
+class Worker:
+    """State between commands."""
+
+    def __init__(self, answers):
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._graph = None
+        self._execution = None
+
+    def say(self, **answer) -> None:
+        """Write one line; at once, or a forked child would write it again."""
+        with self._lock:
+            self._answers.write(json.dumps(answer) + "\n")
+            self._answers.flush()
+
+    def fail(self, text: str) -> None:
+        """Report and end."""
+        self.say(error="failed", text=text)
+        os._exit(1)
+
+    def serve(self, commands) -> None:
+        """Obey until the commands end."""
+        for line in commands:
+            command = json.loads(line)
+            try:
+                getattr(self, "do_" + command.pop("command"))(**command)
+            except LavaUnsupportedError as error:
+                self.say(error="unsupported", text=str(error))
+            except BaseException as error:
+                self.fail(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+
+    def do_open(self, program: str, folder: str, steps: int, samples: int, chunk: int, potentials: list[str], mode: str, backend: str) -> None:
+        """Build and start a graph."""
+        from hardware.lava.graph import Graph, Stream
+        from hardware.program_file import load_program
+
+        started = time.perf_counter()
+        stream = Stream(steps, samples, chunk, Path(folder), frozenset(potentials))
+        self._graph = Graph(load_program(program), stream)
+        if mode == "direct":
+            from hardware.lava.direct import Direct
+
+            self._execution = Direct(self._graph.processes)
+        else:
+            from hardware.lava.runtime import Runtime
+
+            self._execution = Runtime(self._graph.processes, self.fail)
+        self.say(
+            answer="opened",
+            interval=self._graph.interval,
+            lag=self._graph.lag,
+            processes=len(self._graph.processes),
+            seconds=time.perf_counter() - started,
+        )
+
+    def do_run(self, samples: int) -> None:
+        """Advance until the first ``samples`` samples are written."""
+        started = time.perf_counter()
+        self._execution.advance(self._graph.last_step(samples), lambda step: self.say(step=step))
+        self.say(answer="ran", seconds=time.perf_counter() - started)
+
+    def do_close(self) -> None:
+        """Stop."""
+        self._execution.close()
+        self._graph = self._execution = None
+        self.say(answer="closed")
+
+
+def name_shared_memory(token: str) -> None:
+    """Give the shared memory and semaphores of this process and its children names that tell whose they are.
+
+    These are private names of Python 3.10's multiprocessing, the one version that Lava runs on; a missing one is an error.
+    """
+    module = multiprocessing.shared_memory
+    prefix = f"/psm_{token}_"
+    if (module._SHM_NAME_PREFIX, module._SHM_SAFE_NAME_LENGTH) != ("/psm_", 14):
+        raise RuntimeError("this Python names shared memory in a way that is not known here")
+    module._SHM_NAME_PREFIX, module._SHM_SAFE_NAME_LENGTH = prefix, len(prefix) + 9
+    multiprocessing.current_process()._config["semprefix"] = f"/mp-{token}"
+
+
+def _end_with_the_parent(token: str, folder: str) -> None:
+    """If the guardian was killed as well as the parent, nobody but us can clear up."""
+    poller = select.poll()
+    poller.register(0, 0)
+    while not poller.poll(500):
+        pass
+    time.sleep(2.0)  # the guardian, if there is one, is faster
+    guardian.clean_up(None, folder, token)
+    os.killpg(0, 9)
+
+
+def main(token: str, folder: str) -> None:
+    """Serve one client."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what Lava prints must not get between our lines
+    threading.Thread(target=_end_with_the_parent, args=(token, folder), daemon=True).start()
+    worker = Worker(answers)
+    try:
+        name_shared_memory(token)
+        from importlib.metadata import version
+
+        import lava.proc.lif.process  # noqa: F401  fails here, with a clear report, where Lava is missing or broken
+
+        worker.say(answer="ready", pid=os.getpid(), python=sys.version.split()[0], lava=version("lava-nc"))
+    except BaseException as error:
+        worker.fail(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+    worker.serve(sys.stdin)
+    os._exit(0)
