@@ -39,15 +39,18 @@ def fan_out(projection: Projection, source_shape: tuple[int, ...], target_shape:
     return np.tile(touched * per_channel, source_shape[0])
 
 
-def count(program: Program, spikes: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+def totals(spikes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Spikes of each neuron, layer → int64 [sample, *shape], from spikes [sample, step, *shape]."""
+    return {name: np.count_nonzero(array, axis=1).astype(np.int64, copy=False) for name, array in spikes.items()}
+
+
+def count(program: Program, totals: Mapping[str, np.ndarray], steps: int) -> dict[str, dict[str, np.ndarray]]:
     """Counter → layer → int64 [sample], summed over steps.
 
-    ``spikes`` holds every input and every spiking population, [sample, step, *shape].
+    ``totals``: spikes of each neuron, integers [sample, *shape], for every input and every spiking population.
     """
-    samples, steps = next(iter(spikes.values())).shape[:2]
-    per_neuron = {}
-    for name, array in spikes.items():
-        per_neuron[name] = np.count_nonzero(array.reshape(samples, steps, -1), axis=1).astype(np.int64)
+    samples = len(next(iter(totals.values())))
+    per_neuron = {name: array.reshape(samples, -1).astype(np.int64, copy=False) for name, array in totals.items()}
     counts: dict[str, dict[str, np.ndarray]] = {counter: {} for counter in COUNTERS}
     for name in (*(p.name for p in program.inputs), *program.order):
         node = program.nodes[name]

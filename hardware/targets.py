@@ -24,14 +24,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Results of some consecutive samples.
+    """Results of some consecutive samples; arrays are [sample, step, *shape].
 
-    spikes: every input and every spiking population; potentials: every population that was asked for.
-    Arrays are [sample, step, *shape].
+    spikes       every input and every spiking population; with ``totals``, those of Options.spikes are enough
+    potentials   every population that was asked for
+    totals       spikes of each neuron, integers [sample, *shape], for every input and spiking population; None: counted here
     """
 
     spikes: Mapping[str, np.ndarray]
     potentials: Mapping[str, np.ndarray]
+    totals: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Options:
     details       the target may write plain JSON values into it; they end in the Recording
     tick          a target whose chunks are long calls it with samples done so far
     timeout_s     longest time without any progress before a target that can hang is given up
+    spikes        names of the inputs and populations whose spikes are kept, which are enough for a target that gives totals;
+                  None: all
     """
 
     potentials: tuple[str, ...] = ()
@@ -50,6 +54,7 @@ class Options:
     details: dict = field(default_factory=dict)
     tick: Callable[[int], None] = lambda done: None
     timeout_s: float = 300.0
+    spikes: tuple[str, ...] | None = None
 
 
 Target = Callable[[Program, dict[str, np.ndarray], Options], Iterator[Chunk]]
@@ -128,25 +133,37 @@ def collect(
     read = {o.population for o in program.outputs}
     decoded = {o.population for o in program.outputs if o.decode != "spike_count"}
     wanted = tuple(n for n in program.order if record.potentials or n in decoded or (n in read and not program.nodes[n].spiking))
-    options = Options(potentials=wanted, batch=batch, timeout_s=timeout_s)
+    kept = tuple(
+        n
+        for n in (*(p.name for p in program.inputs), *program.order)
+        if (record.spikes or n in read) and (n not in program.order or program.nodes[n].spiking)
+    )
+    options = Options(potentials=wanted, batch=batch, timeout_s=timeout_s, spikes=kept)
     if progress is not None:
         options.tick = lambda done: progress(done, samples)
         progress(0, samples)
-    kept = [n for n in (*(p.name for p in program.inputs), *program.order) if record.spikes or n in read]
-    spikes: dict[str, list[np.ndarray]] = {n: [] for n in kept if n not in program.order or program.nodes[n].spiking}
-    potentials: dict[str, list[np.ndarray]] = {n: [] for n in wanted}
+    spikes: dict[str, np.ndarray] = {}
+    potentials: dict[str, np.ndarray] = {}
     counts: list[dict] = []
     scores: list[dict] = []
     started, done = time.perf_counter(), 0
     for chunk in target(program, arrays, options):
-        size = len(next(iter(chunk.spikes.values())))
-        counts.append(counters.count(program, chunk.spikes))
+        size = len(next(iter((*chunk.spikes.values(), *chunk.potentials.values()))))
+        if done + size > samples:
+            raise TargetError(f"target {name!r} returned more than {samples} samples")
+        totals = counters.totals(chunk.spikes) if chunk.totals is None else chunk.totals
+        counts.append(counters.count(program, totals, steps))
         scores.append(decode(program, chunk.spikes, chunk.potentials))
-        for n, parts in spikes.items():
-            parts.append(chunk.spikes[n].astype(np.uint8 if program.nodes[n].message_bits == 0 else np.int32, copy=False))
-        for n, parts in potentials.items():
-            values = chunk.potentials[n]
-            parts.append(values if values.dtype.kind == "f" else values.astype(np.int32, copy=False))
+        for n in kept:
+            # Filled in place: a list of chunks, joined at the end, would need twice the memory.
+            if n not in spikes:
+                spikes[n] = np.empty((samples, *chunk.spikes[n].shape[1:]), np.uint8 if program.nodes[n].message_bits == 0 else np.int32)
+            spikes[n][done : done + size] = chunk.spikes[n]
+        for n in wanted:
+            if n not in potentials:
+                kind = chunk.potentials[n].dtype
+                potentials[n] = np.empty((samples, *chunk.potentials[n].shape[1:]), kind if kind.kind == "f" else np.int32)
+            potentials[n][done : done + size] = chunk.potentials[n]
         done += size
         options.tick(done)
     if done != samples:
@@ -157,8 +174,8 @@ def collect(
         samples=samples,
         steps=steps,
         layers=(*(p.name for p in program.inputs), *program.order),
-        spikes={n: np.concatenate(parts) for n, parts in spikes.items()},
-        potentials={n: np.concatenate(parts) for n, parts in potentials.items()},
+        spikes=spikes,
+        potentials=potentials,
         counts={c: {n: np.concatenate([part[c][n] for part in counts]) for n in counts[0][c]} for c in counters.COUNTERS},
         scores={n: np.concatenate([part[n] for part in scores]) for n in scores[0]},
         wall_time_s=time.perf_counter() - started,

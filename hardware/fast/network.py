@@ -1,0 +1,136 @@
+"""A Program prepared for the kernels: one ``Layer`` of flat tables for each population, and the layout of the bit planes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from hardware.fast.kernels import GROUP, PARAMETERS, PART, population_kernel
+from hardware.fast.synapses import groups_into, internal_order
+from hardware.program import Population, Program
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an input or population is found: its bits from word ``plane`` on, its graded values (if any) from ``graded`` on.
+
+    order   internal index → index in C order; ``in_order`` where they are the same
+    """
+
+    plane: int
+    words: int
+    graded: int
+    order: np.ndarray
+    in_order: bool
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """Index in C order → internal index, int32."""
+        inverse = np.empty_like(self.order)
+        inverse[self.order] = np.arange(len(self.order), dtype=np.int32)
+        return inverse
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A population: its kernel and the kernel's constant arguments."""
+
+    name: str
+    kernel: Callable
+    arguments: tuple
+
+
+@dataclass(frozen=True)
+class Network:
+    """All that a block of samples needs.
+
+    places          every input and population; a non-spiking integrator has no words
+    words, values   64-bit words and graded values of one step of one sample
+    """
+
+    places: Mapping[str, Place]
+    layers: tuple[Layer, ...]
+    words: int
+    values: int
+
+
+_prepared: WeakKeyDictionary[Program, Network] = WeakKeyDictionary()
+
+
+def prepare(program: Program) -> Network:
+    """The Network of a Program; kept as long as the Program lives."""
+    if program not in _prepared:
+        _prepared[program] = _prepare(program)
+    return _prepared[program]
+
+
+def _prepare(program: Program) -> Network:
+    places: dict[str, Place] = {}
+    words = values = 0
+    for part in (*program.inputs, *(program.nodes[name] for name in program.order)):
+        order = internal_order(part.shape)
+        spikes = not isinstance(part, Population) or part.spiking
+        place = Place(words, -(-part.size // 64) * spikes, values if part.message_bits else -1, order, bool(np.all(np.diff(order) == 1)))
+        places[part.name] = place
+        words += place.words
+        values += part.size if part.message_bits else 0
+    return Network(places, tuple(_layer(program, program.nodes[name], places) for name in program.order), words, values)
+
+
+def _layer(program: Program, population: Population, places: Mapping[str, Place]) -> Layer:
+    padded = -(-population.size // 64) * 64
+    groups, parts, shifts, pointers, runs, weights = [], [], [], [], [], []
+    pointer = run = weight = 0
+    for group in groups_into(program, population):
+        groups.append((len(parts), len(parts) + len(group.parts), -1 if group.right_shift is None else len(shifts), group.wrap_int24))
+        if group.right_shift is not None:
+            shifts.append(np.pad(group.right_shift, (0, padded - population.size)))
+        for part in group.parts:
+            source = places[part.source]
+            parts.append((source.plane, source.words, source.graded, len(source.order), part.lag, part.row, part.channels, pointer, weight))
+            pointers.append(part.pointers + run)
+            runs.append(part.runs)
+            weights.append(part.weights)
+            pointer, run, weight = pointer + len(part.pointers), run + len(part.runs), weight + len(part.weights)
+    place = places[population.name]
+    kernel = population_kernel(
+        has_current=bool(np.any(population.current_decay != 4096)),
+        leaks=bool(np.any(population.voltage_decay != 0)),
+        spiking=population.spiking,
+        reset=population.reset if population.spiking else "none",
+        rests=population.refractory > 0,
+    )
+    arguments = (
+        np.array(groups, GROUP),
+        np.array(parts, PART),
+        _joined(pointers, np.int64),
+        np.concatenate([np.zeros((0, 3), np.int32), *runs]),
+        _joined(weights, np.int16),
+        np.array(shifts, np.int32).reshape(-1, padded),
+        _parameters(population, place, padded),
+        np.int64(population.refractory),
+        population.size,
+        place.plane,
+        max([64, *(len(places[p.source].order) for p in program.into(population.name))]),
+        place.order,
+    )
+    return Layer(population.name, kernel, arguments)
+
+
+def _joined(arrays: list[np.ndarray], dtype) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *arrays])
+
+
+def _parameters(population: Population, place: Place, padded: int) -> np.ndarray:
+    """int32 [row of PARAMETERS, 64 or neuron]; what a population does not have is 0."""
+    given = [getattr(population, name) for name in PARAMETERS]
+    arrays = [np.zeros((), np.int32) if value is None else np.asarray(value) for value in given]
+    if not any(array.ndim for array in arrays):
+        return np.ascontiguousarray(np.broadcast_to(np.array(arrays, np.int32)[:, None], (len(arrays), 64)))
+    table = np.zeros((len(arrays), padded), np.int32)
+    for row, array in zip(table, arrays):
+        row[: population.size] = np.broadcast_to(array, population.shape).ravel()[place.order]
+    return table
