@@ -1,0 +1,115 @@
+"""Run one model on several targets and compare everything they did, within bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hardware.comparison import Comparison, FirstDifference, LayerAgreement, compare
+from hardware.program import Program
+from hardware.recording import Record, Recording
+from toolchain.errors import ToolchainError
+from toolchain.summary import accuracy, correct
+
+Run = Callable[[str, dict[str, np.ndarray], Record], Recording]
+"""Runs the model on a named target with some samples of the inputs."""
+
+MEMORY = 1 << 30
+"""Bytes that the recordings of the two runs under comparison may take together."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Several targets against the first of them.
+
+    comparisons   one for each further target
+    runs          target → {"wall_time_s", "accuracy"}; accuracy None without labels
+    """
+
+    samples: int
+    steps: int
+    comparisons: tuple[Comparison, ...]
+    runs: Mapping[str, Mapping]
+
+    @property
+    def identical(self) -> bool:
+        """No difference anywhere."""
+        return all(c.identical for c in self.comparisons)
+
+    def to_dict(self) -> dict:
+        """Plain JSON values."""
+        return {
+            "samples": self.samples,
+            "steps": self.steps,
+            "identical": self.identical,
+            "comparisons": [c.to_dict() for c in self.comparisons],
+            "runs": {name: dict(run) for name, run in self.runs.items()},
+        }
+
+
+def samples_at_once(program: Program, steps: int, memory: int = MEMORY) -> int:
+    """Samples whose spikes (1 byte, graded 4) and potentials (4 bytes) of two runs fit into ``memory``; at least 1."""
+    each = sum(node.size * (4 if name in program.order else 0) + node.size * (4 if node.message_bits else 1) for name, node in program.nodes.items())
+    return max(1, memory // (2 * steps * each))
+
+
+def agree(
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    targets: Sequence[str],
+    run: Run,
+    labels: np.ndarray | None = None,
+    memory: int = MEMORY,
+) -> Agreement:
+    """Run every target on every sample and compare it with the first target, spike by spike and potential by potential.
+
+    ``inputs``: name → array [sample, step, *shape], as checked by ``hardware.recording.check_inputs``.
+    """
+    if len(targets) < 2 or len(set(targets)) != len(targets):
+        raise ToolchainError(f"targets are {', '.join(targets) or 'none'}; accepted are two or more different ones")
+    samples, steps = next(iter(inputs.values())).shape[:2]
+    size = samples_at_once(program, steps, memory)
+    found: dict[str, list[Comparison]] = {target: [] for target in targets[1:]}
+    times, hits = dict.fromkeys(targets, 0.0), dict.fromkeys(targets, 0)
+    for start in range(0, samples, size):
+        part = {name: array[start : start + size] for name, array in inputs.items()}
+        baseline: Recording | None = None
+        for target in targets:
+            recording = run(target, part, Record(spikes=True, potentials=True))
+            times[target] += recording.wall_time_s
+            if labels is not None:
+                hits[target] += correct(recording, labels[start : start + size])
+            if baseline is None:
+                baseline = recording
+            else:
+                found[target].append(_moved(compare(baseline, recording), start))
+    return Agreement(
+        samples,
+        steps,
+        tuple(_joined(parts) for parts in found.values()),
+        {t: {"wall_time_s": times[t], "accuracy": None if labels is None else accuracy(hits[t], samples)} for t in targets},
+    )
+
+
+def _moved(comparison: Comparison, start: int) -> Comparison:
+    """The same with the first difference counted from the first sample of all."""
+    first: FirstDifference | None = comparison.first
+    return comparison if first is None else replace(comparison, first=replace(first, sample=first.sample + start))
+
+
+def _joined(parts: Sequence[Comparison]) -> Comparison:
+    """Comparisons of consecutive samples as one."""
+
+    def total(values: Sequence[int | None]) -> int | None:
+        return None if None in values else sum(values)
+
+    layers = tuple(
+        LayerAgreement(
+            same[0].layer,
+            *(total([getattr(entry, name) for entry in same]) for name in ("spikes", "spike_differences", "potentials", "potential_differences")),
+        )
+        for same in zip(*(part.layers for part in parts))
+    )
+    return Comparison(parts[0].targets, layers, next((part.first for part in parts if part.first is not None), None))

@@ -1,0 +1,71 @@
+"""What a Recording says in numbers: accuracy, and activity for each layer and inference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hardware.counters import COUNTERS
+from hardware.program import Program
+from hardware.recording import Recording
+from toolchain.errors import DataError
+from toolchain.statistics import wilson
+
+
+def check_labels(program: Program, labels: np.ndarray) -> np.ndarray:
+    """Labels as int64; raises DataError where one is no class of the Program's first output."""
+    labels = np.asarray(labels)
+    classes = program.nodes[program.outputs[0].population].size
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(f"labels have shape {labels.shape} and type {labels.dtype}; accepted is one integer for each sample")
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise DataError(f"labels range from {labels.min()} to {labels.max()}; the output {program.outputs[0].population!r} has classes 0 to {classes - 1}")
+    return labels.astype(np.int64)
+
+
+def accuracy(correct: int, samples: int) -> dict:
+    """``{"correct", "samples", "share", "interval"}``; the interval is Wilson's, 95 %."""
+    return {"correct": correct, "samples": samples, "share": correct / samples, "interval": list(wilson(correct, samples))}
+
+
+def correct(recording: Recording, labels: np.ndarray) -> int:
+    """Number of samples whose prediction is their label."""
+    return round(recording.accuracy(labels) * recording.samples)
+
+
+def spikes_sent(program: Program, recording: Recording, layer: str) -> float | None:
+    """Spikes that a layer sends in one inference (mean); None for a non-spiking integrator."""
+    node = program.nodes[layer]
+    if layer in program.order and not node.spiking:
+        return None
+    if layer in recording.spikes:
+        return np.count_nonzero(recording.spikes[layer]) / recording.samples
+    # Not recorded, so no output; axon_out counts each spike once for every projection that it enters.
+    fan_out = len(program.out_of(layer))
+    return float(recording.counts["axon_out"][layer].mean() / fan_out) if fan_out else None
+
+
+def layers(program: Program, recording: Recording) -> list[dict]:
+    """One entry for each input and population, sources first; counts are means over the samples, for one inference."""
+    table = []
+    for name in recording.layers:
+        node = program.nodes[name]
+        spikes = spikes_sent(program, recording, name)
+        entry = {"name": name, "input": name not in program.order, "shape": list(node.shape), "neurons": node.size, "spikes": spikes}
+        entry["spikes_per_neuron_and_step"] = None if spikes is None else spikes / (node.size * recording.steps)
+        entry |= {counter: float(recording.counts[counter][name].mean()) for counter in COUNTERS}
+        table.append(entry)
+    return table
+
+
+def summarise(program: Program, recording: Recording, labels: np.ndarray | None = None) -> dict:
+    """Everything that ``spikeport run`` prints, as plain JSON values."""
+    return {
+        "program": recording.program,
+        "target": recording.target,
+        "samples": recording.samples,
+        "steps": recording.steps,
+        "accuracy": None if labels is None else accuracy(correct(recording, labels), recording.samples),
+        "layers": layers(program, recording),
+        "wall_time_s": recording.wall_time_s,
+        "details": dict(recording.details),
+    }
