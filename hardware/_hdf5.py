@@ -1,0 +1,248 @@
+"""The two file formats of this package share one HDF5 grammar: read within bounds, written whole or not at all.
+
+A file has a root attribute ``format`` and a ``format_version``. Groups hold groups, attributes (single integers, real
+numbers, short texts, short integer vectors) and datasets of plain numbers. Everything else that HDF5 can do is refused before
+it is opened: soft and external links, virtual and externally stored data, object and variable-length types, filters other
+than the two we write. Sizes are compared with the file's own size before anything is read, so a small file cannot ask for
+much memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import h5py
+import numpy as np
+
+from hardware.errors import ProgramFileError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_MEMBERS = 100_000
+MAX_TEXT = 1 << 12
+DEFLATE_RATIO = 1032
+"""No deflate stream expands by more (zlib, technical details: 1032 to 1)."""
+
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
+
+
+def _plain(name: str) -> str:
+    """A name from the file, fit to be printed."""
+    return "".join(c if c.isprintable() else "?" for c in name[:80])
+
+
+class Node:
+    """One group of a file that is being read; every failure names the file and the place in it."""
+
+    def __init__(self, group: h5py.Group, path: Path, place: str, budget: list[int]):
+        self._group, self._path, self._place, self._budget = group, path, place, budget
+
+    def fail(self, message: str, name: str = "") -> NoReturn:
+        """Raise ProgramFileError about a member of this group, or the group itself."""
+        place = f"{self._place}/{_plain(name)}" if name else self._place or "/"
+        raise ProgramFileError(f"{self._path}: {place}: {message}")
+
+    def members(self) -> list[str]:
+        """Names of all members, each stored in this very file."""
+        if len(self._group) > MAX_MEMBERS:
+            self.fail(f"{len(self._group)} members; accepted are {MAX_MEMBERS}")
+        names = list(self._group)
+        for name in names:
+            if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
+                self.fail("a soft or external link; accepted are members stored in the file itself", name)
+        return names
+
+    def only(self, required: Iterable[str], optional: Iterable[str] = ()) -> set[str]:
+        """Check the names of the members; returns those present."""
+        found, required = set(self.members()), set(required)
+        if found - required - set(optional):
+            name = sorted(found - required - set(optional))[0]
+            self.fail(f"unknown; accepted are {', '.join(sorted(required | set(optional))) or 'no members'}", name)
+        if required - found:
+            self.fail("missing", sorted(required - found)[0])
+        return found
+
+    def numbered(self) -> list[Node]:
+        """Members that are groups named 0, 1, 2 and so on, in that order."""
+        names = self.members()
+        if set(names) != {str(n) for n in range(len(names))}:
+            self.fail(f"members {', '.join(map(_plain, sorted(names)[:5]))}; accepted are groups named 0, 1, 2 and so on")
+        return [self.group(str(n)) for n in range(len(names))]
+
+    def group(self, name: str) -> Node:
+        """A member that must be a group."""
+        member = self._open(name, h5py.Group, "a group")
+        return Node(member, self._path, f"{self._place}/{_plain(name)}", self._budget)
+
+    def array(self, name: str, dtypes: Iterable[str], shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+        """A member that must be a dataset of one of ``dtypes``, and of ``shape`` (None: any length; or any shape at all)."""
+        dataset = self._open(name, h5py.Dataset, "a dataset")
+        accepted = [np.dtype(d) for d in dtypes]
+        if dataset.dtype not in accepted or dataset.dtype.hasobject:
+            self.fail(f"type {dataset.dtype}; accepted are {', '.join(d.name for d in accepted)}", name)
+        if dataset.shape is None or len(dataset.shape) > 8:
+            self.fail("no shape, or more than 8 dimensions", name)
+        if shape is not None and (len(shape) != len(dataset.shape) or any(s is not None and s != n for s, n in zip(shape, dataset.shape))):
+            self.fail(f"shape {dataset.shape}; accepted is ({', '.join('any' if s is None else str(s) for s in shape)})", name)
+        self._measure(dataset, name)
+        return np.asarray(dataset[()])
+
+    def same(self, name: str, other: Node, other_name: str) -> None:
+        """A member that must be the very dataset that stands elsewhere too."""
+        if self._open(name, h5py.Dataset, "a dataset") != other._open(other_name, h5py.Dataset, "a dataset"):
+            self.fail(f"not the dataset {other._place}/{_plain(other_name)}, whose second name it is", name)
+
+    def json(self, name: str):
+        """A member that holds JSON text as bytes."""
+        data = self.array(name, ["uint8"], (None,))
+        try:
+            return json.loads(data.tobytes().decode("utf-8"), parse_constant=lambda c: self.fail(f"holds {c}; accepted is plain JSON", name))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            self.fail(f"not JSON text: {error}", name)
+
+    def attributes(self, kinds: dict[str, str], optional: Iterable[str] = ()) -> dict:
+        """All attributes: name → value. ``kinds``: name → "text", "integer", "integers" or "real"."""
+        attributes = self._group.attrs
+        if len(attributes) > 64:
+            self.fail(f"{len(attributes)} attributes; accepted are {', '.join(kinds)}")
+        found = set(attributes)
+        if found - set(kinds):
+            self.fail(f"unknown attribute {_plain(sorted(found - set(kinds))[0])!r}; accepted are {', '.join(kinds)}")
+        if set(kinds) - found - set(optional):
+            self.fail(f"the attribute {sorted(set(kinds) - found - set(optional))[0]!r} is missing")
+        return {name: self.attribute(name, kinds[name]) for name in kinds if name in found}
+
+    def attribute(self, name: str, kind: str):
+        """One attribute, measured before it is read."""
+        if name not in self._group.attrs:
+            self.fail(f"the attribute {name!r} is missing")
+        stored = self._group.attrs.get_id(name)
+        accepted = {"text": "S", "integer": "iu", "integers": "iu", "real": "f"}[kind]
+        dimensions = 1 if kind == "integers" else 0
+        if stored.dtype.kind not in accepted or stored.shape is None or len(stored.shape) != dimensions or stored.dtype.itemsize > MAX_TEXT:
+            self.fail(f"the attribute {name!r} is {stored.dtype} of shape {stored.shape}; accepted is one {kind}" + " vector" * dimensions)
+        if dimensions and stored.shape[0] > 16:
+            self.fail(f"the attribute {name!r} holds {stored.shape[0]} numbers; accepted are at most 16")
+        value = self._group.attrs[name]
+        if kind == "text":
+            try:
+                return bytes(value).rstrip(b"\0").decode("utf-8")
+            except UnicodeDecodeError:
+                self.fail(f"the attribute {name!r} is not UTF-8 text")
+        if kind == "integers":
+            return tuple(int(n) for n in value)
+        return int(value) if kind == "integer" else float(value)
+
+    def _open(self, name: str, kind: type, what: str):
+        if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
+            self.fail(f"missing, or a soft or external link; accepted is {what} stored in the file itself", name)
+        member = self._group[name]
+        if not isinstance(member, kind):
+            self.fail(f"a {type(member).__name__.lower()}; accepted is {what}", name)
+        return member
+
+    def _measure(self, dataset: h5py.Dataset, name: str) -> None:
+        """Refuse a dataset that declares more than its stored bytes can hold, or more than may still be read."""
+        plan = dataset.id.get_create_plist()
+        if dataset.is_virtual or plan.get_external_count():
+            self.fail("data stored in other files; accepted is data in the file itself", name)
+        filters = {plan.get_filter(n)[0] for n in range(plan.get_nfilters())}
+        if filters - _FILTERS:
+            self.fail("a filter other than deflate and shuffle", name)
+        declared = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+        stored = dataset.id.get_storage_size()
+        most = stored * (DEFLATE_RATIO if h5py.h5z.FILTER_DEFLATE in filters else 1)
+        if declared > most or stored > self._path.stat().st_size:
+            self.fail(f"declares {declared} bytes of data, but {stored} bytes are stored", name)
+        self._budget[0] -= declared
+        if self._budget[0] < 0:
+            self.fail(f"declares {declared} bytes; with it the file holds more than the {self._budget[1]} bytes that are accepted", name)
+
+
+@contextmanager
+def reading(path: str | Path, kind: str, version: int, max_bytes: int | None = None) -> Iterator[Node]:
+    """Open a file of ``kind`` for reading; yields its root.
+
+    At most ``max_bytes`` of data are read from it; None: four times the size of the file, which only a file that somebody
+    else compressed can exceed.
+
+    Raises ProgramFileError where the file is absent, of another kind, newer than ``version``, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ProgramFileError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; accepted is a {kind} file")
+    try:
+        with path.open("rb") as file:
+            if file.read(len(SIGNATURE)) != SIGNATURE:
+                raise ProgramFileError(f"{path}: not an HDF5 file; accepted is a {kind} file")
+        most = 4 * path.stat().st_size if max_bytes is None else max_bytes
+        with h5py.File(path, "r") as file:
+            root = Node(file, path, "", [most, most])
+            check_format(root, file, kind, version)
+            yield root
+    except ProgramFileError:
+        raise
+    except _DAMAGE as error:
+        raise ProgramFileError(f"{path}: damaged, or not readable: {str(error) or type(error).__name__}") from error
+
+
+def check_format(root: Node, file: h5py.File, kind: str, version: int) -> None:
+    """Compare the file's own statement with what is wanted."""
+    if "format" not in file.attrs or "format_version" not in file.attrs:
+        root.fail(f"HDF5 without the attributes 'format' and 'format_version'; accepted is a {kind} file")
+    found = root.attribute("format", "text")
+    if found != kind:
+        root.fail(f"a {_plain(found)!r} file; accepted is a {kind!r} file")
+    number = root.attribute("format_version", "integer")
+    if number != version:
+        newer = "written by a newer version of this program: " if number > version else ""
+        root.fail(f"{newer}format version {number}; accepted is {version}")
+
+
+@contextmanager
+def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[h5py.File]:
+    """Write a file beside its final place and move it there at the end: a reader sees the old file or the new one.
+
+    Raises ProgramFileError where ``path`` exists (without ``force``) or cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ProgramFileError(f"{path}: is a folder; accepted is a file name")
+    if os.path.lexists(path) and not force:
+        raise ProgramFileError(f"{path}: exists already; force replaces it")
+    path = Path(os.path.realpath(path))
+    part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        with h5py.File(part, "x", libver="v110") as file:
+            put(file, format=kind, format_version=version)
+            yield file
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise ProgramFileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def put(group: h5py.Group, **attributes) -> None:
+    """Write attributes: texts as UTF-8 of fixed length, integers, integer vectors, real numbers."""
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            data = value.encode("utf-8")
+            group.attrs.create(name, np.array(data), dtype=h5py.string_dtype("utf-8", len(data)))
+        elif isinstance(value, float):
+            group.attrs.create(name, value, dtype="<f8")
+        else:
+            group.attrs.create(name, np.asarray(value, np.int64), dtype="<i8")
+
+
+def put_json(group: h5py.Group, name: str, value) -> None:
+    """Write plain JSON values as bytes of text."""
+    group.create_dataset(name, data=np.frombuffer(json.dumps(value, allow_nan=False, sort_keys=True).encode("utf-8"), np.uint8))

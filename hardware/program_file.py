@@ -1,0 +1,182 @@
+"""A Program as an HDF5 file, complete and read without trust; and telling model files apart by their content.
+
+Format "spikeport program", version 1:
+
+    /                     format, format_version, fingerprint
+    /metadata             JSON text as bytes
+    /inputs/N             name, shape, message_bits
+    /populations/N        name, shape, reset, bias_exponent, refractory; datasets current_decay, voltage_decay, bias, and
+                          threshold and reset_amount where the population has them
+    /projections/N        kind (dense, sparse, convolution), name, source, target, weight_bits; datasets weights, exponent,
+                          delay; sparse also rows and columns; convolution also stride, padding, dilation, groups
+    /outputs/N            population, decode
+
+N counts from 0. Numbers are stored in the smallest of int8, int16 and int32 that holds them, uncompressed, so a file never
+holds more data than its own size.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from hardware._hdf5 import SIGNATURE, Node, put, put_json, reading, writing
+from hardware.errors import ProgramError, ProgramFileError
+from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+
+KIND = "spikeport program"
+VERSION = 1
+
+_INTEGERS = ("int8", "int16", "int32")
+_PROJECTION = {"name": "text", "source": "text", "target": "text", "weight_bits": "integer"}
+_WINDOW = {"stride": "integers", "padding": "integers", "dilation": "integers", "groups": "integer"}
+
+_ATTRIBUTES: dict[type, dict[str, str]] = {
+    Input: {"name": "text", "shape": "integers", "message_bits": "integer"},
+    Population: {"name": "text", "shape": "integers", "reset": "text", "bias_exponent": "integer", "refractory": "integer"},
+    Dense: _PROJECTION,
+    Sparse: _PROJECTION,
+    Convolution: _PROJECTION | _WINDOW,
+    Output: {"population": "text", "decode": "text"},
+}
+_ARRAYS: dict[type, tuple[str, ...]] = {
+    Input: (),
+    Population: ("current_decay", "voltage_decay", "bias"),
+    Dense: ("weights", "exponent", "delay"),
+    Sparse: ("weights", "exponent", "delay", "rows", "columns"),
+    Convolution: ("weights", "exponent", "delay"),
+    Output: (),
+}
+_OPTIONAL: dict[type, tuple[str, ...]] = {Population: ("threshold", "reset_amount")}
+_KINDS = {"dense": Dense, "sparse": Sparse, "convolution": Convolution}
+
+
+def save(program: Program, path: str | Path, *, force: bool = False) -> None:
+    """Write a Program; the same Program always gives the same bytes.
+
+    The file appears whole or not at all. Raises ProgramFileError where ``path`` exists (without ``force``) or cannot be written.
+    """
+    with writing(path, KIND, VERSION, force) as file:
+        put(file, fingerprint=program.fingerprint)
+        put_json(file, "metadata", dict(program.metadata))
+        for section in ("inputs", "populations", "projections", "outputs"):
+            group = file.create_group(section)
+            for number, part in enumerate(getattr(program, section)):
+                _put_part(group.create_group(str(number)), part)
+
+
+def _put_part(group: h5py.Group, part) -> None:
+    kind = type(part)
+    if kind in _KINDS.values():
+        put(group, kind=kind.__name__.lower())
+    put(group, **{name: getattr(part, name) for name in _ATTRIBUTES[kind]})
+    for name in (*_ARRAYS[kind], *_OPTIONAL.get(kind, ())):
+        value = getattr(part, name)
+        if value is not None:
+            low, high = (int(value.min()), int(value.max())) if value.size else (0, 0)
+            narrow = next(t for t in _INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+            group.create_dataset(name, data=value.astype(f"<i{np.dtype(narrow).itemsize}"))
+
+
+def load(path: str | Path) -> Program:
+    """Read a Program that ``save`` wrote, here or elsewhere; nothing in the file is trusted.
+
+    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file is anything else, truncated,
+    damaged, newer, or describes a Program that breaks a rule.
+    """
+    with reading(path, KIND, VERSION) as root:
+        root.only(("metadata", "inputs", "populations", "projections", "outputs"))
+        stated = root.attributes({"format": "text", "format_version": "integer", "fingerprint": "text"})["fingerprint"]
+        metadata = root.json("metadata")
+        if not isinstance(metadata, dict):
+            root.fail(f"holds a JSON {type(metadata).__name__}; accepted is an object", "metadata")
+        try:
+            program = Program(
+                tuple(_part(node, Input) for node in root.group("inputs").numbered()),
+                tuple(_part(node, Population) for node in root.group("populations").numbered()),
+                tuple(_part(node, None) for node in root.group("projections").numbered()),
+                tuple(_part(node, Output) for node in root.group("outputs").numbered()),
+                metadata,
+            )
+        except ProgramError as error:
+            raise ProgramFileError(f"{path}: {error}") from error
+        if program.fingerprint != stated:
+            root.fail(f"damaged: the content's fingerprint is {program.fingerprint}, the file states {stated[:64]!r}")
+    return program
+
+
+def _part(node: Node, kind: type | None):
+    """One part of a Program; a projection (``kind`` None) says itself which it is."""
+    if kind is None:
+        stated = node.attribute("kind", "text")
+        if stated not in _KINDS:
+            node.fail(f"kind {stated[:40]!r}; accepted are {', '.join(_KINDS)}")
+        kind = _KINDS[stated]
+        values = node.attributes({"kind": "text"} | _ATTRIBUTES[kind])
+        del values["kind"]
+    else:
+        values = node.attributes(_ATTRIBUTES[kind])
+    present = node.only(_ARRAYS[kind], _OPTIONAL.get(kind, ()))
+    values |= {name: node.array(name, _INTEGERS) for name in present}
+    if kind is Population and "threshold" not in present:
+        values["threshold"] = None
+    try:
+        return kind(**values)
+    except ProgramError as error:
+        node.fail(str(error))
+
+
+def sniff(path: str | Path) -> str:
+    """What kind of file this is, by its content alone; nothing in it is executed or loaded.
+
+    "program", "recording", "nir", "netx" (lava-dl's .net), "hdf5" (another HDF5 file), "safetensors", "torch" (a zip archive
+    with a pickle inside, as ``torch.save`` writes), "npz", "zip", "pickle", or "unknown".
+    Raises ProgramFileError where there is no such file, or it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ProgramFileError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+        size = path.stat().st_size
+    except OSError as error:
+        raise ProgramFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if head.startswith(SIGNATURE):
+        return _sniff_hdf5(path)
+    if head.startswith(b"PK\x03\x04"):
+        return _sniff_zip(head)
+    if len(head) > 9 and head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= min(size - 8, 100 << 20):
+        return "safetensors"
+    if len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5:
+        return "pickle"
+    return "unknown"
+
+
+def _sniff_hdf5(path: Path) -> str:
+    try:
+        with h5py.File(path, "r") as file:
+            stated = file.attrs.get_id("format") if "format" in file.attrs else None
+            if stated is not None and stated.dtype.kind == "S" and stated.shape == () and stated.dtype.itemsize < 100:
+                known = {KIND.encode(): "program", b"spikeport recording": "recording"}
+                return known.get(bytes(file.attrs["format"]), "hdf5")
+            groups = {name for name in ("node", "layer") if file.get(name, getclass=True, getlink=True) is h5py.HardLink}
+            if "node" in groups and isinstance(file["node"], h5py.Group) and "nodes" in file["node"]:
+                return "nir"
+            if "layer" in groups and isinstance(file["layer"], h5py.Group):
+                return "netx"
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise ProgramFileError(f"{path}: damaged HDF5 file: {error}") from error
+    return "hdf5"
+
+
+def _sniff_zip(head: bytes) -> str:
+    """By the name of the archive's first member, which both writers choose (zip specification, local file header)."""
+    length = struct.unpack("<H", head[26:28])[0] if len(head) >= 30 else 0
+    name = head[30 : 30 + length]
+    if name.endswith(b".pkl"):
+        return "torch"
+    return "npz" if name.endswith(b".npy") else "zip"
