@@ -102,7 +102,8 @@ class Node:
         """A member that holds JSON text as bytes."""
         data = self.array(name, ["uint8"], (None,))
         try:
-            return json.loads(data.tobytes().decode("utf-8"), parse_constant=lambda c: self.fail(f"holds {c}; accepted is plain JSON", name))
+            text = data.tobytes().decode("utf-8")
+            return json.loads(text, parse_constant=lambda found: self.fail(f"holds {found}; accepted is plain JSON", name))
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             self.fail(f"not JSON text: {error}", name)
 
