@@ -6,42 +6,41 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-lava-dl benchmark lint clean
+.PHONY: demo test test-slow test-lava-dl benchmark lint lava lava-dl clean
 
-demo: $(VENV)/lava-ready
+demo: lava
 	$(BIN)/spikeport demo --out demo --force
 
-test: $(VENV)/lava-ready
+test: lava
 	$(BIN)/python -m pytest
 
 # 2,000 random programs on Lava, 20,000 reference against fast, full training runs.
-test-slow: $(VENV)/lava-ready
+test-slow: lava
 	$(BIN)/python -m pytest -m "slow and not lava_dl"
 
 # Cross-checks against lava-dl, which brings a PyTorch of its own (several GB).
-test-lava-dl: $(VENV)/lava-dl-ready
+test-lava-dl: lava-dl
 	$(BIN)/python -m pytest -m lava_dl
 
-benchmark: $(VENV)/lava-ready
+benchmark: lava
 	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 
-# Stamps: an environment is made again only where what it is made from has changed.
+# Both return at once where the environment is complete; it lies in the user's data folder (SPIKEPORT_LAVA_ENV: elsewhere).
+lava: $(VENV)/ready
+	@$(BIN)/spikeport lava setup
+
+lava-dl: lava
+	@$(BIN)/spikeport lava setup --lava-dl
+
+# The stamp: the environment is made again only where what it is made from has changed.
 $(VENV)/ready: pyproject.toml constraints/main.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 13) and f"$(PYTHON) is Python {v[0]}.{v[1]}; spikeport needs 3.10 to 3.13: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/main.txt --editable '.[test,dev]'
 	@touch $@
 
-$(VENV)/lava-ready: $(VENV)/ready $(wildcard hardware/lava/*.txt)
-	$(BIN)/spikeport lava setup
-	@touch $@
-
-$(VENV)/lava-dl-ready: $(VENV)/lava-ready
-	$(BIN)/spikeport lava setup --lava-dl
-	@touch $@
-
 clean:
-	rm -rf $(VENV) .venv-lava* build *.egg-info
+	rm -rf $(VENV) build *.egg-info

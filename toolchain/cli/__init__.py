@@ -1,7 +1,8 @@
 """The command line: one file a command; each parses, calls and prints.
 
 Exit codes: 0 done; 1 done, and the answer is no (targets disagree, the network does not fit the chip); 2 bad input, with one
-line on stderr that says what, where and what would be accepted; 70 a fault of spikeport itself, with its traceback; 130 Ctrl-C.
+line on stderr that says what, where and what would be accepted; 70 a fault of spikeport itself, with its traceback; 130 Ctrl-C;
+141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Sequence
 
 import click
+
+import toolchain
 
 COMMANDS = {
     "train": "Train a network from a recipe; writes a checkpoint.",
@@ -44,7 +47,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="spikeport", message="%(prog)s %(version)s")
+@click.version_option(toolchain.__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """From a trained PyTorch spiking network to Lava and Loihi 2, exactly.
 
@@ -89,9 +92,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted; unfinished output files were not written")
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as in `spikeport ... | head`
+    except (BrokenPipeError, SystemExit):  # the reader of our output went away, as in `spikeport ... | head`; click exits by itself then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141
     except Exception as error:
         if not _expected(error):
             import traceback

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from pathlib import Path
 
 import click
 from tqdm import tqdm
 
-from toolchain import files
+from toolchain import __version__, files
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
@@ -47,8 +47,8 @@ def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], 
         yield update
 
 
-def write_json(path: str | None, command: str, value: Mapping, force: bool) -> None:
+def write_json(path: Path | None, command: str, value: Mapping, force: bool) -> None:
     """What --json asks for; nothing where it was not given."""
     if path is not None:
-        files.write_json(path, {"spikeport": version("spikeport"), "command": command, **value}, force)
+        files.write_json(path, {"spikeport": __version__, "command": command, **value}, force)
         click.echo(f"wrote {path}", err=True)

@@ -120,3 +120,129 @@ def agreement(facts: Mapping) -> str:
         "Every layer, neuron and time step of every digit, with zero tolerance.",
         numeric=(1, 2, 3, 4, 5),
     )
+
+
+def potentials(facts: Mapping, picture: str, panels: Sequence[Mapping]) -> str:
+    """Potentials of two targets on top of each other, with the values behind a click."""
+    rows = [
+        (p["label"], str(t), f"{a:g}", f"{b:g}") for p in panels for t, (a, b) in enumerate(zip(p["software"], p["lava"]))
+    ]
+    values = table(("Neuron", "step", "PyTorch (V)", "Lava (V)"), rows, "The values in the picture.", numeric=(1, 2, 3))
+    largest = max(abs(a - b) for p in panels for a, b in zip(p["software"], p["lava"]))
+    return figure(
+        picture,
+        '<span class="key first"></span> PyTorch, floating point &nbsp; <span class="key second"></span> Lava, integers scaled to volts. '
+        "Dashed: threshold. The busiest neuron of each layer while it sees the digit above; "
+        f"largest distance between line and circle: {largest:g} V.",
+    ) + details("The values as a table", values)
+
+
+def activity(facts: Mapping, digit: str, raster: str) -> str:
+    """One digit on its way through the network, and what an average digit costs."""
+    shown = facts["shown"]
+    rows = [
+        (
+            layer["name"],
+            " × ".join(map(str, layer["shape"])),
+            f"{layer['neurons']:,}",
+            "–" if layer["spikes"] is None else count(layer["spikes"]),
+            "–" if layer["spikes"] is None else percent(layer["spikes_per_neuron_and_step"], 1),
+            "–" if layer["input"] else count(layer["syn_ops"]),
+        )
+        for layer in facts["layers"]
+    ]
+    return (
+        f'<div class="digit">{digit}<p>Test digit number {shown["sample"]}: a {shown["label"]}, '
+        f"read as {shown['prediction']} by every target. It is shown for {facts['data']['steps']} time steps; {escape(facts['data']['encoding_text'])}</p></div>"
+        + figure(
+            raster,
+            "Every mark is a spike: one row per neuron, time to the right. "
+            + "; ".join(f"{name}: {spikes:,} spikes" for name, spikes in shown["spikes"].items())
+            + ".",
+        )
+        + table(
+            ("Layer", "shape", "neurons", "spikes", "active", "synaptic operations"),
+            rows,
+            f"Means over the {facts['accuracy']['samples']} test digits, for one inference. Active: share of neurons that spike in a step.",
+            numeric=(2, 3, 4, 5),
+        )
+    )
+
+
+def weights(facts: Mapping, kernels: str, rounding: str) -> str:
+    """The trained weights beside those on the chip."""
+    rows = [
+        (
+            w["layer"],
+            f"{w['count']:,}",
+            f"{w['bits']} bits",
+            f"{w['integers'][0]} to {w['integers'][1]}",
+            f"{w['step_v']:g} V" if isinstance(w["step_v"], float) else f"{w['step_v'][0]:g} to {w['step_v'][1]:g} V",
+            f"{w['max_error_v']:.2g} V",
+            percent(w["rms_relative_error"], 2),
+        )
+        for w in facts["weights"]
+    ]
+    first = facts["weights"][0]["layer"]
+    return (
+        figure(
+            kernels,
+            f'Kernels of {escape(first)}: <span class="key first"></span> excitatory, <span class="key second-fill"></span> inhibitory; '
+            "the darker, the stronger. Above as PyTorch’s optimiser holds them, below as the chip multiplies with them.",
+        )
+        + figure(
+            rounding,
+            f"Every weight of {escape(first)}: how far it moved when it was rounded, in steps of the chip’s grid. "
+            f"Dashed: half a step, the most that rounding may do; the largest here is {facts['weights'][0]['max_error_steps']:.2f} steps.",
+        )
+        + table(
+            ("Layer", "weights", "format", "integers", "step", "largest rounding", "rms error"),
+            rows,
+            "Training already computed with the rounded weights, so this rounding costs no accuracy when the network moves to the chip.",
+            numeric=(1, 2, 3, 4, 5, 6),
+        )
+    )
+
+
+def chip(facts: Mapping) -> str:
+    """Used and maximum, and every broken rule."""
+    c = facts["chip"]
+    broken = "".join(f"<li>{escape(rule)}</li>" for rule in c["broken"])
+    verdict = f"<p>Every design rule of {escape(c['name'])} holds.</p>" if c["fits"] else f'<ul class="bad">{broken}</ul>'
+    return verdict + table(c["head"], c["rows"], f"Used and most allowed on {c['name']}.", numeric=range(1, len(c["head"])))
+
+
+def repeat(facts: Mapping) -> str:
+    """How to get the same again, and with what it was made."""
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    commands = "\n".join(facts["commands"])
+    return (
+        f"<p>Seed {facts['seed']}; training took {facts['training']['wall_time_s']:.0f} s for {facts['training']['epochs']} epochs, "
+        f"the whole command {facts['wall_time_s']:.0f} s. Made with {escape(versions)}.</p>"
+        f"<pre>{escape(commands)}</pre>"
+        f"<p>The integer Program has the fingerprint <code>{facts['fingerprint'][:16]}</code>. All numbers of this page are in <code>demo.json</code>.</p>"
+    )
+
+
+def build(facts: Mapping, drawn: Mapping[str, str], panels: Sequence[Mapping]) -> str:
+    """The page from the numbers of ``demo.json`` and the pictures ``digit``, ``raster``, ``potentials``, ``kernels``, ``rounding``."""
+    return page(
+        "spikeport demo: handwritten digits, from PyTorch to Loihi 2",
+        [
+            *summary(facts),
+            "<h2>Do they all agree?</h2>",
+            agreement(facts),
+            "<h2>One digit, spike by spike</h2>",
+            activity(facts, drawn["digit"], drawn["raster"]),
+            "<h2>PyTorch and Lava on top of each other</h2>",
+            potentials(facts, drawn["potentials"], panels),
+            "<h2>Weights before and after</h2>",
+            weights(facts, drawn["kernels"], drawn["rounding"]),
+            f"<h2>Does it fit {escape(facts['chip']['name'])}?</h2>",
+            chip(facts),
+            "<h2>Repeat it</h2>",
+            repeat(facts),
+            "<footer>Lava’s Loihi 2 simulator computes what the chip’s neurons and synapses compute, not its speed or power. "
+            "Digits: optical recognition of handwritten digits, UCI, as shipped with scikit-learn.</footer>",
+        ],
+    )

@@ -95,10 +95,10 @@ def traces(
 
     The first run is a line, the second are open circles on it.
     """
-    left, right, height, gap = 118.0, 10.0, 104.0, 14.0
+    left, right, height, gap = 118.0, 10.0, 96.0, 30.0
     steps = len(panels[0][1])
     plot = width - left - right
-    body, y = [], 6.0
+    body, y = [], 24.0
 
     def x_of(t: float) -> float:
         return left + (t + 0.5) * plot / steps
@@ -120,15 +120,15 @@ def traces(
         line = " ".join(f"{number(x_of(t))},{number(y_of(v))}" for t, v in enumerate(one))
         body.append(f'<polyline points="{line}" class="first"/>')
         body += [f'<circle cx="{number(x_of(t))}" cy="{number(y_of(v))}" r="3.6" class="second"/>' for t, v in enumerate(other)]
-        body.append(text(left + 8, y + 16, label, "label halo"))
+        body.append(text(left, y - 7, label, "label"))
         y += height + gap
     for t in ticks(0, steps, 8):
         if t < steps and float(t).is_integer():
-            body.append(text(x_of(t), y + 4, number(t), "small", "middle"))
-    body.append(text(left + plot / 2, y + 22, "time step", "label", "middle"))
-    middle = (y - gap) / 2
+            body.append(text(x_of(t), y - 12, number(t), "small", "middle"))
+    body.append(text(left + plot / 2, y + 8, "time step", "label", "middle"))
+    middle = (y - gap + 24) / 2
     body.append(text(18, middle, "membrane potential (V)", "label", "middle", rotate=True))
-    return svg(width, y + 30, name, title, description, body)
+    return svg(width, y + 16, name, title, description, body)
 
 
 def kernels(before: np.ndarray, after: np.ndarray, name: str, title: str, description: str, width: float = 760, most: int = 16) -> str:
@@ -155,31 +155,31 @@ def kernels(before: np.ndarray, after: np.ndarray, name: str, title: str, descri
     return svg(width, y, name, title, description, body)
 
 
-def staircase(before: np.ndarray, after: np.ndarray, step: float, name: str, title: str, description: str, width: float = 760) -> str:
-    """How often each weight value occurs: the trained weights as a filled histogram, those on the chip as bars on their grid."""
-    left, right, height, bottom = 118.0, 10.0, 130.0, 42.0
-    limit = float(max(np.abs(before).max(), np.abs(after).max())) * 1.04 or 1.0
-    bins = 96
-    edges = np.linspace(-limit, limit, bins + 1)
-    trained, _ = np.histogram(before, edges)
-    chip, _ = np.histogram(after, edges)
-    top = float(max(trained.max(), chip.max(), 1))
+def rounding(before: np.ndarray, after: np.ndarray, step: np.ndarray, name: str, title: str, description: str, width: float = 760) -> str:
+    """How far every weight moved when it was rounded, in steps of its own grid; dashed: half a step either way.
+
+    ``step``: size of one step on the chip, broadcastable to the weights.
+    """
+    left, right, height, bottom = 118.0, 10.0, 120.0, 42.0
+    moved = ((after - before) / step).ravel()
+    values = before.ravel()
+    limit = float(np.abs(values).max()) * 1.04 or 1.0
+    span = max(0.62, 1.1 * float(np.abs(moved).max()))
     plot = width - left - right
-    bar = plot / bins
+
+    def x_of(v: float) -> float:
+        return left + plot * (v + limit) / (2 * limit)
+
+    def y_of(v: float) -> float:
+        return 4 + height * (span - v) / (2 * span)
+
     body = [f'<rect x="{number(left)}" y="4" width="{number(plot)}" height="{number(height)}" class="panel"/>']
-    for v in ticks(0, top, 3):
-        y = 4 + height * (1 - v / (top * 1.06))
-        body.append(f'<path d="M{number(left)} {number(y)}h{number(plot)}" class="grid"/>')
-        body.append(text(left - 8, y + 4, f"{v:g}", "small", "end"))
-    for counts, css, inset in ((trained, "first-fill", 0.0), (chip, "second-bar", bar * 0.3)):
-        path = "".join(
-            f"M{number(left + i * bar + inset)} {number(4 + height)}v-{number(height * c / (top * 1.06))}h{number(bar - 2 * inset)}V{number(4 + height)}z"
-            for i, c in enumerate(counts)
-            if c
-        )
-        body.append(f'<path d="{path}" class="{css}"/>')
+    for v, css in ((0.0, "axis"), (0.5, "threshold"), (-0.5, "threshold")):
+        body.append(f'<path d="M{number(left)} {number(y_of(v))}h{number(plot)}" class="{css}"/>')
+        body.append(text(left - 8, y_of(v) + 4, f"{v:g}", "small", "end"))
+    body += [f'<circle cx="{number(x_of(v))}" cy="{number(y_of(m))}" r="2.2" class="dot"/>' for v, m in zip(values, moved)]
     for v in ticks(-limit, limit, 7):
-        body.append(text(left + (v + limit) / (2 * limit) * plot, height + 18, f"{v:g}", "small", "middle"))
-    body.append(text(left + plot / 2, height + 36, f"weight (V per spike); step on the chip {step:g}", "label", "middle"))
-    body.append(text(18, 4 + height / 2, "synapses", "label", "middle", rotate=True))
+        body.append(text(x_of(v), height + 19, f"{v:g}", "small", "middle"))
+    body.append(text(left + plot / 2, height + 37, "trained weight (V per spike)", "label", "middle"))
+    body.append(text(18, 4 + height / 2, "moved by (steps)", "label", "middle", rotate=True))
     return svg(width, height + bottom, name, title, description, body)

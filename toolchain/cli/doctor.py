@@ -1,0 +1,36 @@
+"""``spikeport doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from toolchain import doctor, files
+from toolchain.cli.options import force_option, json_option
+from toolchain.cli.printing import table, write_json
+
+
+@click.command()
+@json_option
+@force_option
+def command(json_file: Path | None, force: bool) -> None:
+    """Show what is installed, what each target needs, and what is missing.
+
+    \b
+    Example:
+      spikeport doctor
+    """
+    files.claim([json_file], force)
+    facts = doctor.examine()
+    click.echo(f"Python {facts['python']} on {facts['platform']}\n")
+    click.echo(table(("package", "version", "for"), [(p["name"], p["version"] or "missing", p["for"]) for p in facts["packages"]]))
+    for name, key in (("Lava", "lava"), ("lava-dl", "lava_dl")):
+        found = facts["lava"][key]
+        if found["python"]:
+            click.echo(f"\n{name}: {found['python']} ({', '.join(f'{package} {version}' for package, version in found['versions'].items())})")
+    click.echo("\n" + table(("target", "state", "needs"), [(t["name"], "ready" if t["ready"] else "missing", t["needs"]) for t in facts["targets"]]))
+    for target in facts["targets"]:
+        if target["missing"]:
+            click.echo(f"\n{target['name']}: {target['missing']}")
+    write_json(json_file, "doctor", facts, force)
