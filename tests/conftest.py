@@ -19,3 +19,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the data sets made by others (../shared/data) are not here")
     return folder
+
+
+def pytest_runtest_setup(item):
+    """Tests marked ``lava`` or ``lava_dl`` need another interpreter; without it they are skipped, and say so."""
+    for marker, lava_dl, option in (("lava", False, ""), ("lava_dl", True, " --lava-dl")):
+        if item.get_closest_marker(marker):
+            from hardware.lava import environment
+            from hardware.lava.errors import LavaEnvironmentError
+
+            try:
+                environment.interpreter(lava_dl)
+            except LavaEnvironmentError:
+                pytest.skip(f"needs the Lava environment: spikeport lava setup{option}")

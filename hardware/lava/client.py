@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from hardware import program_file
 from hardware.lava import environment
 from hardware.lava.connection import Connection
 from hardware.program import Program
-from hardware.program_file import save_program
 from hardware.targets import Chunk, Options
 
 CHUNK_BYTES = 64 << 20
@@ -58,7 +57,7 @@ class Session:
         size = min(samples, options.batch or _chunk_size(program, steps, options))
         folder = self.connection.folder / f"run-{next(self._numbers)}"
         folder.mkdir()
-        save_program(program, folder / "program.h5")
+        program_file.save(program, folder / "program.h5")
         opened = self._ask(
             options, "open", program=str(folder / "program.h5"), folder=str(folder), steps=steps, samples=samples, chunk=size,
             potentials=list(options.potentials), mode=self._mode, backend=self._backend,

@@ -62,11 +62,11 @@ class Worker:
     def do_open(self, program: str, folder: str, steps: int, samples: int, chunk: int, potentials: list[str], mode: str, backend: str) -> None:
         """Build and start a graph."""
         from hardware.lava.graph import Graph, Stream
-        from hardware.program_file import load_program
+        from hardware import program_file
 
         started = time.perf_counter()
         stream = Stream(steps, samples, chunk, Path(folder), frozenset(potentials))
-        self._graph = Graph(load_program(program), stream)
+        self._graph = Graph(program_file.load(program), stream)
         if mode == "direct":
             from hardware.lava.direct import Direct
 
