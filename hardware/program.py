@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -35,7 +36,7 @@ def _fail(where: str, message: str):
 
 def _shape(where: str, value) -> tuple[int, ...]:
     try:
-        shape = tuple(int(n) for n in value)
+        shape = tuple(operator.index(n) for n in value)
     except TypeError:
         _fail(where, f"shape must be a tuple of positive integers, not {value!r}")
     if not shape or len(shape) > 3 or any(n < 1 for n in shape):
@@ -47,7 +48,10 @@ def _shape(where: str, value) -> tuple[int, ...]:
 
 def _integers(where: str, name: str, value, low: int, high: int) -> np.ndarray:
     """A read-only int32 array of whole numbers within [low, high]; floats and out-of-range values are refused."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        _fail(where, f"{name} is not an array: its rows differ in length")
     if array.dtype == bool or not np.issubdtype(array.dtype, np.integer):
         _fail(where, f"{name} must be integers, not {array.dtype}")
     if array.size:
@@ -57,6 +61,14 @@ def _integers(where: str, name: str, value, low: int, high: int) -> np.ndarray:
     array = np.array(array, dtype=np.int32, order="C")
     array.setflags(write=False)
     return array
+
+
+def _integer(where: str, name: str, value, low: int, high: int) -> int:
+    """One whole number within [low, high]."""
+    array = _integers(where, name, value, low, high)
+    if array.ndim:
+        _fail(where, f"{name} has shape {array.shape}; accepted is one number")
+    return int(array)
 
 
 def _parameter(where: str, name: str, value, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -93,7 +105,7 @@ class Input(_Part):
     """A population whose spikes come from outside.
 
     ``message_bits`` 0: binary spikes, values 0 and 1. 1 to 24: graded spikes, signed integers in
-    [-2**(message_bits - 1), 2**(message_bits - 1) - 1] (2 for 1 bit: [-1, 0]).
+    [-2**(message_bits - 1), 2**(message_bits - 1) - 1] (1 bit: [-1, 0]).
     """
 
     name: str
@@ -102,7 +114,7 @@ class Input(_Part):
 
     def __post_init__(self):
         where = f"input {_name('input', self.name)!r}"
-        bits = int(_integers(where, "message_bits", self.message_bits, 0, 24))
+        bits = _integer(where, "message_bits", self.message_bits, 0, 24)
         self._set(shape=_shape(where, self.shape), message_bits=bits)
 
     @property
@@ -163,9 +175,9 @@ class Population(_Part):
             voltage_decay=number("voltage_decay", 0, 4096),
             threshold=None if self.threshold is None else number("threshold", 0, (1 << 17) - 1),
             bias=number("bias", -4096, 4095),
-            bias_exponent=int(_integers(where, "bias_exponent", self.bias_exponent, -7, 7)),
+            bias_exponent=_integer(where, "bias_exponent", self.bias_exponent, -7, 7),
             reset_amount=None if self.reset_amount is None else number("reset_amount", 0, (1 << 23) - 1),
-            refractory=int(_integers(where, "refractory", self.refractory, 0, 1 << 15)),
+            refractory=_integer(where, "refractory", self.refractory, 0, 1 << 15),
         )
 
     @property
@@ -222,7 +234,7 @@ class Projection(_Part):
         exponent = _integers(where, "exponent", self.exponent, self.lowest_exponent, 7)
         if exponent.ndim > 1:
             _fail(where, f"exponent has shape {exponent.shape}; accepted are one number or one for each output channel")
-        bits = int(_integers(where, "weight_bits", self.weight_bits, 1, 8))
+        bits = _integer(where, "weight_bits", self.weight_bits, 1, 8)
         self._set(exponent=exponent, weight_bits=bits)
         self._set(weights=_integers(where, "weights", self.weights, -256, 255))
         if sign_mode(self.weights, bits) is None:
@@ -260,7 +272,8 @@ class Projection(_Part):
         """Shapes against the two populations; called when the Program is made."""
         where = f"{type(self).__name__.lower()} projection {self.name!r}"
         if self.exponent.ndim and self.exponent.shape[0] != target.shape[0]:
-            _fail(where, f"{self.exponent.shape[0]} exponents; accepted are one, or one for each of the {target.shape[0]} channels of {target.name!r}")
+            channels = f"each of the {target.shape[0]} channels of {target.name!r}"
+            _fail(where, f"{self.exponent.shape[0]} exponents; accepted are one, or one for {channels}")
 
 
 def sign_mode(weights: np.ndarray, weight_bits: int) -> str | None:
@@ -299,7 +312,8 @@ class Dense(Projection):
     def _check_ends(self, source, target) -> None:
         super()._check_ends(source, target)
         if self.weights.shape != (target.size, source.size):
-            _fail(f"dense projection {self.name!r}", f"weights have shape {self.weights.shape}; {target.name!r} from {source.name!r} needs {(target.size, source.size)}")
+            needed = f"{target.name!r} from {source.name!r} needs {(target.size, source.size)}"
+            _fail(f"dense projection {self.name!r}", f"weights have shape {self.weights.shape}; {needed}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,7 +331,8 @@ class Sparse(Projection):
         rows = _integers(where, "rows", self.rows, 0, MAX_NEURONS - 1)
         columns = _integers(where, "columns", self.columns, 0, MAX_NEURONS - 1)
         if self.weights.ndim != 1 or rows.shape != self.weights.shape or columns.shape != self.weights.shape:
-            _fail(where, f"weights, rows and columns must be vectors of one length, not {self.weights.shape}, {rows.shape}, {columns.shape}")
+            shapes = f"{self.weights.shape}, {rows.shape}, {columns.shape}"
+            _fail(where, f"weights, rows and columns must be vectors of one length, not {shapes}")
         delay = _integers(where, "delay", self.delay, 0, self.MAX_DELAY)
         if delay.ndim and delay.shape != self.weights.shape:
             _fail(where, f"delay has shape {delay.shape}; accepted are one number or one for each synapse, {self.weights.shape}")
@@ -326,7 +341,8 @@ class Sparse(Projection):
         if np.any(pairs[1:] == pairs[:-1]):
             first = int(np.flatnonzero(pairs[1:] == pairs[:-1])[0])
             _fail(where, f"the synapse from neuron {columns[order][first]} to neuron {rows[order][first]} occurs twice")
-        parts = dict(weights=self.weights[order], rows=rows[order], columns=columns[order], delay=delay[order] if delay.ndim else delay)
+        parts = {"weights": self.weights[order], "rows": rows[order], "columns": columns[order]}
+        parts["delay"] = delay[order] if delay.ndim else delay
         for array in parts.values():
             array.setflags(write=False)
         self._set(**parts)
@@ -335,7 +351,8 @@ class Sparse(Projection):
         super()._check_ends(source, target)
         where = f"sparse projection {self.name!r}"
         if self.rows.size and (int(self.rows.max()) >= target.size or int(self.columns.max()) >= source.size):
-            _fail(where, f"a synapse to neuron {int(self.rows.max())} from neuron {int(self.columns.max())}; {target.name!r} has {target.size} neurons, {source.name!r} {source.size}")
+            sizes = f"{target.name!r} has {target.size} neurons, {source.name!r} {source.size}"
+            _fail(where, f"a synapse to neuron {int(self.rows.max())} from neuron {int(self.columns.max())}; {sizes}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,14 +375,16 @@ class Convolution(Projection):
         where = self._check_common()
         dimensions = self.weights.ndim - 2
         if dimensions not in (1, 2) or 0 in self.weights.shape:
-            _fail(where, f"weights have shape {self.weights.shape}; accepted are [out, in / groups, length] and [out, in / groups, height, width]")
+            accepted = "[out, in / groups, length] and [out, in / groups, height, width]"
+            _fail(where, f"weights have shape {self.weights.shape}; accepted are {accepted}")
         for name, default, low in (("stride", 1, 1), ("padding", 0, 0), ("dilation", 1, 1)):
-            value = getattr(self, name) if getattr(self, name) != () else (default,) * dimensions
+            value = getattr(self, name)
+            value = (default,) * dimensions if isinstance(value, tuple) and not value else value
             array = _integers(where, name, value, low, 1 << 15)
             if array.shape != (dimensions,):
                 _fail(where, f"{name} is {value!r}; accepted are {dimensions} numbers, one for each spatial dimension")
             self._set(**{name: tuple(int(n) for n in array)})
-        groups = int(_integers(where, "groups", self.groups, 1, 1 << 20))
+        groups = _integer(where, "groups", self.groups, 1, 1 << 20)
         if self.weights.shape[0] % groups:
             _fail(where, f"{self.weights.shape[0]} output channels cannot be divided into {groups} groups")
         delay = _integers(where, "delay", self.delay, 0, self.MAX_DELAY)
@@ -390,9 +409,11 @@ class Convolution(Projection):
         super()._check_ends(source, target)
         where = f"convolution projection {self.name!r}"
         if len(source.shape) != self.weights.ndim - 1:
-            _fail(where, f"source {source.name!r} has shape {source.shape}; a kernel {self.weights.shape} needs {self.weights.ndim - 1} dimensions")
+            needed = f"a kernel {self.weights.shape} needs {self.weights.ndim - 1} dimensions"
+            _fail(where, f"source {source.name!r} has shape {source.shape}; {needed}")
         if source.shape[0] != self.weights.shape[1] * self.groups:
-            _fail(where, f"source {source.name!r} has {source.shape[0]} channels; {self.groups} groups of {self.weights.shape[1]} are needed")
+            needed = f"{self.groups} groups of {self.weights.shape[1]} are needed"
+            _fail(where, f"source {source.name!r} has {source.shape[0]} channels; {needed}")
         if any(n + 2 * p < d * (k - 1) + 1 for n, p, d, k in zip(source.shape[1:], self.padding, self.dilation, self.kernel_size)):
             _fail(where, f"the kernel {self.kernel_size} does not fit into source {source.name!r} of shape {source.shape}")
         if self.output_shape(source.shape) != target.shape:
@@ -410,6 +431,7 @@ class Output:
     decode: str = "spike_count"
 
     def __post_init__(self):
+        _name("output", self.population)
         if self.decode not in DECODINGS:
             _fail(f"output {self.population!r}", f"decode is {self.decode!r}; accepted are {', '.join(DECODINGS)}")
 
@@ -430,7 +452,10 @@ class Program:
 
     def __post_init__(self):
         for name, kind in (("inputs", Input), ("populations", Population), ("projections", Projection), ("outputs", Output)):
-            parts = tuple(getattr(self, name))
+            parts = getattr(self, name)
+            if not isinstance(parts, (tuple, list)):
+                _fail(name, f"is a {type(parts).__name__}; accepted is a tuple of {kind.__name__}")
+            parts = tuple(parts)
             for part in parts:
                 if not isinstance(part, kind) or type(part) is Projection:
                     _fail(name, f"holds {type(part).__name__}; accepted is {kind.__name__}")
@@ -476,7 +501,11 @@ class Program:
             sums = np.abs(projection.weights.astype(np.int64)).reshape(projection.weights.shape[0], -1).sum(axis=1)
         total = int(sums.max()) * largest if len(sums) else 0
         if total >= 1 << 31:
-            _fail(f"projection {projection.name!r}", f"the weighted input may reach {total}; the accumulator holds less than {1 << 31}: use fewer message bits, a smaller fan-in or smaller weights")
+            _fail(
+                f"projection {projection.name!r}",
+                f"the weighted input may reach {total}; the accumulator holds less than {1 << 31}: use fewer message bits, a smaller "
+                "fan-in or smaller weights",
+            )
 
     @cached_property
     def nodes(self) -> Mapping[str, Input | Population]:
@@ -485,7 +514,10 @@ class Program:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Names of the populations, sources first; in the given order where that is free. Raises ProgramError on a loop through several synapses."""
+        """Names of the populations, sources first; in the given order where that is free.
+
+        Raises ProgramError on a loop through several synapses.
+        """
         waiting = [p.name for p in self.populations]
         done = {part.name for part in self.inputs}
         order: list[str] = []
@@ -528,4 +560,5 @@ class Program:
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        return f"Program({len(self.inputs)} inputs, {len(self.populations)} populations, {len(self.projections)} projections, {self.fingerprint[:12]})"
+        sizes = f"{len(self.inputs)} inputs, {len(self.populations)} populations, {len(self.projections)} projections"
+        return f"Program({sizes}, {self.fingerprint[:12]})"
