@@ -39,3 +39,11 @@ class RefusedError(ExportError):
         super().__init__(message)
         self.audit = audit
         self.causes = causes
+
+
+class CalibrationError(ExportError):
+    """Calibration data has the wrong shape, type or range for the graph's inputs."""
+
+
+class ModelError(ExportError):
+    """A model cannot be made, or its weights cannot be read or do not fit it."""

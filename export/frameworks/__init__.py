@@ -1,0 +1,12 @@
+"""Models of training frameworks → NIR graphs.
+
+    graph = trace(model, example_input, time_first=True, dt=1e-3)
+    model = load_factory("package.module:factory", "weights.safetensors")
+
+Import needs torch.
+"""
+
+from export.frameworks.checkpoints import load_factory
+from export.frameworks.torch_trace import trace
+
+__all__ = ["load_factory", "trace"]

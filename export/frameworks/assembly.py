@@ -1,0 +1,290 @@
+"""From a traced run to a NIR graph: delays made explicit, factors and normalisations folded, shapes joined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import nir
+import numpy as np
+
+from export.errors import UnsupportedError
+from export.frameworks.described import Described
+from export.frameworks.leaves import Leaf, Part, Shape
+from export.frameworks.linear_layers import Normalisation, Weights
+from export.frameworks.readout import Readout
+from export.frameworks.snntorch_neurons import Neuron
+from export.frameworks.tracker import Node
+
+
+@dataclass
+class Edge:
+    """``age``: steps that the source's output is old; ``scale``: factor on it."""
+
+    age: int
+    scale: float
+
+
+@dataclass
+class Network:
+    """Leaves by name and the edges between them; the model's input is a name without a leaf."""
+
+    leaves: dict[str, Leaf]
+    edges: dict[tuple[str, str], Edge]
+    input: str
+    input_shape: Shape
+    notes: list[str] = field(default_factory=list)
+
+    def into(self, name: str) -> dict[str, Edge]:
+        """Source → edge."""
+        return {a: e for (a, b), e in self.edges.items() if b == name}
+
+    def out_of(self, name: str) -> dict[str, Edge]:
+        """Target → edge."""
+        return {b: e for (a, b), e in self.edges.items() if a == name}
+
+    def label(self, name: str) -> str:
+        """For messages."""
+        return self.leaves[name].label if name in self.leaves else "the model's input"
+
+    def reach(self, start: str, forward: bool = True) -> set[str]:
+        """Names that can be reached from one, itself included."""
+        seen, waiting = {start}, [start]
+        while waiting:
+            name = waiting.pop()
+            for other in self.out_of(name) if forward else self.into(name):
+                if other not in seen:
+                    seen.add(other)
+                    waiting.append(other)
+        return seen
+
+    def shape(self, name: str) -> Shape:
+        """Output shape."""
+        return self.input_shape if name == self.input else self.leaves[name].output_shape
+
+
+def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: int) -> Network:
+    """The network that a run of ``steps`` steps shows. Raises UnsupportedError where steps differ."""
+    names = {node.leaf.output_name: name for name, node in nodes.items()} | {input_name: input_name}
+    net = Network({n: node.leaf for n, node in nodes.items()}, {}, input_name, input_shape)
+    for name, node in nodes.items():
+        _check_calls(node, steps)
+        for (source, _), (age, scale) in node.calls[-1].items():
+            net.edges[(names[source], name)] = Edge(age, scale)
+        for (source, _), (age, _) in node.calls[-1].items():
+            leaf = nodes[names[source]].leaf if source != input_name else None
+            late = age and not node.constant and all(key[0] != source for key in node.calls[0])
+            if late and isinstance(leaf, Weights) and leaf.bias is not None and leaf.bias.any():
+                raise UnsupportedError(
+                    f"{leaf.label}: its bias is missing in the first step, because the feedback starts in the second; "
+                    "accepted are bias=False, or a "
+                    "first call with zeros"
+                )
+    _retime(net)
+    return net
+
+
+def _check_calls(node: Node, steps: int) -> None:
+    leaf, calls = node.leaf, node.calls
+    if node.constant:
+        return
+    if not leaf.structural:
+        if len(calls) > steps:
+            raise UnsupportedError(
+                f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is a layer of its own for each place"
+            )
+        least = steps - 1 if leaf.stateless else steps
+        if len(calls) < least:
+            raise UnsupportedError(f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is one call in each step")
+    last = calls[-1]
+    if not last:
+        raise UnsupportedError(f"{leaf.label}: it receives nothing but zeros in {steps} steps; accepted are layers that the input reaches")
+    for step, call in enumerate(calls):
+        other = any(last.get(key) != edge for key, edge in call.items())
+        if other or any(key not in call and age <= step for key, (age, _) in last.items()):
+            now, then = (", ".join(sorted(key[0] for key in c)) or "nothing" for c in (last, call))
+            raise UnsupportedError(
+                f"{leaf.label}: its input comes from {then} in step {step} and from {now} in the last step, or with another factor or "
+                "delay; accepted is "
+                "the same in each step"
+            )
+
+
+def _retime(net: Network) -> None:
+    """Move delays from the outputs of layers without memory to their inputs, where neurons send spikes."""
+    changed = True
+    while changed:
+        changed = False
+        for name, leaf in net.leaves.items():
+            out = net.out_of(name)
+            least = min((e.age for e in out.values()), default=0)
+            if leaf.stateless and least:
+                changed = True
+                for edge in out.values():
+                    edge.age -= least
+                for edge in net.into(name).values():
+                    edge.age += least
+
+
+def prune(net: Network, outputs: Iterable[str]) -> None:
+    """Leave out what leads to no output, with a note."""
+    needed = set().union(*(net.reach(name, forward=False) for name in outputs))
+    if net.input not in needed:
+        raise UnsupportedError("the model's input does not reach its output")
+    for name in [n for n in net.leaves if n not in needed]:
+        net.notes.append(f"{name}: left out, because it leads to no output")
+        del net.leaves[name]
+        net.edges = {ends: e for ends, e in net.edges.items() if name not in ends}
+
+
+def fold(net: Network) -> None:
+    """Normalisations into the layer before them, factors into weights; in place. Raises UnsupportedError."""
+    for name, leaf in list(net.leaves.items()):
+        if not isinstance(leaf, Normalisation):
+            continue
+        into = net.into(name)
+        before = next(iter(into))
+        target = net.leaves.get(before)
+        if len(into) != 1 or not isinstance(target, Weights) or len(net.out_of(before)) != 1 or into[before].age:
+            raise UnsupportedError(
+                f"{leaf.label}: its input is {', '.join(map(net.label, into))}; "
+                "accepted is one nn.Linear or convolution whose output goes nowhere else"
+            )
+        target.scale(into[before].scale)
+        target.scale(*leaf.factors())
+        how = f"running statistics, eps {leaf.module.eps:g}"
+        net.notes.append(f"{before}: batch normalisation {name!r} folded into its weights and bias ({how})")
+        del net.edges[(before, name)]
+        for after, edge in net.out_of(name).items():
+            del net.edges[(name, after)]
+            net.edges[(before, after)] = edge
+        del net.leaves[name]
+    for (a, b), edge in net.edges.items():
+        if edge.scale == 1.0:
+            continue
+        source, target = net.leaves.get(a), net.leaves.get(b)
+        into, out = net.into(b).values(), net.out_of(a).values()
+        factor = edge.scale
+        if isinstance(target, Weights) and {e.scale for e in into} == {factor}:
+            target.scale_input(factor)
+            net.notes.append(f"{b}: factor {factor:g} on its input folded into its weights")
+            folded = into
+        elif isinstance(source, Weights) and {e.scale for e in out} == {factor}:
+            source.scale(factor)
+            net.notes.append(f"{a}: factor {factor:g} on its output folded into its weights")
+            folded = out
+        else:
+            continue
+        for item in folded:
+            item.scale = 1.0
+
+
+def _check_loop(net: Network, a: str, b: str) -> bool:
+    """Whether an edge with a delay closes a loop; then it must be a layer's own spikes of the step before."""
+    between = net.reach(b) & net.reach(a, forward=False)
+    if not between:
+        return False
+    neurons = {n for n in between if not net.leaves[n].stateless}
+    ages = [e.age for (x, y), e in net.edges.items() if {x, y} <= between and (x, y) != (a, b)]
+    if neurons != {a} or any(ages) or net.edges[(a, b)].age != 1:
+        raise UnsupportedError(
+            f"feedback from {net.label(a)} to {net.label(b)} runs through {', '.join(sorted(between))}; "
+            "accepted is feedback of one neuron layer to "
+            "itself, one step later"
+        )
+    return True
+
+
+class Graph:
+    """Nodes, entries and edges while they are put together."""
+
+    def __init__(self):
+        self.nodes: dict[str, nir.NIRNode] = {}
+        self.entries: dict[str, dict] = {}
+        self.edges: list[tuple[str, str]] = []
+
+    def add(self, name: str, node: nir.NIRNode, entry: dict | None = None) -> str:
+        """Add a node; its name, made unique."""
+        unique, number = name, 1
+        while unique in self.nodes:
+            number += 1
+            unique = f"{name}_{number}"
+        self.nodes[unique] = node
+        if entry:
+            self.entries[unique] = entry
+        return unique
+
+
+def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -> Graph:
+    """The NIR graph of a folded network; ``dt`` in seconds, or 1."""
+    _join_shapes(net)
+    graph = Graph()
+    parts: dict[str, Part] = {}
+    for name, leaf in net.leaves.items():
+        part = parts[name] = leaf.part(dt)
+        for inner, (node, entry) in part.nodes.items():
+            if inner in graph.nodes:
+                raise UnsupportedError(f"{leaf.label}: two layers are called {inner!r}")
+            graph.add(inner, node, entry)
+        graph.edges += part.edges
+    # the input's own name may be that of a layer
+    input_name = graph.add(net.input, nir.Input(input_type={"input": np.array(net.input_shape)}), input_entry)
+    between: dict[tuple, str] = {}
+    for (a, b), edge in net.edges.items():
+        source = input_name if a == net.input else parts[a].output
+        for kind, value, node in _between(net, a, b, edge, dt):
+            key = (source, kind, value)
+            if key not in between:
+                between[key] = graph.add(f"{source}_{kind}", node)
+                graph.edges.append((source, between[key]))
+            source = between[key]
+        graph.edges.append((source, parts[b].input))
+    for readout in readouts:
+        name = "output" if len(readouts) == 1 else f"output_{readout.node}"
+        output = graph.add(name, nir.Output(output_type={"output": np.array(net.shape(readout.node))}), {"decode": readout.decode})
+        graph.edges.append((parts[readout.node].output, output))
+    return graph
+
+
+def _between(net: Network, a: str, b: str, edge: Edge, dt: float) -> list[tuple[str, float, nir.NIRNode]]:
+    """Nodes that an edge needs on its way, as (kind, what tells it from others of its kind, node)."""
+    shape, wanted = net.shape(a), net.leaves[b].input_shape
+    nodes: list[tuple[str, float, nir.NIRNode]] = []
+    if edge.age and not _check_loop(net, a, b):
+        nodes.append(("delay", edge.age, nir.Delay(delay=np.full(shape, edge.age * dt))))
+    if edge.scale != 1.0:
+        if isinstance(net.leaves[b], Described):
+            raise UnsupportedError(
+                f"{net.label(b)}: a factor of {edge.scale:g} on its input, which its grid does not have; "
+                "accepted are weights that contain it"
+            )
+        nodes.append(("scale", edge.scale, nir.Scale(scale=np.full(shape, edge.scale))))
+    if shape != wanted:
+        if wanted != (math.prod(shape),):
+            raise UnsupportedError(
+                f"{net.label(b)}: takes shape {wanted} from {net.label(a)} of shape {shape}; "
+                f"accepted are the same shape, or a Flatten to ({math.prod(shape)},)"
+            )
+        nodes.append(("flatten", 0, nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)))
+    return nodes
+
+
+def _join_shapes(net: Network) -> None:
+    """Shapes that differ only in how the same elements are grouped, where that is free: of neurons, and of the input."""
+    for name, leaf in net.leaves.items():
+        given = {net.shape(source) for source in net.into(name)}
+        if isinstance(leaf, Neuron) and len(given) == 1:
+            (shape,) = given
+            if shape != leaf.input_shape and _squeezed(shape) == _squeezed(leaf.input_shape):
+                leaf.input_shape = leaf.output_shape = shape
+    wanted = {net.leaves[b].input_shape for b in net.out_of(net.input)}
+    if len(wanted) == 1:
+        (shape,) = wanted
+        if shape not in (net.input_shape, (math.prod(net.input_shape),)):
+            net.notes.append(f"{net.input}: of shape {shape}; the model is given {net.input_shape}, the same elements in the same order")
+            net.input_shape = shape
+
+
+def _squeezed(shape: Shape) -> Shape:
+    return tuple(n for n in shape if n != 1)

@@ -1,0 +1,120 @@
+"""Layers that describe themselves, and how the leaves of a model are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import nir
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from export.errors import ExportError, UnsupportedError
+from export.frameworks import snntorch_neurons
+from export.frameworks.leaves import Leaf, Part
+from export.frameworks.linear_layers import Normalisation, Weights
+from export.frameworks.values import CURRENT, POTENTIAL, SPIKES, WEIGHTED
+from export.shapes import NEURONS, SPIKING
+
+
+@dataclass
+class Described(Leaf):
+    """A layer that describes itself: ``nir_node(input_shape, dt=1.0) -> (node, metadata)`` or ``nir_parts`` (several nodes)."""
+
+    def _description(self, dt: float) -> Part:
+        prefix = f"{self.name}." if self.path else ""
+        try:
+            if hasattr(self.module, "nir_parts"):
+                parts = self.module.nir_parts(self.input_shape, dt=dt)
+                nodes = {prefix + n: tuple(pair) for n, pair in parts["nodes"].items()}
+                edges = [(prefix + a, prefix + b) for a, b in parts["edges"]]
+                return Part(nodes, edges, prefix + parts["input"], prefix + parts["output"])
+            node, entry = self.module.nir_node(self.input_shape, dt=dt)
+        except ExportError:
+            raise
+        except Exception as error:
+            raise UnsupportedError(f"{self.label}: it has no NIR form: {error}") from error
+        return Part.single(self.name, node, dict(entry))
+
+    @property
+    def described(self) -> Part:
+        """Its description with a time step of 1; only after its input shape is known."""
+        if not hasattr(self, "_cached"):
+            self._cached = self._description(1.0)
+        return self._cached
+
+    @property
+    def node(self) -> nir.NIRNode:
+        """The node that its output comes from."""
+        return self.described.nodes[self.described.output][0]
+
+    @property
+    def output_name(self) -> str:
+        return self.described.output
+
+    @property
+    def stateless(self) -> bool:
+        return len(self.described.nodes) == 1 and not isinstance(self.node, (*NEURONS, nir.Delay))
+
+    @property
+    def structural(self) -> bool:
+        return self.stateless and isinstance(self.node, (nir.SumPool2d, nir.AvgPool2d, nir.Flatten))
+
+    def accept(self, layout, kwargs):
+        if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (layout is not None):
+            given = "several time steps" if layout is not None else "one time step"
+            raise UnsupportedError(
+                f"{self.label}: called with {given} and sequence={bool(kwargs.get('sequence'))}; "
+                f"accepted is sequence={layout is not None} there"
+            )
+        if getattr(self.module, "temporal", False) and layout not in (None, "SB"):
+            raise UnsupportedError(f"{self.label}: accepted is [time, batch, ...], time first")
+
+    def prepare(self) -> None:
+        reset = getattr(self.module, "reset_mem", None)
+        if callable(reset):
+            reset()
+
+    def ports(self, count: int) -> tuple[str, ...]:
+        if isinstance(self.node, SPIKING):
+            return (SPIKES, *(CURRENT,) * (count - 2), *(POTENTIAL,) * (count > 1))
+        return (POTENTIAL if isinstance(self.node, NEURONS) else WEIGHTED,) * count
+
+    def compute(self, given: torch.Tensor) -> torch.Tensor | None:
+        node = self.node
+        if len(self.described.nodes) > 1 or not isinstance(node, (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)):
+            return None
+        weight = torch.from_numpy(np.asarray(node.weight, np.float64)).to(given.device)
+        bias = None if isinstance(node, nir.Linear) else torch.from_numpy(np.asarray(node.bias, np.float64)).to(given.device)
+        if isinstance(node, (nir.Linear, nir.Affine)):
+            return functional.linear(given.double(), weight, bias)
+        convolve = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
+        return convolve(given.double(), weight, bias, node.stride, node.padding, node.dilation, int(node.groups))
+
+    def part(self, dt: float) -> Part:
+        return self._description(dt)
+
+
+def find(model: nn.Module) -> dict[str, Leaf]:
+    """The leaves of a model by path. Raises UnsupportedError for layers that are known not to be exportable."""
+    found: dict[str, Leaf] = {}
+    inside: tuple[str, ...] = ()
+    for path, module in model.named_modules():
+        if inside and any(path.startswith(p + ".") or p == "" for p in inside):
+            continue
+        leaf = _leaf(path, module)
+        if leaf is not None:
+            found[path] = leaf
+            inside = (*inside, path)
+    return found
+
+
+def _leaf(path: str, module: nn.Module) -> Leaf | None:
+    if callable(getattr(module, "nir_node", None)) or callable(getattr(module, "nir_parts", None)):
+        return Described(path, module)
+    if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+        return Weights(path, module)
+    if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        return Normalisation(path, module)
+    return snntorch_neurons.leaf(path, module)

@@ -1,0 +1,308 @@
+"""What PyTorch operations between layers mean for the values that they are applied to.
+
+Operations that only move elements (view, permute, indexing, unbind ...) are understood by applying them to the element numbers
+instead of the elements: whatever way they are spelled, the outcome says which step and which order. Sums and multiplications
+with a number are followed; everything else gives an Opaque value, which a readout may hold and a layer refuses.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch.overrides import resolve_name
+
+from export.frameworks.values import Opaque, Reading, Stack, Traced, Value, terms_of
+
+MOVING = {
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "swapaxes", "swapdims", "movedim"),
+    *("moveaxis", "t", "T", "mT", "__getitem__", "select", "narrow", "unbind", "split", "chunk", "tensor_split", "expand", "expand_as"),
+    *("repeat", "tile", "view_as", "reshape_as", "broadcast_to", "ravel", "flip", "index_select", "atleast_2d", "atleast_3d"),
+}
+"""Operations that move or repeat elements and leave them as they are."""
+
+SAME = {
+    *("contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16", "int", "long", "cpu", "cuda"),
+    *("requires_grad_", "data", "alias", "positive", "__pos__"),
+}
+"""Operations whose result equals their argument, unless a change of type rounds it (which is noticed, and then not followed)."""
+
+DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout"}
+
+ARITHMETIC = {
+    **dict.fromkeys(("add", "__add__", "__radd__", "__iadd__"), "add"),
+    **dict.fromkeys(("sub", "subtract", "__sub__", "__isub__"), "sub"),
+    **dict.fromkeys(("rsub", "__rsub__"), "rsub"),
+    **dict.fromkeys(("mul", "multiply", "__mul__", "__rmul__", "__imul__"), "mul"),
+    **dict.fromkeys(("div", "divide", "true_divide", "__truediv__", "__itruediv__"), "div"),
+    **dict.fromkeys(("neg", "negative", "__neg__"), "neg"),
+}
+
+ORDER_KEEPING = {"softmax", "log_softmax", "argmax", "argsort", "sort", "topk", "sigmoid", "tanh", "exp"}
+"""Readout operations after which the largest score is still the largest."""
+
+
+def name_of(function: Callable) -> str:
+    """Short name of a torch function or method; in-place variants and attribute getters under the plain name."""
+    full = resolve_name(function) or getattr(function, "__name__", "an operation")
+    parts = full.split(".")
+    name = parts[-2] if parts[-1] == "__get__" else parts[-1]
+    return name if name.startswith("__") else name.rstrip("_") if name != "requires_grad_" else name
+
+
+def tensors_in(arguments) -> list[torch.Tensor]:
+    """Tensors among positional and keyword arguments, one level of lists deep."""
+    found = []
+    for item in arguments:
+        if isinstance(item, torch.Tensor):
+            found.append(item)
+        elif isinstance(item, (list, tuple)):
+            found += [x for x in item if isinstance(x, torch.Tensor)]
+    return found
+
+
+class Interpreter:
+    """Finds the value of a result.
+
+    ``lookup(tensor)`` gives the value of a tensor (zero for untracked tensors that hold only zeros, None for other untracked ones).
+    """
+
+    def __init__(self, lookup: Callable[[torch.Tensor], Traced | None], batch: int):
+        self.lookup, self.batch = lookup, batch
+
+    def derive(self, function: Callable, args: Sequence, kwargs: dict, result, where: str) -> list[tuple[torch.Tensor, Traced]]:
+        """(tensor, value) of every tensor in ``result``; ``where``: path of the module that runs the operation."""
+        name = name_of(function)
+        results = [r for r in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(r, torch.Tensor)]
+        if not results:
+            return []
+        inputs = tensors_in((*args, *kwargs.values()))
+        sources = tuple(term for t in inputs for term in terms_of(self.lookup(t) or Value()))
+        # the first operation that could not be followed is the one to name
+        earlier = [v for v in map(self.lookup, inputs) if isinstance(v, Opaque)]
+        opaque = Opaque(earlier[0].operation if earlier else name, earlier[0].where if earlier else where, sources)
+        values: list[Traced] | None = None
+        if name in MOVING and self._only(inputs):
+            values = self._moved(function, args, kwargs, inputs[0], results)
+        elif name in SAME or name in DROPOUTS:
+            values = self._same(inputs[0], results)
+        elif name in ARITHMETIC:
+            value = self._arithmetic(ARITHMETIC[name], args, kwargs)
+            values = None if value is None else [value]
+        elif name in ("stack", "cat", "concat", "concatenate", "hstack", "vstack"):
+            value = self._joined(name, args, kwargs, results[0])
+            values = None if value is None else [value]
+        elif name in ("sum", "mean", "max", "amax"):
+            values = self._reduced(name, args, kwargs, opaque)
+        if values is None or len(values) != len(results):
+            reading = self._reading_of(inputs) if name in ORDER_KEEPING else None
+            values = [replace(opaque, reading=reading)] * len(results)
+        return list(zip(results, values))
+
+    def _only(self, inputs: list[torch.Tensor]) -> bool:
+        """Only the first tensor is a traced one (others may give a shape, or an index)."""
+        return bool(inputs) and self.lookup(inputs[0]) is not None and not any(terms_of(self.lookup(t) or Value()) for t in inputs[1:])
+
+    def _reading_of(self, inputs: list[torch.Tensor]) -> Reading | None:
+        value = self.lookup(inputs[0])
+        return value.reading if isinstance(value, Opaque) else reading(value) if len(inputs) == 1 and value is not None else None
+
+    def _same(self, source: torch.Tensor, results: list[torch.Tensor]) -> list[Traced] | None:
+        value = self.lookup(source)
+        result = results[0]
+        if value is None or result.shape != source.shape or not torch.equal(result.to(source.device, torch.float64), source.double()):
+            return None
+        return [value]
+
+    def _moved(self, function, args, kwargs, source, results) -> list[Traced] | None:
+        value = self.lookup(source)
+        if isinstance(value, Opaque):
+            return [value] * len(results)
+        numbers_ = torch.arange(source.numel(), device=source.device).reshape(source.shape)
+        replaced = [numbers_ if a is source else a for a in args]
+        moved = function(*replaced, **{k: numbers_ if v is source else v for k, v in kwargs.items()})
+        moved = [m for m in (moved if isinstance(moved, (tuple, list)) else (moved,)) if isinstance(m, torch.Tensor)]
+        values = [self._rearranged(value, m, source) for m in moved]
+        return None if any(v is None for v in values) else values
+
+    def _rearranged(self, value: Value | Stack, moved: torch.Tensor, source: torch.Tensor) -> Value | Stack | None:
+        """The value whose element numbers are ``moved``; None where it is no longer batch first with features in C order."""
+        if isinstance(value, Value):
+            everything = torch.arange(source.numel(), device=moved.device)
+            if moved.numel() == source.numel():
+                return value if torch.equal(moved.reshape(-1), everything) else None
+            # a constant input repeated along a new axis
+            if not value.constant or not source.numel() or moved.numel() % source.numel():
+                return None
+            return self._laid_out((value,) * (moved.numel() // source.numel()), moved, everything, repeated=True)
+        count, features = len(value.items), source.numel() // (len(value.items) * self.batch)
+        number = torch.arange(source.numel(), device=moved.device)
+        first, rest = number // features, number % features
+        if value.layout[0] == "S":
+            step, row = first // self.batch, first % self.batch
+        else:
+            row, step = first // count, first % count
+        place = row * features + rest
+        chosen = step[moved.reshape(-1)]
+        size = self.batch * features
+        if not moved.numel() or moved.numel() % size:
+            return None
+        if moved.numel() == size and bool((chosen == chosen[0]).all()):
+            whole = torch.arange(size, device=moved.device)
+            return value.items[int(chosen[0])] if torch.equal(place[moved.reshape(-1)], whole) else None
+        places = place[moved.reshape(-1)]
+        for layout in ("SB", "BS"):
+            arranged = self._by_item(chosen, moved.numel() // size, features, layout)
+            if bool((arranged == arranged[:, :1]).all()):
+                items = tuple(value.items[int(row[0])] for row in arranged)
+                return self._laid_out(items, moved, places, layouts=(layout,))
+        return None
+
+    def _by_item(self, flat: torch.Tensor, count: int, features: int, layout: str) -> torch.Tensor:
+        """[item, batch * features] from a flat tensor in the layout."""
+        if layout == "SB":
+            return flat.reshape(count, -1)
+        return flat.reshape(self.batch, count, features).transpose(0, 1).reshape(count, -1)
+
+    def _laid_out(self, items, moved, places, layouts=("SB", "BS"), repeated=False) -> Stack | None:
+        """A Stack if, in one of the layouts, every item holds all its elements in order, and the shape shows it."""
+        count, size = len(items), moved.numel() // len(items)
+        flat = moved.reshape(-1) if repeated else places
+        whole = torch.arange(size, device=moved.device)
+        for layout in layouts:
+            if not bool((self._by_item(flat, count, size // self.batch, layout) == whole).all()):
+                continue
+            lead = (count, self.batch) if layout == "SB" else (self.batch, count)
+            if tuple(moved.shape[:2]) == lead:
+                return Stack(items, layout)
+            if moved.shape[0] == count * self.batch:
+                return Stack(items, layout[0] + "*" + layout[1])
+        return None
+
+    def _operand(self, item) -> Traced | float | None:
+        """A value, a number, or None for what is neither."""
+        if isinstance(item, numbers.Real):
+            return float(item)
+        if not isinstance(item, torch.Tensor):
+            return None
+        value = self.lookup(item)
+        untracked = value is None or (isinstance(value, Value) and not value.terms)
+        if untracked and item.numel() == 1 and not item.is_complex():
+            return float(item)
+        return value
+
+    def _arithmetic(self, kind: str, args: Sequence, kwargs: dict) -> Traced | None:
+        operands = [self._operand(a) for a in (*args[:2], *(kwargs[k] for k in ("input", "other") if k in kwargs))]
+        if any(o is None or isinstance(o, Opaque) for o in operands) or kwargs.get("rounding_mode"):
+            return None
+        a, b = (*operands, 0.0)[:2]
+        if kind == "neg":
+            return _each(a, lambda v: v.scaled(-1.0))
+        if kind in ("mul", "div"):
+            if kind == "div" and not isinstance(b, float):
+                return None
+            if isinstance(a, float):
+                a, b = b, a
+            factor = b if kind == "mul" or not isinstance(b, float) else 1.0 / b if b else None
+            return None if not isinstance(factor, float) or isinstance(a, float) else _each(a, lambda v: v.scaled(factor))
+        # a number that is added is a constant current; zero is the start of many a loop
+        if isinstance(a, float) or isinstance(b, float):
+            number, value = (a, b) if isinstance(a, float) else (b, a)
+            if number != 0.0 or isinstance(value, float):
+                return None
+            sign = -1.0 if (kind == "sub" and value is b) or (kind == "rsub" and value is a) else 1.0
+            return _each(value, lambda v: v.scaled(sign))
+        factor = float(kwargs.get("alpha", 1.0)) * (1.0 if kind == "add" else -1.0)
+        first, second = (b, a) if kind == "rsub" else (a, b)
+        shapes = {tuple(x.shape) for x in args[:2] if isinstance(x, torch.Tensor) and terms_of(self.lookup(x))}
+        if len(shapes) > 1:
+            return None
+        return _pairwise(first, second, factor)
+
+    def _joined(self, name: str, args: Sequence, kwargs: dict, result: torch.Tensor) -> Traced | None:
+        tensors = list(args[0] if args else kwargs["tensors"])
+        axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+        values = [self.lookup(t) for t in tensors]
+        if not isinstance(axis, int) or any(v is None or isinstance(v, Opaque) for v in values):
+            return None
+        axis += result.dim() if axis < 0 else 0
+        if name == "stack":
+            if axis > 1 or any(isinstance(v, Stack) for v in values) or result.shape[1 - axis] != self.batch:
+                return None
+            return Stack(tuple(values), "SB" if axis == 0 else "BS")
+        if name not in ("cat", "concat", "concatenate"):
+            return None
+        layout = "SB" if axis == 0 else "BS"
+        items: list[Value] = []
+        for tensor, value in zip(tensors, values):
+            if isinstance(value, Stack):
+                if value.layout != layout:
+                    return None
+                items += value.items
+            elif axis <= 1 < tensor.dim() and tensor.shape[axis] == 1 and tensor.shape[1 - axis] == self.batch:
+                items.append(value)
+            else:
+                return None
+        return Stack(tuple(items), layout)
+
+    def _reduced(self, name: str, args: Sequence, kwargs: dict, opaque: Opaque) -> list[Traced] | None:
+        tensor = args[0] if args else kwargs.get("input")
+        value = self.lookup(tensor)
+        axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
+        if isinstance(axis, (tuple, list)) and len(axis) == 1:
+            axis = axis[0]
+        if isinstance(value, Value) and name in ("max", "amax"):
+            return [replace(opaque, reading=reading(value))] * (2 if name == "max" else 1)
+        if isinstance(axis, bool) or not isinstance(axis, int) or not isinstance(value, Stack) or "*" in value.layout:
+            return None
+        if axis % tensor.dim() != value.layout.index("S"):
+            return None
+        if name in ("max", "amax"):
+            read = reading(value)
+            found = replace(opaque, reading=replace(read, how="max") if read is not None and read.how == "trace" else None)
+            return [found, replace(found, reading=None)] if name == "max" else [found]
+        total = Value()
+        for item in value.items:
+            total = total.plus(item, 1.0 if name == "sum" else 1.0 / len(value.items))
+        return [total]
+
+
+def _each(value: Value | Stack, function) -> Value | Stack:
+    return value.map(function) if isinstance(value, Stack) else function(value)
+
+
+def _pairwise(a: Value | Stack, b: Value | Stack, factor: float) -> Value | Stack | None:
+    """a + factor * b; a zero fits any layout."""
+    if isinstance(a, Stack) and isinstance(b, Stack):
+        if a.layout != b.layout or len(a.items) != len(b.items):
+            return None
+        return Stack(tuple(x.plus(y, factor) for x, y in zip(a.items, b.items)), a.layout)
+    if isinstance(a, Value) and isinstance(b, Value):
+        return a.plus(b, factor)
+    if isinstance(a, Stack):
+        return a if not b.terms else None
+    return b.map(lambda v: v.scaled(factor)) if not a.terms else None
+
+
+def reading(value: Value | Stack) -> Reading | None:
+    """How a value reads one node: its whole trace, the sum or mean over the steps, or the last step so far; None for other values.
+
+    A positive factor changes no decision, so it only tells a mean from a sum; both need every step from the first.
+    """
+    terms = terms_of(value)
+    if len({(t.node, t.port) for t in terms}) != 1 or any(t.step is None for t in terms):
+        return None
+    node, port = terms[0].node, terms[0].port
+    steps, scales = [t.step for t in terms], {t.scale for t in terms}
+    if isinstance(value, Stack):
+        whole = all(len(item.terms) == 1 for item in value.items) and steps == list(range(len(steps)))
+        return Reading(node, port, "trace", len(steps)) if whole and len(scales) == 1 and min(scales) > 0 else None
+    if len(scales) != 1 or min(scales) <= 0:
+        return None
+    if len(steps) == 1:
+        return Reading(node, port, "last", steps[0] + 1)
+    if sorted(steps) != list(range(len(steps))):
+        return None
+    return Reading(node, port, "mean" if scales != {1.0} else "sum", len(steps))

@@ -1,0 +1,331 @@
+"""Running a model while following where every tensor comes from.
+
+Leaf modules (weights, normalisations, neurons) are seen by hooks, operations between them by a ``TorchFunctionMode``. What the
+operations are thought to compute is checked against the numbers at every layer's input, so that an operation that slips by
+unseen (through numpy, a view written to, ``Tensor.data``) ends in an error and not in a wrong graph. For that the spikes of every
+neuron are replaced by random ones while tracing: a silent layer would prove nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from export.errors import UnsupportedError
+from export.frameworks.leaves import Leaf
+from export.frameworks.linear_layers import pool_leaf
+from export.frameworks.operations import Interpreter, name_of, tensors_in
+from export.frameworks.values import CURRENT, POTENTIAL, SPIKES, WEIGHTED, Opaque, Stack, Term, Traced, Value, terms_of
+
+ADVICE = {
+    "max_pool1d": "a maximum is not linear; use a strided convolution",
+    "max_pool2d": "a maximum is not linear; use average pooling or a strided convolution",
+    "relu": "the neurons are the only non-linearity; leave it out",
+    "cat": "give each source a layer of its own and add the results",
+    "matmul": "use nn.Linear",
+    "linear": "use the module nn.Linear",
+    "conv1d": "use the module nn.Conv1d",
+    "conv2d": "use the module nn.Conv2d",
+    "bernoulli": "encode the input before the model",
+    "gt": "use a neuron module such as snntorch.Leaky",
+}
+POOLS = {"avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
+
+Edge = tuple[int, float]
+"""(steps that the source's output is old when it is used, scale)."""
+
+
+@dataclass
+class Node:
+    """A node of the traced graph. ``calls``: for every call the edges into it, (source, port) → (age in steps, scale)."""
+
+    leaf: Leaf
+    calls: list[dict[tuple[str, str], Edge]] = field(default_factory=list)
+    constant: bool = False
+
+
+class Tracker(TorchFunctionMode):
+    """Follows one run of a model. After it: ``nodes`` (name → Node, the input excluded) and ``value_of(tensor)``."""
+
+    def __init__(self, model: nn.Module, leaves: dict[str, Leaf], batch: int, seed: int = 0):
+        super().__init__()
+        self.batch = batch
+        self.nodes: dict[str, Node] = {}
+        self.leaves = leaves
+        self.random = torch.Generator().manual_seed(seed)
+        self._values: dict[int, tuple[torch.Tensor, Traced]] = {}
+        self._records: dict[tuple[str, str, int | None], torch.Tensor] = {}
+        self._pools: dict[tuple, str] = {}
+        self._states: dict[str, dict] = {}
+        self._paths: list[str] = []
+        self._depth = 0
+        self._handles = []
+        for path, module in model.named_modules():
+            self._handles.append(module.register_forward_pre_hook(self._before(path), with_kwargs=True))
+            self._handles.append(module.register_forward_hook(self._after(path), with_kwargs=True))
+
+    def close(self) -> None:
+        """Take the hooks off the model."""
+        for handle in self._handles:
+            handle.remove()
+
+    # values of tensors
+
+    def track(self, tensor: torch.Tensor, value: Traced) -> None:
+        """Say what a tensor stands for. The tensor is kept, so that its id stays its own."""
+        self._values[id(tensor)] = (tensor, value)
+
+    def value_of(self, tensor: torch.Tensor) -> Traced | None:
+        """What a tensor stands for; zero if it is not traced and holds only zeros; None if it is not traced."""
+        known = self._values.get(id(tensor))
+        if known is not None:
+            return known[1]
+        if tensor.numel() and not tensor.is_complex() and not bool(torch.count_nonzero(tensor)):
+            return Value()
+        return None
+
+    def record(self, node: str, port: str, step: int | None, tensor: torch.Tensor) -> None:
+        """Keep the numbers of one output in one step, to check later inputs with."""
+        self._records[(node, port, step)] = tensor.detach().clone()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self._depth:
+            return func(*args, **kwargs)
+        inputs = tensors_in((*args, *kwargs.values()))
+        if not any(id(t) in self._values for t in inputs):
+            return func(*args, **kwargs)
+        before = {id(t): self.value_of(t) for t in inputs}
+        name = name_of(func)
+        if name == "__setitem__":
+            result = func(*args, **kwargs)
+            self._written(args, before)
+            return result
+        result = func(*args, **kwargs)
+        where = self._paths[-1] if self._paths else ""
+        if name in POOLS:
+            value = self._pooled(func, name, args, kwargs, before, result, where)
+            self.track(result, value)
+            return result
+        interpreter = Interpreter(lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch)
+        for tensor, value in interpreter.derive(func, args, kwargs, result, where):
+            self.track(tensor, value)
+        return result
+
+    def _written(self, args, before) -> None:
+        """``buffer[t] = value`` and ``buffer[:, t] = value`` fill a Stack item by item; anything else makes the buffer opaque."""
+        buffer, index, new = args[0], args[1], args[2]
+        old = before.get(id(buffer))
+        value = before.get(id(new)) if isinstance(new, torch.Tensor) else None
+        place, layout = (index, "SB") if isinstance(index, int) else (None, "")
+        if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None) and isinstance(index[1], int):
+            place, layout = index[1], "BS"
+        axis = 0 if layout == "SB" else 1
+        if old is None and id(buffer) not in self._values:
+            old = Value()  # an empty buffer: whatever it held is overwritten, or shows as a wrong number later
+        if place is None or not isinstance(value, Value) or buffer.dim() < 2 or buffer.shape[1 - axis] != self.batch:
+            self.track(buffer, Opaque("__setitem__", self._paths[-1] if self._paths else "", terms_of(value or Value())))
+            return
+        if isinstance(old, Value) and not old.terms:
+            old = Stack((Value(),) * buffer.shape[axis], layout)
+        if isinstance(old, Stack) and old.layout == layout:
+            items = list(old.items)
+            items[place] = value
+            self.track(buffer, Stack(tuple(items), layout))
+        else:
+            self.track(buffer, Opaque("__setitem__", self._paths[-1] if self._paths else "", terms_of(value)))
+
+    # layers
+
+    def _before(self, path: str):
+        def hook(module, args, kwargs):
+            if self._depth:
+                self._depth += 1
+                return
+            self._paths.append(path)
+            leaf = self.leaves.get(path)
+            if leaf is None:
+                return
+            self._depth = 1
+            given = args[0] if args else next(iter(kwargs.values()), None)
+            if not isinstance(given, torch.Tensor):
+                raise UnsupportedError(f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}")
+            value = self.value_of(given)
+            items = self._items(leaf, value, given)
+            leaf.accept(value.layout if isinstance(value, Stack) else None, kwargs)
+            leaf.check_state(module, args[1:], kwargs, self._states.get(path), given)
+            self._pending = (value, items)
+
+        return hook
+
+    def _after(self, path: str):
+        def hook(module, args, kwargs, output):
+            if self._depth > 1:
+                self._depth -= 1
+                return None
+            self._depth, leaf = 1, self.leaves.get(path)
+            try:
+                return None if leaf is None else self._called(path, leaf, module, output)
+            finally:
+                self._depth = 0
+                self._paths.pop()
+
+        return hook
+
+    def _items(self, leaf: Leaf, value: Traced | None, tensor: torch.Tensor) -> list[tuple[Value, torch.Tensor]]:
+        """The (value, tensor) of each step in a layer's input, checked. Raises UnsupportedError for what cannot enter a layer."""
+        if value is None:
+            raise UnsupportedError(
+                f"{leaf.label}: its input does not come from the model's input, nor from a layer, by operations that can be followed "
+                "(a constant tensor, numpy, a custom autograd function?); accepted are outputs of layers and the model's input"
+            )
+        if isinstance(value, Opaque):
+            sources = sorted({t.node for t in value.sources})
+            inside = f" (in {value.where!r})" if value.where else ""
+            advice = ADVICE.get(value.operation.strip("_"), "")
+            raise UnsupportedError(
+                f"{leaf.label}: its input passed through the operation {value.operation!r}{inside} after "
+                f"{', '.join(map(repr, sources)) or 'a constant'}, which a chip does not have between layers; accepted are sums, factors, "
+                f"reshaping, average pooling and dropout{': ' + advice if advice else ''}"
+            )
+        analog = [t for t in terms_of(value) if t.port in (POTENTIAL, CURRENT)]
+        if analog:
+            raise UnsupportedError(
+                f"{leaf.label}: its input holds the {analog[0].port} of {analog[0].node!r}; accepted are spikes and weighted sums"
+            )
+        items = list(zip(value.items, value.split(tensor, self.batch))) if isinstance(value, Stack) else [(value, tensor)]
+        for item, part in items:
+            if part.dim() < 2 or part.shape[0] != self.batch:
+                raise UnsupportedError(
+                    f"{leaf.label}: its input has shape {tuple(part.shape)}; "
+                    f"accepted is [batch, features ...] with a batch of {self.batch}"
+                )
+            self._check_numbers(leaf.label, item, part)
+        return items
+
+    def _check_numbers(self, label: str, value: Value, tensor: torch.Tensor) -> None:
+        """The terms of a value must add up to the numbers that are really there."""
+        expected = torch.zeros(tensor.numel(), dtype=torch.float64)
+        for term in value.terms:
+            recorded = self._records[(term.node, term.port, term.step)].reshape(-1).to("cpu", torch.float64)
+            if recorded.numel() != expected.numel():
+                raise UnsupportedError(
+                    f"{label}: its input has {expected.numel()} elements, the output of {term.node!r} that goes into it {recorded.numel()}"
+                )
+            expected += term.scale * recorded
+        actual = tensor.detach().reshape(-1).to("cpu", torch.float64)
+        tolerance = 1e-5 * max(1.0, float(expected.abs().amax()))
+        if not bool(((actual - expected).abs() <= tolerance).all()):
+            names = ", ".join(sorted({repr(t.node) for t in value.terms})) or "nothing"
+            raise UnsupportedError(
+                f"{label}: the numbers at its input are not what the operations on the output of {names} give, so something changed them "
+                "out of sight (a write into a view, Tensor.data, numpy, a forward hook); accepted are operations on tensors"
+            )
+
+    def _edges(self, leaf: Leaf, value: Value, step: int | None) -> dict[tuple[str, str], Edge]:
+        edges: dict[tuple[str, str], Edge] = {}
+        for term in value.terms:
+            key = (term.node, term.port)
+            if key in edges:
+                raise UnsupportedError(
+                    f"{leaf.label}: its input holds {term.node!r} of two steps; "
+                    "accepted is one step of each source (a sum over time is a readout)"
+                )
+            edges[key] = (0 if term.step is None or step is None else step - term.step, term.scale)
+        return edges
+
+    def _called(self, path: str, leaf: Leaf, module: nn.Module, output):
+        value, items = self._pending
+        for _, part in items:
+            leaf.see_shapes(tuple(part.shape[1:]))
+        node = self.nodes.setdefault(leaf.name, Node(leaf))
+        outputs = list(output) if isinstance(output, (tuple, list)) else [output]
+        ports = leaf.ports(len(outputs))
+        steps: list[int | None] = []
+        for item, _ in items:
+            if leaf.stateless and item.constant:
+                if node.calls and node.calls[-1] != self._edges(leaf, item, None):
+                    raise UnsupportedError(f"{leaf.label}: called again with another input; give each place a module of its own")
+                step, node.constant = None, True
+                node.calls = [self._edges(leaf, item, None)]
+            elif leaf.structural and item.terms:
+                step = max(t.step for t in item.terms if t.step is not None)
+                node.calls.append(self._edges(leaf, item, step))
+            else:
+                step = len(node.calls)
+                node.calls.append(self._edges(leaf, item, step))
+            steps.append(step)
+        traced = []
+        for number, (tensor, port) in enumerate(zip(outputs, ports)):
+            scale = 1.0
+            if number == 0:
+                self._split_check(leaf, value, tensor, items)
+            if port == SPIKES and number == 0:
+                scale = leaf.spike_scale
+                tensor = torch.randint(0, 2, tensor.shape, generator=self.random).to(tensor) * scale
+            parts = value.split(tensor, self.batch) if isinstance(value, Stack) else [tensor]
+            for step, part in zip(steps, parts):
+                self.record(leaf.output_name, port, step, part / scale if scale != 1.0 else part)
+                if number == 0:
+                    leaf.see_output(tuple(part.shape[1:]))
+            terms = [Value((Term(leaf.output_name, port, step, scale),)) for step in steps]
+            self.track(tensor, Stack(tuple(terms), value.layout) if isinstance(value, Stack) else terms[0])
+            traced.append(tensor)
+        self._states[path] = leaf.state(module, traced)
+        if isinstance(output, (tuple, list)):
+            return type(output)(traced) if not hasattr(output, "_fields") else type(output)(*traced)
+        return traced[0]
+
+    def _split_check(self, leaf: Leaf, value: Traced, tensor: torch.Tensor, items) -> None:
+        """A layer of weights must have computed what its exported weights compute."""
+        parts = value.split(tensor, self.batch) if isinstance(value, Stack) else [tensor]
+        for (_, given), part in zip(items, parts):
+            expected = leaf.compute(given)
+            if expected is None:
+                return
+            tolerance = 1e-5 * max(1.0, float(expected.abs().amax()))
+            if expected.shape != part.shape or not torch.allclose(part.to(expected), expected, rtol=1e-4, atol=tolerance):
+                raise UnsupportedError(
+                    f"{leaf.label}: its output is not that of the plain layer with its weights (a subclass or a forward hook changes it?); "
+                    "accepted are layers that compute what their class computes"
+                )
+
+    def _pooled(self, func, name, args, kwargs, before, result, where) -> Traced:
+        """Average pooling may be one module used in many places, so a pool is known by what it is applied to."""
+        source = args[0] if args else kwargs["input"]
+        value = before[id(source)]
+        opaque = Opaque(name, where, terms_of(value) if value is not None else ())
+        if isinstance(value, Opaque):
+            return replace(opaque, operation=value.operation, where=value.where)
+        if value is None or (isinstance(value, Stack) and "*" not in value.layout):
+            return opaque
+        parts = value.split(source, self.batch) if isinstance(value, Stack) else [source]
+        results = value.split(result, self.batch) if isinstance(value, Stack) else [result]
+        items = value.items if isinstance(value, Stack) else (value,)
+        made = [self._pool_step(name, args, kwargs, where, *item) for item in zip(items, parts, results)]
+        return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
+
+    def _pool_step(self, name, args, kwargs, where, value: Value, source, result) -> Value:
+        if not value.terms:
+            return value
+        leaf, factor = pool_leaf(name, args, kwargs, where, source, result)
+        self._check_numbers(leaf.label, value, source)
+        scale = value.common_scale
+        inner = value if scale is None else value.scaled(1.0 / scale)
+        step = None if value.constant else max(t.step for t in value.terms if t.step is not None)
+        edges = self._edges(leaf, inner, step)
+        key = (leaf.name, tuple(sorted(edges.items())))
+        if key not in self._pools:
+            taken = sum(k[0] == leaf.name for k in self._pools)
+            unique = replace(leaf, name=leaf.name if not taken else f"{leaf.name}_{taken + 1}")
+            self._pools[key] = unique.name
+            self.nodes[unique.name] = Node(unique)
+        node = self.nodes[self._pools[key]]
+        node.calls.append(edges)
+        scale = 1.0 if scale is None else scale
+        self.record(node.leaf.output_name, WEIGHTED, step, result / (scale * factor))
+        return Value((Term(node.leaf.output_name, WEIGHTED, step, scale * factor),))
+

@@ -1,0 +1,118 @@
+"""What a traced tensor stands for: sums of scaled layer outputs, each of a known time step.
+
+Three kinds, told apart by class:
+
+    Value    one time step, tensor [batch, *features] in C order
+    Stack    several Values along one more axis (time, or branches that are summed later)
+    Opaque   made by an operation that no layer of a chip computes; fine in a readout, refused as the input of a layer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+SPIKES, POTENTIAL, CURRENT, WEIGHTED, INPUT = "spikes", "potential", "current", "weighted", "input"
+"""What a term carries: a neuron's spikes, membrane potential or synaptic current; a weighted sum; the model's input."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """``scale`` times one output of a node in one step; step None: the same in every step (a constant input)."""
+
+    node: str
+    port: str
+    step: int | None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Value:
+    """A sum of terms; no terms: zero."""
+
+    terms: tuple[Term, ...] = ()
+
+    def scaled(self, factor: float) -> Value:
+        """Every term times ``factor``."""
+        return Value(tuple(replace(t, scale=t.scale * factor) for t in self.terms if factor))
+
+    def plus(self, other: Value, factor: float = 1.0) -> Value:
+        """Sum; equal outputs are merged."""
+        merged: dict[tuple, Term] = {}
+        for term in (*self.terms, *other.scaled(factor).terms):
+            key = (term.node, term.port, term.step)
+            known = merged.get(key)
+            merged[key] = term if known is None else replace(known, scale=known.scale + term.scale)
+        return Value(tuple(t for t in merged.values() if t.scale))
+
+    @property
+    def common_scale(self) -> float | None:
+        """The scale that all terms share; None where they differ. 1 for zero."""
+        scales = {t.scale for t in self.terms}
+        return 1.0 if not scales else scales.pop() if len(scales) == 1 else None
+
+    @property
+    def constant(self) -> bool:
+        """The same in every step (and not merely zero)."""
+        return bool(self.terms) and all(t.step is None for t in self.terms)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """``items`` along an axis of their own.
+
+    ``layout``: "SB" [item, batch, ...]; "BS" [batch, item, ...]; "S*B" and "B*S" the same with both axes merged into one.
+    """
+
+    items: tuple[Value, ...]
+    layout: str = "SB"
+
+    def map(self, function) -> Stack:
+        """The function applied to every item."""
+        return Stack(tuple(function(item) for item in self.items), self.layout)
+
+    def split(self, tensor, batch: int) -> list:
+        """The tensor of every item, [batch, *features] each."""
+        count = len(self.items)
+        if self.layout == "S*B":
+            tensor = tensor.reshape(count, batch, *tensor.shape[1:])
+        elif self.layout == "B*S":
+            tensor = tensor.reshape(batch, count, *tensor.shape[1:])
+        return list(tensor.unbind(0 if self.layout[0] == "S" else 1))
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """The result of an operation that is not followed further.
+
+    operation   its name
+    where       path of the module that ran it
+    sources     the terms it was made from
+    reading     set where the operation merely reads layers out (a maximum over time, a softmax): see ``Reading``
+    """
+
+    operation: str
+    where: str
+    sources: tuple[Term, ...]
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a node's output was read over the first ``steps`` steps: "trace", "sum", "mean", "last" or "max"."""
+
+    node: str
+    port: str
+    how: str
+    steps: int
+
+
+Traced = Value | Stack | Opaque
+
+
+def terms_of(value: Traced) -> tuple[Term, ...]:
+    """All terms in a value, whatever its kind."""
+    if isinstance(value, Value):
+        return value.terms
+    if isinstance(value, Stack):
+        return tuple(term for item in value.items for term in item.terms)
+    return value.sources
