@@ -1,16 +1,34 @@
-"""NIR graph → Program. (skeleton: signatures)"""
+"""NIR graph → Program: the passes, the integers, and the audit of both, in order.
+
+    flatten subgraphs → shapes → join integrators with Thresholds → find the ways between populations (folding scales, pooling, Flatten
+    and delays into them) → neurons in discrete time → scales and integers → Program
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import nir
 import numpy as np
 
-from export.audit import Audit
-from hardware.program import Program
+from export import metadata as graph_metadata
+from export.audit import APPROXIMATE, FAITHFUL, REFUSED, Audit, LayerAudit
+from export.check import checked
+from export.errors import CalibrationError, ExportError, GraphError, MissingInformationError, QuantizationError, RefusedError
+from export.neurons import DISCRETIZATIONS, Neuron, discretize, needs_dt, readout
+from export.passes.subgraphs import flatten, without_virtual
+from export.passes.threshold import fuse
+from export.populations import LoweredPopulation, Options, Sources, constant_source, lower_population
+from export.shapes import NEURONS, infer
+from export.simulate import Extremes, execution_order, simulate
+from export.trace import Traced, Way, projection_name, trace
+from hardware.errors import HardwareError
+from hardware.program import Input, Output, Program
+from hardware.recording import check_inputs
+
+CALIBRATION_CHUNK = 16
+"""Samples of calibration data that are simulated at once."""
 
 
 class Lowered(NamedTuple):
@@ -33,5 +51,219 @@ def lower(
     allow_clipping: bool = False,
     source: str = "NIR graph",
 ) -> Lowered:
-    """Lower a graph. Raises an ExportError."""
-    raise NotImplementedError
+    """Lower a NIR graph to a Program.
+
+    dt                    time step in seconds, where the graph does not state it
+    weight_bits           2 to 8, for layers without a grid from quantisation-aware training
+    per_channel           one power-of-two weight scale for each output channel instead of one for the layer (same layers)
+    calibration           typical inputs, whole numbers [sample, step, *shape] (or Input node → array): the numbers of layers without a
+                          grid get room for what these inputs cause, times 2, instead of for the worst case
+    message_bits          bits of graded inputs (or Input node → bits), where the graph does not state them; default binary
+    input_fraction_bits   an input integer x means x * 2**-k, where the graph does not state k
+    discretization        "euler" (dt/tau), or "exponential" (1 - exp(-dt/tau)): see export.neurons
+    allow_clipping        clip weights where that makes the squared error smaller; counted in the audit
+    source                where the graph came from, for the audit
+
+    Raises MissingInformationError (dt), GraphError, UnsupportedError, QuantizationError, CalibrationError; and RefusedError, which holds
+    the audit, where nodes of the graph have no integer counterpart.
+    """
+    if not isinstance(weight_bits, int) or not 2 <= weight_bits <= 8:
+        raise QuantizationError(f"weight_bits is {weight_bits!r}; accepted are 2 to 8")
+    if discretization not in DISCRETIZATIONS:
+        raise MissingInformationError(f"discretization is {discretization!r}; accepted are {', '.join(DISCRETIZATIONS)}")
+    graph = checked(graph)
+    meta = graph_metadata.of(graph)
+    flat = flatten(graph)
+    shapes = infer(flat.nodes, flat.edges)
+    flat, fused = fuse(without_virtual(flat))
+    dt_s, dt_source = _time_step(flat.nodes, meta, dt)
+    traced = trace(flat, shapes, dt_s)
+    neurons = _neurons(traced, meta["nodes"], dt_s, discretization, fused)
+    if traced.refused:
+        _refuse(traced, source, dt_s, dt_source)
+    inputs, input_audits, fractions = _inputs(flat.nodes, shapes, meta["nodes"], message_bits, input_fraction_bits)
+    largest = {part.name: max(map(abs, part.value_range)) * 2.0 ** -fractions[part.name] for part in inputs}
+    known = Sources(
+        {name: shapes[name][1] for name in flat.nodes}, largest | dict.fromkeys(neurons, 1.0), fractions | dict.fromkeys(neurons, 0)
+    )
+    order = execution_order(traced.ways)
+    measured = _calibrate(traced, neurons, inputs, fractions, calibration) if calibration is not None else {}
+    names = _Names(flat.nodes)
+    options = Options(weight_bits, per_channel, allow_clipping, names.unused("constant"))
+    lowered = {
+        name: lower_population(
+            neurons[name], traced.ways[name], traced.constants[name], known, meta["nodes"], options, measured.get(name), names.projection
+        )
+        for name in neurons
+    }
+    outputs, output_audits = _outputs(traced, neurons, meta["nodes"])
+    constant = [constant_source(options.constant)] if any(p.needs_constant for p in lowered.values()) else []
+    try:
+        program = Program(
+            inputs=inputs,
+            populations=[*constant, *(lowered[name].population for name in order)],
+            projections=[projection for name in order for projection in lowered[name].projections],
+            outputs=outputs,
+            metadata=_metadata(meta, source, dt_s, lowered, neurons, fractions),
+        )
+    except HardwareError as error:
+        raise QuantizationError(str(error)) from error
+    layers = [*input_audits, *(audit for name in order for audit in lowered[name].audits), *output_audits]
+    notes = [str(note) for note in meta["origin"].get("notes", [])]
+    if discretization != "euler" and any(needs_dt(node, meta["nodes"].get(n, {})) for n, node in flat.nodes.items()):
+        notes.append("discretization: exponential")
+    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), tuple(notes)))
+
+
+def _time_step(nodes: Mapping[str, nir.NIRNode], meta: Mapping, dt: float | None) -> tuple[float | None, str]:
+    """The time step and where it is known from. Raises MissingInformationError where it is needed and unknown."""
+    if dt is not None and not (isinstance(dt, (int, float)) and np.isfinite(dt) and dt > 0):
+        raise MissingInformationError(f"dt is {dt!r}; accepted is a positive number of seconds")
+    stated = meta["dt_s"]
+    if dt is not None and stated is not None and not np.isclose(dt, stated, rtol=1e-6, atol=0):
+        raise MissingInformationError(f"dt is {dt:g} s, but the graph states {stated:g} s; leave dt out, or correct the graph")
+    needing = [n for n, node in nodes.items() if needs_dt(node, meta["nodes"].get(n, {})) or (isinstance(node, nir.Delay) and np.any(node.delay))]
+    if stated is not None:
+        return stated, "stated in the graph"
+    if dt is not None:
+        return float(dt), "given by the caller"
+    if needing:
+        kind = type(nodes[needing[0]]).__name__
+        raise MissingInformationError(
+            f"node {needing[0]!r} ({kind}) is in seconds and the graph does not state the time step: say it with dt (--dt); "
+            f"{len(needing)} nodes need it"
+        )
+    return None, "not needed: no time constants"
+
+
+def _neurons(traced: Traced, entries: Mapping, dt_s: float | None, discretization: str, fused: Mapping[str, str]) -> dict[str, Neuron]:
+    """Every population in discrete time; what cannot be is added to ``traced.refused``."""
+    neurons = {}
+    for name, node in traced.flat.nodes.items():
+        shape = traced.shapes[name][0]
+        if isinstance(node, NEURONS):
+            try:
+                neurons[name] = discretize(name, node, shape, entries.get(name, {}), dt_s, discretization, fused.get(name))
+            except ExportError as error:
+                traced.refused[name] = error
+        elif name in traced.readouts:
+            neurons[name] = readout(name, shape)
+    return neurons
+
+
+def _refuse(traced: Traced, source: str, dt_s: float | None, dt_source: str):
+    """Raise a RefusedError that says for every node whether it could be lowered."""
+    layers = [
+        LayerAudit(name, type(node).__name__, REFUSED, (str(traced.refused[name]),), nodes=(name,))
+        if name in traced.refused
+        else LayerAudit(name, type(node).__name__, FAITHFUL, ("not lowered, because other nodes were refused",), nodes=(name,))
+        for name, node in traced.flat.nodes.items()
+    ]
+    causes = tuple(traced.refused.values())
+    more = f" (and {len(causes) - 1} more: see the audit)" if len(causes) > 1 else ""
+    raise RefusedError(f"{causes[0]}{more}", Audit(source, dt_s, dt_source, tuple(layers)), causes) from causes[0]
+
+
+def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[Input], list[LayerAudit], dict[str, int]]:
+    """Inputs of the Program, their audit, and the fraction bits of their values."""
+    names = [n for n, node in nodes.items() if isinstance(node, nir.Input)]
+    given = {}
+    for option, value in (("message_bits", message_bits), ("fraction_bits", fraction_bits)):
+        given[option] = dict(value) if isinstance(value, Mapping) else {} if value is None else dict.fromkeys(names, value)
+        unknown = set(given[option]) - set(names)
+        if unknown:
+            raise GraphError(f"{option} is given for {sorted(unknown)[0]!r}, which is no Input; there are {', '.join(names)}")
+    inputs, audits, fractions = [], [], {}
+    for name in names:
+        found, statements, assumed = {}, {}, False
+        for option, default in (("message_bits", 0), ("fraction_bits", 0)):
+            stated, told = entries.get(name, {}).get(option), given[option].get(name)
+            if stated is not None and told is not None and stated != told:
+                raise GraphError(f"input {name!r}: {option} is {told}, but the graph states {stated}; leave the option out, or correct the graph")
+            found[option] = next((v for v in (stated, told) if v is not None), default)
+            where = "stated in the graph" if stated is not None else "given by the caller" if told is not None else "assumed"
+            assumed |= where == "assumed" and option == "message_bits"
+            statements[option] = (str(found[option]) + (" (binary spikes)" if option == "message_bits" and not found[option] else ""), where)
+        try:
+            inputs.append(Input(name, shapes[name][1], message_bits=found["message_bits"]))
+        except HardwareError as error:
+            raise GraphError(str(error)) from error
+        fractions[name] = int(found["fraction_bits"])
+        reasons = ("binary spikes are assumed, not stated",) if assumed else ()
+        audits.append(LayerAudit(name, "input", APPROXIMATE if assumed else FAITHFUL, reasons, (), statements, (name,)))
+    return inputs, audits, fractions
+
+
+def _calibrate(traced: Traced, neurons: Mapping[str, Neuron], inputs: list[Input], fractions: Mapping[str, int], data) -> dict[str, Extremes]:
+    """Extremes of every population on calibration data. Raises CalibrationError for unusable data."""
+    try:
+        arrays = check_inputs(_OnlyInputs(inputs), data)
+    except HardwareError as error:
+        raise CalibrationError(f"calibration data: {error}") from error
+    total = {name: Extremes() for name in neurons}
+    for first in range(0, len(next(iter(arrays.values()))), CALIBRATION_CHUNK):
+        chunk = {n: a[first : first + CALIBRATION_CHUNK] * 2.0 ** -fractions[n] for n, a in arrays.items()}
+        for name, extremes in simulate(traced, neurons, chunk).extremes.items():
+            total[name] = Extremes(*(max(getattr(total[name], q), getattr(extremes, q)) for q in ("input", "current", "potential")))
+    return total
+
+
+class _OnlyInputs:
+    """What ``check_inputs`` needs of a Program."""
+
+    def __init__(self, inputs: list[Input]):
+        self.inputs = inputs
+
+
+def _outputs(traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping) -> tuple[list[Output], list[LayerAudit]]:
+    """Outputs of the Program and how they are decoded."""
+    outputs, audits = [], []
+    for name, population in traced.outputs.items():
+        stated = entries.get(name, {}).get("decode")
+        default = "mean_potential" if name == population else "last_potential" if neurons[population].threshold is None else "spike_count"
+        outputs.append(Output(population, stated or default))
+        statements = {"decode": (stated or default, "stated in the graph" if stated else "assumed")}
+        audits.append(LayerAudit(name, "output", FAITHFUL, (f"reads {population!r}",), (), statements, (name,)))
+    return outputs, audits
+
+
+def _metadata(meta: Mapping, source: str, dt_s: float | None, lowered: Mapping[str, LoweredPopulation], neurons: Mapping[str, Neuron], fractions) -> dict:
+    """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) + potential_offset_v."""
+    bits = {name: float(np.log2(part.scale)) for name, part in lowered.items()}
+    offsets = {name: n.offset.tolist() for name, n in neurons.items() if np.any(n.offset)}
+    return {
+        "source": source,
+        "origin": meta["origin"],
+        "data": meta["data"],
+        "dt_s": dt_s,
+        "fraction_bits": {name: int(value) if value == int(value) else value for name, value in bits.items()},
+        "input_fraction_bits": dict(fractions),
+        **({"potential_offset_v": offsets} if offsets else {}),
+    }
+
+
+class _Names:
+    """Names of projections, each used once."""
+
+    def __init__(self, nodes: Mapping[str, nir.NIRNode]):
+        self.nodes = nodes
+        self.taken: set[str] = set()
+
+    def projection(self, of: Way | str) -> str:
+        """An unused name for a way, or one based on a text."""
+        if isinstance(of, Way):
+            return projection_name(of, self.nodes, self.taken)
+        name = self._free(of, self.taken)
+        self.taken.add(name)
+        return name
+
+    def unused(self, name: str) -> str:
+        """A name that no node has."""
+        return self._free(name, set(self.nodes))
+
+    @staticmethod
+    def _free(base: str, taken: set[str]) -> str:
+        name, number = base, 2
+        while name in taken:
+            name, number = f"{base} ({number})", number + 1
+        return name

@@ -10,13 +10,16 @@ One text for the whole graph, because nir drops the metadata of some nodes. Its 
 Entries by kind of node:
 
     neurons   "reset": "zero" | "subtract" | "none"; "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
-              "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list}
-    weights   "grid": {"weight_bits": 1..8, "exponent": int or one for each output channel, "source_fraction_bits": k}
+              "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list,
+              "threshold": int or list, "overflow": "error" | "wrap"}
+    weights   "grid": {"weight_bits": 1..8, "fraction_bits": F, "exponent": int or one for each output channel,
+              "source_fraction_bits": k}
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
 
 A "grid" is present only where training was quantisation-aware: the numbers in the nodes then lie on that grid and come out of the
-lowering as exactly these integers. Without it the lowering chooses the integers itself.
+lowering as exactly these integers. Without it the lowering chooses the integers itself. Lists are flat, in C order. "overflow":
+"wrap" says that the neuron was trained with synaptic input that may leave its 24 bits.
 """
 
 from __future__ import annotations
@@ -63,6 +66,8 @@ _GRID = {
     "fraction_bits": _int(-32, 32),
     "current_decay": _ints(0, 4096),
     "voltage_decay": _ints(0, 4096),
+    "threshold": _ints(0, (1 << 17) - 1),
+    "overflow": _one_of("error", "wrap"),
     "weight_bits": _int(1, 8),
     "exponent": _ints(-8, 7),
     "source_fraction_bits": _int(-32, 32),

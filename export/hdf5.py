@@ -1,0 +1,160 @@
+"""Reading HDF5 files that nobody vouches for: everything is measured before it is loaded.
+
+Shared by the .nir and the .net reader. Refused: files of other kinds, soft and external links, virtual and externally stored
+datasets, data types other than numbers and text, too many objects, too deep nesting, too much data.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from export.errors import GraphFileError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may hold at most. The defaults are far above any network that fits on a chip."""
+
+    objects: int = 100_000
+    depth: int = 12
+    bytes: int = 1 << 32
+    text: int = 1 << 26
+    texts: int = 200_000
+
+
+Tree = dict
+"""name → nested Tree, numpy array, or str; a text array is a numpy object array of str."""
+
+
+class _Reader:
+    """One walk over a file; keeps count against the limits."""
+
+    def __init__(self, path: Path, limits: Limits):
+        self.path = path
+        self.limits = limits
+        self.objects = 0
+        self.bytes = 0
+
+    def fail(self, place: str, message: str):
+        raise GraphFileError(f"{self.path}: {place or '/'}: {message}")
+
+    def group(self, group: h5py.Group, place: str, depth: int) -> Tree:
+        if depth > self.limits.depth:
+            self.fail(place, f"groups are nested deeper than {self.limits.depth} levels")
+        if len(group) > self.limits.objects:
+            self.fail(place, f"{len(group)} members; accepted are {self.limits.objects} in the whole file")
+        tree: Tree = {}
+        for name in group:
+            here = f"{place}/{name}"
+            self.objects += 1
+            if self.objects > self.limits.objects:
+                self.fail(here, f"more than {self.limits.objects} objects in the file")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                self.fail(here, "a soft or external link; accepted are members stored in the file itself")
+            member = group[name]
+            if isinstance(member, h5py.Group):
+                tree[name] = self.group(member, here, depth + 1)
+            elif isinstance(member, h5py.Dataset):
+                tree[name] = self.dataset(member, here)
+            else:
+                self.fail(here, f"a stored {type(member).__name__.lower()}; accepted are groups and datasets")
+        return tree
+
+    def dataset(self, dataset: h5py.Dataset, place: str):
+        if dataset.is_virtual or dataset.external:
+            self.fail(place, "data stored in other files; accepted is data in the file itself")
+        if dataset.shape is None:
+            self.fail(place, "an empty dataset without shape")
+        if h5py.check_string_dtype(dataset.dtype) is not None:
+            return self.text(dataset, place)
+        if dataset.dtype.kind not in "biuf" or dataset.dtype.itemsize > 8:
+            self.fail(place, f"type {dataset.dtype}; accepted are numbers of up to 64 bits and text")
+        self.room(dataset.size * dataset.dtype.itemsize, place)
+        return dataset[()] if dataset.shape else np.asarray(dataset[()])
+
+    def room(self, size: int, place: str) -> None:
+        self.bytes += size
+        if self.bytes > self.limits.bytes:
+            self.fail(place, f"more than {self.limits.bytes} bytes of data in the file")
+
+    def text(self, dataset: h5py.Dataset, place: str):
+        """Text is loaded piece by piece, because its length is not known before."""
+        if dataset.size > self.limits.texts:
+            self.fail(place, f"{dataset.size} texts; accepted are {self.limits.texts}")
+        if not dataset.shape:
+            return self.decode(dataset[()], place)
+        rows = np.empty(dataset.shape, object)
+        for first in range(0, dataset.shape[0], 64):
+            for offset, row in enumerate(np.asarray(dataset[first : first + 64], object)):
+                if np.ndim(row):
+                    rows[first + offset] = np.array([self.decode(item, place) for item in row.ravel()], object).reshape(row.shape)
+                else:
+                    rows[first + offset] = self.decode(row, place)
+        return rows
+
+    def decode(self, item, place: str) -> str:
+        if isinstance(item, str):
+            item = item.encode("utf-8", "surrogateescape")
+        if not isinstance(item, bytes):
+            self.fail(place, f"holds {type(item).__name__} where text was expected")
+        if len(item) > self.limits.text:
+            self.fail(place, f"a text of {len(item)} bytes; accepted are {self.limits.text}")
+        self.room(len(item), place)
+        try:
+            return bytes(item).decode("utf-8")
+        except UnicodeDecodeError:
+            self.fail(place, "text that is not UTF-8")
+
+
+def read_tree(path: str | Path, limits: Limits = Limits()) -> Tree:
+    """The whole content of an HDF5 file. Raises GraphFileError naming the file, the place in it, and what is wrong."""
+    path = Path(path)
+    if not path.is_file():
+        raise GraphFileError(f"{path}: no such file")
+    try:
+        if not h5py.is_hdf5(str(path)):
+            raise GraphFileError(f"{path}: not an HDF5 file, or cut off at the front")
+        if path.stat().st_size > limits.bytes:
+            raise GraphFileError(f"{path}: {path.stat().st_size} bytes; accepted are {limits.bytes}")
+        with h5py.File(path, "r") as file:
+            return _Reader(path, limits).group(file, "", 0)
+    except GraphFileError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, UnicodeError, MemoryError) as error:
+        raise GraphFileError(f"{path}: damaged, or not readable: {str(error) or type(error).__name__}") from error
+
+
+def write_atomic(path: str | Path, fill: Callable[[Path], None], force: bool) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it.
+
+    ``fill`` writes to the path it is given. Raises GraphFileError where ``path`` exists (without ``force``) or cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise GraphFileError(f"{path}: is a folder")
+    if path.exists() and not force:
+        raise GraphFileError(f"{path}: exists already; say force (--force) to overwrite it")
+    if not path.parent.is_dir():
+        raise GraphFileError(f"{path}: there is no folder {path.parent}")
+    part = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        fill(part)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        os.replace(part, path)
+    except OSError as error:
+        raise GraphFileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""How large the numbers of a population can get, and the largest scale at which they still fit into the chip's registers.
+
+A scale S is the number of integer steps in a volt: threshold mantissa = S * threshold, state = 64 * S * volts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.neurons import Neuron
+from export.simulate import Extremes
+from export.trace import Constant, Way
+
+MARGIN = 2.0
+"""Room above what calibration data showed: states may become this many times as large on other data."""
+
+_STATE = float((1 << 23) - 64) / 64
+"""Largest |state| that is used, in steps of 1/S volts; one step is left for rounding."""
+_THRESHOLD = float((1 << 17) - 1)
+_BIAS = 4095.0 * (1 << 7) / 64
+_WEIGHT = 254.0 * (1 << 7)
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Largest scale, what limits it, and what may still happen beyond it."""
+
+    scale: float
+    limited_by: str
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def worst_case(neuron: Neuron, ways: list[Way], constants: list[Constant], largest: Mapping[str, float]) -> Extremes:
+    """Bounds that hold for every input. ``largest``: source → largest |value| it sends. Infinite where nothing bounds a state.
+
+    The bound of the potential of a neuron with hard reset is the upward one; downward it may saturate.
+    """
+    total = np.zeros(neuron.shape)
+    for way in ways:
+        total = total + way.operator.absolute_sums().reshape(neuron.shape) * largest[way.source]
+    for constant in constants:
+        total = total + np.abs(constant.value)
+    added = np.abs(neuron.gain) * total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        current = np.where(added == 0, 0.0, added / neuron.current_decay)
+        drive = current + np.abs(neuron.leak)
+        potential = np.where(drive == 0, 0.0, drive / neuron.voltage_decay)
+    if neuron.threshold is not None and neuron.reset == "zero":
+        # upward it ends one step's drive above the threshold; downward only decay ends it
+        upward = float(np.max(neuron.threshold + drive))
+        potential = np.where(np.isinf(potential), upward, np.minimum(potential, upward))
+    return Extremes(float(np.max(added)), float(np.max(current)), float(np.max(potential)))
+
+
+def headroom(neuron: Neuron, extremes: Extremes, calibrated: bool, largest_weight: float, constant_bias: np.ndarray) -> Headroom:
+    """The largest scale at which nothing of a population overflows.
+
+    largest_weight   largest |weight| in volts for one integer step of its source; constant_bias: volts per step into the potential
+    """
+    margin = MARGIN if calibrated else 1.0
+    limits = {"the synaptic input": _ratio(_STATE, margin * extremes.input), "the synaptic current": _ratio(_STATE, margin * extremes.current)}
+    notes = []
+    if math.isfinite(extremes.potential):
+        limits["the membrane potential"] = _ratio(_STATE, margin * extremes.potential)
+    else:
+        notes.append("no bound on the potential: without leak it may saturate")
+    if neuron.threshold is not None:
+        limits["the threshold"] = _ratio(_THRESHOLD, float(np.max(neuron.threshold)))
+    if neuron.reset_amount is not None:
+        limits["the reset"] = _ratio(_STATE, float(np.max(np.abs(neuron.reset_amount))))
+    limits["the bias"] = _ratio(_BIAS, float(np.max(np.abs(constant_bias))))
+    limits["the weights"] = _ratio(_WEIGHT, largest_weight)
+    name = min(limits, key=limits.__getitem__)
+    return Headroom(limits[name], name, f"calibration data, {MARGIN:g} times" if calibrated else "worst case", tuple(notes))
+
+
+def _ratio(limit: float, value: float) -> float:
+    return limit / value if value > 0 else math.inf
+
+
+def wanted(neuron: Neuron, smallest_of_largest: float) -> float:
+    """A scale beyond which nothing gets better: thresholds and decays are resolved, and every projection fills its weight bits.
+
+    smallest_of_largest: among the projections' largest |weights|, in volts for one integer step of the source, the smallest
+    """
+    weights = 256.0 / smallest_of_largest if smallest_of_largest > 0 else 1.0
+    if neuron.threshold is None or not np.any(neuron.threshold):
+        return weights
+    leaks = np.asarray(neuron.voltage_decay)[np.asarray(neuron.voltage_decay) > 0]
+    # a decay rounds toward zero by up to one state step, which a slow leak adds up to 1/leak steps
+    resolved = min(max(512.0 / float(leaks.min()) if leaks.size else 0.0, 4096.0), 16384.0)
+    return max(resolved / float(np.max(neuron.threshold)), weights)

@@ -1,0 +1,66 @@
+"""Subgraphs flattened: ``hidden`` with nodes ``lif`` and ``w_rec`` becomes ``hidden.lif`` and ``hidden.w_rec``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import nir
+
+from export.errors import GraphError, UnsupportedError
+
+
+@dataclass
+class Flat:
+    """A graph without subgraphs. ``virtual``: inputs and outputs of what were subgraphs, which pass their signal on."""
+
+    nodes: dict[str, nir.NIRNode] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    virtual: set[str] = field(default_factory=set)
+
+    def sources(self, name: str) -> list[str]:
+        """Nodes with an edge to this one, in the order of the edges."""
+        return [a for a, b in self.edges if b == name]
+
+    def targets(self, name: str) -> list[str]:
+        """Nodes with an edge from this one."""
+        return [b for a, b in self.edges if a == name]
+
+
+def flatten(graph: nir.NIRGraph) -> Flat:
+    """All nodes under their canonical names, with the ends of subgraphs kept as virtual nodes."""
+    flat = Flat()
+    _add(flat, graph, "")
+    return flat
+
+
+def _add(flat: Flat, graph: nir.NIRGraph, prefix: str) -> None:
+    ends: dict[str, tuple[str, str]] = {}
+    for name, node in graph.nodes.items():
+        full = prefix + name
+        if isinstance(node, nir.NIRGraph):
+            inner = {kind: [n for n, part in node.nodes.items() if isinstance(part, kind)] for kind in (nir.Input, nir.Output)}
+            for kind, found in inner.items():
+                if len(found) != 1:
+                    raise UnsupportedError(f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; accepted is one, because an edge cannot say which")
+                flat.virtual.add(f"{full}.{found[0]}")
+            ends[name] = (f"{full}.{inner[nir.Input][0]}", f"{full}.{inner[nir.Output][0]}")
+            _add(flat, node, full + ".")
+        else:
+            if full in flat.nodes:
+                raise GraphError(f"two nodes are called {full!r} once subgraphs are flattened")
+            flat.nodes[full] = node
+            ends[name] = (full, full)
+    flat.edges += [(ends[a][1], ends[b][0]) for a, b in graph.edges]
+
+
+def without_virtual(flat: Flat) -> Flat:
+    """The same graph with every virtual node replaced by direct edges."""
+    edges = list(flat.edges)
+    for name in sorted(flat.virtual):
+        before = [a for a, b in edges if b == name and a != name]
+        after = [b for a, b in edges if a == name and b != name]
+        edges = [(a, b) for a, b in edges if name not in (a, b)] + [(a, b) for a in before for b in after]
+    if len(set(edges)) != len(edges):
+        twice = next(edge for edge in edges if edges.count(edge) > 1)
+        raise GraphError(f"two edges from {twice[0]!r} to {twice[1]!r} once subgraphs are flattened")
+    return Flat({n: node for n, node in flat.nodes.items() if n not in flat.virtual}, edges, set())

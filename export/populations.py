@@ -1,0 +1,301 @@
+"""One population of the Program: its scale, its integers, the projections into it, and their audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from export.audit import APPROXIMATE, FAITHFUL, LayerAudit, Parameter
+from export.errors import GraphError, QuantizationError
+from export.headroom import headroom, wanted, worst_case
+from export.neurons import Neuron, collapse
+from export.operators import Gain, Kernel, Matrix, Operator, Triples, symmetric
+from export.passes import products, scales
+from export.quantize import Weights, choose_scale, fit, fit_bias, on_grid, split_constant
+from export.simulate import Extremes
+from export.trace import Constant, Way
+from hardware.program import Convolution, Dense, Population, Projection, Sparse
+
+
+@dataclass(frozen=True)
+class Options:
+    """How integers are chosen where the graph states no grid."""
+
+    weight_bits: int = 8
+    per_channel: bool = False
+    allow_clipping: bool = False
+    constant: str = "constant"
+    """Name of the population that fires in every step, where one is needed."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is known of everything that sends: shapes, largest |value| in real units, fraction bits of graded values."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    largest: Mapping[str, float]
+    fraction_bits: Mapping[str, int]
+
+
+@dataclass
+class LoweredPopulation:
+    """The parts of a Program that one population brings."""
+
+    population: Population
+    projections: list[Projection]
+    audits: list[LayerAudit]
+    scale: float
+    needs_constant: bool = False
+
+
+@dataclass
+class _Synapses:
+    """A way with the neuron's gain in its weights, ready for integers. ``weights``: volts for one integer step of the source."""
+
+    way: Way
+    name: str
+    operator: Operator
+    unit: float
+    grid: Mapping | None
+    bits: int = 8
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> np.ndarray:
+        return self.operator.values if isinstance(self.operator, Triples) else self.operator.weight
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.values * self.unit
+
+    @property
+    def lowest(self) -> int:
+        return Convolution.lowest_exponent if isinstance(self.operator, Kernel) else Projection.lowest_exponent
+
+    def channel(self, channels: int) -> np.ndarray:
+        """Output channel of each weight, flat."""
+        if isinstance(self.operator, Kernel):
+            return np.repeat(np.arange(channels), self.operator.weight[0].size)
+        size = math.prod(self.operator.out_shape) // channels
+        if isinstance(self.operator, Matrix):
+            return np.repeat(np.arange(self.operator.weight.shape[0]) // size, self.operator.weight.shape[1])
+        return self.operator.rows // size
+
+
+def _synapses(way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]) -> _Synapses:
+    operator, notes = way.operator, list(way.notes)
+    if neuron.gain.ndim or neuron.gain != 1:
+        chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
+        operator = products.multiply(chain)
+    if isinstance(operator, Kernel):
+        even = symmetric(operator)
+        if even is None:
+            notes.append("padding differs between the two sides: unfolded into single synapses")
+        operator = even or operator.triples()
+    if isinstance(operator, Triples):
+        if isinstance(way.operator, Kernel):
+            notes.append("gains differ within a channel: unfolded into single synapses") if not notes else None
+        operator = _dense_if_full(operator)
+    grids = [entries[n]["grid"] for n in way.nodes if "grid" in entries.get(n, {})]
+    return _Synapses(way, name, operator, 2.0 ** -sources.fraction_bits[way.source], grids[-1] if grids else None, notes=notes)
+
+
+def _dense_if_full(triples: Triples) -> Operator:
+    """A matrix where more than half of all synapses are there, which then costs less than a list of them."""
+    shape = (math.prod(triples.out_shape), math.prod(triples.in_shape))
+    if triples.values.size * 2 <= shape[0] * shape[1]:
+        return triples
+    weight = np.zeros(shape)
+    weight[triples.rows, triples.columns] = triples.values
+    delay = triples.delay
+    if np.ndim(delay):
+        each = np.zeros(shape, np.int64)
+        each[triples.rows, triples.columns] = delay
+        delay = each
+    return Matrix(triples.in_shape, triples.out_shape, weight, delay)
+
+
+def _projection(synapses: _Synapses, weights: Weights) -> Projection:
+    """The projection that carries these integers."""
+    way, operator = synapses.way, synapses.operator
+    shared = dict(name=synapses.name, source=way.source, target=way.target, exponent=weights.exponent, weight_bits=synapses.bits)
+    if isinstance(operator, Kernel):
+        padding = tuple(before for before, _ in operator.padding)
+        return Convolution(
+            **shared, weights=weights.mantissas, delay=way.delay, stride=operator.stride, padding=padding, dilation=operator.dilation, groups=operator.groups
+        )
+    delay = way.delay + (operator.delay if not np.ndim(operator.delay) else np.asarray(operator.delay))
+    if np.max(delay, initial=0) > Projection.MAX_DELAY:
+        raise QuantizationError(f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted are up to {Projection.MAX_DELAY}")
+    if isinstance(operator, Matrix):
+        return Dense(**shared, weights=weights.mantissas, delay=delay)
+    return Sparse(**shared, weights=weights.mantissas, rows=operator.rows, columns=operator.columns, delay=delay)
+
+
+def lower_population(
+    neuron: Neuron,
+    ways: list[Way],
+    constants: list[Constant],
+    sources: Sources,
+    entries: Mapping[str, Mapping],
+    options: Options,
+    measured: Extremes | None,
+    name_of: Callable[[Way | str], str],
+) -> LoweredPopulation:
+    """Integers for one population and everything that leads into it.
+
+    entries    metadata of all nodes; measured: extremes from calibration data, None for the worst case
+    name_of    gives an unused name for a way, or based on a text
+    """
+    where = f"population {neuron.name!r}"
+    synapses = [_synapses(way, name_of(way), neuron, sources, entries) for way in ways]
+    grid = neuron.grid
+    if grid is None and neuron.threshold is None and synapses and all(s.grid is not None and "fraction_bits" in s.grid for s in synapses):
+        grid = {"fraction_bits": synapses[0].grid["fraction_bits"]} if _is_readout(neuron) else None
+    wraps = bool(grid) and grid.get("overflow") == "wrap"
+    direct, delayed = _biases(neuron, constants, through_current=neuron.has_current or wraps)
+    reasons = list(neuron.reasons)
+    if grid is not None:
+        scale = 2.0 ** grid["fraction_bits"]
+        for s in synapses:
+            if s.grid is not None and s.grid.get("fraction_bits", grid["fraction_bits"]) != grid["fraction_bits"]:
+                raise GraphError(f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are {s.grid['fraction_bits']}; accepted is one number")
+    else:
+        scale = _choose(neuron, synapses, ways, constants, direct, sources, options, measured, reasons)
+    projections, audits = [], []
+    for s in synapses:
+        s.bits = options.weight_bits if grid is None else (s.grid or {}).get("weight_bits", 8)
+        weights = _integers(s, scale, neuron.shape[0], grid is not None, options)
+        projections.append(_projection(s, weights))
+        audits.append(_audit_projection(s, weights, scale, neuron.shape[0], options))
+    sent, more = _constant_projections(where, neuron, delayed, scale, grid is not None, name_of, options.constant)
+    population, parameters = _population(where, neuron, direct, scale, grid is not None)
+    reasons += [f"input bias through the population {options.constant!r}, which fires in every step"] if sent else []
+    exact = all(p.exact for p in parameters)
+    assumed = [key for key, (_, source) in neuron.statements.items() if source.startswith("assumed")]
+    reasons += [f"{key.replace('_', ' ')} is assumed, not stated" for key in assumed]
+    reasons += [f"{p.name} rounded" for p in parameters if not p.exact]
+    verdict = FAITHFUL if exact and not assumed else APPROXIMATE
+    audit = LayerAudit(neuron.name, "population", verdict, tuple(reasons), tuple(parameters), dict(neuron.statements), (neuron.name,))
+    return LoweredPopulation(population, projections + sent, [*audits, *more, audit], scale, bool(sent))
+
+
+def _is_readout(neuron: Neuron) -> bool:
+    return not neuron.has_current and bool(np.all(neuron.voltage_decay == 1))
+
+
+def _biases(neuron: Neuron, constants: list[Constant], through_current: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Volts per step straight into the potential; and, by delay, volts per step that must come in as synaptic input."""
+    direct, delayed = np.broadcast_to(neuron.leak, neuron.shape).copy(), {}
+    for constant in constants:
+        value = np.broadcast_to(neuron.gain, neuron.shape) * constant.value
+        if through_current or constant.delay:
+            delayed[constant.delay] = delayed.get(constant.delay, 0.0) + value
+        else:
+            direct += value
+    return collapse(direct), delayed
+
+
+def _choose(neuron, synapses, ways, constants, direct, sources, options, measured, reasons) -> float:
+    """The scale of a population without grid; appends to ``reasons`` what it rests on."""
+    extremes = worst_case(neuron, ways, constants, sources.largest) if measured is None else measured
+    largest = [float(np.abs(s.weights).max(initial=0.0)) for s in synapses]
+    room = headroom(neuron, extremes, measured is not None, max(largest, default=0.0), direct)
+    aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0))
+    top = min(room.scale, aim)
+    if not math.isfinite(top):
+        top = 1.0
+    reasons += room.notes
+    if room.scale < aim:
+        reasons.append(f"scale limited by {room.limited_by} ({room.source})")
+    scale = choose_scale(top, [(s.weights, s.lowest) for s in synapses], neuron.threshold, options.weight_bits, options.allow_clipping)
+    saturates = ((1 << 23) - 1) / 64 / scale
+    reasons.append(f"{scale:.8g} integer steps in a volt; the potential saturates at ±{saturates:.4g} V ({room.source})")
+    return scale
+
+
+def _integers(s: _Synapses, scale: float, channels: int, exact: bool, options: Options) -> Weights:
+    """Mantissas and exponent of one projection."""
+    steps = s.weights * scale
+    where = f"projection {s.name!r}"
+    if not exact:
+        try:
+            return fit(steps, s.bits, s.lowest, s.channel(channels) if options.per_channel else None, options.allow_clipping)
+        except QuantizationError as error:
+            raise QuantizationError(f"{where}: {error}") from None
+    exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
+    if exponent.ndim and exponent.size != channels:
+        raise GraphError(f"{where}: the grid has {exponent.size} exponents; accepted are one, or one for each of {channels} output channels")
+    return on_grid(where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None)
+
+
+def _audit_projection(s: _Synapses, weights: Weights, scale: float, channels: int, options: Options) -> LayerAudit:
+    each = weights.exponent[s.channel(channels)].reshape(s.values.shape) if weights.exponent.ndim else weights.exponent
+    step = 2.0**each / (scale * s.unit)
+    parameter = Parameter("weight", "V", s.values, weights.mantissas, step, weights.clipped)
+    if weights.clipped and not options.allow_clipping:
+        raise QuantizationError(f"projection {s.name!r}: {weights.clipped} weights do not fit; say allow_clipping to bring them to the end of the range")
+    reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
+    if not parameter.exact:
+        reasons.append(f"weights rounded to {s.bits} bits")
+    if s.way.recurrent:
+        reasons.append("recurrent: brings the spikes of the step before")
+    return LayerAudit(s.name, "projection", FAITHFUL if parameter.exact else APPROXIMATE, tuple(reasons), (parameter,), {}, s.way.nodes)
+
+
+def _constant_projections(where, neuron: Neuron, delayed: dict[int, np.ndarray], scale: float, exact: bool, name_of, constant: str):
+    """Projections from the constant population that add an input bias, and their audit."""
+    projections, audits = [], []
+    for delay, volts in sorted(delayed.items()):
+        steps = np.asarray(volts * scale).ravel()
+        whole = np.rint(steps)
+        if exact and np.any(np.abs(steps - whole) > 1e-4):
+            raise QuantizationError(f"{where}: an input bias of {float(steps[np.argmax(np.abs(steps - whole))]):g} integer steps is off the grid; accepted are whole numbers")
+        for part in split_constant(where, whole):
+            name = name_of(f"bias of {neuron.name}")
+            column = part.mantissas.reshape(-1, 1)
+            projections.append(Dense(name, constant, neuron.name, column, exponent=part.exponent, delay=delay))
+        parameter = Parameter("bias", "V", np.asarray(volts).ravel(), whole.astype(np.int64), 1 / scale)
+        audits.append(LayerAudit(projections[-1].name, "projection", FAITHFUL if parameter.exact else APPROXIMATE, () if parameter.exact else ("bias rounded",), (parameter,)))
+    return projections, audits
+
+
+def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, exact: bool) -> tuple[Population, list[Parameter]]:
+    """The population itself and the audit of its parameters."""
+    parameters: list[Parameter] = []
+
+    def whole(name, unit, values, step, limit):
+        integers = np.rint(values / step)
+        if exact and np.any(np.abs(values / step - integers) > 1e-4):
+            raise QuantizationError(f"{where}: {name} {float(np.ravel(values)[0]):g} {unit} is off the grid of {step:g} {unit}")
+        if np.any(integers > limit) or np.any(integers < 0):
+            raise QuantizationError(f"{where}: {name} is {float(np.max(np.abs(integers))):g} integer steps; accepted are 0 to {limit}")
+        parameters.append(Parameter(name, unit, values, integers.astype(np.int64), step))
+        return integers.astype(np.int64)
+
+    current = whole("current_decay", "1/step", neuron.current_decay, 1 / 4096, 4096)
+    voltage = whole("voltage_decay", "1/step", neuron.voltage_decay, 1 / 4096, 4096)
+    values = dict(current_decay=current, voltage_decay=voltage)
+    if neuron.threshold is not None:
+        values |= dict(threshold=whole("threshold", "V", neuron.threshold, 1 / scale, (1 << 17) - 1), reset=neuron.reset, refractory=neuron.refractory)
+        if neuron.reset == "subtract":
+            amount = whole("reset_amount", "V", neuron.reset_amount, 1 / (64 * scale), (1 << 23) - 1)
+            if not np.array_equal(amount, values["threshold"] << 6):
+                values["reset_amount"] = amount
+    else:
+        values["threshold"] = None
+    mantissa, exponent = fit_bias(where, direct * scale * 64, exact)
+    if np.any(direct):
+        parameters.append(Parameter("bias", "V/step", direct, mantissa, 2.0**exponent / (64 * scale)))
+        values |= dict(bias=mantissa, bias_exponent=exponent)
+    return Population(neuron.name, neuron.shape, **values), parameters
+
+
+def constant_source(name: str) -> Population:
+    """A neuron without input that fires in every step, from the first."""
+    return Population(name, (1,), current_decay=4096, voltage_decay=4096, threshold=0, bias=1)
+
+

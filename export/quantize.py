@@ -1,0 +1,198 @@
+"""Float → integer: scales, mantissas and exponents.
+
+Where the model states a grid (quantisation-aware training) its integers come out exactly, or an error does. Elsewhere a population
+gets the scale S (integer steps in a volt) with the smallest error of weights and threshold that its headroom allows, and every
+projection the smallest exponent at which no weight is clipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.errors import QuantizationError
+from hardware.program import sign_mode
+
+MAX_EXPONENT = 7
+MAX_BIAS = 4095
+SCORED = 1 << 16
+"""Weights of a projection that are looked at while scales are compared; the largest are always among them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Integer weights of one projection: values ≈ mantissas * 2**exponent (in integer steps of the target)."""
+
+    mantissas: np.ndarray
+    exponent: np.ndarray
+    clipped: int = 0
+
+
+def weight_range(low: float, high: float, bits: int) -> tuple[int, int, int]:
+    """(smallest, largest, step) of mantissas for values between low and high: the chip's format for their signs."""
+    step = 1 << (8 - bits)
+    if low >= 0:
+        return 0, 256 - step, step
+    if high <= 0:
+        return step - 256, 0, step
+    return -256, 256 - 2 * step, 2 * step
+
+
+def _round(values: np.ndarray, exponent, limits: tuple[int, int, int]) -> np.ndarray:
+    """Mantissas at this exponent, rounded to the format's steps, not limited to its range."""
+    return np.rint(values / (2.0**exponent * limits[2])) * limits[2]
+
+
+def _smallest_exponent(low, high, limits: tuple[int, int, int], lowest: int) -> np.ndarray:
+    """Smallest exponent at which values between low and high fit, elementwise; raises where even the largest is too small."""
+    fits = [
+        (_round(high, e, limits) <= limits[1]) & (_round(low, e, limits) >= limits[0]) for e in range(lowest, MAX_EXPONENT + 1)
+    ]
+    if not np.all(fits[-1]):
+        raise QuantizationError(f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up to {limits[1] << MAX_EXPONENT}")
+    return lowest + np.argmax(np.stack(fits), axis=0)
+
+
+def fit(values: np.ndarray, bits: int, lowest: int, channel: np.ndarray | None = None, clip: bool = False) -> Weights:
+    """Mantissas and exponents for weights given in integer steps of the target.
+
+    lowest    smallest exponent that the projection can have; exponents whose right shift would drop bits are not used
+    channel   output channel of each weight (flat), for one exponent in each channel; None for a single exponent
+    clip      allow clipping where it makes the mean squared error smaller
+    """
+    flat = values.reshape(-1)
+    if not flat.size or not flat.any():
+        count = () if channel is None else (int(channel.max(initial=-1)) + 1,)
+        return Weights(np.zeros(values.shape, np.int64), np.zeros(count, np.int64))
+    limits = weight_range(float(flat.min()), float(flat.max()), bits)
+    lowest = max(lowest, -(limits[2].bit_length() - 1))
+    if channel is None:
+        low, high = np.minimum(flat.min(), 0.0), np.maximum(flat.max(), 0.0)
+    else:
+        low, high = (np.zeros(int(channel.max()) + 1) for _ in range(2))
+        np.minimum.at(low, channel, flat)
+        np.maximum.at(high, channel, flat)
+    exponent = _smallest_exponent(low, high, limits, lowest)
+    if clip:
+        exponent = _least_error(flat, exponent, limits, lowest, channel)
+    each = exponent if channel is None else exponent[channel]
+    rounded = _round(flat, each, limits)
+    mantissas = np.clip(rounded, limits[0], limits[1])
+    return Weights(mantissas.reshape(values.shape).astype(np.int64), np.asarray(exponent, np.int64), int(np.count_nonzero(mantissas != rounded)))
+
+
+def _least_error(flat: np.ndarray, exponent: np.ndarray, limits, lowest: int, channel: np.ndarray | None) -> np.ndarray:
+    """Of the smallest exponent without clipping and the three below it, the one with the smallest squared error."""
+    tried = [np.maximum(exponent - back, lowest) for back in range(4)]
+    errors = []
+    for e in tried:
+        each = e if channel is None else e[channel]
+        square = (np.clip(_round(flat, each, limits), limits[0], limits[1]) * 2.0**each - flat) ** 2
+        errors.append(square.sum() if channel is None else np.bincount(channel, square, minlength=len(exponent)))
+    return np.take_along_axis(np.stack(tried), np.argmin(np.stack(errors), axis=0)[None], axis=0)[0]
+
+
+def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np.ndarray, channel: np.ndarray | None = None) -> Weights:
+    """Mantissas for weights that lie on a grid already.
+
+    The stated exponent is used where it fits; passes that changed the weights (pooling, scales) may need another one, which is looked
+    for. Raises QuantizationError where there is none: then the weights are not what the grid says.
+    """
+    flat = values.reshape(-1)
+    nearest = flat[:0]
+    for move in (0, *range(1, 16), *range(-1, -16, -1)):
+        tried = exponent + move
+        if tried.size and (tried.min() < lowest or tried.max() > MAX_EXPONENT):
+            continue
+        wanted = flat / 2.0 ** (tried[channel] if tried.ndim else tried)
+        mantissas = np.rint(wanted)
+        if move == 0:
+            nearest = wanted
+        if np.any(np.abs(wanted - mantissas) > 1e-4) or np.any(np.abs(mantissas) > 256):
+            continue
+        if sign_mode(mantissas.astype(np.int64), bits) is None:
+            continue
+        dropped = np.maximum(-(tried[channel] if tried.ndim else tried), 0)
+        if move and np.any(mantissas.astype(np.int64) % (1 << dropped)):
+            continue  # the right shift would drop bits that the stated exponent keeps
+        return Weights(mantissas.reshape(values.shape).astype(np.int64), np.asarray(tried, np.int64))
+    off = nearest[np.abs(nearest - np.rint(nearest)) > 1e-4]
+    shown = f"{off[0]:g}" if off.size else f"from {nearest.min(initial=0):g} to {nearest.max(initial=0):g}"
+    raise QuantizationError(
+        f"{where}: the graph states a grid of {bits} bits with exponent {exponent.tolist()}, on which a weight is {shown} steps; accepted are the "
+        f"whole numbers of that format: the weights were changed after quantisation-aware training, or the grid is wrong"
+    )
+
+
+def candidates(top: float, largest: list[float], threshold: float | None) -> np.ndarray:
+    """Scales between top / 2 and top: the power of two, and those that represent a projection's largest weight or the threshold exactly."""
+    found = [2.0 ** np.floor(np.log2(top)), top]
+    for anchor in largest:
+        mantissas = np.arange(128, 256) / anchor
+        found.extend(mantissas * 2.0 ** np.floor(np.log2(top / mantissas)))
+    if threshold:
+        found.append(np.floor(top * threshold) / threshold)
+        found.append(np.ceil(top * threshold / 2) / threshold)
+    found = np.unique(np.asarray(found))
+    return found[(found <= top * (1 + 1e-12)) & (found >= top / 2)]
+
+
+def choose_scale(top: float, projections: list[tuple[np.ndarray, int]], thresholds: np.ndarray | None, bits: int, clip: bool = False) -> float:
+    """The scale up to ``top`` with the smallest error.
+
+    projections   (weights in volts for one integer step of the source, lowest exponent) of each
+    thresholds    volts; None for integrators
+    The error is the sum over projections of the mean squared weight error (relative to the mean square) and the threshold's.
+    """
+    scored = []
+    for values, lowest in projections:
+        flat = values.reshape(-1)
+        if flat.any():
+            if flat.size > SCORED:
+                ends = np.argsort(np.abs(flat))[-16:]
+                flat = np.concatenate([flat[ends], flat[:: -(-flat.size // SCORED)], [flat.min(), flat.max()]])
+            scored.append((flat, lowest, float(np.sum(flat**2))))
+    positive = np.unique(thresholds[thresholds > 0]) if thresholds is not None else np.zeros(0)
+    anchor = float(positive.max()) if positive.size else None
+    best, least = top, np.inf
+    for scale in candidates(top, [float(np.abs(flat).max()) for flat, _, _ in scored], anchor)[::-1]:
+        error = 0.0
+        for flat, lowest, square in scored:
+            weights = fit(flat * scale, bits, lowest, clip=clip)
+            error += float(np.sum((weights.mantissas * 2.0**weights.exponent / scale - flat) ** 2)) / square
+        if positive.size:
+            error += float(np.max((np.rint(positive * scale) / (positive * scale) - 1) ** 2))
+        if error < least:
+            best, least = float(scale), error
+    return best
+
+
+def fit_bias(where: str, state: np.ndarray, exact: bool) -> tuple[np.ndarray, int]:
+    """(mantissa, exponent) of a bias given in units of the state. ``exact``: refuse any rounding.
+
+    Raises QuantizationError where it does not fit 13 bits with an exponent of 0 to 7.
+    """
+    whole = np.rint(state)
+    if exact and np.any(np.abs(state - whole) > 1e-4):
+        raise QuantizationError(f"{where}: a bias of {float(state.ravel()[np.argmax(np.abs(state - whole))]):g} state units is off the grid; accepted are whole numbers")
+    for exponent in range(MAX_EXPONENT + 1):
+        mantissa = np.rint(whole / (1 << exponent))
+        if np.abs(mantissa).max(initial=0) <= MAX_BIAS and not (exact and np.any(mantissa * (1 << exponent) != whole)):
+            return mantissa.astype(np.int64), exponent
+    largest = float(np.abs(whole).max())
+    raise QuantizationError(f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to 2**{MAX_EXPONENT}, up to {MAX_BIAS << MAX_EXPONENT}")
+
+
+def split_constant(where: str, steps: np.ndarray) -> list[Weights]:
+    """Weights of a constant source that add up to whole numbers of integer steps: a low part and, where needed, a high part.
+
+    Raises QuantizationError beyond 16 bits.
+    """
+    steps = steps.astype(np.int64)
+    low = (steps + 128) % 256 - 128
+    high = steps - low
+    if np.any(np.abs(high) > 32512):
+        raise QuantizationError(f"{where}: a constant input of {int(np.abs(steps).max())} integer steps; accepted are up to 32512")
+    parts = [Weights(low * 2, np.asarray(-1, np.int64))] if low.any() or not high.any() else []
+    return parts + ([Weights(high >> 7, np.asarray(7, np.int64))] if high.any() else [])
