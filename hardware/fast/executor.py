@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from hardware.fast.kernels import pack_kernel, unpack_kernel
+from hardware.fast.kernels import pack, run_population, unpack
 from hardware.fast.network import Network, prepare
 from hardware.program import Program
 from hardware.targets import Chunk, Options
@@ -77,11 +77,9 @@ def _run_block(
     graded = np.empty((samples, steps, network.values), np.int32)
     for part in program.inputs:
         place = network.places[part.name]
-        pack = pack_kernel(part.message_bits > 0)
-        pack(inputs[part.name], planes, place.plane, place.words, place.inverse, place.in_order, graded, max(place.graded, 0))
-    for layer in network.layers:
-        layer.kernel(planes, graded, *layer.arguments, potentials.get(layer.name, _NOTHING_32))
-    unpack = unpack_kernel()
+        pack(inputs[part.name], place.inverse, place.in_order, place.plane, planes, place.graded, graded)
+    for name, neurons, synapses in network.layers:
+        run_population(neurons, synapses, planes, graded, potentials.get(name, _NOTHING_32))
     for name, place in network.places.items():
         unpack(planes, place.plane, place.words, place.order, totals[name], spikes.get(name, _NOTHING_8))
 

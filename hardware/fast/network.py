@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from hardware.fast.kernels import GROUP, PARAMETERS, PART, population_kernel
+from hardware.fast.accumulation import GROUP, PART, Synapses
+from hardware.fast.kernels import PARAMETERS, Neurons
 from hardware.fast.synapses import groups_into, internal_order
 from hardware.program import Population, Program
 
@@ -35,24 +36,16 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A population: its kernel and the kernel's constant arguments."""
-
-    name: str
-    kernel: Callable
-    arguments: tuple
-
-
-@dataclass(frozen=True)
 class Network:
     """All that a block of samples needs.
 
     places          every input and population; a non-spiking integrator has no words
+    layers          name, neurons and synapses of each population, sources first
     words, values   64-bit words and graded values of one step of one sample
     """
 
     places: Mapping[str, Place]
-    layers: tuple[Layer, ...]
+    layers: tuple[tuple[str, Neurons, Synapses], ...]
     words: int
     values: int
 
@@ -77,10 +70,11 @@ def _prepare(program: Program) -> Network:
         places[part.name] = place
         words += place.words
         values += part.size if part.message_bits else 0
-    return Network(places, tuple(_layer(program, program.nodes[name], places) for name in program.order), words, values)
+    layers = tuple((n, _neurons(program.nodes[n], places[n]), _synapses(program, program.nodes[n], places)) for n in program.order)
+    return Network(places, layers, words, values)
 
 
-def _layer(program: Program, population: Population, places: Mapping[str, Place]) -> Layer:
+def _synapses(program: Program, population: Population, places: Mapping[str, Place]) -> Synapses:
     padded = -(-population.size // 64) * 64
     groups, parts, shifts, pointers, runs, weights = [], [], [], [], [], []
     pointer = run = weight = 0
@@ -95,42 +89,43 @@ def _layer(program: Program, population: Population, places: Mapping[str, Place]
             runs.append(part.runs)
             weights.append(part.weights)
             pointer, run, weight = pointer + len(part.pointers), run + len(part.runs), weight + len(part.weights)
-    place = places[population.name]
-    kernel = population_kernel(
-        has_current=bool(np.any(population.current_decay != 4096)),
-        leaks=bool(np.any(population.voltage_decay != 0)),
-        spiking=population.spiking,
-        reset=population.reset if population.spiking else "none",
-        rests=population.refractory > 0,
-    )
-    arguments = (
+    return Synapses(
         np.array(groups, GROUP),
         np.array(parts, PART),
         _joined(pointers, np.int64),
         np.concatenate([np.zeros((0, 3), np.int32), *runs]),
         _joined(weights, np.int16),
         np.array(shifts, np.int32).reshape(-1, padded),
-        _parameters(population, place, padded),
-        np.int64(population.refractory),
+        max([0, *(len(places[p.source].order) for p in program.into(population.name))]),
+    )
+
+
+def _neurons(population: Population, place: Place) -> Neurons:
+    return Neurons(
         population.size,
         place.plane,
-        max([64, *(len(places[p.source].order) for p in program.into(population.name))]),
         place.order,
+        _parameters(population, place),
+        has_current=bool(np.any(population.current_decay != 4096)),
+        leaks=bool(np.any(population.voltage_decay != 0)),
+        spiking=population.spiking,
+        zeroes=population.reset == "zero",
+        subtracts=population.reset == "subtract",
+        refractory=population.refractory,
     )
-    return Layer(population.name, kernel, arguments)
 
 
 def _joined(arrays: list[np.ndarray], dtype) -> np.ndarray:
     return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
-def _parameters(population: Population, place: Place, padded: int) -> np.ndarray:
-    """int32 [row of PARAMETERS, 64 or neuron]; what a population does not have is 0."""
+def _parameters(population: Population, place: Place) -> np.ndarray:
+    """int32 [row of PARAMETERS, 64 or neuron, padded]; what a population does not have is 0."""
     given = [getattr(population, name) for name in PARAMETERS]
     arrays = [np.zeros((), np.int32) if value is None else np.asarray(value) for value in given]
     if not any(array.ndim for array in arrays):
         return np.ascontiguousarray(np.broadcast_to(np.array(arrays, np.int32)[:, None], (len(arrays), 64)))
-    table = np.zeros((len(arrays), padded), np.int32)
+    table = np.zeros((len(arrays), -(-population.size // 64) * 64), np.int32)
     for row, array in zip(table, arrays):
         row[: population.size] = np.broadcast_to(array, population.shape).ravel()[place.order]
     return table

@@ -1,12 +1,13 @@
-"""A 32-bit register as a numba type: arithmetic that wraps at 32 bits, for the rules of ``hardware.arithmetic``.
+"""Vector registers of 32-bit lanes as numba types, for the rules of ``hardware.arithmetic``.
 
-numba widens every integer operation to 64 bits, which halves the number of vector lanes and leaves most CPUs without a
-vector multiplication: fifteen times slower for a leaky neuron. Between ``register(x)`` and ``integer(x)`` the operators
-+ - * & << >> and the comparisons work on 32 bits instead, so the one source of every rule compiles to 32-bit lanes.
-Wider operands (literals) are cut to their low 32 bits, which is what the rules mean: their int32 wraps become no operation.
+numba widens every integer operation to 64 bits and does not find the vector form of the neuron rules by itself: fifteen
+times slower for a leaky neuron. Here a ``load`` takes LANES neighbouring int32 values into one register; + - * & << >> and
+comparisons then work on 32-bit lanes that wrap, so the one source of every rule runs on whole vectors. Numbers join as the
+same value in every lane, cut to their low 32 bits, which is what the rules mean: their int32 wraps become no operation. A
+comparison gives a mask, and a mask times a number is that number or zero, as in Python.
 
 ``next_current`` and the other names at the end are the functions of ``hardware.arithmetic`` themselves, made callable from
-compiled code.
+compiled code. Indices are the caller's responsibility: no bounds are checked here.
 """
 
 from __future__ import annotations
@@ -21,76 +22,143 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, models, register_model
 
 from hardware import arithmetic
+from hardware.fast.vectors import is_vector_of, load_vector, splat_value, vector_pointer
 
-_WORD = ir.IntType(32)
+LANES = 16
+
+_LANES32 = ir.VectorType(ir.IntType(32), LANES)
+_LANES1 = ir.VectorType(ir.IntType(1), LANES)
 
 
 class _Register(types.Type):
-    """Type of a 32-bit register."""
+    """LANES 32-bit integers."""
 
     def __init__(self):
-        super().__init__(name="hardware.register32")
+        super().__init__(name=f"hardware.register32x{LANES}")
 
 
-_register = _Register()
+class _Mask(types.Type):
+    """LANES truth values."""
+
+    def __init__(self):
+        super().__init__(name=f"hardware.mask{LANES}")
+
+
+_register, _mask = _Register(), _Mask()
 
 
 @register_model(_Register)
-class _Model(models.PrimitiveModel):
+class _RegisterModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, _WORD)
+        super().__init__(manager, kind, _LANES32)
 
 
-def _low_word(builder, value, kind):
-    """The low 32 bits of an operand of any integer type."""
-    if value.type.width == 32:
+@register_model(_Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _LANES1)
+
+
+def _as_register(builder, value, kind):
+    """An operand as a vector: numbers in every lane, cut to their low 32 bits; masks as 0 and 1."""
+    if isinstance(kind, _Register):
         return value
+    if isinstance(kind, _Mask):
+        return builder.zext(value, _LANES32)
     if value.type.width > 32:
-        return builder.trunc(value, _WORD)
-    return builder.sext(value, _WORD) if isinstance(kind, types.Integer) and kind.signed else builder.zext(value, _WORD)
+        value = builder.trunc(value, ir.IntType(32))
+    elif value.type.width < 32:
+        value = builder.sext(value, ir.IntType(32)) if kind.signed else builder.zext(value, ir.IntType(32))
+    return splat_value(builder, value, LANES)
 
 
 @intrinsic
-def register(typing_context, value):
-    """The low 32 bits of an integer, as a register."""
-    if not isinstance(value, types.Integer):
+def load(typing_context, array, at):
+    """Register of ``array[at : at + LANES]`` (int32)."""
+    if not is_vector_of(array, types.int32):
         return None
 
     def generate(context, builder, signature, arguments):
-        return _low_word(builder, arguments[0], signature.args[0])
+        return load_vector(builder, vector_pointer(context, builder, signature.args[0], arguments[0], arguments[1], LANES), 4)
 
-    return _register(types.unliteral(value)), generate
+    return _register(array, types.int64), generate
 
 
 @intrinsic
-def integer(typing_context, value):
-    """A register as an int32."""
-    if value != _register:
+def store(typing_context, array, at, value):
+    """Write a register to ``array[at : at + LANES]`` (int32)."""
+    if not is_vector_of(array, types.int32) or value != _register:
         return None
-    return types.int32(_register), lambda context, builder, signature, arguments: arguments[0]
+
+    def generate(context, builder, signature, arguments):
+        pointer = vector_pointer(context, builder, signature.args[0], arguments[0], arguments[1], LANES)
+        builder.store(arguments[2], pointer).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, value), generate
+
+
+@intrinsic
+def splat(typing_context, number):
+    """Register with one integer in every lane."""
+    if not isinstance(number, types.Integer):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return _as_register(builder, arguments[0], signature.args[0])
+
+    return _register(types.unliteral(number)), generate
+
+
+@intrinsic
+def select(typing_context, mask, chosen, other):
+    """Lane by lane: ``chosen`` where the mask is true, else ``other``."""
+    if (mask, chosen, other) != (_mask, _register, _register):
+        return None
+    return _register(mask, chosen, other), lambda context, builder, signature, arguments: builder.select(*arguments)
+
+
+@intrinsic
+def both(typing_context, one, other):
+    """Mask that is true where both are."""
+    if (one, other) != (_mask, _mask):
+        return None
+    return _mask(one, other), lambda context, builder, signature, arguments: builder.and_(*arguments)
+
+
+@intrinsic
+def bits(typing_context, mask):
+    """The mask as the low LANES bits of a uint64, lane 0 lowest."""
+    if mask != _mask:
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(64))
+
+    return types.uint64(mask), generate
 
 
 def _operator(function, emit, result):
-    """Teach numba ``function`` for a register and a register, integer or bool, in either order."""
+    """Teach numba ``function`` for registers, in either order with registers, masks and integers."""
 
     @infer_global(function)
     class _Typing(AbstractTemplate):
         key = function
 
         def generic(self, args, kws):
-            if len(args) != 2 or _register not in args:
+            if len(args) != 2 or not any(isinstance(kind, (_Register, _Mask)) for kind in args):
                 return None
-            if not all(isinstance(kind, (_Register, types.Integer, types.Boolean)) for kind in args):
+            if not all(isinstance(kind, (_Register, _Mask, types.Integer)) for kind in args):
                 return None
             return signature(result, *(types.unliteral(kind) for kind in args))
 
     def implementation(context, builder, signature, arguments):
-        return emit(builder, *(_low_word(builder, value, kind) for value, kind in zip(arguments, signature.args)))
+        return emit(builder, *(_as_register(builder, value, kind) for value, kind in zip(arguments, signature.args)))
 
-    for other in (_Register, types.Integer, types.Boolean):
-        lower_builtin(function, _Register, other)(implementation)
-        if other is not _Register:
-            lower_builtin(function, other, _Register)(implementation)
+    for one in (_Register, _Mask, types.Integer):
+        for other in (_Register, _Mask, types.Integer):
+            if (one, other) != (types.Integer, types.Integer):
+                lower_builtin(function, one, other)(implementation)
 
 
 def _comparison(sign):
@@ -107,12 +175,13 @@ for _function, _emit in (
 ):
     _operator(_function, _emit, _register)
 for _function, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
-    _operator(_function, _comparison(_sign), types.boolean)
+    _operator(_function, _comparison(_sign), _mask)
 
 _rules = dict(vars(arithmetic))
-for _name in ("wrap_int32", "wrap_int24", "decay", "shift", "wrap_current", "saturate_potential", "next_current", "next_potential", "fires"):
-    # The same code object in a namespace where the rules that it calls are compiled ones.
-    _rules[_name] = njit(FunctionType(getattr(arithmetic, _name).__code__, _rules, _name))
+for _name, _rule in vars(arithmetic).items():
+    if isinstance(_rule, FunctionType):
+        # The same code object in a namespace where the rules that it calls are compiled ones.
+        _rules[_name] = njit(FunctionType(_rule.__code__, _rules, _name))
 
 fires = _rules["fires"]
 next_current = _rules["next_current"]

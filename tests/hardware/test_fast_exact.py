@@ -45,6 +45,6 @@ def check(case):
     assert_identical(program, inputs, batch=batch)
 
 
-relaxed = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
+relaxed = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]}
 test_random_programs = settings(max_examples=400, **relaxed)(given(cases())(check))
 test_many_random_programs = pytest.mark.slow(settings(max_examples=20_000, **relaxed)(given(cases())(check)))
