@@ -110,6 +110,8 @@ class Connection:
         message = json.loads(line)
         if message.get("error") == "unsupported":
             raise LavaUnsupportedError(message["text"])
+        if message.get("error") == "environment":
+            raise LavaEnvironmentError(message["text"])
         if "error" in message:
             raise self._failure(message["text"].rstrip())
         return message

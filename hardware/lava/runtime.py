@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import Process
 from multiprocessing.connection import wait
 
 from lava.magma.compiler.compiler_graphs import find_processes
@@ -60,22 +61,19 @@ class Runtime:
     def _watch_children(self) -> None:
         """Lava does not notice a child that died, and waits for ever; its traceback lies in a pipe that nobody reads."""
         while not self._closing.wait(0.1):
-            actors = [
-                actor
-                for head in self._heads
-                if head.runtime is not None and head.runtime._messaging_infrastructure is not None
-                for actor in list(head.runtime._messaging_infrastructure.actors)
-            ]
-            if not actors:
-                continue
-            ready = wait([actor._pconn for actor in actors] + [actor.sentinel for actor in actors], timeout=0)
-            for actor in actors:
-                if self._closing.is_set() or not (actor._pconn in ready or actor.sentinel in ready):
-                    continue
-                found = actor._pconn.recv() if actor._pconn.poll() else None
-                if found is not None:
-                    self._on_failure(f"{type(found[0]).__name__} in a Lava process: {found[0]}\n{found[1]}")
-                else:
-                    actor.join(1)
-                    self._on_failure(f"a Lava process ended with exit code {actor.exitcode}")
-                return
+            for head in self._heads:
+                infrastructure = head.runtime._messaging_infrastructure if head.runtime is not None else None
+                for actor in list(infrastructure.actors) if infrastructure is not None else ():
+                    if self._closing.is_set() or not wait([actor._pconn, actor.sentinel], timeout=0):
+                        continue
+                    self._on_failure(_what_happened(actor))
+                    return
+
+
+def _what_happened(actor) -> str:
+    """Why one of Lava's child processes ended."""
+    found = actor._pconn.recv() if actor._pconn.poll() else None
+    if found is not None:
+        return f"{type(found[0]).__name__} in a Lava process: {found[0]}\n{found[1]}"
+    Process.join(actor, 1)  # Lava's own join takes no time limit
+    return f"a Lava process ended with exit code {actor.exitcode}"

@@ -7,8 +7,8 @@ One JSON object a line. Commands on standard input, answers on standard output:
     run    {"samples": N}  advance until the first N samples are written  ->  {"step"}..., {"answer": "ran"}
     close  {}              stop Lava's processes                          ->  {"answer": "closed"}
 
-Instead of an answer: {"error": "unsupported" | "failed", "text"}. After "failed" the process ends; it never leaves through
-Python's normal exit, at which Lava may hang.
+First it says {"answer": "ready", "pid", "python", "lava"}. Instead of an answer: {"error": "unsupported" | "environment" |
+"failed", "text"}; after the last two the process ends. It never leaves through Python's normal exit, at which Lava may hang.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def main(token: str, folder: str) -> None:
     """Serve one client."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what Lava prints must not get between our lines
-    threading.Thread(target=_end_with_the_parent, args=(token, folder), daemon=True).start()
+    watch = threading.Thread(target=_end_with_the_parent, args=(token, folder), daemon=True)
+    watch.start()
     worker = Worker(answers)
     try:
         name_shared_memory(token)
@@ -133,7 +134,10 @@ def main(token: str, folder: str) -> None:
         import lava.proc.lif.process  # noqa: F401  fails here, with a clear report, where Lava is missing or broken
 
         worker.say(answer="ready", pid=os.getpid(), python=sys.version.split()[0], lava=version("lava-nc"))
+    except ImportError as error:
+        worker.say(error="environment", text=f"{sys.executable} cannot import Lava: {error}")
+        os._exit(1)
     except BaseException as error:
         worker.fail(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
     worker.serve(sys.stdin)
-    os._exit(0)
+    watch.join()  # the parent is gone; this does not return

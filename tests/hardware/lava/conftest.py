@@ -56,13 +56,13 @@ def runtime():
     shared.close()
 
 
-@pytest.fixture
-def in_lava():
-    """Run ``inside/NAME.py`` in Lava's interpreter; the JSON that it prints."""
+@pytest.fixture(scope="session")
+def inside():
+    """Run ``inside/NAME.py`` in Lava's interpreter; the JSON that it prints last."""
 
-    def run(name: str, *arguments: str):
-        boot = connection.BOOTSTRAP.replace("from hardware.lava.worker import main\nmain(token, folder)", "exec(compile(open(token).read(), token, 'exec'))")
-        command = [environment.interpreter(), "-E", "-c", boot, connection.PACKAGE, INSIDE / f"{name}.py", json.dumps(arguments)]
+    def run(name: str):
+        boot = connection.BOOTSTRAP.split("from hardware.lava.worker")[0] + "exec(compile(open(token).read(), token, 'exec'))"
+        command = [environment.interpreter(), "-E", "-c", boot, connection.PACKAGE, INSIDE / f"{name}.py", ""]
         result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])
