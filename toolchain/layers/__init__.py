@@ -55,7 +55,7 @@ Every layer here is a leaf for a tracer, and has one of
 
 ``nir_parts(input_shape, dt=1.0) -> {"nodes": {NAME: (nir.NIRNode, metadata)}, "edges": [(FROM, TO)], "input": NAME, "output": NAME}``
     for layers that are more than one node (Recurrent: the neuron and its feedback synapse). NAMEs are the paths of the
-    submodules relative to the layer ("neuron", "synapse").
+    submodules relative to the layer ("neuron", "recurrent").
 
 ``spikeport_io() -> dict`` on the model itself:
     {"input": {"shape": [...], "message_bits": 0..24, "fraction_bits": k},
@@ -71,3 +71,33 @@ Every layer here is a leaf for a tracer, and has one of
 The name of a population in the Program is the path of its neuron in the model (``model.named_modules()``); that is how
 ``toolchain.software`` finds the module whose spikes and potentials a Program's layer must equal.
 """
+
+from toolchain.layers import surrogate
+from toolchain.layers.network import Network, decode
+from toolchain.layers.neurons import IF, LI, LIF, Leaky, Neuron, Synaptic, name_layers, reset
+from toolchain.layers.recurrent import Recurrent, RLeaky
+from toolchain.layers.shaping import AvgPool2d, Delay, Flatten, SumPool2d
+from toolchain.layers.synapses import Conv1d, Conv2d, Linear
+
+__all__ = [
+    "IF",
+    "LI",
+    "LIF",
+    "AvgPool2d",
+    "Conv1d",
+    "Conv2d",
+    "Delay",
+    "Flatten",
+    "Leaky",
+    "Linear",
+    "Network",
+    "Neuron",
+    "RLeaky",
+    "Recurrent",
+    "SumPool2d",
+    "Synaptic",
+    "decode",
+    "name_layers",
+    "reset",
+    "surrogate",
+]

@@ -1,0 +1,96 @@
+"""Network: layers in a row over whole samples, with what the exporter needs to know about input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from hardware.program import DECODINGS
+from toolchain.errors import GridError, LayerError
+from toolchain.layers.neurons import name_layers
+
+
+def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
+    """Scores [batch, n] from an output trace [time, batch, *shape], as the Program's output decodes it (volts for potentials)."""
+    if how == "spike_count":
+        score = trace.sum(0)
+    elif how == "last_potential":
+        score = trace[-1]
+    elif how == "mean_potential":
+        score = trace.mean(0)
+    elif how == "max_potential":
+        score = trace.amax(0)
+    else:
+        raise LayerError(f"decode is {how!r}; accepted are {', '.join(DECODINGS)}")
+    return score.flatten(1)
+
+
+class Network(nn.Module):
+    """Layers by name, run one after the other over whole samples.
+
+    layers         name → layer, or (name, layer) pairs; the last one is a neuron
+    input_shape    shape of one step of one sample
+    message_bits   0: binary spikes; 1 to 24: signed graded inputs (hardware.program.Input)
+    fraction_bits  k: the input x stands for the integers x * 2**k
+    decode         one of hardware.program.DECODINGS
+    data           what the exporter should pass on about the data (name, encoding, steps); plain JSON values
+
+    ``net(x)``: x [time, batch, *input_shape] float → trace of the last layer [time, batch, n]: spikes where decode is
+    "spike_count", else potentials. ``net.scores(x)``: decoded, [batch, n].
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module] | list,
+        *,
+        input_shape,
+        message_bits: int = 0,
+        fraction_bits: int = 0,
+        decode: str = "spike_count",
+        data: Mapping | None = None,
+    ):
+        super().__init__()
+        for name, layer in dict(layers).items():
+            self.add_module(name, layer)
+        if decode not in DECODINGS:
+            raise LayerError(f"decode is {decode!r}; accepted are {', '.join(DECODINGS)}")
+        last = list(self.children())[-1]
+        last = getattr(last, "neuron", last)
+        if not hasattr(last, "spiking"):
+            raise LayerError(f"the last layer is {type(last).__name__}; accepted is a neuron, whose spikes or potentials are read")
+        if decode == "spike_count" and not last.spiking:
+            raise LayerError("the last layer is an integrator without spikes to count; decode its potential")
+        self.input_shape, self.message_bits, self.fraction_bits = tuple(input_shape), message_bits, fraction_bits
+        self.decode, self.data = decode, dict(data or {})
+        self._reads_mem = decode != "spike_count" and last.spiking
+        name_layers(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Trace of the last layer, [time, batch, n]; see the class."""
+        if x.dim() != 2 + len(self.input_shape) or tuple(x.shape[2:]) != self.input_shape:
+            raise LayerError(f"the input has shape {tuple(x.shape)}; accepted is [time, batch, {', '.join(map(str, self.input_shape))}]")
+        if not self.message_bits and x.numel() and not bool(((x == 0) | (x == 1)).all()):
+            raise GridError("the input has other values than 0 and 1; with message_bits=0 it is binary spikes")
+        *layers, last = self.children()
+        for layer in layers:
+            x = layer(x, sequence=True) if getattr(layer, "temporal", False) else layer(x)
+        if self._reads_mem:
+            states = last(x, sequence=True, return_states=True)
+            return states[1 + getattr(last, "neuron", last).states.index("mem")]
+        return last(x, sequence=True)
+
+    def scores(self, x: torch.Tensor) -> torch.Tensor:
+        """Decoded output, [batch, n]: spike counts, or volts."""
+        return decode(self(x), self.decode)
+
+    def spikeport_io(self) -> dict:
+        """Input, output and data as the exporter reads them; see the package's docstring."""
+        return {
+            "input": {"shape": list(self.input_shape), "message_bits": self.message_bits, "fraction_bits": self.fraction_bits},
+            "output": {"decode": self.decode},
+            "call": "sequence",
+            "data": self.data,
+            "origin": {"framework": "spikeport"},
+        }

@@ -1,0 +1,265 @@
+"""Synapses: Linear, Conv1d and Conv2d with PyTorch's arguments, computing with the chip's weights.
+
+The result is exact: float32 holds every partial sum of these integers below 2**24, and where a sum could be larger (or
+the device's convolution is not exact) the layer computes in float64. A sum that the chip's accumulator would wrap is refused.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from toolchain.errors import CurrentRangeError, GridError, LayerError
+from toolchain.layers import kernels, nir_nodes
+from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight
+
+EXACT_UNITS = 1 << 23
+"""Sums below this, in units of 2**-F, are exact in float32 (24 bits, one spare for a bias) and fit every accumulator."""
+
+
+def _reduced_precision() -> bool:
+    """The user allowed PyTorch to compute float32 products in fewer bits (TF32, bfloat16)."""
+    backends = torch.backends
+    settings = [
+        getattr(part, "fp32_precision", "none")
+        for part in (
+            backends,
+            backends.cuda.matmul,
+            backends.mkldnn,
+            *(getattr(backends.mkldnn, name, None) for name in ("matmul", "conv")),
+        )
+    ]
+    return torch.get_float32_matmul_precision() != "highest" or any(s in ("tf32", "bf16") for s in settings)
+
+
+class _Synapse:
+    """What Linear and the convolutions share; mixed into PyTorch's modules, whose ``weight`` and ``bias`` they keep.
+
+    fraction_bits          F of the neuron that is fed: results are whole multiples of 2**-F volts
+    source_fraction_bits   k of what is read: 0 for spikes, 2 after a 2x2 average pool of spikes, k for inputs x_int * 2**-k
+    weight_bits            2 to 8
+    granularity            "layer": one exponent; "channel": one for each output channel (finer, where channels differ in size)
+    """
+
+    def _set_grid(self, weight_bits: int, fraction_bits: int, source_fraction_bits: int, granularity: str) -> None:
+        self.layer_name = type(self).__name__
+        check_bits(self.where, weight_bits, fraction_bits, source_fraction_bits)
+        if granularity not in ("layer", "channel"):
+            raise LayerError(f"{self.where}: granularity is {granularity!r}; accepted are layer, channel")
+        self.weight_bits, self.fraction_bits, self.source_fraction_bits, self.granularity = (
+            weight_bits,
+            fraction_bits,
+            source_fraction_bits,
+            granularity,
+        )
+
+    @property
+    def where(self) -> str:
+        """How errors call this layer."""
+        return f"layer {self.layer_name!r}"
+
+    def quantised_weight(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(weights in volts as the chip has them, exponent: int64, one number or one for each output channel)."""
+        return quantise_weight(
+            self.where,
+            self.weight,
+            weight_bits=self.weight_bits,
+            fraction_bits=self.fraction_bits,
+            source_fraction_bits=self.source_fraction_bits,
+            per_channel=self.granularity == "channel",
+        )
+
+    def quantised_bias(self) -> torch.Tensor | None:
+        """The bias in volts as the chip has it."""
+        return None if self.bias is None else quantise_bias(self.where, self.bias, self.fraction_bits)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, weight_bits={self.weight_bits}, fraction_bits={self.fraction_bits}, "
+            f"source_fraction_bits={self.source_fraction_bits}, granularity={self.granularity!r}"
+        )
+
+    def _largest_source(self, x: torch.Tensor) -> int:
+        """Largest magnitude of the integers that ``x`` stands for; raises GridError where it stands for none."""
+        scale = 2.0**self.source_fraction_bits
+        if not x.is_floating_point():
+            x = x.to(self.weight.dtype)
+        x = x.detach()
+        if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+            flat = x.contiguous().reshape(-1).numpy()
+            largest, broken = kernels.largest_kernel()(flat, flat.dtype.type(scale))
+        else:
+            units = x.double() * scale
+            broken = bool((torch.round(units) != units).any()) or bool((units.abs() > 1 << 24).any())
+            largest = 0 if broken or not x.numel() else int(units.abs().max())
+        if broken:
+            units = x.double() * scale
+            value = float(x[(torch.round(units) != units) | (units.abs() > 1 << 24)][0])
+            raise GridError(
+                f"{self.where}: it reads a value of {value!r}; with source_fraction_bits={self.source_fraction_bits} accepted are whole "
+                f"multiples of 2**-{self.source_fraction_bits} of at most 24 bits: quantise the input, or give the source_fraction_bits of "
+                "what it reads"
+            )
+        return int(largest)
+
+    def _apply_weights(self, x: torch.Tensor, linear) -> torch.Tensor:
+        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` is bilinear and without bias."""
+        largest = self._largest_source(x)
+        weight, exponent = self.quantised_weight()
+        with torch.autocast(x.device.type, enabled=False):
+            sums = weight.detach().abs().reshape(weight.shape[0], -1).sum(dim=1, dtype=torch.float64)
+            unit = 2.0 ** (self.fraction_bits - self.source_fraction_bits)
+            bound = float(sums.max()) * unit * largest if sums.numel() else 0.0
+            x = x.to(weight.dtype)
+            if bound < EXACT_UNITS and self._exact_on(x.device) and not _reduced_precision():
+                with torch.backends.nnpack.flags(enabled=False):  # its Winograd leaves errors of up to 0.07 units
+                    result = linear(x, weight)
+            else:
+                result = self._in_double(linear(x.double(), weight.double()), bound, exponent).to(
+                    torch.float64 if bound >= EXACT_UNITS else weight.dtype
+                )
+            return result if self.bias is None else result + self._channelwise(self.quantised_bias())
+
+    def _in_double(self, result: torch.Tensor, bound: float, exponent: torch.Tensor) -> torch.Tensor:
+        """Round away what an indirect algorithm (Winograd, FFT) left; refuse what the chip's accumulator would wrap."""
+        units = torch.round(result.detach() * 2.0**self.fraction_bits)
+        largest = float(units.abs().max()) if units.numel() else 0.0
+        if bound * 2.0 ** -float(exponent.min()) >= 1 << 31 or largest >= self._accumulator:
+            raise CurrentRangeError(
+                f"{self.where}: a weighted input of {largest:.6g} units of 2**-{self.fraction_bits} V, where {bound:.6g} are possible; the "
+                f"chip's accumulator holds less than {self._accumulator}, and 2**31 before the exponent: use smaller weights, a smaller "
+                "fan-in or inputs of fewer bits"
+            )
+        return result + (units * 2.0**-self.fraction_bits - result.detach())
+
+
+class Linear(_Synapse, nn.Linear):
+    """torch.nn.Linear on the chip's weights; input [..., in_features], result [..., out_features] volts."""
+
+    def __init__(
+        self,
+        in_features,
+        out_features,
+        bias=True,
+        device=None,
+        dtype=None,
+        *,
+        weight_bits=8,
+        fraction_bits=10,
+        source_fraction_bits=0,
+        granularity="layer",
+    ):
+        super().__init__(in_features, out_features, bias=bias, device=device, dtype=dtype)
+        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
+
+    _accumulator = 1 << 31
+
+    def _exact_on(self, device: torch.device) -> bool:
+        return True
+
+    def _channelwise(self, bias: torch.Tensor) -> torch.Tensor:
+        return bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., out_features] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        return self._apply_weights(x, functional.linear)
+
+    def nir_node(self, input_shape, dt: float = 1.0):
+        """(nir.Linear or nir.Affine, metadata); see the package's docstring."""
+        return nir_nodes.linear(self, tuple(input_shape))
+
+
+class _Convolution(_Synapse):
+    """Shared by Conv1d and Conv2d."""
+
+    _accumulator = 1 << 23  # Lava wraps the result of a convolution to 24 bits
+
+    def _check(self) -> None:
+        if self.padding_mode != "zeros" or isinstance(self.padding, str):
+            raise LayerError(f"{self.where}: padding {self.padding!r} with mode {self.padding_mode!r}; accepted are numbers and zeros")
+
+    def _exact_on(self, device: torch.device) -> bool:
+        # PyTorch asks oneDNN for direct convolutions; cuDNN may choose Winograd or FFT
+        return device.type == "cpu"
+
+    def _channelwise(self, bias: torch.Tensor) -> torch.Tensor:
+        return bias.reshape(-1, *(1,) * len(self.kernel_size))
+
+    def _convolve(self, x: torch.Tensor, function) -> torch.Tensor:
+        def linear(values, weight):
+            return function(values, weight, None, self.stride, self.padding, self.dilation, self.groups)
+
+        dimensions = len(self.kernel_size) + 1
+        if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
+            spatial = "height, width" if dimensions == 3 else "length"
+            raise LayerError(f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., {self.in_channels}, {spatial}]")
+        leading = x.shape[:-dimensions]
+        result = self._apply_weights(x.reshape(-1, *x.shape[-dimensions:]), linear)
+        return result.reshape(*leading, *result.shape[1:])
+
+    def nir_node(self, input_shape, dt: float = 1.0):
+        """(nir.Conv1d or nir.Conv2d, metadata); see the package's docstring."""
+        return nir_nodes.convolution(self, tuple(input_shape))
+
+
+class Conv1d(_Convolution, nn.Conv1d):
+    """torch.nn.Conv1d on the chip's weights; input [..., in_channels, length] with any leading dimensions."""
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+        *,
+        weight_bits=8,
+        fraction_bits=10,
+        source_fraction_bits=0,
+        granularity="layer",
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
+        self._check()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., out_channels, length] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        return self._convolve(x, functional.conv1d)
+
+
+class Conv2d(_Convolution, nn.Conv2d):
+    """torch.nn.Conv2d on the chip's weights; input [..., in_channels, height, width] with any leading dimensions."""
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+        *,
+        weight_bits=8,
+        fraction_bits=10,
+        source_fraction_bits=0,
+        granularity="layer",
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
+        self._check()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., out_channels, height, width] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        return self._convolve(x, functional.conv2d)
