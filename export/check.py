@@ -209,7 +209,7 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, notes: list[str], count
 
 
 _ENTRIES = {
-    "neuron": {"reset", "reset_amount_v", "threshold_comparison", "refractory", "grid"},
+    "neuron": {"reset", "reset_amount_v", "threshold_comparison", "refractory", "caveats", "grid"},
     "weight": {"grid"},
     "Input": {"message_bits", "fraction_bits"},
     "Output": {"decode"},

@@ -12,8 +12,9 @@ from pathlib import Path
 import nir
 import numpy as np
 
+from export import metadata as graph_metadata
 from export.check import KNOWN, MAX_DEPTH, checked
-from export.errors import GraphError, GraphFileError, UnsupportedError
+from export.errors import GraphError, GraphFileError, MissingInformationError, UnsupportedError
 from export.hdf5 import Tree, read_tree, write_atomic
 from export.shapes import PARAMETERS
 
@@ -125,8 +126,10 @@ def write(graph: nir.NIRGraph, path: str | Path, force: bool = False) -> None:
     """Write a graph as a .nir file that ``nir.read`` reads; shapes and metadata complete, nodes in canonical order.
 
     The file appears whole or not at all. nir 1.0.8 infers wrong shapes for non-square kernels and for groups: such files need
-    ``nir.read(path, type_check=False)``. Raises GraphError or UnsupportedError for an unusable graph, GraphFileError where the path
-    exists (without ``force``) or cannot be written.
+    ``nir.read(path, type_check=False)``. Raises GraphError or UnsupportedError for an unusable graph, MissingInformationError for one in
+    steps instead of seconds, GraphFileError where the path exists (without ``force``) or cannot be written.
     """
     complete = checked(graph)
+    if graph_metadata.in_steps(graph_metadata.of(complete)):
+        raise MissingInformationError(f"{path}: the graph's time constants are in steps, a NIR file's are in seconds: state the time step with dt (--dt)")
     write_atomic(path, lambda part: nir.write(part, complete), force)

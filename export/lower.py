@@ -104,10 +104,12 @@ def lower(
             populations=[*constant, *(lowered[name].population for name in order)],
             projections=[projection for name in order for projection in lowered[name].projections],
             outputs=outputs,
-            metadata=_metadata(meta, source, dt_s, lowered, neurons, fractions),
+            metadata=_metadata(meta, source, None if graph_metadata.in_steps(meta) else dt_s, lowered, neurons, fractions),
         )
     except HardwareError as error:
         raise QuantizationError(str(error)) from error
+    if graph_metadata.in_steps(meta):
+        dt_s = None
     layers = [*input_audits, *(audit for name in order for audit in lowered[name].audits), *output_audits]
     notes = [str(note) for note in meta["origin"].get("notes", [])]
     if discretization != "euler" and any(needs_dt(node, meta["nodes"].get(n, {})) for n, node in flat.nodes.items()):
@@ -120,6 +122,10 @@ def _time_step(nodes: Mapping[str, nir.NIRNode], meta: Mapping, dt: float | None
     if dt is not None and not (isinstance(dt, (int, float)) and np.isfinite(dt) and dt > 0):
         raise MissingInformationError(f"dt is {dt!r}; accepted is a positive number of seconds")
     stated = meta["dt_s"]
+    if graph_metadata.in_steps(meta):
+        if dt is not None:
+            raise MissingInformationError(f"dt is {dt:g} s, but the graph's time constants are in steps; leave dt out here, or give it to the export of the model")
+        return 1.0, "not needed: time constants are in steps"
     if dt is not None and stated is not None and not np.isclose(dt, stated, rtol=1e-6, atol=0):
         raise MissingInformationError(f"dt is {dt:g} s, but the graph states {stated:g} s; leave dt out, or correct the graph")
     needing = [n for n, node in nodes.items() if needs_dt(node, meta["nodes"].get(n, {})) or (isinstance(node, nir.Delay) and np.any(node.delay))]

@@ -10,12 +10,15 @@ One text for the whole graph, because nir drops the metadata of some nodes. Its 
 Entries by kind of node:
 
     neurons   "reset": "zero" | "subtract" | "none"; "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
+              "caveats": texts, in what the model that it comes from may differ from this node;
               "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list,
               "threshold": int or list, "overflow": "error" | "wrap"}
     weights   "grid": {"weight_bits": 1..8, "fraction_bits": F, "exponent": int or one for each output channel,
               "source_fraction_bits": k}
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
+
+"dt_s" null with "time_unit": "step" in "origin": time constants are in steps, which is enough for a Program but not for a NIR file.
 
 A "grid" is present only where training was quantisation-aware: the numbers in the nodes then lie on that grid and come out of the
 lowering as exactly these integers. Without it the lowering chooses the integers itself. Lists are flat, in C order. "overflow":
@@ -80,6 +83,7 @@ _ENTRY = {
     ),
     "threshold_comparison": _one_of(">"),
     "refractory": _int(0, 1 << 15),
+    "caveats": (lambda v: isinstance(v, list) and all(isinstance(x, str) for x in v), "a list of texts"),
     "message_bits": _int(0, 24),
     "fraction_bits": _int(-32, 32),
     "decode": _one_of(*DECODINGS),
@@ -127,6 +131,11 @@ def check(metadata: Any) -> dict:
         "data": dict(metadata.get("data", {})),
         "origin": dict(metadata.get("origin", {})),
     }
+
+
+def in_steps(metadata: Mapping) -> bool:
+    """Whether the graph's time constants are in steps instead of seconds: a model that knows no time step was exported without one."""
+    return metadata["dt_s"] is None and metadata["origin"].get("time_unit") == "step"
 
 
 def empty() -> dict:

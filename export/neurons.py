@@ -24,6 +24,9 @@ from export.shapes import SPIKING, Shape
 
 DISCRETIZATIONS = ("euler", "exponential")
 
+NO_LEAK = 2.0**-32
+"""Shares below this are none: a node that needs a time constant and has no leak states one of 2**40 steps."""
+
 _NEED_DT = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
 
 
@@ -38,6 +41,7 @@ class Neuron:
     reset           "zero", "subtract" or "none" (see hardware.Population); reset_amount in volts, with "subtract"
     offset          true potential = potential + offset
     grid            integers stated by quantisation-aware training, or None
+    caveats         in what the model that the node comes from may differ from it
     """
 
     name: str
@@ -54,6 +58,7 @@ class Neuron:
     grid: Mapping | None = None
     statements: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
 
     @property
     def has_current(self) -> bool:
@@ -148,9 +153,10 @@ def discretize(
         if threshold is not None and grid is not None and "threshold" in grid:
             _same_threshold(where, threshold, _integers(where, grid, "threshold", shape), grid["fraction_bits"])
     leak = zero if v_leak is None else np.asarray(v_leak, np.float64) * alpha_v
+    alpha_v, alpha_i = (np.where(alpha < NO_LEAK, 0.0, alpha) for alpha in (alpha_v, alpha_i))
     return Neuron(
         name, shape, collapse(alpha_i), collapse(alpha_v), collapse(gain), collapse(leak), None if threshold is None else collapse(threshold),
-        reset, reset_amount, int(entry.get("refractory", 0)), collapse(offset), grid, statements, tuple(reasons),
+        reset, reset_amount, int(entry.get("refractory", 0)), collapse(offset), grid, statements, tuple(reasons), tuple(entry.get("caveats", ())),
     )  # fmt: skip
 
 

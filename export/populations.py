@@ -178,7 +178,8 @@ def lower_population(
     assumed = [key for key, (_, source) in neuron.statements.items() if source.startswith("assumed")]
     reasons += [f"{key.replace('_', ' ')} is assumed, not stated" for key in assumed]
     reasons += [f"{p.name} rounded" for p in parameters if not p.exact]
-    verdict = FAITHFUL if exact and not assumed else APPROXIMATE
+    reasons += neuron.caveats
+    verdict = FAITHFUL if exact and not assumed and not neuron.caveats else APPROXIMATE
     audit = LayerAudit(neuron.name, "population", verdict, tuple(reasons), tuple(parameters), dict(neuron.statements), (neuron.name,))
     return LoweredPopulation(population, projections + sent, [*audits, *more, audit], scale, bool(sent))
 

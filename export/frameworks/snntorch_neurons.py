@@ -213,7 +213,7 @@ class Neuron(Leaf):
             current = _time_constant(rule.current_leak)
             node = nir.CubaLIF(tau_syn=current * dt, tau_mem=steps * dt, r=steps * rule.gain, v_leak=zeros, w_in=current, **shared)
         elif not rule.leak.any():
-            node = nir.IF(r=rule.gain / dt, **shared)
+            node = nir.IF(r=rule.gain, **shared)  # counts its input once a step, as sinabs and others write it
         else:
             node = nir.LIF(tau=steps * dt, r=steps * rule.gain, v_leak=zeros, **shared)
         entry = {"reset": rule.reset, "threshold_comparison": ">", "refractory": rule.refractory}
@@ -221,6 +221,8 @@ class Neuron(Leaf):
             flat = rule.amount.ravel()
             entry["reset_amount_v"] = float(flat[0]) if np.all(flat == flat[0]) else flat.tolist()
         part = Part.single(self.name, node, entry)
+        if self.caveats():
+            entry["caveats"] = self.caveats()
         if self.kind.startswith("R"):
             feedback = f"{self.name}.recurrent"
             part.nodes[feedback] = (self._feedback(), {})
@@ -243,20 +245,20 @@ class Neuron(Leaf):
         except ValueError:
             raise UnsupportedError(f"{label}: V has shape {values.shape}; accepted are one number or {shape}") from None
 
+    def caveats(self) -> list[str]:
+        """Where a Program may differ from it."""
+        immediate = self._reset() == "subtract" and self.kind in ("Leaky", "Synaptic", "RLeaky") and not self.module.reset_delay
+        said = (
+            "where a potential is still above the threshold after its reset (an input of more than twice the threshold), snnTorch with "
+            "reset_delay=False compares the next one less another threshold; a Program compares the potential itself"
+        )
+        return [said] if immediate else []
+
     def remarks(self) -> list[str]:
         """What the audit should say about it."""
-        said = []
-        if self._reset() == "subtract" and self.kind in ("Leaky", "Synaptic", "RLeaky") and not self.module.reset_delay:
-            said.append(
-                f"{self.name}: with reset_delay=False, snnTorch compares a potential that is still above the threshold after a reset less "
-                "another "
-                "threshold (a neuron that receives more than twice its threshold in one step); a Program compares the potential itself"
-            )
         if self.kind == "RSynaptic" and not self.module.reset_delay and self._reset() != "none":
-            said.append(
-                f"{self.name}: snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what it computes, a reset one step later"
-            )
-        return said
+            return [f"{self.name}: snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what it computes, a reset one step later"]
+        return []
 
     def prove(self) -> None:
         """Run the module alone and its rule beside it; they must spike alike. Raises UnsupportedError at the first difference."""
@@ -265,8 +267,8 @@ class Neuron(Leaf):
         edge = module.spike_grad(torch.tensor([-1.0, -1e-3, 0.0, 1e-3, 1.0], device=device)).tolist()
         if edge != [0.0, 0.0, 0.0, 1.0, 1.0]:
             raise UnsupportedError(
-                f"{self.label}: its spike function gives {edge} for -1, -0.001, 0, 0.001 and 1 above the threshold; accepted is 0, 0, 0, 1, 1 "
-                "(strictly above)"
+                f"{self.label}: its spike function gives {edge} for -1, -0.001, 0, 0.001 and 1 above the threshold; "
+                "accepted is 0, 0, 0, 1, 1 (strictly above)"
             )
         random = np.random.default_rng(0)
         # within one threshold a step: see ``remarks``

@@ -210,13 +210,13 @@ def _graph(model: nn.Module, net: assembly.Network, readouts, plan: _Plan, dt: f
     notes = [*net.notes, *(note for r in readouts for note in r.notes)]
     for leaf in net.leaves.values():
         notes += leaf.remarks() if hasattr(leaf, "remarks") else []
-    if dt is None:
-        notes.append("no time step was given: time constants are in steps")
     origin = {"framework": "snntorch" if any(type(m).__module__.startswith("snntorch") for m in model.modules()) else "torch"}
     origin |= {"model": type(model).__qualname__, "torch": torch.__version__}
     if origin["framework"] == "snntorch":
         origin["version"] = packages.version("snntorch")
     origin |= {k: v for k, v in plan.io.get("origin", {}).items() if k != "notes"}
+    if dt is None:
+        origin["time_unit"] = "step"
     origin["notes"] = [*plan.io.get("origin", {}).get("notes", []), *notes]
     data = dict(plan.io.get("data", {}))
     if plan.layout is None and not plan.single_step:
