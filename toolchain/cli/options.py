@@ -1,10 +1,67 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how a model named on the command line is opened with them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-json_option = click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the result as JSON, too.")
+from toolchain import inputs, stages
+
+PATH = click.Path(path_type=Path)
+
+json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too.")
 force_option = click.option("--force", is_flag=True, help="Replace output files that exist.")
+samples_option = click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only.")
+batch_option = click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses.")
+
+
+def data_option(required: bool = True) -> Callable:
+    """--data."""
+    return click.option("--data", required=required, metavar="NAME|FILE.npz", help="A known data set (its test part), or a file with 'inputs' and 'labels'.")
+
+
+class Shape(click.ParamType):
+    """A shape such as 2,34,34."""
+
+    name = "shape"
+
+    def convert(self, value, param, ctx):
+        try:
+            shape = tuple(int(n) for n in value.split(","))
+        except ValueError:
+            shape = ()
+        if not shape or min(shape) < 1:
+            self.fail(f"{value!r} is no shape; accepted is for instance 2,34,34", param, ctx)
+        return shape
+
+
+_MODEL_OPTIONS = (
+    click.argument("model"),
+    click.option("--weights", type=PATH, metavar="FILE", help="Weights (.safetensors) for MODEL package.module:factory."),
+    click.option("--dt", type=float, metavar="SECONDS", help="Time step, where the model does not state it."),
+    click.option("--weight-bits", type=click.IntRange(2, 8), help="Bits of weights that are quantised here. Default: 8."),
+    click.option("--per-channel", is_flag=True, help="One weight scale for each output channel, not for each layer."),
+    click.option("--discretization", type=click.Choice(["euler", "exponential"]), help="How time constants become decays. Default: euler."),
+    click.option("--calibration", metavar="NAME|FILE.npz", help="Typical inputs (of a data set: its training part) that scales are chosen for."),
+    click.option("--allow-clipping", is_flag=True, help="Clip weights where that makes the error smaller; the audit counts them."),
+    click.option("--message-bits", type=click.IntRange(0, 24), help="Bits of graded inputs, where the model does not state them; 0: spikes."),
+    click.option("--input-shape", type=Shape(), metavar="C,H,W", help="Shape of one step of one sample, where the model does not state it."),
+    click.option("--call", type=click.Choice(list(stages.CALLS)), help="How MODEL package.module:factory takes its input."),
+    click.option("--decode", type=click.Choice(stages.DECODINGS), help="How the output is read, where the model does not state it."),
+)
+
+
+def model_options(command: Callable) -> Callable:
+    """The argument MODEL and everything that says how it becomes a Program; the command gets ``model`` and ``**ways``."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+def open_model(model: str, weights: Path | None, calibration: str | None, **ways) -> tuple[stages.Stage, stages.Ways]:
+    """The model and the way on, from what ``model_options`` collected."""
+    stage = stages.load(model, weights)
+    typical = None if calibration is None else inputs.calibration(calibration, stages.data_of(stage))
+    return stage, stages.Ways(calibration=typical, **ways)

@@ -1,0 +1,59 @@
+"""``spikeport compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from toolchain import agreement, execution, files, inputs, stages
+from toolchain.cli.options import batch_option, data_option, force_option, json_option, model_options, open_model, samples_option
+from toolchain.cli.printing import count, progress, seconds, share, table, write_json
+
+
+@click.command()
+@model_options
+@data_option()
+@click.option("--targets", default="software,fast", show_default=True, metavar="A,B,...", help="Every further target is compared with the first.")
+@samples_option
+@batch_option
+@json_option
+@force_option
+def command(model, data, targets: str, samples, batch, json_file: Path | None, force: bool, **options) -> int:
+    """Run MODEL on several targets and compare every spike and every membrane potential, with zero tolerance.
+
+    Exit code 1 where anything differs; the first difference is printed: the earliest sample, step, layer and neuron.
+
+    \b
+    Example:
+      spikeport compare digits.safetensors --data digits --samples 20 --targets software,reference,fast,lava
+    """
+    names = [name.strip() for name in targets.split(",")]
+    files.claim([json_file], force)
+    stage, ways = open_model(model, **options)
+    execution.check_targets(stage, names)
+    program, _ = stages.to_program(stage, ways)
+    given = inputs.load(data, program, samples)
+
+    def run(target, part, record):
+        with progress(target) as update:
+            return execution.execute(stage, program, part, target, record=record, batch=batch, progress=update)
+
+    result = agreement.agree(program, given.inputs, names, run, given.labels)
+    click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")
+    for name, facts in result.runs.items():
+        click.echo(f"{name}: {seconds(facts['wall_time_s'])}" + (f", accuracy {share(facts['accuracy'])}" if facts["accuracy"] else ""))
+    for comparison in result.comparisons:
+        click.echo(f"\n{' and '.join(comparison.targets)}")
+        rows = [(e.layer, *map(count, (e.spikes, e.spike_differences, e.potentials, e.potential_differences))) for e in comparison.layers]
+        click.echo(table(("layer", "spike values", "differ", "potentials", "differ"), rows, right=(1, 2, 3, 4)))
+        if comparison.first is not None:
+            first = comparison.first
+            values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
+            click.echo(
+                f"first difference: sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}, "
+                f"{first.quantity}: {values}"
+            )
+    click.echo("\nidentical" if result.identical else "\nDIFFERENT")
+    write_json(json_file, "compare", {"model": model, "data": given.description, "program": program.fingerprint, **result.to_dict()}, force)
+    return 0 if result.identical else 1

@@ -1,0 +1,51 @@
+"""``spikeport export``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+import export
+from export.errors import RefusedError
+from hardware import program_file
+from toolchain import files, stages
+from toolchain.cli.options import PATH, force_option, json_option, model_options, open_model
+from toolchain.cli.printing import write_json
+from toolchain.errors import OutputError
+
+
+@click.command()
+@model_options
+@click.option("-o", "--output", required=True, type=PATH, metavar="OUT.nir|OUT.h5", help="The ending chooses: a NIR graph, or a Program.")
+@json_option
+@force_option
+def command(model: str, output: Path, json_file: Path | None, force: bool, **options) -> None:
+    """Turn MODEL into a NIR graph or an integer Program, and print what became of every parameter.
+
+    MODEL is a checkpoint, a .nir, a lava-dl .net, or package.module:factory with --weights.
+
+    \b
+    Example:
+      spikeport export digits.safetensors -o digits.h5
+      spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 --call time-first --dt 1e-3 -o net.nir
+    """
+    if output.suffix not in (".nir", ".h5"):
+        raise OutputError(f"{output}: the ending says what to write; accepted are .nir (a NIR graph) and .h5 (a Program)")
+    files.claim([output, json_file], force)
+    stage, ways = open_model(model, **options)
+    graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else stage.graph
+    try:
+        program, audit = stages.to_program(replace(stage, graph=graph), ways)
+    except RefusedError as error:
+        click.echo(error.audit.table())
+        raise
+    if audit is not None:
+        click.echo(audit.table() + "\n")
+    if output.suffix == ".nir":
+        export.write(graph, output, force=force)
+    else:
+        program_file.save(program, output, force=force)
+    click.echo(f"wrote {output}" + (f": {program!r}" if output.suffix == ".h5" else ""))
+    write_json(json_file, "export", {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()}, force)

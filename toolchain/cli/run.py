@@ -1,0 +1,61 @@
+"""``spikeport run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hardware import recording_file
+from hardware.recording import Record
+from toolchain import execution, files, inputs, stages, summary
+from toolchain.cli.options import PATH, batch_option, data_option, force_option, json_option, model_options, open_model, samples_option
+from toolchain.cli.printing import count, progress, seconds, share, table, write_json
+
+
+@click.command()
+@model_options
+@data_option()
+@click.option("--target", type=click.Choice(execution.TARGETS), default="fast", show_default=True, help="Where to run it.")
+@samples_option
+@batch_option
+@click.option("--save", type=PATH, metavar="REC.h5", help="Write the Recording: spikes of every layer.")
+@click.option("--potentials", is_flag=True, help="With --save: membrane potentials of every layer, too.")
+@json_option
+@force_option
+def command(model, data, target, samples, batch, save: Path | None, potentials: bool, json_file: Path | None, force: bool, **options) -> None:
+    """Run MODEL on a target and print accuracy, spikes and synaptic operations for each layer and inference.
+
+    MODEL is any stage: a checkpoint, a .nir, a Program .h5, a lava-dl .net, or package.module:factory with --weights.
+
+    \b
+    Example:
+      spikeport run digits.safetensors --data digits --target fast
+      spikeport run digits.h5 --data my_digits.npz --target lava --samples 20 --save rec.h5 --potentials
+    """
+    if potentials and save is None:
+        raise click.UsageError("--potentials goes with --save REC.h5")
+    files.claim([save, json_file], force)
+    stage, ways = open_model(model, **options)
+    execution.check_targets(stage, [target])
+    program, audit = stages.to_program(stage, ways)
+    given = inputs.load(data, program, samples)
+    with progress(target) as update:
+        recording = execution.execute(
+            stage, program, given.inputs, target, record=Record(spikes=save is not None, potentials=potentials), batch=batch, progress=update
+        )
+    facts = summary.summarise(program, recording, given.labels)
+    if facts["accuracy"] is not None:
+        click.echo(f"accuracy   {share(facts['accuracy'])}")
+    click.echo(f"ran        {recording.samples} samples x {recording.steps} steps on {target} in {seconds(recording.wall_time_s)}")
+    if audit is not None:
+        click.echo(f"audit      {audit.verdict} (spikeport export shows it in full)")
+    rows = [
+        (e["name"], " x ".join(map(str, e["shape"])), count(e["neurons"]), count(e["spikes"]), *((None,) if e["input"] else (count(e["syn_ops"]),)))
+        for e in facts["layers"]
+    ]
+    click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
+    if save is not None:
+        recording_file.save(recording, save, force=force)
+        click.echo(f"\nwrote {save}")
+    write_json(json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force)

@@ -1,0 +1,45 @@
+"""Runs a model on any target: the integer ones run its Program, "software" its PyTorch model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+import hardware
+from hardware.program import Program
+from hardware.recording import Record, Recording
+from hardware.targets import Progress
+from toolchain.errors import ModelError
+from toolchain.stages import Stage
+
+TARGETS = ("software", *hardware.TARGETS)
+"""Targets that ``execute`` knows."""
+
+
+def check_targets(stage: Stage, targets: Sequence[str]) -> None:
+    """Refuse before any work what cannot run: unknown targets, and software without a PyTorch model. Raises ModelError."""
+    for target in targets:
+        if target not in TARGETS:
+            raise ModelError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
+    if "software" in targets:
+        stage.require_module("target software")
+
+
+def execute(
+    stage: Stage,
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    target: str,
+    *,
+    record: Record = Record(),
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> Recording:
+    """Run ``program``, or for "software" the PyTorch model that it was made from; the same type of Recording either way."""
+    check_targets(stage, [target])
+    if target != "software":
+        return hardware.run(program, inputs, target, record=record, batch=batch, progress=progress)
+    from toolchain import software
+
+    return software.record(stage.module, program, inputs, record=record, batch=batch, progress=progress)

@@ -1,0 +1,170 @@
+"""A model at any stage of its way to the chip, told by its content, and the rest of the way.
+
+    stage = stages.load("digits.safetensors")           checkpoint, .nir, .net, Program .h5, or package.module:factory
+    graph = stages.to_graph(stage, ways)                 NIR, where the stage lies before it
+    program, audit = stages.to_program(stage, ways)      audit None: the stage was a Program already
+
+"Before it" costs an import of torch; a Program needs none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hardware import program_file
+from hardware.program import DECODINGS, Program
+from toolchain.errors import ModelError
+
+if TYPE_CHECKING:
+    import nir
+    from torch import nn
+
+    from export.audit import Audit
+
+ACCEPTED = "a checkpoint (.safetensors), a NIR graph (.nir), a Program (.h5), a lava-dl network (.net), or package.module:factory"
+
+CALLS = {"time-first": "[time, batch, ...]", "batch-first": "[batch, time, ...]", "step": "[batch, ...], one step a call", "constant": "[batch, ...]"}
+"""How a PyTorch model that does not say it itself is called, and what it takes; "constant": it presents the input in every step itself."""
+
+_WRONG = {
+    "recording": "a Recording, which is what a run produced",
+    "hdf5": "an HDF5 file of another kind",
+    "torch": "a PyTorch file, which holds a pickle: reading one may run code; save the weights with safetensors",
+    "pickle": "a pickle: reading one may run code; save the weights with safetensors",
+    "npz": "an array file; it goes with --data",
+    "zip": "a zip archive",
+    "unknown": "a file of unknown kind, or a damaged one",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A model as it was found.
+
+    kind     "checkpoint", "factory", "graph", "network" (.net) or "program"
+    module   the PyTorch model of a checkpoint or factory
+    """
+
+    source: str
+    kind: str
+    module: nn.Module | None = None
+    graph: nir.NIRGraph | None = None
+    program: Program | None = None
+
+    def require_module(self, purpose: str) -> nn.Module:
+        """The PyTorch model. Raises ModelError where there is none."""
+        if self.module is None:
+            raise ModelError(f"{self.source}: {purpose} needs the PyTorch model, a checkpoint or package.module:factory; this is a {self.kind}")
+        return self.module
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How the rest of the way is gone; the fields of ``export.lower`` and ``export.frameworks.trace``. None: as the model says.
+
+    input_shape   shape of one step of one sample, for a factory's model or a .net that does not say it
+    call          one of CALLS, for a factory's model that does not say it
+    """
+
+    dt: float | None = None
+    weight_bits: int | None = None
+    per_channel: bool = False
+    discretization: str | None = None
+    allow_clipping: bool = False
+    message_bits: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    call: str | None = None
+    decode: str | None = None
+    calibration: np.ndarray | None = field(default=None, repr=False)
+
+
+def load(source: str, weights: str | Path | None = None) -> Stage:
+    """Find out what ``source`` is and read it. Raises ModelError, or the reader's own HardwareError, ExportError or ToolchainError."""
+    if not Path(source).exists() and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", source):
+        from export.frameworks import load_factory
+
+        return Stage(source, "factory", module=load_factory(source, weights))
+    kind = program_file.sniff(source)
+    if weights is not None:
+        raise ModelError(f"--weights goes with package.module:factory; {source} is a file")
+    if kind == "program":
+        return Stage(source, "program", program=program_file.load(source))
+    if kind == "nir":
+        import export
+
+        return Stage(source, "graph", graph=export.read(source))
+    if kind == "netx":
+        return Stage(source, "network")
+    if kind == "safetensors":
+        from toolchain.training import load_checkpoint
+
+        return Stage(source, "checkpoint", module=load_checkpoint(source))
+    raise ModelError(f"{source}: {_WRONG[kind]}; accepted is {ACCEPTED}")
+
+
+def data_of(stage: Stage) -> dict:
+    """What the model says about its data (name, encoding, steps, ...); empty where it says nothing."""
+    if stage.program is not None:
+        return dict(stage.program.metadata.get("data", {}))
+    if stage.graph is not None:
+        from export import metadata
+
+        return dict(metadata.of(stage.graph)["data"])
+    describe = getattr(stage.module, "spikeport_io", None)
+    return dict(describe().get("data", {})) if callable(describe) else {}
+
+
+def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
+    """The model as a NIR graph. Raises ModelError where it lies behind that stage already, ExportError where it cannot be one."""
+    _refuse_unused(stage, ways)
+    if stage.graph is not None:
+        return stage.graph
+    module = stage.require_module("a NIR graph")
+    from export.frameworks import trace
+
+    if callable(getattr(module, "spikeport_io", None)):
+        return trace(module, dt=ways.dt, decode=ways.decode)
+    if ways.input_shape is None or ways.call is None:
+        raise ModelError(f"{stage.source}: the model does not say what it takes: give --input-shape and --call ({', '.join(CALLS)})")
+    import torch
+
+    from export.frameworks.torch_trace import STEPS
+
+    lead = {"time-first": (STEPS, 2), "batch-first": (2, STEPS), "step": (2,), "constant": (2,)}[ways.call]
+    time_first = {"time-first": True, "batch-first": False}.get(ways.call)
+    example = torch.zeros(*lead, *ways.input_shape)
+    return trace(module, example, time_first=time_first, single_step=ways.call == "step", dt=ways.dt, decode=ways.decode)
+
+
+def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
+    """The model as a Program, with the audit of how it became one; None where it was one. Raises ModelError or ExportError."""
+    _refuse_unused(stage, ways)
+    if stage.program is not None:
+        return stage.program, None
+    if stage.kind == "network":
+        from export import netx
+
+        return netx.load(stage.source, input_shape=ways.input_shape)
+    import export
+
+    names = ("dt", "weight_bits", "discretization", "message_bits", "calibration")
+    given = {name: getattr(ways, name) for name in names if getattr(ways, name) is not None}
+    return export.lower(to_graph(stage, ways), per_channel=ways.per_channel, allow_clipping=ways.allow_clipping, source=stage.source, **given)
+
+
+_LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clipping", "message_bits", "calibration")
+
+
+def _refuse_unused(stage: Stage, ways: Ways) -> None:
+    """Options that would change nothing are a mistake. Raises ModelError."""
+    allowed: tuple[str, ...] = {"program": (), "network": ("input_shape",), "graph": _LOWERING}.get(stage.kind, (*_LOWERING, "decode"))
+    if stage.module is not None and not callable(getattr(stage.module, "spikeport_io", None)):
+        allowed = (*allowed, "input_shape", "call")
+    for name, default in vars(Ways()).items():
+        if name not in allowed and getattr(ways, name) is not default:
+            raise ModelError(f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} that states this itself; leave it out")
