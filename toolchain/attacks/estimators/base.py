@@ -1,0 +1,69 @@
+"""Gradient estimators: another backward pass of the neurons, for the same forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from toolchain.attacks.base import AttackError
+
+
+def spiking_neurons(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(path, module) of every neuron whose backward pass can be replaced: those of toolchain.layers and of snnTorch.
+
+    Both have ``spike_grad`` and ``threshold``; integrators, which do not spike, have an exact gradient and stay as they are.
+    """
+    for path, module in model.named_modules():
+        if hasattr(module, "spike_grad") and getattr(module, "threshold", None) is not None:
+            yield path, module
+
+
+class Estimator:
+    """The training surrogate, backpropagated through time, as the network was trained; base of all others.
+
+        with estimator.applied(model):
+            scores = victim.scores(x)
+        gradient = torch.autograd.grad(loss(scores), x)
+
+    ``applied`` covers one forward pass, whose numbers it does not change; the backward pass may come later.
+    """
+
+    name = "training"
+
+    def begin(self) -> None:
+        """A new attack on new samples: forget what was learnt from others."""
+
+    @contextmanager
+    def applied(self, model: nn.Module, frozen: bool = False):
+        """Replace the backward pass for forward passes inside. ``frozen``: learn nothing from this one (all but the first of EOT)."""
+        yield
+
+
+class NeuronEstimator(Estimator):
+    """An estimator that installs something in every neuron and takes it out again."""
+
+    def install(self, path: str, neuron: nn.Module, frozen: bool):
+        """Change the neuron; returns a function that changes it back."""
+        raise NotImplementedError
+
+    @contextmanager
+    def applied(self, model: nn.Module, frozen: bool = False):
+        undo = []
+        try:
+            for path, neuron in spiking_neurons(model):
+                undo.append(self.install(path, neuron, frozen))
+            if not undo:
+                raise AttackError(f"estimator {self.name!r} finds no spiking neuron in {type(model).__name__}; accepted are those of toolchain.layers and snnTorch")
+            yield
+        finally:
+            for restore in reversed(undo):
+                restore()
+
+
+def replace(module: nn.Module, attribute: str, value):
+    """Set an attribute; returns a function that puts the old one back."""
+    old = getattr(module, attribute)
+    setattr(module, attribute, value)
+    return lambda: setattr(module, attribute, old)

@@ -1,0 +1,1 @@
+"""Attacks on event data: few flips, shifted times, and their random floor."""

@@ -1,0 +1,195 @@
+"""Attacks by name, batteries of them, and one call that runs one: what the robustness harness uses.
+
+    for spec in battery("standard", "linf", stochastic=False):
+        result = run(spec, victim, images, labels, Threat("linf", 8 / 255), seed=0)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
+from toolchain.attacks.energy import Sponge, synapses_per_spike
+from toolchain.attacks.estimators import ESTIMATORS, make_estimator
+from toolchain.attacks.events.flips import SparseFlips
+from toolchain.attacks.events.noise import EventNoise
+from toolchain.attacks.events.retiming import Retiming
+from toolchain.attacks.optimisers.apgd import APGD, TargetedAPGD
+from toolchain.attacks.optimisers.carlini_wagner import CarliniWagner
+from toolchain.attacks.optimisers.noise import Noise
+from toolchain.attacks.optimisers.sa_pgd import SAPGD
+from toolchain.attacks.optimisers.signed_steps import FGSM, PGD, RFGSM
+from toolchain.attacks.optimisers.square import Square
+from toolchain.attacks.optimisers.transfer import Transfer
+from toolchain.attacks.tuning import Tuning
+
+PIXELS, EVENTS = ("linf", "l2"), ("flips", "shift")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions" or "source" (another victim).
+    goal: "misclassify" or "energy"."""
+
+    make: Callable
+    norms: tuple[str, ...]
+    access: str
+    description: str
+    source: str
+    goal: str = "misclassify"
+
+
+ATTACKS: Mapping[str, Entry] = {
+    "noise": Entry(Noise, PIXELS, "predictions", "worst of several random points: the floor", "-"),
+    "fgsm": Entry(FGSM, PIXELS, "gradient", "one gradient step", "Goodfellow et al., ICLR 2015"),
+    "rfgsm": Entry(RFGSM, PIXELS, "gradient", "a random step, then one gradient step", "Tramer et al., ICLR 2018"),
+    "bim": Entry(lambda **p: PGD(**{"steps": 10, **p}, restarts=0), PIXELS, "gradient", "projected gradient steps from the clean sample", "Kurakin et al., 2017"),
+    "pgd": Entry(PGD, PIXELS, "gradient", "projected gradient steps from random points", "Madry et al., ICLR 2018"),
+    "apgd_ce": Entry(lambda **p: APGD(**p, loss="ce"), PIXELS, "gradient", "Auto-PGD, cross entropy", "Croce & Hein, ICML 2020"),
+    "apgd_dlr": Entry(lambda **p: APGD(**p, loss="dlr"), PIXELS, "gradient", "Auto-PGD, difference of logits ratio", "Croce & Hein, ICML 2020"),
+    "apgd_targeted": Entry(TargetedAPGD, PIXELS, "gradient", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"),
+    "sa_pgd": Entry(SAPGD, PIXELS, "gradient", "stable adaptive PGD, per-pixel steps", "ASSG, CVPR 2026"),
+    "cw": Entry(CarliniWagner, PIXELS, "gradient", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"),
+    "square": Entry(Square, PIXELS, "predictions", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
+    "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "made on one victim, tried on another", "Papernot et al., 2016"),
+    "event_noise": Entry(EventNoise, EVENTS, "predictions", "worst of several random changes of events: the floor", "-"),
+    "sparse_flips": Entry(SparseFlips, ("flips",), "gradient", "few flipped events, confirmed one by one", "SDA, CVPR 2025"),
+    "retiming": Entry(Retiming, ("shift",), "gradient", "events moved in time", "Spike-Retiming Attacks, ICLR 2026"),
+    "sponge": Entry(Sponge, PIXELS, "gradient", "more spikes or synaptic operations", "Krithivasan et al., 2022", goal="energy"),
+}
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """What to run, in plain JSON values; equal contents have equal keys.
+
+    attack      name in ATTACKS
+    params      its parameters. transfer: {"spec": the inner spec as JSON, "source": name of a victim given to ``run``};
+                sponge: "count" is "spikes" or "synaptic_operations" (then ``run`` needs the Program)
+    estimator   {"name": name in ESTIMATORS, "params": {…}}; None for attacks that use no gradient
+    eot         gradient samples for random victims
+    tuning      None, or the fields of ``tuning.Tuning``: the estimator's parameter is chosen on some of the attacked samples
+    """
+
+    attack: str
+    params: Mapping = field(default_factory=dict)
+    estimator: Mapping | None = None
+    eot: int = 1
+    tuning: Mapping | None = None
+
+    def __post_init__(self):
+        if self.attack not in ATTACKS:
+            raise AttackError(f"there is no attack {self.attack!r}; there are {', '.join(ATTACKS)}")
+        wants = ATTACKS[self.attack].access == "gradient"
+        if wants != (self.estimator is not None):
+            raise AttackError(f"attack {self.attack!r} needs {'an' if wants else 'no'} estimator, not {self.estimator!r}")
+        if self.estimator is not None and self.estimator.get("name") not in ESTIMATORS:
+            raise AttackError(f"there is no estimator {self.estimator.get('name')!r}; there are {', '.join(ESTIMATORS)}")
+        if self.tuning is not None and self.estimator is None:
+            raise AttackError(f"attack {self.attack!r} has no estimator to tune")
+        try:
+            json.dumps(asdict(self), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AttackError(f"attack {self.attack!r}: its specification is not plain JSON ({error})") from error
+
+    def to_json(self) -> dict:
+        """Plain values; ``from_json`` gives an equal spec back."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: Mapping) -> AttackSpec:
+        """From what ``to_json`` gave. Raises AttackError for unknown fields."""
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown or "attack" not in values:
+            raise AttackError(f"attack specification with fields {', '.join(map(str, values))}; accepted are {', '.join(cls.__dataclass_fields__)}")
+        return cls(**values)
+
+    @property
+    def key(self) -> str:
+        """Content hash, 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def label(self) -> str:
+        """A short name for tables, such as "sa_pgd 100 · assg 0.85"."""
+        if self.attack == "transfer":
+            return f"transfer from {self.params.get('source')}: {AttackSpec.from_json(self.params['spec']).label}"
+        counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count") if n in self.params]
+        text = " ".join([self.attack, *counts])
+        if self.estimator is None:
+            return text
+        values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
+        return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "")
+
+
+def run(
+    spec: AttackSpec, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, seed: int = 0, *, sources: Mapping[str, Victim] | None = None,
+    program=None, progress: Callable[[int, int], None] | None = None,
+) -> AttackResult:
+    """Run one attack on all the samples at once (the caller bounds memory by the number of samples).
+
+    sources   victims by name, for transfer attacks
+    program   the victim's Program, for the energy attack that counts synaptic operations
+
+    With tuning, the result's history has "tuned" [1, 1], the value that was chosen. Raises AttackError for what cannot be run.
+    """
+    if threat.norm not in ATTACKS[spec.attack].norms:
+        raise AttackError(f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are {', '.join(ATTACKS[spec.attack].norms)}")
+    if spec.attack == "transfer":
+        return _transfer(spec, victim, samples, labels, threat, seed, sources or {}, program, progress)
+    attack = _make(spec, program)
+    options = {"seed": seed, "eot": spec.eot}
+    if spec.estimator is None:
+        return attack(victim, samples, labels, threat, progress=progress, **options)
+    if spec.tuning is None:
+        return attack(victim, samples, labels, threat, estimator=_estimator(spec), progress=progress, **options)
+    tuning = Tuning(**spec.tuning)
+    brief = _make(replace(spec, params={**spec.params, **({} if tuning.steps is None else {"steps": tuning.steps})}), program)
+
+    def attempt(value: float, part: slice) -> AttackResult:
+        return brief(victim, samples[part], labels[part], threat, estimator=_estimator(spec, {tuning.parameter: value}), **options)
+
+    value = tuning.choose(attempt, victim, labels, seed)
+    result = attack(victim, samples, labels, threat, estimator=_estimator(spec, {tuning.parameter: value}), progress=progress, **options)
+    return replace(result, history={**result.history, "tuned": np.array([[value]], np.float32)})
+
+
+def _estimator(spec: AttackSpec, changed: Mapping | None = None):
+    return make_estimator(spec.estimator["name"], {**(spec.estimator.get("params") or {}), **(changed or {})})
+
+
+def _make(spec: AttackSpec, program):
+    params = dict(spec.params)
+    if spec.attack == "sponge":
+        count = params.pop("count", "spikes")
+        if count not in ("spikes", "synaptic_operations"):
+            raise AttackError(f"sponge: count is {count!r}; accepted are spikes, synaptic_operations")
+        if count == "synaptic_operations":
+            if program is None:
+                raise AttackError("sponge: to count synaptic operations, run() needs the victim's Program")
+            params["weights"] = synapses_per_spike(program)
+    try:
+        return ATTACKS[spec.attack].make(**params)
+    except TypeError as error:
+        raise AttackError(f"attack {spec.attack!r} with {params!r}: {error}") from error
+
+
+def _transfer(spec, victim, samples, labels, threat, seed, sources, program, progress) -> AttackResult:
+    if set(spec.params) != {"spec", "source"}:
+        raise AttackError(f"transfer with parameters {', '.join(spec.params)}; accepted are spec, source")
+    inner, name = AttackSpec.from_json(spec.params["spec"]), spec.params["source"]
+    if name not in sources:
+        raise AttackError(f"transfer from {name!r}, which was not given; given are {', '.join(sources) or 'none'}")
+
+    def craft(source, samples, labels, threat, *, seed, progress=None):
+        return run(inner, source, samples, labels, threat, seed, sources=sources, program=program, progress=progress)
+
+    return Transfer(craft, sources[name])(victim, samples, labels, threat, seed=seed, progress=progress)

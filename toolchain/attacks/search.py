@@ -1,0 +1,158 @@
+"""One attack under way: gradients through the chosen estimator, averaged over randomness, and the best sample found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from toolchain.attacks import geometry
+from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim, verify
+from toolchain.attacks.estimators.base import Estimator
+from toolchain.attacks.goals import Goal, Misclassify, Outcome
+from toolchain.attacks.randomness import derived_seed, generators
+
+Progress = Callable[[int, int], None]
+
+
+class Search:
+    """Samples, labels, victim and threat of one call of an attack, with everything that every attack must do alike.
+
+    - every point that is evaluated is a candidate, the clean sample first; of two the one that reaches the goal is kept, then
+      the one with the larger rank (for misclassification: the margin). So a perturbation that went too far costs nothing, and
+      samples that are wrong from the start are driven further all the same, which matters when they are tried elsewhere
+    - EOT (Athalye et al., ICML 2018): with ``eot`` n and a victim that is random, gradients are the mean over n seeds, new
+      ones in every iteration; a point counts as reaching the goal when it does in more than half of them. For a victim that is
+      not random n is 1, because all seeds are alike
+    - queries: forward passes for each sample
+    """
+
+    def __init__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, *, seed: int = 0, estimator: Estimator | None = None, eot: int = 1,
+        progress: Progress | None = None, norms: tuple[str, ...] = ("linf", "l2"), white_box: bool = True, goal: Goal | None = None,
+    ):
+        if threat.norm not in norms:
+            raise AttackError(f"this attack cannot keep to the threat {threat.norm!r}; accepted are {', '.join(norms)}")
+        if isinstance(eot, bool) or not isinstance(eot, int) or eot < 1:
+            raise AttackError(f"eot is {eot!r}; accepted is a number of gradient samples from 1")
+        samples = np.asarray(samples)
+        if samples.ndim < 2 or not len(samples) or samples.shape[1:] != tuple(victim.sample_shape):
+            raise AttackError(f"samples have shape {samples.shape}; accepted is [sample, {', '.join(map(str, victim.sample_shape))}], at least one")
+        labels = np.asarray(labels)
+        if labels.shape != (len(samples),) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= victim.classes:
+            raise AttackError(f"labels of type {labels.dtype}, shape {labels.shape}; accepted is one whole number from 0 to {victim.classes - 1} for each sample")
+        self.kind = np.float32 if threat.norm in ("linf", "l2") else np.uint8
+        self.samples = np.ascontiguousarray(samples, dtype=self.kind)
+        if not np.array_equal(self.samples, samples):
+            raise AttackError(f"samples hold values that {np.dtype(self.kind).name} cannot; accepted are float32 images, or events 0 and 1")
+        verify(self.samples, self.samples, threat)
+        self.victim, self.threat, self.seed, self.progress = victim, threat, seed, progress
+        self.device = getattr(victim, "device", torch.device("cpu"))
+        self.clean = torch.from_numpy(self.samples).to(self.device, torch.float32)
+        self.labels = torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        self.estimator = Estimator() if estimator is None else estimator
+        self.goal: Goal = Misclassify(self.labels) if goal is None else goal
+        self.repeats = eot if victim.stochastic else 1
+        self.rows = torch.arange(len(samples), device=self.device)
+        self.queries = np.zeros(len(samples), np.int64)
+        self.best = self.clean.clone()
+        self.best_reached = torch.zeros(len(samples), dtype=torch.bool, device=self.device)
+        self.best_rank = torch.full((len(samples),), float("-inf"), device=self.device)
+        self._draws = 0
+        self._log: dict[str, list[np.ndarray]] = {}
+        if white_box:
+            self.estimator.begin()
+            self.evaluate(self.clean)
+
+    def generators(self, purpose: str) -> list[np.random.Generator]:
+        """A generator for each sample; see ``randomness``."""
+        return generators(self.samples, self.seed, purpose)
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """Back into the ball and the range."""
+        return geometry.project(x, self.clean, self.threat)
+
+    def gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, Outcome]:
+        """(gradient of the goal's loss [sample, *shape], outcome) at x, whose samples are all of this search, in order."""
+        total, outcomes = torch.zeros_like(self.clean), []
+        for draw in range(self.repeats):
+            point = x.detach().clone().requires_grad_()
+            with torch.enable_grad(), self.goal.watching(), self.estimator.applied(self.victim.model, frozen=draw > 0):
+                outcome = self.goal.outcome(self.victim.scores(point, seed=self._next_seed()), self.rows)
+                (found,) = torch.autograd.grad(outcome.loss.sum(), point)
+            total += found
+            outcomes.append(outcome)
+        if not bool(torch.isfinite(total).all()):
+            raise AttackError(f"estimator {self.estimator.name!r} gave a gradient that is not finite")
+        outcome = self._judge(x, outcomes, self.rows)
+        self.log(loss=outcome.loss, zero_gradient=(total == 0).flatten(1).all(dim=1), reached=self.best_reached)
+        return total / self.repeats, outcome
+
+    @torch.no_grad()
+    def evaluate(self, x: torch.Tensor, rows: torch.Tensor | None = None, *, candidate: bool = True) -> Outcome:
+        """Outcome at x [row, *shape] without gradient; ``rows``: numbers of the samples (all), each once where the points are
+        candidates for the best one."""
+        rows = self.rows if rows is None else rows
+        outcomes = []
+        for _ in range(self.repeats):
+            with self.goal.watching():
+                outcomes.append(self.goal.outcome(self.victim.scores(x, seed=self._next_seed()), rows))
+        return self._judge(x, outcomes, rows, candidate)
+
+    def query(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> Outcome:
+        """Outcome at x by ``victim.predict`` alone: all that a black-box attack may ask."""
+        rows = self.rows if rows is None else rows
+        arrays = x.detach().cpu().numpy().astype(self.kind)
+        outcomes = []
+        for _ in range(self.repeats):
+            scores = torch.from_numpy(np.asarray(self.victim.predict(arrays, seed=self._next_seed()))).to(self.device)
+            outcomes.append(self.goal.outcome(scores, rows))
+        return self._judge(x, outcomes, rows)
+
+    def log(self, **values: torch.Tensor) -> None:
+        """Append one line, [sample], to each named history."""
+        for name, value in values.items():
+            self._log.setdefault(name, []).append(value.detach().cpu().numpy().astype(np.float32))
+
+    def tick(self, done: int, total: int) -> None:
+        """Tell the caller how far the attack is."""
+        if self.progress is not None:
+            self.progress(done, total)
+
+    def finish(self) -> AttackResult:
+        """The best samples, verified; success by the victim's own prediction at the search's seed."""
+        adversarial = self.best.cpu().numpy().astype(self.kind)
+        verify(self.samples, adversarial, self.threat)
+        success = self.best_reached.cpu().numpy()
+        if isinstance(self.goal, Misclassify):
+            success = np.asarray(self.victim.predict(adversarial, seed=self.seed)).argmax(axis=1) != self.labels.cpu().numpy()
+            self.queries += 1
+        return AttackResult(adversarial, success, self.queries, {name: np.stack(lines) for name, lines in self._log.items()})
+
+    def _allowed(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Which points lie in the ball; some attacks (Carlini-Wagner) also visit others. Event attacks never leave theirs."""
+        change = (x.detach() - self.clean[rows]).flatten(1).double()
+        if self.threat.norm == "linf":
+            return change.abs().amax(dim=1) <= self.threat.epsilon + 5e-7
+        if self.threat.norm == "l2":
+            return change.norm(dim=1) <= self.threat.epsilon + 5e-7
+        return torch.ones_like(rows, dtype=torch.bool)
+
+    def _next_seed(self) -> int:
+        self._draws += 1
+        return derived_seed(self.seed, "draw", self._draws)
+
+    def _judge(self, x: torch.Tensor, outcomes: list[Outcome], rows: torch.Tensor, candidate: bool = True) -> Outcome:
+        loss, rank = (torch.stack([getattr(o, n).detach() for o in outcomes]).mean(dim=0) for n in ("loss", "rank"))
+        reached = torch.stack([o.reached for o in outcomes]).float().mean(dim=0) > 0.5
+        np.add.at(self.queries, rows.cpu().numpy(), len(outcomes))
+        if not candidate:
+            return Outcome(loss, reached, rank)
+        known, rank = self.best_rank[rows], rank.to(self.best_rank)
+        better = (reached & ~self.best_reached[rows]) | ((reached == self.best_reached[rows]) & (rank > known))
+        better &= self._allowed(x, rows)
+        chosen = rows[better]
+        self.best[chosen] = x.detach()[better].to(self.best)
+        self.best_reached[chosen], self.best_rank[chosen] = reached[better], rank[better]
+        return Outcome(loss, reached, rank)
