@@ -1,0 +1,76 @@
+"""Every flag trips on records that show its sign, and stays silent on records of an honest evaluation."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolchain.robustness.flags import CHECKS, Evidence, check
+from toolchain.robustness.records import Scored
+
+SAMPLES = 200
+
+
+def record(name, accuracy, family="iterative", *, epsilon=0.03, iterations=10, estimator="bptt", eot=1, stochastic=False, crafted_on="software", target="fast", zero=0.0, optimiser=None):
+    correct = np.arange(SAMPLES) < round(accuracy * SAMPLES)
+    description = dict(
+        name=name, family=family, epsilon=epsilon, iterations=iterations, estimator=estimator, eot=eot, stochastic=stochastic, crafted_on=crafted_on,
+        target=target, norm="linf", seed=0, optimiser=optimiser or name.rstrip("0123456789"), layers=[],
+    )
+    zeros = np.zeros(SAMPLES)
+    return Scored(description, np.arange(SAMPLES), correct, zeros, zeros, {}, (), {"zero_gradient": np.full((3, SAMPLES), zero)})
+
+
+HONEST = (
+    record("clean", 0.97, "clean", epsilon=0.0),
+    record("noise", 0.95, "noise"),
+    record("fgsm", 0.5, "single_step", iterations=1),
+    record("pgd10", 0.2),
+    record("pgd40", 0.195, iterations=40),
+    record("pgd10", 0.1, epsilon=0.06),
+    record("square", 0.3, "black_box", crafted_on="fast"),
+    record("pgd40", 0.0, epsilon=1.0, iterations=40),
+    record("sponge", 0.97, "energy"),
+)
+
+TRIPPING = {
+    "more_steps_did_not_help": [record("pgd40", 0.6, iterations=40), record("pgd10", 0.2)],
+    "larger_epsilon_did_not_lower_accuracy": [record("pgd10", 0.6, epsilon=0.1), record("pgd10", 0.2, epsilon=0.03)],
+    "accuracy_above_chance_at_epsilon_one": [record("pgd40", 0.5, epsilon=1.0)],
+    "black_box_beats_white_box": [record("pgd10", 0.6), record("square", 0.2, "black_box")],
+    "noise_beats_gradient": [record("pgd10", 0.6), record("noise", 0.2, "noise")],
+    "zero_gradients": [record("pgd10", 0.6, zero=1.0)],
+    "pgd_weaker_than_fgsm": [record("pgd10", 0.6), record("fgsm", 0.3, "single_step")],
+    "randomness_without_eot": [record("pgd10", 0.6, stochastic=True, eot=1)],
+    "quantisation_masks": [record("square", 0.6, "black_box", crafted_on="fast"), record("square", 0.2, "black_box")],
+}
+
+
+@pytest.mark.parametrize("name", TRIPPING)
+def test_a_flag_trips_on_its_sign(name):
+    flags = {flag.name: flag for flag in check(Evidence(TRIPPING[name], classes=10))}
+    assert name in flags
+    assert "%" in flags[name].finding or "draw" in flags[name].finding
+    assert flags[name].attacks
+
+
+def test_worst_case_not_reached_trips_when_attacks_fool_different_samples():
+    one, other = record("pgd10", 0.5), record("apgd10", 0.5)
+    other = replace(other, correct=~other.correct)
+    assert "worst_case_not_reached" in {flag.name for flag in check(Evidence([one, other], classes=10))}
+
+
+def test_an_honest_evaluation_trips_nothing():
+    assert check(Evidence(HONEST, classes=10)) == []
+
+
+def test_a_difference_within_chance_trips_nothing():
+    assert check(Evidence([record("pgd40", 0.21, iterations=40), record("pgd10", 0.2)], classes=10)) == []
+
+
+def test_every_flag_is_tested_and_documented():
+    names = {rule.__name__ for rule in CHECKS}
+    assert names == {*TRIPPING, "worst_case_not_reached"}
+    text = (Path(__file__).parents[3] / "docs" / "flags.md").read_text()
+    assert names == {line[3:] for line in text.splitlines() if line.startswith("## ")}
