@@ -61,21 +61,23 @@ class Graph:
 
     def __init__(self, program: ir.Program, stream: Stream):
         self.program, self.stream = program, stream
-        self.interval = stream.steps + max((p.max_delay for p in program.projections if delays_differ(p)), default=0)
+        self.interval = self._interval()
         self.processes: list = []
-        self.neurons: dict = {}
+        self._spikes: dict = {}
+        self._activations: dict = {}
         for number, part in enumerate(program.inputs):
-            self.neurons[part.name] = self._add(FileSource(**self._file(part, f"input-{number}", part.message_bits > 0)))
+            self._spikes[part.name] = self._input(part, self._file(part, f"input-{number}", part.message_bits > 0))
         written = []
         for number, name in enumerate(program.order):
             population = program.nodes[name]
-            neurons = self.neurons[name] = self._add(self._population(population))
+            neurons = self._add(self._neurons(population))
+            self._spikes[name], self._activations[name] = neurons.s_out, neurons.a_in
             if population.spiking:
                 written.append(name)
-                neurons.s_out.connect(self._add(FileSink(**self._file(population, f"spikes-{number}", False))).a_in)
+                self._write_spikes(neurons, self._file(population, f"spikes-{number}", False))
             if name in stream.potentials:
                 written.append(name)
-                neurons.v_out.connect(self._add(FileSink(**self._file(population, f"potentials-{number}", True))).a_in)
+                self._write_potentials(neurons, self._file(population, f"potentials-{number}", True))
         self.lag = max((program.depth[name] for name in written), default=0)
         for projection in program.projections:
             self._connect(projection)
@@ -87,6 +89,19 @@ class Graph:
     def _add(self, process):
         self.processes.append(process)
         return process
+
+    def _interval(self) -> int:
+        return self.stream.steps + max((p.max_delay for p in self.program.projections if delays_differ(p)), default=0)
+
+    def _input(self, part: ir.Input, file: dict):
+        """The port from which an input's spikes come."""
+        return self._add(FileSource(**file)).s_out
+
+    def _write_spikes(self, neurons, file: dict) -> None:
+        neurons.s_out.connect(self._add(FileSink(**file)).a_in)
+
+    def _write_potentials(self, neurons, file: dict) -> None:
+        neurons.v_out.connect(self._add(FileSink(**file)).a_in)
 
     def _first_step(self, name: str) -> int:
         return self.program.depth[name] + 1
@@ -105,53 +120,69 @@ class Graph:
             chunk=self.stream.chunk,
         )
 
-    def _population(self, population: ir.Population) -> LIFReset:
-        def number(value):
-            value = np.asarray(value)
-            return int(value) if value.ndim == 0 else layout.to_lava(value, population.shape)
+    def _neurons(self, population: ir.Population) -> LIFReset:
+        parameters = self._lif_parameters(population)
+        if not needs_custom_reset(population):
+            return ProbedLIFReset(**parameters)
+        subtracted = population.subtracted if population.reset == "subtract" else np.zeros((), np.int64)
+        return CustomResetLIF(
+            spike_reset=population.reset,
+            reset_amount=_parameter(subtracted, population.shape),
+            refractory_period=population.refractory,
+            **parameters,
+        )
 
-        parameters = dict(
-            shape=layout.lava_shape(population.shape),
-            du=number(population.current_decay - 1),
-            dv=number(population.voltage_decay),
-            vth=number(population.threshold) if population.spiking else NEVER_FIRES,
-            bias_mant=number(population.bias),
+    def _lif_parameters(self, population: ir.Population) -> dict:
+        """Arguments of Lava's LIFReset; ``du`` is the current's decay less one, because Lava's model adds one."""
+        shape = population.shape
+        return dict(
+            shape=layout.lava_shape(shape),
+            du=_parameter(population.current_decay - 1, shape),
+            dv=_parameter(population.voltage_decay, shape),
+            vth=_parameter(population.threshold, shape) if population.spiking else NEVER_FIRES,
+            bias_mant=_parameter(population.bias, shape),
             bias_exp=population.bias_exponent,
             reset_interval=self.interval,
             reset_offset=self._first_step(population.name),
-        )
-        if population.reset == "zero" and not population.refractory:
-            return ProbedLIFReset(**parameters)
-        return CustomResetLIF(
-            spike_reset=population.reset,
-            reset_amount=number(population.subtracted) if population.reset == "subtract" else 0,
-            refractory_period=population.refractory,
-            **parameters,
         )
 
     def _connect(self, projection: ir.Projection) -> None:
         source, target = self.program.nodes[projection.source], self.program.nodes[projection.target]
         delay = 0 if delays_differ(projection) else projection.max_delay
         hold = delay if projection.recurrent else delay + self.program.depth[target.name] - self.program.depth[source.name] - 1
-        spikes = self.neurons[source.name].s_out
+        spikes = self._spikes[source.name]
         crosses = delay or projection.recurrent or (delays_differ(projection) and projection.source in self.program.order)
         if hold or crosses:
-            line = DelayLine(
-                shape=layout.lava_shape(source.shape),
-                delay=hold,
-                first_step=self._first_step(source.name),
-                interval=self.interval,
-                open_steps=max(0, self.stream.steps - delay - projection.recurrent),
-            )
-            spikes.connect(self._add(line).s_in)
-            spikes = line.s_out
-        activation = self.neurons[target.name].a_in
-        bits = source.message_bits
+            spikes = self._held(projection, source, spikes, hold, max(0, self.stream.steps - delay - projection.recurrent))
+        activation = self._activations[target.name]
         make = _convolution if isinstance(projection, ir.Convolution) else _matrices
-        for synapses in make(projection, source, target, bits):
+        for synapses in make(projection, source, target, source.message_bits):
             self._add(synapses)
             _join(spikes, synapses.s_in)
             _join(synapses.a_out, activation)
+
+
+    def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
+        """Spikes that come ``hold`` steps later, those of the first ``open_steps`` steps of each sample alone."""
+        line = DelayLine(
+            shape=layout.lava_shape(source.shape),
+            delay=hold,
+            first_step=self._first_step(source.name),
+            interval=self.interval,
+            open_steps=open_steps,
+        )
+        spikes.connect(self._add(line).s_in)
+        return line.s_out
+
+
+def needs_custom_reset(population: ir.Population) -> bool:
+    """Whether Lava (and the chip's own neuron) has no model of what follows a spike."""
+    return population.reset != "zero" or population.refractory > 0
+
+
+def _parameter(value: np.ndarray, shape: tuple[int, ...]):
+    """One number as a Python integer, as Lava declares it; numbers for each neuron as a Lava map, which its models honour."""
+    return int(value) if value.ndim == 0 else layout.to_lava(value, shape)
 
 
 def _join(out_port, in_port) -> None:

@@ -25,7 +25,7 @@ import traceback
 from pathlib import Path
 
 from hardware.lava import guardian
-from hardware.lava.errors import LavaUnsupportedError
+from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
 
 
 class Worker:
@@ -56,25 +56,30 @@ class Worker:
                 getattr(self, "do_" + command.pop("command"))(**command)
             except LavaUnsupportedError as error:
                 self.say(error="unsupported", text=str(error))
+            except LavaEnvironmentError as error:
+                self.say(error="environment", text=str(error))
+                os._exit(1)
             except BaseException as error:
                 self.fail(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
     def do_open(self, program: str, folder: str, steps: int, samples: int, chunk: int, potentials: list[str], mode: str, backend: str) -> None:
         """Build and start a graph."""
-        from hardware.lava.graph import Graph, Stream
         from hardware import program_file
+        from hardware.lava import chip
+        from hardware.lava.direct import Direct
+        from hardware.lava.graph import Graph, Stream
+        from hardware.lava.runtime import Runtime
 
         started = time.perf_counter()
+        on_chip = backend == "loihi2"
+        if on_chip:
+            chip.require_back_end()
         stream = Stream(steps, samples, chunk, Path(folder), frozenset(potentials))
-        self._graph = Graph(program_file.load(program), stream)
+        self._graph = (chip.ChipGraph if on_chip else Graph)(program_file.load(program), stream)
         if mode == "direct":
-            from hardware.lava.direct import Direct
-
             self._execution = Direct(self._graph.processes)
         else:
-            from hardware.lava.runtime import Runtime
-
-            self._execution = Runtime(self._graph.processes, self.fail)
+            self._execution = Runtime(self._graph.processes, self.fail, chip.run_config() if on_chip else None)
         self.say(
             answer="opened",
             interval=self._graph.interval,

@@ -44,10 +44,14 @@ class FileSource(_FileProcess):
 
 
 class FileSink(_FileProcess):
-    """Appends what it receives within samples to its files."""
+    """Appends what it receives within samples to its files.
 
-    def __init__(self, *, shape: tuple[int, ...], **parameters) -> None:
+    bits : the lowest bits of a value that count, the highest of them its sign: 24 for what comes from the chip.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], bits: int = 32, **parameters) -> None:
         super().__init__(shape=shape, **parameters)
+        self.proc_params["bits"] = bits
         self.a_in = InPort(shape=shape)
 
 
@@ -99,6 +103,7 @@ class PyFileSinkModel(_PyFileModel):
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
+        self.spare_bits = 32 - proc_params["bits"]
         self.file = None
 
     def run_spk(self):
@@ -109,6 +114,7 @@ class PyFileSinkModel(_PyFileModel):
         number, position = divmod(sample, self.chunk)
         if self.file is None:
             self.file = open(f"{self.path}.{number}", "wb")
+        values = (values.astype(np.int32) << self.spare_bits) >> self.spare_bits
         self.file.write(np.ascontiguousarray(values.transpose(self.back), dtype=self.dtype))
         if step == self.steps - 1 and (position == self.chunk - 1 or sample == self.samples - 1):
             self.file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -57,13 +58,14 @@ def runtime():
 
 
 @pytest.fixture(scope="session")
-def inside():
+def inside(tmp_path_factory):
     """Run ``inside/NAME.py`` in Lava's interpreter; the JSON that it prints last."""
 
     def run(name: str):
         boot = connection.BOOTSTRAP.split("from hardware.lava.worker")[0] + "exec(compile(open(token).read(), token, 'exec'))"
         command = [environment.interpreter(), "-E", "-c", boot, connection.PACKAGE, INSIDE / f"{name}.py", ""]
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+        place = os.environ | {"TMPDIR": str(tmp_path_factory.mktemp(name))}
+        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, env=place)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])
 
