@@ -192,7 +192,10 @@ class Audit:
             if not layer.parameters:
                 rows.append((*lead, *[""] * 7))
         widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, tuple("-" * w for w in widths), *rows]]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+            for row in [head, tuple("-" * w for w in widths), *rows]
+        ]
         lines.append("")
         lines.append(f"time step: {'none' if self.dt_s is None else f'{self.dt_s:g} s'} ({self.dt_source})")
         for layer in self.layers:

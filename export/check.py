@@ -113,7 +113,13 @@ def _convolution(where: str, node) -> dict:
     if dimensions == 1:
         values = {k: v if isinstance(v, str) else v[0] for k, v in values.items()}
     stated = None if node.input_shape is None else _whole(where, "input_shape", node.input_shape, 1, dimensions)
-    return {"input_shape": stated if stated is None or dimensions == 2 else stated[0], "weight": weight, "groups": groups, "bias": bias, **values}
+    return {
+        "input_shape": stated if stated is None or dimensions == 2 else stated[0],
+        "weight": weight,
+        "groups": groups,
+        "bias": bias,
+        **values,
+    }
 
 
 def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
@@ -135,7 +141,9 @@ def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
         if kind is nir.Affine:
             values["bias"] = _array(where, "bias", node.bias)
             if values["bias"].shape != values["weight"].shape[:1]:
-                raise GraphError(f"{where}: bias has shape {values['bias'].shape}; accepted is one for each output, {values['weight'].shape[:1]}")
+                raise GraphError(
+                    f"{where}: bias has shape {values['bias'].shape}; accepted is one for each output, {values['weight'].shape[:1]}"
+                )
         return kind(**values, **extra)
     if kind in (nir.Conv1d, nir.Conv2d):
         return kind(**_convolution(where, node), **extra)
@@ -143,7 +151,9 @@ def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
         low = {"kernel_size": 1, "stride": 1, "padding": 0}
         values = {field: np.array(_whole(where, field, getattr(node, field), least, 2)) for field, least in low.items()}
         if np.any(values["padding"] >= values["kernel_size"]):
-            raise GraphError(f"{where}: padding {values['padding'].tolist()} is not smaller than the window {values['kernel_size'].tolist()}")
+            raise GraphError(
+                f"{where}: padding {values['padding'].tolist()} is not smaller than the window {values['kernel_size'].tolist()}"
+            )
         return kind(**values, **extra)
     stated = (node.input_type or {}).get("input")
     dims = {field: int(np.asarray(getattr(node, field)).reshape(-1)[0]) for field in ("start_dim", "end_dim")}
@@ -191,7 +201,11 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, notes: list[str], count
         for end in (a, b):
             if end not in nodes:
                 near = [n for n in nodes if n.startswith(f"{end}.")]
-                hint = f"; there are {', '.join(sorted(near))}: an old form of subgraph, in which edges to its name led nowhere" if near else ""
+                hint = (
+                    f"; there are {', '.join(sorted(near))}: an old form of subgraph, in which edges to its name led nowhere"
+                    if near
+                    else ""
+                )
                 raise GraphError(f"the edge {prefix + str(a)!r} → {prefix + str(b)!r} names {prefix + str(end)!r}, which is no node{hint}")
         if (a, b) in edges:
             raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} occurs twice")

@@ -70,7 +70,8 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
     for field, value in values.items():
         if isinstance(value, dict) and not (nested and field == "nodes"):
             raise GraphFileError(f"{where} ({name}): {field} is a group; accepted is a value")
-        if (isinstance(value, str) or getattr(value, "dtype", None) == object) and field not in ("padding", "edges"):
+        text = isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "O"
+        if text and field not in ("padding", "edges"):
             raise GraphFileError(f"{where} ({name}): {field} is text; accepted are numbers")
     extra = {"metadata": _metadata(where, tree)}
     if nested:
@@ -131,5 +132,7 @@ def write(graph: nir.NIRGraph, path: str | Path, force: bool = False) -> None:
     """
     complete = checked(graph)
     if graph_metadata.in_steps(graph_metadata.of(complete)):
-        raise MissingInformationError(f"{path}: the graph's time constants are in steps, a NIR file's are in seconds: state the time step with dt (--dt)")
+        raise MissingInformationError(
+            f"{path}: the graph's time constants are in steps, a NIR file's are in seconds: state the time step with dt (--dt)"
+        )
     write_atomic(path, lambda part: nir.write(part, complete), force)

@@ -63,7 +63,10 @@ def headroom(neuron: Neuron, extremes: Extremes, calibrated: bool, largest_weigh
     largest_weight   largest |weight| in volts for one integer step of its source; constant_bias: volts per step into the potential
     """
     margin = MARGIN if calibrated else 1.0
-    limits = {"the synaptic input": _ratio(_STATE, margin * extremes.input), "the synaptic current": _ratio(_STATE, margin * extremes.current)}
+    limits = {
+        "the synaptic input": _ratio(_STATE, margin * extremes.input),
+        "the synaptic current": _ratio(_STATE, margin * extremes.current),
+    }
     notes = []
     if math.isfinite(extremes.potential):
         limits["the membrane potential"] = _ratio(_STATE, margin * extremes.potential)

@@ -1,7 +1,7 @@
 """NIR graph → Program: the passes, the integers, and the audit of both, in order.
 
-    flatten subgraphs → shapes → join integrators with Thresholds → find the ways between populations (folding scales, pooling, Flatten
-    and delays into them) → neurons in discrete time → scales and integers → Program
+flatten subgraphs → shapes → join integrators with Thresholds → find the ways between populations (folding scales, pooling, Flatten
+and delays into them) → neurons in discrete time → scales and integers → Program
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from export.errors import CalibrationError, ExportError, GraphError, MissingInfo
 from export.neurons import DISCRETIZATIONS, Neuron, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
-from export.populations import LoweredPopulation, Options, Sources, constant_source, lower_population
+from export.populations import LoweredPopulation, constant_source, lower_population
 from export.shapes import NEURONS, infer
 from export.simulate import Extremes, execution_order, simulate
+from export.synapses import Options, Sources
 from export.trace import Traced, Way, projection_name, trace
 from hardware.errors import HardwareError
 from hardware.program import Input, Output, Program
@@ -124,11 +125,15 @@ def _time_step(nodes: Mapping[str, nir.NIRNode], meta: Mapping, dt: float | None
     stated = meta["dt_s"]
     if graph_metadata.in_steps(meta):
         if dt is not None:
-            raise MissingInformationError(f"dt is {dt:g} s, but the graph's time constants are in steps; leave dt out here, or give it to the export of the model")
+            raise MissingInformationError(
+                f"dt is {dt:g} s, but the graph's time constants are in steps; leave dt out here, or give it to the export of the model"
+            )
         return 1.0, "not needed: time constants are in steps"
     if dt is not None and stated is not None and not np.isclose(dt, stated, rtol=1e-6, atol=0):
         raise MissingInformationError(f"dt is {dt:g} s, but the graph states {stated:g} s; leave dt out, or correct the graph")
-    needing = [n for n, node in nodes.items() if needs_dt(node, meta["nodes"].get(n, {})) or (isinstance(node, nir.Delay) and np.any(node.delay))]
+    needing = [
+        n for n, node in nodes.items() if needs_dt(node, meta["nodes"].get(n, {})) or (isinstance(node, nir.Delay) and np.any(node.delay))
+    ]
     if stated is not None:
         return stated, "stated in the graph"
     if dt is not None:
@@ -185,11 +190,16 @@ def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[I
         for option, default in (("message_bits", 0), ("fraction_bits", 0)):
             stated, told = entries.get(name, {}).get(option), given[option].get(name)
             if stated is not None and told is not None and stated != told:
-                raise GraphError(f"input {name!r}: {option} is {told}, but the graph states {stated}; leave the option out, or correct the graph")
+                raise GraphError(
+                    f"input {name!r}: {option} is {told}, but the graph states {stated}; leave the option out, or correct the graph"
+                )
             found[option] = next((v for v in (stated, told) if v is not None), default)
             where = "stated in the graph" if stated is not None else "given by the caller" if told is not None else "assumed"
             assumed |= where == "assumed" and option == "message_bits"
-            statements[option] = (str(found[option]) + (" (binary spikes)" if option == "message_bits" and not found[option] else ""), where)
+            statements[option] = (
+                str(found[option]) + (" (binary spikes)" if option == "message_bits" and not found[option] else ""),
+                where,
+            )
         try:
             inputs.append(Input(name, shapes[name][1], message_bits=found["message_bits"]))
         except HardwareError as error:
@@ -200,7 +210,9 @@ def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[I
     return inputs, audits, fractions
 
 
-def _calibrate(traced: Traced, neurons: Mapping[str, Neuron], inputs: list[Input], fractions: Mapping[str, int], data) -> dict[str, Extremes]:
+def _calibrate(
+    traced: Traced, neurons: Mapping[str, Neuron], inputs: list[Input], fractions: Mapping[str, int], data
+) -> dict[str, Extremes]:
     """Extremes of every population on calibration data. Raises CalibrationError for unusable data."""
     try:
         arrays = check_inputs(_OnlyInputs(inputs), data)
@@ -233,7 +245,9 @@ def _outputs(traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping) ->
     return outputs, audits
 
 
-def _metadata(meta: Mapping, source: str, dt_s: float | None, lowered: Mapping[str, LoweredPopulation], neurons: Mapping[str, Neuron], fractions) -> dict:
+def _metadata(
+    meta: Mapping, source: str, dt_s: float | None, lowered: Mapping[str, LoweredPopulation], neurons: Mapping[str, Neuron], fractions
+) -> dict:
     """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) + potential_offset_v."""
     bits = {name: float(np.log2(part.scale)) for name, part in lowered.items()}
     offsets = {name: n.offset.tolist() for name, n in neurons.items() if np.any(n.offset)}

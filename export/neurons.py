@@ -88,7 +88,9 @@ def _share(where: str, tau: np.ndarray, dt_s: float, discretization: str) -> np.
     if discretization == "exponential":
         return -np.expm1(-ratio)
     if ratio.max() > 1 + 1e-6:
-        raise UnsupportedError(f"{where}: the time constant {float(np.min(tau)):g} s is shorter than the time step {dt_s:g} s; accepted are longer ones")
+        raise UnsupportedError(
+            f"{where}: the time constant {float(np.min(tau)):g} s is shorter than the time step {dt_s:g} s; accepted are longer ones"
+        )
     return np.minimum(ratio, 1.0)
 
 
@@ -111,7 +113,9 @@ def discretize(
     where = f"node {name!r} ({type(node).__name__})"
     grid = entry.get("grid")
     if needs_dt(node, entry) and dt_s is None:
-        raise MissingInformationError(f"{where} has time constants in seconds and the graph does not state the time step: say it with dt (--dt)")
+        raise MissingInformationError(
+            f"{where} has time constants in seconds and the graph does not state the time step: say it with dt (--dt)"
+        )
     one, zero = np.ones(shape), np.zeros(shape)
     r = np.asarray(getattr(node, "r", one), np.float64)
     alpha_v, alpha_i, gain, known = zero, one, r, dt_s is not None
@@ -149,15 +153,30 @@ def discretize(
         elif "reset_amount_v" in entry:
             raise GraphError(f"{where}: reset_amount_v goes with reset 'subtract', not {reset!r}")
         if np.any(threshold < 0):
-            raise UnsupportedError(f"{where}: threshold {float(threshold.min()):g} V (counted from the reset); accepted are thresholds from 0")
+            raise UnsupportedError(
+                f"{where}: threshold {float(threshold.min()):g} V (counted from the reset); accepted are thresholds from 0"
+            )
         if threshold is not None and grid is not None and "threshold" in grid:
             _same_threshold(where, threshold, _integers(where, grid, "threshold", shape), grid["fraction_bits"])
     leak = zero if v_leak is None else np.asarray(v_leak, np.float64) * alpha_v
     alpha_v, alpha_i = (np.where(alpha < NO_LEAK, 0.0, alpha) for alpha in (alpha_v, alpha_i))
     return Neuron(
-        name, shape, collapse(alpha_i), collapse(alpha_v), collapse(gain), collapse(leak), None if threshold is None else collapse(threshold),
-        reset, reset_amount, int(entry.get("refractory", 0)), collapse(offset), grid, statements, tuple(reasons), tuple(entry.get("caveats", ())),
-    )  # fmt: skip
+        name,
+        shape,
+        current_decay=collapse(alpha_i),
+        voltage_decay=collapse(alpha_v),
+        gain=collapse(gain),
+        leak=collapse(leak),
+        threshold=None if threshold is None else collapse(threshold),
+        reset=reset,
+        reset_amount=reset_amount,
+        refractory=int(entry.get("refractory", 0)),
+        offset=collapse(offset),
+        grid=grid,
+        statements=statements,
+        reasons=tuple(reasons),
+        caveats=tuple(entry.get("caveats", ())),
+    )
 
 
 def _reset(node: nir.NIRNode, entry: Mapping, fused: str | None, statements: dict) -> str:
@@ -181,7 +200,11 @@ def _on_grid(where: str, node, grid: Mapping, shape: Shape, alpha_v, alpha_i, ga
         if key not in grid:
             raise GraphError(f"{where}: grid lacks {key}")
     stated = {key: _integers(where, grid, key, shape) for key in ("current_decay", "voltage_decay")}
-    fixed = {nir.IF: ("current_decay", "voltage_decay"), nir.I: ("current_decay", "voltage_decay"), nir.Threshold: ("current_decay", "voltage_decay")}
+    fixed = {
+        nir.IF: ("current_decay", "voltage_decay"),
+        nir.I: ("current_decay", "voltage_decay"),
+        nir.Threshold: ("current_decay", "voltage_decay"),
+    }
     compared = ("current_decay", "voltage_decay") if known else fixed.get(type(node), ())
     if isinstance(node, (nir.LIF, nir.LI)):
         compared = tuple({*compared, "current_decay"})
@@ -195,7 +218,9 @@ def _on_grid(where: str, node, grid: Mapping, shape: Shape, alpha_v, alpha_i, ga
 
 def _same_threshold(where: str, threshold: np.ndarray, stated: np.ndarray, fraction_bits: int) -> None:
     if np.any(threshold * 2.0**fraction_bits != stated):
-        raise QuantizationError(f"{where}: grid states threshold {_span(stated)}; the node's is {_span(threshold * 2.0**fraction_bits)} in its units")
+        raise QuantizationError(
+            f"{where}: grid states threshold {_span(stated)}; the node's is {_span(threshold * 2.0**fraction_bits)} in its units"
+        )
 
 
 def _span(values) -> str:

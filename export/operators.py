@@ -116,7 +116,9 @@ class Matrix(Operator):
     def triples(self):
         rows, columns = np.nonzero(self.weight)
         delay = np.asarray(self.delay)
-        return Triples(self.in_shape, self.out_shape, rows, columns, self.weight[rows, columns], delay[rows, columns] if delay.ndim else int(delay))
+        return Triples(
+            self.in_shape, self.out_shape, rows, columns, self.weight[rows, columns], delay[rows, columns] if delay.ndim else int(delay)
+        )
 
     def absolute_sums(self):
         return np.abs(self.weight).sum(axis=1).reshape(self.out_shape)
@@ -207,7 +209,9 @@ def of_node(node: nir.NIRNode, in_shape: Shape, out_shape: Shape) -> Operator:
     if isinstance(node, (nir.Conv1d, nir.Conv2d)):
         dims = node.weight.ndim - 2
         weight = np.asarray(node.weight, np.float64)
-        return Kernel(in_shape, out_shape, weight, tuple_of(node.stride, dims), padding_of(node), tuple_of(node.dilation, dims), int(node.groups))
+        return Kernel(
+            in_shape, out_shape, weight, tuple_of(node.stride, dims), padding_of(node), tuple_of(node.dilation, dims), int(node.groups)
+        )
     if isinstance(node, (nir.SumPool2d, nir.AvgPool2d)):
         size = tuple_of(node.kernel_size, 2)
         value = 1.0 if isinstance(node, nir.SumPool2d) else 1.0 / math.prod(size)
@@ -238,7 +242,5 @@ def symmetric(kernel: Kernel) -> Kernel | None:
         weight = np.pad(weight, zeros)
         padding[axis] = (max(before, after),) * 2
     found = Kernel(kernel.in_shape, kernel.out_shape, weight, kernel.stride, tuple(padding), kernel.dilation, kernel.groups)
-    spatial = tuple(
-        window_output(*item) for item in zip(found.in_shape[1:], weight.shape[2:], found.stride, found.padding, found.dilation)
-    )
+    spatial = tuple(window_output(*item) for item in zip(found.in_shape[1:], weight.shape[2:], found.stride, found.padding, found.dilation))
     return found if spatial == found.out_shape[1:] else None

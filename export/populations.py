@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,32 +12,11 @@ from export.audit import APPROXIMATE, FAITHFUL, LayerAudit, Parameter
 from export.errors import GraphError, QuantizationError
 from export.headroom import headroom, wanted, worst_case
 from export.neurons import Neuron, collapse
-from export.operators import Gain, Kernel, Matrix, Operator, Triples, symmetric
-from export.passes import products, scales
-from export.quantize import Weights, choose_scale, fit, fit_bias, on_grid, split_constant
+from export.quantize import choose_scale, fit_bias, split_constant
 from export.simulate import Extremes
+from export.synapses import Options, Sources, audit_of, integers_of, projection_of, synapses_of
 from export.trace import Constant, Way
-from hardware.program import Convolution, Dense, Population, Projection, Sparse
-
-
-@dataclass(frozen=True)
-class Options:
-    """How integers are chosen where the graph states no grid."""
-
-    weight_bits: int = 8
-    per_channel: bool = False
-    allow_clipping: bool = False
-    constant: str = "constant"
-    """Name of the population that fires in every step, where one is needed."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What is known of everything that sends: shapes, largest |value| in real units, fraction bits of graded values."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-    largest: Mapping[str, float]
-    fraction_bits: Mapping[str, int]
+from hardware.program import Dense, Population, Projection
 
 
 @dataclass
@@ -49,90 +28,6 @@ class LoweredPopulation:
     audits: list[LayerAudit]
     scale: float
     needs_constant: bool = False
-
-
-@dataclass
-class _Synapses:
-    """A way with the neuron's gain in its weights, ready for integers. ``weights``: volts for one integer step of the source."""
-
-    way: Way
-    name: str
-    operator: Operator
-    unit: float
-    grid: Mapping | None
-    bits: int = 8
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def values(self) -> np.ndarray:
-        return self.operator.values if isinstance(self.operator, Triples) else self.operator.weight
-
-    @property
-    def weights(self) -> np.ndarray:
-        return self.values * self.unit
-
-    @property
-    def lowest(self) -> int:
-        return Convolution.lowest_exponent if isinstance(self.operator, Kernel) else Projection.lowest_exponent
-
-    def channel(self, channels: int) -> np.ndarray:
-        """Output channel of each weight, flat."""
-        if isinstance(self.operator, Kernel):
-            return np.repeat(np.arange(channels), self.operator.weight[0].size)
-        size = math.prod(self.operator.out_shape) // channels
-        if isinstance(self.operator, Matrix):
-            return np.repeat(np.arange(self.operator.weight.shape[0]) // size, self.operator.weight.shape[1])
-        return self.operator.rows // size
-
-
-def _synapses(way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]) -> _Synapses:
-    operator, notes = way.operator, list(way.notes)
-    if neuron.gain.ndim or neuron.gain != 1:
-        chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
-        operator = products.multiply(chain)
-    if isinstance(operator, Kernel):
-        even = symmetric(operator)
-        if even is None:
-            notes.append("padding differs between the two sides: unfolded into single synapses")
-        operator = even or operator.triples()
-    if isinstance(operator, Triples):
-        if isinstance(way.operator, Kernel):
-            notes.append("gains differ within a channel: unfolded into single synapses") if not notes else None
-        operator = _dense_if_full(operator)
-    grids = [entries[n]["grid"] for n in way.nodes if "grid" in entries.get(n, {})]
-    return _Synapses(way, name, operator, 2.0 ** -sources.fraction_bits[way.source], grids[-1] if grids else None, notes=notes)
-
-
-def _dense_if_full(triples: Triples) -> Operator:
-    """A matrix where more than half of all synapses are there, which then costs less than a list of them."""
-    shape = (math.prod(triples.out_shape), math.prod(triples.in_shape))
-    if triples.values.size * 2 <= shape[0] * shape[1]:
-        return triples
-    weight = np.zeros(shape)
-    weight[triples.rows, triples.columns] = triples.values
-    delay = triples.delay
-    if np.ndim(delay):
-        each = np.zeros(shape, np.int64)
-        each[triples.rows, triples.columns] = delay
-        delay = each
-    return Matrix(triples.in_shape, triples.out_shape, weight, delay)
-
-
-def _projection(synapses: _Synapses, weights: Weights) -> Projection:
-    """The projection that carries these integers."""
-    way, operator = synapses.way, synapses.operator
-    shared = dict(name=synapses.name, source=way.source, target=way.target, exponent=weights.exponent, weight_bits=synapses.bits)
-    if isinstance(operator, Kernel):
-        padding = tuple(before for before, _ in operator.padding)
-        return Convolution(
-            **shared, weights=weights.mantissas, delay=way.delay, stride=operator.stride, padding=padding, dilation=operator.dilation, groups=operator.groups
-        )
-    delay = way.delay + (operator.delay if not np.ndim(operator.delay) else np.asarray(operator.delay))
-    if np.max(delay, initial=0) > Projection.MAX_DELAY:
-        raise QuantizationError(f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted are up to {Projection.MAX_DELAY}")
-    if isinstance(operator, Matrix):
-        return Dense(**shared, weights=weights.mantissas, delay=delay)
-    return Sparse(**shared, weights=weights.mantissas, rows=operator.rows, columns=operator.columns, delay=delay)
 
 
 def lower_population(
@@ -151,7 +46,7 @@ def lower_population(
     name_of    gives an unused name for a way, or based on a text
     """
     where = f"population {neuron.name!r}"
-    synapses = [_synapses(way, name_of(way), neuron, sources, entries) for way in ways]
+    synapses = [synapses_of(way, name_of(way), neuron, sources, entries) for way in ways]
     grid = neuron.grid
     if grid is None and neuron.threshold is None and synapses and all(s.grid is not None and "fraction_bits" in s.grid for s in synapses):
         grid = {"fraction_bits": synapses[0].grid["fraction_bits"]} if _is_readout(neuron) else None
@@ -162,15 +57,18 @@ def lower_population(
         scale = 2.0 ** grid["fraction_bits"]
         for s in synapses:
             if s.grid is not None and s.grid.get("fraction_bits", grid["fraction_bits"]) != grid["fraction_bits"]:
-                raise GraphError(f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are {s.grid['fraction_bits']}; accepted is one number")
+                other = s.grid["fraction_bits"]
+                raise GraphError(
+                    f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are {other}; accepted is one number"
+                )
     else:
         scale = _choose(neuron, synapses, ways, constants, direct, sources, options, measured, reasons)
     projections, audits = [], []
     for s in synapses:
         s.bits = options.weight_bits if grid is None else (s.grid or {}).get("weight_bits", 8)
-        weights = _integers(s, scale, neuron.shape[0], grid is not None, options)
-        projections.append(_projection(s, weights))
-        audits.append(_audit_projection(s, weights, scale, neuron.shape[0], options))
+        weights = integers_of(s, scale, neuron.shape[0], grid is not None, options)
+        projections.append(projection_of(s, weights))
+        audits.append(audit_of(s, weights, scale, neuron.shape[0], options))
     sent, more = _constant_projections(where, neuron, delayed, scale, grid is not None, name_of, options.constant)
     population, parameters = _population(where, neuron, direct, scale, grid is not None)
     reasons += [f"input bias through the population {options.constant!r}, which fires in every step"] if sent else []
@@ -218,35 +116,6 @@ def _choose(neuron, synapses, ways, constants, direct, sources, options, measure
     return scale
 
 
-def _integers(s: _Synapses, scale: float, channels: int, exact: bool, options: Options) -> Weights:
-    """Mantissas and exponent of one projection."""
-    steps = s.weights * scale
-    where = f"projection {s.name!r}"
-    if not exact:
-        try:
-            return fit(steps, s.bits, s.lowest, s.channel(channels) if options.per_channel else None, options.allow_clipping)
-        except QuantizationError as error:
-            raise QuantizationError(f"{where}: {error}") from None
-    exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
-    if exponent.ndim and exponent.size != channels:
-        raise GraphError(f"{where}: the grid has {exponent.size} exponents; accepted are one, or one for each of {channels} output channels")
-    return on_grid(where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None)
-
-
-def _audit_projection(s: _Synapses, weights: Weights, scale: float, channels: int, options: Options) -> LayerAudit:
-    each = weights.exponent[s.channel(channels)].reshape(s.values.shape) if weights.exponent.ndim else weights.exponent
-    step = 2.0**each / (scale * s.unit)
-    parameter = Parameter("weight", "V", s.values, weights.mantissas, step, weights.clipped)
-    if weights.clipped and not options.allow_clipping:
-        raise QuantizationError(f"projection {s.name!r}: {weights.clipped} weights do not fit; say allow_clipping to bring them to the end of the range")
-    reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
-    if not parameter.exact:
-        reasons.append(f"weights rounded to {s.bits} bits")
-    if s.way.recurrent:
-        reasons.append("recurrent: brings the spikes of the step before")
-    return LayerAudit(s.name, "projection", FAITHFUL if parameter.exact else APPROXIMATE, tuple(reasons), (parameter,), {}, s.way.nodes)
-
-
 def _constant_projections(where, neuron: Neuron, delayed: dict[int, np.ndarray], scale: float, exact: bool, name_of, constant: str):
     """Projections from the constant population that add an input bias, and their audit."""
     projections, audits = [], []
@@ -254,13 +123,15 @@ def _constant_projections(where, neuron: Neuron, delayed: dict[int, np.ndarray],
         steps = np.asarray(volts * scale).ravel()
         whole = np.rint(steps)
         if exact and np.any(np.abs(steps - whole) > 1e-4):
-            raise QuantizationError(f"{where}: an input bias of {float(steps[np.argmax(np.abs(steps - whole))]):g} integer steps is off the grid; accepted are whole numbers")
+            off = float(steps[np.argmax(np.abs(steps - whole))])
+            raise QuantizationError(f"{where}: an input bias of {off:g} integer steps is off the grid; accepted are whole numbers")
         for part in split_constant(where, whole):
             name = name_of(f"bias of {neuron.name}")
             column = part.mantissas.reshape(-1, 1)
             projections.append(Dense(name, constant, neuron.name, column, exponent=part.exponent, delay=delay))
         parameter = Parameter("bias", "V", np.asarray(volts).ravel(), whole.astype(np.int64), 1 / scale)
-        audits.append(LayerAudit(projections[-1].name, "projection", FAITHFUL if parameter.exact else APPROXIMATE, () if parameter.exact else ("bias rounded",), (parameter,)))
+        verdict, reasons = (FAITHFUL, ()) if parameter.exact else (APPROXIMATE, ("bias rounded",))
+        audits.append(LayerAudit(projections[-1].name, "projection", verdict, reasons, (parameter,)))
     return projections, audits
 
 
@@ -279,9 +150,13 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
 
     current = whole("current_decay", "1/step", neuron.current_decay, 1 / 4096, 4096)
     voltage = whole("voltage_decay", "1/step", neuron.voltage_decay, 1 / 4096, 4096)
-    values = dict(current_decay=current, voltage_decay=voltage)
+    values = {"current_decay": current, "voltage_decay": voltage}
     if neuron.threshold is not None:
-        values |= dict(threshold=whole("threshold", "V", neuron.threshold, 1 / scale, (1 << 17) - 1), reset=neuron.reset, refractory=neuron.refractory)
+        values |= {
+            "threshold": whole("threshold", "V", neuron.threshold, 1 / scale, (1 << 17) - 1),
+            "reset": neuron.reset,
+            "refractory": neuron.refractory,
+        }
         if neuron.reset == "subtract":
             amount = whole("reset_amount", "V", neuron.reset_amount, 1 / (64 * scale), (1 << 23) - 1)
             if not np.array_equal(amount, values["threshold"] << 6):
@@ -291,12 +166,10 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
     mantissa, exponent = fit_bias(where, direct * scale * 64, exact)
     if np.any(direct):
         parameters.append(Parameter("bias", "V/step", direct, mantissa, 2.0**exponent / (64 * scale)))
-        values |= dict(bias=mantissa, bias_exponent=exponent)
+        values |= {"bias": mantissa, "bias_exponent": exponent}
     return Population(neuron.name, neuron.shape, **values), parameters
 
 
 def constant_source(name: str) -> Population:
     """A neuron without input that fires in every step, from the first."""
     return Population(name, (1,), current_decay=4096, voltage_decay=4096, threshold=0, bias=1)
-
-

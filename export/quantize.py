@@ -46,11 +46,11 @@ def _round(values: np.ndarray, exponent, limits: tuple[int, int, int]) -> np.nda
 
 def _smallest_exponent(low, high, limits: tuple[int, int, int], lowest: int) -> np.ndarray:
     """Smallest exponent at which values between low and high fit, elementwise; raises where even the largest is too small."""
-    fits = [
-        (_round(high, e, limits) <= limits[1]) & (_round(low, e, limits) >= limits[0]) for e in range(lowest, MAX_EXPONENT + 1)
-    ]
+    fits = [(_round(high, e, limits) <= limits[1]) & (_round(low, e, limits) >= limits[0]) for e in range(lowest, MAX_EXPONENT + 1)]
     if not np.all(fits[-1]):
-        raise QuantizationError(f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up to {limits[1] << MAX_EXPONENT}")
+        raise QuantizationError(
+            f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up to {limits[1] << MAX_EXPONENT}"
+        )
     return lowest + np.argmax(np.stack(fits), axis=0)
 
 
@@ -79,7 +79,9 @@ def fit(values: np.ndarray, bits: int, lowest: int, channel: np.ndarray | None =
     each = exponent if channel is None else exponent[channel]
     rounded = _round(flat, each, limits)
     mantissas = np.clip(rounded, limits[0], limits[1])
-    return Weights(mantissas.reshape(values.shape).astype(np.int64), np.asarray(exponent, np.int64), int(np.count_nonzero(mantissas != rounded)))
+    return Weights(
+        mantissas.reshape(values.shape).astype(np.int64), np.asarray(exponent, np.int64), int(np.count_nonzero(mantissas != rounded))
+    )
 
 
 def _least_error(flat: np.ndarray, exponent: np.ndarray, limits, lowest: int, channel: np.ndarray | None) -> np.ndarray:
@@ -97,7 +99,7 @@ def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np
     """Mantissas for weights that lie on a grid already.
 
     The stated exponent is used where it fits; passes that changed the weights (pooling, scales) may need another one, which is looked
-    for. Raises QuantizationError where there is none: then the weights are not what the grid says.
+    for. Raises QuantizationError where there is none: the weights were changed after training, or the stated grid is wrong.
     """
     flat = values.reshape(-1)
     nearest = flat[:0]
@@ -118,10 +120,13 @@ def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np
             continue  # the right shift would drop bits that the stated exponent keeps
         return Weights(mantissas.reshape(values.shape).astype(np.int64), np.asarray(tried, np.int64))
     off = nearest[np.abs(nearest - np.rint(nearest)) > 1e-4]
-    shown = f"{off[0]:g}" if off.size else f"from {nearest.min(initial=0):g} to {nearest.max(initial=0):g}"
+    shown = (
+        f"a weight is {off[0]:g} steps" if off.size else f"weights are from {nearest.min(initial=0):g} to {nearest.max(initial=0):g} steps"
+    )
+    step = 1 << (8 - bits)
     raise QuantizationError(
-        f"{where}: the graph states a grid of {bits} bits with exponent {exponent.tolist()}, on which a weight is {shown} steps; accepted are the "
-        f"whole numbers of that format: the weights were changed after quantisation-aware training, or the grid is wrong"
+        f"{where}: off the grid of {bits} bits with exponent {exponent.tolist()}: {shown}; accepted are multiples of {2 * step} in "
+        f"[-256, {256 - 2 * step}], or of one sign multiples of {step} up to {256 - step}"
     )
 
 
@@ -138,7 +143,9 @@ def candidates(top: float, largest: list[float], threshold: float | None) -> np.
     return found[(found <= top * (1 + 1e-12)) & (found >= top / 2)]
 
 
-def choose_scale(top: float, projections: list[tuple[np.ndarray, int]], thresholds: np.ndarray | None, bits: int, clip: bool = False) -> float:
+def choose_scale(
+    top: float, projections: list[tuple[np.ndarray, int]], thresholds: np.ndarray | None, bits: int, clip: bool = False
+) -> float:
     """The scale up to ``top`` with the smallest error.
 
     projections   (weights in volts for one integer step of the source, lowest exponent) of each
@@ -175,13 +182,16 @@ def fit_bias(where: str, state: np.ndarray, exact: bool) -> tuple[np.ndarray, in
     """
     whole = np.rint(state)
     if exact and np.any(np.abs(state - whole) > 1e-4):
-        raise QuantizationError(f"{where}: a bias of {float(state.ravel()[np.argmax(np.abs(state - whole))]):g} state units is off the grid; accepted are whole numbers")
+        off = float(np.ravel(state)[np.argmax(np.abs(state - whole))])
+        raise QuantizationError(f"{where}: a bias of {off:g} state units is off the grid; accepted are whole numbers")
     for exponent in range(MAX_EXPONENT + 1):
         mantissa = np.rint(whole / (1 << exponent))
         if np.abs(mantissa).max(initial=0) <= MAX_BIAS and not (exact and np.any(mantissa * (1 << exponent) != whole)):
             return mantissa.astype(np.int64), exponent
-    largest = float(np.abs(whole).max())
-    raise QuantizationError(f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to 2**{MAX_EXPONENT}, up to {MAX_BIAS << MAX_EXPONENT}")
+    largest, limit = float(np.abs(whole).max()), MAX_BIAS << MAX_EXPONENT
+    raise QuantizationError(
+        f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to 2**{MAX_EXPONENT}, up to {limit}"
+    )
 
 
 def split_constant(where: str, steps: np.ndarray) -> list[Weights]:

@@ -71,7 +71,9 @@ def _convolution(name: str, node, given: Shape) -> Shape:
         raise GraphError(f"node {name!r} ({type(node).__name__}) takes shape ({inner * int(node.groups)}, {spatial}); it is given {given}")
     stated = getattr(node, "input_shape", None)
     if stated is not None and tuple_of(stated, dimensions) != given[1:]:
-        raise GraphError(f"node {name!r} ({type(node).__name__}) states input_shape {tuple_of(stated, dimensions)}; it is given {given[1:]}")
+        raise GraphError(
+            f"node {name!r} ({type(node).__name__}) states input_shape {tuple_of(stated, dimensions)}; it is given {given[1:]}"
+        )
     spatial = [
         window_output(*item)
         for item in zip(given[1:], kernel, tuple_of(node.stride, dimensions), padding_of(node), tuple_of(node.dilation, dimensions))
@@ -95,7 +97,9 @@ def flattened(name: str, node: nir.Flatten, given: Shape) -> Shape:
     """Shape after a Flatten; negative dimensions count from the end."""
     first, last = (int(d) + len(given) if int(d) < 0 else int(d) for d in (node.start_dim, node.end_dim))
     if not 0 <= first <= last < len(given):
-        raise GraphError(f"node {name!r} (Flatten) joins dimensions {node.start_dim} to {node.end_dim}; it is given {given} (no batch dimension)")
+        raise GraphError(
+            f"node {name!r} (Flatten) joins dimensions {node.start_dim} to {node.end_dim}; it is given {given} (no batch dimension)"
+        )
     stated = node.input_type.get("input") if node.input_type else None
     if stated is not None and tuple(int(n) for n in np.ravel(stated)) != given:
         raise GraphError(f"node {name!r} (Flatten) states input_type {tuple(int(n) for n in np.ravel(stated))}; it is given {given}")
@@ -163,9 +167,8 @@ def infer(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) ->
         waiting = left
     for a, b in edges:
         if shapes[a][1] != shapes[b][0]:
-            raise GraphError(
-                f"the edge {a!r} → {b!r} joins shape {shapes[a][1]} ({type(nodes[a]).__name__}) to shape {shapes[b][0]} ({type(nodes[b]).__name__})"
-            )
+            kinds = [type(nodes[end]).__name__ for end in (a, b)]
+            raise GraphError(f"the edge {a!r} → {b!r} joins shape {shapes[a][1]} ({kinds[0]}) to shape {shapes[b][0]} ({kinds[1]})")
     for name, (takes, gives) in shapes.items():
         if max(len(takes), len(gives)) > 3:
             raise UnsupportedError(

@@ -45,7 +45,12 @@ def by_delay(operator: Operator) -> list[tuple[int, Operator]]:
     parts = []
     for d in np.unique(delay):
         chosen = delay == d
-        parts.append((int(d), replace(operator, rows=operator.rows[chosen], columns=operator.columns[chosen], values=operator.values[chosen], delay=0)))
+        parts.append(
+            (
+                int(d),
+                replace(operator, rows=operator.rows[chosen], columns=operator.columns[chosen], values=operator.values[chosen], delay=0),
+            )
+        )
     return parts
 
 
@@ -56,15 +61,15 @@ def execution_order(ways: Mapping[str, list[Way]]) -> list[str]:
     while waiting:
         ready = [n for n in waiting if not any(w.source in waiting and not w.recurrent for w in ways[n])]
         if not ready:
-            raise UnsupportedError(f"a loop through several populations: {', '.join(waiting)}; accepted are loops from a population to itself")
+            raise UnsupportedError(
+                f"a loop through several populations: {', '.join(waiting)}; accepted are loops from a population to itself"
+            )
         done += ready
         waiting = [n for n in waiting if n not in ready]
     return done
 
 
-def simulate(
-    traced: Traced, neurons: Mapping[str, Neuron], inputs: Mapping[str, np.ndarray], *, record: bool = False
-) -> Simulation:
+def simulate(traced: Traced, neurons: Mapping[str, Neuron], inputs: Mapping[str, np.ndarray], *, record: bool = False) -> Simulation:
     """Run samples. ``inputs``: Input node → array [sample, step, *shape] in real units (integers times 2**-k)."""
     order = execution_order(traced.ways)
     samples, steps = next(iter(inputs.values())).shape[:2]

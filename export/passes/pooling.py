@@ -43,7 +43,8 @@ def fuse_two(first: Kernel, second: Kernel) -> Kernel | None:
         padding.append((before, fitting[0]))
         stride.append(s1 * s2)
         step = math.gcd(
-            *(second.dilation[axis] * s1,) * (second.weight.shape[axis + 2] > 1), *(first.dilation[axis],) * (first.weight.shape[axis + 2] > 1)
+            *(second.dilation[axis] * s1,) * (second.weight.shape[axis + 2] > 1),
+            *(first.dilation[axis],) * (first.weight.shape[axis + 2] > 1),
         )
         dilation.append(max(step, 1))
     thinned = weight[(slice(None), slice(None), *(slice(None, None, d) for d in dilation))]
@@ -75,9 +76,7 @@ def _weights(first: Kernel, second: Kernel) -> np.ndarray | None:
     weight = np.zeros((*shape, *sizes))
     for tap2 in np.ndindex(two.shape[2:]):
         for tap1 in np.ndindex(one.shape[2:]):
-            place = tuple(
-                t2 * d2 * s1 + t1 * d1 for t1, t2, s1, d1, d2 in zip(tap1, tap2, first.stride, first.dilation, second.dilation)
-            )
+            place = tuple(t2 * d2 * s1 + t1 * d1 for t1, t2, s1, d1, d2 in zip(tap1, tap2, first.stride, first.dilation, second.dilation))
             a, b = one[(slice(None), slice(None), *tap1)], two[(slice(None), slice(None), *tap2)]
             if _depthwise(first):
                 part = b * a[middle, 0]
@@ -92,7 +91,9 @@ def _weights(first: Kernel, second: Kernel) -> np.ndarray | None:
 def _exact(first: Kernel, second: Kernel, axis: int) -> bool:
     """Whether, along one dimension, no window of ``second`` that reaches into its padding would see real input through ``first``."""
     n, middle, out = first.in_shape[axis + 1], first.out_shape[axis + 1], second.out_shape[axis + 1]
-    j = np.add.outer(np.arange(out) * second.stride[axis] - second.padding[axis][0], np.arange(second.weight.shape[axis + 2]) * second.dilation[axis])
+    j = np.add.outer(
+        np.arange(out) * second.stride[axis] - second.padding[axis][0], np.arange(second.weight.shape[axis + 2]) * second.dilation[axis]
+    )
     outside = j[(j < 0) | (j >= middle)]
     x = np.add.outer(outside * first.stride[axis] - first.padding[axis][0], np.arange(first.weight.shape[axis + 2]) * first.dilation[axis])
     return not np.any((x >= 0) & (x < n))

@@ -42,9 +42,13 @@ def _times(second: Operator, first: Operator) -> Operator:
     if isinstance(second, Matrix) and isinstance(first, Matrix) and not np.ndim(second.delay) and not np.ndim(first.delay):
         return Matrix(*shapes, second.weight @ first.weight, _sum(second.delay, first.delay))
     if isinstance(second, Matrix) and isinstance(first, Wait):
-        return replace(second, in_shape=first.in_shape, delay=_sum(np.broadcast_to(second.delay, second.weight.shape), first.steps.ravel()[None, :]))
+        return replace(
+            second, in_shape=first.in_shape, delay=_sum(np.broadcast_to(second.delay, second.weight.shape), first.steps.ravel()[None, :])
+        )
     if isinstance(second, Wait) and isinstance(first, Matrix):
-        return replace(first, out_shape=second.out_shape, delay=_sum(np.broadcast_to(first.delay, first.weight.shape), second.steps.ravel()[:, None]))
+        return replace(
+            first, out_shape=second.out_shape, delay=_sum(np.broadcast_to(first.delay, first.weight.shape), second.steps.ravel()[:, None])
+        )
     if isinstance(second, Matrix) and isinstance(first, (Kernel, Gain, Triples)) and not np.ndim(second.delay):
         inner = first.triples()
         if not np.ndim(inner.delay):
@@ -106,5 +110,3 @@ def merged(triples: Triples) -> Triples:
         delay = delay[first]
     sums = np.add.reduceat(values, first) if len(first) else values
     return Triples(triples.in_shape, triples.out_shape, rows[first], columns[first], sums, delay)
-
-

@@ -41,7 +41,9 @@ def _add(flat: Flat, graph: nir.NIRGraph, prefix: str) -> None:
             inner = {kind: [n for n, part in node.nodes.items() if isinstance(part, kind)] for kind in (nir.Input, nir.Output)}
             for kind, found in inner.items():
                 if len(found) != 1:
-                    raise UnsupportedError(f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; accepted is one, because an edge cannot say which")
+                    raise UnsupportedError(
+                        f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; accepted is one, because an edge cannot say which"
+                    )
                 flat.virtual.add(f"{full}.{found[0]}")
             ends[name] = (f"{full}.{inner[nir.Input][0]}", f"{full}.{inner[nir.Output][0]}")
             _add(flat, node, full + ".")

@@ -1,0 +1,168 @@
+"""One way into a population as synapses: the neuron's gain in its weights, then its integers, its projection and its audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from export.audit import APPROXIMATE, FAITHFUL, LayerAudit, Parameter
+from export.errors import GraphError, QuantizationError
+from export.neurons import Neuron
+from export.operators import Gain, Kernel, Matrix, Operator, Triples, symmetric
+from export.passes import products, scales
+from export.quantize import Weights, fit, on_grid
+from export.trace import Way
+from hardware.program import Convolution, Dense, Projection, Sparse
+
+
+@dataclass(frozen=True)
+class Options:
+    """How integers are chosen where the graph states no grid."""
+
+    weight_bits: int = 8
+    per_channel: bool = False
+    allow_clipping: bool = False
+    constant: str = "constant"
+    """Name of the population that fires in every step, where one is needed."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is known of everything that sends: shapes, largest |value| in real units, fraction bits of graded values."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    largest: Mapping[str, float]
+    fraction_bits: Mapping[str, int]
+
+
+@dataclass
+class Synapses:
+    """A way with the neuron's gain in its weights, ready for integers.
+
+    unit   real units in one integer step of the source; grid: what the graph states about the weights; bits: weight bits to be used
+    """
+
+    way: Way
+    name: str
+    operator: Operator
+    unit: float
+    grid: Mapping | None
+    bits: int = 8
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> np.ndarray:
+        """Volts for one real unit of the source."""
+        return self.operator.values if isinstance(self.operator, Triples) else self.operator.weight
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Volts for one integer step of the source."""
+        return self.values * self.unit
+
+    @property
+    def lowest(self) -> int:
+        """Smallest exponent that the projection can have."""
+        return Convolution.lowest_exponent if isinstance(self.operator, Kernel) else Projection.lowest_exponent
+
+    def channel(self, channels: int) -> np.ndarray:
+        """Output channel of each weight, flat."""
+        if isinstance(self.operator, Kernel):
+            return np.repeat(np.arange(channels), self.operator.weight[0].size)
+        size = math.prod(self.operator.out_shape) // channels
+        if isinstance(self.operator, Matrix):
+            return np.repeat(np.arange(self.operator.weight.shape[0]) // size, self.operator.weight.shape[1])
+        return self.operator.rows // size
+
+
+def synapses_of(way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]) -> Synapses:
+    """A way with the neuron's gain multiplied in, as an operator that a projection has."""
+    operator, notes = way.operator, list(way.notes)
+    if neuron.gain.ndim or neuron.gain != 1:
+        chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
+        operator = products.multiply(chain)
+    if isinstance(operator, Kernel):
+        operator = symmetric(operator) or operator.triples()
+    if isinstance(operator, Triples):
+        if isinstance(way.operator, Kernel):
+            notes.append("unfolded into single synapses, because padding or gains differ within a channel")
+        operator = _dense_if_full(operator)
+    grids = [entries[n]["grid"] for n in way.nodes if "grid" in entries.get(n, {})]
+    return Synapses(way, name, operator, 2.0 ** -sources.fraction_bits[way.source], grids[-1] if grids else None, notes=notes)
+
+
+def _dense_if_full(triples: Triples) -> Operator:
+    """A matrix where more than half of all synapses are there, which then costs less than a list of them."""
+    shape = (math.prod(triples.out_shape), math.prod(triples.in_shape))
+    if triples.values.size * 2 <= shape[0] * shape[1]:
+        return triples
+    weight = np.zeros(shape)
+    weight[triples.rows, triples.columns] = triples.values
+    delay = triples.delay
+    if np.ndim(delay):
+        each = np.zeros(shape, np.int64)
+        each[triples.rows, triples.columns] = delay
+        delay = each
+    return Matrix(triples.in_shape, triples.out_shape, weight, delay)
+
+
+def projection_of(synapses: Synapses, weights: Weights) -> Projection:
+    """The projection that carries these integers."""
+    way, operator = synapses.way, synapses.operator
+    shared = {"name": synapses.name, "source": way.source, "target": way.target, "exponent": weights.exponent, "weight_bits": synapses.bits}
+    if isinstance(operator, Kernel):
+        padding = tuple(before for before, _ in operator.padding)
+        return Convolution(
+            **shared,
+            weights=weights.mantissas,
+            delay=way.delay,
+            stride=operator.stride,
+            padding=padding,
+            dilation=operator.dilation,
+            groups=operator.groups,
+        )
+    delay = way.delay + (operator.delay if not np.ndim(operator.delay) else np.asarray(operator.delay))
+    if np.max(delay, initial=0) > Projection.MAX_DELAY:
+        raise QuantizationError(
+            f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted are up to {Projection.MAX_DELAY}"
+        )
+    if isinstance(operator, Matrix):
+        return Dense(**shared, weights=weights.mantissas, delay=delay)
+    return Sparse(**shared, weights=weights.mantissas, rows=operator.rows, columns=operator.columns, delay=delay)
+
+
+def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: Options) -> Weights:
+    """Mantissas and exponent of one projection."""
+    steps = s.weights * scale
+    where = f"projection {s.name!r}"
+    if not exact:
+        try:
+            return fit(steps, s.bits, s.lowest, s.channel(channels) if options.per_channel else None, options.allow_clipping)
+        except QuantizationError as error:
+            raise QuantizationError(f"{where}: {error}") from None
+    exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
+    if exponent.ndim and exponent.size != channels:
+        raise GraphError(
+            f"{where}: the grid has {exponent.size} exponents; accepted are one, or one for each of {channels} output channels"
+        )
+    return on_grid(where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None)
+
+
+def audit_of(s: Synapses, weights: Weights, scale: float, channels: int, options: Options) -> LayerAudit:
+    """What became of a projection's weights. Raises QuantizationError where weights were clipped and may not be."""
+    each = weights.exponent[s.channel(channels)].reshape(s.values.shape) if weights.exponent.ndim else weights.exponent
+    step = 2.0**each / (scale * s.unit)
+    parameter = Parameter("weight", "V", s.values, weights.mantissas, step, weights.clipped)
+    if weights.clipped and not options.allow_clipping:
+        raise QuantizationError(
+            f"projection {s.name!r}: {weights.clipped} weights do not fit; say allow_clipping to bring them to the end of the range"
+        )
+    reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
+    if not parameter.exact:
+        reasons.append(f"weights rounded to {s.bits} bits")
+    if s.way.recurrent:
+        reasons.append("recurrent: brings the spikes of the step before")
+    return LayerAudit(s.name, "projection", FAITHFUL if parameter.exact else APPROXIMATE, tuple(reasons), (parameter,), {}, s.way.nodes)
