@@ -61,6 +61,8 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
     """
     found = _present(lava_dl)
     if found is not None:
+        if "lava-nc" not in _versions(found):
+            raise LavaEnvironmentError(f"SPIKEPORT_LAVA_PYTHON names {found}, which has no lava-nc; install lava-nc 0.10.0 there, or unset the variable")
         progress(f"Lava runs in {found}")
         return found
     place = folder(lava_dl)
