@@ -64,7 +64,7 @@ def weight_exponent(
         largest = 2.0 ** (MAX_EXPONENT + 8 - fraction_bits + source_fraction_bits)
         raise LayerError(
             f"{where}: a weight of {float(weight.detach().abs().max()):.6g} V; {weight_bits} bits with fraction_bits={fraction_bits} "
-            f"and source_fraction_bits={source_fraction_bits} hold less than {largest:.6g} V: use fewer fraction_bits, here and in its neuron"
+            f"and source_fraction_bits={source_fraction_bits} hold less than {largest:.6g} V: use fewer fraction_bits"
         )
     exponent = fits.to(torch.int64).argmax(dim=1)
     return exponent if per_channel else exponent[0]
