@@ -38,9 +38,9 @@ def run_chunks(program: Program, inputs: dict[str, np.ndarray], options: Options
     try:
         import numba
     except ImportError as error:
-        raise TargetError(f"target 'fast' needs the package numba, which cannot be imported here: {error}; 'reference' runs without it") from error
+        raise TargetError(f"target 'fast' needs the package numba, which cannot be imported: {error}; 'reference' does without") from error
     if numba.config.DISABLE_JIT:
-        raise TargetError("target 'fast' needs numba's compiler, which NUMBA_DISABLE_JIT switches off; 'reference' runs without it")
+        raise TargetError("target 'fast' needs numba's compiler, which NUMBA_DISABLE_JIT switches off; 'reference' does without")
     from hardware.fast.executor import chunks
 
     return chunks(program, inputs, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -22,67 +23,71 @@ CHUNK_WORK = 2_000_000_000
 BLOCK_WORK = 4_000_000
 """Neurons times steps of a block: their bits fit into the second cache, and calls cost little beside the work."""
 
+_NOTHING_8 = np.zeros((0, 0, 0), np.uint8)
+_NOTHING_32 = np.zeros((0, 0, 0), np.int32)
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Of some samples, by name: totals int32 [sample, neuron], spikes uint8 and potentials int32 [sample, step, neuron], in C order."""
+
+    totals: dict[str, np.ndarray]
+    spikes: dict[str, np.ndarray]
+    potentials: dict[str, np.ndarray]
+
+    def part(self, start: int, stop: int) -> _Results:
+        """Views of the samples from ``start`` to ``stop``."""
+        return _Results(*({n: a[start:stop] for n, a in arrays.items()} for arrays in (self.totals, self.spikes, self.potentials)))
+
 
 def chunks(program: Program, inputs: dict[str, np.ndarray], options: Options) -> Iterator[Chunk]:
     """Run all samples; see ``hardware.fast.run_chunks``."""
     network = prepare(program)
     samples, steps = next(iter(inputs.values())).shape[:2]
     wanted = tuple(program.nodes) if options.spikes is None else options.spikes
+    size = {name: node.size for name, node in program.nodes.items()}
     recorded = tuple(name for name in program.order if name in wanted and program.nodes[name].spiking)
-    threads = numba.config.NUMBA_NUM_THREADS
-    work = sum(len(place.order) for place in network.places.values()) * steps
-    bytes_each = sum(program.nodes[n].size for n in recorded) * steps + 4 * sum(program.nodes[n].size for n in options.potentials) * steps
-    block = max(1, BLOCK_WORK // work)
+    work = sum(size.values()) * steps
+    bytes_each = steps * (sum(size[n] for n in recorded) + 4 * sum(size[n] for n in options.potentials))
     chunk = options.batch or max(1, min(CHUNK_BYTES // (bytes_each + 1), CHUNK_WORK // work))
     flat = {name: array.reshape(samples, steps, -1) for name, array in inputs.items()}
+    threads = numba.config.NUMBA_NUM_THREADS
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fast")
     try:
         for first in range(0, samples, chunk):
-            last = min(first + chunk, samples)
-            totals = {n: np.zeros((last - first, node.size), np.int32) for n, node in program.nodes.items()}
-            spikes = {n: np.zeros((last - first, steps, program.nodes[n].size), np.uint8) for n in recorded}
-            potentials = {n: np.empty((last - first, steps, program.nodes[n].size), np.int32) for n in options.potentials}
-            size = max(1, min(block, -(-(last - first) // threads)))
-
-            def run_block(start: int, stop: int, first=first, totals=totals, spikes=spikes, potentials=potentials) -> None:
-                def part(arrays):
-                    return {name: array[start:stop] for name, array in arrays.items()}
-
-                own = {name: array[first + start : first + stop] for name, array in flat.items()}
-                _run_block(program, network, own, part(totals), part(spikes), part(potentials))
-
-            for future in [pool.submit(run_block, start, min(start + size, last - first)) for start in range(0, last - first, size)]:
-                future.result()
-            shaped = {part.name: inputs[part.name][first:last] for part in program.inputs if part.name in wanted}
-            yield Chunk(
-                spikes=shaped | {n: a.reshape(*a.shape[:2], *program.nodes[n].shape) for n, a in spikes.items()},
-                potentials={n: a.reshape(*a.shape[:2], *program.nodes[n].shape) for n, a in potentials.items()},
-                totals={n: a.reshape(-1, *program.nodes[n].shape) for n, a in totals.items()},
+            count = min(chunk, samples - first)
+            results = _Results(
+                {n: np.zeros((count, size[n]), np.int32) for n in size},
+                {n: np.zeros((count, steps, size[n]), np.uint8) for n in recorded},
+                {n: np.empty((count, steps, size[n]), np.int32) for n in options.potentials},
             )
+            block = max(1, min(BLOCK_WORK // work, -(-count // threads)))
+            jobs = []
+            for start in range(0, count, block):
+                stop = min(start + block, count)
+                given = {name: array[first + start : first + stop] for name, array in flat.items()}
+                jobs.append(pool.submit(_run_block, network, given, results.part(start, stop)))
+            for job in jobs:
+                job.result()
+
+            def shaped(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+                return {n: a.reshape(*a.shape[:-1], *program.nodes[n].shape) for n, a in arrays.items()}
+
+            given = {part.name: inputs[part.name][first : first + count] for part in program.inputs if part.name in wanted}
+            yield Chunk(given | shaped(results.spikes), shaped(results.potentials), shaped(results.totals))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _run_block(
-    program: Program,
-    network: Network,
-    inputs: dict[str, np.ndarray],
-    totals: dict[str, np.ndarray],
-    spikes: dict[str, np.ndarray],
-    potentials: dict[str, np.ndarray],
-) -> None:
-    """Run some samples through all populations; arrays are [sample, step, neuron in C order], ``totals`` [sample, neuron]."""
+def _run_block(network: Network, inputs: dict[str, np.ndarray], results: _Results) -> None:
+    """Run some samples through all populations; ``inputs`` [sample, step, neuron in C order]."""
     samples, steps = next(iter(inputs.values())).shape[:2]
     planes = np.empty((samples, steps, network.words), np.uint64)
     graded = np.empty((samples, steps, network.values), np.int32)
-    for part in program.inputs:
-        place = network.places[part.name]
-        pack(inputs[part.name], place.inverse, place.in_order, place.plane, planes, place.graded, graded)
+    for name, values in inputs.items():
+        place = network.places[name]
+        pack(values, place.inverse, place.in_order, place.plane, planes, place.graded, graded)
     for name, neurons, synapses in network.layers:
-        run_population(neurons, synapses, planes, graded, potentials.get(name, _NOTHING_32))
+        run_population(neurons, synapses, planes, graded, results.potentials.get(name, _NOTHING_32))
     for name, place in network.places.items():
-        unpack(planes, place.plane, place.words, place.order, totals[name], spikes.get(name, _NOTHING_8))
-
-
-_NOTHING_32 = np.zeros((0, 0, 0), np.int32)
-_NOTHING_8 = np.zeros((0, 0, 0), np.uint8)
+        unpack(planes, place.plane, place.words, place.order, results.totals[name], results.spikes.get(name, _NOTHING_8))
