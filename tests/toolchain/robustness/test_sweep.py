@@ -1,0 +1,70 @@
+import copy
+
+import pytest
+
+from toolchain.attacks.base import AttackError
+from toolchain.robustness.sweep import SweepError, load, parse
+
+GOOD = {
+    "data": {"name": "digits", "samples": 50},
+    "models": [{"name": "plain", "source": "plain.safetensors"}, {"name": "trained", "recipe": "digits.toml", "seeds": [0, 1]}],
+    "attacks": {"preset": "quick", "epsilons": [0.05, 0.1], "seeds": [0, 1], "transfer": True},
+    "targets": {"names": ["software", "fast", "lava"], "lava_samples": 5},
+}
+
+
+def test_a_good_sweep(tmp_path):
+    sweep = parse(GOOD, "sweep", tmp_path)
+    assert [m.name for m in sweep.models] == ["plain", "trained"] and sweep.models[1].seeds == (0, 1)
+    assert sweep.attacks.epsilons == (0.05, 0.1) and sweep.run.batch == 100
+    assert sweep.path("plain.safetensors") == str(tmp_path / "plain.safetensors")
+    assert sweep.path("package.module:factory") == "package.module:factory"
+
+
+def test_an_explicit_list_of_attacks():
+    values = copy.deepcopy(GOOD)
+    values["attacks"] = {"epsilons": [0.1], "list": [{"attack": "pgd", "params": {"steps": 40}, "estimator": {"name": "atan", "params": {}}}]}
+    assert parse(values, "sweep").attacks.list[0].attack == "pgd"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.update(model=[]), "no key 'model'; accepted are data, models"),
+        (lambda v: v.pop("models"), r"\[\[models\]\] is missing"),
+        (lambda v: v["models"][0].update(recipe="x.toml"), "either source"),
+        (lambda v: v["models"][0].update(seeds=[1]), "seeds go with recipe"),
+        (lambda v: v["models"][1].update(name="plain"), "same name"),
+        (lambda v: v["models"][1].update(seeds=[0, 0]), "twice"),
+        (lambda v: v["models"][0].pop("name"), "name is missing"),
+        (lambda v: v["attacks"].pop("epsilons"), "epsilons is missing"),
+        (lambda v: v["attacks"].update(epsilons=[0]), "above 0"),
+        (lambda v: v["attacks"].update(preset="huge"), "quick, standard, full"),
+        (lambda v: v["attacks"].pop("preset"), "either preset"),
+        (lambda v: v["attacks"].update(transfer=1), "true and false"),
+        (lambda v: v["targets"].update(names=["chip"]), "accepted are software"),
+        (lambda v: v["targets"].update(lava_samples=0), "from 1"),
+        (lambda v: v["data"].update(samples=True), "from 1"),
+        (lambda v: v.update(run=3), "accepted is a table"),
+    ],
+)
+def test_bad_values_are_named(change, message):
+    values = copy.deepcopy(GOOD)
+    change(values)
+    with pytest.raises(SweepError, match=message):
+        parse(values, "sweep")
+
+
+def test_event_radii_are_whole_numbers():
+    values = copy.deepcopy(GOOD)
+    values["attacks"].update(norm="flips", epsilons=[0.5])
+    with pytest.raises(AttackError, match="whole number"):
+        parse(values, "sweep")
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(SweepError, match="cannot be read"):
+        load(tmp_path / "absent.toml")
+    (tmp_path / "bad.toml").write_text("models = [")
+    with pytest.raises(SweepError, match="bad.toml"):
+        load(tmp_path / "bad.toml")

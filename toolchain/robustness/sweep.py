@@ -1,0 +1,245 @@
+"""What a sweep measures, read from a TOML file: models × attacks × radii × targets × seeds.
+
+    [data]
+    name = "digits"            # default: the data set that the models were trained on
+    samples = 200              # the first so many of the test set
+    [[models]]
+    name = "plain"
+    source = "plain.safetensors"      # a model at a stage with a PyTorch module; or
+    recipe = "digits.toml"            # a training configuration: trained once into the run's folder
+    seeds = [0, 1, 2]                 # of the recipe's training, one model each
+    [attacks]
+    preset = "quick"           # quick, standard, full; or list = [{attack = "pgd", ...}] in the form of AttackSpec
+    norm = "linf"
+    epsilons = [0.05, 0.1]
+    seeds = [0]
+    transfer = true            # every model is also attacked with samples made on every other model
+    energy = true              # energy attacks as well
+    [targets]
+    names = ["software", "fast", "lava"]
+    lava_samples = 20          # Lava runs the first so many samples of every cell
+    [run]
+    batch = 100                # samples in one cell's computation at once
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from toolchain.attacks.base import Threat
+from toolchain.attacks.batteries import PRESETS
+from toolchain.attacks.registry import AttackSpec
+from toolchain.errors import ToolchainError
+from toolchain.execution import TARGETS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class SweepError(ToolchainError):
+    """A sweep file cannot be read, has an unknown key, or a value that is not accepted."""
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """name: None, the models' own. samples: the first so many of the test set; None: all."""
+
+    name: str | None = None
+    samples: int | None = 200
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """One model, or one training recipe with its seeds. Exactly one of ``source`` and ``recipe``."""
+
+    name: str
+    source: str | None = None
+    weights: str | None = None
+    recipe: str | None = None
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class AttackPart:
+    """Exactly one of ``preset`` and ``list``."""
+
+    epsilons: tuple[float, ...]
+    preset: str | None = None
+    list: tuple[AttackSpec, ...] = ()
+    norm: str = "linf"
+    seeds: tuple[int, ...] = (0,)
+    transfer: bool = False
+    energy: bool = False
+
+
+@dataclass(frozen=True)
+class TargetPart:
+    """lava_samples: Lava runs one sample at a time, so it gets the first so many."""
+
+    names: tuple[str, ...] = ("software", "fast")
+    lava_samples: int = 20
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """batch: samples computed at once inside one cell, which bounds its memory."""
+
+    batch: int = 100
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole sweep; ``folder`` is where relative paths start."""
+
+    models: tuple[ModelPart, ...]
+    attacks: AttackPart
+    data: DataPart = DataPart()
+    targets: TargetPart = TargetPart()
+    run: RunPart = RunPart()
+    folder: Path = field(default=Path("."), compare=False)
+
+    def path(self, name: str) -> str:
+        """A path of the sweep file, relative to where that file lies."""
+        return name if ":" in name or Path(name).is_absolute() else str(self.folder / name)
+
+
+def load(path: str | Path) -> Sweep:
+    """Read a sweep file. Raises SweepError, which names the key, the value and what is accepted."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise SweepError(f"{path}: is larger than 1 MiB; accepted is a TOML sweep file")
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SweepError(f"{path}: cannot be read as a TOML sweep file: {error}") from None
+    return parse(values, str(path), path.parent)
+
+
+def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sweep:
+    """A sweep from plain values; see ``load``."""
+    _known(where, values, ("data", "models", "attacks", "targets", "run"))
+    if not isinstance(values.get("models"), list) or not values["models"]:
+        raise SweepError(f"{where}: [[models]] is missing; at least one is needed")
+    models = tuple(_model(f"{where}: models[{i}]", part) for i, part in enumerate(values["models"]))
+    names = [m.name for m in models]
+    if len(set(names)) < len(names):
+        raise SweepError(f"{where}: two models have the same name; found {', '.join(names)}")
+    return Sweep(
+        models=models,
+        attacks=_attacks(f"{where}: [attacks]", values.get("attacks", {})),
+        data=_data(f"{where}: [data]", values.get("data", {})),
+        targets=_targets(f"{where}: [targets]", values.get("targets", {})),
+        run=RunPart(**_part(f"{where}: [run]", RunPart, values.get("run", {}), batch=_count)),
+        folder=folder,
+    )
+
+
+def _known(where: str, values, accepted) -> None:
+    if not isinstance(values, Mapping):
+        raise SweepError(f"{where}: {values!r}; accepted is a table with {', '.join(accepted)}")
+    for key in values:
+        if key not in accepted:
+            raise SweepError(f"{where}: there is no key {key!r}; accepted are {', '.join(accepted)}")
+
+
+def _part(where: str, kind, values, **checks) -> dict:
+    """The values of a table, each passed through its check."""
+    names = tuple(f.name for f in fields(kind))
+    _known(where, values, names)
+    return {name: checks[name](f"{where} {name}", value) for name, value in values.items()}
+
+
+def _count(where: str, value) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SweepError(f"{where}: {value!r}; accepted is a whole number from 1")
+    return value
+
+
+def _text(where: str, value) -> str:
+    if not isinstance(value, str) or not value or len(value) > 500 or not value.isprintable():
+        raise SweepError(f"{where}: {value!r}; accepted is a text of printable characters")
+    return value
+
+
+def _flag(where: str, value) -> bool:
+    if not isinstance(value, bool):
+        raise SweepError(f"{where}: {value!r}; accepted are true and false")
+    return value
+
+
+def _list(check):
+    def checked(where: str, value) -> tuple:
+        if not isinstance(value, list) or not value:
+            raise SweepError(f"{where}: {value!r}; accepted is a list with at least one entry")
+        found = tuple(check(where, entry) for entry in value)
+        if any(found.count(entry) > 1 for entry in found):
+            raise SweepError(f"{where}: {value!r} holds an entry twice")
+        return found
+
+    return checked
+
+
+def _seed(where: str, value) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
+        raise SweepError(f"{where}: {value!r}; accepted are whole numbers from 0 to {(1 << 31) - 1}")
+    return value
+
+
+def _number(where: str, value) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise SweepError(f"{where}: {value!r}; accepted are finite numbers above 0")
+    return float(value)
+
+
+def _one_of(*accepted: str):
+    def checked(where: str, value) -> str:
+        if value not in accepted:
+            raise SweepError(f"{where}: {value!r}; accepted are {', '.join(accepted)}")
+        return value
+
+    return checked
+
+
+def _data(where: str, values) -> DataPart:
+    return DataPart(**_part(where, DataPart, values, name=_text, samples=_count))
+
+
+def _model(where: str, values) -> ModelPart:
+    part = _part(where, ModelPart, values, name=_text, source=_text, weights=_text, recipe=_text, seeds=_list(_seed))
+    if "name" not in part:
+        raise SweepError(f"{where}: name is missing")
+    if ("source" in part) == ("recipe" in part):
+        raise SweepError(f"{where}: give either source (a model) or recipe (a training configuration)")
+    if "source" in part and "seeds" in part:
+        raise SweepError(f"{where}: seeds go with recipe; a source is trained already")
+    return ModelPart(**part)
+
+
+def _spec(where: str, value) -> AttackSpec:
+    if not isinstance(value, Mapping):
+        raise SweepError(f"{where}: {value!r}; accepted is a table such as {{attack = \"pgd\", params = {{steps = 40}}, estimator = {{name = \"atan\"}}}}")
+    return AttackSpec.from_json(value)
+
+
+def _attacks(where: str, values) -> AttackPart:
+    part = _part(
+        where, AttackPart, values, epsilons=_list(_number), preset=_one_of(*PRESETS), list=_list(_spec), norm=_one_of(*Threat.NORMS), seeds=_list(_seed),
+        transfer=_flag, energy=_flag,
+    )
+    if "epsilons" not in part:
+        raise SweepError(f"{where}: epsilons is missing: the radii, in pixel units for linf and l2, as counts for flips and shift")
+    if ("preset" in part) == ("list" in part):
+        raise SweepError(f"{where}: give either preset ({', '.join(PRESETS)}) or list")
+    for epsilon in part["epsilons"]:
+        Threat(part.get("norm", "linf"), epsilon)
+    return AttackPart(**part)
+
+
+def _targets(where: str, values) -> TargetPart:
+    return TargetPart(**_part(where, TargetPart, values, names=_list(_one_of(*TARGETS)), lava_samples=_count))
