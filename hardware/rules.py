@@ -1,0 +1,346 @@
+"""Design rules: what a Program must keep so that a chip can hold it, one named function each.
+
+A rule takes (program, chip, layers) and yields what it found; ``layers`` is the estimate of hardware.neurocores. The name of the
+function is the name of the rule. Severities:
+
+    broken      the chip cannot hold this; the Program must change
+    microcode   the chip's own neuron cannot do this, a neuron program of one's own can (Loihi 2)
+    note        the chip can hold this, and a reader should know it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hardware.chip import Chip
+from hardware.neurocores import LayerPlacement, neuron_groups
+from hardware.program import Convolution, Program
+
+SEVERITIES = ("broken", "microcode", "note")
+
+
+class Finding(NamedTuple):
+    """What a rule found; see Violation."""
+
+    severity: str
+    where: str
+    value: int | str
+    limit: int | str
+    message: str
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that does not hold: in which part of the Program, the value found, the chip's limit, and a sentence for people."""
+
+    rule: str
+    severity: str
+    where: str
+    value: int | str
+    limit: int | str
+    message: str
+
+
+def broken(where: str, value: int | str, limit: int | str, message: str) -> Finding:
+    """The chip cannot hold this."""
+    return Finding("broken", where, value, limit, message)
+
+
+def note(where: str, value: int | str, limit: int | str, message: str) -> Finding:
+    """The chip can hold this, and a reader should know it."""
+    return Finding("note", where, value, limit, message)
+
+
+def weight_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Weights have no more bits than a synapse holds (beside the sign)."""
+    limit = chip["weight_bits"]
+    for p in program.projections:
+        if p.weight_bits > limit:
+            yield broken(p.name, p.weight_bits, limit, f"{p.weight_bits}-bit weights; the chip holds {limit} bits")
+
+
+def weight_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Weight exponents fit the synapse format."""
+    low, high = chip["weight_exponent_min"], chip["weight_exponent_max"]
+    for p in program.projections:
+        for exponent in np.unique(p.exponent).tolist():
+            if not low <= exponent <= high:
+                yield broken(
+                    p.name,
+                    exponent,
+                    f"{low} to {high}",
+                    f"exponent {exponent}; the chip has {low} to {high}: scale the weights",
+                )
+
+
+def weight_exponent_per_layer(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """A synapse format has one exponent: each further one in a layer takes a format, and the layer's input axons once more."""
+    limit = chip["synapse_formats_per_core"]
+    for population in program.populations:
+        into = program.into(population.name)
+        formats = sum(len(np.unique(p.exponent)) for p in into)
+        if formats > limit:
+            yield broken(
+                population.name,
+                formats,
+                limit,
+                f"{formats} synapse formats end in this population; a core has {limit}: use fewer different exponents",
+            )
+        elif formats > len(into):
+            yield note(
+                population.name,
+                formats,
+                limit,
+                f"exponents per channel: {formats} synapse formats of {limit} instead of {len(into)}",
+            )
+
+
+def convolution_weight_exponent(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """A convolution with an exponent: Lava's own model ignores it, so nobody has shown it on the chip."""
+    for p in program.projections:
+        if isinstance(p, Convolution) and np.any(p.exponent):
+            yield note(
+                p.name,
+                int(p.exponent.max()),
+                0,
+                "a convolution with a weight exponent; Lava's Conv ignores its weight_exp, no public run on a chip uses one",
+            )
+
+
+def threshold_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Threshold mantissas fit their register (17 bits)."""
+    limit = (1 << chip["threshold_bits"]) - 1
+    for p in program.populations:
+        if p.spiking and int(p.threshold.max()) > limit:
+            yield broken(
+                p.name,
+                int(p.threshold.max()),
+                limit,
+                f"threshold mantissa {int(p.threshold.max())}; the chip holds up to {limit}",
+            )
+
+
+def integrator_threshold(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """A non-spiking integrator gets the highest threshold, which a saturated potential still exceeds."""
+    limit = (1 << chip["threshold_bits"]) - 1
+    for p in program.populations:
+        if not p.spiking:
+            yield note(
+                p.name,
+                "no threshold",
+                limit,
+                f"a neuron on the chip always has a threshold: at most {limit}, which a potential above {limit << 6} exceeds",
+            )
+
+
+def current_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """The chip adds 1 to its 12-bit current decay: 1/4096 to 4096/4096, never 0."""
+    high = 1 << chip["current_decay_bits"]
+    for p in program.populations:
+        low, top = int(p.current_decay.min()), int(p.current_decay.max())
+        if low < 1 or top > high:
+            value = low if low < 1 else top
+            yield broken(
+                p.name,
+                value,
+                f"1 to {high}",
+                f"current_decay {value}; the chip adds 1 to what it stores, so it has 1 to {high}",
+            )
+
+
+def voltage_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """The 12-bit voltage decay ends at 4095/4096: a potential that keeps nothing is not possible."""
+    limit = (1 << chip["voltage_decay_bits"]) - 1
+    for p in program.populations:
+        if int(p.voltage_decay.max()) > limit:
+            yield broken(
+                p.name,
+                int(p.voltage_decay.max()),
+                f"0 to {limit}",
+                f"voltage_decay {int(p.voltage_decay.max())}; the chip has 0 to {limit}",
+            )
+
+
+def bias_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Bias mantissas fit their register (13 bits with the sign)."""
+    half = 1 << (chip["bias_mantissa_bits"] - 1)
+    for p in program.populations:
+        low, high = int(p.bias.min()), int(p.bias.max())
+        if low < -half or high >= half:
+            value = low if low < -half else high
+            yield broken(p.name, value, f"{-half} to {half - 1}", f"bias mantissa {value}; the chip holds {-half} to {half - 1}")
+
+
+def bias_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Bias exponents are not negative."""
+    limit = chip["bias_exponent_max"]
+    for p in program.populations:
+        if np.any(p.bias) and not 0 <= p.bias_exponent <= limit:
+            yield broken(
+                p.name,
+                p.bias_exponent,
+                f"0 to {limit}",
+                f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: store the shifted mantissa",
+            )
+
+
+def delay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Synaptic delays fit their register."""
+    limit = chip["delay_max_steps"]
+    for p in program.projections:
+        if p.max_delay > limit:
+            yield broken(p.name, p.max_delay, limit, f"a delay of {p.max_delay} steps; the chip has up to {limit}")
+
+
+def convolution_delay(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Shared kernels have no delays."""
+    for p in program.projections:
+        if isinstance(p, Convolution) and p.max_delay and not chip["delay_on_convolution"]:
+            yield broken(
+                p.name,
+                p.max_delay,
+                0,
+                f"a delay of {p.max_delay} steps on a convolution; the chip's convolutions have none: use dense or sparse synapses",
+            )
+
+
+def neuron_parameters_per_group(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Decays and thresholds belong to a group of neurons, and a core has few groups."""
+    limit = chip["neuron_groups_per_core"]
+    for p in program.populations:
+        groups = neuron_groups(p)
+        if groups > limit:
+            yield broken(
+                p.name,
+                groups,
+                limit,
+                f"{groups} different settings of decays and threshold; a core has {limit} neuron groups: share parameters",
+            )
+
+
+def graded_input_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Graded spikes fit into a message; Loihi 1 has none."""
+    limit = chip["graded_spike_bits"]
+    for p in program.inputs:
+        if p.message_bits > limit:
+            have = f"messages of up to {limit} bits" if limit else "no graded spikes: encode the input as binary spikes"
+            yield broken(p.name, p.message_bits, limit, f"{p.message_bits} message bits; the chip has {have}")
+
+
+def _own_neuron_program(chip: Chip, where: str, value: str, what: str) -> Finding:
+    if chip["programmable_neurons"]:
+        return Finding("microcode", where, value, "zero", f"{what} needs a neuron program of one's own (microcode)")
+    return broken(where, value, "zero", f"{what} is not possible: the chip has one fixed neuron model")
+
+
+def subtractive_reset_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """The chip's own neuron resets to zero."""
+    for p in program.populations:
+        if p.reset == "subtract":
+            yield _own_neuron_program(chip, p.name, p.reset, "reset by subtraction")
+
+
+def no_reset_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """The chip's own neuron resets to zero."""
+    for p in program.populations:
+        if p.reset == "none":
+            yield _own_neuron_program(chip, p.name, p.reset, "a spiking neuron without reset")
+
+
+def refractory_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Loihi 1 rests up to 62 steps; Lava has no fixed-point or chip model of it, so Loihi 2 needs a neuron program."""
+    limit = chip["refractory_max_steps"]
+    for p in program.populations:
+        if p.refractory <= limit:
+            continue
+        severity = "microcode" if chip["programmable_neurons"] else "broken"
+        needs = "a neuron program of one's own (microcode)" if chip["programmable_neurons"] else f"at most {limit}"
+        yield Finding(severity, p.name, p.refractory, limit, f"a refractory period of {p.refractory} steps needs {needs}")
+
+
+def convolution_synapses(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Without convolution synapses a compiler must lay kernels out; how well it shares them is not known here."""
+    if chip["convolution_synapse"]:
+        return
+    for p in program.projections:
+        if isinstance(p, Convolution):
+            yield note(
+                p.name,
+                "convolution",
+                "none",
+                "the chip has no convolution synapse; memory is counted for every synapse, which is an upper bound",
+            )
+
+
+def _resource(resource: str, remedy: str, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    for layer in layers:
+        use = layer.uses[resource]
+        if use.used > use.maximum:
+            what = resource.replace("_", " ")
+            yield broken(layer.population, use.used, use.maximum, f"a core would hold {use.used} {what} of {use.maximum}: {remedy}")
+
+
+def input_axons_per_core(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Even a single neuron's sources must reach one core."""
+    yield from _resource("input_axons", "reduce the fan-in", layers)
+
+
+def output_axons_per_core(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Even a single neuron's targets must be listed in one core."""
+    yield from _resource("output_axons", "use fewer or smaller targets", layers)
+
+
+def synaptic_memory_per_core(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Even a single neuron's synapses must fit one core."""
+    yield from _resource("synaptic_memory_words", "reduce the fan-in or the kernel", layers)
+
+
+def cores_per_chip(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """All populations fit on one chip."""
+    cores, limit = sum(layer.cores for layer in layers), chip["cores_per_chip"]
+    if cores > limit:
+        largest = max(layers, key=lambda layer: layer.cores)
+        yield broken(
+            largest.population,
+            cores,
+            limit,
+            f"{cores} cores ({largest.cores} of them for this population); a chip has {limit}: {-(-cores // limit)} chips would be needed",
+        )
+
+
+Rule = Callable[[Program, Chip, Sequence[LayerPlacement]], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    weight_bits,
+    weight_exponent_range,
+    weight_exponent_per_layer,
+    convolution_weight_exponent,
+    threshold_bits,
+    integrator_threshold,
+    current_decay_range,
+    voltage_decay_range,
+    bias_range,
+    bias_exponent_range,
+    delay_range,
+    convolution_delay,
+    neuron_parameters_per_group,
+    graded_input_bits,
+    subtractive_reset_needs_microcode,
+    no_reset_needs_microcode,
+    refractory_needs_microcode,
+    convolution_synapses,
+    input_axons_per_core,
+    output_axons_per_core,
+    synaptic_memory_per_core,
+    cores_per_chip,
+)
+"""Every design rule, in the order of a report."""
+
+
+def violations(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> tuple[Violation, ...]:
+    """Run every rule."""
+    return tuple(Violation(rule.__name__, *finding) for rule in RULES for finding in rule(program, chip, layers))

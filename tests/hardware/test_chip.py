@@ -1,0 +1,85 @@
+"""Chip tables: complete, sourced, and refused where they are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardware.chip import FOLDER, LIMITS, Chip, known
+from hardware.errors import ChipError
+
+TEXT = (FOLDER / "loihi2.toml").read_text()
+
+
+@pytest.mark.parametrize("name", known())
+def test_every_limit_is_sourced(name):
+    chip = Chip.load(name)
+    assert chip.name == name
+    assert set(chip.limits) == set(LIMITS)
+    for limit in chip.limits.values():
+        assert len(limit.source) > 10
+    assert any(limit.inferred for limit in chip.limits.values())
+
+
+def test_both_chips_are_known():
+    assert known() == ("loihi1", "loihi2")
+    loihi1, loihi2 = Chip.load("loihi1"), Chip.load("loihi2")
+    assert (loihi1["neurons_per_core"], loihi2["neurons_per_core"]) == (1024, 4095)
+    assert loihi1["synaptic_memory_words_per_core"] * loihi1["synaptic_memory_word_bits"] == 1048576
+    assert (loihi1["programmable_neurons"], loihi2["programmable_neurons"]) == (False, True)
+    with pytest.raises(TypeError):
+        loihi2.limits["weight_bits"] = 9
+
+
+def test_unknown_chip_names_the_known_ones():
+    with pytest.raises(ChipError, match=r"there is no chip 'loihi3'; there are loihi1, loihi2, or a \.toml table of your own"):
+        Chip.load("loihi3")
+    with pytest.raises(ChipError, match=r"there is no chip '\.\./chips/loihi2'"):
+        Chip.load("../chips/loihi2")
+
+
+def test_table_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT.replace('name = "loihi2"', 'name = "mine"').replace("value = 4095", "value = 77"))
+    chip = Chip.load(path)
+    assert (chip.name, chip["neurons_per_core"]) == ("mine", 77)
+    assert Chip.load(str(path)) == chip
+
+
+ENTRY = '[neurons_per_core]\nvalue = 4095\nunit = "neuron"\n'
+BROKEN = {
+    "no TOML": (lambda t: "[[[", "not TOML"),
+    "no name": (lambda t: t.replace('name = "loihi2"', ""), "name is None; accepted is a text"),
+    "empty title": (lambda t: t.replace('title = "Intel Loihi 2"', 'title = ""'), "title is ''; accepted is a text"),
+    "missing": (lambda t: t.replace("[neurons_per_core]", "[neurons]"), "[neurons] is unknown; accepted are exactly weight_bits"),
+    "absent": (lambda t: t[: t.index("[cores_per_chip]")], "[cores_per_chip] is missing; accepted are exactly"),
+    "no table": (lambda t: "weight_bits = 8\n" + t.replace("[weight_bits]", "[other]"), "accepted"),
+    "unknown key": (lambda t: t.replace(ENTRY, ENTRY + "colour = 1\n"), "[neurons_per_core]: accepted is a table with value, unit, source"),
+    "no source": (lambda t: t.replace(ENTRY, ENTRY + 'source = ""\n[x]\n').replace("[x]\nsource", "#"), "source is ''; accepted is a text"),
+    "text": (lambda t: t.replace("value = 4095", 'value = "4095"'), "value is '4095'; accepted is a whole number"),
+    "real": (lambda t: t.replace("value = 4095", "value = 4095.0"), "value is 4095.0; accepted is a whole number"),
+    "boolean": (lambda t: t.replace("value = 4095", "value = true"), "value is True; accepted is a whole number"),
+    "no boolean": (lambda t: t.replace("value = true", "value = 1"), "value is 1; accepted is true or false"),
+    "zero": (lambda t: t.replace("value = 4095", "value = 0"), "value is 0; accepted is a positive number"),
+    "negative": (lambda t: t.replace("value = 62", "value = -1"), "value is -1; accepted is a number from 0"),
+    "unit": (lambda t: t.replace('unit = "neuron"', 'unit = "core"'), "unit is 'core'; accepted is 'neuron'"),
+    "inferred": (lambda t: t.replace("inferred = true", 'inferred = "yes"'), "inferred is 'yes'; accepted is true or false"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_malformed_table_is_refused(tmp_path, case):
+    change, message = BROKEN[case]
+    path = tmp_path / "mine.toml"
+    path.write_text(change(TEXT))
+    with pytest.raises(ChipError) as error:
+        Chip.load(path)
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(path))
+
+
+def test_unreadable_table(tmp_path):
+    with pytest.raises(ChipError, match="cannot be read: No such file"):
+        Chip.load(tmp_path / "absent.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ChipError, match="not TOML"):
+        Chip.load(tmp_path / "bytes.toml")
