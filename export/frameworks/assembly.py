@@ -103,12 +103,19 @@ def _check_calls(node: Node, steps: int) -> None:
     for step, call in enumerate(calls):
         other = any(last.get(key) != edge for key, edge in call.items())
         if other or any(key not in call and age <= step for key, (age, _) in last.items()):
-            now, then = (", ".join(sorted(key[0] for key in c)) or "nothing" for c in (last, call))
             raise UnsupportedError(
-                f"{leaf.label}: its input comes from {then} in step {step} and from {now} in the last step, or with another factor or "
-                "delay; accepted is "
-                "the same in each step"
+                f"{leaf.label}: its input is {_told(call)} in call {step} and {_told(last)} in the last call; accepted is the same in each "
+                "step"
             )
+
+
+def _told(call: dict) -> str:
+    """The edges of a call in words."""
+    told = []
+    for (source, _), (age, scale) in sorted(call.items()):
+        when = "" if not age else f" of {abs(age)} step{'s' * (abs(age) > 1)} {'earlier' if age > 0 else 'later'}"
+        told.append((f"{scale:g} times " if scale != 1.0 else "") + repr(source) + when)
+    return " and ".join(told) or "nothing"
 
 
 def _retime(net: Network) -> None:

@@ -102,6 +102,9 @@ class Neuron(Leaf):
             raise UnsupportedError(
                 f"{self.label}: state_quant rounds the state to values that a chip does not have; accepted is state_quant=False"
             )
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            if name not in STATES[self.kind]:
+                array(self.label, name, tensor)
         factor = array(self.label, "graded_spikes_factor", module.graded_spikes_factor)
         if factor.size != 1 or (factor.item() != 1.0 and self.kind.startswith("R")):
             raise UnsupportedError(
@@ -257,7 +260,8 @@ class Neuron(Leaf):
     def remarks(self) -> list[str]:
         """What the audit should say about it."""
         if self.kind == "RSynaptic" and not self.module.reset_delay and self._reset() != "none":
-            return [f"{self.name}: snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what it computes, a reset one step later"]
+            said = "snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what it computes, a reset one step later"
+            return [f"{self.name}: {said}"]
         return []
 
     def prove(self) -> None:
