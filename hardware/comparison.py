@@ -69,9 +69,10 @@ def compare(one: Recording, other: Recording) -> Comparison:
             compared[quantity] = (int(different.size), int(np.count_nonzero(different)))
             if compared[quantity][1]:
                 where = tuple(int(i) for i in np.unravel_index(int(different.argmax()), different.shape))
-                found = ((where[0], where[1], order, quantity != "potentials"), FirstDifference(layer, quantity, where[0], where[1], where[2:], (a[where].item(), b[where].item())))
-                if first is None or found[0] < first[0]:
-                    first = found
+                rank = (where[0], where[1], order, quantity != "potentials")
+                if first is None or rank < first[0]:
+                    values = (a[where].item(), b[where].item())
+                    first = (rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values))
         layers.append(LayerAgreement(layer, *compared["spikes"], *compared["potentials"]))
     if all(entry.spikes is None and entry.potentials is None for entry in layers):
         raise InputError("the runs recorded nothing that can be compared")

@@ -115,7 +115,8 @@ def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
                 raise InputError(f"{where}: values that are not whole numbers; accepted are whole numbers from {low} to {high}")
         smallest, largest = array.min(), array.max()
         if smallest < low or largest > high:
-            raise InputError(f"{where}: values from {smallest} to {largest}; accepted are {low} to {high} ({part.message_bits} message bits)")
+            accepted = f"{low} to {high} ({part.message_bits} message bits)"
+            raise InputError(f"{where}: values from {smallest} to {largest}; accepted are {accepted}")
         checked[part.name] = np.ascontiguousarray(array, dtype=np.uint8 if part.message_bits == 0 else np.int32)
     lengths = {array.shape[:2] for array in checked.values()}
     if len(lengths) > 1:

@@ -60,10 +60,8 @@ def _convolve(projection: Convolution, spikes: np.ndarray, target_shape: tuple[i
     outputs = projection.weights.shape[0] // projection.groups
     inputs = projection.weights.shape[1]
     for tap in np.ndindex(projection.kernel_size):
-        window = padded[
-            (slice(None),)
-            + tuple(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in zip(tap, projection.dilation, projection.stride, target_shape[1:]))
-        ]
+        geometry = zip(tap, projection.dilation, projection.stride, target_shape[1:])
+        window = padded[(slice(None), *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in geometry))]
         for group in range(projection.groups):
             out = slice(group * outputs, (group + 1) * outputs)
             weights = projection.weights[(out, slice(None), *tap)].astype(np.int64)
