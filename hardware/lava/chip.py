@@ -34,11 +34,11 @@ def require_back_end() -> None:
     missing = [name for name in CLOSED_MODULES if not _found(name)]
     if missing:
         raise LavaEnvironmentError(
-            "target 'loihi2' needs Intel's closed package lava-loihi, which members of the Intel Neuromorphic Research Community (INRC) "
-            f"get from Intel, in the interpreter {sys.executable} (Python 3.10); missing: {', '.join(missing)}. Install it there, or let "
-            "SPIKEPORT_LAVA_PYTHON name an interpreter that has it. The board is chosen with Lava's own variables: SLURM=1 with PARTITION or "
-            "BOARD, or NXSDKHOST with HOST_BINARY; and LOIHI_GEN. Then the same call runs on the chip. Target 'lava' computes the same in the "
-            "simulator"
+            "target 'loihi2' needs Intel's closed package lava-loihi, which members of the Intel Neuromorphic Research Community "
+            f"(INRC) get from Intel, in the interpreter {sys.executable} (Python 3.10); missing: {', '.join(missing)}. Install it "
+            "there, or let SPIKEPORT_LAVA_PYTHON name an interpreter that has it. The board is chosen with Lava's own variables: "
+            "SLURM=1 with PARTITION or BOARD, or NXSDKHOST with HOST_BINARY; and LOIHI_GEN. Then the same call runs on the chip. "
+            "Target 'lava' computes the same in the simulator"
         )
 
 
@@ -74,8 +74,8 @@ class ChipGraph(Graph):
     def _neurons(self, population: ir.Population) -> LIFReset:
         if needs_custom_reset(population):
             raise LavaUnsupportedError(
-                f"population {population.name!r}: reset {population.reset!r} with a refractory period of {population.refractory} needs custom "
-                "microcode on the chip; accepted is reset 'zero' without one"
+                f"population {population.name!r}: reset {population.reset!r} with a refractory period of {population.refractory} "
+                "needs custom microcode on the chip; accepted is reset 'zero' without one"
             )
         return LIFReset(**self._lif_parameters(population))
 
@@ -95,6 +95,6 @@ class ChipGraph(Graph):
 
     def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
         raise LavaUnsupportedError(
-            f"projection {projection.name!r}: spikes that wait (delays, recurrence, branches of unequal depth) are held and gated in Python in "
-            "the simulator; on the chip only feed-forward Programs without them are accepted so far"
+            f"projection {projection.name!r}: spikes that wait (delays, recurrence, branches of unequal depth) are held and gated in "
+            "Python in the simulator; on the chip only feed-forward Programs without them are accepted so far"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from hardware import program_file
 from hardware.lava import environment
 from hardware.lava.connection import Connection
+from hardware.lava.errors import LavaUnsupportedError
 from hardware.program import Program
 from hardware.targets import Chunk, Options
 
@@ -53,14 +54,23 @@ class Session:
 
     def run_chunks(self, program: Program, inputs: Mapping[str, np.ndarray], options: Options) -> Iterator[Chunk]:
         """Run a Program; ``inputs`` as ``hardware.recording.check_inputs`` returns them."""
+        self.connection.require_open()
         samples, steps = next(iter(inputs.values())).shape[:2]
         size = min(samples, options.batch or _chunk_size(program, steps, options))
         folder = self.connection.folder / f"run-{next(self._numbers)}"
         folder.mkdir()
         program_file.save(program, folder / "program.h5")
         opened = self._ask(
-            options, "open", program=str(folder / "program.h5"), folder=str(folder), steps=steps, samples=samples, chunk=size,
-            potentials=list(options.potentials), mode=self._mode, backend=self._backend,
+            options,
+            "open",
+            program=str(folder / "program.h5"),
+            folder=str(folder),
+            steps=steps,
+            samples=samples,
+            chunk=size,
+            potentials=list(options.potentials),
+            mode=self._mode,
+            backend=self._backend,
         )
         written, running_s = 0, 0.0
         for first in range(0, samples, size):
@@ -84,16 +94,25 @@ class Session:
         folder.rmdir()
 
     def _ask(self, options: Options, command: str, opened: dict | None = None, done: int = 0, **arguments) -> dict:
-        """Send a command and wait for its answer; progress on the way goes to ``options.tick``."""
-        self.connection.send(command, **arguments)
-        while True:
-            message = self.connection.receive(options.timeout_s)
-            if "answer" in message:
-                return message
-            finished = (message["step"] - opened["lag"]) // opened["interval"]
-            if done < finished < arguments["samples"]:
-                done = finished
-                options.tick(done)
+        """Send a command and wait for its answer; progress on the way goes to ``options.tick``.
+
+        After anything but a refusal the worker's state is unknown, so the session ends.
+        """
+        try:
+            self.connection.send(command, **arguments)
+            while True:
+                message = self.connection.receive(options.timeout_s)
+                if "answer" in message:
+                    return message
+                finished = (message["step"] - opened["lag"]) // opened["interval"]
+                if done < finished < arguments["samples"]:
+                    done = finished
+                    options.tick(done)
+        except LavaUnsupportedError:
+            raise
+        except BaseException:
+            self.close()
+            raise
 
 
 def _chunk_size(program: Program, steps: int, options: Options) -> int:
@@ -106,7 +125,9 @@ def _chunk_size(program: Program, steps: int, options: Options) -> int:
 
 def _write_inputs(folder: Path, program: Program, inputs: Mapping[str, np.ndarray], first: int, size: int) -> None:
     for number, part in enumerate(program.inputs):
-        inputs[part.name][first : first + size].astype("<i4" if part.message_bits else "|u1").tofile(folder / f"input-{number}.{first // size}")
+        inputs[part.name][first : first + size].astype("<i4" if part.message_bits else "|u1").tofile(
+            folder / f"input-{number}.{first // size}"
+        )
 
 
 def _read_chunk(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -56,7 +57,12 @@ class Connection:
         try:
             with open(self.folder / "stderr", "wb") as errors:
                 self._process = subprocess.Popen(
-                    watcher, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, env=environment,
+                    watcher,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,
+                    env=environment,
                     cwd=self.folder,
                 )
             os.set_blocking(self._process.stdout.fileno(), False)
@@ -78,6 +84,11 @@ class Connection:
     def token(self) -> str:
         """Part of the names of all shared memory of this worker."""
         return self._token
+
+    def require_open(self) -> None:
+        """Raise LavaWorkerError after ``close``."""
+        if self._closed:
+            raise LavaWorkerError("the session with the Lava worker has ended; start another")
 
     def send(self, command: str, **arguments) -> None:
         """Send a command; its answer must be received before the next."""
@@ -124,10 +135,8 @@ class Connection:
         process = getattr(self, "_process", None)
         if process is not None:
             for stream in (process.stdin, process.stdout):
-                try:
+                with contextlib.suppress(OSError):
                     stream.close()
-                except OSError:
-                    pass
             process.terminate()
             try:
                 process.wait(15)

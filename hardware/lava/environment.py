@@ -62,7 +62,9 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
     found = _present(lava_dl)
     if found is not None:
         if "lava-nc" not in _versions(found):
-            raise LavaEnvironmentError(f"SPIKEPORT_LAVA_PYTHON names {found}, which has no lava-nc; install lava-nc 0.10.0 there, or unset the variable")
+            raise LavaEnvironmentError(
+                f"SPIKEPORT_LAVA_PYTHON names {found}, which has no lava-nc; install lava-nc 0.10.0 there, or unset the variable"
+            )
         progress(f"Lava runs in {found}")
         return found
     place = folder(lava_dl)
@@ -99,7 +101,9 @@ def _present(lava_dl: bool) -> Path | None:
     if named:
         path = Path(shutil.which(named) or named)
         if not path.is_file() or not os.access(path, os.X_OK):
-            raise LavaEnvironmentError(f"SPIKEPORT_LAVA_PYTHON names {named!r}, which is no program; accepted is a Python 3.10 with lava-nc")
+            raise LavaEnvironmentError(
+                f"SPIKEPORT_LAVA_PYTHON names {named!r}, which is no program; accepted is a Python 3.10 with lava-nc"
+            )
         if not lava_dl or "lava-dl" in _versions(path):
             return path
     elif sys.version_info[:2] == PYTHON and _installed("lava-nc") and (not lava_dl or _installed("lava-dl")):
@@ -149,7 +153,9 @@ def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
     base = find_python()
     if place.exists():
         if any(place.iterdir()) and not (place / "pyvenv.cfg").exists():
-            raise LavaEnvironmentError(f"{place} is not empty and no Python environment; name another folder in SPIKEPORT_LAVA_ENV, or empty it")
+            raise LavaEnvironmentError(
+                f"{place} is not empty and no Python environment; name another folder in SPIKEPORT_LAVA_ENV, or empty it"
+            )
         shutil.rmtree(place)
     progress(f"making an environment with {base} in {place}")
     _run([base, "-m", "venv", place], "the environment cannot be made")

@@ -107,18 +107,18 @@ class Graph:
         return self.program.depth[name] + 1
 
     def _file(self, part, name: str, wide: bool) -> dict:
-        return dict(
-            shape=layout.lava_shape(part.shape),
-            frame=layout.frame_shape(part.shape),
-            axes=layout.axes(part.shape),
-            path=str(self.stream.folder / name),
-            dtype="<i4" if wide else "|u1",
-            first_step=self._first_step(part.name),
-            interval=self.interval,
-            steps=self.stream.steps,
-            samples=self.stream.samples,
-            chunk=self.stream.chunk,
-        )
+        return {
+            "shape": layout.lava_shape(part.shape),
+            "frame": layout.frame_shape(part.shape),
+            "axes": layout.axes(part.shape),
+            "path": str(self.stream.folder / name),
+            "dtype": "<i4" if wide else "|u1",
+            "first_step": self._first_step(part.name),
+            "interval": self.interval,
+            "steps": self.stream.steps,
+            "samples": self.stream.samples,
+            "chunk": self.stream.chunk,
+        }
 
     def _neurons(self, population: ir.Population) -> LIFReset:
         parameters = self._lif_parameters(population)
@@ -135,16 +135,16 @@ class Graph:
     def _lif_parameters(self, population: ir.Population) -> dict:
         """Arguments of Lava's LIFReset; ``du`` is the current's decay less one, because Lava's model adds one."""
         shape = population.shape
-        return dict(
-            shape=layout.lava_shape(shape),
-            du=_parameter(population.current_decay - 1, shape),
-            dv=_parameter(population.voltage_decay, shape),
-            vth=_parameter(population.threshold, shape) if population.spiking else NEVER_FIRES,
-            bias_mant=_parameter(population.bias, shape),
-            bias_exp=population.bias_exponent,
-            reset_interval=self.interval,
-            reset_offset=self._first_step(population.name),
-        )
+        return {
+            "shape": layout.lava_shape(shape),
+            "du": _parameter(population.current_decay - 1, shape),
+            "dv": _parameter(population.voltage_decay, shape),
+            "vth": _parameter(population.threshold, shape) if population.spiking else NEVER_FIRES,
+            "bias_mant": _parameter(population.bias, shape),
+            "bias_exp": population.bias_exponent,
+            "reset_interval": self.interval,
+            "reset_offset": self._first_step(population.name),
+        }
 
     def _connect(self, projection: ir.Projection) -> None:
         source, target = self.program.nodes[projection.source], self.program.nodes[projection.target]
@@ -160,7 +160,6 @@ class Graph:
             self._add(synapses)
             _join(spikes, synapses.s_in)
             _join(synapses.a_out, activation)
-
 
     def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
         """Spikes that come ``hold`` steps later, those of the first ``open_steps`` steps of each sample alone."""
@@ -197,18 +196,20 @@ def _matrices(projection: ir.Projection, source, target, message_bits: int):
     exponents = projection.exponent_per_neuron(target.shape).ravel()
     delayed = delays_differ(projection)
     for exponent in np.unique(exponents):
-        common = dict(
-            weight_exp=int(exponent),
-            num_weight_bits=projection.weight_bits,
-            sign_mode=SignMode[projection.sign_mode.upper()],
-            num_message_bits=message_bits,
-        )
+        common = {
+            "weight_exp": int(exponent),
+            "num_weight_bits": projection.weight_bits,
+            "sign_mode": SignMode[projection.sign_mode.upper()],
+            "num_message_bits": message_bits,
+        }
         if isinstance(projection, ir.Dense):
             weights = np.where((exponents == exponent)[:, None], projection.weights, 0)[np.ix_(rows, columns)]
             if not delayed:
                 yield Dense(weights=weights, **common)
             else:
-                yield DelayDense(weights=weights, delays=projection.delay[np.ix_(rows, columns)].astype(int), max_delay=projection.max_delay, **common)
+                yield DelayDense(
+                    weights=weights, delays=projection.delay[np.ix_(rows, columns)].astype(int), max_delay=projection.max_delay, **common
+                )
             continue
         chosen = exponents[projection.rows] == exponent
         place = (np.argsort(rows)[projection.rows[chosen]], np.argsort(columns)[projection.columns[chosen]])
@@ -223,15 +224,17 @@ def _matrices(projection: ir.Projection, source, target, message_bits: int):
 def _convolution(projection: ir.Convolution, source, target, message_bits: int):
     """Lava's Conv knows no exponent and no weight bits: the weights are shifted beforehand."""
     where = f"convolution projection {projection.name!r}"
-    sizes = dict(
-        kernel_size=layout.spatial(projection.kernel_size, 1),
-        stride=layout.spatial(projection.stride, 1),
-        padding=layout.spatial(projection.padding, 0),
-        dilation=layout.spatial(projection.dilation, 1),
-    )
+    sizes = {
+        "kernel_size": layout.spatial(projection.kernel_size, 1),
+        "stride": layout.spatial(projection.stride, 1),
+        "padding": layout.spatial(projection.padding, 0),
+        "dilation": layout.spatial(projection.dilation, 1),
+    }
     for name, values in (*sizes.items(), ("groups", (projection.groups,))):
         if max(values) > CONV_LIMIT:
-            raise LavaUnsupportedError(f"{where}: {name} is {max(values)}; Lava's convolution keeps it in 8 bits, accepted is at most {CONV_LIMIT}")
+            raise LavaUnsupportedError(
+                f"{where}: {name} is {max(values)}; Lava's convolution keeps it in 8 bits, accepted is at most {CONV_LIMIT}"
+            )
     channels = projection.weights.shape[0]
     exponents = np.broadcast_to(projection.exponent, (channels,)).astype(np.int64)
     weights = projection.weights.astype(np.int64) << exponents.reshape((-1,) + (1,) * (projection.weights.ndim - 1))
@@ -239,7 +242,8 @@ def _convolution(projection: ir.Convolution, source, target, message_bits: int):
     total = int(np.abs(weights).reshape(channels, -1).sum(axis=1).max()) * largest
     if total >= 1 << 31:
         raise LavaUnsupportedError(
-            f"{where}: the weighted input may reach {total}; Lava's convolution holds less than {1 << 31}: use fewer message bits or a smaller exponent"
+            f"{where}: the weighted input may reach {total}; Lava's convolution holds less than {1 << 31}: "
+            "use fewer message bits or a smaller exponent"
         )
     yield Conv(
         weight=layout.kernel(weights).astype(np.int32),

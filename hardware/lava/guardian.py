@@ -8,6 +8,7 @@ Standard input and output belong to the worker. The guardian acts when the worke
 the worker's standard input, when the parent dies, or on SIGTERM. It exits with the worker's exit code (128 + signal).
 """
 
+import contextlib
 import glob
 import os
 import select
@@ -37,10 +38,8 @@ def clean_up(group: int | None, folder: str, token: str, reap: bool = False) -> 
             time.sleep(0.01)
     for pattern in (f"psm_{token}_*", f"sem.mp-{token}-*"):
         for segment in glob.glob(os.path.join(SHARED_MEMORY, pattern)):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(segment)
-            except FileNotFoundError:
-                pass
     shutil.rmtree(folder, ignore_errors=True)
 
 

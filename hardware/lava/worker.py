@@ -62,7 +62,9 @@ class Worker:
             except BaseException as error:
                 self.fail(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
-    def do_open(self, program: str, folder: str, steps: int, samples: int, chunk: int, potentials: list[str], mode: str, backend: str) -> None:
+    def do_open(
+        self, program: str, folder: str, steps: int, samples: int, chunk: int, potentials: list[str], mode: str, backend: str
+    ) -> None:
         """Build and start a graph."""
         from hardware import program_file
         from hardware.lava import chip
@@ -71,6 +73,7 @@ class Worker:
         from hardware.lava.runtime import Runtime
 
         started = time.perf_counter()
+        self._stop()  # a run that was given up
         on_chip = backend == "loihi2"
         if on_chip:
             chip.require_back_end()
@@ -96,9 +99,13 @@ class Worker:
 
     def do_close(self) -> None:
         """Stop."""
-        self._execution.close()
-        self._graph = self._execution = None
+        self._stop()
         self.say(answer="closed")
+
+    def _stop(self) -> None:
+        if self._execution is not None:
+            self._execution.close()
+        self._graph = self._execution = None
 
 
 def name_shared_memory(token: str) -> None:

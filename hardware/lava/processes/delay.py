@@ -23,7 +23,9 @@ class DelayLine(AbstractProcess):
     open_steps : the gate lets pass what the source sends in the first ``open_steps`` steps of each sample.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], delay: int, first_step: int, interval: int, open_steps: int, name: str | None = None) -> None:
+    def __init__(
+        self, *, shape: tuple[int, ...], delay: int, first_step: int, interval: int, open_steps: int, name: str | None = None
+    ) -> None:
         super().__init__(delay=delay, first_step=first_step, interval=interval, open_steps=open_steps, shape=shape, name=name)
         self.s_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)

@@ -26,12 +26,32 @@ class _FileProcess(AbstractProcess):
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], frame: tuple[int, ...], axes: tuple[int, ...], path: str, dtype: str, first_step: int,
-        interval: int, steps: int, samples: int, chunk: int, name: str | None = None,
+        self,
+        *,
+        shape: tuple[int, ...],
+        frame: tuple[int, ...],
+        axes: tuple[int, ...],
+        path: str,
+        dtype: str,
+        first_step: int,
+        interval: int,
+        steps: int,
+        samples: int,
+        chunk: int,
+        name: str | None = None,
     ) -> None:
         super().__init__(
-            shape=shape, frame=frame, axes=axes, path=path, dtype=dtype, first_step=first_step, interval=interval, steps=steps,
-            samples=samples, chunk=chunk, name=name,
+            shape=shape,
+            frame=frame,
+            axes=axes,
+            path=path,
+            dtype=dtype,
+            first_step=first_step,
+            interval=interval,
+            steps=steps,
+            samples=samples,
+            chunk=chunk,
+            name=name,
         )
 
 
@@ -113,7 +133,7 @@ class PyFileSinkModel(_PyFileModel):
             return
         number, position = divmod(sample, self.chunk)
         if self.file is None:
-            self.file = open(f"{self.path}.{number}", "wb")
+            self.file = open(f"{self.path}.{number}", "wb")  # noqa: SIM115  over many steps
         values = (values.astype(np.int32) << self.spare_bits) >> self.spare_bits
         self.file.write(np.ascontiguousarray(values.transpose(self.back), dtype=self.dtype))
         if step == self.steps - 1 and (position == self.chunk - 1 or sample == self.samples - 1):

@@ -14,7 +14,9 @@ def network() -> Program:
     """Two layers with bias, so that they are busy."""
     layers = [Population(n, (8,), voltage_decay=100, threshold=200, bias=100, bias_exponent=3) for n in ("hidden", "out")]
     weights = np.arange(64).reshape(8, 8) * 2 - 64
-    return Program((Input("in", (8,)),), layers, (Dense("one", "in", "hidden", weights), Dense("two", "hidden", "out", weights)), (Output("out"),))
+    return Program(
+        (Input("in", (8,)),), layers, (Dense("one", "in", "hidden", weights), Dense("two", "hidden", "out", weights)), (Output("out"),)
+    )
 
 
 def data(samples: int, steps: int = 20) -> dict[str, np.ndarray]:
@@ -25,7 +27,12 @@ def data(samples: int, steps: int = 20) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     with Session() as session:
         connection = session.connection
-        about = {"pid": connection.ready["pid"], "token": connection.token, "folder": str(connection.folder), "guardian": connection._process.pid}
+        about = {
+            "pid": connection.ready["pid"],
+            "token": connection.token,
+            "folder": str(connection.folder),
+            "guardian": connection._process.pid,
+        }
         for number, _ in enumerate(session.run_chunks(network(), data(100_000), Options(batch=1))):
             if number == 2:
                 print(json.dumps(about), flush=True)

@@ -55,7 +55,7 @@ def test_a_named_interpreter_goes_first(place, monkeypatch, tmp_path):
 def test_a_named_interpreter_must_exist(place, monkeypatch, tmp_path):
     complete(place)
     monkeypatch.setenv("SPIKEPORT_LAVA_PYTHON", str(tmp_path / "nowhere"))
-    with pytest.raises(LavaEnvironmentError, match="SPIKEPORT_LAVA_PYTHON names .*nowhere"):
+    with pytest.raises(LavaEnvironmentError, match=r"SPIKEPORT_LAVA_PYTHON names .*nowhere"):
         environment.interpreter()
 
 

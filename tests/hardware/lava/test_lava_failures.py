@@ -51,7 +51,9 @@ def fails(started, kind, within_s=5.0):
 def test_a_run_names_its_shared_memory_and_leaves_none(started):
     session, chunks, (pid, token, folder) = started
     assert len(members(pid)) > 5
-    mapped = {line.split("/dev/shm/")[1].split()[0] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dev/shm/psm_" in line}
+    mapped = {
+        line.split("/dev/shm/")[1].split()[0] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dev/shm/psm_" in line
+    }
     assert mapped
     assert mapped <= set(segments(token)), "a segment without our token could not be found again"
     assert len(list(chunks)) == 49
@@ -112,7 +114,11 @@ def test_a_generator_that_is_given_up():
 def elsewhere():
     """A Python process that runs a Program on Lava, and what it said about itself."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.hardware.lava.endless"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.hardware.lava.endless"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     about = json.loads(process.stdout.readline())
@@ -178,8 +184,29 @@ def test_a_convolution_beyond_32_bits_is_refused():
         (Convolution("loud", "in", "out", np.array([[[200]]]), exponent=3),),
         (Output("out", "last_potential"),),
     )
-    with pytest.raises(LavaUnsupportedError, match="'loud'.*holds less than"):
+    with pytest.raises(LavaUnsupportedError, match=r"'loud'.*holds less than"):
         run(program, np.zeros((1, 2, 1, 4), np.int32), "lava")
+
+
+def test_a_session_survives_a_run_that_was_given_up(started):
+    session, chunks, (pid, token, _) = started
+    busy = len(members(pid))
+    chunks.close()
+    assert len(list(session.run_chunks(network(), data(3), Options(batch=1)))) == 3
+    assert len(members(pid)) < busy / 2
+    assert segments(token) == []
+
+
+def test_a_session_ends_with_an_error_of_the_caller():
+    def give_up(done):
+        raise ArithmeticError
+
+    with Session() as session:
+        with pytest.raises(ArithmeticError):
+            list(session.run_chunks(network(), data(2000), Options(tick=give_up)))
+        assert not session.connection.folder.exists()
+        with pytest.raises(LavaWorkerError, match="has ended"):
+            list(session.run_chunks(network(), data(1), Options()))
 
 
 def test_a_session_survives_a_refusal(runtime):

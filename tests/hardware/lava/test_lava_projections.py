@@ -34,7 +34,9 @@ def test_lavas_own_delayed_synapses_with_all_delays(direct, kind, exponent):
         rows, columns = np.nonzero(np.ones_like(weights))
         projection = Sparse("late", "in", "out", weights.ravel(), rows=rows, columns=columns, exponent=exponent, delay=delays.ravel())
     for bits in (0, 8):
-        program = Program((Input("in", (14,), bits),), (Population("out", (9,), voltage_decay=60, threshold=60),), (projection,), (Output("out"),))
+        program = Program(
+            (Input("in", (14,), bits),), (Population("out", (9,), voltage_decay=60, threshold=60),), (projection,), (Output("out"),)
+        )
         inputs = binary(rng, 2, 80, 14) if bits == 0 else rng.integers(-128, 128, (2, 80, 14))
         recording = assert_identical(direct, program, inputs)
         assert recording.spikes["out"].any()
@@ -72,7 +74,9 @@ def test_long_uniform_delays_and_recurrence_in_the_runtime(runtime):
 def test_geometry(direct, shape, kernel, window):
     rng = np.random.default_rng(2)
     convolution = Convolution("convolution", "in", "out", mixed(rng, *kernel), exponent=1, **window)
-    population = Population("out", convolution.output_shape(shape), threshold=200, voltage_decay=rng.integers(0, 4097, convolution.output_shape(shape)))
+    population = Population(
+        "out", convolution.output_shape(shape), threshold=200, voltage_decay=rng.integers(0, 4097, convolution.output_shape(shape))
+    )
     program = Program((Input("in", shape),), (population,), (convolution,), (Output("out"),))
     inputs = binary(rng, 1, 3, *shape)
     if window.get("groups", 1) > 127:
@@ -98,7 +102,11 @@ def test_samples_shorter_than_the_network_is_deep(runtime, steps):
 
 def test_networks_that_do_not_hang_together(runtime):
     rng = np.random.default_rng(4)
-    layers = [Population("a", (3,), threshold=50), Population("b", (2, 2, 2), threshold=None), Population("alone", (2,), bias=50, threshold=1)]
+    layers = [
+        Population("a", (3,), threshold=50),
+        Population("b", (2, 2, 2), threshold=None),
+        Population("alone", (2,), bias=50, threshold=1),
+    ]
     program = Program(
         (Input("x", (3,)), Input("y", (2, 2, 2), message_bits=8)),
         layers,
@@ -112,10 +120,20 @@ def test_decays_and_thresholds_of_each_neuron_in_a_map(runtime):
     rng = np.random.default_rng(5)
     shape = (2, 3, 4)
     population = Population(
-        "map", shape, current_decay=rng.integers(0, 4097, shape), voltage_decay=rng.integers(0, 4097, shape), threshold=rng.integers(0, 900, shape),
-        bias=rng.integers(-4096, 4096, shape), bias_exponent=-3, reset="subtract", reset_amount=rng.integers(0, 90000, shape), refractory=2,
+        "map",
+        shape,
+        current_decay=rng.integers(0, 4097, shape),
+        voltage_decay=rng.integers(0, 4097, shape),
+        threshold=rng.integers(0, 900, shape),
+        bias=rng.integers(-4096, 4096, shape),
+        bias_exponent=-3,
+        reset="subtract",
+        reset_amount=rng.integers(0, 90000, shape),
+        refractory=2,
     )
-    program = Program((Input("in", (7,)),), (population,), (Dense("d", "in", "map", mixed(rng, 24, 7), exponent=[2, -1]),), (Output("map"),))
+    program = Program(
+        (Input("in", (7,)),), (population,), (Dense("d", "in", "map", mixed(rng, 24, 7), exponent=[2, -1]),), (Output("map"),)
+    )
     assert assert_identical(runtime, program, binary(rng, 2, 25, 7)).spikes["map"].any()
 
 
@@ -123,7 +141,9 @@ def small():
     rng = np.random.default_rng(6)
     layers = (Population("hidden", (5,), threshold=200), Population("out", (3,), threshold=None))
     return Program(
-        (Input("in", (4,)),), layers, (Dense("a", "in", "hidden", mixed(rng, 5, 4)), Dense("b", "hidden", "out", mixed(rng, 3, 5))),
+        (Input("in", (4,)),),
+        layers,
+        (Dense("a", "in", "hidden", mixed(rng, 5, 4)), Dense("b", "hidden", "out", mixed(rng, 3, 5))),
         (Output("out", "max_potential"),),
     ), binary(rng, 9, 12, 4)
 

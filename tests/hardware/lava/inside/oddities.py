@@ -73,7 +73,9 @@ def mode(values, **parameters):
 
 def wide_convolution(stride):
     """Lava's Conv with a stride of this size along a row of 300 pixels, fed with one frame."""
-    return feed(Conv(weight=np.ones((1, 1, 1, 1), int) * 2, input_shape=(300, 1, 1), stride=(stride, 1)), [np.ones(300, int), np.zeros(300, int)])
+    return feed(
+        Conv(weight=np.ones((1, 1, 1, 1), int) * 2, input_shape=(300, 1, 1), stride=(stride, 1)), [np.ones(300, int), np.zeros(300, int)]
+    )
 
 
 answers = {
@@ -111,7 +113,8 @@ answers = {
     "delay_64": raised(lambda: delayed(DelayDense, [0, 64])),
     "sparse_delay_64": raised(lambda: delayed(DelaySparse, [0, 64], wrap=csr_matrix)),
     "delays_are_shifted_one_by_one": [
-        [delayed(kind, d, wrap=wrap) for d in ([0, 0], [0, 1], [2, 1])] for kind, wrap in ((DelayDense, np.array), (DelaySparse, csr_matrix))
+        [delayed(kind, d, wrap=wrap) for d in ([0, 0], [0, 1], [2, 1])]
+        for kind, wrap in ((DelayDense, np.array), (DelaySparse, csr_matrix))
     ],
 }
 print(json.dumps(answers))
