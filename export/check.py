@@ -243,7 +243,7 @@ def _check_entries(flat: Flat, meta: dict) -> None:
         kind = "neuron" if isinstance(node, NEURONS) else "weight" if isinstance(node, LINEAR) else type(node).__name__
         strange = set(entry) - _ENTRIES[kind]
         if isinstance(node, NEURONS) and not isinstance(node, SPIKING):
-            strange |= set(entry) & {"reset_amount_v", "refractory"}
+            strange |= set(entry) & {"reset_amount_v"} | ({"refractory"} if entry.get("refractory") else set())
             strange |= {"reset"} if entry.get("reset", "none") != "none" else set()
         strange |= set(entry.get("grid", ())) - _GRIDS.get(kind, set())
         if strange:

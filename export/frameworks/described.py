@@ -77,9 +77,13 @@ class Described(Leaf):
             reset()
 
     def ports(self, count: int) -> tuple[str, ...]:
+        if not isinstance(self.node, NEURONS):
+            return (WEIGHTED,) * count
+        names = getattr(self.module, "states", None) or getattr(getattr(self.module, "neuron", None), "states", ())
+        states = tuple(POTENTIAL if name == "mem" else CURRENT for name in names)
         if isinstance(self.node, SPIKING):
-            return (SPIKES, *(CURRENT,) * (count - 2), *(POTENTIAL,) * (count > 1))
-        return (POTENTIAL if isinstance(self.node, NEURONS) else WEIGHTED,) * count
+            return (SPIKES, *states)[:count] if count <= 1 + len(states) else (SPIKES, *(CURRENT,) * (count - 1))
+        return states if count == len(states) > 1 else (POTENTIAL,) * count
 
     def compute(self, given: torch.Tensor) -> torch.Tensor | None:
         node = self.node

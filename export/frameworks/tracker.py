@@ -32,6 +32,9 @@ ADVICE = {
     "bernoulli": "encode the input before the model",
     "gt": "use a neuron module such as snntorch.Leaky",
 }
+RATE = 0.25
+"""Share of ones among the random spikes: enough to tell elements apart, few enough not to overflow integer currents."""
+
 POOLS = {"avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
 
 Edge = tuple[int, float]
@@ -265,7 +268,7 @@ class Tracker(TorchFunctionMode):
                 self._split_check(leaf, value, tensor, items)
             if port == SPIKES and number == 0:
                 scale = leaf.spike_scale
-                tensor = torch.randint(0, 2, tensor.shape, generator=self.random).to(tensor) * scale
+                tensor = (torch.rand(tensor.shape, generator=self.random) < RATE).to(tensor) * scale
             parts = value.split(tensor, self.batch) if isinstance(value, Stack) else [tensor]
             for step, part in zip(steps, parts):
                 self.record(leaf.output_name, port, step, part / scale if scale != 1.0 else part)

@@ -41,7 +41,7 @@ Every layer here is a leaf for a tracer, and has one of
                 "grid": {"fraction_bits": F, "current_decay": int | list, "voltage_decay": int | list,
                          "threshold": int | list (absent for integrators), "overflow": "error" | "wrap"}}
                lists are flat, one number for each neuron in C order. Node: IF / LIF / CubaLIF, for integrators I / LI /
-               CubaLI, with r = tau / dt and w_in = tau_syn / dt. Decay d: tau = dt * 4096 / d; d = 0 inside a node that
+               CubaLI, with r = tau / dt (1 for IF and I) and w_in = tau_syn / dt. Decay d: tau = dt * 4096 / d; d = 0 inside a node that
                needs a time constant: tau = dt * 2**40 (rounds to decay 0, and r * dt / tau is still exactly 1).
                "overflow" "wrap": the neuron's input current may wrap; a bias must then not be moved from current to
                potential (lowering refuses a bias into such a neuron unless it has a synaptic current).

@@ -1,7 +1,7 @@
 """NIR nodes and metadata of the layers, as the package's docstring promises them to the exporter.
 
 NIR's equations in forward-Euler form are exactly the discrete rule of the layers when tau = dt * 4096 / decay, r = tau / dt
-and w_in = tau_syn / dt (source: NIR's definitions of LIF, LI, CubaLIF, CubaLI, IF and I).
+and w_in = tau_syn / dt (source: NIR's definitions of LIF, LI, CubaLIF and CubaLI). IF and I count their input once a step: r = 1.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def neuron(layer, shape: tuple[int, ...], dt: float):
         kind = nir.CubaLIF if layer.spiking else nir.CubaLI
         return kind(tau_syn=steps_syn * dt, tau_mem=steps * dt, w_in=steps_syn, **membrane, **spiking), metadata
     if not integers["voltage_decay"].any():
-        r = np.full(shape, 1.0 / dt)
+        # counted once a step, whatever dt: how sinabs and others write these nodes, and how export.lower reads them
+        r = np.ones(shape)
         return (nir.IF(r=r, **spiking) if layer.spiking else nir.I(r=r)), metadata
     kind = nir.LIF if layer.spiking else nir.LI
     return kind(tau=steps * dt, **membrane, **spiking), metadata
