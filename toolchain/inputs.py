@@ -29,32 +29,60 @@ class Samples:
     description: str
 
 
-def load(source: str, program: Program, samples: int | None = None) -> Samples:
-    """The first ``samples`` samples (None: all) of a data set or file.
+def load(
+    source: str, program: Program, samples: int | None = None, *, root: Path | None = None, encoding: str | None = None, steps: int | None = None
+) -> Samples:
+    """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
     source    name of a data set in ``toolchain.data``, or a .npz file with ``inputs`` (several inputs: ``inputs/NAME``) and optionally
               ``labels``
+    root      folder that holds data sets
+    encoding, steps   how a data set is encoded; None: as the Program's metadata says it was in training
 
     Raises DataError; InputError where the arrays do not fit the Program.
     """
-    if samples is not None and samples < 1:
-        raise DataError(f"{samples} samples; accepted is 1 or more")
     if Path(source).is_file():
+        if root is not None or encoding is not None or steps is not None:
+            raise DataError(f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding and steps go with a data set")
         arrays, labels = read_npz(source)
+        labels = None if labels is None else labels[:samples]
+        arrays = {name: array[:samples] for name, array in arrays.items()} if isinstance(arrays, Mapping) else arrays[:samples]
         description = source
     else:
-        arrays, labels, description = known(source, program.metadata.get("data", {}), samples, "test")
-    if isinstance(arrays, Mapping):
-        arrays = {name: array[:samples] for name, array in arrays.items()}
-    else:
-        arrays = arrays[:samples]
+        arrays, labels, description = known(source, program.metadata.get("data", {}), samples, "test", root, encoding, steps)
     inputs = check_inputs(program, arrays)
     if labels is not None:
-        labels = check_labels(program, labels[:samples])
+        labels = check_labels(program, labels)
         count = len(next(iter(inputs.values())))
         if len(labels) != count:
             raise DataError(f"{source}: {len(labels)} labels for {count} samples")
     return Samples(inputs, labels, description)
+
+
+def known(
+    name: str, stated: Mapping, samples: int | None, split: str, root: Path | None = None, encoding: str | None = None, steps: int | None = None
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Samples of a data set [sample, step, *shape], their labels, and a description; see ``load``. ``stated``: the model's own words."""
+    from toolchain import data
+
+    if name not in data.DATASETS:
+        raise DataError(f"{name}: there is no such file and no such data set; data sets are {', '.join(data.DATASETS)}")
+    if encoding is not None and encoding != stated.get("encoding"):
+        stated = {"encoding": encoding}
+    description = {**stated, "name": name} | ({} if steps is None else {"steps": steps})
+    if "encoding" not in description or "steps" not in description:
+        raise DataError(f"{name}: the model does not say how its data is encoded: give --encoding ({', '.join(data.ENCODINGS)}) and --steps")
+    arrays, labels = data.inputs(description, split, samples=samples, root=root)
+    return arrays, labels, f"{name} ({split}, {description['encoding']} encoding)"
+
+
+def calibration(source: str, stated: Mapping, samples: int = 200) -> np.ndarray | dict[str, np.ndarray]:
+    """Typical inputs that scales are chosen for: a file's, or the first of a data set's training part, so that no test sample is used."""
+    if Path(source).is_file():
+        return read_npz(source)[0]
+    if "encoding" not in stated:
+        raise DataError(f"{source}: the model does not say how its data is encoded; give a FILE.npz with typical 'inputs'")
+    return known(source, stated, samples, "train")[0]
 
 
 def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:

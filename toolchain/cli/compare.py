@@ -7,19 +7,18 @@ from pathlib import Path
 import click
 
 from toolchain import agreement, execution, files, inputs, stages
-from toolchain.cli.options import batch_option, data_option, force_option, json_option, model_options, open_model, samples_option
+from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, progress, seconds, share, table, write_json
 
 
 @click.command()
 @model_options
-@data_option()
+@data_options
 @click.option("--targets", default="software,fast", show_default=True, metavar="A,B,...", help="Every further target is compared with the first.")
-@samples_option
 @batch_option
 @json_option
 @force_option
-def command(model, data, targets: str, samples, batch, json_file: Path | None, force: bool, **options) -> int:
+def command(model, targets: str, batch, json_file: Path | None, force: bool, **options) -> int:
     """Run MODEL on several targets and compare every spike and every membrane potential, with zero tolerance.
 
     Exit code 1 where anything differs; the first difference is printed: the earliest sample, step, layer and neuron.
@@ -29,11 +28,12 @@ def command(model, data, targets: str, samples, batch, json_file: Path | None, f
       spikeport compare digits.safetensors --data digits --samples 20 --targets software,reference,fast,lava
     """
     names = [name.strip() for name in targets.split(",")]
+    source = data_from(options)
     files.claim([json_file], force)
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, names)
     program, _ = stages.to_program(stage, ways)
-    given = inputs.load(data, program, samples)
+    given = inputs.load(program=program, **source)
 
     def run(target, part, record):
         with progress(target) as update:

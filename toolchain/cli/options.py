@@ -13,13 +13,22 @@ PATH = click.Path(path_type=Path)
 
 json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too.")
 force_option = click.option("--force", is_flag=True, help="Replace output files that exist.")
-samples_option = click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only.")
 batch_option = click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses.")
 
+_DATA_OPTIONS = (
+    click.option("--data", required=True, metavar="NAME|FILE.npz", help="A data set (its test part), or a file with 'inputs' and 'labels'."),
+    click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."),
+    click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA."),
+    click.option("--encoding", metavar="KIND", help="How a data set becomes spikes, where the model does not state it: direct, poisson, latency, events."),
+    click.option("--steps", type=click.IntRange(min=1), metavar="T", help="Time steps of a sample. Default: as the model was trained."),
+)
 
-def data_option(required: bool = True) -> Callable:
-    """--data."""
-    return click.option("--data", required=required, metavar="NAME|FILE.npz", help="A known data set (its test part), or a file with 'inputs' and 'labels'.")
+
+def data_options(command: Callable) -> Callable:
+    """--data and everything that says how it becomes inputs; see ``data_from``."""
+    for option in reversed(_DATA_OPTIONS):
+        command = option(command)
+    return command
 
 
 class Shape(click.ParamType):
@@ -58,6 +67,12 @@ def model_options(command: Callable) -> Callable:
     for option in reversed(_MODEL_OPTIONS):
         command = option(command)
     return command
+
+
+def data_from(options: dict) -> dict:
+    """Takes what ``data_options`` collected out of a command's options: the arguments of ``toolchain.inputs.load`` besides the Program."""
+    names = {"data": "source", "samples": "samples", "root": "root", "encoding": "encoding", "steps": "steps"}
+    return {argument: options.pop(name) for name, argument in names.items()}
 
 
 def open_model(model: str, weights: Path | None, calibration: str | None, **ways) -> tuple[stages.Stage, stages.Ways]:

@@ -9,21 +9,20 @@ import click
 from hardware import recording_file
 from hardware.recording import Record
 from toolchain import execution, files, inputs, stages, summary
-from toolchain.cli.options import PATH, batch_option, data_option, force_option, json_option, model_options, open_model, samples_option
+from toolchain.cli.options import PATH, batch_option, data_from, data_options, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, progress, seconds, share, table, write_json
 
 
 @click.command()
 @model_options
-@data_option()
+@data_options
 @click.option("--target", type=click.Choice(execution.TARGETS), default="fast", show_default=True, help="Where to run it.")
-@samples_option
 @batch_option
 @click.option("--save", type=PATH, metavar="REC.h5", help="Write the Recording: spikes of every layer.")
 @click.option("--potentials", is_flag=True, help="With --save: membrane potentials of every layer, too.")
 @json_option
 @force_option
-def command(model, data, target, samples, batch, save: Path | None, potentials: bool, json_file: Path | None, force: bool, **options) -> None:
+def command(model, target, batch, save: Path | None, potentials: bool, json_file: Path | None, force: bool, **options) -> None:
     """Run MODEL on a target and print accuracy, spikes and synaptic operations for each layer and inference.
 
     MODEL is any stage: a checkpoint, a .nir, a Program .h5, a lava-dl .net, or package.module:factory with --weights.
@@ -35,11 +34,12 @@ def command(model, data, target, samples, batch, save: Path | None, potentials: 
     """
     if potentials and save is None:
         raise click.UsageError("--potentials goes with --save REC.h5")
+    source = data_from(options)
     files.claim([save, json_file], force)
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, [target])
     program, audit = stages.to_program(stage, ways)
-    given = inputs.load(data, program, samples)
+    given = inputs.load(program=program, **source)
     with progress(target) as update:
         recording = execution.execute(
             stage, program, given.inputs, target, record=Record(spikes=save is not None, potentials=potentials), batch=batch, progress=update

@@ -1,0 +1,56 @@
+"""``spikeport check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hardware import placement
+from hardware.chip import Chip
+from toolchain import files, stages
+from toolchain.cli.options import force_option, json_option, model_options, open_model
+from toolchain.cli.printing import count, table, write_json
+
+
+@click.command()
+@model_options
+@click.option("--chip", default="loihi2", show_default=True, metavar="NAME|CHIP.toml", help="loihi2, loihi1, or a table of your own.")
+@click.option("--allow-microcode", is_flag=True, help="Neuron programs of one's own count as fitting (Loihi 2).")
+@json_option
+@force_option
+def command(model, chip: str, allow_microcode: bool, json_file: Path | None, force: bool, **options) -> int:
+    """Check MODEL against a chip's limits: used and maximum of every layer, and every broken rule by name.
+
+    Exit code 1 where it does not fit.
+
+    \b
+    Example:
+      spikeport check digits.safetensors --chip loihi2
+    """
+    files.claim([json_file], force)
+    limits = Chip.load(chip)
+    stage, ways = open_model(model, **options)
+    program, _ = stages.to_program(stage, ways)
+    report = placement.check(program, limits, allow_microcode=allow_microcode)
+    resources = list(dict.fromkeys(name for layer in report.layers for name in layer.uses))
+    rows = [
+        (
+            layer.population,
+            layer.neurons,
+            layer.cores,
+            *(f"{count(layer.uses[n].used)} / {count(layer.uses[n].maximum)}" if n in layer.uses else None for n in resources),
+            layer.binding,
+        )
+        for layer in report.layers
+    ]
+    click.echo(f"{limits.title}: used / maximum of a core, the fullest core of each layer\n")
+    click.echo(table(("layer", "neurons", "cores", *(n.replace("_", " ") for n in resources), "limited by"), rows, right=range(1, 3 + len(resources))))
+    click.echo(f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip")
+    for violation in report.violations:
+        click.echo(f"{violation.severity}: {violation.rule}: {violation.where}: {violation.message}")
+    for estimate in placement.ESTIMATES:
+        click.echo(f"estimate: {estimate}")
+    click.echo(f"\nfits {limits.title}" if report.fits else f"\nDOES NOT FIT {limits.title}: {len(report.broken)} broken rules")
+    write_json(json_file, "check", report.to_dict(), force)
+    return 0 if report.fits else 1
