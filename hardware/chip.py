@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from hardware import _toml
 from hardware.errors import ChipError
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "chips"
 
@@ -92,28 +88,11 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-def _table(path: Path) -> dict:
-    """A TOML file as a dictionary; raises ChipError where it cannot be read or is no TOML."""
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ChipError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ChipError(f"{path}: not TOML: {error}") from error
-
-
 def _read(path: Path) -> Chip:
-    table = _table(path)
-    texts = {}
-    for key in ("name", "title"):
-        texts[key] = table.pop(key, None)
-        if not isinstance(texts[key], str) or not texts[key]:
-            raise ChipError(f"{path}: {key} is {texts[key]!r}; accepted is a text")
-    for wrong, what in ((set(table) - set(LIMITS), "unknown"), (set(LIMITS) - set(table), "missing")):
-        if wrong:
-            raise ChipError(f"{path}: [{sorted(wrong)[0]}] is {what}; accepted are exactly {', '.join(LIMITS)}")
-    return Chip(texts["name"], texts["title"], MappingProxyType({name: _limit(f"{path}: [{name}]", name, table[name]) for name in LIMITS}))
+    table, texts = _toml.read(path, ChipError, ("name", "title"))
+    _toml.exactly(path, ChipError, table, tuple(LIMITS))
+    limits = {name: _limit(f"{path}: [{name}]", name, table[name]) for name in LIMITS}
+    return Chip(**texts, limits=MappingProxyType(limits))
 
 
 def _limit(where: str, name: str, entry) -> Limit:

@@ -23,3 +23,7 @@ class ChipError(HardwareError):
 
 class TargetError(HardwareError):
     """A target is unknown, cannot run here, or failed while it ran."""
+
+
+class DeviceError(HardwareError):
+    """An energy table is unknown or malformed, or does not go with what is asked of it."""
