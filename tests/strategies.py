@@ -56,12 +56,12 @@ def _parameter(draw, numbers, shape, rng):
 @st.composite
 def populations(draw, name: str, shape: tuple[int, ...], rng, *, lava_native: bool = False) -> Population:
     """A population of any kind; ``lava_native``: only kinds that Lava has a fixed-point model of."""
-    parameters = dict(
-        current_decay=draw(_parameter(st.one_of(st.just(4096), decays), shape, rng)),
-        voltage_decay=draw(_parameter(decays, shape, rng)),
-        bias=draw(_parameter(biases, shape, rng)),
-        bias_exponent=draw(st.one_of(st.sampled_from([0, 6, 7, -7]), st.integers(-7, 7))),
-    )
+    parameters = {
+        "current_decay": draw(_parameter(st.one_of(st.just(4096), decays), shape, rng)),
+        "voltage_decay": draw(_parameter(decays, shape, rng)),
+        "bias": draw(_parameter(biases, shape, rng)),
+        "bias_exponent": draw(st.one_of(st.sampled_from([0, 6, 7, -7]), st.integers(-7, 7))),
+    }
     kind = draw(st.sampled_from(["lif", "lif", "integrator"] if lava_native else ["lif", "lif", "subtract", "none", "refractory", "integrator"]))
     if kind == "integrator":
         return Population(name, shape, threshold=None, **parameters)

@@ -27,7 +27,15 @@ CODE = ("hardware", "export", "toolchain/attacks", "toolchain/layers", "toolchai
 CRAFTING_TARGET = "fast"
 """Integer target that attacks without gradients query."""
 
-FAMILIES = {"noise": "noise", "event_noise": "noise", "fgsm": "single_step", "rfgsm": "single_step", "square": "black_box", "transfer": "black_box", "sponge": "energy"}
+FAMILIES = {
+    "noise": "noise",
+    "event_noise": "noise",
+    "fgsm": "single_step",
+    "rfgsm": "single_step",
+    "square": "black_box",
+    "transfer": "black_box",
+    "sponge": "energy",
+}
 """Attack → family, as the honesty checks group them; all others are "iterative"."""
 
 Tick = Callable[[int, int], None]
@@ -150,7 +158,15 @@ class CraftJob:
         spec = self.spec
         common = {"model": self.model.name, "norm": self.norm, "epsilon": self.epsilon, "seed": self.seed, "crafted_on": self.crafted_on}
         if spec is None:
-            return common | {"name": "clean", "family": "clean", "optimiser": "clean", "estimator": None, "iterations": 0, "eot": 1, "params": {}}
+            return common | {
+                "name": "clean",
+                "family": "clean",
+                "optimiser": "clean",
+                "estimator": None,
+                "iterations": 0,
+                "eot": 1,
+                "params": {},
+            }
         inner = AttackSpec.from_json(spec.params["spec"]) if spec.attack == "transfer" else spec
         iterations = next((inner.params[n] for n in ("steps", "queries", "tries", "rounds") if n in inner.params), 1)
         return common | {
@@ -247,8 +263,11 @@ def _distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarr
     return np.count_nonzero(change, axis=1).astype(np.float64)
 
 
-def score(job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Tick = lambda done, total: None) -> tuple[dict, dict[str, np.ndarray]]:
+def score(
+    job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Tick = lambda done, total: None
+) -> tuple[dict, dict[str, np.ndarray]]:
     """(description, arrays) of a scored cell, see ``records.Scored``."""
+    from hardware.energy import estimate
     from toolchain import execution, summary
     from toolchain.attacks.encoding import integers
     from toolchain.attacks.victims import PixelVictim
@@ -270,7 +289,15 @@ def score(job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Ti
     others = scores.copy()
     others[rows, part.labels] = -np.inf
     correct = recording.predictions() == part.labels
-    activity = {name: np.stack([recording.counts[name][layer] for layer in recording.layers], axis=1).astype(np.float64) for name in recording.counts}
+    activity = {
+        name: np.stack([recording.counts[name][layer] for layer in recording.layers], axis=1).astype(np.float64)
+        for name in recording.counts
+    }
+    spent = estimate(program, recording)
+    energy = {}
+    for device in spent.devices:
+        found = {name: getattr(device, name) for name in ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s")}
+        energy[device.device.name] = {name: values for name, values in found.items() if values is not None}
     description = job.crafted.description() | {
         "target": job.target,
         "stochastic": stochastic,
@@ -278,9 +305,16 @@ def score(job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Ti
         "program": program.fingerprint,
         "samples": len(rows),
         "steps": recording.steps,
+        "classes": scores.shape[1],
+        "chip": spent.chip,
+        "cores": spent.cores,
+        "twin_macs": sum(spent.twin.macs.values()),
+        "twin_energy_j": dict(spent.twin.energy_j),
         "spikes_per_inference": {entry["name"]: entry["spikes"] for entry in summary.layers(program, recording)},
     }
-    history = {name.removeprefix("history."): values[None, : job.samples] for name, values in crafted.items() if name.startswith("history.")}
+    history = {
+        name.removeprefix("history."): values[None, : job.samples] for name, values in crafted.items() if name.startswith("history.")
+    }
     history["queries"] = crafted["queries"][None, : job.samples]
     record = Scored(
         description=description,
@@ -291,5 +325,6 @@ def score(job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Ti
         activity=activity,
         layers=recording.layers,
         history=history,
+        energy=energy,
     )
     return description, record.to_arrays()

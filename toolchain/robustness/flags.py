@@ -38,7 +38,11 @@ class Evidence:
 
     def attacked(self, *families: str) -> list[Scored]:
         """Attacked records, of some families only where given; energy attacks aim at something else and are left out."""
-        return [r for r in self.scored if r.description["family"] not in ("clean", "energy") and (not families or r.description["family"] in families)]
+        return [
+            r
+            for r in self.scored
+            if r.description["family"] not in ("clean", "energy") and (not families or r.description["family"] in families)
+        ]
 
 
 def _name(record: Scored) -> str:
@@ -75,7 +79,9 @@ def _percent(share: float) -> str:
 
 def more_steps_did_not_help(evidence: Evidence) -> Flag | None:
     """The same attack with more iterations left a higher accuracy: it does not converge, or its gradient misleads."""
-    for one, other in _pairs(evidence.attacked("iterative"), evidence.attacked("iterative"), "optimiser", "estimator", "norm", "epsilon", "seed"):
+    for one, other in _pairs(
+        evidence.attacked("iterative"), evidence.attacked("iterative"), "optimiser", "estimator", "norm", "epsilon", "seed"
+    ):
         if one.description["iterations"] > other.description["iterations"] and (found := _better(one, other)):
             return Flag(
                 "more_steps_did_not_help",
@@ -141,7 +147,11 @@ def noise_beats_gradient(evidence: Evidence) -> Flag | None:
     """Random noise of the same size left a lower accuracy than an attack that follows gradients."""
     for one, other in _pairs(evidence.attacked("single_step", "iterative"), evidence.attacked("noise"), "norm", "epsilon", "seed"):
         if found := _better(one, other):
-            return Flag("noise_beats_gradient", f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} {_percent(found[1])}", (_name(one), _name(other)))
+            return Flag(
+                "noise_beats_gradient",
+                f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} {_percent(found[1])}",
+                (_name(one), _name(other)),
+            )
     return None
 
 
@@ -157,20 +167,30 @@ def zero_gradients(evidence: Evidence) -> Flag | None:
             worst = share, record
     if worst is None:
         return None
-    return Flag("zero_gradients", f"under {_name(worst[1])} {_percent(worst[0])} of the samples stay correct with gradients that are exactly zero", (_name(worst[1]),))
+    return Flag(
+        "zero_gradients",
+        f"under {_name(worst[1])} {_percent(worst[0])} of the samples stay correct with gradients that are exactly zero",
+        (_name(worst[1]),),
+    )
 
 
 def pgd_weaker_than_fgsm(evidence: Evidence) -> Flag | None:
     """An iterative attack left a higher accuracy than a single step with the same gradient estimator."""
     for one, other in _pairs(evidence.attacked("iterative"), evidence.attacked("single_step"), "estimator", "norm", "epsilon", "seed"):
         if found := _better(one, other):
-            return Flag("pgd_weaker_than_fgsm", f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} {_percent(found[1])}", (_name(one), _name(other)))
+            return Flag(
+                "pgd_weaker_than_fgsm",
+                f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} {_percent(found[1])}",
+                (_name(one), _name(other)),
+            )
     return None
 
 
 def randomness_without_eot(evidence: Evidence) -> Flag | None:
     """The model is stochastic, and an attack with gradients averaged over one draw only."""
-    single = sorted({_name(r) for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"] and r.description["eot"] < 2})
+    single = sorted(
+        {_name(r) for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"] and r.description["eot"] < 2}
+    )
     if not single:
         return None
     return Flag("randomness_without_eot", f"the model is random, and {len(single)} attacks follow the gradient of one draw", tuple(single))
@@ -207,7 +227,11 @@ def worst_case_not_reached(evidence: Evidence) -> Flag | None:
         together, best = np.logical_and.reduce(each), min(each, key=np.mean)
         if best.mean() - together.mean() > 0.02:
             name = _name(records[int(np.argmin([c.mean() for c in each]))])
-            return Flag("worst_case_not_reached", f"at {epsilon:g} the strongest single attack, {name}, leaves {_percent(float(best.mean()))}, all together {_percent(float(together.mean()))}", (name,))
+            return Flag(
+                "worst_case_not_reached",
+                f"at {epsilon:g} the strongest single attack, {name}, leaves {_percent(float(best.mean()))}, all together {_percent(float(together.mean()))}",
+                (name,),
+            )
     return None
 
 

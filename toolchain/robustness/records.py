@@ -20,6 +20,8 @@ class Scored:
     distance      float64 [sample]: size of the change, in the norm of the threat model
     activity      counter → float64 [sample, layer]: "axon_out", "syn_ops", "dendrite_updates", "spikes_in"
     layers        names of the layers, the columns of ``activity``
+    energy        device table → "dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s" → float64 [sample], joules and
+                  seconds of one inference (hardware.energy); static and time only where the table has them
     history       what the attack reported about itself, see AttackResult
     """
 
@@ -31,6 +33,7 @@ class Scored:
     activity: Mapping[str, np.ndarray]
     layers: tuple[str, ...]
     history: Mapping[str, np.ndarray] = field(default_factory=dict)
+    energy: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
@@ -41,6 +44,7 @@ class Scored:
         """For the store."""
         arrays = {"index": self.index, "correct": self.correct, "margin": self.margin, "distance": self.distance}
         arrays |= {f"activity.{name}": values for name, values in self.activity.items()}
+        arrays |= {f"energy.{device}.{name}": values for device, found in self.energy.items() for name, values in found.items()}
         return arrays | {f"history.{name}": values for name, values in self.history.items()}
 
     @classmethod
@@ -50,6 +54,10 @@ class Scored:
         def part(prefix):
             return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
+        energy: dict[str, dict[str, np.ndarray]] = {}
+        for name, values in part("energy.").items():
+            device, quantity = name.rsplit(".", 1)
+            energy.setdefault(device, {})[quantity] = values
         return cls(
             description=description,
             index=arrays["index"],
@@ -59,4 +67,5 @@ class Scored:
             activity=part("activity."),
             layers=tuple(description["layers"]),
             history=part("history."),
+            energy=energy,
         )

@@ -141,4 +141,10 @@ def spread(values: Sequence[float]) -> Spread:
     array = np.asarray(values, float)
     if not array.size:
         raise StatisticsError("there are no values")
-    return Spread(float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else float("nan"), float(array.min()), float(array.max()), array.size)
+    return Spread(
+        float(array.mean()),
+        float(array.std(ddof=1)) if array.size > 1 else float("nan"),
+        float(array.min()),
+        float(array.max()),
+        array.size,
+    )

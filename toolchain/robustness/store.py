@@ -69,7 +69,9 @@ class Store:
         self.folder = Path(folder)
         self.path = self.folder / "results.sqlite"
         if read_only and not self.path.is_file():
-            raise StoreError(f"{self.folder}: there is no run here (no results.sqlite); accepted is the folder that 'spikeport bench' wrote")
+            raise StoreError(
+                f"{self.folder}: there is no run here (no results.sqlite); accepted is the folder that 'spikeport bench' wrote"
+            )
         try:
             if not read_only:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,9 @@ class Store:
                 self._db.execute("PRAGMA synchronous=FULL")
                 with self._transaction():
                     self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-                    self._db.execute("CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, kind TEXT NOT NULL, description TEXT NOT NULL, arrays BLOB NOT NULL)")
+                    self._db.execute(
+                        "CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, kind TEXT NOT NULL, description TEXT NOT NULL, arrays BLOB NOT NULL)"
+                    )
                     self._db.execute("INSERT OR IGNORE INTO about VALUES ('format', ?)", (str(FORMAT),))
             found = self._db.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
         except (sqlite3.Error, OSError) as error:
@@ -120,7 +124,9 @@ class Store:
                 if there is None:
                     self._db.execute("INSERT INTO cells VALUES (?, ?, ?, ?)", (key, kind, text, blob))
                 elif there != (kind, text, blob):
-                    raise StoreError(f"{self.path}: cell {key[:12]} is there with other content; a cell must not depend on anything outside its key")
+                    raise StoreError(
+                        f"{self.path}: cell {key[:12]} is there with other content; a cell must not depend on anything outside its key"
+                    )
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cell {key[:12]} could not be written: {error}") from None
 

@@ -1,25 +1,25 @@
 """What a sweep measures, read from a TOML file: models × attacks × radii × targets × seeds.
 
-    [data]
-    name = "digits"            # default: the data set that the models were trained on
-    samples = 200              # the first so many of the test set
-    [[models]]
-    name = "plain"
-    source = "plain.safetensors"      # a model at a stage with a PyTorch module; or
-    recipe = "digits.toml"            # a training configuration: trained once into the run's folder
-    seeds = [0, 1, 2]                 # of the recipe's training, one model each
-    [attacks]
-    preset = "quick"           # quick, standard, full; or list = [{attack = "pgd", ...}] in the form of AttackSpec
-    norm = "linf"
-    epsilons = [0.05, 0.1]
-    seeds = [0]
-    transfer = true            # every model is also attacked with samples made on every other model
-    energy = true              # energy attacks as well
-    [targets]
-    names = ["software", "fast", "lava"]
-    lava_samples = 20          # Lava runs the first so many samples of every cell
-    [run]
-    batch = 100                # samples in one cell's computation at once
+[data]
+name = "digits"            # default: the data set that the models were trained on
+samples = 200              # the first so many of the test set
+[[models]]
+name = "plain"
+source = "plain.safetensors"      # a model at a stage with a PyTorch module; or
+recipe = "digits.toml"            # a training configuration: trained once into the run's folder
+seeds = [0, 1, 2]                 # of the recipe's training, one model each
+[attacks]
+preset = "quick"           # quick, standard, full; or list = [{attack = "pgd", ...}] in the form of AttackSpec
+norm = "linf"
+epsilons = [0.05, 0.1]
+seeds = [0]
+transfer = true            # every model is also attacked with samples made on every other model
+energy = true              # energy attacks as well
+[targets]
+names = ["software", "fast", "lava"]
+lava_samples = 20          # Lava runs the first so many samples of every cell
+[run]
+batch = 100                # samples in one cell's computation at once
 """
 
 from __future__ import annotations
@@ -223,14 +223,24 @@ def _model(where: str, values) -> ModelPart:
 
 def _spec(where: str, value) -> AttackSpec:
     if not isinstance(value, Mapping):
-        raise SweepError(f"{where}: {value!r}; accepted is a table such as {{attack = \"pgd\", params = {{steps = 40}}, estimator = {{name = \"atan\"}}}}")
+        raise SweepError(
+            f'{where}: {value!r}; accepted is a table such as {{attack = "pgd", params = {{steps = 40}}, estimator = {{name = "atan"}}}}'
+        )
     return AttackSpec.from_json(value)
 
 
 def _attacks(where: str, values) -> AttackPart:
     part = _part(
-        where, AttackPart, values, epsilons=_list(_number), preset=_one_of(*PRESETS), list=_list(_spec), norm=_one_of(*Threat.NORMS), seeds=_list(_seed),
-        transfer=_flag, energy=_flag,
+        where,
+        AttackPart,
+        values,
+        epsilons=_list(_number),
+        preset=_one_of(*PRESETS),
+        list=_list(_spec),
+        norm=_one_of(*Threat.NORMS),
+        seeds=_list(_seed),
+        transfer=_flag,
+        energy=_flag,
     )
     if "epsilons" not in part:
         raise SweepError(f"{where}: epsilons is missing: the radii, in pixel units for linf and l2, as counts for flips and shift")

@@ -12,12 +12,37 @@ from toolchain.robustness.records import Scored
 SAMPLES = 200
 
 
-def record(name, accuracy, family="iterative", *, epsilon=0.03, iterations=10, estimator="bptt", eot=1, stochastic=False, crafted_on="software", target="fast", zero=0.0, optimiser=None):
+def record(
+    name,
+    accuracy,
+    family="iterative",
+    *,
+    epsilon=0.03,
+    iterations=10,
+    estimator="bptt",
+    eot=1,
+    stochastic=False,
+    crafted_on="software",
+    target="fast",
+    zero=0.0,
+    optimiser=None,
+):
     correct = np.arange(SAMPLES) < round(accuracy * SAMPLES)
-    description = dict(
-        name=name, family=family, epsilon=epsilon, iterations=iterations, estimator=estimator, eot=eot, stochastic=stochastic, crafted_on=crafted_on,
-        target=target, norm="linf", seed=0, optimiser=optimiser or name.rstrip("0123456789"), layers=[],
-    )
+    description = {
+        "name": name,
+        "family": family,
+        "epsilon": epsilon,
+        "iterations": iterations,
+        "estimator": estimator,
+        "eot": eot,
+        "stochastic": stochastic,
+        "crafted_on": crafted_on,
+        "target": target,
+        "norm": "linf",
+        "seed": 0,
+        "optimiser": optimiser or name.rstrip("0123456789"),
+        "layers": [],
+    }
     zeros = np.zeros(SAMPLES)
     return Scored(description, np.arange(SAMPLES), correct, zeros, zeros, {}, (), {"zero_gradient": np.full((3, SAMPLES), zero)})
 

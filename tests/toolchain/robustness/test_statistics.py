@@ -59,7 +59,8 @@ def test_mcnemar_is_exact():
 
 def test_shares_carry_their_interval_and_spread_its_seeds():
     share = Share.of(np.ones(10, bool))
-    assert share.value == share.high == 1.0 and 0.7 < share.low < 0.73
+    assert share.value == share.high == 1.0
+    assert 0.7 < share.low < 0.73
     assert spread([1.0, 3.0]).deviation == pytest.approx(np.sqrt(2))
     assert np.isnan(spread([1.0]).deviation)
     with pytest.raises(StatisticsError):

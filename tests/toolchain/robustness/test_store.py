@@ -21,12 +21,16 @@ def test_round_trip(tmp_path):
         store.put("k", "scored", {"epsilon": 0.03}, arrays)
         store.remember("sweep", {"seeds": [0, 1]})
     with Store(tmp_path / "run", read_only=True) as store:
-        assert "k" in store and store.recall("sweep") == {"seeds": [0, 1]} and store.recall("nothing") is None
+        assert "k" in store
+        assert store.recall("sweep") == {"seeds": [0, 1]}
+        assert store.recall("nothing") is None
         description, found = store.get("k")
         assert description == {"epsilon": 0.03}
-        assert list(store.cells("scored")) == [("k", {"epsilon": 0.03})] and not list(store.cells("crafted"))
+        assert list(store.cells("scored")) == [("k", {"epsilon": 0.03})]
+        assert not list(store.cells("crafted"))
         for name, array in arrays.items():
-            assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+            assert np.array_equal(found[name], array)
 
 
 def test_a_key_holds_one_content(tmp_path):
@@ -87,4 +91,5 @@ def test_fifty_kills_end_with_the_same_store_as_an_undisturbed_run(tmp_path):
         assert start(folder).wait() == 0
     with Store(killed) as one, Store(tmp_path / "undisturbed") as other:
         rows = [list(s._db.execute("SELECT * FROM cells ORDER BY key")) for s in (one, other)]
-    assert rows[0] == rows[1] and len(rows[0]) == 60
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 60

@@ -15,15 +15,20 @@ GOOD = {
 
 def test_a_good_sweep(tmp_path):
     sweep = parse(GOOD, "sweep", tmp_path)
-    assert [m.name for m in sweep.models] == ["plain", "trained"] and sweep.models[1].seeds == (0, 1)
-    assert sweep.attacks.epsilons == (0.05, 0.1) and sweep.run.batch == 100
+    assert [m.name for m in sweep.models] == ["plain", "trained"]
+    assert sweep.models[1].seeds == (0, 1)
+    assert sweep.attacks.epsilons == (0.05, 0.1)
+    assert sweep.run.batch == 100
     assert sweep.path("plain.safetensors") == str(tmp_path / "plain.safetensors")
     assert sweep.path("package.module:factory") == "package.module:factory"
 
 
 def test_an_explicit_list_of_attacks():
     values = copy.deepcopy(GOOD)
-    values["attacks"] = {"epsilons": [0.1], "list": [{"attack": "pgd", "params": {"steps": 40}, "estimator": {"name": "atan", "params": {}}}]}
+    values["attacks"] = {
+        "epsilons": [0.1],
+        "list": [{"attack": "pgd", "params": {"steps": 40}, "estimator": {"name": "atan", "params": {}}}],
+    }
     assert parse(values, "sweep").attacks.list[0].attack == "pgd"
 
 

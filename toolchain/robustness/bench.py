@@ -1,0 +1,178 @@
+"""A whole sweep: models made ready, data loaded, cells planned, run and stored.
+
+    folder = bench.run(sweep.load("quick.toml"), "runs/quick")
+    scored = bench.records("runs/quick")
+
+The same call on a folder that holds part of the results computes only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from toolchain import data as datasets
+from toolchain.attacks.batteries import battery, energy_battery, transfers
+from toolchain.attacks.registry import AttackSpec
+from toolchain.doctor import NEEDED
+from toolchain.errors import ToolchainError
+from toolchain.robustness import engine
+from toolchain.robustness.cells import CraftJob, Data, ModelFile, code_version, open_model
+from toolchain.robustness.engine import Plan, Report
+from toolchain.robustness.records import Scored
+from toolchain.robustness.store import Store
+from toolchain.robustness.sweep import ModelPart, Sweep
+from toolchain.stages import data_of
+
+
+class BenchError(ToolchainError):
+    """The models of a sweep cannot be measured together: different data, or nothing said about it."""
+
+
+def models(sweep: Sweep, folder: Path, progress=None) -> list[ModelFile]:
+    """Every model of a sweep as a file; recipes are trained, once, into ``folder``/models."""
+    found = []
+    for part in sweep.models:
+        if part.source is not None:
+            found.append(ModelFile.read(part.name, sweep.path(part.source), part.weights and sweep.path(part.weights)))
+        else:
+            found += [_trained(sweep, part, seed, folder, progress) for seed in part.seeds]
+    return found
+
+
+def _trained(sweep: Sweep, part: ModelPart, seed: int, folder: Path, progress) -> ModelFile:
+    from toolchain import training
+
+    name = part.name if len(part.seeds) == 1 else f"{part.name} seed {seed}"
+    config = replace(training.load_config(sweep.path(part.recipe)), seed=seed)
+    path = folder / "models" / f"{config.key[:16]}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result = training.train(
+            config, progress=None if progress is None else lambda done, total: progress(f"training {name}", done, total)
+        )
+        training.save_checkpoint(result.model, config, path, metrics=result.metrics)
+    return ModelFile.read(name, str(path))
+
+
+def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
+    """The attacked samples, and the name of their data set. Raises BenchError where the models do not share one."""
+    said = {}
+    for model in files:
+        stage, program = open_model(model)
+        said[model.name] = {"shape": list(program.inputs[0].shape), **data_of(stage)}
+    first = next(iter(said.values()))
+    for name, entry in said.items():
+        if entry["shape"] != first["shape"] or (sweep.data.name is None and entry.get("name") != first.get("name")):
+            raise BenchError(
+                f"model {name!r} is for {entry.get('name')} {entry['shape']}, another for {first.get('name')} {first['shape']}; a sweep has one data set"
+            )
+    chosen = sweep.data.name or first.get("name")
+    if not chosen:
+        raise BenchError("the models do not say what data they are for; name it in [data]")
+    dataset = datasets.load(chosen, "test", samples=sweep.data.samples)
+    index = np.arange(len(dataset), dtype=np.int64)
+    if not dataset.is_events:
+        # Full intensity of a data set is a power of two of the chip's grid: 16 of 16, 255 of 256 (toolchain.data.encoders).
+        scale = float(1 << (dataset.maximum - 1).bit_length())
+        return Data((dataset.values / scale).astype(np.float32), dataset.labels, index), chosen
+    described = {json.dumps({k: v for k, v in e.items() if k in ("encoding", "steps", "bin_us")}, sort_keys=True) for e in said.values()}
+    if len(described) > 1:
+        raise BenchError(f"the models bin events differently: {', '.join(sorted(described))}; a sweep has one encoding")
+    frames = datasets.Encoding.from_description(first).encode(dataset, slice(None))
+    return Data(np.ascontiguousarray(frames, np.uint8), dataset.labels, index), chosen
+
+
+def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
+    """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy attacks."""
+    from toolchain.attacks.victims import PixelVictim
+
+    events = data.samples.dtype == np.uint8
+    attacks = sweep.attacks
+    jobs = []
+    for model in files:
+        stage, _ = open_model(model)
+        stochastic = False if events else PixelVictim(stage.module).stochastic
+        others = [other for other in files if other is not model]
+        specs: list[tuple[AttackSpec, ModelFile | None]] = []
+        if attacks.preset is None:
+            specs += [(spec, None) for spec in attacks.list]
+        else:
+            specs += [(spec, None) for spec in battery(attacks.preset, attacks.norm, stochastic)]
+        if attacks.energy:
+            specs += [(spec, None) for spec in energy_battery(attacks.preset or "quick", attacks.norm, stochastic, "synaptic_operations")]
+        if attacks.transfer:
+            specs += [
+                (spec, other) for other in others for spec in transfers(attacks.preset or "quick", attacks.norm, [other.name], stochastic)
+            ]
+        jobs += [CraftJob(model, data.key, None, attacks.norm, 0.0, seed, sweep.run.batch) for seed in attacks.seeds]
+        jobs += [
+            CraftJob(model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source)
+            for spec, source in specs
+            for epsilon in attacks.epsilons
+            for seed in attacks.seeds
+        ]
+    everything = len(data.labels)
+    targets = tuple((name, min(sweep.targets.lava_samples, everything) if name == "lava" else everything) for name in sweep.targets.names)
+    return Plan(data, tuple(jobs), targets)
+
+
+def run(
+    sweep: Sweep,
+    folder: str | Path,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    report: Report | None = None,
+    training_progress=None,
+) -> Plan:
+    """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells stay in the store."""
+    folder = Path(folder)
+    with Store(folder) as store:
+        files = models(sweep, folder, training_progress)
+        data, name = load_data(sweep, files)
+        planned = plan(sweep, files, data)
+        store.remember(
+            "sweep",
+            {
+                "attacks": _plain(sweep.attacks),
+                "targets": _plain(sweep.targets),
+                "data": {"name": name, "samples": len(data.labels), "key": data.key},
+            },
+        )
+        store.remember("models", [{"name": m.name, "source": m.source, "key": m.key} for m in files])
+        store.remember("keys", sorted(engine.keys(planned)))
+        store.remember("versions", _versions())
+        store.remember("code", code_version())
+        if all(key in store for key in engine.keys(planned)):
+            return planned
+        with engine.cluster(scheduler, workers) as client:
+            engine.run(planned, store, client, report)
+    return planned
+
+
+def _versions() -> dict:
+    """Python and the packages that results rest on."""
+    found = {"python": sys.version.split()[0]}
+    for package in (*NEEDED, "adversarial-robustness-toolbox", "distributed"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain(part) -> dict:
+    return json.loads(json.dumps(part, default=lambda o: o.to_json() if isinstance(o, AttackSpec) else o.__dict__))
+
+
+def records(folder: str | Path) -> list[Scored]:
+    """Every scored cell of the last sweep that ran into a folder."""
+    with Store(folder, read_only=True) as store:
+        wanted = set(store.recall("keys") or [])
+        return [Scored.from_arrays(description, store.get(key)[1]) for key, description in store.cells("scored") if key in wanted]

@@ -1,0 +1,192 @@
+"""Runs the cells of a sweep with Dask: on all cores of this machine, or on a cluster that runs already.
+
+Only this process writes to the store, one transaction for each finished cell; workers compute and return. A worker that dies
+has its cells run again by Dask's scheduler; a cell that fails is reported when all others are done, and nothing finished is
+lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from toolchain.errors import ToolchainError
+from toolchain.robustness import cells
+from toolchain.robustness.cells import CraftJob, Data, ScoreJob
+from toolchain.robustness.store import Store
+
+TOPIC = "spikeport-cell-progress"
+RETRIES = 3
+"""How often a cell whose worker died is run again (Dask's own default for suspicious tasks)."""
+
+
+class EngineError(ToolchainError):
+    """No cluster can be reached, or cells failed; every finished cell is in the store."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a sweep: every crafted job with the targets (name, samples) that score it."""
+
+    data: Data
+    jobs: tuple[CraftJob, ...]
+    targets: tuple[tuple[str, int], ...]
+
+    def scores(self, job: CraftJob) -> list[ScoreJob]:
+        """The scored cells of a crafted one."""
+        return [ScoreJob(job, target, min(samples, len(self.data.labels))) for target, samples in self.targets]
+
+
+@dataclass
+class Report:
+    """Called while a sweep runs; all optional.
+
+    cell    (description of the cell, finished cells, cells in all, share of the work done 0 to 1)
+    inside  (name of the cell, its own units done, in all)
+    """
+
+    cell: Callable[[str, int, int, float], None] = lambda name, done, total, share: None
+    inside: Callable[[str, int, int], None] = lambda name, done, total: None
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def cluster(scheduler: str | None = None, workers: int | None = None):
+    """A Dask client: of an existing cluster at ``scheduler`` (tcp://HOST:PORT), or of a local one with a process for each core."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout="10s", set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise EngineError(
+                f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler' and workers with 'dask worker {scheduler}'"
+            ) from None
+        try:
+            yield client
+        finally:
+            client.close()
+        return
+    with dask.config.set({"distributed.worker.memory.terminate": False, "distributed.scheduler.allowed-failures": RETRIES}):
+        local = LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+            silence_logs=40,
+        )
+        with local, Client(local, set_as_default=False) as client:
+            yield client
+
+
+def _limit_threads() -> None:
+    """One thread for each worker process: the cells are the parallel part."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        import numba
+
+        numba.set_num_threads(1)
+    except ImportError:
+        pass
+
+
+def _tick(name: str):
+    from distributed import get_worker
+
+    worker = get_worker()
+    return lambda done, total: worker.log_event(TOPIC, {"cell": name, "done": int(done), "total": int(total)})
+
+
+def _craft(job: CraftJob, data: Data) -> dict[str, np.ndarray]:
+    _limit_threads()
+    return cells.craft(job, data, _tick(label(job)))
+
+
+def _score(job: ScoreJob, data: Data, crafted: dict[str, np.ndarray]):
+    _limit_threads()
+    return cells.score(job, data, crafted, _tick(f"{label(job.crafted)} on {job.target}"))
+
+
+def label(job: CraftJob) -> str:
+    """A crafted cell in a few words, for people."""
+    what = "clean samples" if job.spec is None else f"{job.spec.label}, {job.norm} {job.epsilon:g}, seed {job.seed}"
+    return f"{job.model.name}: {what}"
+
+
+def run(plan: Plan, store: Store, client, report: Report | None = None) -> None:
+    """Compute every cell that the store does not hold. Raises EngineError, at the end, if any failed."""
+    from distributed import as_completed
+
+    report = report or Report()
+    unfinished = {job.key: [s for s in plan.scores(job) if s.key not in store] for job in plan.jobs}
+    pending = [job for job in plan.jobs if unfinished[job.key] or job.key not in store]
+    scores_per_job = len(plan.targets)
+    total = len(plan.jobs) * (1 + scores_per_job)
+    done = total - sum((job.key not in store) + len(unfinished[job.key]) for job in pending)
+    work = {job.key: 1.0 + job.work for job in pending if job.key not in store}
+    all_work, done_work = sum(work.values()) + sum(len(u) for u in unfinished.values()) or 1.0, 0.0
+    report.cell("", done, total, 0.0 if pending else 1.0)
+    if not pending:
+        return
+    client.subscribe_topic(TOPIC, lambda event: report.inside(event[1]["cell"], event[1]["done"], event[1]["total"]))
+    data = client.scatter(plan.data, broadcast=True, hash=False)
+    waiting: dict = {}
+
+    def submit_scores(job: CraftJob, arrays: dict[str, np.ndarray]) -> list:
+        small = {name: values for name, values in arrays.items() if name != "success"}
+        there = client.scatter(small, hash=False)
+        futures = []
+        for score_job in unfinished[job.key]:
+            future = client.submit(_score, score_job, data, there, key=score_job.key, pure=False)
+            waiting[future.key] = score_job
+            futures.append(future)
+        return futures
+
+    first: list = []
+    for job in sorted(pending, key=lambda j: -j.work):
+        if job.key in store:
+            first += submit_scores(job, store.get(job.key)[1])
+        else:
+            future = client.submit(_craft, job, data, key=job.key, pure=False)
+            waiting[future.key] = job
+            first.append(future)
+    completed = as_completed(first, with_results=False)
+    for future in completed:
+        job = waiting.pop(future.key)
+        name = label(job) if isinstance(job, CraftJob) else f"{label(job.crafted)} on {job.target}"
+        try:
+            result = future.result()
+        except Exception as error:
+            report.failures.append(f"{name}: {type(error).__name__}: {error}")
+            future.release()
+            continue
+        if isinstance(job, CraftJob):
+            store.put(job.key, "crafted", job.description() | {"data": plan.data.key}, result)
+            done_work += work[job.key]
+            for more in submit_scores(job, result):
+                completed.add(more)
+        else:
+            description, arrays = result
+            store.put(job.key, "scored", description | {"data": plan.data.key}, arrays)
+            done_work += 1.0
+        done += 1
+        future.release()
+        report.cell(name, done, total, done_work / all_work)
+    if report.failures:
+        shown = "; ".join(report.failures[:3])
+        raise EngineError(f"{len(report.failures)} cells failed, all others are kept: {shown}")
+
+
+def keys(plan: Plan) -> Iterable[str]:
+    """Keys of every cell of a plan."""
+    for job in plan.jobs:
+        yield job.key
+        yield from (score.key for score in plan.scores(job))
