@@ -62,7 +62,8 @@ def populations(draw, name: str, shape: tuple[int, ...], rng, *, lava_native: bo
         "bias": draw(_parameter(biases, shape, rng)),
         "bias_exponent": draw(st.one_of(st.sampled_from([0, 6, 7, -7]), st.integers(-7, 7))),
     }
-    kind = draw(st.sampled_from(["lif", "lif", "integrator"] if lava_native else ["lif", "lif", "subtract", "none", "refractory", "integrator"]))
+    own = [] if lava_native else ["subtract", "none", "refractory"]
+    kind = draw(st.sampled_from(["lif", "lif", "integrator", *own]))
     if kind == "integrator":
         return Population(name, shape, threshold=None, **parameters)
     parameters["threshold"] = draw(_parameter(thresholds, shape, rng))

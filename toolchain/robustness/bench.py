@@ -70,7 +70,8 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     for name, entry in said.items():
         if entry["shape"] != first["shape"] or (sweep.data.name is None and entry.get("name") != first.get("name")):
             raise BenchError(
-                f"model {name!r} is for {entry.get('name')} {entry['shape']}, another for {first.get('name')} {first['shape']}; a sweep has one data set"
+                f"model {name!r} is for {entry.get('name')} {entry['shape']}, another for {first.get('name')} {first['shape']}; "
+                "a sweep has one data set"
             )
     chosen = sweep.data.name or first.get("name")
     if not chosen:

@@ -65,7 +65,8 @@ def cluster(scheduler: str | None = None, workers: int | None = None):
             client = Client(scheduler, timeout="10s", set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise EngineError(
-                f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler' and workers with 'dask worker {scheduler}'"
+                f"no Dask scheduler answers at {scheduler}: {error}; "
+                f"start one with 'dask scheduler' and workers with 'dask worker {scheduler}'"
             ) from None
         try:
             yield client

@@ -99,7 +99,8 @@ def larger_epsilon_did_not_lower_accuracy(evidence: Evidence) -> Flag | None:
         if found := _better(one, other):
             return Flag(
                 "larger_epsilon_did_not_lower_accuracy",
-                f"{_name(one)} leaves {_percent(found[0])} at {one.description['epsilon']:g} and {_percent(found[1])} at {other.description['epsilon']:g}",
+                f"{_name(one)} leaves {_percent(found[0])} at {one.description['epsilon']:g} "
+                f"and {_percent(found[1])} at {other.description['epsilon']:g}",
                 (_name(one),),
             )
     return None
@@ -137,7 +138,8 @@ def black_box_beats_white_box(evidence: Evidence) -> Flag | None:
         if found.difference > 0 and found.p_value < 0.05:
             return Flag(
                 "black_box_beats_white_box",
-                f"{_name(black)} leaves {_percent(float(black.correct[positions[0]].mean()))}, all {len(white)} attacks with gradients together {_percent(float(left.mean()))}",
+                f"{_name(black)} leaves {_percent(float(black.correct[positions[0]].mean()))}, "
+                f"all {len(white)} attacks with gradients together {_percent(float(left.mean()))}",
                 (_name(black),),
             )
     return None
@@ -205,7 +207,8 @@ def quantisation_masks(evidence: Evidence) -> Flag | None:
             if _same(one, other, "optimiser", "estimator", "norm", "epsilon", "seed") and (found := _better(one, other)):
                 return Flag(
                     "quantisation_masks",
-                    f"{_name(one)}, crafted on {one.description['target']}, leaves {_percent(found[0])}; {_name(other)}, carried over from {other.description['crafted_on']}, {_percent(found[1])}",
+                    f"{_name(one)}, crafted on {one.description['target']}, leaves {_percent(found[0])}; "
+                    f"{_name(other)}, carried over from {other.description['crafted_on']}, {_percent(found[1])}",
                     (_name(one), _name(other)),
                 )
     return None
@@ -229,7 +232,8 @@ def worst_case_not_reached(evidence: Evidence) -> Flag | None:
             name = _name(records[int(np.argmin([c.mean() for c in each]))])
             return Flag(
                 "worst_case_not_reached",
-                f"at {epsilon:g} the strongest single attack, {name}, leaves {_percent(float(best.mean()))}, all together {_percent(float(together.mean()))}",
+                f"at {epsilon:g} the strongest single attack, {name}, leaves {_percent(float(best.mean()))}, "
+                f"all together {_percent(float(together.mean()))}",
                 (name,),
             )
     return None

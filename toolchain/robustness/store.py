@@ -83,7 +83,8 @@ class Store:
                 with self._transaction():
                     self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
                     self._db.execute(
-                        "CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, kind TEXT NOT NULL, description TEXT NOT NULL, arrays BLOB NOT NULL)"
+                        "CREATE TABLE IF NOT EXISTS cells "
+                        "(key TEXT PRIMARY KEY, kind TEXT NOT NULL, description TEXT NOT NULL, arrays BLOB NOT NULL)"
                     )
                     self._db.execute("INSERT OR IGNORE INTO about VALUES ('format', ?)", (str(FORMAT),))
             found = self._db.execute("SELECT value FROM about WHERE name = 'format'").fetchone()

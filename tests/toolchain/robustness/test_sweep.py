@@ -71,5 +71,5 @@ def test_unreadable_files_are_named(tmp_path):
     with pytest.raises(SweepError, match="cannot be read"):
         load(tmp_path / "absent.toml")
     (tmp_path / "bad.toml").write_text("models = [")
-    with pytest.raises(SweepError, match="bad.toml"):
+    with pytest.raises(SweepError, match=r"bad\.toml"):
         load(tmp_path / "bad.toml")
