@@ -82,7 +82,9 @@ def _pixels(preset: str) -> list[dict]:
 
 def _events(preset: str, norm: str) -> list[dict]:
     tries = {"quick": 5, "standard": 10, "full": 20}[preset]
-    estimators = {"quick": [TRAINING, ASSG], "standard": [TRAINING, ATAN, ASSG], "full": [TRAINING, ATAN, ASSG, _named("hart"), _named("rga"), _named("bptr")]}[preset]
+    # rates know nothing of when: HART's gradient is the same in every step, RGA's and BPTR's slopes are
+    rates = [_named("hart"), _named("rga"), _named("bptr")] if norm == "flips" else [_named("triangle", width=2.0), _named("sigmoid", steepness=4.0)]
+    estimators = {"quick": [TRAINING, ASSG], "standard": [TRAINING, ATAN, ASSG], "full": [TRAINING, ATAN, ASSG, *rates]}[preset]
     name, count = ("sparse_flips", "rounds") if norm == "flips" else ("retiming", "steps")
     number = {"quick": 10, "standard": 40, "full": 200}[preset]
     return [{"attack": "event_noise", "params": {"tries": tries}}, *({"attack": name, "params": {count: number}, "estimator": e} for e in estimators)]

@@ -81,17 +81,22 @@ class Goal(Protocol):
 
 
 class Misclassify:
-    """Any class but the label. ``targets``: the class that the targeted DLR loss climbs; any other class still counts."""
+    """Any class but the label.
 
-    def __init__(self, labels: torch.Tensor, loss: str = "ce", targets: torch.Tensor | None = None):
+    targets       the class that the targeted DLR loss climbs; any other class still counts
+    temperature   what scores are divided by in the loss (only the cross entropy changes with it)
+    """
+
+    def __init__(self, labels: torch.Tensor, loss: str = "ce", targets: torch.Tensor | None = None, temperature: float = 1.0):
         if loss not in LOSSES:
             raise AttackError(f"loss is {loss!r}; accepted are {', '.join(LOSSES)}")
-        self.labels, self.loss, self.targets = labels, loss, targets
+        self.labels, self.loss, self.targets, self.temperature = labels, loss, targets, temperature
 
     def watching(self) -> AbstractContextManager:
         return nullcontext()
 
     def outcome(self, scores: torch.Tensor, rows: torch.Tensor) -> Outcome:
         labels = self.labels[rows]
-        loss = LOSSES[self.loss](scores, labels) if self.targets is None else dlr_targeted(scores, labels, self.targets[rows])
+        cool = scores / self.temperature
+        loss = LOSSES[self.loss](cool, labels) if self.targets is None else dlr_targeted(cool, labels, self.targets[rows])
         return Outcome(loss, scores.detach().argmax(dim=1) != labels, margin(scores.detach(), labels))

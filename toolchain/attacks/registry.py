@@ -34,33 +34,33 @@ PIXELS, EVENTS = ("linf", "l2"), ("flips", "shift")
 @dataclass(frozen=True)
 class Entry:
     """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions" or "source" (another victim).
-    goal: "misclassify" or "energy"."""
+    family: "noise", "single_step", "iterative", "black_box" or "energy", by which honesty checks compare attacks."""
 
     make: Callable
     norms: tuple[str, ...]
     access: str
+    family: str
     description: str
     source: str
-    goal: str = "misclassify"
 
 
 ATTACKS: Mapping[str, Entry] = {
-    "noise": Entry(Noise, PIXELS, "predictions", "worst of several random points: the floor", "-"),
-    "fgsm": Entry(FGSM, PIXELS, "gradient", "one gradient step", "Goodfellow et al., ICLR 2015"),
-    "rfgsm": Entry(RFGSM, PIXELS, "gradient", "a random step, then one gradient step", "Tramer et al., ICLR 2018"),
-    "bim": Entry(lambda **p: PGD(**{"steps": 10, **p}, restarts=0), PIXELS, "gradient", "projected gradient steps from the clean sample", "Kurakin et al., 2017"),
-    "pgd": Entry(PGD, PIXELS, "gradient", "projected gradient steps from random points", "Madry et al., ICLR 2018"),
-    "apgd_ce": Entry(lambda **p: APGD(**p, loss="ce"), PIXELS, "gradient", "Auto-PGD, cross entropy", "Croce & Hein, ICML 2020"),
-    "apgd_dlr": Entry(lambda **p: APGD(**p, loss="dlr"), PIXELS, "gradient", "Auto-PGD, difference of logits ratio", "Croce & Hein, ICML 2020"),
-    "apgd_targeted": Entry(TargetedAPGD, PIXELS, "gradient", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"),
-    "sa_pgd": Entry(SAPGD, PIXELS, "gradient", "stable adaptive PGD, per-pixel steps", "ASSG, CVPR 2026"),
-    "cw": Entry(CarliniWagner, PIXELS, "gradient", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"),
-    "square": Entry(Square, PIXELS, "predictions", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
-    "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "made on one victim, tried on another", "Papernot et al., 2016"),
-    "event_noise": Entry(EventNoise, EVENTS, "predictions", "worst of several random changes of events: the floor", "-"),
-    "sparse_flips": Entry(SparseFlips, ("flips",), "gradient", "few flipped events, confirmed one by one", "SDA, CVPR 2025"),
-    "retiming": Entry(Retiming, ("shift",), "gradient", "events moved in time", "Spike-Retiming Attacks, ICLR 2026"),
-    "sponge": Entry(Sponge, PIXELS, "gradient", "more spikes or synaptic operations", "Krithivasan et al., 2022", goal="energy"),
+    "noise": Entry(Noise, PIXELS, "predictions", "noise", "worst of several random points: the floor", "-"),
+    "fgsm": Entry(FGSM, PIXELS, "gradient", "single_step", "one gradient step", "Goodfellow et al., ICLR 2015"),
+    "rfgsm": Entry(RFGSM, PIXELS, "gradient", "single_step", "a random step, then one gradient step", "Tramer et al., ICLR 2018"),
+    "bim": Entry(lambda **p: PGD(**{"steps": 10, **p}, restarts=0), PIXELS, "gradient", "iterative", "projected gradient steps from the clean sample", "Kurakin et al., 2017"),
+    "pgd": Entry(PGD, PIXELS, "gradient", "iterative", "projected gradient steps from random points", "Madry et al., ICLR 2018"),
+    "apgd_ce": Entry(lambda **p: APGD(**p, loss="ce"), PIXELS, "gradient", "iterative", "Auto-PGD, cross entropy", "Croce & Hein, ICML 2020"),
+    "apgd_dlr": Entry(lambda **p: APGD(**p, loss="dlr"), PIXELS, "gradient", "iterative", "Auto-PGD, difference of logits ratio", "Croce & Hein, ICML 2020"),
+    "apgd_targeted": Entry(TargetedAPGD, PIXELS, "gradient", "iterative", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"),
+    "sa_pgd": Entry(SAPGD, PIXELS, "gradient", "iterative", "stable adaptive PGD, per-pixel steps", "ASSG, CVPR 2026"),
+    "cw": Entry(CarliniWagner, PIXELS, "gradient", "iterative", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"),
+    "square": Entry(Square, PIXELS, "predictions", "black_box", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
+    "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "black_box", "made on one victim, tried on another", "Papernot et al., 2016"),
+    "event_noise": Entry(EventNoise, EVENTS, "predictions", "noise", "worst of several random changes of events: the floor", "-"),
+    "sparse_flips": Entry(SparseFlips, ("flips",), "gradient", "iterative", "few flipped events, confirmed one by one", "SDA, CVPR 2025"),
+    "retiming": Entry(Retiming, ("shift",), "gradient", "iterative", "events moved in time", "Spike-Retiming Attacks, ICLR 2026"),
+    "sponge": Entry(Sponge, PIXELS, "gradient", "energy", "more spikes or synaptic operations", "Krithivasan et al., 2022"),
 }
 
 
@@ -123,11 +123,25 @@ class AttackSpec:
         if self.attack == "transfer":
             return f"transfer from {self.params.get('source')}: {AttackSpec.from_json(self.params['spec']).label}"
         counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count") if n in self.params]
-        text = " ".join([self.attack, *counts])
+        extra = [f"x{self.params['restarts']}"] if self.params.get("restarts", 1) > 1 else []
+        text = " ".join([self.attack, *counts, *extra, *([self.params["label"]] if "label" in self.params else [])])
         if self.estimator is None:
             return text
         values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
         return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "")
+
+
+    def describe(self) -> dict:
+        """Plain values for records: name, optimiser, estimator ("" without one), family, iterations, eot."""
+        if self.attack == "transfer":
+            inner = AttackSpec.from_json(self.params["spec"]).describe()
+            return {**inner, "name": self.label, "optimiser": "transfer", "family": "black_box"}
+        attack = ATTACKS[self.attack].make(**{n: v for n, v in self.params.items() if n != "count"})
+        iterations = next((getattr(attack, n) for n in ("steps", "queries", "tries", "rounds") if hasattr(attack, n)), 1)
+        estimator = self.label.split(" · ")[1] if self.estimator is not None else ""
+        return {
+            "name": self.label, "optimiser": self.attack, "estimator": estimator, "family": ATTACKS[self.attack].family, "iterations": iterations, "eot": self.eot,
+        }
 
 
 def run(

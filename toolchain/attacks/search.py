@@ -52,7 +52,7 @@ class Search:
         self.clean = torch.from_numpy(self.samples).to(self.device, torch.float32)
         self.labels = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         self.estimator = Estimator() if estimator is None else estimator
-        self.goal: Goal = Misclassify(self.labels) if goal is None else goal
+        self.goal: Goal = self.misclassify() if goal is None else goal
         self.repeats = eot if victim.stochastic else 1
         self.rows = torch.arange(len(samples), device=self.device)
         self.queries = np.zeros(len(samples), np.int64)
@@ -64,6 +64,10 @@ class Search:
         if white_box:
             self.estimator.begin()
             self.evaluate(self.clean)
+
+    def misclassify(self, loss: str = "ce", targets: torch.Tensor | None = None) -> Misclassify:
+        """The goal of attacks on accuracy, with the victim's temperature."""
+        return Misclassify(self.labels, loss, targets, getattr(self.victim, "temperature", 1.0))
 
     def generators(self, purpose: str) -> list[np.random.Generator]:
         """A generator for each sample; see ``randomness``."""

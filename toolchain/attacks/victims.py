@@ -1,7 +1,8 @@
 """Networks as attacks see them: a PyTorch model on images or on events, an integer Program, a purifier in front of either.
 
-Scores are decoded as the Program would: spike counts are given as mean spikes per step, so that a loss on them has the
-literature's scale; the order of the classes is the same.
+Scores are decoded as the Program's output is: spike counts are whole numbers, the same for software and Program; potentials are
+volts for software, whole numbers for a Program. ``temperature`` is what the cross entropy divides scores by: the number of steps
+for spike counts, so that its argument is the mean over time, as in the literature, and a long sample does not saturate it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hardware import targets
 from hardware.program import Program
 from toolchain.attacks.base import AttackError, Victim
 from toolchain.attacks.encoding import Direct, Encoder, Poisson, StraightThrough, integers
+from toolchain.layers.network import decode
 
 
 @contextmanager
@@ -34,18 +36,6 @@ def as_attacked(model: nn.Module):
             parameter.requires_grad_(needed)
         for module, training in modes:
             module.training = training
-
-
-def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
-    """Scores [sample, class] of an output trace [step, sample, class], differentiable; ``how`` as in hardware.program.DECODINGS."""
-    trace = trace.flatten(2)
-    if how in ("spike_count", "mean_potential"):
-        return trace.sum(dim=0) / len(trace)
-    if how == "last_potential":
-        return trace[-1]
-    if how == "max_potential":
-        return trace.max(dim=0).values
-    raise AttackError(f"decoding is {how!r}; accepted are spike_count, mean_potential, last_potential, max_potential")
 
 
 class _ModelVictim:
@@ -70,6 +60,9 @@ class _ModelVictim:
         """Number of scores, found with one forward pass of a zero sample."""
         with torch.no_grad():
             return self.scores(torch.zeros(1, *self.sample_shape, device=self.device)).shape[1]
+
+    def _temperature(self, steps: int) -> float:
+        return float(steps) if self.io["output"]["decode"] == "spike_count" else 1.0
 
     def _trace(self, values: torch.Tensor, seed: int) -> torch.Tensor:
         """Output trace for values [step, sample, *shape]; random layers draw from the seed."""
@@ -115,6 +108,7 @@ class PixelVictim(_ModelVictim):
         self.encoder = encoder_of(self.io) if encoder is None else encoder
         self.stochastic = stochastic or self.encoder.stochastic
         self.sample_shape = tuple(self.io["input"]["shape"])
+        self.temperature = self._temperature(self.encoder.steps)
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores [sample, class] of images [sample, *shape], differentiable."""
@@ -131,6 +125,7 @@ class EventVictim(_ModelVictim):
     def __init__(self, model: nn.Module, steps: int, *, stochastic: bool = False):
         super().__init__(model, stochastic)
         self.sample_shape = (steps, *self.io["input"]["shape"])
+        self.temperature = self._temperature(steps)
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores [sample, class] of events [sample, step, *shape], differentiable."""
@@ -191,6 +186,7 @@ class Purified:
             raise AttackError(f"purifier gradient is {gradient!r}; accepted are identity, through")
         self.victim, self.purify, self.gradient = victim, purify, gradient
         self.sample_shape, self.classes, self.stochastic = victim.sample_shape, victim.classes, victim.stochastic
+        self.temperature = getattr(victim, "temperature", 1.0)
 
     @property
     def device(self) -> torch.device:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackResult, Threat, Victim
-from toolchain.attacks.goals import Misclassify
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -34,7 +33,7 @@ class SparseFlips:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, norms=("flips",), **options)
-        search.goal = Misclassify(search.labels, "margin")
+        search.goal = search.misclassify("margin")
         x = search.clean.clone()
         # what each flip was worth when it was tried; NaN: not flipped
         worth = torch.full_like(x.flatten(1), float("nan"))

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.goals import Misclassify
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -65,7 +64,7 @@ class Retiming:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, norms=("shift",), **options)
-        search.goal = Misclassify(search.labels, "margin")
+        search.goal = search.misclassify("margin")
         if threat.epsilon > 0:
             self._climb(search)
         return search.finish()
@@ -88,7 +87,8 @@ class Retiming:
             gradient = gradient - self.capacity * 2 * (soft - 1).clamp_min(0)
             seen = torch.stack([_shifted(gradient, -offset) for offset in shifts], dim=3)
             slope = chance * (seen - (chance * seen).sum(dim=3, keepdim=True)) * events[..., None]
-            phi = (phi + self.rate * slope.sign()).clamp(-10, 10)
+            # the gradient's largest value is 1: what is smaller than its rounding has no sign
+            phi = (phi + self.rate * slope.sign() * (slope.abs() > 1e-6)).clamp(-10, 10)
             moved = retimed(events, phi)
             search.tick(iteration + 1, self.steps)
         search.evaluate(moved.reshape(shape))

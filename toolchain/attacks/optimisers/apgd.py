@@ -10,7 +10,7 @@ import torch
 
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.goals import LOSSES, Misclassify, others
+from toolchain.attacks.goals import LOSSES, others
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -20,10 +20,10 @@ INCREASES = 0.75
 
 def checkpoints(steps: int) -> list[int]:
     """Iterations at which the step size may be halved: 0, 0.22, then 0.03 less each time but at least 0.06 of all apart."""
-    shares = [0.0, 0.22]
-    while shares[-1] < 1:
-        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-    return [math.ceil(share * steps) for share in shares if share <= 1]
+    percents = [0, 22]
+    while percents[-1] < 100:
+        percents.append(percents[-1] + max(percents[-1] - percents[-2] - 3, 6))
+    return [math.ceil(percent * steps / 100) for percent in percents if percent <= 100]
 
 
 def climb(search: Search, steps: int, start: torch.Tensor) -> None:
@@ -80,7 +80,7 @@ class APGD:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
-        search.goal = Misclassify(search.labels, self.loss)
+        search.goal = search.misclassify(self.loss)
         for run in range(self.restarts if threat.epsilon > 0 else 0):
             search.estimator.begin()
             climb(search, self.steps, geometry.on_the_sphere(search.clean, threat, search.generators(f"apgd {run}")))
@@ -108,7 +108,7 @@ class TargetedAPGD:
         search.queries += 1
         ranked = others(scores, search.labels).argsort(dim=1, descending=True, stable=True)
         for number in range(min(self.targets, victim.classes - 1) if threat.epsilon > 0 else 0):
-            search.goal = Misclassify(search.labels, targets=ranked[:, number])
+            search.goal = search.misclassify(targets=ranked[:, number])
             search.estimator.begin()
             climb(search, self.steps, geometry.on_the_sphere(search.clean, threat, search.generators(f"apgd target {number}")))
         return search.finish()

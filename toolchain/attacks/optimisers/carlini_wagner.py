@@ -9,7 +9,7 @@ import torch
 
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.goals import Misclassify, Outcome
+from toolchain.attacks.goals import Outcome
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -65,7 +65,7 @@ class CarliniWagner:
     """
 
     steps: int = 100
-    rate: float = 0.05
+    rate: float = 0.1
     rounds: int = 5
     initial_c: float = 1.0
     confidence: float = 0.0
@@ -78,7 +78,7 @@ class CarliniWagner:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
-        search.goal = Misclassify(search.labels, "margin")
+        search.goal = search.misclassify("margin")
         if threat.epsilon > 0:
             self._in_the_ball(search) if threat.norm == "linf" else self._nearest(search)
         return search.finish()

@@ -9,7 +9,6 @@ import torch
 
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackResult, Threat, Victim
-from toolchain.attacks.goals import Misclassify
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -30,7 +29,8 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
 
         m <- 0.5 m + g / mean|g|;  v <- 0.8 v + g**2 / mean(g**2);  step = clip(eta m / (sqrt(v) + 1e-12), -eta, eta)
 
-    eta starts at epsilon. A gradient that is zero everywhere moves nothing. l2: the same step, then the l2 projection.
+    eta starts at epsilon. A gradient that is zero everywhere moves nothing. l2 is ours: per-pixel steps would end where the change
+    is parallel to a sign pattern, which is not the best point of a round ball; there the step has length eta along m.
     """
     eta, marks = search.threat.epsilon, set(halving_iterations(steps))
     x = start
@@ -41,7 +41,11 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
         scale, square_scale = (geometry.per_sample(g.flatten(1).mean(dim=1), g) for g in (gradient.abs(), square))
         first = 0.5 * first + torch.where(scale > 0, gradient / scale, 0)
         second = 0.8 * second + torch.where(square_scale > 0, square / square_scale, 0)
-        x = search.project(x + (eta * first / (second.sqrt() + 1e-12)).clamp(-eta, eta))
+        if search.threat.norm == "linf":
+            step = (eta * first / (second.sqrt() + 1e-12)).clamp(-eta, eta)
+        else:
+            step = eta * geometry.steepest(first, "l2")
+        x = search.project(x + step)
         if iteration in marks:
             eta /= 2
         search.tick(iteration, steps)
@@ -52,7 +56,7 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
 class SAPGD:
     """Stable adaptive PGD.
 
-    steps      iterations; 100 as published
+    steps      iterations; 100 as published (linf)
     restarts   runs, each from a random point on the ball's surface
     loss       "ce", "dlr" or "margin"
     """
@@ -67,7 +71,7 @@ class SAPGD:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
-        search.goal = Misclassify(search.labels, self.loss)
+        search.goal = search.misclassify(self.loss)
         for run in range(self.restarts if threat.epsilon > 0 else 0):
             search.estimator.begin()
             climb(search, self.steps, geometry.on_the_sphere(search.clean, threat, search.generators(f"sa-pgd {run}")))

@@ -23,7 +23,6 @@ import torch
 
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.goals import Misclassify
 from toolchain.attacks.search import Search
 
 
@@ -55,7 +54,7 @@ class FGSM:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
-        search.goal = Misclassify(search.labels, self.loss)
+        search.goal = search.misclassify(self.loss)
         if threat.epsilon > 0:
             climb_with_toolbox(search, 1, threat.epsilon, None)
         return search.finish()
@@ -77,7 +76,7 @@ class RFGSM:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
-        search.goal = Misclassify(search.labels, self.loss)
+        search.goal = search.misclassify(self.loss)
         if threat.epsilon > 0:
             drawn = np.stack([g.standard_normal(search.samples.shape[1:]) for g in search.generators("rfgsm")])
             step = geometry.steepest(torch.from_numpy(drawn).to(search.clean), threat.norm)
@@ -113,7 +112,7 @@ class PGD:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
-        search.goal = Misclassify(search.labels, self.loss)
+        search.goal = search.misclassify(self.loss)
         size = self.step_size if self.step_size is not None else (2.5 / self.steps if self.step is None else self.step) * threat.epsilon
         runs = max(1, self.restarts) if threat.epsilon > 0 else 0
         for run in range(runs):

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.goals import Misclassify
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -100,7 +99,7 @@ class Square:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, white_box=False, **{k: v for k, v in options.items() if k != "estimator"})
-        search.goal = Misclassify(search.labels, "margin")
+        search.goal = search.misclassify("margin")
         if search.samples.ndim != 4:
             raise AttackError(f"square: samples have shape {search.samples.shape}; accepted is [sample, channels, height, width]")
         search.query(search.clean)
