@@ -50,6 +50,11 @@ class Node:
     constant: bool = False
 
 
+def _tolerance(tensor: torch.Tensor) -> float:
+    """Relative to the largest number: what sums in another order may differ by in the tensor's precision."""
+    return max(1e-5, 32 * torch.finfo(tensor.dtype).eps) if tensor.is_floating_point() else 1e-5
+
+
 class Tracker(TorchFunctionMode):
     """Follows one run of a model. After it: ``nodes`` (name → Node, the input excluded) and ``value_of(tensor)``."""
 
@@ -220,7 +225,7 @@ class Tracker(TorchFunctionMode):
                 )
             expected += term.scale * recorded
         actual = tensor.detach().reshape(-1).to("cpu", torch.float64)
-        tolerance = 1e-5 * max(1.0, float(expected.abs().amax()))
+        tolerance = _tolerance(tensor) * max(1.0, float(expected.abs().amax()))
         if not bool(((actual - expected).abs() <= tolerance).all()):
             names = ", ".join(sorted({repr(t.node) for t in value.terms})) or "nothing"
             raise UnsupportedError(
@@ -289,7 +294,7 @@ class Tracker(TorchFunctionMode):
             expected = leaf.compute(given)
             if expected is None:
                 return
-            tolerance = 1e-5 * max(1.0, float(expected.abs().amax()))
+            tolerance = _tolerance(part) * max(1.0, float(expected.abs().amax()))
             if expected.shape != part.shape or not torch.allclose(part.to(expected), expected, rtol=1e-4, atol=tolerance):
                 raise UnsupportedError(
                     f"{leaf.label}: its output is not that of the plain layer with its weights (a subclass or a forward hook changes it?); "

@@ -85,6 +85,10 @@ def test_weights_in_other_forms():
     assert np.array_equal(graph.nodes["body"].weight, fc.weight.detach().numpy())
     double = Steps(models.on_grid(nn.Linear(12, 6), 4)).double()
     assert trace(double, torch.rand(3, 2, 12).double(), time_first=True).nodes["body"].weight.dtype == np.float64
+    half = Steps(models.on_grid(nn.Linear(12, 6), 4)).bfloat16()
+    assert np.array_equal(
+        trace(half, torch.rand(3, 2, 12).bfloat16(), time_first=True).nodes["body"].weight, half.body.weight.detach().float().numpy()
+    )
 
 
 POOLS = {

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import snntorch_models as models
 import torch
+from snntorch import utils
+from torch import nn
 
 from export.frameworks import trace
 
@@ -47,6 +49,22 @@ def test_single_step_sequential():
     renamed = {"2": "fc1", "3": "lif1", "5": "fc2", "6": "lif2"}
     assert ({renamed.get(n, n): v for n, v in nodes.items()}, [(renamed.get(a, a), renamed.get(b, b)) for a, b in edges]) == wanted[:2]
     assert {renamed.get(n, n): v for n, v in entries.items()} == wanted[2]
+
+
+def test_sequential_in_a_loop_with_utils_reset():
+    class Looped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = models.single_step()
+
+        def forward(self, x):
+            utils.reset(self.net)
+            return torch.stack([self.net(frame) for frame in x], dim=1).sum(dim=1)
+
+    nodes, edges, _ = described(trace(Looped(), torch.rand(4, 2, 12), time_first=True, dt=1e-3))
+    wanted = described(trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True, dt=1e-3))
+    assert list(nodes.values()) == list(wanted[0].values())
+    assert len(edges) == len(wanted[1])
 
 
 def test_constant_input_shown_in_every_step():
