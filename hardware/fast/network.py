@@ -1,4 +1,4 @@
-"""A Program prepared for the kernels: one ``Layer`` of flat tables for each population, and the layout of the bit planes."""
+"""A Program prepared for the kernels: neurons and flat weight tables of each population, and the layout of the bit planes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hardware.fast.accumulation import GROUP, PART, Synapses
 from hardware.fast.kernels import PARAMETERS, Neurons
-from hardware.fast.synapses import groups_into, internal_order
+from hardware.fast.synapses import groups_into, internal_order, inverse
 from hardware.program import Population, Program
 
 
@@ -18,21 +18,16 @@ from hardware.program import Population, Program
 class Place:
     """Where an input or population is found: its bits from word ``plane`` on, its graded values (if any) from ``graded`` on.
 
-    order   internal index → index in C order; ``in_order`` where they are the same
+    order      internal index → index in C order, int32; ``inverse`` the other way round
+    in_order   the two are the same
     """
 
     plane: int
     words: int
     graded: int
     order: np.ndarray
+    inverse: np.ndarray
     in_order: bool
-
-    @property
-    def inverse(self) -> np.ndarray:
-        """Index in C order → internal index, int32."""
-        inverse = np.empty_like(self.order)
-        inverse[self.order] = np.arange(len(self.order), dtype=np.int32)
-        return inverse
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,9 @@ def _prepare(program: Program) -> Network:
     for part in (*program.inputs, *(program.nodes[name] for name in program.order)):
         order = internal_order(part.shape)
         spikes = not isinstance(part, Population) or part.spiking
-        place = Place(words, -(-part.size // 64) * spikes, values if part.message_bits else -1, order, bool(np.all(np.diff(order) == 1)))
-        places[part.name] = place
-        words += place.words
+        in_order = bool(np.all(order[1:] > order[:-1]))
+        places[part.name] = Place(words, -(-part.size // 64) * spikes, values if part.message_bits else -1, order, inverse(order), in_order)
+        words += places[part.name].words
         values += part.size if part.message_bits else 0
     layers = tuple((n, _neurons(program.nodes[n], places[n]), _synapses(program, program.nodes[n], places)) for n in program.order)
     return Network(places, layers, words, values)

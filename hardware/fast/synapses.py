@@ -62,6 +62,13 @@ def internal_order(shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(index, 0, -1)).ravel()
 
 
+def inverse(order: np.ndarray) -> np.ndarray:
+    """The other way round: index in C order → internal index, int32."""
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order), dtype=order.dtype)
+    return places
+
+
 def groups_into(program: Program, population: Population) -> tuple[Group, ...]:
     """All synapses of a population; the first group is the one that needs nothing more than a sum, perhaps without parts."""
     linear: list[Part] = []
@@ -87,7 +94,8 @@ def _fold_exponent(projection: Projection, target_shape: tuple[int, ...]) -> tup
         each = exponent.reshape(-1, 1)
     else:
         each = exponent.ravel()[projection.rows]
-    weights = arithmetic.shift(projection.weights.astype(np.int64), np.maximum(each, 0))
+    each = each.astype(np.int32)
+    weights = arithmetic.shift(projection.weights, np.maximum(each, 0))  # at most 256 << 7: int32 is enough
     right = np.maximum(-each, 0)
     if np.any(weights & ((1 << right) - 1)):
         return weights, np.maximum(-exponent, 0).ravel()[internal_order(target_shape)].astype(np.int32)
@@ -103,24 +111,22 @@ def _parts(projection: Projection, weights: np.ndarray, source: Input | Populati
     """One part for each delay."""
     if isinstance(projection, Convolution):
         return [_convolution(projection, weights, source, target)]
+    if isinstance(projection, Dense) and not projection.delay.ndim and np.count_nonzero(weights) >= DENSE_FROM * weights.size:
+        table = np.zeros((source.size, -(-target.size // ROW) * ROW), np.int16)
+        table[:, : target.size] = weights[np.ix_(internal_order(target.shape), internal_order(source.shape))].T
+        return [Part(projection.source, projection.max_delay + projection.recurrent, table.ravel(), row=table.shape[1])]
     if isinstance(projection, Dense):
         rows, columns = np.nonzero(weights)
         weights, delay = weights[rows, columns], projection.delay[rows, columns] if projection.delay.ndim else projection.delay
     else:
         rows, columns, delay = projection.rows, projection.columns, projection.delay
-    rows, columns = _inverse(internal_order(target.shape))[rows], _inverse(internal_order(source.shape))[columns]
+    rows, columns = inverse(internal_order(target.shape))[rows], inverse(internal_order(source.shape))[columns]
     parts = []
     for steps in np.unique(delay):
         chosen = np.broadcast_to(delay == steps, weights.shape)
         lag = int(steps) + projection.recurrent
         parts.append(_matrix(projection.source, lag, rows[chosen], columns[chosen], weights[chosen], target.size, source.size))
     return parts
-
-
-def _inverse(order: np.ndarray) -> np.ndarray:
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(len(order), dtype=order.dtype)
-    return inverse
 
 
 def _matrix(name: str, lag: int, rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, targets: int, sources: int) -> Part:
