@@ -7,6 +7,7 @@ integers and strides become tuples. Node order becomes canonical: sources first,
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 import nir
@@ -14,10 +15,10 @@ import numpy as np
 
 from export import metadata as graph_metadata
 from export.errors import GraphError, UnsupportedError
-from export.passes.subgraphs import Flat, flatten
+from export.passes.subgraphs import Flat, flatten, sources_of
 from export.shapes import ENDS, LINEAR, NEURONS, PARAMETERS, SPIKING, infer, tuple_of
 
-MAX_NODES = 20_000
+MAX_NODES = 2_000
 MAX_DEPTH = 8
 KNOWN = (*ENDS, *NEURONS, *LINEAR, nir.NIRGraph)
 
@@ -169,7 +170,7 @@ def _natural(name: str) -> tuple:
 def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> list[str]:
     """Names in canonical order: sources first, equals in natural order; loops are entered at a neuron where there is one."""
     waiting = sorted(nodes, key=_natural)
-    sources = {name: {a for a, b in edges if b == name} for name in nodes}
+    sources = {name: set(found) for name, found in sources_of(nodes, edges).items()}
     done: dict[str, None] = {}
     while waiting:
         ready = [n for n in waiting if sources[n] <= done.keys()]
@@ -207,9 +208,10 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, notes: list[str], count
                     else ""
                 )
                 raise GraphError(f"the edge {prefix + str(a)!r} → {prefix + str(b)!r} names {prefix + str(end)!r}, which is no node{hint}")
-        if (a, b) in edges:
-            raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} occurs twice")
         edges.append((a, b))
+    if len(set(edges)) != len(edges):
+        (a, b), _ = Counter(edges).most_common(1)[0]
+        raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} occurs twice")
     for a, b in edges:
         if isinstance(nodes[b], nir.Input):
             raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} ends in an Input")

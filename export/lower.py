@@ -19,7 +19,7 @@ from export.errors import CalibrationError, ExportError, GraphError, MissingInfo
 from export.neurons import DISCRETIZATIONS, Neuron, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
-from export.populations import LoweredPopulation, constant_source, lower_population
+from export.populations import constant_source, lower_population
 from export.shapes import NEURONS, infer
 from export.simulate import Extremes, execution_order, simulate
 from export.synapses import Options, Sources
@@ -99,13 +99,14 @@ def lower(
     }
     outputs, output_audits = _outputs(traced, neurons, meta["nodes"])
     constant = [constant_source(options.constant)] if any(p.needs_constant for p in lowered.values()) else []
+    scales = {population.name: 1.0 for population in constant} | {name: part.scale for name, part in lowered.items()}
     try:
         program = Program(
             inputs=inputs,
             populations=[*constant, *(lowered[name].population for name in order)],
             projections=[projection for name in order for projection in lowered[name].projections],
             outputs=outputs,
-            metadata=_metadata(meta, source, None if graph_metadata.in_steps(meta) else dt_s, lowered, neurons, fractions),
+            metadata=_metadata(meta, source, None if graph_metadata.in_steps(meta) else dt_s, scales, neurons, fractions),
         )
     except HardwareError as error:
         raise QuantizationError(str(error)) from error
@@ -246,10 +247,10 @@ def _outputs(traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping) ->
 
 
 def _metadata(
-    meta: Mapping, source: str, dt_s: float | None, lowered: Mapping[str, LoweredPopulation], neurons: Mapping[str, Neuron], fractions
+    meta: Mapping, source: str, dt_s: float | None, scales: Mapping[str, float], neurons: Mapping[str, Neuron], fractions: Mapping[str, int]
 ) -> dict:
     """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) + potential_offset_v."""
-    bits = {name: float(np.log2(part.scale)) for name, part in lowered.items()}
+    bits = {name: float(np.log2(scale)) for name, scale in scales.items()}
     offsets = {name: n.offset.tolist() for name, n in neurons.items() if np.any(n.offset)}
     return {
         "source": source,

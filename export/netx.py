@@ -68,7 +68,7 @@ def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Low
         for number in range(len(layers)):
             builder.add(number, layers[str(number)])
         return builder.finish()
-    except (GraphError, UnsupportedError, QuantizationError) as error:
+    except (GraphError, GraphFileError, UnsupportedError, QuantizationError) as error:
         raise type(error)(f"{path}: {error}") from error
     except HardwareError as error:
         raise QuantizationError(f"{path}: {error}") from error

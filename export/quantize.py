@@ -111,7 +111,7 @@ def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np
         mantissas = np.rint(wanted)
         if move == 0:
             nearest = wanted
-        if np.any(np.abs(wanted - mantissas) > 1e-4) or np.any(np.abs(mantissas) > 256):
+        if np.any(np.abs(wanted - mantissas) > 1e-4) or np.any(mantissas < -256) or np.any(mantissas > 255):
             continue
         if sign_mode(mantissas.astype(np.int64), bits) is None:
             continue

@@ -149,7 +149,9 @@ def infer(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) ->
         takes, gives = own_shapes(node)
         if takes not in (None, ()):
             shapes[name] = (takes, gives)
-    sources = {name: [a for a, b in edges if b == name] for name in nodes}
+    sources: dict[str, list[str]] = {name: [] for name in nodes}
+    for a, b in edges:
+        sources[b].append(a)
     waiting = [name for name in nodes if name not in shapes]
     while waiting:
         left = []

@@ -140,9 +140,15 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
     where = f"projection {s.name!r}"
     if not exact:
         try:
-            return fit(steps, s.bits, s.lowest, s.channel(channels) if options.per_channel else None, options.allow_clipping)
+            weights = fit(steps, s.bits, s.lowest, s.channel(channels) if options.per_channel else None, options.allow_clipping)
         except QuantizationError as error:
             raise QuantizationError(f"{where}: {error}") from None
+        if np.any(steps) and not np.any(weights.mantissas):
+            raise QuantizationError(
+                f"{where}: the room that {s.way.target!r} needs leaves no bits for its weights, of which the largest is "
+                f"{np.abs(steps).max():g} integer steps; give calibration data, or fewer message bits"
+            )
+        return weights
     exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
     if exponent.ndim and exponent.size != channels:
         raise GraphError(

@@ -88,6 +88,8 @@ def trace(flat: Flat, shapes: dict[str, tuple[Shape, Shape]], dt_s: float | None
     for name, node in flat.nodes.items():
         if isinstance(node, NEURONS) or name in traced.readouts:
             _Walk(traced, name, dt_s, used).run()
+    if traced.refused:
+        return traced  # what leads to a refused node would look as if it led nowhere
     for name, node in flat.nodes.items():
         if isinstance(node, (nir.Input, nir.Output, *NEURONS)):
             if isinstance(node, nir.Output) and not flat.sources(name):

@@ -52,17 +52,19 @@ def _times(second: Operator, first: Operator) -> Operator:
     if isinstance(second, Matrix) and isinstance(first, (Kernel, Gain, Triples)) and not np.ndim(second.delay):
         inner = first.triples()
         if not np.ndim(inner.delay):
+            room(second.weight.shape[0] * math.prod(first.in_shape))
             weight = np.zeros((second.weight.shape[0], math.prod(first.in_shape)))
-            room(inner.values.size * second.weight.shape[0])
             for row, out in zip(second.weight, weight):
                 out += np.bincount(inner.columns, row[inner.rows] * inner.values, minlength=len(out))
             return Matrix(*shapes, weight, _sum(second.delay, inner.delay))
     if isinstance(first, Matrix) and not np.ndim(first.delay):
         outer = second.triples()
         if not np.ndim(outer.delay):
-            room(outer.values.size * first.weight.shape[1])
+            room(math.prod(second.out_shape) * first.weight.shape[1])
             weight = np.zeros((math.prod(second.out_shape), first.weight.shape[1]))
-            np.add.at(weight, outer.rows, outer.values[:, None] * first.weight[outer.columns])
+            for start in range(0, outer.values.size, 4096):  # bounds memory
+                part = slice(start, start + 4096)
+                np.add.at(weight, outer.rows[part], outer.values[part, None] * first.weight[outer.columns[part]])
             return Matrix(*shapes, weight, _sum(outer.delay, first.delay))
     return _join(second.triples(), first.triples(), shapes)
 

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import nir
 
 from export.errors import GraphError, UnsupportedError
 
 
+def sources_of(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Node → nodes with an edge to it, in the order of the edges."""
+    found: dict[str, list[str]] = {name: [] for name in nodes}
+    for a, b in edges:
+        found[b].append(a)
+    return found
+
+
 @dataclass
 class Flat:
-    """A graph without subgraphs. ``virtual``: inputs and outputs of what were subgraphs, which pass their signal on."""
+    """A graph without subgraphs, complete once ``sources`` is asked for the first time.
+
+    virtual   inputs and outputs of what were subgraphs, which pass their signal on
+    """
 
     nodes: dict[str, nir.NIRNode] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     virtual: set[str] = field(default_factory=set)
 
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        return sources_of(self.nodes, self.edges)
+
     def sources(self, name: str) -> list[str]:
         """Nodes with an edge to this one, in the order of the edges."""
-        return [a for a, b in self.edges if b == name]
-
-    def targets(self, name: str) -> list[str]:
-        """Nodes with an edge from this one."""
-        return [b for a, b in self.edges if a == name]
+        return self._sources[name]
 
 
 def flatten(graph: nir.NIRGraph) -> Flat:
@@ -63,6 +77,7 @@ def without_virtual(flat: Flat) -> Flat:
         after = [b for a, b in edges if a == name and b != name]
         edges = [(a, b) for a, b in edges if name not in (a, b)] + [(a, b) for a in before for b in after]
     if len(set(edges)) != len(edges):
-        twice = next(edge for edge in edges if edges.count(edge) > 1)
+        counted = Counter(edges)
+        twice = max(counted, key=counted.__getitem__)
         raise GraphError(f"two edges from {twice[0]!r} to {twice[1]!r} once subgraphs are flattened")
     return Flat({n: node for n, node in flat.nodes.items() if n not in flat.virtual}, edges, set())
