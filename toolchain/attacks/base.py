@@ -109,7 +109,9 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
     if threat.norm in ("linf", "l2"):
         distance = np.abs(flat).max(axis=1) if threat.norm == "linf" else np.sqrt((flat**2).sum(axis=1))
         if distance.max() > threat.epsilon + slack:
-            raise AttackError(f"sample {int(distance.argmax())} is {distance.max():.8f} from the clean one; allowed is {threat.epsilon} ({threat.norm})")
+            raise AttackError(
+                f"sample {int(distance.argmax())} is {distance.max():.8f} from the clean one; allowed is {threat.epsilon} ({threat.norm})"
+            )
         if adversarial.min() < threat.low - 1e-6 or adversarial.max() > threat.high + 1e-6:
             raise AttackError(f"values from {adversarial.min()} to {adversarial.max()}; allowed are {threat.low} to {threat.high}")
         return

@@ -62,16 +62,30 @@ def _pixels(preset: str) -> list[dict]:
         specs += [
             {"attack": "fgsm", "estimator": ATAN},
             {"attack": "bim", "params": {"steps": 40}, "estimator": TRAINING},
-            *({"attack": a, "params": {"steps": 100}, "estimator": e} for a in ("apgd_ce", "apgd_dlr", "sa_pgd") for e in others if (a, e) not in (("apgd_dlr", ASSG), ("sa_pgd", ASSG))),
+            *(
+                {"attack": a, "params": {"steps": 100}, "estimator": e}
+                for a in ("apgd_ce", "apgd_dlr", "sa_pgd")
+                for e in others
+                if (a, e) not in (("apgd_dlr", ASSG), ("sa_pgd", ASSG))
+            ),
             *({"attack": a, "params": {"steps": 100}, **_hart(preset)} for a in ("apgd_ce", "sa_pgd")),
             *({"attack": "sa_pgd", "params": {"steps": 100}, "estimator": _named("assg", degree=d)} for d in (0.7, 0.8, 0.9, 0.95)),
             *(
                 {"attack": "pgd", "params": {"steps": 40}, "estimator": e}
                 for e in (
-                    *(_named("triangle", width=w) for w in (0.25, 0.5, 2.0, 3.0)), *(_named("rectangle", width=w) for w in (0.5, 1.0, 2.0, 4.0)),
-                    _named("sigmoid", steepness=4.0), _named("straight_through"), _named("pdsg", per_sample=True),
+                    *(_named("triangle", width=w) for w in (0.25, 0.5, 2.0, 3.0)),
+                    *(_named("rectangle", width=w) for w in (0.5, 1.0, 2.0, 4.0)),
+                    _named("sigmoid", steepness=4.0),
+                    _named("straight_through"),
+                    _named("pdsg", per_sample=True),
                 )
             ),
+            {
+                "attack": "sa_pgd",
+                "params": {"steps": 100},
+                "estimator": _named("assg"),
+                "tuning": {"parameter": "degree", "between": [0.7, 0.98], "rounds": 8, "samples": 32, "steps": 20},
+            },
             {"attack": "apgd_targeted", "params": {"steps": 100}, "estimator": TRAINING},
             {"attack": "apgd_targeted", "params": {"steps": 100}, "estimator": ASSG},
             {"attack": "cw", "params": {"steps": 200}, "estimator": TRAINING},
@@ -83,11 +97,18 @@ def _pixels(preset: str) -> list[dict]:
 def _events(preset: str, norm: str) -> list[dict]:
     tries = {"quick": 5, "standard": 10, "full": 20}[preset]
     # rates know nothing of when: HART's gradient is the same in every step, RGA's and BPTR's slopes are
-    rates = [_named("hart"), _named("rga"), _named("bptr")] if norm == "flips" else [_named("triangle", width=2.0), _named("sigmoid", steepness=4.0)]
+    rates = (
+        [_named("hart"), _named("rga"), _named("bptr")]
+        if norm == "flips"
+        else [_named("triangle", width=2.0), _named("sigmoid", steepness=4.0)]
+    )
     estimators = {"quick": [TRAINING, ASSG], "standard": [TRAINING, ATAN, ASSG], "full": [TRAINING, ATAN, ASSG, *rates]}[preset]
     name, count = ("sparse_flips", "rounds") if norm == "flips" else ("retiming", "steps")
     number = {"quick": 10, "standard": 40, "full": 200}[preset]
-    return [{"attack": "event_noise", "params": {"tries": tries}}, *({"attack": name, "params": {count: number}, "estimator": e} for e in estimators)]
+    return [
+        {"attack": "event_noise", "params": {"tries": tries}},
+        *({"attack": name, "params": {count: number}, "estimator": e} for e in estimators),
+    ]
 
 
 def _checked(preset: str, norm: str) -> None:
@@ -108,7 +129,8 @@ def transfers(preset: str, norm: str, sources: list[str], stochastic: bool = Fal
     """Attacks to make on each of the named victims and to try on another: the battery's strongest."""
     _checked(preset, norm)
     wanted = {"quick": {("pgd", "atan"), ("sa_pgd", "assg"), ("sparse_flips", "assg"), ("retiming", "assg")}}.get(
-        preset, {("pgd", "training"), ("pgd", "atan"), ("sa_pgd", "training"), ("sa_pgd", "assg"), ("sparse_flips", "assg"), ("retiming", "assg")}
+        preset,
+        {("pgd", "training"), ("pgd", "atan"), ("sa_pgd", "training"), ("sa_pgd", "assg"), ("sparse_flips", "assg"), ("retiming", "assg")},
     )
     inner = [s for s in battery(preset, norm, stochastic) if s.estimator is not None and (s.attack, s.estimator["name"]) in wanted]
     return [AttackSpec("transfer", {"source": source, "spec": spec.to_json()}) for source in sources for spec in inner]

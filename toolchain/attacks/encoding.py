@@ -35,9 +35,13 @@ def integers(encoder: Encoder, images: np.ndarray, seed: int) -> np.ndarray:
     return np.rint(values.numpy().astype(np.float64) * 2.0**encoder.fraction_bits).astype(np.int32).swapaxes(0, 1)
 
 
-def _check_steps(steps: int) -> None:
+def _check(encoder: str, steps: int, **others: tuple[float, float, float]) -> None:
+    """Refuse steps below 1, and others outside of (value, low, high)."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise AttackError(f"steps is {steps!r}; accepted is a number of time steps from 1")
+        raise AttackError(f"{encoder} encoding: steps is {steps!r}; accepted is a number of time steps from 1")
+    for name, (value, low, high) in others.items():
+        if not low <= value <= high:
+            raise AttackError(f"{encoder} encoding: {name} is {value!r}; accepted are {low} to {high}")
 
 
 @dataclass(frozen=True)
@@ -45,52 +49,104 @@ class Direct:
     """The image's grey levels as graded spikes, the same in every step.
 
     Levels are whole multiples of 2**-fraction_bits, at most the largest message; the gradient passes the rounding straight
-    through, and is summed over the steps.
+    through, and is summed over the steps. ``dropped_bits``: the sensor has so many bits more, which are cut off.
     """
 
     steps: int
     message_bits: int
     fraction_bits: int
+    dropped_bits: int = 0
 
     stochastic = False
 
     def __post_init__(self):
-        _check_steps(self.steps)
-        if not 2 <= self.message_bits <= 24 or self.fraction_bits < 0:
-            raise AttackError(f"direct encoding with {self.message_bits} message bits and {self.fraction_bits} fraction bits; accepted are 2 to 24, and from 0")
+        _check(
+            "direct",
+            self.steps,
+            message_bits=(self.message_bits, 2, 24),
+            fraction_bits=(self.fraction_bits, 0, 23),
+            dropped_bits=(self.dropped_bits, 0, 23),
+        )
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-        scale, largest = 2.0**self.fraction_bits, 2.0 ** (self.message_bits - 1) - 1
-        levels = torch.round(images.detach() * scale).clamp(-largest - 1, largest) / scale
+        largest = 2.0 ** (self.message_bits - 1) - 1
+        read = torch.round(images.detach() * 2.0 ** (self.fraction_bits + self.dropped_bits))
+        levels = torch.floor(read * 2.0**-self.dropped_bits).clamp(-largest - 1, largest) * 2.0**-self.fraction_bits
         return StraightThrough.apply(images, levels).expand(self.steps, *images.shape)
 
 
 @dataclass(frozen=True)
 class Poisson:
-    """Rate coding: in every step and pixel independently a spike with probability = pixel value.
+    """Rate coding: in every step and pixel independently a spike with probability = rate * pixel value.
 
-    signed     pixels are first mapped to [-1, 1]; a spike of the pixel's sign with probability = magnitude (the encoder of
-               Sharmin et al., ECCV 2020)
+    signed     pixels are first mapped to [-1, 1]; a spike of the pixel's sign with probability = rate * magnitude (the encoder
+               of Sharmin et al., ECCV 2020)
 
-    Backward: the identity, averaged over the steps (times 2 where signed, the derivative of the mapping). This is the gradient
-    of Sharmin et al.: the expected spike is the pixel, and what reaches the first layer is summed over time.
+    Backward: the identity, averaged over the steps, times the slope of the expected spike (rate; 2 * rate where signed). This is
+    the gradient of Sharmin et al.: what reaches the first layer is summed over time, the expected spike is the pixel.
     """
 
     steps: int
     signed: bool = False
+    rate: float = 1.0
 
     stochastic = True
     fraction_bits = 0
 
     def __post_init__(self):
-        _check_steps(self.steps)
+        _check("poisson", self.steps, rate=(self.rate, 0.0, 1.0))
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed & (2**63 - 1))
         chance = torch.rand((self.steps, 1, *images.shape[1:]), generator=generator).to(images.device)
-        rate = images.detach() * 2 - 1 if self.signed else images.detach()
-        spikes = (chance < rate.abs()).to(images.dtype) * rate.sign()
-        return _Expected.apply(images, spikes, 2.0 if self.signed else 1.0)
+        level = images.detach() * 2 - 1 if self.signed else images.detach()
+        spikes = (chance < self.rate * level.abs()).to(images.dtype) * level.sign()
+        return _Expected.apply(images, spikes, self.rate * (2.0 if self.signed else 1.0))
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One spike for each pixel above 0, the brighter the earlier, as ``toolchain.data.encoders``; integer levels 0 to ``maximum``
+    are pixel * ``scale``, rounded.
+
+    Backward (ours): a brighter pixel moves its spike (steps - 1) steps earlier for each unit, so the gradient is that rate times
+    half the difference of the gradients one step earlier and one step later (at the ends: of the neighbour that exists). A
+    silent pixel would spike in the last step: its gradient there, times the rate.
+    """
+
+    steps: int
+    maximum: int = 255
+    scale: float = 256.0
+
+    stochastic = False
+    fraction_bits = 0
+
+    def __post_init__(self):
+        _check("latency", self.steps, maximum=(self.maximum, 1, 1 << 16), scale=(self.scale, self.maximum, 1 << 17))
+
+    def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        level = torch.round(images.detach() * self.scale).clamp(0, self.maximum).to(torch.int64)
+        step = ((self.maximum - level) * (self.steps - 1) * 2 + self.maximum) // (2 * self.maximum)
+        return _Arrival.apply(images, step, level > 0, self.steps)
+
+
+class _Arrival(torch.autograd.Function):
+    """Forward: a spike [step, sample, *shape] in its step where there is one. Backward: see ``Latency``."""
+
+    @staticmethod
+    def forward(ctx, images, step, present, steps):
+        ctx.save_for_backward(step, present)
+        times = torch.arange(steps, device=images.device).reshape(-1, *(1,) * images.dim())
+        return ((times == step) & present).to(images.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        step, present = ctx.saved_tensors
+        last = len(gradient) - 1
+        earlier = gradient.gather(0, (step - 1).clamp_min(0)[None])[0]
+        later = gradient.gather(0, (step + 1).clamp_max(last)[None])[0]
+        inner = torch.where((step > 0) & (step < last), 0.5, 1.0)
+        return last * torch.where(present, inner * (earlier - later), gradient[last]), None, None, None
 
 
 class StraightThrough(torch.autograd.Function):

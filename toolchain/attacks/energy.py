@@ -72,7 +72,8 @@ class Activity:
             inputs = [n for n, w in weights.items() if n not in neurons and w.any()]
             if missing or len(inputs) > 1:
                 raise AttackError(
-                    f"the Program's layers {', '.join(weights)} are not those of the network: " + (f"no layer for neuron {missing[0]!r}" if missing else f"inputs or layers without a neuron: {', '.join(inputs)}")
+                    f"the Program's layers {', '.join(weights)} are not those of the network: "
+                    + (f"no layer for neuron {missing[0]!r}" if missing else f"inputs or layers without a neuron: {', '.join(inputs)}")
                 )
             self.input = inputs[0] if inputs else None
         self._total: torch.Tensor | None = None
@@ -169,7 +170,8 @@ class Sponge:
         # the search has just measured the clean samples
         goal.clean = search.best_rank.clone()
         starts = [search.clean] + [
-            geometry.on_the_sphere(search.clean, threat, search.generators(f"sponge {run}")) for run in range(self.restarts if threat.epsilon > 0 else 0)
+            geometry.on_the_sphere(search.clean, threat, search.generators(f"sponge {run}"))
+            for run in range(self.restarts if threat.epsilon > 0 else 0)
         ]
         for start in starts if threat.epsilon > 0 else []:
             search.estimator.begin()

@@ -61,7 +61,12 @@ LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dlr": dlr, "margin": margin}
 
 @dataclass(frozen=True)
 class Outcome:
-    """loss [sample], differentiable; reached, bool [sample]; rank [sample]: of two that reached the goal (or both did not), the larger is better."""
+    """What a goal says of a point.
+
+    loss      [sample], differentiable
+    reached   bool [sample]
+    rank      [sample]: of two points that both reached the goal, or both did not, the larger is better
+    """
 
     loss: torch.Tensor
     reached: torch.Tensor

@@ -1,7 +1,7 @@
 """Attacks by name, batteries of them, and one call that runs one: what the robustness harness uses.
 
-    for spec in battery("standard", "linf", stochastic=False):
-        result = run(spec, victim, images, labels, Threat("linf", 8 / 255), seed=0)
+for spec in battery("standard", "linf", stochastic=False):
+    result = run(spec, victim, images, labels, Threat("linf", 8 / 255), seed=0)
 """
 
 from __future__ import annotations
@@ -48,13 +48,33 @@ ATTACKS: Mapping[str, Entry] = {
     "noise": Entry(Noise, PIXELS, "predictions", "noise", "worst of several random points: the floor", "-"),
     "fgsm": Entry(FGSM, PIXELS, "gradient", "single_step", "one gradient step", "Goodfellow et al., ICLR 2015"),
     "rfgsm": Entry(RFGSM, PIXELS, "gradient", "single_step", "a random step, then one gradient step", "Tramer et al., ICLR 2018"),
-    "bim": Entry(lambda **p: PGD(**{"steps": 10, **p}, restarts=0), PIXELS, "gradient", "iterative", "projected gradient steps from the clean sample", "Kurakin et al., 2017"),
+    "bim": Entry(
+        lambda **p: PGD(**{"steps": 10, **p}, restarts=0),
+        PIXELS,
+        "gradient",
+        "iterative",
+        "projected gradient steps from the clean sample",
+        "Kurakin et al., 2017",
+    ),
     "pgd": Entry(PGD, PIXELS, "gradient", "iterative", "projected gradient steps from random points", "Madry et al., ICLR 2018"),
-    "apgd_ce": Entry(lambda **p: APGD(**p, loss="ce"), PIXELS, "gradient", "iterative", "Auto-PGD, cross entropy", "Croce & Hein, ICML 2020"),
-    "apgd_dlr": Entry(lambda **p: APGD(**p, loss="dlr"), PIXELS, "gradient", "iterative", "Auto-PGD, difference of logits ratio", "Croce & Hein, ICML 2020"),
-    "apgd_targeted": Entry(TargetedAPGD, PIXELS, "gradient", "iterative", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"),
+    "apgd_ce": Entry(
+        lambda **p: APGD(**p, loss="ce"), PIXELS, "gradient", "iterative", "Auto-PGD, cross entropy", "Croce & Hein, ICML 2020"
+    ),
+    "apgd_dlr": Entry(
+        lambda **p: APGD(**p, loss="dlr"),
+        PIXELS,
+        "gradient",
+        "iterative",
+        "Auto-PGD, difference of logits ratio",
+        "Croce & Hein, ICML 2020",
+    ),
+    "apgd_targeted": Entry(
+        TargetedAPGD, PIXELS, "gradient", "iterative", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"
+    ),
     "sa_pgd": Entry(SAPGD, PIXELS, "gradient", "iterative", "stable adaptive PGD, per-pixel steps", "ASSG, CVPR 2026"),
-    "cw": Entry(CarliniWagner, PIXELS, "gradient", "iterative", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"),
+    "cw": Entry(
+        CarliniWagner, PIXELS, "gradient", "iterative", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"
+    ),
     "square": Entry(Square, PIXELS, "predictions", "black_box", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
     "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "black_box", "made on one victim, tried on another", "Papernot et al., 2016"),
     "event_noise": Entry(EventNoise, EVENTS, "predictions", "noise", "worst of several random changes of events: the floor", "-"),
@@ -106,7 +126,9 @@ class AttackSpec:
         """From what ``to_json`` gave. Raises AttackError for unknown fields."""
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown or "attack" not in values:
-            raise AttackError(f"attack specification with fields {', '.join(map(str, values))}; accepted are {', '.join(cls.__dataclass_fields__)}")
+            raise AttackError(
+                f"attack specification with fields {', '.join(map(str, values))}; accepted are {', '.join(cls.__dataclass_fields__)}"
+            )
         return cls(**values)
 
     @property
@@ -130,7 +152,6 @@ class AttackSpec:
         values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
         return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "")
 
-
     def describe(self) -> dict:
         """Plain values for records: name, optimiser, estimator ("" without one), family, iterations, eot."""
         if self.attack == "transfer":
@@ -140,13 +161,26 @@ class AttackSpec:
         iterations = next((getattr(attack, n) for n in ("steps", "queries", "tries", "rounds") if hasattr(attack, n)), 1)
         estimator = self.label.split(" · ")[1] if self.estimator is not None else ""
         return {
-            "name": self.label, "optimiser": self.attack, "estimator": estimator, "family": ATTACKS[self.attack].family, "iterations": iterations, "eot": self.eot,
+            "name": self.label,
+            "optimiser": self.attack,
+            "estimator": estimator,
+            "family": ATTACKS[self.attack].family,
+            "iterations": iterations,
+            "eot": self.eot,
         }
 
 
 def run(
-    spec: AttackSpec, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, seed: int = 0, *, sources: Mapping[str, Victim] | None = None,
-    program=None, progress: Callable[[int, int], None] | None = None,
+    spec: AttackSpec,
+    victim: Victim,
+    samples: np.ndarray,
+    labels: np.ndarray,
+    threat: Threat,
+    seed: int = 0,
+    *,
+    sources: Mapping[str, Victim] | None = None,
+    program=None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> AttackResult:
     """Run one attack on all the samples at once (the caller bounds memory by the number of samples).
 
@@ -156,7 +190,9 @@ def run(
     With tuning, the result's history has "tuned" [1, 1], the value that was chosen. Raises AttackError for what cannot be run.
     """
     if threat.norm not in ATTACKS[spec.attack].norms:
-        raise AttackError(f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are {', '.join(ATTACKS[spec.attack].norms)}")
+        raise AttackError(
+            f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are {', '.join(ATTACKS[spec.attack].norms)}"
+        )
     if spec.attack == "transfer":
         return _transfer(spec, victim, samples, labels, threat, seed, sources or {}, program, progress)
     attack = _make(spec, program)

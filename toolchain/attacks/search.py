@@ -29,8 +29,19 @@ class Search:
     """
 
     def __init__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, *, seed: int = 0, estimator: Estimator | None = None, eot: int = 1,
-        progress: Progress | None = None, norms: tuple[str, ...] = ("linf", "l2"), white_box: bool = True, goal: Goal | None = None,
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        *,
+        seed: int = 0,
+        estimator: Estimator | None = None,
+        eot: int = 1,
+        progress: Progress | None = None,
+        norms: tuple[str, ...] = ("linf", "l2"),
+        white_box: bool = True,
+        goal: Goal | None = None,
     ):
         if threat.norm not in norms:
             raise AttackError(f"this attack cannot keep to the threat {threat.norm!r}; accepted are {', '.join(norms)}")
@@ -38,10 +49,15 @@ class Search:
             raise AttackError(f"eot is {eot!r}; accepted is a number of gradient samples from 1")
         samples = np.asarray(samples)
         if samples.ndim < 2 or not len(samples) or samples.shape[1:] != tuple(victim.sample_shape):
-            raise AttackError(f"samples have shape {samples.shape}; accepted is [sample, {', '.join(map(str, victim.sample_shape))}], at least one")
+            raise AttackError(
+                f"samples have shape {samples.shape}; accepted is [sample, {', '.join(map(str, victim.sample_shape))}], at least one"
+            )
         labels = np.asarray(labels)
         if labels.shape != (len(samples),) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= victim.classes:
-            raise AttackError(f"labels of type {labels.dtype}, shape {labels.shape}; accepted is one whole number from 0 to {victim.classes - 1} for each sample")
+            raise AttackError(
+                f"labels of type {labels.dtype}, shape {labels.shape}; "
+                f"accepted is one whole number from 0 to {victim.classes - 1} for each sample"
+            )
         self.kind = np.float32 if threat.norm in ("linf", "l2") else np.uint8
         self.samples = np.ascontiguousarray(samples, dtype=self.kind)
         if not np.array_equal(self.samples, samples):

@@ -48,16 +48,20 @@ class _StartedDescent(ProjectedGradientDescentNumpy):
 
     def _compute(self, x, x_init, y, mask, eps, eps_step, project, random_init, batch_id_ext=None, decay=None, momentum=None):
         first = self._i_max_iter == 0 and self.start is not None
-        return super()._compute(
-            self.start if first else x, x_init, y, mask, eps, eps_step, project, False, batch_id_ext, decay, momentum
-        )
+        return super()._compute(self.start if first else x, x_init, y, mask, eps, eps_step, project, False, batch_id_ext, decay, momentum)
 
 
 def projected_gradient_descent(search: Search, steps: int, step_size: float, start: torch.Tensor | None) -> torch.Tensor:
     """The last point of ``steps`` steps from ``start`` (None: the clean samples)."""
     attack = _StartedDescent(
-        ToolboxClassifier(search), norm=np.inf if search.threat.norm == "linf" else 2, eps=float(search.threat.epsilon), eps_step=float(step_size),
-        max_iter=steps, num_random_init=0, batch_size=len(search.samples), verbose=False,
+        ToolboxClassifier(search),
+        norm=np.inf if search.threat.norm == "linf" else 2,
+        eps=float(search.threat.epsilon),
+        eps_step=float(step_size),
+        max_iter=steps,
+        num_random_init=0,
+        batch_size=len(search.samples),
+        verbose=False,
     )
     attack.start = None if start is None else start.cpu().numpy()
     last = attack.generate(search.samples, search.labels.cpu().numpy())

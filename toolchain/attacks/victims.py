@@ -17,7 +17,8 @@ from torch import nn
 from hardware import targets
 from hardware.program import Program
 from toolchain.attacks.base import AttackError, Victim
-from toolchain.attacks.encoding import Direct, Encoder, Poisson, StraightThrough, integers
+from toolchain.attacks.encoding import Direct, Encoder, Latency, Poisson, StraightThrough, integers
+from toolchain.data.datasets import DATASETS
 from toolchain.layers.network import decode
 
 
@@ -85,14 +86,30 @@ class _ModelVictim:
 
 
 def encoder_of(io: dict) -> Encoder:
-    """The encoder that a model's spikeport_io() asks for: data.encoding "direct" or "poisson", data.steps."""
+    """The encoder that a model's spikeport_io() asks for, the same function as ``toolchain.data.encoders`` on images that are the
+    data set's values divided by the power of two above them: data.encoding "direct", "poisson" ("poisson_signed") or "latency"."""
     data, source = io.get("data", {}), io["input"]
     steps, how = data.get("steps"), data.get("encoding")
     if how == "direct":
-        return Direct(steps, source["message_bits"], source["fraction_bits"])
+        bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
+        return Direct(steps, source["message_bits"], source["fraction_bits"], max(0, bits - source["fraction_bits"]))
     if how in ("poisson", "poisson_signed"):
-        return Poisson(steps, signed=how == "poisson_signed")
-    raise AttackError(f"the model's encoding is {how!r}; accepted for images are direct, poisson, poisson_signed; or give the victim an encoder")
+        return Poisson(steps, signed=how == "poisson_signed", rate=data.get("rate", 1.0))
+    if how == "latency":
+        largest = _largest_value(data)
+        return Latency(steps, largest, float(1 << (largest - 1).bit_length()))
+    raise AttackError(
+        f"the model's encoding is {how!r}; accepted for images are direct, poisson, poisson_signed, latency; or give the victim an encoder"
+    )
+
+
+def _largest_value(data: dict) -> int:
+    """Of the images of the data set that a model names."""
+    if data.get("name") not in DATASETS or not DATASETS[data["name"]][2]:
+        raise AttackError(
+            f"the model's data set is {data.get('name')!r}; with this encoding accepted are those of images that toolchain.data has"
+        )
+    return DATASETS[data["name"]][2]
 
 
 class PixelVictim(_ModelVictim):
@@ -140,7 +157,9 @@ class ProgramVictim:
     output    the Program's output that is read; default: its only one
     """
 
-    def __init__(self, program: Program, encoder: Encoder | None = None, *, steps: int | None = None, target: str = "fast", output: str | None = None):
+    def __init__(
+        self, program: Program, encoder: Encoder | None = None, *, steps: int | None = None, target: str = "fast", output: str | None = None
+    ):
         names = [o.population for o in program.outputs]
         if output is None and len(names) != 1:
             raise AttackError(f"the Program has {len(names)} outputs ({', '.join(names)}); say which one holds the classes")
@@ -157,7 +176,9 @@ class ProgramVictim:
 
     @property
     def model(self) -> nn.Module:
-        raise AttackError("an integer Program has no gradient; attack its PyTorch twin, or use a black-box attack (square, noise, transfer)")
+        raise AttackError(
+            "an integer Program has no gradient; attack its PyTorch twin, or use a black-box attack (square, noise, transfer)"
+        )
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Refused: there is no gradient."""
@@ -212,9 +233,11 @@ class Purified:
         if not isinstance(self.purify, nn.Module):
             run = self.purify
         else:
+
             def run(x):
                 with as_attacked(self.purify):
                     return self.purify(x)
+
         if self.gradient == "through":
             return run(samples)
         with torch.no_grad():

@@ -56,7 +56,11 @@ def digits_network(seed: int = 0, hidden: int = 40, decode: str = "spike_count",
             ("second", snn.Linear(hidden, 10)),
             ("output", snn.LIF(1.0, beta=0.75) if decode == "spike_count" else snn.LI(0.75)),
         ],
-        input_shape=(1, 8, 8), message_bits=bits, fraction_bits=k, decode=decode, data={"encoding": encoding, "steps": STEPS},
+        input_shape=(1, 8, 8),
+        message_bits=bits,
+        fraction_bits=k,
+        decode=decode,
+        data={"encoding": encoding, "steps": STEPS},
     )
 
 
@@ -113,7 +117,11 @@ def masked(digits):
             ("second", linear(40, 10, 0, 100.0)),
             ("output", snn.IF(100.5, fraction_bits=1, spike_grad=snn.surrogate.triangle(100.0))),
         ],
-        input_shape=(1, 8, 8), message_bits=6, fraction_bits=4, decode="spike_count", data={"encoding": "direct", "steps": STEPS},
+        input_shape=(1, 8, 8),
+        message_bits=6,
+        fraction_bits=4,
+        decode="spike_count",
+        data={"encoding": "direct", "steps": STEPS},
     )
     images, labels = torch.from_numpy(digits.train), torch.from_numpy(digits.train_labels)
     encoder = Direct(STEPS, 6, 4)

@@ -265,7 +265,7 @@ def test_history_is_there_for_the_honesty_checks(victim, some):
 def test_progress(victim, some):
     for attack in (PGD(3, restarts=2), APGD(3), SAPGD(3), Square(10), Noise(tries=2), CarliniWagner(3)):
         seen = []
-        attack(victim, some[0][:3], some[1][:3], Threat("linf", 0.01), progress=lambda done, total: seen.append((done, total)))
+        attack(victim, some[0][:3], some[1][:3], Threat("linf", 0.01), progress=lambda *state, seen=seen: seen.append(state))
         assert seen[-1][0] == seen[-1][1], attack
 
 

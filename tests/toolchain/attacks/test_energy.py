@@ -6,11 +6,11 @@ import pytest
 from test_victims import program_of
 
 from toolchain.attacks.base import AttackError, Threat, verify
-from toolchain.attacks.energy import Activity, Sponge, synapses_per_spike
 from toolchain.attacks.encoding import Direct
+from toolchain.attacks.energy import Activity, Sponge, synapses_per_spike
 from toolchain.attacks.estimators import make_estimator
 from toolchain.attacks.optimisers.noise import Noise
-from toolchain.attacks.victims import PixelVictim, ProgramVictim
+from toolchain.attacks.victims import ProgramVictim
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def counted(program, images, counter):
 def test_synapses_per_spike(program):
     found = synapses_per_spike(program)
     assert {n: (w.shape, set(w.ravel().tolist())) for n, w in found.items()} == {
-        "input": ((1, 8, 8), {40}), "hidden": ((40,), {10}), "output": ((10,), {0}),
+        "input": ((1, 8, 8), {40}),
+        "hidden": ((40,), {10}),
+        "output": ((10,), {0}),
     }
 
 

@@ -162,7 +162,9 @@ def rga_slope(neuron, trace):
     x = trace[0].mean(dim=0) / neuron.threshold
     knee = 1 - neuron.beta
     middle = (1 - 0.2 + 0.2 * neuron.beta) / (neuron.beta + 1)
-    return torch.where((x >= knee) & (x <= 2), middle, torch.where((x >= 0) & (x < knee), torch.tensor(0.2), torch.tensor(0.0))).expand(STEPS, -1, -1)
+    return torch.where((x >= knee) & (x <= 2), middle, torch.where((x >= 0) & (x < knee), torch.tensor(0.2), torch.tensor(0.0))).expand(
+        STEPS, -1, -1
+    )
 
 
 RATES = {
@@ -295,7 +297,9 @@ def test_forward_is_the_same_and_everything_is_put_back(name, kind):
         assert torch.equal(network(inputs()), plain)
     with pytest.raises(RuntimeError, match="inside"), make_estimator(name).applied(network):
         raise RuntimeError("inside")
-    assert before == {n: (m.spike_grad, m.backward_rule, len(m._forward_pre_hooks)) for n, m in network.named_modules() if hasattr(m, "spike_grad")}
+    assert before == {
+        n: (m.spike_grad, m.backward_rule, len(m._forward_pre_hooks)) for n, m in network.named_modules() if hasattr(m, "spike_grad")
+    }
 
 
 class Stepwise(nn.Module):
@@ -332,7 +336,7 @@ def test_snntorch_neurons_take_surrogates_and_refuse_rates():
         same = torch.autograd.grad(network(x).sum(), x)[0]
     assert torch.allclose(same, gradients["training"], atol=1e-6)
     for name in ("bptr", "rga", "hart"):
-        with pytest.raises(AttackError, match="Leaky; accepted are those of toolchain.layers"), make_estimator(name).applied(network):
+        with pytest.raises(AttackError, match="Leaky; accepted are those of toolchain"), make_estimator(name).applied(network):
             pass
 
 

@@ -46,7 +46,9 @@ def victim():
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
     for epoch in range(25):
         samples, labels = moving(100, epoch)
-        loss = torch.nn.functional.cross_entropy(network.scores(torch.from_numpy(samples).float().transpose(0, 1)), torch.from_numpy(labels))
+        loss = torch.nn.functional.cross_entropy(
+            network.scores(torch.from_numpy(samples).float().transpose(0, 1)), torch.from_numpy(labels)
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -62,7 +64,8 @@ ATTACKS = {"flips": SparseFlips(10), "shift": Retiming(20)}
 
 
 @pytest.mark.parametrize(
-    ("norm", "budget", "name"), [("flips", 6, "training"), ("flips", 6, "assg"), ("flips", 6, "hart"), ("shift", 2, "training"), ("shift", 2, "assg")]
+    ("norm", "budget", "name"),
+    [("flips", 6, "training"), ("flips", 6, "assg"), ("flips", 6, "hart"), ("shift", 2, "training"), ("shift", 2, "assg")],
 )
 def test_attack(victim, some, norm, budget, name):
     samples, labels = some
@@ -85,7 +88,7 @@ def test_attack(victim, some, norm, budget, name):
 
 def test_an_estimator_without_time_cannot_retime(victim, some):
     """HART's gradient is the same in every step, so no offset is better than another: the battery leaves it out."""
-    result = Retiming(5)(victim, *some, Threat("shift", 2), estimator=make_estimator("hart"))
+    result = Retiming(5, capacity=0.0)(victim, *some, Threat("shift", 2), estimator=make_estimator("hart"))
     assert np.array_equal(result.adversarial, some[0])
     assert "hart" not in {s.estimator["name"] for s in battery("full", "shift") if s.estimator}
 

@@ -55,7 +55,7 @@ def test_plain_attacks_see_no_gradient(masked, some, clean, attack):
     [(PGD(20), "atan"), (PGD(20), "straight_through"), (SAPGD(20), "assg"), (PGD(20), "bptr"), (PGD(20), "pdsg"), (Square(200), None)],
 )
 def test_other_attacks_break_it(masked, some, clean, attack, estimator):
-    left, history = accuracy(attack, masked, some, estimator)
+    left, _ = accuracy(attack, masked, some, estimator)
     assert left < clean - 0.3
     assert left < accuracy(PGD(40), masked, some)[0] - 0.2
 

@@ -45,14 +45,26 @@ def test_keys_follow_the_content():
     same = AttackSpec("pgd", {"steps": 3}, {"params": {"steepness": 2.0}, "name": "atan"})
     assert spec.key == same.key
     assert hash(spec) == hash(same)
-    for other in (AttackSpec("bim", {"steps": 3}, spec.estimator), AttackSpec("pgd", {"steps": 4}, spec.estimator), AttackSpec("pgd", {"steps": 3}, spec.estimator, eot=2)):
+    for other in (
+        AttackSpec("bim", {"steps": 3}, spec.estimator),
+        AttackSpec("pgd", {"steps": 4}, spec.estimator),
+        AttackSpec("pgd", {"steps": 3}, spec.estimator, eot=2),
+    ):
         assert other.key != spec.key
 
 
 # parameters that make every attack short
 SHORT = {
-    "noise": {"tries": 2}, "bim": {"steps": 2}, "pgd": {"steps": 2}, "apgd_ce": {"steps": 2}, "apgd_dlr": {"steps": 2},
-    "apgd_targeted": {"steps": 1, "targets": 2}, "sa_pgd": {"steps": 2}, "cw": {"steps": 2, "rounds": 2}, "square": {"queries": 6}, "sponge": {"steps": 2},
+    "noise": {"tries": 2},
+    "bim": {"steps": 2},
+    "pgd": {"steps": 2},
+    "apgd_ce": {"steps": 2},
+    "apgd_dlr": {"steps": 2},
+    "apgd_targeted": {"steps": 1, "targets": 2},
+    "sa_pgd": {"steps": 2},
+    "cw": {"steps": 2, "rounds": 2},
+    "square": {"queries": 6},
+    "sponge": {"steps": 2},
 }
 
 
@@ -63,7 +75,9 @@ def test_every_pixel_attack_runs_by_name(name, victim, some):
     result = run(spec, victim, images, labels, THREAT, seed=1)
     assert result.adversarial.shape == images.shape
     assert np.array_equal(result.adversarial, run(spec, victim, images, labels, THREAT, seed=1).adversarial)
-    assert spec.describe()["iterations"] == SHORT.get(name, {}).get("steps", SHORT.get(name, {}).get("queries", SHORT.get(name, {}).get("tries", 1)))
+    assert spec.describe()["iterations"] == SHORT.get(name, {}).get(
+        "steps", SHORT.get(name, {}).get("queries", SHORT.get(name, {}).get("tries", 1))
+    )
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -86,7 +100,9 @@ def test_transfer_by_name(victim, second_network, some):
 
 def test_tuning_by_name(victim, some):
     images, labels = some
-    spec = AttackSpec("pgd", {"steps": 6}, {"name": "hart"}, tuning={"parameter": "gamma", "values": [0.01, 1.0], "samples": 20, "steps": 3})
+    spec = AttackSpec(
+        "pgd", {"steps": 6}, {"name": "hart"}, tuning={"parameter": "gamma", "values": [0.01, 1.0], "samples": 20, "steps": 3}
+    )
     result = run(spec, victim, images, labels, THREAT)
     # a triangle of a hundredth of the threshold sees almost nothing
     assert result.history["tuned"].tolist() == [[1.0]]

@@ -99,7 +99,9 @@ def test_projection_is_the_nearest_allowed_point(norm):
     far = clean + torch.randn(50, 1, 3, 3, generator=generator)
     near = geometry.project(far, clean, threat)
     verify(clean.numpy(), near.numpy(), threat)
-    assert torch.equal(geometry.project(near, clean, threat), near) or torch.allclose(geometry.project(near, clean, threat), near, atol=1e-7)
+    assert torch.equal(geometry.project(near, clean, threat), near) or torch.allclose(
+        geometry.project(near, clean, threat), near, atol=1e-7
+    )
     if norm == "linf":
         expected = torch.minimum(torch.maximum(far, clean - 0.3), clean + 0.3).clamp(0, 1)
         assert torch.allclose(near, expected, atol=1e-7)

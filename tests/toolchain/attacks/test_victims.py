@@ -13,15 +13,20 @@ from toolchain.attacks.encoding import Direct, Poisson
 from toolchain.attacks.victims import EventVictim, PixelVictim, ProgramVictim, Purified, as_attacked
 
 
-def program_of(network, steps=None) -> Program:
+def program_of(network) -> Program:
     """The integer network of tests/toolchain/attacks/conftest.digits_network, written out by hand."""
-    populations, projections, k = [], [], network.spikeport_io()["input"]["fraction_bits"]
+    populations, projections = [], []
     source = "input"
     for synapse, name in ((network.first, "hidden"), (network.second, "output")):
         neuron, shape = getattr(network, name), (synapse.out_features,)
         weight, exponent = synapse.quantised_weight()
         # W = mantissa * 2**(exponent - F + k)
-        mantissa = (weight.double() * 2.0 ** (synapse.fraction_bits - synapse.source_fraction_bits - int(exponent))).round().to(torch.int64).numpy()
+        mantissa = (
+            (weight.double() * 2.0 ** (synapse.fraction_bits - synapse.source_fraction_bits - int(exponent)))
+            .round()
+            .to(torch.int64)
+            .numpy()
+        )
         integers = neuron.integers(shape)
         threshold = integers["threshold"].numpy() if neuron.spiking else None
         # a bias of whole multiples of 2**-F volts is 2**6 states
@@ -32,7 +37,9 @@ def program_of(network, steps=None) -> Program:
         projections.append(Dense(f"to {name}", source, name, mantissa, exponent=int(exponent)))
         source = name
     read = Output("output", network.spikeport_io()["output"]["decode"])
-    return Program((Input("input", (1, 8, 8), network.spikeport_io()["input"]["message_bits"]),), tuple(populations), tuple(projections), (read,))
+    return Program(
+        (Input("input", (1, 8, 8), network.spikeport_io()["input"]["message_bits"]),), tuple(populations), tuple(projections), (read,)
+    )
 
 
 @pytest.mark.parametrize("target", ["reference", "fast"])
@@ -72,7 +79,12 @@ class Batched(nn.Module):
         self.net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
 
     def spikeport_io(self):
-        return {"input": {"shape": [1, 2, 2], "message_bits": 8, "fraction_bits": 7}, "output": {"decode": "last_potential"}, "call": "sequence", "data": {"encoding": "direct", "steps": 2}}
+        return {
+            "input": {"shape": [1, 2, 2], "message_bits": 8, "fraction_bits": 7},
+            "output": {"decode": "last_potential"},
+            "call": "sequence",
+            "data": {"encoding": "direct", "steps": 2},
+        }
 
     def forward(self, x):
         return torch.stack([self.net(step) for step in x])
@@ -99,7 +111,12 @@ class Noisy(nn.Module):
     """Random potentials, even in evaluation."""
 
     def spikeport_io(self):
-        return {"input": {"shape": [1, 2, 2], "message_bits": 8, "fraction_bits": 7}, "output": {"decode": "mean_potential"}, "call": "sequence", "data": {"encoding": "direct", "steps": 2}}
+        return {
+            "input": {"shape": [1, 2, 2], "message_bits": 8, "fraction_bits": 7},
+            "output": {"decode": "mean_potential"},
+            "call": "sequence",
+            "data": {"encoding": "direct", "steps": 2},
+        }
 
     def forward(self, x):
         return x.flatten(2) + torch.randn(x.flatten(2).shape)
@@ -127,7 +144,12 @@ class Stepwise(nn.Module):
         self.neuron = snn.LIF(0.5, beta=0.5, init_hidden=True)
 
     def spikeport_io(self):
-        return {"input": {"shape": [1, 2, 2], "message_bits": 6, "fraction_bits": 4}, "output": {"decode": "spike_count"}, "call": "step", "data": {}}
+        return {
+            "input": {"shape": [1, 2, 2], "message_bits": 6, "fraction_bits": 4},
+            "output": {"decode": "spike_count"},
+            "call": "step",
+            "data": {},
+        }
 
     def forward(self, x):
         return self.neuron(self.synapse(x.flatten(1)))
@@ -154,7 +176,9 @@ def test_every_decoding_is_the_programs(digits):
 
 def test_events():
     torch.manual_seed(0)
-    network = snn.Network([("flatten", snn.Flatten()), ("synapse", snn.Linear(8, 3)), ("neuron", snn.LIF(0.5, beta=0.5))], input_shape=(2, 2, 2))
+    network = snn.Network(
+        [("flatten", snn.Flatten()), ("synapse", snn.Linear(8, 3)), ("neuron", snn.LIF(0.5, beta=0.5))], input_shape=(2, 2, 2)
+    )
     victim = EventVictim(network, 5)
     samples = np.random.default_rng(0).integers(0, 2, (4, 5, 2, 2, 2)).astype(np.uint8)
     assert victim.sample_shape == (5, 2, 2, 2)
@@ -196,7 +220,7 @@ def test_purifier_gradients():
         (lambda n: ProgramVictim(program_of(n), Direct(3, 8, 4)).scores(torch.zeros(1)), "has no gradient"),
         (lambda n: Purified(PixelVictim(n), lambda x: x, gradient="none"), "identity, through"),
         (lambda n: Purified(PixelVictim(n), lambda x: x[:1]).predict(np.zeros((2, 1, 8, 8), np.float32)), "the same shape"),
-        (lambda n: PixelVictim(conftest.digits_network(encoding="latency")), "'latency'"),
+        (lambda n: PixelVictim(conftest.digits_network(encoding="phase")), "'phase'"),
     ],
 )
 def test_refused(network, make, said):

@@ -28,10 +28,20 @@ class Entry:
 
 ESTIMATORS: Mapping[str, Entry] = {
     "training": Entry(Estimator, "the surrogate that the network was trained with, through time", "Neftci et al., IEEE SPM 2019"),
-    "triangle": Entry(lambda width=1.0: Pointwise("triangle", width), "triangle of any half width (thresholds), through time", "Bellec et al., NeurIPS 2018"),
-    "rectangle": Entry(lambda width=1.0: Pointwise("rectangle", width), "rectangle of any width (thresholds), through time", "Wu et al., Front. Neurosci. 2018"),
+    "triangle": Entry(
+        lambda width=1.0: Pointwise("triangle", width),
+        "triangle of any half width (thresholds), through time",
+        "Bellec et al., NeurIPS 2018",
+    ),
+    "rectangle": Entry(
+        lambda width=1.0: Pointwise("rectangle", width),
+        "rectangle of any width (thresholds), through time",
+        "Wu et al., Front. Neurosci. 2018",
+    ),
     "atan": Entry(lambda steepness=2.0: Pointwise("atan", steepness), "arctangent, nowhere zero, through time", "Fang et al., ICCV 2021"),
-    "sigmoid": Entry(lambda steepness=4.0: Pointwise("sigmoid", steepness), "logistic, nowhere zero, through time", "SR, ICML 2024 (ensemble)"),
+    "sigmoid": Entry(
+        lambda steepness=4.0: Pointwise("sigmoid", steepness), "logistic, nowhere zero, through time", "SR, ICML 2024 (ensemble)"
+    ),
     "straight_through": Entry(lambda: Pointwise("straight_through"), "derivative 1 everywhere, through time", "Bengio et al., 2013"),
     "bptr": Entry(RateThrough, "upstream gradient where a neuron fired, no time", "Ding et al., SNN-RAT, NeurIPS 2022"),
     "rga": Entry(RateGradient, "slope of a piecewise linear rate", "Bu et al., CVPR 2023"),

@@ -69,7 +69,9 @@ class AdaptiveSharpness(SlopeEstimator):
         distance = u.abs()
         mean, spread = self._moments.get(key, (torch.ones_like(u), torch.zeros_like(u)))
         if mean.shape != u.shape:
-            raise AttackError(f"ASSG learnt from samples of shape {tuple(mean.shape)} and now sees {tuple(u.shape)}; call begin() before other samples")
+            raise AttackError(
+                f"ASSG learnt from samples of shape {tuple(mean.shape)} and now sees {tuple(u.shape)}; call begin() before other samples"
+            )
         if not frozen:
             mean = self.memory * mean + (1 - self.memory) * distance
             spread = self.memory * spread + (1 - self.memory) * (distance - mean).abs()

@@ -55,7 +55,10 @@ class NeuronEstimator(Estimator):
             for path, neuron in spiking_neurons(model):
                 undo.append(self.install(path, neuron, frozen))
             if not undo:
-                raise AttackError(f"estimator {self.name!r} finds no spiking neuron in {type(model).__name__}; accepted are those of toolchain.layers and snnTorch")
+                raise AttackError(
+                    f"estimator {self.name!r} finds no spiking neuron in {type(model).__name__}; "
+                    "accepted are those of toolchain.layers and snnTorch"
+                )
             yield
         finally:
             for restore in reversed(undo):

@@ -47,7 +47,10 @@ class RuleEstimator(NeuronEstimator):
 
     def install(self, path: str, neuron: nn.Module, frozen: bool):
         if not hasattr(neuron, "backward_rule"):
-            raise AttackError(f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a {type(neuron).__name__}; accepted are those of toolchain.layers")
+            raise AttackError(
+                f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a {type(neuron).__name__}; "
+                "accepted are those of toolchain.layers"
+            )
         return replace(neuron, "backward_rule", self.rule)
 
 

@@ -55,7 +55,9 @@ class _SpikeFunction:
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
         # toolchain's neurons hand over [step, sample, neuron], snnTorch's [sample, *shape]
-        u = x.detach().reshape(-1, x.shape[x.dim() - 2] if x.dim() == 3 and x.shape[2:] == (self.threshold.numel(),) else x.shape[0], *self.threshold.shape)
+        u = x.detach().reshape(
+            -1, x.shape[x.dim() - 2] if x.dim() == 3 and x.shape[2:] == (self.threshold.numel(),) else x.shape[0], *self.threshold.shape
+        )
         return (self.estimator.slope(u / self.threshold, self.key, self.frozen) / self.threshold).reshape(x.shape)
 
 
@@ -82,7 +84,10 @@ class StraightThrough(surrogate.Surrogate):
 
 
 SHAPES: dict[str, tuple[type[surrogate.Surrogate], int]] = {
-    "triangle": (surrogate.Triangle, 1), "rectangle": (surrogate.Rectangle, 1), "atan": (surrogate.ATan, -1), "sigmoid": (surrogate.Sigmoid, -1),
+    "triangle": (surrogate.Triangle, 1),
+    "rectangle": (surrogate.Rectangle, 1),
+    "atan": (surrogate.ATan, -1),
+    "sigmoid": (surrogate.Sigmoid, -1),
     "straight_through": (StraightThrough, -1),
 }
 """Name → formula, and the power of the threshold that its parameter scales with (a width 1, a steepness or height -1)."""

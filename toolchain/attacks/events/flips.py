@@ -45,7 +45,9 @@ class SparseFlips:
                 break
             gradient, outcome = search.gradient(x)
             for row in open_rows.tolist():
-                self._round(search, x, worth, row, gradient[row].flatten(), float(outcome.rank[row]), (number + 1) * self.first, generators[row])
+                self._round(
+                    search, x, worth, row, gradient[row].flatten(), float(outcome.rank[row]), (number + 1) * self.first, generators[row]
+                )
             after = search.evaluate(x)
             broken |= after.reached
             search.tick(number + 1, self.rounds)

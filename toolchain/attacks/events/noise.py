@@ -25,7 +25,13 @@ class EventNoise:
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(
-            victim, samples, labels, threat, norms=("flips", "shift"), white_box=False, **{k: v for k, v in options.items() if k != "estimator"}
+            victim,
+            samples,
+            labels,
+            threat,
+            norms=("flips", "shift"),
+            white_box=False,
+            **{k: v for k, v in options.items() if k != "estimator"},
         )
         search.query(search.clean)
         generators = search.generators("event noise")

@@ -74,7 +74,10 @@ class CarliniWagner:
         positive_number("Carlini-Wagner", "steps", self.steps)
         positive_number("Carlini-Wagner", "rounds", self.rounds)
         if not self.rate > 0 or not self.initial_c > 0 or not self.confidence >= 0:
-            raise AttackError(f"Carlini-Wagner: rate {self.rate!r}, initial_c {self.initial_c!r}, confidence {self.confidence!r}; accepted are positive numbers, confidence from 0")
+            raise AttackError(
+                f"Carlini-Wagner: rate {self.rate!r}, initial_c {self.initial_c!r}, confidence {self.confidence!r}; "
+                "accepted are positive numbers, confidence from 0"
+            )
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)

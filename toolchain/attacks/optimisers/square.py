@@ -34,6 +34,7 @@ def _window(generator: np.random.Generator, shape: tuple[int, ...], side: int) -
 
 def _bump(generator: np.random.Generator, side: int) -> np.ndarray:
     """The l2 attack's pattern: two pyramids of opposite sign side by side, of unit norm; turned and signed at random."""
+
     def pyramid(height: int, width: int) -> np.ndarray:
         values, row, column = np.zeros((height, width)), height // 2, width // 2
         for ring in range(max(row, column) + 1):
@@ -133,7 +134,9 @@ class Square:
     def _proposal(self, search: Search, row: int, generator: np.random.Generator, change: np.ndarray, side: int) -> np.ndarray:
         if search.threat.norm == "linf":
             proposal = change.copy()
-            proposal[_window(generator, change.shape, side)] = generator.choice((-search.threat.epsilon, search.threat.epsilon), (len(change), 1, 1))
+            proposal[_window(generator, change.shape, side)] = generator.choice(
+                (-search.threat.epsilon, search.threat.epsilon), (len(change), 1, 1)
+            )
             return proposal
         clean = search.samples[row].astype(np.float64)
         allowed = np.clip(clean + change, search.threat.low, search.threat.high) - clean

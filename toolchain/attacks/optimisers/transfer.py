@@ -19,10 +19,13 @@ class Transfer:
     attack: Attack
     source: Victim
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, *, seed: int = 0, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, *, seed: int = 0, **options
+    ) -> AttackResult:
         if tuple(self.source.sample_shape) != tuple(victim.sample_shape) or self.source.classes != victim.classes:
             raise AttackError(
-                f"transfer from samples {tuple(self.source.sample_shape)}, {self.source.classes} classes, to {tuple(victim.sample_shape)}, {victim.classes}; "
+                f"transfer from samples {tuple(self.source.sample_shape)}, {self.source.classes} classes, "
+                f"to {tuple(victim.sample_shape)}, {victim.classes}; "
                 "accepted are victims that take the same samples and know the same classes"
             )
         crafted = self.attack(self.source, samples, labels, threat, seed=seed, **options)
