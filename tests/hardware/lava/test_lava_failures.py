@@ -156,10 +156,10 @@ def test_no_interpreter(monkeypatch, tmp_path):
 
 
 def test_an_interpreter_without_lava(monkeypatch):
-    if "lava-nc" in environment.status()["lava"]["versions"] and sys.version_info[:2] == environment.PYTHON:
-        pytest.skip("this interpreter may have Lava")
+    if environment._installed("lava-nc"):
+        pytest.skip("this interpreter has Lava")
     monkeypatch.setenv("SPIKEPORT_LAVA_PYTHON", sys.executable)
-    with pytest.raises(LavaEnvironmentError, match=r"cannot import Lava|this Python"):
+    with pytest.raises(LavaEnvironmentError, match="cannot import Lava"):
         run(network(), data(1), "lava")
 
 
