@@ -25,18 +25,21 @@ pytestmark = [pytest.mark.lava, pytest.mark.skipif(not Path("/proc/self/stat").e
 ROOT = Path(__file__).resolve().parents[3]
 
 
+OPTIONS = Options(batch=1, timeout_s=60)
+
+
 @pytest.fixture
 def started():
     """A session whose first chunk has arrived, the generator of the others, and how to find what it leaves."""
     session = Session()
     where = session.connection.ready["pid"], session.connection.token, str(session.connection.folder)
-    chunks = session.run_chunks(network(), data(50), Options(batch=1, timeout_s=5))
+    chunks = session.run_chunks(network(), data(50), OPTIONS)
     next(chunks)
     yield session, chunks, where
     session.close()
 
 
-def fails(started, kind, within_s=5.0):
+def fails(started, kind, within_s=30.0):
     """The rest of the run raises this error in time, and after closing nothing is left."""
     session, chunks, where = started
     begun = time.monotonic()
@@ -94,10 +97,11 @@ def test_a_killed_guardian(started):
     assert "guardian was killed" in fails(started, LavaWorkerError)
 
 
-def test_a_hang_becomes_a_timeout(started):
+def test_a_hang_becomes_a_timeout(started, monkeypatch):
+    monkeypatch.setattr(OPTIONS, "timeout_s", 2.0)
     for pid in members(started[2][0])[1:]:
         os.kill(pid, signal.SIGSTOP)
-    assert "no progress within 5 s" in fails(started, LavaTimeoutError, within_s=10)
+    assert "no progress within 2 s" in fails(started, LavaTimeoutError)
 
 
 def test_a_generator_that_is_given_up():
