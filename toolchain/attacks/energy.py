@@ -26,9 +26,13 @@ from toolchain.attacks.search import Search
 
 
 def synapses_per_spike(program: Program) -> dict[str, np.ndarray]:
-    """Layer → synapses that a spike of each neuron touches, int64 of the layer's shape, inputs included."""
+    """Layer → synapses that a spike of each neuron touches, int64 of the layer's shape, inputs included.
+
+    Populations that nothing projects to are left out: no input changes what they do (constant sources that carry a bias).
+    """
     weights = {}
-    for node in (*program.inputs, *(program.nodes[n] for n in program.order)):
+    driven = (program.nodes[n] for n in program.order if program.into(n))
+    for node in (*program.inputs, *driven):
         touched = np.zeros(node.size, np.int64)
         for projection in program.out_of(node.name):
             touched += fan_out(projection, node.shape, program.nodes[projection.target].shape)
@@ -111,7 +115,8 @@ class Activity:
 
     def _add(self, name: str, spikes: torch.Tensor, dimensions: int) -> None:
         counted = spikes if self.weights is None else spikes * self.weights[name].to(spikes)
-        counted = counted.flatten(counted.dim() - dimensions).sum(dim=-1)
+        # in float64: a long sample of a large network has more than 2**24 synaptic operations
+        counted = counted.flatten(counted.dim() - dimensions).sum(dim=-1, dtype=torch.float64)
         counted = counted.sum(dim=0) if counted.dim() == 2 else counted
         self._total = counted if self._total is None else self._total + counted
 

@@ -74,7 +74,7 @@ class Search:
         self.queries = np.zeros(len(samples), np.int64)
         self.best = self.clean.clone()
         self.best_reached = torch.zeros(len(samples), dtype=torch.bool, device=self.device)
-        self.best_rank = torch.full((len(samples),), float("-inf"), device=self.device)
+        self.best_rank = torch.full((len(samples),), float("-inf"), dtype=torch.float64, device=self.device)
         self._draws = 0
         self._log: dict[str, list[np.ndarray]] = {}
         if white_box:
@@ -133,7 +133,7 @@ class Search:
     def log(self, **values: torch.Tensor) -> None:
         """Append one line, [sample], to each named history."""
         for name, value in values.items():
-            self._log.setdefault(name, []).append(value.detach().cpu().numpy().astype(np.float32))
+            self._log.setdefault(name, []).append(value.detach().cpu().numpy().astype(np.float64))
 
     def tick(self, done: int, total: int) -> None:
         """Tell the caller how far the attack is."""

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from test_victims import program_of
 
+from hardware.program import Dense, Input, Output, Population, Program
 from toolchain.attacks.base import AttackError, Threat, verify
 from toolchain.attacks.encoding import Direct
 from toolchain.attacks.energy import Activity, Sponge, synapses_per_spike
@@ -30,6 +31,16 @@ def test_synapses_per_spike(program):
         "hidden": ((40,), {10}),
         "output": ((10,), {0}),
     }
+
+
+def test_constant_sources_are_left_out():
+    """What carries a bias fires whatever the input: nothing to drain, and no neuron of the PyTorch model."""
+    source = Population("constant", (1,), bias=2, bias_exponent=6, threshold=1)
+    neuron = Population("neuron", (3,), threshold=5)
+    weights = np.full((3, 2), 4)
+    projections = (Dense("from input", "input", "neuron", weights), Dense("bias", "constant", "neuron", weights[:, :1]))
+    program = Program((Input("input", (2,)),), (source, neuron), projections, (Output("neuron", "spike_count"),))
+    assert {n: w.tolist() for n, w in synapses_per_spike(program).items()} == {"input": [3, 3], "neuron": [0, 0, 0]}
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

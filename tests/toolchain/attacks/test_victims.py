@@ -10,7 +10,11 @@ import toolchain.layers as snn
 from hardware.program import Dense, Input, Output, Population, Program
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.encoding import Direct, Poisson
+from toolchain.attacks.energy import Activity, synapses_per_spike
 from toolchain.attacks.victims import EventVictim, PixelVictim, ProgramVictim, Purified, as_attacked
+from toolchain.data.encoders import Encoding
+from toolchain.models import Grid, Model, Neuron, Surrogate, build
+from toolchain.stages import Stage, Ways, to_program
 
 
 def program_of(network) -> Program:
@@ -51,6 +55,37 @@ def test_program_and_software_agree(network, some, target):
     assert (scores.argmax(axis=1) == labels).mean() > 0.8
     assert chip.sample_shape == software.sample_shape == (1, 8, 8)
     assert chip.classes == software.classes == 10
+
+
+@pytest.mark.parametrize("alpha", [None, 0.5])
+def test_an_exported_convolution_is_the_same_victim(digits, alpha):
+    """Through the real exporter: pooling fused, and with a synaptic current the bias from a constant source."""
+    torch.manual_seed(0)
+    network = build(
+        Model("conv_digits", gain=2.0),
+        Neuron(alpha=alpha),
+        Grid(),
+        Surrogate(),
+        dataset="digits",
+        encoding=Encoding("direct", conftest.STEPS),
+    )
+    torch.nn.init.constant_(network.conv1.bias, 0.125)
+    program, _ = to_program(Stage("conv", "factory", module=network), Ways())
+    software = PixelVictim(network)
+    chip = ProgramVictim(program, software.encoder)
+    images = digits.test[:8]
+    scores = software.predict(images)
+    assert np.array_equal(chip.predict(images), scores)
+    assert np.ptp(scores) > 0
+    weights = synapses_per_spike(program)
+    activity = Activity(software, weights)
+    with activity.counting(), torch.no_grad():
+        software.scores(torch.from_numpy(images))
+        found = activity.total.numpy()
+    counted = sum(chip.recording(images).counts["syn_ops"].values())
+    # the constant source adds the same to every sample
+    assert np.ptp(counted - found) == 0
+    assert (counted[0] == found[0]) == (alpha is None)
 
 
 def test_program_and_software_agree_on_poisson_input(digits, poisson_network):
