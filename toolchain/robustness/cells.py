@@ -44,11 +44,11 @@ Tick = Callable[[int, int], None]
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """SHA-256 over the source text that results depend on."""
+    """SHA-256 over the source text that results depend on, tables of devices and chips included."""
     root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for part in CODE:
-        for path in sorted((root / part).rglob("*.py")):
+        for path in sorted(path for path in (root / part).rglob("*") if path.suffix in (".py", ".toml")):
             digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -288,7 +288,7 @@ def score(
     rows = np.arange(len(part.labels))
     others = scores.copy()
     others[rows, part.labels] = -np.inf
-    correct = recording.predictions() == part.labels
+    prediction = recording.predictions()
     activity = {
         name: np.stack([recording.counts[name][layer] for layer in recording.layers], axis=1).astype(np.float64)
         for name in recording.counts
@@ -299,6 +299,7 @@ def score(
         found = {name: getattr(device, name) for name in ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s")}
         energy[device.device.name] = {name: values for name, values in found.items() if values is not None}
     description = job.crafted.description() | {
+        "crafted": job.crafted.key,
         "target": job.target,
         "stochastic": stochastic,
         "layers": list(recording.layers),
@@ -319,12 +320,14 @@ def score(
     record = Scored(
         description=description,
         index=part.index,
-        correct=correct,
+        correct=prediction == part.labels,
         margin=scores[rows, part.labels] - others.max(axis=1),
         distance=_distance(part.samples, adversarial, job.crafted.norm),
         activity=activity,
         layers=recording.layers,
         history=history,
         energy=energy,
+        label=np.asarray(part.labels, np.int64),
+        prediction=prediction,
     )
     return description, record.to_arrays()

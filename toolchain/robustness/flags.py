@@ -1,19 +1,19 @@
 """Named checks of honesty: signs that an attack failed rather than that a defence held.
 
-Each check is one function whose name is the flag; it reads the records of one model on one target and returns what it found,
-or None. A flag accuses the evaluation, not the model: a defence that trips one is shown with it. docs/flags.md has a
-section for each. Sources: Athalye et al. 2018 and Carlini et al. 2019 for the general signs; methods of the field, section 10.
+Each check is one function whose name is the flag; it reads the records of one model on one target and yields all that it found.
+A flag accuses the evaluation, not the model: a defence that trips one is shown with it. docs/flags.md has a section for each.
+Sources: Athalye et al. 2018 and Carlini et al. 2019 for the general signs; methods of the field, section 10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from toolchain.robustness.records import Scored
-from toolchain.robustness.statistics import StatisticsError, align, paired_difference, worst_case
+from toolchain.robustness.statistics import Share, StatisticsError, align, paired_difference, worst_case
 
 ZERO_GRADIENT_SHARE = 0.1
 """A record whose gradients vanish for more than this share of the still correct samples trips ``zero_gradients`` (our choice)."""
@@ -21,11 +21,30 @@ ZERO_GRADIENT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Flag:
-    """A check that tripped: its name, what was seen in one sentence, and the attacks it concerns."""
+    """A check that tripped.
+
+    findings  what was seen, one sentence for each time it was
+    cells     the numbers that it accuses: (attack, radius, seed), sorted, each once
+    """
 
     name: str
-    finding: str
-    attacks: tuple[str, ...]
+    findings: tuple[str, ...]
+    cells: tuple[tuple[str, float, int], ...]
+
+    @property
+    def finding(self) -> str:
+        """The first finding, and how many more there are."""
+        more = len(self.findings) - 1
+        return self.findings[0] + (f"; and {more} more like it" if more else "")
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """Names of the accused attacks."""
+        return tuple(dict.fromkeys(name for name, _, _ in self.cells))
+
+
+Finding = tuple[str, Sequence[Scored]]
+"""One sentence, and the records whose numbers it accuses: those of the attack that should have done better."""
 
 
 @dataclass(frozen=True)
@@ -77,53 +96,44 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def more_steps_did_not_help(evidence: Evidence) -> Flag | None:
+def _at(record: Scored) -> str:
+    return f"at {record.description['epsilon']:g} "
+
+
+def _leaves(one: Scored, other: Scored, found: tuple[float, float], remark: str = "") -> Finding:
+    return f"{_at(one)}{_name(one)} leaves {_percent(found[0])}, {_name(other)}{remark} {_percent(found[1])}", (one,)
+
+
+def more_steps_did_not_help(evidence: Evidence) -> Iterator[Finding]:
     """The same attack with more iterations left a higher accuracy: it does not converge, or its gradient misleads."""
     for one, other in _pairs(
         evidence.attacked("iterative"), evidence.attacked("iterative"), "optimiser", "estimator", "norm", "epsilon", "seed"
     ):
         if one.description["iterations"] > other.description["iterations"] and (found := _better(one, other)):
-            return Flag(
-                "more_steps_did_not_help",
-                f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} with fewer steps {_percent(found[1])}",
-                (_name(one), _name(other)),
-            )
-    return None
+            yield _leaves(one, other, found, " with fewer steps")
 
 
-def larger_epsilon_did_not_lower_accuracy(evidence: Evidence) -> Flag | None:
+def larger_epsilon_did_not_lower_accuracy(evidence: Evidence) -> Iterator[Finding]:
     """The same attack with a larger radius left a higher accuracy, although every smaller change is allowed to it."""
     for one, other in _pairs(evidence.attacked(), evidence.attacked(), "name", "norm", "seed"):
         if one.description["family"] == "noise" or one.description["epsilon"] <= other.description["epsilon"]:
             continue
         if found := _better(one, other):
-            return Flag(
-                "larger_epsilon_did_not_lower_accuracy",
-                f"{_name(one)} leaves {_percent(found[0])} at {one.description['epsilon']:g} "
-                f"and {_percent(found[1])} at {other.description['epsilon']:g}",
-                (_name(one),),
-            )
-    return None
+            yield f"{_name(one)} leaves {_percent(found[0])} {_at(one)}and {_percent(found[1])} {_at(other)}".rstrip(), (one,)
 
 
-def accuracy_above_chance_at_epsilon_one(evidence: Evidence) -> Flag | None:
+def accuracy_above_chance_at_epsilon_one(evidence: Evidence) -> Iterator[Finding]:
     """With every pixel free, the best iterative or black-box attack leaves more than chance: the search fails, not the adversary."""
     free = [r for r in evidence.attacked("iterative", "black_box") if r.description["norm"] == "linf" and r.description["epsilon"] >= 1]
     if not free:
-        return None
-    from toolchain.robustness.statistics import Share
-
+        return
     share = Share.of(worst_case(free))
     if share.low > 1 / evidence.classes:
-        return Flag(
-            "accuracy_above_chance_at_epsilon_one",
-            f"{_percent(share.value)} are still correct where every pixel may change freely; chance is {_percent(1 / evidence.classes)}",
-            tuple(sorted({_name(r) for r in free})),
-        )
-    return None
+        left, chance = _percent(share.value), _percent(1 / evidence.classes)
+        yield f"{left} are still correct where every pixel may change freely; chance is {chance}", free
 
 
-def black_box_beats_white_box(evidence: Evidence) -> Flag | None:
+def black_box_beats_white_box(evidence: Evidence) -> Iterator[Finding]:
     """An attack without gradients left a lower accuracy than the worst case of all attacks with them."""
     for black in evidence.attacked("black_box"):
         white = [r for r in evidence.attacked("single_step", "iterative") if _same(r, black, "norm", "epsilon", "seed")]
@@ -134,92 +144,65 @@ def black_box_beats_white_box(evidence: Evidence) -> Flag | None:
         except StatisticsError:
             continue
         left = np.logical_and.reduce([r.correct[where] for r, where in zip(white, positions[1:])])
-        found = paired_difference(left, black.correct[positions[0]], resamples=1)
+        seen = black.correct[positions[0]]
+        found = paired_difference(left, seen, resamples=1)
         if found.difference > 0 and found.p_value < 0.05:
-            return Flag(
-                "black_box_beats_white_box",
-                f"{_name(black)} leaves {_percent(float(black.correct[positions[0]].mean()))}, "
-                f"all {len(white)} attacks with gradients together {_percent(float(left.mean()))}",
-                (_name(black),),
-            )
-    return None
+            together = f"all {len(white)} attacks with gradients together {_percent(float(left.mean()))}"
+            yield f"{_at(black)}{_name(black)} leaves {_percent(float(seen.mean()))}, {together}", (black,)
 
 
-def noise_beats_gradient(evidence: Evidence) -> Flag | None:
+def noise_beats_gradient(evidence: Evidence) -> Iterator[Finding]:
     """Random noise of the same size left a lower accuracy than an attack that follows gradients."""
     for one, other in _pairs(evidence.attacked("single_step", "iterative"), evidence.attacked("noise"), "norm", "epsilon", "seed"):
         if found := _better(one, other):
-            return Flag(
-                "noise_beats_gradient",
-                f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} {_percent(found[1])}",
-                (_name(one), _name(other)),
-            )
-    return None
+            yield _leaves(one, other, found)
 
 
-def zero_gradients(evidence: Evidence) -> Flag | None:
+def zero_gradients(evidence: Evidence) -> Iterator[Finding]:
     """For many samples that stay correct the gradient is exactly zero: the attack has nothing to follow."""
-    worst: tuple[float, Scored] | None = None
     for record in evidence.attacked("single_step", "iterative"):
         zero = record.history.get("zero_gradient")
         if zero is None or not record.correct.any():
             continue
         share = float(np.asarray(zero, float).mean(axis=0)[record.correct].mean() * record.correct.mean())
-        if share > ZERO_GRADIENT_SHARE and (worst is None or share > worst[0]):
-            worst = share, record
-    if worst is None:
-        return None
-    return Flag(
-        "zero_gradients",
-        f"under {_name(worst[1])} {_percent(worst[0])} of the samples stay correct with gradients that are exactly zero",
-        (_name(worst[1]),),
-    )
+        if share > ZERO_GRADIENT_SHARE:
+            stay = f"{_percent(share)} of the samples stay correct with gradients that are exactly zero"
+            yield f"{_at(record)}under {_name(record)} {stay}", (record,)
 
 
-def pgd_weaker_than_fgsm(evidence: Evidence) -> Flag | None:
+def pgd_weaker_than_fgsm(evidence: Evidence) -> Iterator[Finding]:
     """An iterative attack left a higher accuracy than a single step with the same gradient estimator."""
     for one, other in _pairs(evidence.attacked("iterative"), evidence.attacked("single_step"), "estimator", "norm", "epsilon", "seed"):
         if found := _better(one, other):
-            return Flag(
-                "pgd_weaker_than_fgsm",
-                f"{_name(one)} leaves {_percent(found[0])}, {_name(other)} {_percent(found[1])}",
-                (_name(one), _name(other)),
-            )
-    return None
+            yield _leaves(one, other, found)
 
 
-def randomness_without_eot(evidence: Evidence) -> Flag | None:
+def randomness_without_eot(evidence: Evidence) -> Iterator[Finding]:
     """The model is stochastic, and an attack with gradients averaged over one draw only."""
-    single = sorted(
-        {_name(r) for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"] and r.description["eot"] < 2}
-    )
-    if not single:
-        return None
-    return Flag("randomness_without_eot", f"the model is random, and {len(single)} attacks follow the gradient of one draw", tuple(single))
+    single = [r for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"] and r.description["eot"] < 2]
+    if single:
+        yield f"the model is random, and {len({_name(r) for r in single})} attacks follow the gradient of one draw", single
 
 
-def quantisation_masks(evidence: Evidence) -> Flag | None:
+def quantisation_masks(evidence: Evidence) -> Iterator[Finding]:
     """An attack crafted on this target itself leaves more accuracy than the same attack crafted elsewhere and carried over."""
     own = [r for r in evidence.attacked() if r.description["crafted_on"] == r.description["target"]]
     carried = [r for r in evidence.attacked() if r.description["crafted_on"] != r.description["target"]]
-    for one in own:
-        for other in carried:
-            if _same(one, other, "optimiser", "estimator", "norm", "epsilon", "seed") and (found := _better(one, other)):
-                return Flag(
-                    "quantisation_masks",
-                    f"{_name(one)}, crafted on {one.description['target']}, leaves {_percent(found[0])}; "
-                    f"{_name(other)}, carried over from {other.description['crafted_on']}, {_percent(found[1])}",
-                    (_name(one), _name(other)),
-                )
-    return None
+    for one, other in _pairs(own, carried, "optimiser", "estimator", "norm", "epsilon", "seed"):
+        if found := _better(one, other):
+            yield (
+                f"{_at(one)}{_name(one)}, crafted on {one.description['target']}, leaves {_percent(found[0])}; "
+                f"{_name(other)}, carried over from {other.description['crafted_on']}, {_percent(found[1])}",
+                (one,),
+            )
 
 
-def worst_case_not_reached(evidence: Evidence) -> Flag | None:
+def worst_case_not_reached(evidence: Evidence) -> Iterator[Finding]:
     """No single attack comes near the per-sample worst case: a number from one attack alone would flatter the model."""
     groups: dict[tuple, list[Scored]] = {}
     for record in evidence.attacked():
         groups.setdefault((record.description["norm"], record.description["epsilon"], record.description["seed"]), []).append(record)
-    for (_, epsilon, _), records in sorted(groups.items(), key=str):
+    for _, records in sorted(groups.items()):
         if len(records) < 2:
             continue
         try:
@@ -227,19 +210,18 @@ def worst_case_not_reached(evidence: Evidence) -> Flag | None:
         except StatisticsError:
             continue
         each = [r.correct[where] for r, where in zip(records, positions)]
-        together, best = np.logical_and.reduce(each), min(each, key=np.mean)
+        together, strongest = np.logical_and.reduce(each), int(np.argmin([c.mean() for c in each]))
+        best = each[strongest]
         if best.mean() - together.mean() > 0.02:
-            name = _name(records[int(np.argmin([c.mean() for c in each]))])
-            return Flag(
-                "worst_case_not_reached",
-                f"at {epsilon:g} the strongest single attack, {name}, leaves {_percent(float(best.mean()))}, "
+            record = records[strongest]
+            yield (
+                f"{_at(record)}the strongest single attack, {_name(record)}, leaves {_percent(float(best.mean()))}, "
                 f"all together {_percent(float(together.mean()))}",
-                (name,),
+                (record,),
             )
-    return None
 
 
-CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
+CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     more_steps_did_not_help,
     larger_epsilon_did_not_lower_accuracy,
     accuracy_above_chance_at_epsilon_one,
@@ -253,6 +235,21 @@ CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
 )
 
 
+def _cell(record: Scored) -> tuple[str, float, int]:
+    return _name(record), record.description["epsilon"], record.description["seed"]
+
+
 def check(evidence: Evidence) -> list[Flag]:
-    """Run every check; the flags that tripped, in the order of ``CHECKS``."""
-    return [flag for rule in CHECKS if (flag := rule(evidence)) is not None]
+    """Run every check; the flags that tripped, in the order of ``CHECKS``, findings by radius, seed and attack."""
+
+    def order(cell: tuple[str, float, int]):
+        return cell[1:], cell[0]
+
+    evidence = replace(evidence, scored=sorted(evidence.scored, key=lambda r: (order(_cell(r)), r.description["crafted_on"])))
+    flags = []
+    for rule in CHECKS:
+        if found := list(rule(evidence)):
+            texts = tuple(dict.fromkeys(text for text, _ in found))
+            accused = sorted({_cell(r) for _, records in found for r in records}, key=order)
+            flags.append(Flag(rule.__name__, texts, tuple(accused)))
+    return flags

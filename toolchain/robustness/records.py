@@ -13,7 +13,8 @@ class Scored:
     """One target's view of one set of samples, clean or attacked.
 
     description   plain JSON values: "model", "attack", "estimator", "family" (noise, single_step, iterative, black_box, energy,
-                  clean), "iterations", "norm", "epsilon", "seed", "target", "eot", "stochastic", "crafted_on"
+                  clean), "iterations", "norm", "epsilon", "seed", "target", "eot", "stochastic", "crafted_on", and "crafted", the key
+                  of the crafted cell that holds the samples
     index         int64 [sample]: position in the data set, the same sample has the same index in every cell
     correct       bool [sample]: prediction equals the label
     margin        float64 [sample]: score of the label minus the best other score; positive where correct
@@ -23,6 +24,7 @@ class Scored:
     energy        device table → "dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s" → float64 [sample], joules and
                   seconds of one inference (hardware.energy); static and time only where the table has them
     history       what the attack reported about itself, see AttackResult
+    label, prediction   int64 [sample]: the class that it is, and the one with the highest score
     """
 
     description: Mapping
@@ -34,6 +36,8 @@ class Scored:
     layers: tuple[str, ...]
     history: Mapping[str, np.ndarray] = field(default_factory=dict)
     energy: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    label: np.ndarray | None = None
+    prediction: np.ndarray | None = None
 
     @property
     def accuracy(self) -> float:
@@ -43,6 +47,7 @@ class Scored:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """For the store."""
         arrays = {"index": self.index, "correct": self.correct, "margin": self.margin, "distance": self.distance}
+        arrays |= {name: getattr(self, name) for name in ("label", "prediction") if getattr(self, name) is not None}
         arrays |= {f"activity.{name}": values for name, values in self.activity.items()}
         arrays |= {f"energy.{device}.{name}": values for device, found in self.energy.items() for name, values in found.items()}
         return arrays | {f"history.{name}": values for name, values in self.history.items()}
@@ -68,4 +73,6 @@ class Scored:
             layers=tuple(description["layers"]),
             history=part("history."),
             energy=energy,
+            label=arrays.get("label"),
+            prediction=arrays.get("prediction"),
         )

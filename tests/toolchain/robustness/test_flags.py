@@ -99,3 +99,12 @@ def test_every_flag_is_tested_and_documented():
     assert names == {*TRIPPING, "worst_case_not_reached"}
     text = (Path(__file__).parents[3] / "docs" / "flags.md").read_text()
     assert names == {line[3:] for line in text.splitlines() if line.startswith("## ")}
+
+
+def test_every_number_that_a_flag_accuses_is_named():
+    seen = (("noise", 0.2, "noise"), ("pgd10", 0.6, "iterative"))
+    records = [record(name, accuracy, family, epsilon=e) for e in (0.03, 0.1) for name, accuracy, family in seen]
+    flag = next(f for f in check(Evidence(records, classes=10)) if f.name == "noise_beats_gradient")
+    assert flag.cells == (("pgd10", 0.03, 0), ("pgd10", 0.1, 0))
+    assert flag.findings == ("at 0.03 pgd10 leaves 60.0 %, noise 20.0 %", "at 0.1 pgd10 leaves 60.0 %, noise 20.0 %")
+    assert flag.finding.endswith("; and 1 more like it")
