@@ -369,3 +369,19 @@ def test_refused(make, said):
 def test_a_model_without_spiking_neurons_is_refused():
     with pytest.raises(AttackError, match="finds no spiking neuron"), make_estimator("atan").applied(nn.Linear(2, 2)):
         pass
+
+
+def test_a_rule_leaves_the_gradient_of_potentials_exact():
+    """A spiking layer whose potential is read as well: the rule replaces what comes through spikes, and only that."""
+    neuron = snn.LIF(1.0, beta=0.5)
+    current = (torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(0)) * 1024).round() / 1024
+
+    def gradient_of(parts, estimator):
+        x = current.clone().requires_grad_()
+        with make_estimator(estimator).applied(neuron):
+            spikes, mem = neuron(x, sequence=True, return_states=True)
+        return torch.autograd.grad(sum({"spikes": spikes.sum(), "mem": (mem**2).sum()}[p] for p in parts), x)[0]
+
+    expected = gradient_of(["spikes"], "bptr") + gradient_of(["mem"], "training")
+    assert torch.allclose(gradient_of(["spikes", "mem"], "bptr"), expected, atol=1e-6)
+    assert not torch.allclose(gradient_of(["spikes", "mem"], "training"), expected, atol=1e-3)
