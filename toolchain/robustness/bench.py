@@ -8,6 +8,7 @@ The same call on a folder that holds part of the results computes only what is m
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -49,14 +50,15 @@ def _trained(sweep: Sweep, part: ModelPart, seed: int, folder: Path, progress) -
     from toolchain import training
 
     name = part.name if len(part.seeds) == 1 else f"{part.name} seed {seed}"
-    config = replace(training.load_config(sweep.path(part.recipe)), seed=seed)
-    path = folder / "models" / f"{config.key[:16]}.safetensors"
+    config = training.read_config(sweep.path(part.recipe))
+    config = replace(config, training=replace(config.training, seed=seed))
+    recipe = json.dumps(config.to_table(), sort_keys=True).encode()
+    path = folder / "models" / f"{hashlib.sha256(recipe).hexdigest()[:16]}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        result = training.train(
-            config, progress=None if progress is None else lambda done, total: progress(f"training {name}", done, total)
-        )
-        training.save_checkpoint(result.model, config, path, metrics=result.metrics)
+        inside = None if progress is None else lambda done, total: progress(f"training {name}", done, total)
+        result = training.train(config, progress=inside)
+        training.save_checkpoint(path, result.model, config)
     return ModelFile.read(name, str(path))
 
 

@@ -8,6 +8,7 @@ lost.
 from __future__ import annotations
 
 import os
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,14 +107,27 @@ def _tick(name: str):
     return lambda done, total: worker.log_event(TOPIC, {"cell": name, "done": int(done), "total": int(total)})
 
 
-def _craft(job: CraftJob, data: Data) -> dict[str, np.ndarray]:
-    _limit_threads()
-    return cells.craft(job, data, _tick(label(job)))
+@dataclass(frozen=True)
+class _Failed:
+    """What a worker returns instead of raising, so that one failed cell is one line and not a traceback in every log."""
+
+    reason: str
 
 
-def _score(job: ScoreJob, data: Data, crafted: dict[str, np.ndarray]):
+def _attempt(compute, *arguments):
     _limit_threads()
-    return cells.score(job, data, crafted, _tick(f"{label(job.crafted)} on {job.target}"))
+    try:
+        return compute(*arguments)
+    except Exception as error:
+        return _Failed(f"{type(error).__name__}: {error}")
+
+
+def _craft(job: CraftJob, data: Data) -> dict[str, np.ndarray] | _Failed:
+    return _attempt(cells.craft, job, data, _tick(label(job)))
+
+
+def _score(job: ScoreJob, data: Data, crafted: dict[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]] | _Failed:
+    return _attempt(cells.score, job, data, crafted, _tick(job_label(job)))
 
 
 def label(job: CraftJob) -> str:
@@ -124,8 +138,6 @@ def label(job: CraftJob) -> str:
 
 def run(plan: Plan, store: Store, client, report: Report | None = None) -> None:
     """Compute every cell that the store does not hold. Raises EngineError, at the end, if any failed."""
-    from distributed import as_completed
-
     report = report or Report()
     unfinished = {job.key: [s for s in plan.scores(job) if s.key not in store] for job in plan.jobs}
     pending = [job for job in plan.jobs if unfinished[job.key] or job.key not in store]
@@ -138,52 +150,78 @@ def run(plan: Plan, store: Store, client, report: Report | None = None) -> None:
     if not pending:
         return
     client.subscribe_topic(TOPIC, lambda event: report.inside(event[1]["cell"], event[1]["done"], event[1]["total"]))
-    data = client.scatter(plan.data, broadcast=True, hash=False)
-    waiting: dict = {}
-
-    def submit_scores(job: CraftJob, arrays: dict[str, np.ndarray]) -> list:
-        small = {name: values for name, values in arrays.items() if name != "success"}
-        there = client.scatter(small, hash=False)
-        futures = []
-        for score_job in unfinished[job.key]:
-            future = client.submit(_score, score_job, data, there, key=score_job.key, pure=False)
-            waiting[future.key] = score_job
-            futures.append(future)
-        return futures
-
-    first: list = []
+    queue = _Queue(client, plan.data)
     for job in sorted(pending, key=lambda j: -j.work):
         if job.key in store:
-            first += submit_scores(job, store.get(job.key)[1])
+            arrays = store.get(job.key)[1]
+            for score_job in unfinished[job.key]:
+                queue.submit(score_job, arrays)
         else:
-            future = client.submit(_craft, job, data, key=job.key, pure=False)
-            waiting[future.key] = job
-            first.append(future)
-    completed = as_completed(first, with_results=False)
-    for future in completed:
-        job = waiting.pop(future.key)
-        name = label(job) if isinstance(job, CraftJob) else f"{label(job.crafted)} on {job.target}"
-        try:
-            result = future.result()
-        except Exception as error:
-            report.failures.append(f"{name}: {type(error).__name__}: {error}")
-            future.release()
+            queue.submit(job)
+    for job, result in queue:
+        if isinstance(result, _Failed):
+            report.failures.append(f"{job_label(job)}: {result.reason}")
             continue
         if isinstance(job, CraftJob):
             store.put(job.key, "crafted", job.description() | {"data": plan.data.key}, result)
             done_work += work[job.key]
-            for more in submit_scores(job, result):
-                completed.add(more)
+            for score_job in unfinished[job.key]:
+                queue.submit(score_job, result)
         else:
             description, arrays = result
             store.put(job.key, "scored", description | {"data": plan.data.key}, arrays)
             done_work += 1.0
         done += 1
-        future.release()
-        report.cell(name, done, total, done_work / all_work)
+        report.cell(job_label(job), done, total, done_work / all_work)
     if report.failures:
         shown = "; ".join(report.failures[:3])
         raise EngineError(f"{len(report.failures)} cells failed, all others are kept: {shown}")
+
+
+def job_label(job: CraftJob | ScoreJob) -> str:
+    """A cell in a few words."""
+    return label(job) if isinstance(job, CraftJob) else f"{label(job.crafted)} on {job.target}"
+
+
+class _Queue:
+    """Cells on their way through a cluster; iterating gives (job, result) as they finish.
+
+    Dask runs a task again when its worker died, but what was sent to that worker beforehand (the data) is lost with it; such a
+    cell is submitted anew with its inputs, up to RETRIES times.
+    """
+
+    def __init__(self, client, data: Data):
+        from distributed import as_completed
+
+        self._client, self._data = client, data
+        self._there = self._scatter()
+        self._waiting: dict[str, tuple] = {}
+        self._completed = as_completed([], loop=client.loop)
+
+    def _scatter(self):
+        return self._client.scatter(self._data, broadcast=True, hash=False)
+
+    def submit(self, job: CraftJob | ScoreJob, arrays: dict[str, np.ndarray] | None = None, attempt: int = 0) -> None:
+        """Add a cell; ``arrays`` are the crafted cell of one that is scored."""
+        compute, inputs = (_craft, ()) if arrays is None else (_score, ({n: a for n, a in arrays.items() if n != "success"},))
+        future = self._client.submit(compute, job, self._there, *inputs, key=f"{job.key}-{attempt}", pure=False)
+        self._waiting[future.key] = job, arrays, attempt
+        self._completed.add(future)
+
+    def __iter__(self):
+        for future in self._completed:
+            job, arrays, attempt = self._waiting.pop(future.key)
+            try:
+                result = future.result()
+            except (Exception, CancelledError) as error:
+                if attempt < RETRIES:
+                    self._there = self._scatter()
+                    self.submit(job, arrays, attempt + 1)
+                    continue
+                result = _Failed(f"its workers died {RETRIES + 1} times ({type(error).__name__}: {error})")
+            finally:
+                future.release()
+            yield job, result
 
 
 def keys(plan: Plan) -> Iterable[str]:

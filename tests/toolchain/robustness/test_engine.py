@@ -1,0 +1,185 @@
+"""The engine on a small trained network: whole, resumed, with failing cells, with a killed worker, with a killed client."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolchain import training
+from toolchain.robustness import bench, engine, sweep
+from toolchain.robustness.cells import CraftJob
+from toolchain.robustness.engine import EngineError, Plan, Report
+from toolchain.robustness.store import Store
+
+ROOT = Path(__file__).parents[3]
+ATTACKS = [
+    {"attack": "noise", "params": {"kind": "uniform", "tries": 2}},
+    {"attack": "fgsm", "estimator": {"name": "training", "params": {}}},
+    {"attack": "pgd", "params": {"steps": 5}, "estimator": {"name": "atan", "params": {"steepness": 2.0}}},
+    {"attack": "square", "params": {"queries": 10}},
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A checkpoint of a small network after one short epoch."""
+    layers = [{"kind": "dense", "features": 24}, {"kind": "dense", "features": 10}]
+    table = {"data": {"name": "digits", "steps": 4}, "model": {"layers": layers}, "training": {"epochs": 2, "samples": 600}}
+    config = training.Config.from_table(table)
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    training.save_checkpoint(path, training.train(config).model, config)
+    return path
+
+
+def described(model, **attacks):
+    values = {
+        "data": {"samples": 20},
+        "models": [{"name": "small", "source": str(model)}],
+        "attacks": {"list": ATTACKS, "epsilons": [0.1, 0.3], **attacks},
+        "targets": {"names": ["software", "fast"]},
+        "run": {"batch": 8},
+    }
+    return sweep.parse(values, "sweep")
+
+
+def rows(folder):
+    with Store(folder, read_only=True) as store:
+        return list(store._db.execute("SELECT * FROM cells ORDER BY key"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    bench.run(described(model), folder, workers=2)
+    return folder
+
+
+def test_a_run_holds_every_cell_and_software_equals_fast(undisturbed):
+    records = bench.records(undisturbed)
+    assert len(records) == 2 * (1 + len(ATTACKS) * 2)
+    pairs = {}
+    for record in records:
+        pairs.setdefault((record.description["name"], record.description["epsilon"]), []).append(record)
+    for one, other in pairs.values():
+        assert np.array_equal(one.correct, other.correct)
+        assert np.array_equal(one.activity["syn_ops"], other.activity["syn_ops"])
+        assert np.array_equal(one.energy["loihi-davies2018"]["dynamic_j"], other.energy["loihi-davies2018"]["dynamic_j"])
+    clean = pairs[("clean", 0.0)][0].accuracy
+    attacked = next(v for (name, epsilon), v in pairs.items() if name.startswith("pgd") and epsilon == 0.3)[0].accuracy
+    assert attacked < clean
+
+
+def test_a_finished_run_computes_nothing_again(model, undisturbed, monkeypatch):
+    monkeypatch.setattr(engine, "cluster", lambda *a: pytest.fail("a finished run started a cluster"))
+    before = rows(undisturbed)
+    bench.run(described(model), undisturbed)
+    assert rows(undisturbed) == before
+
+
+def test_a_larger_sweep_computes_only_what_is_new(model, undisturbed, tmp_path):
+    import shutil
+
+    shutil.copytree(undisturbed, tmp_path / "run")
+    computed = []
+    larger = replace(described(model), attacks=replace(described(model).attacks, epsilons=(0.1, 0.3, 0.5)))
+    bench.run(larger, tmp_path / "run", workers=2, report=Report(cell=lambda name, done, total, share: computed.append(name)))
+    assert len([name for name in computed if name]) == len(ATTACKS) * 3
+    assert all("0.5" in name for name in computed if name)
+
+
+def test_a_failing_cell_is_named_and_costs_no_other(model, tmp_path):
+    values = described(model)
+    bad = replace(values.attacks, list=(*values.attacks.list[:1], replace(values.attacks.list[2], params={"steps": 5, "nonsense": 1})))
+    with pytest.raises(EngineError, match=r"nonsense.*"):
+        bench.run(replace(values, attacks=bad), tmp_path / "run", workers=2)
+    names = {r.description["name"] for r in bench.records(tmp_path / "run")}
+    assert "clean" in names
+    assert any(name.startswith("noise") for name in names)
+
+
+def test_a_killed_worker_has_its_cells_run_again(model, undisturbed, tmp_path):
+    values = described(model)
+    with Store(tmp_path / "run") as store, engine.cluster(workers=2) as client:
+        files = bench.models(values, tmp_path)
+        data, _ = bench.load_data(values, files)
+        plan = bench.plan(values, files, data)
+        killed = []
+
+        def kill_once(name, done, total, share):
+            if done == 3 and not killed:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        engine.run(plan, store, client, Report(cell=kill_once))
+    assert killed
+    assert rows(tmp_path / "run") == rows(undisturbed)
+
+
+def test_a_scheduler_that_is_not_there_is_one_clear_error():
+    with pytest.raises(EngineError, match="dask scheduler"), engine.cluster("tcp://127.0.0.1:9"):
+        pass
+
+
+CLIENT = """
+import sys
+sys.path.insert(0, {root!r})
+from toolchain.robustness import bench, sweep
+from toolchain.robustness.engine import Report
+if __name__ == "__main__":
+    values = sweep.parse({values!r}, "sweep")
+    bench.run(values, {folder!r}, workers=1, report=Report(cell=lambda name, done, total, share: print(done, flush=True)))
+"""
+
+
+def test_kill_9_of_the_whole_run_loses_no_finished_cell(model, undisturbed, tmp_path):
+    values = {
+        "data": {"samples": 20},
+        "models": [{"name": "small", "source": str(model)}],
+        "attacks": {"list": ATTACKS, "epsilons": [0.1, 0.3]},
+        "targets": {"names": ["software", "fast"]},
+        "run": {"batch": 8},
+    }
+    folder = tmp_path / "run"
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT.format(root=str(ROOT), values=values, folder=str(folder)))
+    finished = 0
+    for stop_at in (2, 9):
+        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        for line in process.stdout:
+            if int(line) >= stop_at:
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.5)
+        if _alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        now = len(rows(folder))
+        assert now >= max(finished, stop_at)
+        finished = now
+    bench.run(sweep.parse(values, "sweep"), folder, workers=2)
+    assert rows(folder) == rows(undisturbed)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_plan_names_each_cell_once(model):
+    values = described(model)
+    files = bench.models(values, Path("."))
+    data, _ = bench.load_data(values, files)
+    plan = bench.plan(values, files, data)
+    assert isinstance(plan, Plan)
+    assert len(set(engine.keys(plan))) == len(list(engine.keys(plan)))
+    assert all(isinstance(job, CraftJob) for job in plan.jobs)
