@@ -103,7 +103,7 @@ def load(source: str, weights: str | Path | None = None) -> Stage:
     if kind == "safetensors":
         from toolchain.training import load_checkpoint
 
-        return Stage(source, "checkpoint", module=load_checkpoint(source))
+        return Stage(source, "checkpoint", module=load_checkpoint(source)[0])
     raise ModelError(f"{source}: {_WRONG[kind]}; accepted is {ACCEPTED}")
 
 

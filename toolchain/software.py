@@ -1,0 +1,196 @@
+"""The target "software": the PyTorch model itself, recorded layer by layer in the same form as every other target.
+
+A layer of toolchain.layers computes the Program's integers, so its potentials are recorded as those integers (int32) and
+must equal the Program's. Any other model is floating point: its potentials are float32, in units of the state's lsb, and a
+comparison measures what quantisation changed. snnTorch's neurons show the potential before a reset that comes one step later;
+it is recorded as they show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from hardware.program import Output, Program
+from hardware.recording import Record, Recording
+from hardware.reference import run_sample
+from hardware.targets import Chunk, Options, Progress, collect
+from toolchain.errors import ModelError
+from toolchain.layers.neurons import Neuron
+
+BATCH = 64
+"""Samples in one forward pass, unless the caller says otherwise."""
+
+CALLS = ("sequence", "step", "time-first", "batch-first", "constant")
+
+
+class _Trace:
+    """Spikes and potentials of one neuron layer during one forward pass, step by step, [batch, *shape] each."""
+
+    def __init__(self):
+        self.spikes: list[torch.Tensor] = []
+        self.potentials: list[torch.Tensor] = []
+
+
+def record(
+    module: nn.Module,
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    call: str | None = None,
+    record: Record = Record(),
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> Recording:
+    """Run a model on the Program's integer inputs (name → [sample, step, *shape]) and record the layers that the Program has.
+
+    call   how the model is called where it has no ``spikeport_io()``: "time-first" (model(x[time, batch, ...])), "batch-first", "step" (one
+           step a call, hidden state inside), "constant" (model(x[batch, ...]), which presents the input in every step itself)
+
+    Raises ModelError where a population has no neuron of that name in the model, or the call is unknown.
+    """
+    if len(program.inputs) != 1:
+        raise ModelError(f"target software: the Program has {len(program.inputs)} inputs; accepted is one")
+    describe = getattr(module, "spikeport_io", None)
+    how = describe()["call"] if callable(describe) else call
+    if how not in CALLS:
+        raise ModelError(f"target software: the model does not say how it is called, and call is {how!r}; accepted are {', '.join(CALLS)}")
+    modules = dict(module.named_modules())
+    neurons = {}
+    for name in program.order:
+        if name in modules:
+            neurons[name] = modules[name]
+        elif program.into(name):
+            raise ModelError(f"target software: the Program's layer {name!r} is no module of the model")
+    source = program.inputs[0].name
+    scale = 2.0 ** -float(program.metadata.get("input_fraction_bits", {}).get(source, 0))
+
+    def target(program: Program, arrays: dict[str, np.ndarray], options: Options) -> Iterator[Chunk]:
+        size = options.batch or BATCH
+        array = arrays[source]
+        for start in range(0, len(array), size):
+            part = array[start : start + size]
+            traces = _forward(module, neurons, part, scale, how)
+            yield _chunk(program, neurons, part, source, traces, options.potentials)
+
+    return collect(program, dict(inputs), "software", target, record=record, batch=batch, progress=progress)
+
+
+def _forward(module: nn.Module, neurons: Mapping[str, nn.Module], part: np.ndarray, scale: float, how: str) -> dict[str, _Trace]:
+    """One forward pass without gradient, in evaluation mode; the model is left as it was."""
+    traces = {name: _Trace() for name in neurons}
+    modes = {m: m.training for m in module.modules()}
+    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+    x = torch.from_numpy(np.ascontiguousarray(part.swapaxes(0, 1), np.float32)).to(device) * scale
+    try:
+        module.eval()
+        with torch.no_grad(), _watched(neurons, traces):
+            for m in module.modules():
+                if hasattr(m, "reset_mem"):
+                    m.reset_mem()
+            if how in ("sequence", "time-first"):
+                module(x)
+            elif how == "batch-first":
+                module(x.transpose(0, 1))
+            elif how == "constant":
+                if not bool((x == x[:1]).all()):
+                    raise ModelError("target software: the model presents one input in every step itself; the inputs differ between steps")
+                module(x[0])
+            else:
+                for step in x:
+                    module(step)
+            for m in module.modules():
+                if hasattr(m, "reset_mem"):
+                    m.reset_mem()
+    finally:
+        for m, training in modes.items():
+            m.training = training
+    return traces
+
+
+@contextmanager
+def _watched(neurons: Mapping[str, nn.Module], traces: dict[str, _Trace]):
+    """Every neuron layer writes what it computes into its trace."""
+    undo = []
+    try:
+        for name, neuron in neurons.items():
+            if isinstance(neuron, Neuron):
+                neuron._run = _recorded_run(neuron, traces[name])
+                undo.append(lambda neuron=neuron: delattr(neuron, "_run"))
+            else:
+                undo.append(neuron.register_forward_hook(_hook(traces[name])).remove)
+        yield
+    finally:
+        for action in undo:
+            action()
+
+
+def _recorded_run(neuron: Neuron, trace: _Trace):
+    """The neuron's own ``_run``, which also keeps every step's spikes and potentials."""
+    original = neuron._run
+
+    def run(current: torch.Tensor, states, traces: bool):
+        spikes, *after = original(current, states, True)
+        potentials = after[neuron.states.index("mem")]
+        trace.potentials += list(potentials.unbind(0))
+        if spikes is not None:
+            trace.spikes += list(spikes.unbind(0))
+        return [spikes, *(after if traces else (state[-1:] for state in after))]
+
+    return run
+
+
+def _hook(trace: _Trace):
+    """For neurons in snnTorch's form: spikes come first and the potential last, or the potential is the attribute ``mem``."""
+
+    def hook(module: nn.Module, arguments, output):
+        several = isinstance(output, tuple)
+        trace.spikes.append((output[0] if several else output).detach().clone())
+        potential = output[-1] if several else getattr(module, "mem", None)
+        if isinstance(potential, torch.Tensor):
+            trace.potentials.append(potential.detach().clone())
+
+    return hook
+
+
+def _chunk(program: Program, neurons: Mapping[str, nn.Module], part: np.ndarray, source: str, traces: dict[str, _Trace], wanted) -> Chunk:
+    samples, steps = part.shape[:2]
+    spikes: dict[str, np.ndarray] = {source: part}
+    potentials: dict[str, np.ndarray] = {}
+    for name in program.order:
+        population = program.nodes[name]
+        shape = (samples, steps, *population.shape)
+        if name not in neurons:  # a constant source: it has no module, because the model's bias needs none
+            read = Output(name, "spike_count" if population.spiking else "last_potential")
+            alone = Program((program.inputs[0],), (population,), (), (read,))
+            spikes[name], trace = _constant(alone, part, name)
+            if name in wanted:
+                potentials[name] = trace
+            continue
+        trace = traces[name]
+        if population.spiking:
+            spikes[name] = _stack(trace.spikes, shape, name).astype(np.uint8)
+        if name in wanted:
+            bits = float(program.metadata["fraction_bits"][name]) + 6
+            values = _stack(trace.potentials, shape, name).astype(np.float64) * 2.0**bits
+            potentials[name] = np.rint(values).astype(np.int32) if isinstance(neurons[name], Neuron) else values.astype(np.float32)
+    return Chunk(spikes, potentials)
+
+
+def _stack(parts: list[torch.Tensor], shape: tuple[int, ...], name: str) -> np.ndarray:
+    """[step][batch, ...] → [batch, step, *shape]."""
+    if len(parts) != shape[1] or any(p.numel() != np.prod(shape) // shape[1] for p in parts):
+        found = f"{len(parts)} steps of {[tuple(p.shape) for p in parts[:1]]}"
+        raise ModelError(f"target software: layer {name!r} gave {found}; the Program's has {shape}")
+    return torch.stack(parts, dim=1).reshape(shape).cpu().numpy()
+
+
+def _constant(alone: Program, part: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes and potentials of a population without sources, which depend on nothing but the number of steps."""
+    spikes, potentials = run_sample(alone, {alone.inputs[0].name: part[0]})
+    found = (spikes[name], potentials[name])
+    return tuple(np.broadcast_to(array, (len(part), *array.shape)) for array in found)
