@@ -11,12 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from hardware import program_file
+from hardware.device import Device
+from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED
+from toolchain import __version__
 from toolchain import data as datasets
 from toolchain.attacks.batteries import battery, energy_battery, transfers
 from toolchain.attacks.registry import AttackSpec
@@ -26,7 +30,7 @@ from toolchain.robustness import engine
 from toolchain.robustness.cells import CraftJob, Data, ModelFile, code_version, open_model
 from toolchain.robustness.engine import Plan, Report
 from toolchain.robustness.records import Scored
-from toolchain.robustness.store import Store
+from toolchain.robustness.store import Store, program_path
 from toolchain.robustness.sweep import ModelPart, Sweep
 from toolchain.stages import data_of
 
@@ -133,8 +137,12 @@ def run(
     workers: int | None = None,
     report: Report | None = None,
     training_progress=None,
+    command: str | None = None,
 ) -> Plan:
-    """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells stay in the store."""
+    """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells stay in the store.
+
+    command  what the user typed, for the report
+    """
     folder = Path(folder)
     with Store(folder) as store:
         files = models(sweep, folder, training_progress)
@@ -152,6 +160,9 @@ def run(
         store.remember("keys", sorted(engine.keys(planned)))
         store.remember("versions", _versions())
         store.remember("code", code_version())
+        store.remember("energy", _energy())
+        store.remember("command", command)
+        _keep_programs(files, folder)
         if all(key in store for key in engine.keys(planned)):
             return planned
         with engine.cluster(scheduler, workers) as client:
@@ -159,9 +170,30 @@ def run(
     return planned
 
 
+def _keep_programs(files: list[ModelFile], folder: Path) -> None:
+    """Every model's Program beside the store, so that a report needs no model and no PyTorch."""
+    for model in files:
+        _, program = open_model(model)
+        path = program_path(folder, program.fingerprint)
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            program_file.save(program, path)
+
+
+def _energy() -> dict:
+    """The device tables that energies rest on, with their sources, and what the estimate assumes and leaves out."""
+    devices = []
+    for device in (Device.load(name) for name in DEVICES):
+        constants = {name: asdict(constant) for name, constant in device.constants.items()}
+        times = None if device.step_times is None else asdict(device.step_times)
+        said = {"name": device.name, "title": device.title, "kind": device.kind, "measured_on": device.measured_on}
+        devices.append({**said, "constants": constants, "step_times": times})
+    return {"devices": devices, "assumptions": list(ASSUMPTIONS), "not_covered": list(NOT_COVERED)}
+
+
 def _versions() -> dict:
     """Python and the packages that results rest on."""
-    found = {"python": sys.version.split()[0]}
+    found = {"spikeport": __version__, "python": sys.version.split()[0]}
     for package in (*NEEDED, "adversarial-robustness-toolbox", "distributed"):
         try:
             found[package] = metadata.version(package)

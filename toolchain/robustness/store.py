@@ -26,6 +26,11 @@ MAX_BLOB = 1 << 31
 """Largest unpacked cell, in bytes, so that a damaged store cannot ask for all memory."""
 
 
+def program_path(folder: str | Path, fingerprint: str) -> Path:
+    """Where a run keeps a Program, beside the store."""
+    return Path(folder) / "programs" / f"{fingerprint[:16]}.h5"
+
+
 class StoreError(ToolchainError):
     """A store is damaged, foreign, locked by another run, or holds something else under a key."""
 
