@@ -1,0 +1,107 @@
+"""A run's folder as the report reads it: records, what is known about how they were made, and the integer Programs.
+
+    RUN/results.sqlite          the store of toolchain.robustness
+    RUN/programs/NAME.h5        every model's Program, named after the first 16 digits of its fingerprint
+
+Nothing in the folder is trusted: the store is read within bounds and without pickles, and records that are not of this version's form
+are refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware import program_file
+from hardware.program import Program
+from toolchain.errors import ToolchainError
+from toolchain.robustness.records import Scored
+from toolchain.robustness.store import Store, program_path
+
+ABOUT = ("sweep", "models", "versions", "code", "energy", "command")
+"""What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is absent where it was started from Python."""
+
+_TEXTS = ("name", "family", "model", "target", "norm", "crafted", "crafted_on", "program", "chip")
+_COUNTS = ("seed", "iterations", "eot", "steps", "classes", "cores", "twin_macs")
+_MAPPINGS = ("spikes_per_inference", "twin_energy_j")
+_COUNTERS = ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
+
+
+class ReportError(ToolchainError):
+    """A run cannot be reported: it holds nothing yet, or records of another form."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """records: every scored cell of the last sweep. about: see ``ABOUT``, and "cells" {"planned", "stored"}.
+
+    programs: fingerprint → Program.
+    """
+
+    folder: Path
+    records: Sequence[Scored]
+    about: Mapping
+    programs: Mapping[str, Program]
+
+
+def load(folder: str | Path) -> Run:
+    """Read a run. Raises ReportError where there is nothing to report, StoreError where there is no run or a damaged one."""
+    folder = Path(folder)
+    with Store(folder, read_only=True) as store:
+        planned = store.recall("keys") or []
+        wanted, stored, records = set(planned), 0, []
+        for kind in ("crafted", "scored"):
+            for key, description in store.cells(kind):
+                if key in wanted:
+                    stored += 1
+                    if kind == "scored":
+                        records.append(_scored(folder, key, description, store))
+        about = {name: store.recall(name) for name in ABOUT}
+    if not records:
+        raise ReportError(f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet")
+    about["cells"] = {"planned": len(planned), "stored": stored}
+    programs = {fingerprint: _program(folder, fingerprint) for fingerprint in {r.description["program"] for r in records}}
+    return Run(folder, records, about, programs)
+
+
+def _scored(folder: Path, key: str, description: Mapping, store: Store) -> Scored:
+    try:
+        record = Scored.from_arrays(description, store.get(key)[1])
+        check(record)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(f"{folder}: cell {key[:12]} is no record of this version ({error}); run 'spikeport bench' again") from None
+    return record
+
+
+def check(record: Scored) -> None:
+    """Raises ValueError, KeyError or TypeError where a record lacks what the report shows."""
+    description, size = record.description, len(record.index)
+    for names, kind in ((_TEXTS, str), (_COUNTS, int), (_MAPPINGS, dict)):
+        for name in names:
+            if not isinstance(description[name], kind) or isinstance(description[name], bool):
+                raise TypeError(f"{name} is {description[name]!r}")
+    if not isinstance(description["epsilon"], (int, float)):
+        raise TypeError(f"epsilon is {description['epsilon']!r}")
+    flat = {name: getattr(record, name) for name in ("correct", "margin", "distance", "label", "prediction")}
+    flat |= {f"energy {table} {name}": values for table, found in record.energy.items() for name, values in found.items()}
+    for name, values in flat.items():
+        if values is None or values.shape != (size,) or not size:
+            raise ValueError(f"{name} is not one number for each of {size} samples")
+    for name in _COUNTERS:
+        if record.activity[name].shape != (size, len(record.layers)):
+            raise ValueError(f"{name} is not one number for each sample and layer")
+    if not any("time_s" in found for found in record.energy.values()):
+        raise ValueError("there is no energy of a spiking device")
+    if set(description["spikes_per_inference"]) != set(record.layers):
+        raise ValueError("spikes_per_inference names other layers")
+
+
+def _program(folder: Path, fingerprint: str) -> Program:
+    path = program_path(folder, fingerprint)
+    if not path.is_file():
+        raise ReportError(f"{path}: is missing; 'spikeport bench' on this folder writes it again")
+    program = program_file.load(path)
+    if program.fingerprint != fingerprint:
+        raise ReportError(f"{path}: holds Program {program.fingerprint[:16]}, the records are of {fingerprint[:16]}")
+    return program
