@@ -26,7 +26,7 @@ class Parameter:
     """One parameter of one layer: what was wanted and what the chip will use.
 
     values      what the model asks for, float64
-    integers    what was chosen, int64, same shape (or broadcastable)
+    integers    what was chosen, same shape (or broadcastable)
     scale       value of one integer step, broadcastable; represented = integers * scale
     unit        of ``values``: "V", "1/step", "step"
     clipped     number of values that did not fit and were brought to the end of the range (0 unless that was allowed)

@@ -22,7 +22,7 @@ _STATE = float((1 << 23) - 64) / 64
 """Largest |state| that is used, in steps of 1/S volts; one step is left for rounding."""
 _THRESHOLD = float((1 << 17) - 1)
 _BIAS = 4095.0 * (1 << 7) / 64
-_WEIGHT = 254.0 * (1 << 7)
+_WEIGHT = 128.0 * (1 << 7)  # what 2-bit weights of both signs reach
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hardware.program import sign_mode
 MAX_EXPONENT = 7
 MAX_BIAS = 4095
 SCORED = 1 << 16
-"""Weights of a projection that are looked at while scales are compared; the largest are always among them."""
+"""Weights of a projection that are looked at while scales are compared; the smallest and the largest are always among them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def fit(values: np.ndarray, bits: int, lowest: int, channel: np.ndarray | None =
     rounded = _round(flat, each, limits)
     mantissas = np.clip(rounded, limits[0], limits[1])
     return Weights(
-        mantissas.reshape(values.shape).astype(np.int64), np.asarray(exponent, np.int64), int(np.count_nonzero(mantissas != rounded))
+        mantissas.reshape(values.shape).astype(np.int32), np.asarray(exponent, np.int64), int(np.count_nonzero(mantissas != rounded))
     )
 
 
@@ -118,7 +118,7 @@ def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np
         dropped = np.maximum(-(tried[channel] if tried.ndim else tried), 0)
         if move and np.any(mantissas.astype(np.int64) % (1 << dropped)):
             continue  # the right shift would drop bits that the stated exponent keeps
-        return Weights(mantissas.reshape(values.shape).astype(np.int64), np.asarray(tried, np.int64))
+        return Weights(mantissas.reshape(values.shape).astype(np.int32), np.asarray(tried, np.int64))
     off = nearest[np.abs(nearest - np.rint(nearest)) > 1e-4]
     shown = (
         f"a weight is {off[0]:g} steps" if off.size else f"weights are from {nearest.min(initial=0):g} to {nearest.max(initial=0):g} steps"
@@ -157,8 +157,7 @@ def choose_scale(
         flat = values.reshape(-1)
         if flat.any():
             if flat.size > SCORED:
-                ends = np.argsort(np.abs(flat))[-16:]
-                flat = np.concatenate([flat[ends], flat[:: -(-flat.size // SCORED)], [flat.min(), flat.max()]])
+                flat = np.concatenate([flat[:: -(-flat.size // SCORED)], [flat.min(), flat.max()]])
             scored.append((flat, lowest, float(np.sum(flat**2))))
     positive = np.unique(thresholds[thresholds > 0]) if thresholds is not None else np.zeros(0)
     anchor = float(positive.max()) if positive.size else None

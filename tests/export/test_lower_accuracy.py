@@ -29,7 +29,7 @@ def test_potentials_stay_within_the_error_that_the_audit_states(data):
     kind = data.draw(st.sampled_from(["LI", "CubaLI", "I", "LIF"]))
     node = {
         "LI": nir.LI(tau=full(m, tau_mem), r=full(m, 1.5), v_leak=full(m, 0.1)),
-        "LIF": lif(m, tau_mem, 1.5, 0.1, threshold=1e3),
+        "LIF": lif(m, tau_mem, 1.5, 0.1, threshold=20),
         "CubaLI": nir.CubaLI(tau_syn=full(m, tau_syn), tau_mem=full(m, tau_mem), r=full(m, 2), v_leak=full(m, -0.1), w_in=full(m, 3)),
         "I": nir.I(r=full(m, 0.5)),
     }[kind]

@@ -34,6 +34,9 @@ def conv(out_channels=1, channels=1, kernel=(3, 3), stride=1, padding=0, dilatio
     return kind(**{"input_shape": None, "weight": np.ones((out_channels, channels // groups, *kernel)), **values, **changes})
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's remark on its own convolution
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_shapes_are_pytorchs(data):
@@ -164,6 +167,14 @@ def test_order_is_natural_and_enters_loops_at_the_neuron():
     assert ordered(nodes, edges) == ["i", "n10", "o", "n9", "w"]
     assert ordered(nodes, edges).index("n9") < ordered(nodes, edges).index("w")
     assert ordered(dict(reversed(nodes.items())), edges[::-1]) == ordered(nodes, edges)
+
+
+def test_edges_are_in_canonical_order_too():
+    nodes = {"i": inp(1), "a": neuron(1), "b": neuron(1), "o": out(1), "p": out(1)}
+    edges = [("i", "a"), ("i", "b"), ("a", "o"), ("b", "p")]
+    wanted = checked(nir.NIRGraph(dict(nodes), list(edges), type_check=False)).edges
+    assert wanted == sorted(wanted, key=lambda e: [list(checked(nir.NIRGraph(nodes, edges, type_check=False)).nodes).index(n) for n in e])
+    assert checked(nir.NIRGraph(dict(nodes), edges[::-1], type_check=False)).edges == wanted
 
 
 # metadata

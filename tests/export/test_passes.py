@@ -166,6 +166,16 @@ def test_scale_between_weights_costs_no_synapse():
     np.testing.assert_array_equal(scales.fold([a, b])[0].weight, np.repeat(np.arange(4.0)[:, None], 3, axis=1))
 
 
+def test_scale_before_a_grouped_kernel_finds_its_channels():
+    rng = np.random.default_rng(0)
+    gain = Gain((4, 5), (4, 5), np.broadcast_to(np.array([1.0, 2, 3, 4])[:, None], (4, 5)))
+    grouped = kernel(rng, (4, 5), 6, (2,), (1,), (0,), (1,), 2)
+    x = rng.integers(-3, 4, (2, 4, 5)).astype(float)
+    folded = scales.fold([gain, grouped])
+    assert [type(o) for o in folded] == [Kernel]
+    np.testing.assert_array_equal(folded[0].apply(x), in_a_row([gain, grouped], x))
+
+
 def test_identity_is_a_convolution_where_there_are_channels():
     assert isinstance(products.identity((2, 5, 5)), Kernel)
     assert isinstance(products.identity((7,)), Triples)

@@ -99,6 +99,8 @@ def test_grids_that_passes_moved_are_found_again():
     assert (odd.mantissas.tolist(), int(odd.exponent)) == ([6, -10], -1)
     with pytest.raises(QuantizationError, match="off the grid"):  # a convolution cannot shift right
         on_grid("w", np.array([3.0, -5]), 8, 0, np.asarray(0))
+    with pytest.raises(QuantizationError, match=r"a weight is 0\.5 steps"):  # the shift would drop half a step
+        on_grid("w", np.array([0.5, 1.0]), 8, -8, np.asarray(0))
     with pytest.raises(QuantizationError, match="from 0 to 500"):
         on_grid("w", np.array([500.0, 499]), 8, 0, np.asarray(0))
     assert on_grid("w", np.array([256.0]), 8, 0, np.asarray(0)).exponent == 1
