@@ -53,6 +53,11 @@ def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], 
         yield update
 
 
+def line(text: str) -> None:
+    """A line on stdout while a progress bar is on the screen."""
+    tqdm.write(text, file=sys.stdout)
+
+
 def write_json(path: Path | None, command: str, value: Mapping, force: bool) -> None:
     """What --json asks for; nothing where it was not given."""
     if path is not None:

@@ -1,1 +1,41 @@
 """``spikeport train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from toolchain import files, training
+from toolchain.cli.options import PATH, force_option, json_option
+from toolchain.cli.printing import line, progress, seconds, share, write_json
+from toolchain.summary import accuracy
+
+
+@click.command()
+@click.argument("config", type=PATH, metavar="RECIPE.toml")
+@click.option("-o", "--output", type=PATH, metavar="OUT.safetensors", help="Default: the recipe's name, in this folder.")
+@click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA.")
+@json_option
+@force_option
+def command(config: Path, output: Path | None, root: Path | None, json_file: Path | None, force: bool) -> None:
+    """Train a network from a recipe; writes a safetensors checkpoint that holds the recipe, too.
+
+    \b
+    Example:
+      spikeport train examples/recipes/digits.toml -o digits.safetensors
+    """
+    recipe = training.read_config(config)
+    output = output or Path(config.stem + ".safetensors")
+    files.claim([output, json_file], force)
+    with progress("training", "batch") as update:
+        result = training.train(recipe, root=root, progress=update, on_epoch=_print_epoch)
+    test = accuracy(round(result.accuracy * result.test_samples), result.test_samples)
+    click.echo(f"test accuracy {share(test)} after {seconds(result.seconds)}")
+    training.save_checkpoint(output, result.model, recipe, results={"test": test, "seconds": result.seconds}, force=force)
+    click.echo(f"wrote {output}")
+    write_json(json_file, "train", {"output": str(output), "test": test, "seconds": result.seconds, "history": result.history}, force)
+
+
+def _print_epoch(entry: dict) -> None:
+    line(f"epoch {entry['epoch']}: loss {entry['loss']:.4f}, training accuracy {100 * entry['accuracy']:.2f} %, {seconds(entry['seconds'])}")

@@ -131,10 +131,18 @@ def potentials(facts: Mapping, picture: str, panels: Sequence[Mapping]) -> str:
     largest = max(abs(a - b) for p in panels for a, b in zip(p["software"], p["lava"]))
     return figure(
         picture,
-        '<span class="key first"></span> PyTorch, floating point &nbsp; <span class="key second"></span> Lava, integers scaled to volts. '
-        "Dashed: threshold. The busiest neuron of each layer while it sees the digit above; "
+        '<span class="key first"></span> PyTorch &nbsp; <span class="key second"></span> Lava, integers scaled to volts. '
+        "Dashed: threshold; diamonds: spikes. The liveliest neuron of each layer (of the last: the one of the digit that was read), potentials after reset; "
         f"largest distance between line and circle: {largest:g} V.",
     ) + details("The values as a table", values)
+
+
+def _readings(facts: Mapping) -> str:
+    """What each target read; one number where they agree."""
+    readings = facts["shown"]["predictions"]
+    if len(set(readings.values())) == 1:
+        return f"{next(iter(readings.values()))} by every target"
+    return ", ".join(f"{value} by {facts['target_names'][target]}" for target, value in readings.items())
 
 
 def activity(facts: Mapping, digit: str, raster: str) -> str:
@@ -153,10 +161,10 @@ def activity(facts: Mapping, digit: str, raster: str) -> str:
     ]
     return (
         f'<div class="digit">{digit}<p>Test digit number {shown["sample"]}: a {shown["label"]}, '
-        f"read as {shown['prediction']} by every target. It is shown for {facts['data']['steps']} time steps; {escape(facts['data']['encoding_text'])}</p></div>"
+        f"read as {_readings(facts)}. It is shown for {facts['data']['steps']} time steps; {escape(facts['data']['encoding_text'])}</p></div>"
         + figure(
             raster,
-            "Every mark is a spike: one row per neuron, time to the right. "
+            "Every mark is a spike. In each step the input is an image, and a layer has a row for each channel and a column for each pixel. "
             + "; ".join(f"{name}: {spikes:,} spikes" for name, spikes in shown["spikes"].items())
             + ".",
         )
@@ -187,8 +195,8 @@ def weights(facts: Mapping, kernels: str, rounding: str) -> str:
     return (
         figure(
             kernels,
-            f'Kernels of {escape(first)}: <span class="key first"></span> excitatory, <span class="key second-fill"></span> inhibitory; '
-            "the darker, the stronger. Above as PyTorch’s optimiser holds them, below as the chip multiplies with them.",
+            f'The first kernels of {escape(first)}: <span class="key first"></span> excitatory, <span class="key second-fill"></span> inhibitory; '
+            "the stronger the colour, the larger the weight. Above as PyTorch’s optimiser holds them, below as the chip multiplies with them.",
         )
         + figure(
             rounding,
@@ -209,7 +217,12 @@ def chip(facts: Mapping) -> str:
     c = facts["chip"]
     broken = "".join(f"<li>{escape(rule)}</li>" for rule in c["broken"])
     verdict = f"<p>Every design rule of {escape(c['name'])} holds.</p>" if c["fits"] else f'<ul class="bad">{broken}</ul>'
-    return verdict + table(c["head"], c["rows"], f"Used and most allowed on {c['name']}.", numeric=range(1, len(c["head"])))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in (*c["notes"], *c["estimates"]))
+    return (
+        verdict
+        + table(c["head"], c["rows"], f"Used and most allowed on {c['name']}.", numeric=range(1, len(c["head"])))
+        + details("What the check says besides", f"<ul>{notes}</ul>")
+    )
 
 
 def repeat(facts: Mapping) -> str:

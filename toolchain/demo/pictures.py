@@ -30,41 +30,44 @@ def image(pixels: np.ndarray, name: str, title: str, size: float = 120) -> str:
 
 
 def raster(layers: Mapping[str, np.ndarray], name: str, title: str, description: str, width: float = 760) -> str:
-    """Spikes of one sample, layer → [step, neuron]: time runs to the right, every mark is one spike of one neuron.
+    """Spikes of one sample, layer → [step, row, column]: time runs to the right, every mark is one spike of one neuron.
 
-    A layer's height grows with the logarithm of its size, so that ten output neurons can be told apart beside a thousand others.
+    In each step a layer is a small map: an image's rows and columns, a layer's channels and pixels, or simply its neurons.
     """
-    left, right, gap, bottom = 118.0, 10.0, 10.0, 34.0
-    heights = {layer: 20.0 + 26.0 * math.log2(1 + spikes.shape[1] / 8) for layer, spikes in layers.items()}
+    left, right, gap, bottom = 118.0, 10.0, 12.0, 34.0
     steps = next(iter(layers.values())).shape[0]
-    column = (width - left - right) / steps
+    step_width = (width - left - right) / steps
     body, y = [], 4.0
     for layer, spikes in layers.items():
-        height, neurons = heights[layer], spikes.shape[1]
-        row = height / neurons
-        body.append(f'<rect x="{number(left)}" y="{number(y)}" width="{number(column * steps)}" height="{number(height)}" class="panel"/>')
-        mark = max(row * 0.8, 0.9)
+        _, rows, columns = spikes.shape
+        height = min(max(5.0 * rows, 72.0), 190.0)
+        row, column = height / rows, step_width * 0.9 / columns
+        body += [
+            f'<rect x="{number(left + (t + 0.05) * step_width)}" y="{number(y)}" width="{number(step_width * 0.9)}" height="{number(height)}" class="panel"/>'
+            for t in range(steps)
+        ]
+        wide, high = max(column * 0.86, 0.8), max(row * 0.86, 0.8)
         path = "".join(
-            f"M{number(left + (t + 0.14) * column)} {number(y + (n + 0.5) * row - mark / 2)}h{number(column * 0.72)}v{number(mark)}h-{number(column * 0.72)}z"
-            for t, n in np.argwhere(spikes != 0)
+            f"M{number(left + (t + 0.05) * step_width + c * column)} {number(y + r * row)}h{number(wide)}v{number(high)}h-{number(wide)}z"
+            for t, r, c in np.argwhere(spikes != 0)
         )
         body.append(f'<path d="{path}" class="spike"/>')
         body.append(text(left - 10, y + height / 2 - 2, layer, "label", "end"))
-        body.append(text(left - 10, y + height / 2 + 13, f"{neurons:,} neurons", "small", "end"))
+        body.append(text(left - 10, y + height / 2 + 13, f"{rows} × {columns}" if columns > 1 else f"{rows} neurons", "small", "end"))
         y += height + gap
     for t in ticks(0, steps, 8):
         if t < steps and float(t).is_integer():
-            body.append(text(left + (t + 0.5) * column, y + 6, number(t), "small", "middle"))
-    body.append(text(left + column * steps / 2, y + bottom - 10, "time step", "label", "middle"))
+            body.append(text(left + (t + 0.5) * step_width, y + 4, number(t), "small", "middle"))
+    body.append(text(left + step_width * steps / 2, y + bottom - 12, "time step", "label", "middle"))
     return svg(width, y + bottom - 4, name, title, description, body)
 
 
 def traces(
-    panels: Sequence[tuple[str, np.ndarray, np.ndarray, float | None]], name: str, title: str, description: str, width: float = 760
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray, float | None, Sequence[int]]], name: str, title: str, description: str, width: float = 760
 ) -> str:
-    """Two runs on top of each other, one panel for each (label, one [step], other [step], threshold or None).
+    """Two runs on top of each other, one panel for each (label, one [step], other [step], threshold or None, steps with a spike).
 
-    The first run is a line, the second are open circles on it.
+    The first run is a line, the second are open circles on it; a spike is a diamond on the threshold.
     """
     left, right, height, gap = 118.0, 10.0, 96.0, 30.0
     steps = len(panels[0][1])
@@ -74,7 +77,7 @@ def traces(
     def x_of(t: float) -> float:
         return left + (t + 0.5) * plot / steps
 
-    for label, one, other, threshold in panels:
+    for label, one, other, threshold, fired in panels:
         values = np.concatenate([one, other, [0.0], [] if threshold is None else [threshold]])
         low, high = float(values.min()), float(values.max())
         low, high = low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1)
@@ -88,6 +91,7 @@ def traces(
             body.append(text(left - 8, y_of(v) + 4, f"{v:g}", "small", "end"))
         if threshold is not None:
             body.append(f'<path d="M{number(left)} {number(y_of(threshold))}h{number(plot)}" class="threshold"/>')
+            body += [f'<path d="M{number(x_of(t))} {number(y_of(threshold) - 5)}l5 5l-5 5l-5 -5z" class="spike"/>' for t in fired]
         line = " ".join(f"{number(x_of(t))},{number(y_of(v))}" for t, v in enumerate(one))
         body.append(f'<polyline points="{line}" class="first"/>')
         body += [f'<circle cx="{number(x_of(t))}" cy="{number(y_of(v))}" r="3.6" class="second"/>' for t, v in enumerate(other)]
