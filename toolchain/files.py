@@ -52,12 +52,17 @@ def _probe(folder: Path, path: Path) -> None:
 
 def write_text(path: str | Path, text: str, force: bool = False) -> None:
     """Write a text file, UTF-8, whole or not at all. Raises OutputError as ``claim`` does."""
+    write_bytes(path, text.encode("utf-8"), force)
+
+
+def write_bytes(path: str | Path, content: bytes, force: bool = False) -> None:
+    """Write a file, whole or not at all. Raises OutputError as ``claim`` does."""
     path = Path(path)
     claim([path], force)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())

@@ -104,7 +104,11 @@ class _Synapse:
         return int(largest)
 
     def _apply_weights(self, x: torch.Tensor, linear) -> torch.Tensor:
-        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` is bilinear and without bias."""
+        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` is bilinear, without bias, over leading dimensions."""
+        if x.shape[0] > 1 and x.stride(0) == 0:
+            # the same input in every step (direct encoding, an expanded tensor) is computed once
+            result = self._apply_weights(x[:1], linear)
+            return result.expand(x.shape[0], *result.shape[1:])
         largest = self._largest_source(x)
         weight, exponent = self.quantised_weight()
         with torch.autocast(x.device.type, enabled=False):
@@ -163,6 +167,8 @@ class Linear(_Synapse, nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., out_features] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        if x.dim() == 1:
+            return self._apply_weights(x.unsqueeze(0), functional.linear).squeeze(0)
         return self._apply_weights(x, functional.linear)
 
     def nir_node(self, input_shape, dt: float = 1.0):
@@ -187,16 +193,17 @@ class _Convolution(_Synapse):
         return bias.reshape(-1, *(1,) * len(self.kernel_size))
 
     def _convolve(self, x: torch.Tensor, function) -> torch.Tensor:
-        def linear(values, weight):
-            return function(values, weight, None, self.stride, self.padding, self.dilation, self.groups)
-
         dimensions = len(self.kernel_size) + 1
         if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
             spatial = "height, width" if dimensions == 3 else "length"
             raise LayerError(f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., {self.in_channels}, {spatial}]")
-        leading = x.shape[:-dimensions]
-        result = self._apply_weights(x.reshape(-1, *x.shape[-dimensions:]), linear)
-        return result.reshape(*leading, *result.shape[1:])
+
+        def linear(values, weight):
+            maps = values.reshape(-1, *values.shape[-dimensions:])
+            result = function(maps, weight, None, self.stride, self.padding, self.dilation, self.groups)
+            return result.reshape(*values.shape[:-dimensions], *result.shape[1:])
+
+        return self._apply_weights(x, linear) if x.dim() > dimensions else self._apply_weights(x.unsqueeze(0), linear).squeeze(0)
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir.Conv1d or nir.Conv2d, metadata); see the package's docstring."""

@@ -121,6 +121,25 @@ def test_a_sum_beyond_float32_is_exact():
     assert result.item() * 1024 == expected
 
 
+@pytest.mark.parametrize("layer", [snn.Linear(6, 3, source_fraction_bits=2), snn.Conv1d(6, 3, 1, source_fraction_bits=2)])
+def test_an_input_that_repeats_gives_what_its_copies_give(layer):
+    torch.manual_seed(0)
+    frame = (torch.randint(0, 4, (2, 6) if isinstance(layer, snn.Linear) else (2, 6, 5)) / 4).requires_grad_()
+    repeated, copies = frame.expand(4, *frame.shape), frame.repeat(4, *(1,) * frame.dim())
+    weights = torch.randn(layer(copies).shape)
+    found = [(layer(x), torch.autograd.grad((layer(x) * weights).sum(), [frame, layer.weight])) for x in (repeated, copies)]
+    assert torch.equal(found[0][0], found[1][0])
+    for a, b in zip(found[0][1], found[1][1]):
+        torch.testing.assert_close(a, b)
+
+
+def test_synapses_take_single_samples_too():
+    assert snn.Linear(3, 2)(torch.ones(3)).shape == (2,)
+    assert snn.Conv2d(1, 2, 3)(torch.ones(1, 4, 4)).shape == (2, 2, 2)
+    with pytest.raises(LayerError, match=r"accepted is \[..., 1, height, width\]"):
+        snn.Conv2d(1, 2, 3)(torch.ones(2, 4, 4))
+
+
 def test_a_convolution_that_the_chip_would_wrap_is_refused():
     layer = snn.Conv2d(1, 1, 1, bias=False)
     with torch.no_grad():

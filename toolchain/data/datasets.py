@@ -1,0 +1,90 @@
+"""The datasets by name, and what one is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.data import cifar10, digits, mnist, nmnist
+from toolchain.errors import DataError
+
+ENVIRONMENT = "SPIKEPORT_DATA"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples and labels of one split.
+
+    values    images: uint8 [sample, channel, height, width] from 0 to ``maximum``; events: one array [event, 4] (int32: time in
+              microseconds, channel, y, x) for each sample, as a list
+    labels    int64 [sample]
+    shape     of one step of one sample
+    maximum   largest value an image may have; 0: events
+    """
+
+    name: str
+    split: str
+    values: np.ndarray | list[np.ndarray]
+    labels: np.ndarray
+    shape: tuple[int, ...]
+    maximum: int
+    classes: int = 10
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_events(self) -> bool:
+        """True: event streams; False: images."""
+        return self.maximum == 0
+
+    def first(self, samples: int | None) -> Dataset:
+        """The first samples; None: all."""
+        if samples is None:
+            return self
+        if samples < 1 or samples > len(self):
+            raise DataError(f"{self.name}, {self.split}: {samples} samples were asked for; there are {len(self)}")
+        return replace(self, values=self.values[:samples], labels=self.labels[:samples])
+
+
+Reader = Callable[[str, "Path | None"], tuple]
+
+DATASETS: dict[str, tuple[Reader, tuple[int, ...], int]] = {
+    "digits": (digits.read, (1, 8, 8), 16),
+    "mnist": (mnist.read, (1, 28, 28), 255),
+    "cifar10": (cifar10.read, (3, 32, 32), 255),
+    "nmnist": (nmnist.read, (2, 34, 34), 0),
+}
+"""Name → reader, shape of a step, largest value (0: events)."""
+
+SPLITS = ("train", "test")
+
+
+def load(name: str, split: str = "test", *, root: str | Path | None = None, samples: int | None = None) -> Dataset:
+    """A split of a dataset.
+
+    root     folder that holds the data (not needed for digits); None: the environment variable SPIKEPORT_DATA
+    samples  the first so many; None: all
+
+    Raises DataError where the name is unknown, the data is absent or damaged.
+    """
+    if name not in DATASETS:
+        raise DataError(f"there is no dataset {name!r}; there are {', '.join(DATASETS)}")
+    if split not in SPLITS:
+        raise DataError(f"{name}: there is no split {split!r}; there are {', '.join(SPLITS)}")
+    reader, shape, maximum = DATASETS[name]
+    folder = None
+    if name != "digits":
+        folder = Path(root if root is not None else os.environ.get(ENVIRONMENT) or _no_root(name))
+        if not folder.is_dir():
+            raise DataError(f"{name}: the data folder {folder} does not exist")
+    values, labels = reader(split, folder)
+    return Dataset(name, split, values, np.asarray(labels, np.int64), shape, maximum).first(samples)
+
+
+def _no_root(name: str):
+    raise DataError(f"{name} is read from a folder: say which with the environment variable {ENVIRONMENT} (or --data-root)")

@@ -1,0 +1,137 @@
+"""Encoders: dataset values → integers [sample, step, *shape] in the range of a Program's input.
+
+direct    the image in every step, as graded integers: value * 2**-k volts-free units with k = log2 of full intensity, so
+          that full intensity is 1 (255 counts as 255/256)
+poisson   binary; in every step a spike with probability rate * value / maximum, drawn from a counter-based generator keyed by
+          (seed, sample), so that a sample's spikes depend on nothing else
+latency   binary; one spike for each value above 0, the brighter the earlier (full intensity in step 0)
+events    binary; an event in bins of ``bin_us``; several in one bin and neuron are one spike, later than the last step are
+          not part of the sample
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.data.datasets import DATASETS, Dataset, load
+from toolchain.errors import DataError
+
+ENCODINGS = ("direct", "poisson", "latency", "events")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How values become integers; see the module.
+
+    steps    time steps of a sample
+    bits     direct: keep so many bits of the intensity; None: all
+    rate     poisson: spike probability at full intensity, above 0 to 1
+    seed     poisson
+    bin_us   events: microseconds of a step
+    """
+
+    kind: str = "direct"
+    steps: int = 8
+    bits: int | None = None
+    rate: float = 1.0
+    seed: int = 0
+    bin_us: int = 1000
+
+    def __post_init__(self):
+        if self.kind not in ENCODINGS:
+            raise DataError(f"encoding is {self.kind!r}; accepted are {', '.join(ENCODINGS)}")
+        for name, low, high in (("steps", 1, 1 << 16), ("bits", 1, 8), ("seed", 0, (1 << 32) - 1), ("bin_us", 1, 1 << 23)):
+            value = getattr(self, name)
+            if not (name == "bits" and value is None) and (type(value) is not int or not low <= value <= high):
+                raise DataError(f"encoding: {name} is {value!r}; accepted are whole numbers from {low} to {high}")
+        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
+            raise DataError(f"encoding: rate is {self.rate!r}; accepted are numbers above 0 to 1")
+        for name, kind in (("bits", "direct"), ("rate", "poisson"), ("seed", "poisson"), ("bin_us", "events")):
+            if self.kind != kind and getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise DataError(f"encoding: {name} goes with encoding {kind!r}, not {self.kind!r}")
+
+    def input_format(self, name: str) -> tuple[int, int]:
+        """(message_bits, fraction_bits) of the Program's input for a dataset."""
+        maximum = self._maximum(name)
+        if self.kind != "direct":
+            return 0, 0
+        top = maximum >> self._dropped(maximum)
+        return top.bit_length() + 1, (top - 1).bit_length()
+
+    def _maximum(self, name: str) -> int:
+        maximum = DATASETS[name][2]
+        if (maximum == 0) != (self.kind == "events"):
+            raise DataError(f"{name}: encoding {self.kind!r}; accepted are {'events' if maximum == 0 else 'direct, poisson, latency'}")
+        return maximum
+
+    def _dropped(self, maximum: int) -> int:
+        """Low bits that ``bits`` leaves out."""
+        whole = (maximum - 1).bit_length()
+        return 0 if self.bits is None else max(0, whole - self.bits)
+
+    def encode(self, dataset: Dataset, which: slice | np.ndarray, epoch: int = 0) -> np.ndarray:
+        """Encoded samples [sample, step, *shape], uint8.
+
+        which   a slice or index array of samples; a sample's encoding does not depend on the others
+        epoch   poisson: draws other spikes in every epoch of training
+        """
+        maximum = self._maximum(dataset.name)
+        numbers = np.arange(len(dataset))[which]
+        if self.kind == "events":
+            return np.stack([self._bins(dataset.values[n], dataset.shape) for n in numbers])
+        values = dataset.values[numbers]
+        if self.kind == "direct":
+            frames = values >> self._dropped(maximum)
+            return np.broadcast_to(frames[:, None], (len(frames), self.steps, *frames.shape[1:]))
+        if self.kind == "latency":
+            step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (2 * maximum)
+            return ((step[:, None] == np.arange(self.steps).reshape(1, -1, 1, 1, 1)) & (values[:, None] > 0)).astype(np.uint8)
+        return np.stack([self._poisson(value, maximum, int(n), epoch) for value, n in zip(values, numbers)])
+
+    def _poisson(self, value: np.ndarray, maximum: int, number: int, epoch: int) -> np.ndarray:
+        generator = np.random.Philox(key=[self.seed + (epoch << 32), number])
+        # raw words of a counter-based generator: the same in every version of numpy
+        drawn = generator.random_raw(self.steps * value.size).reshape(self.steps, *value.shape) >> np.uint64(32)
+        threshold = np.floor(value.astype(np.float64) / maximum * self.rate * (1 << 32)).astype(np.uint64)
+        return (drawn < threshold).astype(np.uint8)
+
+    def _bins(self, events: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        frames = np.zeros((self.steps, *shape), np.uint8)
+        step = events[:, 0] // self.bin_us
+        inside = step < self.steps
+        frames[step[inside], events[inside, 1], events[inside, 2], events[inside, 3]] = 1
+        return frames
+
+    def describe(self) -> dict:
+        """Plain JSON values from which ``from_description`` makes it again: only what differs from the defaults, and the steps."""
+        defaults = asdict(Encoding(self.kind, self.steps))
+        own = {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        return {"encoding": self.kind, "steps": self.steps, **own}
+
+    @classmethod
+    def from_description(cls, data: Mapping) -> Encoding:
+        """The encoding that a model states in its data description; other entries are left alone. Raises DataError."""
+        names = {"encoding": "kind"} | {name: name for name in ("steps", "bits", "rate", "seed", "bin_us")}
+        try:
+            return cls(**{field: data[entry] for entry, field in names.items() if entry in data})
+        except TypeError as error:
+            raise DataError(f"the description of the data, {dict(data)!r}, is no encoding: {error}") from None
+
+
+def inputs(
+    description: Mapping, split: str = "test", *, samples: int | None = None, root: str | Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs [sample, step, *shape] as a Program takes them, labels int64 [sample]) of the dataset that a model was made for.
+
+    description  what the model says of its data: "name", "encoding", "steps", … (``Program.metadata["data"]``)
+    """
+    if not isinstance(description.get("name"), str) or "encoding" not in description:
+        raise DataError(
+            "the model does not say how its data is encoded; it states 'name' and 'encoding' where it was trained with spikeport"
+        )
+    dataset = load(description["name"], split, root=root, samples=samples)
+    return Encoding.from_description(description).encode(dataset, slice(None)), dataset.labels

@@ -1,0 +1,10 @@
+"""Reference networks, built from a description of their layers.
+
+network = build(Model(name="conv_digits"), Neuron(), Grid(), Surrogate(), dataset="digits", encoding=Encoding(steps=12))
+"""
+
+from toolchain.models.building import build
+from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
+from toolchain.models.reference import MODELS
+
+__all__ = ["MODELS", "Grid", "Layer", "Model", "Neuron", "Surrogate", "build"]

@@ -1,0 +1,107 @@
+"""From a description to a Network."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+import toolchain.layers as snn
+from toolchain.data.datasets import DATASETS
+from toolchain.data.encoders import Encoding
+from toolchain.errors import ConfigError
+from toolchain.layers.surrogate import SURROGATES
+from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
+from toolchain.models.reference import MODELS
+
+
+def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dataset: str, encoding: Encoding) -> snn.Network:
+    """A network for a dataset, with fresh weights from torch's generator.
+
+    Layers are called conv1, lif1, pool1, conv2, …, dense3, and the last neurons "output". Raises ConfigError where layers do not fit
+    together, LayerError where a number fits no format of the chip.
+    """
+    shape = DATASETS[dataset][1]
+    message_bits, k = encoding.input_format(dataset)
+    io = {"input_shape": shape, "message_bits": message_bits, "fraction_bits": k, "decode": model.readout}
+    layers: dict[str, nn.Module] = {}
+    described = model.layers if model.layers is not None else tuple(Layer(**entry) for entry in MODELS[model.name])
+    for number, layer in enumerate(described, 1):
+        where = f"model: layer {number} ({layer.kind})"
+        if layer.kind.endswith("_pool"):
+            _need_map(where, shape)
+            pool = (snn.AvgPool2d if layer.kind == "average_pool" else snn.SumPool2d)(layer.kernel, layer.stride)
+            layers[f"pool{number}"] = pool
+            shape, k = _output_shape(where, pool, shape), k + int(math.log2(pool.divisor))
+            continue
+        if layer.kind == "conv":
+            _need_map(where, shape)
+            geometry = {
+                "stride": layer.stride or 1,
+                "padding": layer.padding or 0,
+                "dilation": layer.dilation or 1,
+                "groups": layer.groups or 1,
+            }
+            if shape[0] % geometry["groups"] or layer.channels % geometry["groups"]:
+                raise ConfigError(f"{where}: {shape[0]} and {layer.channels} channels cannot be divided into {geometry['groups']} groups")
+            synapse: nn.Module = snn.Conv2d(shape[0], layer.channels, layer.kernel, **geometry, **_synapse(layer, grid, k))
+        else:
+            if len(shape) > 1:
+                layers[f"flatten{number}"] = snn.Flatten()
+                shape = (math.prod(shape),)
+            synapse = snn.Linear(shape[0], layer.features, **_synapse(layer, grid, k))
+        _initialise(synapse, model.gain)
+        layers[f"{layer.kind}{number}"] = synapse
+        shape, k = _output_shape(where, synapse, shape), 0
+        last = number == len(described)
+        layers["output" if last else f"lif{number}"] = _neurons(layer, shape, model, neuron, grid, surrogate, last)
+    return snn.Network(layers, data={"name": dataset, **encoding.describe()}, **io)
+
+
+def _synapse(layer: Layer, grid: Grid, k: int) -> dict:
+    bias = True if layer.bias is None else layer.bias
+    numbers = {"weight_bits": grid.weight_bits, "fraction_bits": grid.fraction_bits, "granularity": grid.granularity}
+    return {"bias": bias, "source_fraction_bits": k, **numbers}
+
+
+def _need_map(where: str, shape: tuple[int, ...]) -> None:
+    if len(shape) != 3:
+        raise ConfigError(f"{where}: stands behind a dense layer, of shape {shape}; accepted is (channels, height, width)")
+
+
+def _output_shape(where: str, layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        with torch.no_grad():
+            return tuple(layer(torch.zeros(1, *shape)).shape[1:])
+    except RuntimeError as error:
+        raise ConfigError(f"{where}: does not fit a map of shape {shape}: {error}") from None
+
+
+def _initialise(synapse: nn.Module, gain: float) -> None:
+    nn.init.normal_(synapse.weight, 0.0, gain * math.sqrt(2.0 / synapse.weight[0].numel()))
+    if synapse.bias is not None:
+        nn.init.zeros_(synapse.bias)
+
+
+def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, last: bool) -> nn.Module:
+    decays = {"alpha": neuron.alpha, "beta": neuron.beta, "learn_alpha": neuron.learn_alpha, "learn_beta": neuron.learn_beta}
+    if last and model.readout != "spike_count":
+        if layer.recurrent:
+            raise ConfigError('model: the last layer is recurrent, but read by its potential; accepted is readout = "spike_count"')
+        return snn.LI(fraction_bits=grid.fraction_bits, **decays)
+    lif = snn.LIF(
+        neuron.threshold,
+        reset=neuron.reset,
+        refractory=neuron.refractory,
+        learn_threshold=neuron.learn_threshold,
+        spike_grad=SURROGATES[surrogate.name](surrogate.parameter),
+        fraction_bits=grid.fraction_bits,
+        **decays,
+    )
+    if not layer.recurrent:
+        return lif
+    numbers = {"weight_bits": grid.weight_bits, "fraction_bits": grid.fraction_bits, "granularity": grid.granularity}
+    feedback = snn.Linear(shape[0], shape[0], bias=False, **numbers)
+    _initialise(feedback, 0.5 * model.gain)
+    return snn.Recurrent(lif, feedback)

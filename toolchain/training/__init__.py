@@ -1,0 +1,13 @@
+"""Training: a TOML recipe → a network, and its checkpoint.
+
+config = read_config("examples/recipes/digits.toml")
+result = train(config)                                 result.model, result.accuracy, result.history
+save_checkpoint("digits.safetensors", result.model, config)
+model, config = load_checkpoint("digits.safetensors")
+"""
+
+from toolchain.training.checkpoint import load_checkpoint, save_checkpoint
+from toolchain.training.config import Config, Data, Training, read_config
+from toolchain.training.loop import Result, evaluate, train
+
+__all__ = ["Config", "Data", "Result", "Training", "evaluate", "load_checkpoint", "read_config", "save_checkpoint", "train"]

@@ -1,0 +1,120 @@
+"""Checkpoints: safetensors with the recipe as JSON in its metadata, never a pickle.
+
+File: safetensors format (8-byte header length, JSON header, raw tensors). ``__metadata__["spikeport"]`` holds
+{"format": 1, "config": the recipe as a table, "results": plain values}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from toolchain import files
+from toolchain.errors import CheckpointError, ConfigError
+from toolchain.layers import Network
+from toolchain.models import build
+from toolchain.training.config import Config
+
+FORMAT = 1
+MAX_HEADER = 8 << 20
+MAX_FILE = 4 << 30
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""First bytes of PyTorch's files (zip, and the older plain pickle) and of other pickles."""
+
+
+def save_checkpoint(path: str | Path, model: Network, config: Config, *, results: Mapping | None = None, force: bool = False) -> None:
+    """Write weights and recipe, whole or not at all.
+
+    results  plain JSON values to keep with it (accuracy, seconds)
+
+    Raises OutputError where the file exists (without ``force``) or cannot be written, CheckpointError for NaN or infinite weights.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    _check_finite(str(path), tensors)
+    text = json.dumps({"format": FORMAT, "config": config.to_table(), "results": dict(results or {})}, allow_nan=False)
+    files.write_bytes(path, save(tensors, metadata={"spikeport": text}), force)
+
+
+def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
+    """(the network with its weights, its recipe) from a checkpoint.
+
+    Raises CheckpointError for a pickle, a damaged file, weights that do not fit the recipe's network, NaN or infinite weights.
+    """
+    path = Path(path)
+    content = _read(path)
+    config, _ = _description(path, content)
+    with torch.random.fork_rng(devices=[]):
+        model = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=config.data.encoder)
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from None
+    own = model.state_dict()
+    if set(tensors) != set(own):
+        wrong = sorted(set(tensors) ^ set(own))[0]
+        raise CheckpointError(f"{path}: {'lacks' if wrong in own else 'holds'} {wrong!r}; accepted are exactly the tensors of its network")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+            raise CheckpointError(
+                f"{path}: {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; its network has {own[name].dtype} of {tuple(own[name].shape)}"
+            )
+    _check_finite(str(path), tensors)
+    model.load_state_dict(tensors)
+    return model.eval(), config
+
+
+def read_results(path: str | Path) -> dict:
+    """What was kept with a checkpoint besides weights and recipe. Raises CheckpointError."""
+    path = Path(path)
+    return _description(path, _read(path))[1]
+
+
+def _check_finite(where: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{where}: {name!r} holds NaN or infinite values")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = os.stat(path).st_size
+        if size > MAX_FILE:
+            raise CheckpointError(f"{path}: {size} bytes; accepted are at most {MAX_FILE}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    if content.startswith(PICKLES):
+        raise CheckpointError(
+            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted is a safetensors checkpoint: where you trust "
+            "the file, convert it with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give package.module:factory "
+            "with --weights"
+        )
+    return content
+
+
+def _description(path: Path, content: bytes) -> tuple[Config, dict]:
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or not 2 <= length <= min(MAX_HEADER, len(content) - 8):
+        raise CheckpointError(f"{path}: no safetensors file, or a truncated one")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        description = header["__metadata__"]["spikeport"]
+        described = json.loads(description)
+        version, table, results = described["format"], described["config"], dict(described["results"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CheckpointError(
+            f"{path}: a safetensors file without a recipe, or no such file; accepted is a checkpoint that spikeport wrote (for weights alone give "
+            "package.module:factory with --weights)"
+        ) from None
+    if version != FORMAT:
+        raise CheckpointError(f"{path}: format {version!r}; this version reads format {FORMAT}")
+    try:
+        return Config.from_table(table), results
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its recipe is not usable: {error}") from None
