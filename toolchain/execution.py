@@ -33,13 +33,17 @@ def execute(
     target: str,
     *,
     record: Record = Record(),
+    call: str | None = None,
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Recording:
-    """Run ``program``, or for "software" the PyTorch model that it was made from; the same type of Recording either way."""
+    """Run ``program``, or for "software" the PyTorch model that it was made from; the same type of Recording either way.
+
+    call   how a PyTorch model that does not say it is called; one of ``toolchain.stages.CALLS``
+    """
     check_targets(stage, [target])
     if target != "software":
         return hardware.run(program, inputs, target, record=record, batch=batch, progress=progress)
     from toolchain import software
 
-    return software.record(stage.module, program, inputs, record=record, batch=batch, progress=progress)
+    return software.record(stage.module, program, inputs, call=call, record=record, batch=batch, progress=progress)

@@ -37,7 +37,7 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
 
     def run(target, part, record):
         with progress(target) as update:
-            return execution.execute(stage, program, part, target, record=record, batch=batch, progress=update)
+            return execution.execute(stage, program, part, target, record=record, call=ways.call, batch=batch, progress=update)
 
     result = agreement.agree(program, given.inputs, names, run, given.labels)
     click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")

@@ -42,7 +42,7 @@ def command(model, target, batch, save: Path | None, potentials: bool, json_file
     given = inputs.load(program=program, **source)
     with progress(target) as update:
         recording = execution.execute(
-            stage, program, given.inputs, target, record=Record(spikes=save is not None, potentials=potentials), batch=batch, progress=update
+            stage, program, given.inputs, target, record=Record(spikes=save is not None, potentials=potentials), call=ways.call, batch=batch, progress=update
         )
     facts = summary.summarise(program, recording, given.labels)
     if facts["accuracy"] is not None:
