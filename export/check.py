@@ -57,6 +57,14 @@ def _whole(where: str, field: str, value, low: int, dimensions: int) -> tuple[in
     return tuple_of(array, dimensions)
 
 
+def _dimension(where: str, field: str, value) -> int:
+    """One whole number, which may be negative."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" or array.size != 1:
+        raise GraphError(f"{where}: {field} is {value!r}; accepted is one whole number")
+    return int(array.reshape(-1)[0])
+
+
 def _shape(where: str, value, field: str = "shape") -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "iu" or array.ndim > 1 or array.size < 1 or array.min() < 1 or array.size > 8:
@@ -79,6 +87,9 @@ def _elementwise(where: str, node, notes: list[str]) -> dict[str, np.ndarray]:
         if spread:
             notes.append(f"{where}: {', '.join(spread)} given once, used for all of shape {next(iter(shapes))}")
         values = {field: np.array(np.broadcast_to(a, next(iter(shapes)))) for field, a in values.items()}
+    for field, array in values.items():
+        if not array.size:
+            raise GraphError(f"{where}: {field} is empty; accepted is one value for each element")
     for field in _POSITIVE:
         if field in values and values[field].min() <= 0:
             raise GraphError(f"{where}: {field} is {values[field].min():g} s; accepted are positive times")
@@ -157,14 +168,14 @@ def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
             )
         return kind(**values, **extra)
     stated = (node.input_type or {}).get("input")
-    dims = {field: int(np.asarray(getattr(node, field)).reshape(-1)[0]) for field in ("start_dim", "end_dim")}
+    dims = {field: _dimension(where, field, getattr(node, field)) for field in ("start_dim", "end_dim")}
     copy = nir.Flatten(input_type=None, **dims, **extra)
     copy.input_type = {"input": None if stated is None else _shape(where, stated, "input_type")}
     return copy
 
 
 def _natural(name: str) -> tuple:
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d{1,9})", name) if part)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d{1,9})", name) if part)
 
 
 def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> list[str]:

@@ -5,7 +5,7 @@ One text for the whole graph, because nir drops the metadata of some nodes. Its 
     {"format": 1,
      "dt_s": seconds or null,
      "nodes": {NAME: entry},
-     "data": {...}, "origin": {...}}            free: name, encoding, steps; framework, version
+     "data": {...}, "origin": {...}}            free: name, encoding, steps; framework, version; "notes" in "origin": texts
 
 Entries by kind of node:
 
@@ -65,6 +65,10 @@ def _number(v: Any) -> bool:
     return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
 
 
+def _is_texts(v: Any) -> bool:
+    return isinstance(v, list) and all(isinstance(x, str) for x in v)
+
+
 _GRID = {
     "fraction_bits": _int(-32, 32),
     "current_decay": _ints(0, 4096),
@@ -83,7 +87,7 @@ _ENTRY = {
     ),
     "threshold_comparison": _one_of(">"),
     "refractory": _int(0, 1 << 15),
-    "caveats": (lambda v: isinstance(v, list) and all(isinstance(x, str) for x in v), "a list of texts"),
+    "caveats": (_is_texts, "a list of texts"),
     "message_bits": _int(0, 24),
     "fraction_bits": _int(-32, 32),
     "decode": _one_of(*DECODINGS),
@@ -117,6 +121,9 @@ def check(metadata: Any) -> dict:
     for part in ("nodes", "data", "origin"):
         if not isinstance(metadata.get(part, {}), Mapping):
             raise GraphError(f"{where}: {part} must be a JSON object")
+    notes = metadata.get("origin", {}).get("notes", [])
+    if not _is_texts(notes):
+        raise GraphError(f"{where}: origin, notes is {notes!r}; accepted is a list of texts")
     nodes = {}
     for name, entry in metadata.get("nodes", {}).items():
         place = f"{where}, node {name!r}"

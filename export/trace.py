@@ -20,6 +20,12 @@ from export.shapes import NEURONS, SPIKING, Shape
 MAX_WAYS = 10_000
 """Most ways into one population."""
 
+MAX_PASSED = 100_000
+"""Most nodes that are passed on the ways into one population: branches multiply, also where they lead nowhere."""
+
+MAX_CHAIN = 200
+"""Most nodes in a row between a source and a population."""
+
 
 @dataclass(frozen=True, eq=False)
 class Way:
@@ -125,6 +131,7 @@ class _Walk:
         self.traced, self.target, self.dt_s, self.used = traced, target, dt_s, used
         self.ways: list[Way] = []
         self.constants: list[Constant] = []
+        self.passed = 0
 
     def run(self) -> None:
         for source in self.traced.flat.sources(self.target):
@@ -151,6 +158,14 @@ class _Walk:
         if name in names:
             self.refuse(name, GraphError(f"a loop through {', '.join(map(repr, names))} passes through no neuron"))
             return
+        self.passed += 1
+        if len(self.ways) > MAX_WAYS or self.passed > MAX_PASSED:
+            what = f"{MAX_WAYS} ways lead to" if self.passed <= MAX_PASSED else f"{MAX_PASSED} nodes are passed on the ways to"
+            self.refuse(self.target, UnsupportedError(f"more than {what} {self.target!r}"))
+            return
+        if len(names) >= MAX_CHAIN:
+            self.refuse(name, UnsupportedError(f"more than {MAX_CHAIN} nodes in a row lead from {name!r} to {self.target!r}"))
+            return
         self.used.add(name)
         takes, gives = self.traced.shapes[name]
         try:
@@ -161,9 +176,6 @@ class _Walk:
         bias = getattr(node, "bias", None)
         if bias is not None and np.any(bias):
             self.attempt(name, lambda: self.constants.append(self.constant(name, bias, list(chain))))
-        if len(self.ways) > MAX_WAYS:
-            self.refuse(self.target, UnsupportedError(f"more than {MAX_WAYS} ways lead to {self.target!r}"))
-            return
         for source in flat.sources(name):
             self.step(source, (operator, *chain), (name, *names))
 

@@ -90,6 +90,19 @@ def test_unknown_nodes_and_discretizations_are_refused():
         export.lower(graph, discretization="rk4")
 
 
+def test_chains_and_branches_without_end_are_refused():
+    """Neither a chain of thousands nor 2**60 ways through a ladder of branches may hang or overflow the stack."""
+    links = [(f"w{i}", nir.Linear(np.eye(1))) for i in range(1500)]
+    with pytest.raises(RefusedError, match="more than 200 nodes in a row"):
+        export.lower(chain(("in", inp(1)), *links, ("n", spiking(1)), ("out", out(1))))
+    nodes, edges = {"in": inp(1), "out": out(1), "n": spiking(1), "w0": nir.Linear(np.eye(1))}, [("n", "out")]
+    for i in range(60):
+        nodes |= {f"{side}{i}": nir.Linear(np.eye(1)) for side in "ab"} | {f"w{i + 1}": nir.Linear(np.eye(1))}
+        edges += [(f"w{i}", f"a{i}"), (f"w{i}", f"b{i}"), (f"a{i}", f"w{i + 1}"), (f"b{i}", f"w{i + 1}")]
+    with pytest.raises(RefusedError, match="more than 100000 nodes are passed on the ways to 'n'"):
+        export.lower(graph_of(nodes, [*edges, ("in", "n"), ("w60", "n")]))
+
+
 def test_a_fan_in_that_the_accumulator_cannot_hold_is_refused():
     graph = chain(
         ("in", inp(300)),

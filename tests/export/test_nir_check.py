@@ -24,6 +24,12 @@ def out(*shape):
     return nir.Output(np.array(shape))
 
 
+def flat(first, last):
+    node = nir.Flatten(None, 0, -1)
+    node.start_dim, node.end_dim = first, last
+    return node
+
+
 def neuron(*shape):
     return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
 
@@ -96,6 +102,10 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
         ([inp(3), nir.Delay(np.array([0.1, -0.1, 0])), out(3)], "delay is -0.1 s"),
         ([inp(3), nir.Scale(np.array([1, np.inf, 0])), out(3)], r"scale holds NaN or infinite values, the first at \[1\]"),
         ([inp(3), nir.Scale(np.array(["a", "b", "c"])), out(3)], "accepted are real numbers"),
+        ([inp(3), nir.LIF(tau=np.ones(0), r=np.ones(0), v_leak=np.ones(0), v_threshold=np.ones(0)), out(3)], "tau is empty"),
+        ([inp(2, 3), flat(np.zeros(0, int), -1), out(6)], "start_dim is .*; accepted is one whole number"),
+        ([inp(2, 3), flat(0, np.nan), out(6)], "end_dim is nan; accepted is one whole number"),
+        ([inp(2, 3), flat(0.5, -1), out(6)], "start_dim is 0.5; accepted is one whole number"),
         ([inp(1, 2, 3, 4), nir.Scale(np.ones((1, 2, 3, 4))), out(1, 2, 3, 4)], "without batch or time"),
     ],
 )
@@ -169,6 +179,10 @@ def test_order_is_natural_and_enters_loops_at_the_neuron():
     assert ordered(dict(reversed(nodes.items())), edges[::-1]) == ordered(nodes, edges)
 
 
+def test_any_printable_name_has_a_place_in_the_order():
+    assert ordered({name: neuron(1) for name in ("²", "10", "2")}, []) == ["2", "10", "²"]
+
+
 def test_edges_are_in_canonical_order_too():
     nodes = {"i": inp(1), "a": neuron(1), "b": neuron(1), "o": out(1), "p": out(1)}
     edges = [("i", "a"), ("i", "b"), ("a", "o"), ("b", "p")]
@@ -210,6 +224,8 @@ def test_metadata_survives_its_text():
         ({"nodes": {"n": {"grid": {"scale": 1}}}}, "unknown entry 'scale'"),
         ({"nodes": {"n": {"decode": "argmax"}}}, "decode is 'argmax'"),
         ({"origin": {"x": object()}}, "plain JSON values"),
+        ({"origin": {"notes": 5}}, "notes is 5; accepted is a list of texts"),
+        ({"origin": {"notes": ["a", 5]}}, "accepted is a list of texts"),
     ],
 )
 def test_wrong_metadata_names_the_entry(metadata, text):
