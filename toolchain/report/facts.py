@@ -1,0 +1,57 @@
+"""Everything that a report shows, as one JSON value: ``analysis``, and what the Programs say about the chip.
+
+    facts = gather(load("runs/quick"))          the value behind --json; the page and the tables show nothing else
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+from hardware import placement
+from hardware.chip import Chip
+from toolchain import __version__
+from toolchain.report import examples
+from toolchain.report.analysis import analyse
+from toolchain.report.examples import Example
+from toolchain.report.run import Run
+from toolchain.robustness.flags import CHECKS
+
+
+def gather(run: Run) -> tuple[dict, list[Example]]:
+    """(facts, the samples that are shown). Raises ReportError where the run is not one of this version, or holds nothing yet."""
+    found = analyse(run.records, run.about)
+    shown = examples.choose(run, [model["name"] for model in found["models"]])
+    for model in found["models"]:
+        model["placement"] = placement.check(run.programs[model["program"]], Chip.load(model["chip"])).to_dict()
+    found["checks"] = [{"name": rule.__name__, "meaning": inspect.getdoc(rule)} for rule in CHECKS]
+    found["examples"] = [examples.facts(example) for example in shown]
+    found["reported_by"] = __version__
+    return found, shown
+
+
+def unfinished(facts: dict) -> int:
+    """Cells that the sweep plans and the run does not hold yet."""
+    cells = facts["about"]["cells"]
+    return cells["planned"] - cells["stored"]
+
+
+def flags_of(model: dict) -> dict[str, list[tuple[str, str]]]:
+    """Flag → (target, finding) of every finding on one model."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in model["targets"]:
+        for flag in entry["flags"]:
+            found.setdefault(flag["name"], []).extend((entry["target"], text) for text in flag["findings"])
+    return found
+
+
+def letters(models: Sequence[dict]) -> dict[str, str]:
+    """Model → the letters that stand for it in pictures: A to Z, then AA, AB, …"""
+    found = {}
+    for number, model in enumerate(models):
+        text, rest = "", number + 1
+        while rest:
+            rest, digit = divmod(rest - 1, 26)
+            text = chr(65 + digit) + text
+        found[model["name"]] = text
+    return found

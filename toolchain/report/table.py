@@ -1,0 +1,77 @@
+"""A table as data, and as CSV: the page and the CSV files show the same one.
+
+A cell is a text, a number, a list of texts, or {"value", "low", "high"}; None where there is nothing. CSV holds numbers as they are
+(shares from 0 to 1, joules, seconds), an interval as three columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+INTERVALS = ("share", "points", "change", "joules")
+"""Kinds of column whose cells are {"value", "low", "high"}."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, in CSV under ``key``, elsewhere under ``label``.
+
+    kind  text, count, number, plain share, used ({"used", "maximum"}), seconds, joule, flags (a list of names), or one of ``INTERVALS``:
+          share (0 to 1), points (difference of two shares), change (relative), joules (with a band or an interval)
+    """
+
+    key: str
+    label: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: of its CSV file. caption: what the numbers are."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Mapping, ...]
+
+    def header(self) -> list[str]:
+        """Names of the CSV columns."""
+        return [name for column in self.columns for name in _names(column)]
+
+    def records(self) -> list[list]:
+        """Rows of the CSV file; None where there is nothing."""
+        return [[value for column in self.columns for value in values(column, row[column.key])] for row in self.rows]
+
+
+def _names(column: Column) -> tuple[str, ...]:
+    if column.kind == "used":
+        return column.key, f"{column.key}_maximum"
+    return (column.key, f"{column.key}_low", f"{column.key}_high") if column.kind in INTERVALS else (column.key,)
+
+
+def values(column: Column, cell) -> tuple:
+    """What a cell is in CSV: one value for each of the column's names there."""
+    if column.kind == "used":
+        return (None, None) if cell is None else (cell["used"], cell["maximum"])
+    if column.kind in INTERVALS:
+        return (None, None, None) if cell is None else (cell["value"], cell["low"], cell["high"])
+    return ("; ".join(cell) if column.kind == "flags" else cell,)
+
+
+def to_csv(table: Table) -> str:
+    """RFC 4180, with a header. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(table.header())
+    for row in table.records():
+        writer.writerow(["" if v is None else _text(v) for v in row])
+    return buffer.getvalue()
+
+
+def _text(value) -> str:
+    if isinstance(value, str):
+        return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return repr(value)

@@ -1,0 +1,360 @@
+"""Which tables a report has, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from toolchain import files
+from toolchain.report import facts as known
+from toolchain.report import formats
+from toolchain.report.table import Column, Table, to_csv
+
+
+def write(facts: dict, folder: str | Path, force: bool = False) -> list[Path]:
+    """Every table as FOLDER/NAME.csv. Raises OutputError where one exists (without ``force``) or cannot be written."""
+    made = build(facts)
+    folder = files.claim_folder(folder, [f"{table.name}.csv" for table in made], force)
+    for table in made:
+        files.write_text(folder / f"{table.name}.csv", to_csv(table), force)
+    return [folder / f"{table.name}.csv" for table in made]
+
+
+def build(facts: dict) -> list[Table]:
+    """All tables, in the order of the page."""
+    return [table(facts) for table in (glance, worst, attacks, comparisons, energy, layers, chip, examples, flags, devices)]
+
+
+_MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
+
+
+def _every(facts: dict):
+    for model in facts["models"]:
+        for entry in model["targets"]:
+            yield model, entry
+
+
+def _band(row: Mapping | None) -> dict | None:
+    """Dynamic energy with the band over all device tables."""
+    return row and {"value": row["dynamic_j"]["value"], "low": row["band_low_j"], "high": row["band_high_j"]}
+
+
+def _energy_at(entry: Mapping, inputs: str, epsilon: float | None) -> dict | None:
+    return next((row for row in entry["energy"] if row["inputs"] == inputs and (inputs == "clean" or row["epsilon"] == epsilon)), None)
+
+
+def glance(facts: dict) -> Table:
+    """One row for each model and target."""
+    radii, radius = facts["radii"], facts["radius"]
+    rows = []
+    for model, entry in _every(facts):
+        compared = next((c for c in model["comparisons"] if c["targets"] == ["software", entry["target"]]), None)
+        worst = {row["epsilon"]: row for row in entry["worst"]}
+        at = compared and next((row for row in compared["worst"] if row["epsilon"] == radius), None)
+        clean, attacked, costly = (_energy_at(entry, inputs, radius) for inputs in ("clean", "attacked", "energy attack"))
+        rows.append(
+            {
+                "model": model["name"],
+                "target": entry["target"],
+                "samples": entry["samples"],
+                "clean": entry["clean"],
+                **{f"worst_{e:g}": worst[e]["share"] if e in worst else None for e in radii},
+                "difference": at and {"value": at["difference"], "low": at["low"], "high": at["high"]},
+                "energy_j": _band(clean),
+                "static_j": clean["static_j"],
+                "time_s": clean["time_s"],
+                "attacked_energy": attacked and attacked["change"],
+                "costliest_energy": costly and costly["change"],
+                "flags": [flag["name"] for flag in entry["flags"]],
+            }
+        )
+    said = formats.radius(facts["norm"], radius)
+    columns = (
+        _MODEL,
+        _TARGET,
+        Column("samples", "samples", "count"),
+        Column("clean", "clean", "share"),
+        *(Column(f"worst_{e:g}", f"worst case, {formats.radius(facts['norm'], e)}", "share") for e in radii),
+        Column("difference", "against software", "points"),
+        Column("energy_j", "dynamic energy", "joules"),
+        Column("static_j", "static energy", "joule"),
+        Column("time_s", "time", "seconds"),
+        Column("attacked_energy", "dynamic, attacked", "change"),
+        Column("costliest_energy", "dynamic, energy attack", "change"),
+        Column("flags", "flags", "flags"),
+    )
+    caption = (
+        "Share of samples that are classified correctly, with 95 % intervals; worst case: correct under every attack, restart and "
+        "seed. Energy and time are estimates for one inference on clean inputs, energy with the band over device tables; then its "
+        "change under attack. "
+        f"Against software, and changes under attack: {said}."
+    )
+    return Table("summary", caption, columns, tuple(rows))
+
+
+def worst(facts: dict) -> Table:
+    """One row for each model, target and radius."""
+    rows = [
+        {
+            "model": model["name"],
+            "target": entry["target"],
+            "epsilon": row["epsilon"],
+            "attacks": row["attacks"],
+            "samples": row["share"]["samples"],
+            "share": row["share"],
+            "seeds": row["over_seeds"]["seeds"],
+            "over_seeds": {"value": row["over_seeds"]["mean"], "low": row["over_seeds"]["low"], "high": row["over_seeds"]["high"]},
+            "strongest": row["strongest"],
+            "strongest_share": row["strongest_share"],
+            "energy_j": _band(_energy_at(entry, "clean", None)),
+            "flags": row["flags"],
+        }
+        for model, entry in _every(facts)
+        for row in entry["worst"]
+    ]
+    columns = (
+        _MODEL,
+        _TARGET,
+        _RADIUS,
+        Column("attacks", "attacks", "count"),
+        Column("samples", "samples", "count"),
+        Column("share", "worst case", "share"),
+        Column("seeds", "seeds", "count"),
+        Column("over_seeds", "each seed alone: mean, smallest, largest", "share"),
+        Column("strongest", "strongest single attack"),
+        Column("strongest_share", "alone it leaves", "share"),
+        Column("energy_j", "dynamic energy", "joules"),
+        Column("flags", "flags", "flags"),
+    )
+    return Table("worst_case", "Accuracy in the per-sample worst case, and energy of one inference on clean inputs.", columns, tuple(rows))
+
+
+def attacks(facts: dict) -> Table:
+    """One row for each model, target, attack, radius and seed."""
+    names = ("epsilon", "seed", "samples", "attacked_accuracy", "success_over_all", "success_over_correct", "mean_margin")
+    names += ("largest_distance", "mean_queries", "spikes", "syn_ops", "dynamic_j", "crafted_on", "flags")
+    rows = [
+        {"model": model["name"], "target": entry["target"], "attack": row["name"], "drop": _bare(row["drop"]), **{n: row[n] for n in names}}
+        for model, entry in _every(facts)
+        for row in entry["attacks"]
+    ]
+    columns = (
+        _MODEL,
+        _TARGET,
+        Column("attack", "attack"),
+        Column("crafted_on", "made on"),
+        _RADIUS,
+        Column("seed", "seed", "count"),
+        Column("samples", "samples", "count"),
+        Column("attacked_accuracy", "accuracy", "share"),
+        Column("drop", "drop from clean", "points"),
+        Column("success_over_all", "success over all", "share"),
+        Column("success_over_correct", "success over correct", "share"),
+        Column("mean_margin", "mean margin", "number"),
+        Column("largest_distance", "largest change", "number"),
+        Column("mean_queries", "queries", "count"),
+        Column("spikes", "spikes", "count"),
+        Column("syn_ops", "synaptic operations", "count"),
+        Column("dynamic_j", "dynamic energy", "joule"),
+        Column("flags", "flags", "flags"),
+    )
+    caption = (
+        "Every attack by itself. Drop: clean minus attacked accuracy. Success over all counts samples that are wrong afterwards, over "
+        "correct only those that were right before. Margin: score of the label minus the best other."
+    )
+    return Table("attacks", caption, columns, tuple(rows))
+
+
+def _bare(value: float | None) -> dict | None:
+    return None if value is None else {"value": value, "low": None, "high": None}
+
+
+def comparisons(facts: dict) -> Table:
+    """One row for each model, hardware target and attack: the same samples in software and there."""
+    rows = []
+    for model in facts["models"]:
+        for compared in model["comparisons"]:
+            one, other = compared["targets"]
+            common = {"model": model["name"], "baseline": one, "target": other}
+            for row in compared["cells"]:
+                rows.append(
+                    common
+                    | {n: row[n] for n in ("epsilon", "seed", "samples", "only_one", "only_other", "p_value", "energy_change")}
+                    | {"attack": row["name"], "one": row["accuracy"][0], "other": row["accuracy"][1]}
+                    | {"predictions_that_differ": row["predictions_that_differ"], "identical": "yes" if row["identical"] else "no"}
+                    | {"difference": {n: row[k] for n, k in (("value", "difference"), ("low", "low"), ("high", "high"))}}
+                )
+            for row in compared["worst"]:
+                rows.append(
+                    common
+                    | {n: row[n] for n in ("epsilon", "samples", "only_one", "only_other", "p_value")}
+                    | {"attack": "worst case of all", "seed": None, "one": row["shares"][0]["value"], "other": row["shares"][1]["value"]}
+                    | {"predictions_that_differ": None, "identical": None, "energy_change": None}
+                    | {"difference": {n: row[k] for n, k in (("value", "difference"), ("low", "low"), ("high", "high"))}}
+                )
+    columns = (
+        _MODEL,
+        Column("baseline", "baseline"),
+        _TARGET,
+        Column("attack", "attack"),
+        _RADIUS,
+        Column("seed", "seed", "count"),
+        Column("samples", "samples", "count"),
+        Column("one", "accuracy, baseline", "plain share"),
+        Column("other", "accuracy, target", "plain share"),
+        Column("difference", "target − baseline", "points"),
+        Column("only_other", "right on the baseline only", "count"),
+        Column("only_one", "right on the target only", "count"),
+        Column("p_value", "McNemar p", "number"),
+        Column("predictions_that_differ", "predictions that differ", "count"),
+        Column("energy_change", "dynamic energy", "change"),
+        Column("identical", "every count the same"),
+    )
+    caption = (
+        "The same samples on both. Difference with its 95 % interval (paired bootstrap), exact McNemar test. Every count the same: all "
+        "predictions, and spikes and synaptic operations of every layer and sample."
+    )
+    return Table("software_hardware", caption, columns, tuple(rows))
+
+
+def energy(facts: dict) -> Table:
+    """One row for each model, target and kind of input; a column for every device table."""
+    tables = sorted({t for _, entry in _every(facts) for row in entry["energy"] for t in row["tables"]})
+    rows = [
+        {
+            "model": model["name"],
+            "target": entry["target"],
+            **{n: row[n] for n in ("inputs", "epsilon", "attack", "samples", "dynamic_j", "static_j", "time_s", "change", "spikes", "syn_ops")},
+            **{f"on_{t}": row["tables"][t]["dynamic_j"] if t in row["tables"] else None for t in tables},
+            "band_j": _band(row),
+            "steps": model["steps"],
+        }
+        for model, entry in _every(facts)
+        for row in entry["energy"]
+    ]
+    columns = (
+        _MODEL,
+        _TARGET,
+        Column("inputs", "inputs"),
+        _RADIUS,
+        Column("attack", "attack"),
+        Column("samples", "samples", "count"),
+        Column("steps", "time steps", "count"),
+        Column("dynamic_j", "dynamic, with 95 % interval", "joules"),
+        Column("band_j", "dynamic, with band over tables", "joules"),
+        Column("static_j", "static", "joule"),
+        Column("time_s", "time", "seconds"),
+        Column("change", "change from clean", "change"),
+        Column("spikes", "spikes", "count"),
+        Column("syn_ops", "synaptic operations", "count"),
+        *(Column(f"on_{t}", f"dynamic, table {t}", "joule") for t in tables),
+    )
+    caption = (
+        "Estimates for one inference, mean over the samples. Attacked: inputs of the attack that leaves least accuracy; energy attack: "
+        "of the one that costs most. Dynamic energy is of events, static energy is static power times time; neither contains the other."
+    )
+    return Table("energy", caption, columns, tuple(rows))
+
+
+def layers(facts: dict) -> Table:
+    """One row for each model, target, layer and kind of input."""
+    names = ("layer", "inputs", "attack", "epsilon", "spikes", "syn_ops", "dendrite_updates")
+    rows = [
+        {"model": model["name"], "target": entry["target"], **{n: row[n] for n in names}}
+        for model, entry in _every(facts)
+        for row in entry["layers"]
+    ]
+    columns = (
+        _MODEL,
+        _TARGET,
+        Column("layer", "layer"),
+        Column("inputs", "inputs"),
+        Column("attack", "attack"),
+        _RADIUS,
+        Column("spikes", "spikes", "count"),
+        Column("syn_ops", "synaptic operations", "count"),
+        Column("dendrite_updates", "neuron updates", "count"),
+    )
+    caption = "Means of one inference. Attacks: at the largest radius, the one that leaves least accuracy and the one that costs most energy."
+    return Table("layers", caption, columns, tuple(rows))
+
+
+def chip(facts: dict) -> Table:
+    """One row for each model and population: how full its fullest core is."""
+    resources = list(dict.fromkeys(r for m in facts["models"] for layer in m["placement"]["layers"] for r in layer["resources"]))
+    rows = [
+        {
+            "model": model["name"],
+            "layer": layer["population"],
+            "size": layer["neurons"],
+            "cores": layer["cores"],
+            **{r: layer["resources"].get(r) for r in resources},
+            "binding": formats.words(layer["binding"]),
+            "fits": "yes" if layer["fits"] else "no",
+        }
+        for model in facts["models"]
+        for layer in model["placement"]["layers"]
+    ]
+    columns = (
+        _MODEL,
+        Column("layer", "layer"),
+        Column("size", "neurons in all", "count"),
+        Column("cores", "cores", "count"),
+        *(Column(r, formats.words(r), "used") for r in resources),
+        Column("binding", "limited by"),
+        Column("fits", "fits"),
+    )
+    return Table("chip", "Used of most allowed in the fullest core of each layer.", columns, tuple(rows))
+
+
+def examples(facts: dict) -> Table:
+    """One row for each sample shown and target."""
+    rows = [
+        {n: shown[n] for n in ("model", "index", "label", "attack", "epsilon", "seed", "distance")}
+        | {"target": target, "before": before, "after": after}
+        for shown in facts["examples"]
+        for target, (before, after) in shown["predictions"].items()
+    ]
+    columns = (
+        _MODEL,
+        Column("index", "sample", "count"),
+        Column("label", "label", "count"),
+        Column("attack", "attack"),
+        _RADIUS,
+        Column("seed", "seed", "count"),
+        Column("distance", "change", "number"),
+        _TARGET,
+        Column("before", "predicted before", "count"),
+        Column("after", "predicted after", "count"),
+    )
+    return Table("examples", "The samples that are shown, and what every target made of them.", columns, tuple(rows))
+
+
+def flags(facts: dict) -> Table:
+    """One row for each finding."""
+    rows = [
+        {"model": model["name"], "flag": name, "target": target, "finding": finding}
+        for model in facts["models"]
+        for name, found in known.flags_of(model).items()
+        for target, finding in found
+    ]
+    columns = (_MODEL, Column("flag", "flag"), _TARGET, Column("finding", "finding"))
+    return Table("flags", "What the checks of honesty found.", columns, tuple(rows))
+
+
+def devices(facts: dict) -> Table:
+    """One row for each constant of each energy table."""
+    rows = [
+        {"device": device["title"], "constant": name, **constant}
+        for device in (facts["about"].get("energy") or {}).get("devices", [])
+        for name, constant in device["constants"].items()
+    ]
+    columns = (
+        Column("device", "table"),
+        Column("constant", "constant"),
+        Column("value", "value", "number"),
+        Column("low", "low", "number"),
+        Column("high", "high", "number"),
+        Column("source", "source"),
+    )
+    return Table("devices", "Constants that the energies rest on; the unit ends the name.", columns, tuple(rows))
