@@ -1,6 +1,6 @@
 """A quantisation-aware model: what it computes in PyTorch is what the chip computes, and whether it fits.
 
-    python examples/qat_to_chip.py
+python examples/qat_to_chip.py
 """
 
 import numpy as np
@@ -33,7 +33,8 @@ inputs = np.random.default_rng(0).integers(0, 2, (4, 20, 1, 8, 8))
 with torch.no_grad():
     software = net(torch.tensor(inputs).float().transpose(0, 1))  # [time, batch, 10]
 chip = hardware.run(program, inputs, "fast")
-print(f"output spikes that differ between PyTorch and the integer Program: {np.count_nonzero(software.transpose(0, 1).numpy() != chip.spikes['lif2'])}")
+different = np.count_nonzero(software.transpose(0, 1).numpy() != chip.spikes["lif2"])
+print(f"output spikes that differ between PyTorch and the integer Program: {different}")
 
 report = check(program, Chip.load("loihi2"))
 for layer in report.layers:

@@ -1,6 +1,6 @@
 """Any NIR file, from whichever framework, on the fast executor and on Lava.
 
-    python examples/run_nir.py network.nir [time step in seconds, where the file does not state it]
+python examples/run_nir.py network.nir [time step in seconds, where the file does not state it]
 """
 
 import sys
@@ -19,4 +19,5 @@ inputs = {part.name: (rng.random((2, 50, *part.shape)) < 0.05).astype(np.uint8) 
 record = hardware.Record(spikes=True, potentials=True)
 fast, lava = (hardware.run(program, inputs, target, record=record) for target in ("fast", "lava"))
 for layer in hardware.compare(fast, lava).layers:
-    print(f"{layer.layer}: {layer.spike_differences} of {layer.spikes} spikes and {layer.potential_differences} of {layer.potentials} potentials differ")
+    print(f"{layer.layer}: {layer.spike_differences} of {layer.spikes} spikes", end=" ")
+    print(f"and {layer.potential_differences} of {layer.potentials} potentials differ")

@@ -1,6 +1,6 @@
 """A float snnTorch model, trained as in snnTorch's tutorials, on Lava: what quantisation after training changes, in numbers.
 
-    python examples/snntorch_to_lava.py          (a minute; needs `spikeport lava setup`)
+python examples/snntorch_to_lava.py          (a minute; needs `spikeport lava setup`)
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ train, test = spikes[:1400], spikes[1400:]
 
 net = Net()
 optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
-for epoch in range(15):
+for _ in range(15):
     for batch in torch.randperm(len(train)).split(50):
         counts = net(torch.tensor(train[batch]).float().transpose(0, 1)).sum(0)
         loss = nn.functional.cross_entropy(counts, torch.tensor(labels[:1400][batch]))
@@ -58,6 +58,8 @@ fast = hardware.run(program, test, "fast")
 lava = hardware.run(program, test[:20], "lava")
 counts = lava.scores["lif2"]
 
-print(f"accuracy: float {np.mean(software.argmax(1) == labels[1400:]):.3f}, integers {fast.accuracy(labels[1400:]):.3f} ({len(test)} digits)")
+print(
+    f"accuracy: float {np.mean(software.argmax(1) == labels[1400:]):.3f}, integers {fast.accuracy(labels[1400:]):.3f} ({len(test)} digits)"
+)
 print(f"spike counts that differ from float: {np.count_nonzero(fast.scores['lif2'] != software)} of {software.size}")
 print(f"spike counts that differ between fast and Lava: {np.count_nonzero(counts != fast.scores['lif2'][:20])} of {counts.size}")

@@ -51,7 +51,10 @@ class Agreement:
 
 def samples_at_once(program: Program, steps: int, memory: int = MEMORY) -> int:
     """Samples whose spikes (1 byte, graded 4) and potentials (4 bytes) of two runs fit into ``memory``; at least 1."""
-    each = sum(node.size * (4 if name in program.order else 0) + node.size * (4 if node.message_bits else 1) for name, node in program.nodes.items())
+    each = sum(
+        node.size * (4 if name in program.order else 0) + node.size * (4 if node.message_bits else 1)
+        for name, node in program.nodes.items()
+    )
     return max(1, memory // (2 * steps * each))
 
 
@@ -108,7 +111,10 @@ def _joined(parts: Sequence[Comparison]) -> Comparison:
     layers = tuple(
         LayerAgreement(
             same[0].layer,
-            *(total([getattr(entry, name) for entry in same]) for name in ("spikes", "spike_differences", "potentials", "potential_differences")),
+            *(
+                total([getattr(entry, name) for entry in same])
+                for name in ("spikes", "spike_differences", "potentials", "potential_differences")
+            ),
         )
         for same in zip(*(part.layers for part in parts))
     )

@@ -30,7 +30,13 @@ class Samples:
 
 
 def load(
-    source: str, program: Program, samples: int | None = None, *, root: Path | None = None, encoding: str | None = None, steps: int | None = None
+    source: str,
+    program: Program,
+    samples: int | None = None,
+    *,
+    root: Path | None = None,
+    encoding: str | None = None,
+    steps: int | None = None,
 ) -> Samples:
     """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
@@ -43,7 +49,9 @@ def load(
     """
     if Path(source).is_file():
         if root is not None or encoding is not None or steps is not None:
-            raise DataError(f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding and steps go with a data set")
+            raise DataError(
+                f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding and steps go with a data set"
+            )
         arrays, labels = read_npz(source)
         labels = None if labels is None else labels[:samples]
         arrays = {name: array[:samples] for name, array in arrays.items()} if isinstance(arrays, Mapping) else arrays[:samples]
@@ -60,7 +68,13 @@ def load(
 
 
 def known(
-    name: str, stated: Mapping, samples: int | None, split: str, root: Path | None = None, encoding: str | None = None, steps: int | None = None
+    name: str,
+    stated: Mapping,
+    samples: int | None,
+    split: str,
+    root: Path | None = None,
+    encoding: str | None = None,
+    steps: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Samples of a data set [sample, step, *shape], their labels, and a description; see ``load``. ``stated``: the model's own words."""
     from toolchain import data
@@ -71,7 +85,9 @@ def known(
         stated = {"encoding": encoding}
     description = {**stated, "name": name} | ({} if steps is None else {"steps": steps})
     if "encoding" not in description or "steps" not in description:
-        raise DataError(f"{name}: the model does not say how its data is encoded: give --encoding ({', '.join(data.ENCODINGS)}) and --steps")
+        raise DataError(
+            f"{name}: the model does not say how its data is encoded: give --encoding ({', '.join(data.ENCODINGS)}) and --steps"
+        )
     arrays, labels = data.inputs(description, split, samples=samples, root=root)
     return arrays, labels, f"{name} ({split}, {description['encoding']} encoding)"
 
@@ -102,5 +118,6 @@ def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.n
     several = {name.removeprefix("inputs/"): array for name, array in arrays.items() if name.startswith("inputs/")}
     known = {"inputs", *(f"inputs/{name}" for name in several)}
     if set(arrays) - known or ("inputs" in arrays) == bool(several):
-        raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; accepted are 'inputs' (or 'inputs/NAME' for each of several) and 'labels'")
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise DataError(f"{path}: holds {held}; accepted are 'inputs' (or 'inputs/NAME' for each of several) and 'labels'")
     return several or arrays["inputs"], labels

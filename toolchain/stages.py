@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardware import program_file
-from hardware.program import DECODINGS, Program
+from hardware.program import Program
 from toolchain.errors import ModelError
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 ACCEPTED = "a checkpoint (.safetensors), a NIR graph (.nir), a Program (.h5), a lava-dl network (.net), or package.module:factory"
 
-CALLS = {"time-first": "[time, batch, ...]", "batch-first": "[batch, time, ...]", "step": "[batch, ...], one step a call", "constant": "[batch, ...]"}
+CALLS = {
+    "time-first": "[time, batch, ...]",
+    "batch-first": "[batch, time, ...]",
+    "step": "[batch, ...], one step a call",
+    "constant": "[batch, ...]",
+}
 """How a PyTorch model that does not say it itself is called, and what it takes; "constant": it presents the input in every step itself."""
 
 _WRONG = {
@@ -59,7 +64,9 @@ class Stage:
     def require_module(self, purpose: str) -> nn.Module:
         """The PyTorch model. Raises ModelError where there is none."""
         if self.module is None:
-            raise ModelError(f"{self.source}: {purpose} needs the PyTorch model, a checkpoint or package.module:factory; this is a {self.kind}")
+            raise ModelError(
+                f"{self.source}: {purpose} needs the PyTorch model, a checkpoint or package.module:factory; this is a {self.kind}"
+            )
         return self.module
 
 
@@ -154,7 +161,9 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
 
     names = ("dt", "weight_bits", "discretization", "message_bits", "calibration")
     given = {name: getattr(ways, name) for name in names if getattr(ways, name) is not None}
-    return export.lower(to_graph(stage, ways), per_channel=ways.per_channel, allow_clipping=ways.allow_clipping, source=stage.source, **given)
+    return export.lower(
+        to_graph(stage, ways), per_channel=ways.per_channel, allow_clipping=ways.allow_clipping, source=stage.source, **given
+    )
 
 
 _LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clipping", "message_bits", "calibration")
@@ -167,4 +176,6 @@ def _refuse_unused(stage: Stage, ways: Ways) -> None:
         allowed = (*allowed, "input_shape", "call")
     for name, default in vars(Ways()).items():
         if name not in allowed and getattr(ways, name) is not default:
-            raise ModelError(f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} that states this itself; leave it out")
+            raise ModelError(
+                f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} that states this itself; leave it out"
+            )

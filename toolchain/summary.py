@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from hardware.counters import COUNTERS
@@ -18,13 +20,20 @@ def check_labels(program: Program, labels: np.ndarray) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(f"labels have shape {labels.shape} and type {labels.dtype}; accepted is one integer for each sample")
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        raise DataError(f"labels range from {labels.min()} to {labels.max()}; the output {program.outputs[0].population!r} has classes 0 to {classes - 1}")
+        output = program.outputs[0].population
+        raise DataError(f"labels range from {labels.min()} to {labels.max()}; the output {output!r} has classes 0 to {classes - 1}")
     return labels.astype(np.int64)
 
 
 def accuracy(correct: int, samples: int) -> dict:
     """``{"correct", "samples", "share", "interval"}``; the interval is Wilson's, 95 %."""
     return {"correct": correct, "samples": samples, "share": correct / samples, "interval": list(wilson(correct, samples))}
+
+
+def accuracy_text(found: Mapping) -> str:
+    """What ``accuracy`` gives, for reading."""
+    low, high = (100 * end for end in found["interval"])
+    return f"{100 * found['share']:.2f} % ({found['correct']} of {found['samples']}; 95 % interval {low:.2f} to {high:.2f} %)"
 
 
 def correct(recording: Recording, labels: np.ndarray) -> int:

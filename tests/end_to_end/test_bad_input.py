@@ -191,7 +191,12 @@ def test_contradicting_time_step(refused, graph_nir):
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("absent_module:make", "absent_module"), ("factories:absent", "absent"), ("factories:fails", "ZeroDivisionError"), ("factories:number", "int")],
+    [
+        ("absent_module:make", "absent_module"),
+        ("factories:absent", "absent"),
+        ("factories:fails", "ZeroDivisionError"),
+        ("factories:number", "int"),
+    ],
 )
 def test_factories_that_give_no_model(refused, tmp_path, monkeypatch, source, words):
     monkeypatch.delitem(sys.modules, "factories", raising=False)

@@ -17,7 +17,9 @@ from toolchain.statistics import wilson
 def test_run_prints_and_saves_what_the_program_does(spikeport, program_h5, data_npz, tmp_path):
     expected = hardware.run(tiny_program(), tiny_inputs(), "reference", record=Record(spikes=True, potentials=True))
     right = int((expected.predictions() == np.array([0, 1, 2, 0])).sum())
-    code, out, err = spikeport("run", program_h5, "--data", data_npz, "--target", "fast", "--save", "rec.h5", "--potentials", "--json", "run.json")
+    code, out, err = spikeport(
+        "run", program_h5, "--data", data_npz, "--target", "fast", "--save", "rec.h5", "--potentials", "--json", "run.json"
+    )
     assert code == 0, err
     low, high = wilson(right, 4)
     assert f"{25 * right:.2f} % ({right} of 4; 95 % interval {100 * low:.2f} to {100 * high:.2f} %)" in out

@@ -49,7 +49,11 @@ def runner(program, spoil=None):
 def test_identical_targets_agree_in_everything(program, inputs):
     result = agreement.agree(program, inputs, ["reference", "again"], runner(program), labels=np.array([0, 0, 0, 1, 0]))
     assert result.identical
-    assert [(e.layer, e.spikes, e.potentials) for e in result.comparisons[0].layers] == [("in", 40, None), ("out", 40, 40), ("reader", None, 20)]
+    assert [(e.layer, e.spikes, e.potentials) for e in result.comparisons[0].layers] == [
+        ("in", 40, None),
+        ("out", 40, 40),
+        ("reader", None, 20),
+    ]
     assert result.runs["again"]["accuracy"]["correct"] == 4
     assert result.to_dict()["comparisons"][0]["identical"] is True
 

@@ -45,7 +45,11 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
         for layer in report.layers
     ]
     click.echo(f"{limits.title}: used / maximum of a core, the fullest core of each layer\n")
-    click.echo(table(("layer", "neurons", "cores", *(n.replace("_", " ") for n in resources), "limited by"), rows, right=range(1, 3 + len(resources))))
+    click.echo(
+        table(
+            ("layer", "neurons", "cores", *(n.replace("_", " ") for n in resources), "limited by"), rows, right=range(1, 3 + len(resources))
+        )
+    )
     click.echo(f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip")
     for violation in report.violations:
         click.echo(f"{violation.severity}: {violation.rule}: {violation.where}: {violation.message}")

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
-from toolchain import agreement, execution, files, inputs, stages
+from toolchain import agreement, execution, files, inputs, stages, summary
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, progress, seconds, share, table, write_json
+from toolchain.cli.printing import count, progress, seconds, table, write_json
 
 
 @click.command()
 @model_options
 @data_options
-@click.option("--targets", default="software,fast", show_default=True, metavar="A,B,...", help="Every further target is compared with the first.")
+@click.option(
+    "--targets", default="software,fast", show_default=True, metavar="A,B,...", help="Every further target is compared with the first."
+)
 @batch_option
 @json_option
 @force_option
@@ -42,7 +44,8 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
     result = agreement.agree(program, given.inputs, names, run, given.labels)
     click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")
     for name, facts in result.runs.items():
-        click.echo(f"{name}: {seconds(facts['wall_time_s'])}" + (f", accuracy {share(facts['accuracy'])}" if facts["accuracy"] else ""))
+        read = "" if facts["accuracy"] is None else f", accuracy {summary.accuracy_text(facts['accuracy'])}"
+        click.echo(f"{name}: {seconds(facts['wall_time_s'])}{read}")
     for comparison in result.comparisons:
         click.echo(f"\n{' and '.join(comparison.targets)}")
         rows = [(e.layer, *map(count, (e.spikes, e.spike_differences, e.potentials, e.potential_differences))) for e in comparison.layers]
@@ -50,10 +53,8 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
         if comparison.first is not None:
             first = comparison.first
             values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
-            click.echo(
-                f"first difference: sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}, "
-                f"{first.quantity}: {values}"
-            )
+            place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
+            click.echo(f"first difference: {place}, {first.quantity}: {values}")
     click.echo("\nidentical" if result.identical else "\nDIFFERENT")
     write_json(json_file, "compare", {"model": model, "data": given.description, "program": program.fingerprint, **result.to_dict()}, force)
     return 0 if result.identical else 1

@@ -28,8 +28,13 @@ def command(json_file: Path | None, force: bool) -> None:
     for name, key in (("Lava", "lava"), ("lava-dl", "lava_dl")):
         found = facts["lava"][key]
         if found["python"]:
-            click.echo(f"\n{name}: {found['python']} ({', '.join(f'{package} {version}' for package, version in found['versions'].items())})")
-    click.echo("\n" + table(("target", "state", "needs"), [(t["name"], "ready" if t["ready"] else "missing", t["needs"]) for t in facts["targets"]]))
+            click.echo(
+                f"\n{name}: {found['python']} ({', '.join(f'{package} {version}' for package, version in found['versions'].items())})"
+            )
+    click.echo(
+        "\n"
+        + table(("target", "state", "needs"), [(t["name"], "ready" if t["ready"] else "missing", t["needs"]) for t in facts["targets"]])
+    )
     for target in facts["targets"]:
         if target["missing"]:
             click.echo(f"\n{target['name']}: {target['missing']}")

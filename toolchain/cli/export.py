@@ -48,4 +48,9 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     else:
         program_file.save(program, output, force=force)
     click.echo(f"wrote {output}" + (f": {program!r}" if output.suffix == ".h5" else ""))
-    write_json(json_file, "export", {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()}, force)
+    write_json(
+        json_file,
+        "export",
+        {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()},
+        force,
+    )

@@ -7,19 +7,28 @@ from pathlib import Path
 
 import click
 
+from hardware.program import DECODINGS
 from toolchain import inputs, stages
 
 PATH = click.Path(path_type=Path)
 
 json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too.")
 force_option = click.option("--force", is_flag=True, help="Replace output files that exist.")
-batch_option = click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses.")
+batch_option = click.option(
+    "--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses."
+)
 
 _DATA_OPTIONS = (
-    click.option("--data", required=True, metavar="NAME|FILE.npz", help="A data set (its test part), or a file with 'inputs' and 'labels'."),
+    click.option(
+        "--data", required=True, metavar="NAME|FILE.npz", help="A data set (its test part), or a file with 'inputs' and 'labels'."
+    ),
     click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."),
     click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA."),
-    click.option("--encoding", metavar="KIND", help="How a data set becomes spikes, where the model does not state it: direct, poisson, latency, events."),
+    click.option(
+        "--encoding",
+        metavar="KIND",
+        help="How a data set becomes spikes, where the model does not state it: direct, poisson, latency, events.",
+    ),
     click.option("--steps", type=click.IntRange(min=1), metavar="T", help="Time steps of a sample. Default: as the model was trained."),
 )
 
@@ -53,12 +62,18 @@ _MODEL_OPTIONS = (
     click.option("--weight-bits", type=click.IntRange(2, 8), help="Bits of weights that are quantised here. Default: 8."),
     click.option("--per-channel", is_flag=True, help="One weight scale for each output channel, not for each layer."),
     click.option("--discretization", type=click.Choice(["euler", "exponential"]), help="How time constants become decays. Default: euler."),
-    click.option("--calibration", metavar="NAME|FILE.npz", help="Typical inputs (of a data set: its training part) that scales are chosen for."),
+    click.option(
+        "--calibration", metavar="NAME|FILE.npz", help="Typical inputs (of a data set: its training part) that scales are chosen for."
+    ),
     click.option("--allow-clipping", is_flag=True, help="Clip weights where that makes the error smaller; the audit counts them."),
-    click.option("--message-bits", type=click.IntRange(0, 24), help="Bits of graded inputs, where the model does not state them; 0: spikes."),
-    click.option("--input-shape", type=Shape(), metavar="C,H,W", help="Shape of one step of one sample, where the model does not state it."),
+    click.option(
+        "--message-bits", type=click.IntRange(0, 24), help="Bits of graded inputs, where the model does not state them; 0: spikes."
+    ),
+    click.option(
+        "--input-shape", type=Shape(), metavar="C,H,W", help="Shape of one step of one sample, where the model does not state it."
+    ),
     click.option("--call", type=click.Choice(list(stages.CALLS)), help="How MODEL package.module:factory takes its input."),
-    click.option("--decode", type=click.Choice(stages.DECODINGS), help="How the output is read, where the model does not state it."),
+    click.option("--decode", type=click.Choice(DECODINGS), help="How the output is read, where the model does not state it."),
 )
 
 

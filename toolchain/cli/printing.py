@@ -30,12 +30,6 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def share(accuracy: Mapping) -> str:
-    """An accuracy of ``toolchain.summary`` for reading."""
-    low, high = (100 * end for end in accuracy["interval"])
-    return f"{100 * accuracy['share']:.2f} % ({accuracy['correct']} of {accuracy['samples']}; 95 % interval {low:.2f} to {high:.2f} %)"
-
-
 def seconds(value: float) -> str:
     """A duration for reading."""
     return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"

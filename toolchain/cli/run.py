@@ -10,7 +10,7 @@ from hardware import recording_file
 from hardware.recording import Record
 from toolchain import execution, files, inputs, stages, summary
 from toolchain.cli.options import PATH, batch_option, data_from, data_options, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, progress, seconds, share, table, write_json
+from toolchain.cli.printing import count, progress, seconds, table, write_json
 
 
 @click.command()
@@ -42,20 +42,35 @@ def command(model, target, batch, save: Path | None, potentials: bool, json_file
     given = inputs.load(program=program, **source)
     with progress(target) as update:
         recording = execution.execute(
-            stage, program, given.inputs, target, record=Record(spikes=save is not None, potentials=potentials), call=ways.call, batch=batch, progress=update
+            stage,
+            program,
+            given.inputs,
+            target,
+            record=Record(spikes=save is not None, potentials=potentials),
+            call=ways.call,
+            batch=batch,
+            progress=update,
         )
     facts = summary.summarise(program, recording, given.labels)
     if facts["accuracy"] is not None:
-        click.echo(f"accuracy   {share(facts['accuracy'])}")
+        click.echo(f"accuracy   {summary.accuracy_text(facts['accuracy'])}")
     click.echo(f"ran        {recording.samples} samples x {recording.steps} steps on {target} in {seconds(recording.wall_time_s)}")
     if audit is not None:
         click.echo(f"audit      {audit.verdict} (spikeport export shows it in full)")
     rows = [
-        (e["name"], " x ".join(map(str, e["shape"])), count(e["neurons"]), count(e["spikes"]), *((None,) if e["input"] else (count(e["syn_ops"]),)))
+        (
+            e["name"],
+            " x ".join(map(str, e["shape"])),
+            count(e["neurons"]),
+            count(e["spikes"]),
+            *((None,) if e["input"] else (count(e["syn_ops"]),)),
+        )
         for e in facts["layers"]
     ]
     click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
     if save is not None:
         recording_file.save(recording, save, force=force)
         click.echo(f"\nwrote {save}")
-    write_json(json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force)
+    write_json(
+        json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force
+    )

@@ -8,8 +8,8 @@ import click
 
 from toolchain import files, training
 from toolchain.cli.options import PATH, force_option, json_option
-from toolchain.cli.printing import line, progress, seconds, share, write_json
-from toolchain.summary import accuracy
+from toolchain.cli.printing import line, progress, seconds, write_json
+from toolchain.summary import accuracy, accuracy_text
 
 
 @click.command()
@@ -31,11 +31,13 @@ def command(config: Path, output: Path | None, root: Path | None, json_file: Pat
     with progress("training", "batch") as update:
         result = training.train(recipe, root=root, progress=update, on_epoch=_print_epoch)
     test = accuracy(round(result.accuracy * result.test_samples), result.test_samples)
-    click.echo(f"test accuracy {share(test)} after {seconds(result.seconds)}")
+    click.echo(f"test accuracy {accuracy_text(test)} after {seconds(result.seconds)}")
     training.save_checkpoint(output, result.model, recipe, results={"test": test, "seconds": result.seconds}, force=force)
     click.echo(f"wrote {output}")
     write_json(json_file, "train", {"output": str(output), "test": test, "seconds": result.seconds, "history": result.history}, force)
 
 
 def _print_epoch(entry: dict) -> None:
-    line(f"epoch {entry['epoch']}: loss {entry['loss']:.4f}, training accuracy {100 * entry['accuracy']:.2f} %, {seconds(entry['seconds'])}")
+    line(
+        f"epoch {entry['epoch']}: loss {entry['loss']:.4f}, training accuracy {100 * entry['accuracy']:.2f} %, {seconds(entry['seconds'])}"
+    )

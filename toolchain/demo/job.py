@@ -64,7 +64,11 @@ def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print
         "spikeport": __version__,
         "command": "demo",
         "seed": seed,
-        "data": {"name": "digits", "steps": whole.steps, "encoding_text": "in every step the grey values enter as graded spikes of 0 to 16."},
+        "data": {
+            "name": "digits",
+            "steps": whole.steps,
+            "encoding_text": "in every step the grey values enter as graded spikes of 0 to 16.",
+        },
         "training": trained,
         "audit": audit.to_dict(),
         "fingerprint": program.fingerprint,
@@ -105,7 +109,13 @@ def _train(folder: Path, seed: int, force: bool, say: Say, bar: Bar) -> tuple[St
     training.save_checkpoint(folder / "digits.safetensors", result.model, config, results={"accuracy": result.accuracy}, force=force)
     say(f"         {result.seconds:.0f} s, test accuracy {100 * result.accuracy:.2f} %")
     model, _ = training.load_checkpoint(folder / "digits.safetensors")
-    facts = {"samples": samples, "epochs": config.training.epochs, "wall_time_s": result.seconds, "accuracy": result.accuracy, "history": result.history}
+    facts = {
+        "samples": samples,
+        "epochs": config.training.epochs,
+        "wall_time_s": result.seconds,
+        "accuracy": result.accuracy,
+        "history": result.history,
+    }
     return Stage(str(folder / "digits.safetensors"), "checkpoint", module=model), facts
 
 
@@ -124,7 +134,12 @@ def _check(program: Program, say: Say) -> dict:
     report = placement.check(program, chip)
     resources = ("neurons", "synaptic_memory_words")
     rows = [
-        [layer.population, f"{layer.neurons:,}", str(layer.cores), *(f"{layer.uses[r].used:,} / {layer.uses[r].maximum:,}" for r in resources)]
+        [
+            layer.population,
+            f"{layer.neurons:,}",
+            str(layer.cores),
+            *(f"{layer.uses[r].used:,} / {layer.uses[r].maximum:,}" for r in resources),
+        ]
         for layer in report.layers
     ]
     say(f"check    {'fits' if report.fits else 'DOES NOT FIT'} {chip.title}: {report.cores} of {chip['cores_per_chip']} neurocores")
@@ -174,8 +189,7 @@ def _compare(stage: Stage, program: Program, inputs: dict, labels: np.ndarray, s
             )
     whole = recordings["whole"]["fast"]
     accuracy = summary.accuracy(summary.correct(whole, labels), whole.samples)
-    low, high = accuracy["interval"]
-    say(f"accuracy {100 * accuracy['share']:.2f} % ({accuracy['correct']} of {accuracy['samples']}; 95 % interval {100 * low:.2f} to {100 * high:.2f} %)")
+    say(f"accuracy {summary.accuracy_text(accuracy)}")
     return facts, {"whole": whole, "shown": recordings["shown"]}
 
 
@@ -267,7 +281,9 @@ def _pictures(program: Program, stage: Stage, graph, recordings: dict[str, Recor
         scale = 2.0 ** -(program.metadata["fraction_bits"][name] + 6)
         neuron, population = shown["neurons"][name], program.nodes[name]
         traces = [recording.potentials[name][sample].reshape(one.steps, -1)[:, neuron] * scale for recording in (one, other)]
-        threshold = None if not population.spiking else float(np.broadcast_to(population.threshold, population.shape).flat[neuron] * 64 * scale)
+        threshold = (
+            None if not population.spiking else float(np.broadcast_to(population.threshold, population.shape).flat[neuron] * 64 * scale)
+        )
         fired = np.flatnonzero(other.spikes[name][sample].reshape(one.steps, -1)[:, neuron]).tolist() if population.spiking else []
         label = f"{name}, neuron {neuron}: " + ("never spikes, its potential is the answer" if not population.spiking else _moments(fired))
         panels.append({"label": label, "software": traces[0].tolist(), "lava": traces[1].tolist(), "threshold": threshold, "fired": fired})
@@ -282,8 +298,12 @@ def _pictures(program: Program, stage: Stage, graph, recordings: dict[str, Recor
             "Membrane potentials in PyTorch and in Lava",
             "One neuron of each layer; both runs lie on top of each other. The values are in the table below.",
         ),
-        "kernels": pictures.kernels(before[:, 0], after[:, 0], "kernels", f"Kernels of {first} before and after quantisation", "Small squares, one for each weight."),
-        "rounding": pictures.rounding(before, after, step, "rounding", f"Rounding of every weight of {first}", "One dot for each weight, within half a step of zero."),
+        "kernels": pictures.kernels(
+            before[:, 0], after[:, 0], "kernels", f"Kernels of {first} before and after quantisation", "Small squares, one for each weight."
+        ),
+        "rounding": pictures.rounding(
+            before, after, step, "rounding", f"Rounding of every weight of {first}", "One dot for each weight, within half a step of zero."
+        ),
     }
     return drawn, panels
 

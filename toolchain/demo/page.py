@@ -19,7 +19,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, nume
 
     header = "".join(cell("th", i, c, ' scope="col"') for i, c in enumerate(head))
     body = "".join(
-        "<tr>" + cell("th", 0, row[0], ' scope="row"') + "".join(cell("td", i, c) for i, c in enumerate(row[1:], 1)) + "</tr>" for row in rows
+        "<tr>" + cell("th", 0, row[0], ' scope="row"') + "".join(cell("td", i, c) for i, c in enumerate(row[1:], 1)) + "</tr>"
+        for row in rows
     )
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
@@ -82,9 +83,7 @@ def summary(facts: Mapping) -> list[str]:
         f'<p class="lead">A spiking network was trained in PyTorch, exported through NIR and lowered to integers. Then PyTorch, '
         f"a slow reference, a fast batched executor and Intel’s Lava ran the same digits. {verdict}</p>",
         '<ul class="tiles">',
-        tile(
-            "Values that differ", f"{different:,}", f"of {compared:,} spikes and potentials compared", "good" if not different else "bad"
-        ),
+        tile("Values that differ", f"{different:,}", f"of {compared:,} spikes and potentials compared", "good" if not different else "bad"),
         tile(
             "Test accuracy",
             percent(accuracy["share"]),
@@ -124,16 +123,14 @@ def agreement(facts: Mapping) -> str:
 
 def potentials(facts: Mapping, picture: str, panels: Sequence[Mapping]) -> str:
     """Potentials of two targets on top of each other, with the values behind a click."""
-    rows = [
-        (p["label"], str(t), f"{a:g}", f"{b:g}") for p in panels for t, (a, b) in enumerate(zip(p["software"], p["lava"]))
-    ]
+    rows = [(p["label"], str(t), f"{a:g}", f"{b:g}") for p in panels for t, (a, b) in enumerate(zip(p["software"], p["lava"]))]
     values = table(("Neuron", "step", "PyTorch (V)", "Lava (V)"), rows, "The values in the picture.", numeric=(1, 2, 3))
     largest = max(abs(a - b) for p in panels for a, b in zip(p["software"], p["lava"]))
     return figure(
         picture,
         '<span class="key first"></span> PyTorch &nbsp; <span class="key second"></span> Lava, integers scaled to volts. '
-        "Dashed: threshold; diamonds: spikes. The liveliest neuron of each layer (of the last: the one of the digit that was read), potentials after reset; "
-        f"largest distance between line and circle: {largest:g} V.",
+        "Dashed: threshold; diamonds: spikes. The liveliest neuron of each layer (of the last: the one of the digit that was read), "
+        f"potentials after reset; largest distance between line and circle: {largest:g} V.",
     ) + details("The values as a table", values)
 
 
@@ -160,11 +157,11 @@ def activity(facts: Mapping, digit: str, raster: str) -> str:
         for layer in facts["layers"]
     ]
     return (
-        f'<div class="digit">{digit}<p>Test digit number {shown["sample"]}: a {shown["label"]}, '
-        f"read as {_readings(facts)}. It is shown for {facts['data']['steps']} time steps; {escape(facts['data']['encoding_text'])}</p></div>"
+        f'<div class="digit">{digit}<p>Test digit number {shown["sample"]}: a {shown["label"]}, read as {_readings(facts)}. '
+        f"It is shown for {facts['data']['steps']} time steps; {escape(facts['data']['encoding_text'])}</p></div>"
         + figure(
             raster,
-            "Every mark is a spike. In each step the input is an image, and a layer has a row for each channel and a column for each pixel. "
+            "Every mark is a spike. In each step the input is an image; a layer has a row for each channel, a column for each pixel. "
             + "; ".join(f"{name}: {spikes:,} spikes" for name, spikes in shown["spikes"].items())
             + ".",
         )
@@ -195,8 +192,9 @@ def weights(facts: Mapping, kernels: str, rounding: str) -> str:
     return (
         figure(
             kernels,
-            f'The first kernels of {escape(first)}: <span class="key first"></span> excitatory, <span class="key second-fill"></span> inhibitory; '
-            "the stronger the colour, the larger the weight. Above as PyTorch’s optimiser holds them, below as the chip multiplies with them.",
+            f'The first kernels of {escape(first)}: <span class="key first"></span> excitatory, <span class="key second-fill"></span> '
+            "inhibitory; the stronger the colour, the larger the weight. Above as PyTorch’s optimiser holds them, below as the chip "
+            "multiplies with them.",
         )
         + figure(
             rounding,
@@ -233,7 +231,8 @@ def repeat(facts: Mapping) -> str:
         f"<p>Seed {facts['seed']}; training took {facts['training']['wall_time_s']:.0f} s for {facts['training']['epochs']} epochs, "
         f"the whole command {facts['wall_time_s']:.0f} s. Made with {escape(versions)}.</p>"
         f"<pre>{escape(commands)}</pre>"
-        f"<p>The integer Program has the fingerprint <code>{facts['fingerprint'][:16]}</code>. All numbers of this page are in <code>demo.json</code>.</p>"
+        f"<p>The integer Program has the fingerprint <code>{facts['fingerprint'][:16]}</code>. "
+        "All numbers of this page are in <code>demo.json</code>.</p>"
     )
 
 

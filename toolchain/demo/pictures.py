@@ -6,7 +6,6 @@ that the same run gives the same page.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,10 +41,8 @@ def raster(layers: Mapping[str, np.ndarray], name: str, title: str, description:
         _, rows, columns = spikes.shape
         height = min(max(5.0 * rows, 72.0), 190.0)
         row, column = height / rows, step_width * 0.9 / columns
-        body += [
-            f'<rect x="{number(left + (t + 0.05) * step_width)}" y="{number(y)}" width="{number(step_width * 0.9)}" height="{number(height)}" class="panel"/>'
-            for t in range(steps)
-        ]
+        size = f'width="{number(step_width * 0.9)}" height="{number(height)}"'
+        body += [f'<rect x="{number(left + (t + 0.05) * step_width)}" y="{number(y)}" {size} class="panel"/>' for t in range(steps)]
         wide, high = max(column * 0.86, 0.8), max(row * 0.86, 0.8)
         path = "".join(
             f"M{number(left + (t + 0.05) * step_width + c * column)} {number(y + r * row)}h{number(wide)}v{number(high)}h-{number(wide)}z"
@@ -63,7 +60,11 @@ def raster(layers: Mapping[str, np.ndarray], name: str, title: str, description:
 
 
 def traces(
-    panels: Sequence[tuple[str, np.ndarray, np.ndarray, float | None, Sequence[int]]], name: str, title: str, description: str, width: float = 760
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray, float | None, Sequence[int]]],
+    name: str,
+    title: str,
+    description: str,
+    width: float = 760,
 ) -> str:
     """Two runs on top of each other, one panel for each (label, one [step], other [step], threshold or None, steps with a spike).
 

@@ -62,7 +62,8 @@ def failing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [InputError("first line\n  second line"), DataError("first line second line"), PermissionError(13, "first line second line", "x.h5")]
+    "error",
+    [InputError("first line\n  second line"), DataError("first line second line"), PermissionError(13, "first line second line", "x.h5")],
 )
 def test_expected_errors_are_one_line_and_exit_code_2(error, failing, capsys):
     failing(error)
