@@ -22,6 +22,7 @@ _STATE = float((1 << 23) - 64) / 64
 """Largest |state| that is used, in steps of 1/S volts; one step is left for rounding."""
 _THRESHOLD = float((1 << 17) - 1)
 _BIAS = 4095.0 * (1 << 7) / 64
+_INPUT_BIAS = 32512.0  # see export.quantize.split_constant
 _WEIGHT = 128.0 * (1 << 7)  # what 2-bit weights of both signs reach
 
 
@@ -57,10 +58,13 @@ def worst_case(neuron: Neuron, ways: list[Way], constants: list[Constant], large
     return Extremes(float(np.max(added)), float(np.max(current)), float(np.max(potential)))
 
 
-def headroom(neuron: Neuron, extremes: Extremes, calibrated: bool, largest_weight: float, constant_bias: np.ndarray) -> Headroom:
-    """The largest scale at which nothing of a population overflows.
+def headroom(
+    neuron: Neuron, extremes: Extremes, calibrated: bool, largest_weight: float, constant_bias: np.ndarray, input_bias: float
+) -> Headroom:
+    """The largest scale at which nothing of a population overflows; 0 where a current is not bounded.
 
-    largest_weight   largest |weight| in volts for one integer step of its source; constant_bias: volts per step into the potential
+    largest_weight   largest |weight| in volts for one integer step of its source
+    constant_bias    volts per step into the potential; input_bias: largest |volts per step| that come in as synaptic input
     """
     margin = MARGIN if calibrated else 1.0
     limits = {
@@ -77,6 +81,7 @@ def headroom(neuron: Neuron, extremes: Extremes, calibrated: bool, largest_weigh
     if neuron.reset_amount is not None:
         limits["the reset"] = _ratio(_STATE, float(np.max(np.abs(neuron.reset_amount))))
     limits["the bias"] = _ratio(_BIAS, float(np.max(np.abs(constant_bias))))
+    limits["the input bias"] = _ratio(_INPUT_BIAS, input_bias)
     limits["the weights"] = _ratio(_WEIGHT, largest_weight)
     name = min(limits, key=limits.__getitem__)
     return Headroom(limits[name], name, f"calibration data, {MARGIN:g} times" if calibrated else "worst case", tuple(notes))

@@ -62,7 +62,7 @@ def lower_population(
                     f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are {other}; accepted is one number"
                 )
     else:
-        scale = _choose(neuron, synapses, ways, constants, direct, sources, options, measured, reasons)
+        scale = _choose(where, neuron, synapses, ways, constants, direct, delayed, sources, options, measured, reasons)
     projections, audits = [], []
     for s in synapses:
         s.bits = options.weight_bits if grid is None else (s.grid or {}).get("weight_bits", 8)
@@ -98,11 +98,14 @@ def _biases(neuron: Neuron, constants: list[Constant], through_current: bool) ->
     return collapse(direct), delayed
 
 
-def _choose(neuron, synapses, ways, constants, direct, sources, options, measured, reasons) -> float:
+def _choose(where, neuron, synapses, ways, constants, direct, delayed, sources, options, measured, reasons) -> float:
     """The scale of a population without grid; appends to ``reasons`` what it rests on."""
     extremes = worst_case(neuron, ways, constants, sources.largest) if measured is None else measured
     largest = [float(np.abs(s.weights).max(initial=0.0)) for s in synapses]
-    room = headroom(neuron, extremes, measured is not None, max(largest, default=0.0), direct)
+    through = max((float(np.max(np.abs(volts))) for volts in delayed.values()), default=0.0)
+    room = headroom(neuron, extremes, measured is not None, max(largest, default=0.0), direct, through)
+    if room.scale <= 0:
+        raise QuantizationError(f"{where}: nothing bounds {room.limited_by}, which does not decay; give calibration data")
     aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0))
     top = min(room.scale, aim)
     if not math.isfinite(top):
@@ -145,6 +148,12 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
             raise QuantizationError(f"{where}: {name} {float(np.ravel(values)[0]):g} {unit} is off the grid of {step:g} {unit}")
         if np.any(integers > limit) or np.any(integers < 0):
             raise QuantizationError(f"{where}: {name} is {float(np.max(np.abs(integers))):g} integer steps; accepted are 0 to {limit}")
+        if name == "threshold" and np.any((values > 0) & (integers == 0)):
+            small = float(np.min(values[values > 0]))
+            raise QuantizationError(
+                f"{where}: threshold {small:g} {unit} is less than half an integer step of {step:g} {unit}, which what comes in needs; "
+                "give calibration data, or smaller weights"
+            )
         parameters.append(Parameter(name, unit, values, integers.astype(np.int64), step))
         return integers.astype(np.int64)
 

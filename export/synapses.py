@@ -82,8 +82,11 @@ def synapses_of(way: Way, name: str, neuron: Neuron, sources: Sources, entries: 
     """A way with the neuron's gain multiplied in, as an operator that a projection has."""
     operator, notes = way.operator, list(way.notes)
     if neuron.gain.ndim or neuron.gain != 1:
-        chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
-        operator = products.multiply(chain)
+        with np.errstate(over="ignore", invalid="ignore"):
+            chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
+            operator = products.multiply(chain)
+    if not np.all(np.isfinite(operator.values if isinstance(operator, Triples) else operator.weight)):
+        raise QuantizationError(f"projection {name!r}: weights times the neuron's gain are infinite; accepted are finite products")
     if isinstance(operator, Kernel):
         operator = symmetric(operator) or operator.triples()
     if isinstance(operator, Triples):

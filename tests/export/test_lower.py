@@ -191,6 +191,15 @@ def test_bias_into_a_synaptic_current_comes_from_a_constant_population():
     np.testing.assert_allclose(found, exact, rtol=0.01, atol=1e-3)
 
 
+def test_a_large_bias_into_a_synaptic_current_limits_the_scale():
+    """Two synapses of the constant population add up to 32512 integer steps; a finer scale would need more."""
+    affine = nir.Affine(full((1, 1), 0.01), full(1, 20.0))
+    graph = chain(("in", inp(1)), ("w", affine), ("n", cuba(1, tau_syn=0.00125)), ("out", out(1)), dt=1e-3)
+    _, audit = export.lower(graph)
+    assert "scale limited by the input bias (worst case)" in audit.layer("n").reasons
+    assert 16256 < audit.layer("bias of n (2)").parameter("bias").integers.max() <= 32512
+
+
 def test_a_node_called_constant_keeps_its_name():
     graph = chain(("constant", inp(2)), ("w", nir.Affine(np.eye(2), np.ones(2))), ("n", cuba(2)), ("out", out(2)), dt=1e-3)
     assert {p.name for p in export.lower(graph).program.populations} == {"constant (2)", "n"}

@@ -115,6 +115,29 @@ def test_a_fan_in_that_the_accumulator_cannot_hold_is_refused():
         export.lower(graph)
 
 
+def test_a_current_that_nothing_bounds_needs_calibration_data():
+    graph = chain(("in", inp(1)), ("w", nir.Linear(full((1, 1), 1e9))), ("n", cuba(1, tau_syn=1e9)), ("out", out(1)))
+    with pytest.raises(QuantizationError, match=r"population 'n': nothing bounds the synaptic current.*calibration"):
+        export.lower(graph)
+    program, _ = export.lower(graph, calibration=np.ones((1, 5, 1), int))
+    assert int(program.nodes["n"].current_decay) == 0
+
+
+def test_products_beyond_floating_point_are_refused():
+    huge = chain(
+        ("in", inp(2)), ("w", nir.Linear(np.array([[1e200, 0.0]]))), ("n", nir.IF(r=full(1, 1e200), v_threshold=full(1, 1))), ("out", out(1))
+    )
+    with pytest.raises(QuantizationError, match="projection 'w': weights times the neuron's gain are infinite"):
+        export.lower(huge)
+
+
+def test_a_threshold_that_would_become_zero_is_refused():
+    """Its neurons would fire at every positive potential."""
+    graph = chain(("in", inp(100)), ("w", nir.Linear(full((1, 100), 1e4))), ("n", spiking(1, 1.0)), ("out", out(1)))
+    with pytest.raises(QuantizationError, match=r"population 'n': threshold 1 V is less than half an integer step of .* V"):
+        export.lower(graph)
+
+
 # grids that are wrong
 
 
