@@ -6,6 +6,7 @@ datasets, data types other than numbers and text, too many objects, too deep nes
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import h5py
 import numpy as np
 
 from export.errors import GraphFileError
+from hardware._hdf5 import DEFLATE_RATIO
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Limits:
     bytes: int = 1 << 32
     text: int = 1 << 26
     texts: int = 200_000
+    chunk: int = 1 << 26
 
 
 Tree = dict
@@ -39,6 +42,7 @@ class _Reader:
     def __init__(self, path: Path, limits: Limits):
         self.path = path
         self.limits = limits
+        self.size = path.stat().st_size
         self.objects = 0
         self.bytes = 0
 
@@ -72,12 +76,25 @@ class _Reader:
             self.fail(place, "data stored in other files; accepted is data in the file itself")
         if dataset.shape is None:
             self.fail(place, "an empty dataset without shape")
-        if h5py.check_string_dtype(dataset.dtype) is not None:
+        text = h5py.check_string_dtype(dataset.dtype)
+        if text is None or text.length is not None:
+            self.stored(dataset, place)
+        if text is not None:
             return self.text(dataset, place)
         if dataset.dtype.kind not in "biuf" or dataset.dtype.itemsize > 8:
             self.fail(place, f"type {dataset.dtype}; accepted are numbers of up to 64 bits and text")
         self.room(dataset.size * dataset.dtype.itemsize, place)
+        chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+        if chunk > max(self.limits.chunk, dataset.size * dataset.dtype.itemsize):
+            self.fail(place, f"chunks of {chunk} bytes; accepted are {self.limits.chunk}")
         return dataset[()] if dataset.shape else np.asarray(dataset[()])
+
+    def stored(self, dataset: h5py.Dataset, place: str) -> None:
+        """Refuse a dataset that declares more than its stored bytes can hold: HDF5 would make up the rest."""
+        declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+        most = stored * DEFLATE_RATIO if dataset.id.get_create_plist().get_nfilters() else stored
+        if declared > most:
+            self.fail(place, f"declares {declared} bytes of data, but {stored} bytes are stored")
 
     def room(self, size: int, place: str) -> None:
         self.bytes += size
@@ -85,9 +102,13 @@ class _Reader:
             self.fail(place, f"more than {self.limits.bytes} bytes of data in the file")
 
     def text(self, dataset: h5py.Dataset, place: str):
-        """Text is loaded piece by piece, because its length is not known before."""
+        """Text is loaded piece by piece, after a look at the lengths that the file claims."""
         if dataset.size > self.limits.texts:
             self.fail(place, f"{dataset.size} texts; accepted are {self.limits.texts}")
+        if h5py.check_string_dtype(dataset.dtype).length is None:
+            self.lengths(dataset, place)
+        else:
+            self.room(dataset.size * dataset.dtype.itemsize, place)
         if not dataset.shape:
             return self.decode(dataset[()], place)
         rows = np.empty(dataset.shape, object)
@@ -98,6 +119,30 @@ class _Reader:
                 else:
                     rows[first + offset] = self.decode(row, place)
         return rows
+
+    def lengths(self, dataset: h5py.Dataset, place: str) -> None:
+        """Check the stored lengths of texts of variable length, because the HDF5 library allocates whatever a damaged file claims.
+
+        An element is stored as length (4 bytes), address of a heap, and index in it (4 bytes), little endian (HDF5 File Format
+        Specification 3.0, IV.A.2.d "variable-length").
+        """
+        stored, offset = dataset.id.get_storage_size(), dataset.id.get_offset()
+        if not stored:
+            return
+        element = 8 + dataset.file.id.get_create_plist().get_sizes()[0]
+        if offset is None or stored != dataset.size * element:
+            self.fail(place, "text that is compressed or in chunks; accepted is text in one piece")
+        with open(self.path, "rb") as raw:
+            raw.seek(offset)
+            rows = np.frombuffer(raw.read(stored), np.uint8)
+        if rows.size != stored:
+            self.fail(place, "the file is cut off")
+        lengths = np.ascontiguousarray(rows.reshape(-1, element)[:, :4]).view("<u4")
+        longest, total = int(lengths.max(initial=0)), int(lengths.sum(dtype=np.int64))
+        if longest > min(self.limits.text, self.size):
+            self.fail(place, f"a text of {longest} bytes; accepted are {min(self.limits.text, self.size)}")
+        if self.bytes + total > self.limits.bytes:  # many entries can share one text, and each is loaded by itself
+            self.fail(place, f"more than {self.limits.bytes} bytes of data in the file")
 
     def decode(self, item, place: str) -> str:
         if isinstance(item, str):

@@ -12,6 +12,7 @@ In a Program every layer's bias acts from the first step that the layer sees; ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from export.operators import Kernel, Triples
 from export.passes.products import identity
 from export.quantize import Weights, on_grid
 from hardware.errors import HardwareError
-from hardware.program import Convolution, Dense, Input, Output, Population, Program, Projection, Sparse
+from hardware.program import MAX_NEURONS, Convolution, Dense, Input, Output, Population, Program, Projection, Sparse
 
 FRACTION_BITS = 6
 """lava-dl's slayer scales weights and thresholds by 64."""
@@ -85,7 +86,8 @@ def _whole(where: str, key: str, value, low: int, high: int) -> np.ndarray:
     """Whole numbers as int64, however they are stored."""
     if isinstance(value, (dict, str)) or getattr(value, "dtype", np.dtype(object)).kind not in "biuf":
         raise GraphFileError(f"{where}: {key} is no number")
-    array = np.asarray(value, np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaNs, which are refused below
+        array = np.asarray(value, np.float64)
     if not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):
         raise GraphError(f"{where}: {key} holds numbers that are not whole; accepted are integers, as lava-dl exports them")
     if array.size and not (low <= array.min() and array.max() <= high):
@@ -120,7 +122,13 @@ class _Builder:
             raise UnsupportedError(
                 f"{where}: {sorted(strange)[0]!r} is not understood; accepted are {', '.join(sorted(_LAYER_KEYS[kind]))}"
             )
-        shape = tuple(_whole(where, "shape", layer["shape"], 1, 1 << 26).ravel().tolist()) if "shape" in layer else None
+        if not isinstance(layer.get("neuron", {}), dict):
+            raise GraphFileError(f"{where}: neuron is no group")
+        shape = None
+        if "shape" in layer:
+            shape = tuple(_whole(where, "shape", layer["shape"], 1, MAX_NEURONS).ravel().tolist())
+            if not 1 <= len(shape) <= 3 or math.prod(shape) > MAX_NEURONS:
+                raise GraphError(f"{where}: shape is {shape}; accepted are 1 to 3 numbers, at most {MAX_NEURONS} neurons")
         name = f"{kind}_{number}"
         if kind == "input":
             self.input_layer(where, name, shape, layer)

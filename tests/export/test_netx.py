@@ -23,7 +23,7 @@ def write(path, *layers, **root):
         for number, layer in enumerate(layers):
             group = file.create_group(f"layer/{number}")
             for key, value in layer.items():
-                if key == "neuron":
+                if key == "neuron" and isinstance(value, dict):
                     for name, item in value.items():
                         group[f"neuron/{name}"] = item
                 elif key == "type":
@@ -253,6 +253,11 @@ def test_weights_keep_their_value_in_the_chips_format(tmp_path, weight, mantissa
         ({"bias": np.full(2, 4097.0)}, QuantizationError, "13 bits with sign"),
         ({"delay": np.full(2, 63.0)}, QuantizationError, "delay is 63 to 63; accepted are 0 to 62"),
         ({"delay": np.full(5, 3.0)}, GraphError, "delay has shape"),
+        ({"neuron": 7}, GraphFileError, "neuron is no group"),
+        ({"bias": "much"}, GraphFileError, "bias is no number"),
+        ({"shape": np.array([2, 1 << 26, 1 << 26])}, GraphError, "shape is .*; accepted are 1 to 3 numbers, at most 67108864 neurons"),
+        ({"shape": np.ones(4, int)}, GraphError, "accepted are 1 to 3 numbers"),
+        ({"shape": np.zeros(0, int)}, GraphError, "accepted are 1 to 3 numbers"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(tmp_path, change, kind, text):
@@ -287,6 +292,8 @@ def test_files_that_are_no_net(tmp_path):
         export.netx.load(write(tmp_path / "d.net", dense([[2.0]]), dense(np.ones((2, 5)) * 2)))
     with pytest.raises(UnsupportedError, match="an input layer that is not the first"):
         export.netx.load(write(tmp_path / "e.net", dense([[2.0]]), {"type": "input", "shape": np.array([3])}))
+    with pytest.raises(GraphFileError, match="neuron is no group"):
+        export.netx.load(write(tmp_path / "g.net", {"type": "input", "shape": np.array([3]), "neuron": 1}))
     path = write(tmp_path / "f.net", dense([[2.0]]))
     with h5py.File(path, "r+") as file:
         file.move("layer/0", "layer/7")

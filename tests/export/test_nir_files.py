@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from itertools import pairwise
 
 import h5py
@@ -282,8 +283,56 @@ def test_small_files_that_claim_to_be_huge_are_refused_before_loading(small):
 
     edit(small, huge)
     assert small.stat().st_size < 1 << 20
-    with pytest.raises(GraphFileError, match="bytes of data in the file"):
+    with pytest.raises(GraphFileError, match="declares 8796093022208 bytes of data, but 0 bytes are stored"):
         export.read(small)
+
+
+def test_arrays_and_texts_that_were_never_stored_are_refused(small):
+    """Within every limit, and still a million times larger than the file that claims to hold them."""
+    raw = small.read_bytes()
+    for dtype, options in (("f4", {}), ("f4", {"compression": "gzip"}), ("S1000", {"chunks": (10, 10)})):
+        small.write_bytes(raw)
+
+        def claim(file, dtype=dtype, options=options):
+            del file["node/nodes/w/weight"]
+            file["node/nodes/w"].create_dataset("weight", (400, 400), dtype, **options)
+
+        edit(small, claim)
+        with pytest.raises(GraphFileError, match="/node/nodes/w/weight: declares [0-9]+ bytes of data, but 0 bytes are stored"):
+            export.read(small)
+
+
+def test_one_text_that_stands_everywhere_is_counted_every_time(small):
+    """Variable-length texts lie on a heap, where many entries can share one: each is loaded by itself."""
+
+    def share(file):
+        del file["node/edges"]
+        edges = file["node"].create_dataset("edges", (500, 2), h5py.string_dtype())
+        edges[0, 0] = "x" * 200_000
+        place.append(edges.id.get_offset())
+
+    place: list[int] = []
+    edit(small, share)
+    raw = bytearray(small.read_bytes())
+    first = raw[place[0] : place[0] + 16]  # length, heap, number in the heap
+    raw[place[0] : place[0] + 16_000] = first * 1000
+    small.write_bytes(raw)
+    tracemalloc.start()
+    try:
+        with pytest.raises(GraphFileError, match="more than 1000000 bytes of data in the file"):
+            read_tree(small, Limits(bytes=1_000_000))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_compressed_files_are_read(small):
+    def pack(file):
+        del file["node/nodes/w/weight"]
+        file["node/nodes/w"].create_dataset("weight", data=np.zeros((2, 3)), chunks=(2, 3), compression="gzip", shuffle=True)
+
+    edit(small, pack)
+    assert not export.read(small).nodes["w"].weight.any()
 
 
 def test_limits_are_counted_over_the_whole_file(small):
