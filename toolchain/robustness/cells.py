@@ -19,6 +19,7 @@ import numpy as np
 
 from toolchain.attacks.base import Threat, verify
 from toolchain.attacks.registry import ATTACKS, AttackSpec, run
+from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
 
 CODE = ("hardware", "export", "toolchain/attacks", "toolchain/layers", "toolchain/models")
@@ -122,9 +123,16 @@ class Data:
         return Data(self.samples[:count], self.labels[:count], self.index[:count])
 
 
+class CodeError(ToolchainError):
+    """A worker has other sources than the process that planned the cell: its result would be kept under a wrong key."""
+
+
 @dataclass(frozen=True)
 class CraftJob:
-    """One attack on one model. ``spec`` None: the clean samples. ``source``: the other model of a transfer attack."""
+    """One attack on one model. ``spec`` None: the clean samples. ``source``: the other model of a transfer attack.
+
+    ``code``: version of the sources where the job was planned; no other version computes it.
+    """
 
     model: ModelFile
     data_key: str
@@ -134,6 +142,7 @@ class CraftJob:
     seed: int
     batch: int
     source: ModelFile | None = None
+    code: str = field(default_factory=lambda: code_version())
 
     @property
     def key(self) -> str:
@@ -142,7 +151,7 @@ class CraftJob:
         spec = self.spec.to_json() if self.spec else None
         if spec is not None and self.source is not None:
             spec["params"] = {**spec["params"], "source": "the other model"}  # its name changes nothing
-        return _hash("crafted", self.model.key, self.data_key, spec, source, self.norm, self.epsilon, self.seed, self.batch, code_version())
+        return _hash("crafted", self.model.key, self.data_key, spec, source, self.norm, self.epsilon, self.seed, self.batch, self.code)
 
     @property
     def crafted_on(self) -> str:
@@ -193,6 +202,14 @@ def _hash(*parts) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def _require_code(job: CraftJob) -> None:
+    if job.code != code_version():
+        raise CodeError(
+            f"this worker's sources are version {code_version()[:12]}, the cell was planned with {job.code[:12]}; start workers from the "
+            "same installation, and again after every change"
+        )
+
+
 def _software_victim(model: ModelFile, data: Data):
     from toolchain.attacks.victims import EventVictim, PixelVictim
 
@@ -217,6 +234,7 @@ def victim(job: CraftJob, data: Data):
 
 def craft(job: CraftJob, data: Data, tick: Tick = lambda done, total: None) -> dict[str, np.ndarray]:
     """Adversarial samples of a job: "adversarial", and for each sample "queries", "success" and the means of "history.*"."""
+    _require_code(job)
     size = len(data.samples)
     if job.spec is None:
         return {"adversarial": data.samples, "queries": np.zeros(size, np.int64), "success": np.zeros(size, bool)}
@@ -272,6 +290,7 @@ def score(
     from toolchain.attacks.encoding import integers
     from toolchain.attacks.victims import PixelVictim
 
+    _require_code(job.crafted)
     stage, program = open_model(job.crafted.model)
     part = data.first(job.samples)
     adversarial = crafted["adversarial"][: job.samples]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from toolchain import training
-from toolchain.robustness import bench, engine, sweep
+from toolchain.robustness import bench, cells, engine, sweep
 from toolchain.robustness.cells import CraftJob
 from toolchain.robustness.engine import EngineError, Plan, Report
 from toolchain.robustness.store import Store
@@ -120,6 +120,18 @@ def test_a_killed_worker_has_its_cells_run_again(model, undisturbed, tmp_path):
         engine.run(plan, store, client, Report(cell=kill_once))
     assert killed
     assert rows(tmp_path / "run") == rows(undisturbed)
+
+
+def test_a_worker_with_other_sources_computes_nothing(model):
+    values = described(model)
+    files = bench.models(values, ROOT)
+    data, _ = bench.load_data(values, files)
+    job = next(job for job in bench.plan(values, files, data).jobs if job.spec is not None)
+    other = replace(job, code="0" * 64)
+    assert other.key != job.key
+    for compute in (lambda: cells.craft(other, data), lambda: cells.score(cells.ScoreJob(other, "fast", 2), data, {})):
+        with pytest.raises(cells.CodeError, match="planned with 000000000000"):
+            compute()
 
 
 def test_a_scheduler_that_is_not_there_is_one_clear_error():
