@@ -21,6 +21,9 @@ from pathlib import Path
 from hardware.lava.errors import LavaEnvironmentError
 
 PYTHON = (3, 10)
+BEGUN = "spikeport-begun"
+"""Stands in a folder from the beginning: what lies beside it may be removed to start anew."""
+
 MARKER = "spikeport-complete.json"
 HERE = Path(__file__).parent
 PACKAGES = ("lava-nc", "lava-dl", "numpy", "scipy", "h5py", "torch")
@@ -152,11 +155,13 @@ def _locked(path: Path) -> Iterator[None]:
 def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
     base = find_python()
     if place.exists():
-        if any(place.iterdir()) and not (place / "pyvenv.cfg").exists():
+        if any(place.iterdir()) and not any((place / name).exists() for name in (BEGUN, MARKER)):
             raise LavaEnvironmentError(
-                f"{place} is not empty and no Python environment; name another folder in SPIKEPORT_LAVA_ENV, or empty it"
+                f"{place} is not empty and was not made by this program; name another folder in SPIKEPORT_LAVA_ENV, or empty it"
             )
         shutil.rmtree(place)
+    place.mkdir()
+    (place / BEGUN).touch()
     progress(f"making an environment with {base} in {place}")
     _run([base, "-m", "venv", place], "the environment cannot be made")
     size = "several gigabytes, with PyTorch" if lava_dl else "about 300 MB"

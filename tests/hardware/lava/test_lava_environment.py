@@ -168,6 +168,15 @@ def test_a_folder_in_other_use_is_left_alone(place, steps):
     assert (place / "thesis.tex").exists()
 
 
+def test_an_environment_that_somebody_else_made_is_left_alone(place, steps):
+    """SPIKEPORT_LAVA_ENV may name the very environment that somebody works in."""
+    place.mkdir()
+    (place / "pyvenv.cfg").touch()
+    with pytest.raises(LavaEnvironmentError, match="not made by this program"):
+        environment.setup(print)
+    assert (place / "pyvenv.cfg").exists()
+
+
 def test_a_place_that_cannot_be_written(place, steps, monkeypatch):
     place.parent.joinpath("file").touch()
     monkeypatch.setenv("SPIKEPORT_LAVA_ENV", str(place.parent / "file" / "lava"))
