@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 
 from export.errors import GraphFileError
+from hardware._files import replacing
 from hardware._hdf5 import DEFLATE_RATIO
 
 
@@ -184,22 +184,9 @@ def write_atomic(path: str | Path, fill: Callable[[Path], None], force: bool) ->
     path = Path(path)
     if path.is_dir():
         raise GraphFileError(f"{path}: is a folder")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise GraphFileError(f"{path}: exists already; say force (--force) to overwrite it")
     if not path.parent.is_dir():
         raise GraphFileError(f"{path}: there is no folder {path.parent}")
-    part = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
-        os.close(handle)
-        part = Path(name)
+    with replacing(path, GraphFileError) as part:
         fill(part)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, path)
-    except OSError as error:
-        raise GraphFileError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

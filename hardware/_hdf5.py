@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import NoReturn
 import h5py
 import numpy as np
 
+from hardware._files import replacing
 from hardware.errors import ProgramFileError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -217,19 +217,9 @@ def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[
         raise ProgramFileError(f"{path}: is a folder; accepted is a file name")
     if os.path.lexists(path) and not force:
         raise ProgramFileError(f"{path}: exists already; force replaces it")
-    path = Path(os.path.realpath(path))
-    part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
-    try:
-        with h5py.File(part, "x", libver="v110") as file:
-            put(file, format=kind, format_version=version)
-            yield file
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise ProgramFileError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, ProgramFileError) as part, h5py.File(part, "x", libver="v110") as file:
+        put(file, format=kind, format_version=version)
+        yield file
 
 
 def put(group: h5py.Group, **attributes) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from hardware._files import replacing
 from toolchain.errors import OutputError
 
 
@@ -59,27 +60,10 @@ def write_bytes(path: str | Path, content: bytes, force: bool = False) -> None:
     """Write a file, whole or not at all. Raises OutputError as ``claim`` does."""
     path = Path(path)
     claim([path], force)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-        raise
+    with replacing(path, OutputError) as part:
+        part.write_bytes(content)
 
 
 def write_json(path: str | Path, value: Mapping, force: bool = False) -> None:
     """Write plain JSON values; NaN and infinity are refused, because JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", force)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

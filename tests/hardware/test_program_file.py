@@ -123,6 +123,9 @@ def test_link_is_written_through(tmp_path, saved):
 
 
 def test_unwritable_places(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ProgramFileError, match="cannot be written"):
+        program_file.save(example(), tmp_path / "file" / "program.h5")
     with pytest.raises(ProgramFileError, match=r"cannot be written: .*[Nn]o such file"):
         program_file.save(example(), tmp_path / "nowhere" / "p.h5")
     with pytest.raises(ProgramFileError, match="is a folder"):
