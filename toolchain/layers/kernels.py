@@ -190,7 +190,6 @@ def backward_kernel():
         grad_spikes,
         grad_syn,
         grad_mem,
-        surrogate,
         before,
         spikes,
         active,
@@ -212,8 +211,9 @@ def backward_kernel():
     ):
         """Backpropagation through time; an array with no element is absent or not wanted.
 
-        Incoming traces: grad_spikes, grad_syn, grad_mem. ``surrogate`` is dS/dv, ``before`` the potential before the reset in
-        volts. Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a reset is a constant
+        Incoming traces: grad_spikes, grad_syn, grad_mem. ``before``: the potential before the reset in volts. ``grad_current``
+        holds dS/dv where grad_spikes is given, and the result afterwards: one array less, whose first touch costs more than
+        the arithmetic. Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a reset is a constant
         (as in snnTorch, it passes no gradient to the spike). Parameter gradients are [batch, neuron], for the caller to sum.
         """
         steps, batch, neurons = grad_current.shape
@@ -242,9 +242,9 @@ def backward_kernel():
                             for i in range(n):
                                 line[i] -= carry_v[i] * fired[i]
                     if grad_spikes.size:
-                        line, slope = grad_spikes[t, b, block], surrogate[t, b, block]
+                        line = grad_spikes[t, b, block]
                         for i in range(n):
-                            out[i] = line[i] * slope[i]
+                            out[i] *= line[i]
                         if active.size:
                             on = active[t, b, block]
                             for i in range(n):

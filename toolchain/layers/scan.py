@@ -222,13 +222,15 @@ def _forward_tensors(rules: Rules, parameters: Parameters, current, syn, mem, re
 
 
 def _slopes(rules: Rules, before: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    """dS/dv over the trace, in a tensor of its own."""
     if isinstance(rules.spike_grad, Surrogate) and before.device.type == "cpu":
         slopes = torch.empty_like(before)
         kernels.slopes_kernel(rules.spike_grad.formula)(
             _real(before)(rules.spike_grad.parameter), before.numpy(), threshold.to(before.dtype).numpy(), slopes.numpy()
         )
         return slopes
-    return derivative(rules.spike_grad, before - threshold.to(before.dtype)).to(before.dtype)
+    slopes = derivative(rules.spike_grad, before - threshold.to(before.dtype))
+    return slopes.to(before.dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def _saturated(rules: Rules) -> float:
@@ -317,13 +319,12 @@ def _backward_compiled(
     def wanted(index):
         return np.zeros((batch, neurons), real) if needed[index] else none2
 
-    grad_current = torch.empty_like(before)
+    grad_current = torch.empty_like(before) if surrogate is None else surrogate
     syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (wanted(i) for i in range(1, 6))
     kernels.backward_kernel()(
         _numpy(grad_spikes, none3),
         _numpy(grad_syn, none3),
         _numpy(grad_mem, none3),
-        _numpy(surrogate, none3),
         _numpy(before, none3),
         _numpy(spikes, none3),
         _numpy(active, np.zeros((0, 0, 0), np.uint8)),

@@ -13,20 +13,19 @@ from toolchain.data.encoders import Encoding
 from toolchain.errors import ConfigError
 from toolchain.layers.surrogate import SURROGATES
 from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
-from toolchain.models.reference import MODELS
 
 
 def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dataset: str, encoding: Encoding) -> snn.Network:
     """A network for a dataset, with fresh weights from torch's generator.
 
-    Layers are called conv1, lif1, pool1, conv2, …, dense3, and the last neurons "output". Raises ConfigError where layers do not fit
+    Layers are called conv1, lif1, pool1, conv2, …, dense3, and the last neurons "readout". Raises ConfigError where layers do not fit
     together, LayerError where a number fits no format of the chip.
     """
     shape = DATASETS[dataset][1]
     message_bits, k = encoding.input_format(dataset)
     io = {"input_shape": shape, "message_bits": message_bits, "fraction_bits": k, "decode": model.readout}
     layers: dict[str, nn.Module] = {}
-    described = model.layers if model.layers is not None else tuple(Layer(**entry) for entry in MODELS[model.name])
+    described = model.resolved().layers
     for number, layer in enumerate(described, 1):
         where = f"model: layer {number} ({layer.kind})"
         if layer.kind.endswith("_pool"):
@@ -55,7 +54,7 @@ def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dat
         layers[f"{layer.kind}{number}"] = synapse
         shape, k = _output_shape(where, synapse, shape), 0
         last = number == len(described)
-        layers["output" if last else f"lif{number}"] = _neurons(layer, shape, model, neuron, grid, surrogate, last)
+        layers["readout" if last else f"lif{number}"] = _neurons(layer, shape, model, neuron, grid, surrogate, last)
     return snn.Network(layers, data={"name": dataset, **encoding.describe()}, **io)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hardware.program import DECODINGS, RESETS
 from toolchain.errors import ConfigError
@@ -82,6 +82,10 @@ class Model:
             raise ConfigError("model: layers end with a dense one, a neuron for each class")
         one_of("model", readout=(self.readout, DECODINGS))
         bounds("model", gain=(self.gain, 1e-3, 1e3))
+
+    def resolved(self) -> Model:
+        """The same with its layers in place of its name."""
+        return self if self.name is None else replace(self, name=None, layers=tuple(Layer(**entry) for entry in MODELS[self.name]))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors with the recipe as JSON in its metadata, never a pickle.
 
 File: safetensors format (8-byte header length, JSON header, raw tensors). ``__metadata__["spikeport"]`` holds
-{"format": 1, "config": the recipe as a table, "results": plain values}.
+{"format": 1, "config": the recipe as a table, "results": plain values}. A network's name is replaced by its layers, so that a
+checkpoint does not depend on what a name means in later versions.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -37,12 +39,13 @@ def save_checkpoint(path: str | Path, model: Network, config: Config, *, results
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     _check_finite(str(path), tensors)
+    config = replace(config, model=config.model.resolved())
     text = json.dumps({"format": FORMAT, "config": config.to_table(), "results": dict(results or {})}, allow_nan=False)
     files.write_bytes(path, save(tensors, metadata={"spikeport": text}), force)
 
 
 def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
-    """(the network with its weights, its recipe) from a checkpoint.
+    """(the network with its weights in evaluation mode, its recipe) from a checkpoint.
 
     Raises CheckpointError for a pickle, a damaged file, weights that do not fit the recipe's network, NaN or infinite weights.
     """
