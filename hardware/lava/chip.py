@@ -60,7 +60,7 @@ class ChipGraph(Graph):
     """A Graph whose neurons and synapses lie on the chip and whose files lie on the host."""
 
     def _interval(self) -> int:
-        return 1 << (self.stream.steps - 1).bit_length()
+        return 1 << (super()._interval() - 1).bit_length()
 
     def _input(self, part: ir.Input, file: dict):
         from lava.proc import embedded_io as eio

@@ -34,6 +34,13 @@ def test_the_chips_graph_gives_the_references_spikes_where_the_adapters_pass_spi
     assert answers["differences"] == 0
 
 
+def test_spikes_on_delayed_synapses_fade_before_the_next_sample(answers):
+    interval, spikes, differences = answers["delayed"]
+    assert interval == 16, "8 steps and 5 for the delays, up to a power of two"
+    assert spikes > 10
+    assert differences == 0
+
+
 def test_what_the_chip_cannot_hold_is_refused_by_name(answers):
     assert "LavaUnsupportedError: population 'map': reset 'subtract'" in answers["custom_reset"]
     assert "custom microcode" in answers["custom_reset"]

@@ -59,17 +59,33 @@ answers["with"] = refusal(chip.require_back_end)
 
 folder, samples, steps = Path(tempfile.mkdtemp()), 3, 11
 inputs = np.random.default_rng(1).integers(0, 2, (samples, steps, 3, 4, 5)).astype(np.uint8)
-inputs.tofile(folder / "input-0.0")
 stream = Stream(steps, samples, samples, folder, frozenset())
-graph = chip.ChipGraph(program(), stream)
-Direct(graph.processes).advance(graph.last_step(samples), lambda step: None)
-answers["interval"] = graph.interval
-answers["spikes"] = answers["differences"] = 0
-for number, name in enumerate(program().order):
-    found = np.fromfile(folder / f"spikes-{number}.0", np.uint8)
-    expected = np.concatenate([run_sample(program(), {"in": sample})[0][name].ravel() for sample in inputs])
-    answers["spikes"] += int(expected.sum())
-    answers["differences"] += int(np.count_nonzero(found != expected))
+
+
+def compared(one, stream, inputs):
+    """(interval, spikes, differences) of a Program on the chip's graph, beside the reference."""
+    inputs.tofile(stream.folder / "input-0.0")
+    graph = chip.ChipGraph(one, stream)
+    Direct(graph.processes).advance(graph.last_step(stream.samples), lambda step: None)
+    spikes = differences = 0
+    for number, name in enumerate(one.order):
+        found = np.fromfile(stream.folder / f"spikes-{number}.0", np.uint8)
+        expected = np.concatenate([run_sample(one, {"in": sample})[0][name].ravel() for sample in inputs])
+        spikes += int(expected.sum())
+        differences += int(np.count_nonzero(found != expected))
+    return graph.interval, spikes, differences
+
+
+def delayed():
+    """Synapses with delays of their own, which hold spikes beyond the end of a sample."""
+    rng = np.random.default_rng(2)
+    synapses = Dense("dense", "in", "out", rng.integers(0, 255, (6, 60)), delay=rng.integers(0, 6, (6, 60)))
+    return Program((Input("in", (60,)),), (Population("out", (6,), threshold=2000),), (synapses,), (Output("out"),))
+
+
+answers["interval"], answers["spikes"], answers["differences"] = compared(program(), stream, inputs)
+eight = Stream(8, samples, samples, Path(tempfile.mkdtemp()), frozenset())
+answers["delayed"] = compared(delayed(), eight, np.ascontiguousarray(inputs[:, :8].reshape(samples, 8, 60)))
 answers["custom_reset"] = refusal(lambda: chip.ChipGraph(program(reset="subtract"), stream))
 answers["delay"] = refusal(lambda: chip.ChipGraph(program(bias_exponent=1), stream))
 print(json.dumps(answers))
