@@ -96,11 +96,15 @@ def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
             raise InputError(f"the Program has {len(names)} inputs ({', '.join(names)}): give a mapping name → array")
         inputs = {names[0]: inputs}
     if set(inputs) != set(names):
-        raise InputError(f"inputs are {', '.join(map(str, sorted(inputs)))}; the Program has {', '.join(sorted(names))}")
+        raise InputError(f"inputs are {', '.join(sorted(map(str, inputs)))}; the Program has {', '.join(sorted(names))}")
     checked: dict[str, np.ndarray] = {}
     for part in program.inputs:
-        array = np.asarray(inputs[part.name])
         where = f"input {part.name!r}"
+        try:
+            array = np.asarray(inputs[part.name])
+        except ValueError:
+            accepted = ", ".join(map(str, part.shape))
+            raise InputError(f"{where}: no array: its rows differ in length; accepted is [sample, step, {accepted}]") from None
         if array.ndim != 2 + len(part.shape) or array.shape[2:] != part.shape:
             raise InputError(f"{where}: shape {array.shape}; accepted is [sample, step, {', '.join(map(str, part.shape))}]")
         if array.shape[0] < 1 or array.shape[1] < 1:

@@ -124,10 +124,9 @@ def test_a_current_that_nothing_bounds_needs_calibration_data():
 
 
 def test_products_beyond_floating_point_are_refused():
-    huge = chain(
-        ("in", inp(2)), ("w", nir.Linear(np.array([[1e200, 0.0]]))), ("n", nir.IF(r=full(1, 1e200), v_threshold=full(1, 1))), ("out", out(1))
-    )
-    with pytest.raises(QuantizationError, match="projection 'w': weights times the neuron's gain are infinite"):
+    neuron = nir.IF(r=full(1, 1e200), v_threshold=full(1, 1))
+    huge = chain(("in", inp(2)), ("w", nir.Linear(np.array([[1e200, 0.0]]))), ("n", neuron), ("out", out(1)))
+    with pytest.raises(QuantizationError, match="'w': weights times the neuron's gain are infinite"):
         export.lower(huge)
 
 

@@ -298,7 +298,7 @@ def test_arrays_and_texts_that_were_never_stored_are_refused(small):
             file["node/nodes/w"].create_dataset("weight", (400, 400), dtype, **options)
 
         edit(small, claim)
-        with pytest.raises(GraphFileError, match="/node/nodes/w/weight: declares [0-9]+ bytes of data, but 0 bytes are stored"):
+        with pytest.raises(GraphFileError, match=r"/node/nodes/w/weight: declares [0-9]+ bytes of data, but 0 bytes are stored"):
             export.read(small)
 
 

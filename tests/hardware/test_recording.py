@@ -24,6 +24,8 @@ BROKEN = {
     "no sample": (BINARY, np.zeros((0, 1, 2)), "holds no sample or no step"),
     "no step": (BINARY, np.zeros((1, 0, 2)), "holds no sample or no step"),
     "complex": (BINARY, np.zeros((1, 1, 2), complex), "type complex128; accepted are whole numbers"),
+    "ragged": (BINARY, [[[1, 0]], [[1]]], "no array: its rows differ in length; accepted is [sample, step, 2]"),
+    "names that are no texts": (BINARY, {1: np.zeros((1, 1, 2)), "a": 0}, "inputs are 1, a; the Program has"),
     "objects": (BINARY, np.full((1, 1, 2), None), "type object; accepted are whole numbers"),
     "NaN": (BINARY, np.full((1, 1, 2), np.nan), "NaN or infinite values; accepted are whole numbers from 0 to 1"),
     "infinite": (GRADED, np.full((1, 1, 2), np.inf), "NaN or infinite values; accepted are whole numbers from -8 to 7"),
