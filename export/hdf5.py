@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from export.errors import GraphFileError
+from export.text_heap import TextHeap
 from hardware._files import replacing
 from hardware._hdf5 import DEFLATE_RATIO
 
@@ -42,7 +43,7 @@ class _Reader:
     def __init__(self, path: Path, limits: Limits):
         self.path = path
         self.limits = limits
-        self.size = path.stat().st_size
+        self.heap = TextHeap(path)
         self.objects = 0
         self.bytes = 0
 
@@ -102,47 +103,15 @@ class _Reader:
             self.fail(place, f"more than {self.limits.bytes} bytes of data in the file")
 
     def text(self, dataset: h5py.Dataset, place: str):
-        """Text is loaded piece by piece, after a look at the lengths that the file claims."""
+        """A text, or an array of texts."""
         if dataset.size > self.limits.texts:
             self.fail(place, f"{dataset.size} texts; accepted are {self.limits.texts}")
         if h5py.check_string_dtype(dataset.dtype).length is None:
-            self.lengths(dataset, place)
+            found = [self.decode(item, place) for item in self.heap.texts(dataset, lambda message: self.fail(place, message))]
         else:
             self.room(dataset.size * dataset.dtype.itemsize, place)
-        if not dataset.shape:
-            return self.decode(dataset[()], place)
-        rows = np.empty(dataset.shape, object)
-        for first in range(0, dataset.shape[0], 64):
-            for offset, row in enumerate(np.asarray(dataset[first : first + 64], object)):
-                if np.ndim(row):
-                    rows[first + offset] = np.array([self.decode(item, place) for item in row.ravel()], object).reshape(row.shape)
-                else:
-                    rows[first + offset] = self.decode(row, place)
-        return rows
-
-    def lengths(self, dataset: h5py.Dataset, place: str) -> None:
-        """Check the stored lengths of texts of variable length, because the HDF5 library allocates whatever a damaged file claims.
-
-        An element is stored as length (4 bytes), address of a heap, and index in it (4 bytes), little endian (HDF5 File Format
-        Specification 3.0, IV.A.2.d "variable-length").
-        """
-        stored, offset = dataset.id.get_storage_size(), dataset.id.get_offset()
-        if not stored:
-            return
-        element = 8 + dataset.file.id.get_create_plist().get_sizes()[0]
-        if offset is None or stored != dataset.size * element:
-            self.fail(place, "text that is compressed or in chunks; accepted is text in one piece")
-        with open(self.path, "rb") as raw:
-            raw.seek(offset)
-            rows = np.frombuffer(raw.read(stored), np.uint8)
-        if rows.size != stored:
-            self.fail(place, "the file is cut off")
-        lengths = np.ascontiguousarray(rows.reshape(-1, element)[:, :4]).view("<u4")
-        longest, total = int(lengths.max(initial=0)), int(lengths.sum(dtype=np.int64))
-        if longest > min(self.limits.text, self.size):
-            self.fail(place, f"a text of {longest} bytes; accepted are {min(self.limits.text, self.size)}")
-        if self.bytes + total > self.limits.bytes:  # many entries can share one text, and each is loaded by itself
-            self.fail(place, f"more than {self.limits.bytes} bytes of data in the file")
+            found = [self.decode(item, place) for item in np.asarray(dataset[()], object).ravel()]
+        return np.array([*found, None], object)[:-1].reshape(dataset.shape) if dataset.shape else found[0]
 
     def decode(self, item, place: str) -> str:
         if isinstance(item, str):

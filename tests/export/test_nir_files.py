@@ -404,3 +404,65 @@ def test_the_argument_is_left_alone():
     assert np.shape(node.r) == ()
     assert copy.nodes["n"].r.shape == (3,)
     assert "parameters given once" in graph_metadata.of(copy)["origin"]["notes"][0]
+
+
+# texts, which are read without the HDF5 library (export.text_heap)
+
+
+def test_damaged_heaps_of_texts_end_at_once(small):
+    """With such bytes libhdf5 allocates gigabytes, or never returns."""
+    raw = small.read_bytes()
+    heap = raw.index(b"GCOL")
+    names = raw.index(b"Affine", heap)
+    cases = {
+        "a damaged heap of texts": [(heap, b"XCOL"), (heap + 4, b"\x09"), (heap + 8, bytes(8))],
+        "points behind its end": [(heap + 8, b"\xff" * 8), (heap + 8, (1 << 40).to_bytes(8, "little"))],
+        "that the file does not hold": [(names - 8, (2).to_bytes(8, "little")), (names - 16, bytes(2)), (names - 16, b"\x77\x77")],
+    }
+    for text, damages in cases.items():
+        for place, damage in damages:
+            small.write_bytes(raw[:place] + damage + raw[place + len(damage) :])
+            with pytest.raises(GraphFileError, match=text):
+                export.read(small)
+    small.write_bytes(raw[:names] + b"\xff" + raw[names + 1 :])
+    with pytest.raises(GraphFileError, match="not UTF-8"):
+        export.read(small)
+
+
+def test_lengths_that_a_file_claims_are_not_believed(small):
+    raw = small.read_bytes()
+    with h5py.File(small) as file:
+        place = file["node/nodes/w/type"].id.get_offset()
+    small.write_bytes(raw[:place] + (0xFFFFFFF0).to_bytes(4, "little") + raw[place + 4 :])
+    with pytest.raises(GraphFileError, match="a text of 4294967280 bytes that the file does not hold"):
+        export.read(small)
+    small.write_bytes(raw[: place + 4] + (1 << 50).to_bytes(8, "little") + raw[place + 12 :])
+    with pytest.raises(GraphFileError, match="points behind its end"):
+        export.read(small)
+    small.write_bytes(raw[:place] + bytes(4) + raw[place + 4 :])
+    with pytest.raises(UnsupportedError, match="unknown kind of node ''"):
+        export.read(small)
+
+
+def test_texts_of_every_form_are_read(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["scalar"] = "größer"
+        file["empty"] = ""
+        file["pairs"] = [("a", "bc"), ("", "d" * 5000)]
+        file["fixed"] = np.array([b"dense", b"x"], "S8")
+        file["unicode"] = np.array("ü".encode(), "S4")
+        file.create_dataset("never", (2,), h5py.string_dtype())
+    tree = read_tree(path)
+    assert (tree["scalar"], tree["empty"], tree["unicode"]) == ("größer", "", "ü")
+    assert tree["pairs"].tolist() == [["a", "bc"], ["", "d" * 5000]]
+    assert tree["fixed"].tolist() == ["dense", "x"]
+    assert tree["never"].tolist() == ["", ""]
+    with h5py.File(path, "w") as file:
+        file.create_dataset("packed", data=["a"] * 3, dtype=h5py.string_dtype(), compression="gzip")
+    with pytest.raises(GraphFileError, match="compressed, in chunks"):
+        read_tree(path)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["a"] = "b"
+    with pytest.raises(GraphFileError, match="unusual layout|not an HDF5 file"):
+        read_tree(path)
