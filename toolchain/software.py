@@ -20,7 +20,7 @@ from hardware.recording import Record, Recording
 from hardware.reference import run_sample
 from hardware.targets import Chunk, Options, Progress, collect
 from toolchain.errors import ModelError
-from toolchain.layers.neurons import Neuron
+from toolchain.layers.neuron import Neuron
 
 BATCH = 64
 """Samples in one forward pass, unless the caller says otherwise."""

@@ -74,7 +74,8 @@ The name of a population in the Program is the path of its neuron in the model (
 
 from toolchain.layers import surrogate
 from toolchain.layers.network import Network, decode
-from toolchain.layers.neurons import IF, LI, LIF, Leaky, Neuron, Synaptic, name_layers, reset
+from toolchain.layers.neuron import Neuron, name_layers, reset
+from toolchain.layers.neurons import IF, LI, LIF, Leaky, Synaptic
 from toolchain.layers.recurrent import Recurrent, RLeaky
 from toolchain.layers.shaping import AvgPool2d, Delay, Flatten, SumPool2d
 from toolchain.layers.synapses import Conv1d, Conv2d, Linear

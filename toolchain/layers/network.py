@@ -9,7 +9,7 @@ from torch import nn
 
 from hardware.program import DECODINGS
 from toolchain.errors import GridError, LayerError
-from toolchain.layers.neurons import name_layers
+from toolchain.layers.neuron import name_layers
 
 
 def decode(trace: torch.Tensor, how: str) -> torch.Tensor:

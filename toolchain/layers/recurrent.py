@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from toolchain.errors import LayerError
-from toolchain.layers.neurons import Leaky, Neuron
+from toolchain.layers.neuron import Neuron
+from toolchain.layers.neurons import Leaky
 from toolchain.layers.synapses import Conv2d, Linear
 
 

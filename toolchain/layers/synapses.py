@@ -104,7 +104,7 @@ class _Synapse:
         return int(largest)
 
     def _apply_weights(self, x: torch.Tensor, linear) -> torch.Tensor:
-        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` is bilinear, without bias, over leading dimensions."""
+        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` keeps leading dimensions and adds no bias."""
         if x.shape[0] > 1 and x.stride(0) == 0:
             # the same input in every step (direct encoding, an expanded tensor) is computed once
             result = self._apply_weights(x[:1], linear)

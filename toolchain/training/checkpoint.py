@@ -65,7 +65,8 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
             raise CheckpointError(
-                f"{path}: {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; its network has {own[name].dtype} of {tuple(own[name].shape)}"
+                f"{path}: {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; its network has {own[name].dtype} of shape "
+                f"{tuple(own[name].shape)}"
             )
     _check_finite(str(path), tensors)
     model.load_state_dict(tensors)
@@ -94,9 +95,9 @@ def _read(path: Path) -> bytes:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     if content.startswith(PICKLES):
         raise CheckpointError(
-            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted is a safetensors checkpoint: where you trust "
-            "the file, convert it with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give package.module:factory "
-            "with --weights"
+            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted is a safetensors checkpoint: where you "
+            "trust the file, convert it with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give "
+            "package.module:factory with --weights"
         )
     return content
 
@@ -112,8 +113,8 @@ def _description(path: Path, content: bytes) -> tuple[Config, dict]:
         version, table, results = described["format"], described["config"], dict(described["results"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
-            f"{path}: a safetensors file without a recipe, or no such file; accepted is a checkpoint that spikeport wrote (for weights alone give "
-            "package.module:factory with --weights)"
+            f"{path}: a safetensors file without a recipe, or no such file; accepted is a checkpoint that spikeport wrote (for weights "
+            "alone give package.module:factory with --weights)"
         ) from None
     if version != FORMAT:
         raise CheckpointError(f"{path}: format {version!r}; this version reads format {FORMAT}")

@@ -13,7 +13,7 @@ from torch import nn
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.estimators.base import NeuronEstimator, replace
 from toolchain.layers import surrogate
-from toolchain.layers.scan import Trace
+from toolchain.layers.rules import Trace
 
 
 def synaptic_current(trace: Trace) -> torch.Tensor:
@@ -39,7 +39,7 @@ def through_synapse(gradient: torch.Tensor, trace: Trace) -> torch.Tensor:
 
 
 class RuleEstimator(NeuronEstimator):
-    """An estimator whose ``rule`` is a toolchain.layers.scan.BackwardRule."""
+    """An estimator whose ``rule`` is a toolchain.layers.rules.BackwardRule."""
 
     def rule(self, grad_spikes: torch.Tensor, trace: Trace) -> torch.Tensor:
         """Gradient of the input current."""

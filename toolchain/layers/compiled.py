@@ -1,0 +1,106 @@
+"""The scan on CPU tensors: calls of the compiled kernels over numpy views."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from toolchain.layers import kernels
+from toolchain.layers.rules import Parameters, Rules, Saved
+
+RESET_CODES = {"zero": kernels.ZERO, "subtract": kernels.SUBTRACT, "none": kernels.NONE}
+
+
+def _numpy(tensor: torch.Tensor | None, empty: np.ndarray) -> np.ndarray:
+    return empty if tensor is None else tensor.detach().contiguous().numpy()
+
+
+def _real(tensor: torch.Tensor):
+    return np.float64 if tensor.dtype == torch.float64 else np.float32
+
+
+def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool) -> tuple:
+    """(flags, spikes, potential before the reset, active, syn, mem, rest); None for what the neuron does not have or nobody wants."""
+    real = _real(current)
+    none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
+    steps, batch, neurons = current.shape
+    shape, last = (steps, batch, neurons), (steps if rules.traces else 1, batch, neurons)
+    spikes = torch.empty(shape, dtype=current.dtype) if rules.spiking else None
+    before = torch.empty(shape, dtype=current.dtype) if want_before else None
+    active = torch.empty(shape, dtype=torch.uint8) if rules.refractory and want_before else None
+    mem_out = torch.empty(last, dtype=current.dtype)
+    syn_out = torch.empty(last, dtype=current.dtype) if rules.has_current else None
+    rest_out = torch.empty((batch, neurons), dtype=current.dtype) if rules.refractory else None
+    integers = (p.numpy() for p in (parameters.current_decay, parameters.voltage_decay, parameters.threshold))
+    flags = kernels.forward_kernel()(
+        _numpy(current, none3),
+        _numpy(syn, none2),
+        _numpy(mem, none2),
+        _numpy(rest, none2),
+        rules.has_current,
+        *integers,
+        rules.spiking,
+        RESET_CODES[rules.reset],
+        rules.refractory,
+        real(2.0**rules.fraction_bits),
+        rules.limit(current.dtype),
+        *(
+            _numpy(out, empty)
+            for out, empty in (
+                (spikes, none3),
+                (before, none3),
+                (active, np.zeros((0, 0, 0), np.uint8)),
+                (syn_out, none3),
+                (mem_out, none3),
+                (rest_out, none2),
+            )
+        ),
+    )
+    return flags, spikes, before, active, syn_out, mem_out, rest_out
+
+
+def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, surrogate, saved: Saved) -> tuple:
+    """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``. ``surrogate`` is overwritten."""
+    before = saved.before
+    real = _real(before)
+    none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
+    batch, neurons = before.shape[1:]
+
+    def wanted(index):
+        return np.zeros((batch, neurons), real) if needed[index] else none2
+
+    grad_current = torch.empty_like(before) if surrogate is None else surrogate
+    syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (wanted(i) for i in range(1, 6))
+    kernels.backward_kernel()(
+        _numpy(grad_spikes, none3),
+        _numpy(grad_syn, none3),
+        _numpy(grad_mem, none3),
+        _numpy(before, none3),
+        _numpy(saved.spikes, none3),
+        _numpy(saved.active, np.zeros((0, 0, 0), np.uint8)),
+        _numpy(saved.syn, none3),
+        _numpy(saved.syn0, none2),
+        _numpy(saved.mem0, none2),
+        rules.has_current,
+        saved.alpha.numpy().astype(real),
+        saved.beta.numpy().astype(real),
+        saved.threshold.numpy().astype(real),
+        RESET_CODES[rules.reset],
+        real(rules.saturated),
+        grad_current.numpy(),
+        syn_wanted,
+        mem_wanted,
+        alpha_wanted,
+        beta_wanted,
+        threshold_wanted,
+    )
+    states = (torch.from_numpy(w) if needed[i] else None for i, w in ((1, syn_wanted), (2, mem_wanted)))
+    sums = (torch.from_numpy(w.sum(axis=0)) if needed[i] else None for i, w in ((3, alpha_wanted), (4, beta_wanted), (5, threshold_wanted)))
+    return grad_current, *states, *sums
+
+
+def slopes(formula, parameter: float, before: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    """``formula(before - threshold)`` of a surrogate over a trace."""
+    out = torch.empty_like(before)
+    kernels.slopes_kernel(formula)(_real(before)(parameter), before.numpy(), threshold.to(before.dtype).numpy(), out.numpy())
+    return out

@@ -1,0 +1,109 @@
+"""The scan with tensor operations, step by step: for devices that the compiled kernels do not reach."""
+
+from __future__ import annotations
+
+import torch
+
+from hardware import arithmetic
+from toolchain.layers import kernels
+from toolchain.layers.rules import Parameters, Rules, Saved
+
+
+def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool) -> tuple:
+    """As ``compiled.forward``."""
+    scale, state_scale = 2.0**rules.fraction_bits, 2.0 ** (rules.fraction_bits + arithmetic.STATE_SHIFT)
+    zeros = torch.zeros(current.shape[1:], dtype=torch.int64, device=current.device)
+    flags = 0
+
+    def whole(tensor, factor, limit):
+        scaled = tensor.detach().double() * factor
+        rounded = torch.round(torch.nan_to_num(scaled)).to(torch.int64)
+        return rounded, bool((rounded.double() != scaled).any()), bool((rounded.abs() > limit).any())
+
+    def state(tensor, limit):
+        nonlocal flags
+        if tensor is None:
+            return zeros
+        rounded, off, beyond = whole(tensor, state_scale, limit)
+        flags |= kernels.STATE_OFF_GRID * (off or beyond)
+        return rounded
+
+    u, v = state(syn, 1 << 31), state(mem, arithmetic.POTENTIAL_LIMIT)
+    resting = zeros if rest is None else torch.round(rest.detach()).to(torch.int64)
+    incoming, off, beyond = whole(current, scale, rules.limit(current.dtype))
+    flags |= kernels.OFF_GRID * off | kernels.OUT_OF_RANGE * beyond
+    traces: dict[str, list] = {"spikes": [], "before": [], "active": [], "syn": [], "mem": []}
+    for step in incoming:
+        u = arithmetic.next_current(u if rules.has_current else zeros, step, parameters.current_decay)
+        if rules.has_current:
+            flags |= kernels.WIDE_CURRENT * bool((u.abs() > 1 << 24).any())
+        updated = arithmetic.next_potential(v, u, 0, parameters.voltage_decay)
+        active = resting == 0
+        v = torch.where(active, updated, v)
+        traces["before"].append(v)
+        traces["active"].append(active)
+        if rules.spiking:
+            fired = arithmetic.fires(v, parameters.threshold) & active
+            if rules.reset == "zero":
+                v = torch.where(fired, 0, v)
+            elif rules.reset == "subtract":
+                v = torch.where(fired, arithmetic.saturate_potential(v - (parameters.threshold << arithmetic.STATE_SHIFT)), v)
+            resting = torch.where(fired, rules.refractory, (resting - 1).clamp(min=0))
+            traces["spikes"].append(fired)
+        traces["syn"].append(u)
+        traces["mem"].append(v)
+
+    def volts(name):
+        parts = traces[name] if rules.traces or name == "before" else traces[name][-1:]
+        return (torch.stack(parts).double() / state_scale).to(current.dtype)
+
+    spikes = torch.stack(traces["spikes"]).to(current.dtype) if rules.spiking else None
+    active = torch.stack(traces["active"]).to(torch.uint8) if rules.refractory and want_before else None
+    rest_out = resting.to(current.dtype) if rules.refractory else None
+    return (
+        flags,
+        spikes,
+        volts("before") if want_before else None,
+        active,
+        volts("syn") if rules.has_current else None,
+        volts("mem"),
+        rest_out,
+    )
+
+
+def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, surrogate, saved: Saved) -> tuple:
+    """As ``compiled.backward``."""
+    before, spikes, active, syn, syn0, mem0 = saved.before, saved.spikes, saved.active, saved.syn, saved.syn0, saved.mem0
+    zeros = torch.zeros_like(before[0])
+    carry_u, carry_v = zeros, zeros
+    grad_alpha, grad_beta, grad_threshold = zeros, zeros, zeros
+    grad_current = torch.empty_like(before)
+    alpha, beta, threshold = (p.to(before.dtype) for p in (saved.alpha, saved.beta, saved.threshold))
+    for t in range(len(before) - 1, -1, -1):
+        on = 1 if active is None else active[t].to(before.dtype)
+        grad_v = carry_v if grad_mem is None else carry_v + grad_mem[t]
+        if rules.spiking and rules.reset == "zero":
+            grad_v = grad_v * (1 - spikes[t])
+        elif rules.spiking and rules.reset == "subtract":
+            grad_threshold = grad_threshold - grad_v * spikes[t]
+        if grad_spikes is not None:
+            fired = grad_spikes[t] * surrogate[t] * on
+            grad_threshold = grad_threshold - fired
+            grad_v = grad_v + fired
+        grad_u = grad_v * (before[t].abs() < rules.saturated) * on
+        carry_v = grad_v * (1 - on) + beta * grad_u
+        if t > 0 or mem0 is not None:
+            earlier = mem0 if t == 0 else before[t - 1]
+            if t > 0 and rules.spiking and rules.reset == "zero":
+                earlier = earlier * (1 - spikes[t - 1])
+            elif t > 0 and rules.spiking and rules.reset == "subtract":
+                earlier = earlier - threshold * spikes[t - 1]
+            grad_beta = grad_beta + grad_u * earlier
+        if rules.has_current:
+            grad_u = grad_u + carry_u if grad_syn is None else grad_u + carry_u + grad_syn[t]
+            if needed[3] and (t > 0 or syn0 is not None):
+                grad_alpha = grad_alpha + grad_u * (syn0 if t == 0 else syn[t - 1])
+            carry_u = alpha * grad_u
+        grad_current[t] = grad_u
+    everything = (grad_current, carry_u, carry_v, grad_alpha.sum(0), grad_beta.sum(0), grad_threshold.sum(0))
+    return tuple(g if n else None for g, n in zip(everything, needed))
