@@ -464,5 +464,5 @@ def test_texts_of_every_form_are_read(tmp_path):
         read_tree(path)
     with h5py.File(path, "w", userblock_size=512) as file:
         file["a"] = "b"
-    with pytest.raises(GraphFileError, match="unusual layout|not an HDF5 file"):
+    with pytest.raises(GraphFileError, match=r"unusual layout|not an HDF5 file"):
         read_tree(path)
