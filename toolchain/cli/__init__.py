@@ -22,6 +22,8 @@ COMMANDS = {
     "run": "Run a model on a target and print accuracy, spikes and synaptic operations.",
     "compare": "Run a model on several targets and compare every spike and membrane potential.",
     "check": "Check a model against a chip's limits.",
+    "bench": "Attack models and measure accuracy, spikes and energy on several targets.",
+    "report": "Make one page of a benchmark's results: software against hardware.",
     "doctor": "Show what is installed, what each target needs, and what is missing.",
     "lava": "Set up the environment in which Lava runs.",
     "demo": "The main job on real input, from training to a page with the numbers.",

@@ -34,6 +34,9 @@ from toolchain.robustness.statistics import Share, align, paired_difference, rob
 ENERGY_DEVICE = "loihi-davies2018"
 """The table that single figures use where a run has it; the band is over all spiking tables."""
 
+SINGLE = ("worst_case_not_reached",)
+"""Flags that accuse the number of a single attack and leave that of the whole battery alone."""
+
 PREFERRED = ("loihi2", "lava", "fast", "reference")
 """Which hardware the answer in words is about, among those with most samples."""
 
@@ -44,8 +47,8 @@ def analyse(records: Sequence[Scored], about: Mapping) -> dict:
     names = list(dict.fromkeys(r.description["model"] for r in ordered))
     told = [m["name"] for m in about.get("models") or []]
     names.sort(key=lambda n: told.index(n) if n in told else len(told))
-    radii = sorted({r.description["epsilon"] for r in ordered if _attacks(r)})
-    norm = next((r.description["norm"] for r in ordered if _attacks(r)), ordered[0].description["norm"])
+    radii = sorted({r.description["epsilon"] for r in ordered if attacks(r)})
+    norm = next((r.description["norm"] for r in ordered if attacks(r)), ordered[0].description["norm"])
     radius = _middle(norm, radii)
     models = [_model(name, [r for r in ordered if r.description["model"] == name], radius) for name in names]
     return _plain({"norm": norm, "radii": radii, "radius": radius, "about": dict(about), "models": models})
@@ -73,7 +76,7 @@ def _plain(value):
     return value
 
 
-def _attacks(record: Scored) -> bool:
+def attacks(record: Scored) -> bool:
     """Whether it is an attack on the prediction."""
     return record.description["family"] not in ("clean", "energy")
 
@@ -129,6 +132,7 @@ def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) 
     most = max(e["samples"] for e in hardware)
     chosen = min((e for e in hardware if e["samples"] == most), key=lambda e: (*PREFERRED, "software").index(e["target"]))
     compared = next((c for c in comparisons if c["targets"] == ["software", chosen["target"]]), None)
+    samples = {entry["target"]: entry["samples"] for entry in entries}
     others = [c["targets"][1] for c in comparisons if c["targets"][1] != chosen["target"] and c["identical"]]
 
     def at(rows):
@@ -148,7 +152,7 @@ def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) 
             "identical": compared["identical"],
             "cells": len(compared["cells"]),
         },
-        "also_identical": others,
+        "also_identical": {target: samples[target] for target in others},
         "flags": sorted({flag["name"] for entry in entries for flag in entry["flags"]}),
     }  # fmt: skip
 
@@ -209,10 +213,10 @@ def _spikes(record: Scored) -> float:
 def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
     """For each radius: the per-sample worst case over the whole battery and all seeds, and over each seed's battery alone."""
     rows = []
-    for epsilon in sorted({r.description["epsilon"] for r in records if _attacks(r)}):
-        here = [r for r in records if _attacks(r) and r.description["epsilon"] == epsilon]
+    for epsilon in sorted({r.description["epsilon"] for r in records if attacks(r)}):
+        here = [r for r in records if attacks(r) and r.description["epsilon"] == epsilon]
         seeds = sorted({r.description["seed"] for r in here})
-        single = _strongest(here)
+        single = strongest(here)
         each = [float(worst_case([r for r in here if r.description["seed"] == s]).mean()) for s in seeds]
         rows.append(
             {
@@ -222,13 +226,14 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
                 "over_seeds": asdict(spread(each)),
                 "strongest": single.description["name"],
                 "strongest_share": share(single.correct),
-                "flags": [flag["name"] for flag in found if any(cell[1] == epsilon for cell in flag["cells"])],
+                "flags": [f["name"] for f in found if f["name"] not in SINGLE and any(cell[1] == epsilon for cell in f["cells"])],
             }
         )
     return rows
 
 
-def _strongest(records: Sequence[Scored]) -> Scored:
+def strongest(records: Sequence[Scored]) -> Scored:
+    """The single attack that leaves least accuracy."""
     return min(records, key=lambda r: (r.accuracy, r.description["name"]))
 
 
@@ -245,9 +250,10 @@ def _energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
     every = [r for r in records if r.description["family"] == "clean"]
     for epsilon in sorted({r.description["epsilon"] for r in records if r.description["family"] != "clean"}):
         here = [r for r in records if r.description["family"] != "clean" and r.description["epsilon"] == epsilon]
-        attacked, sponges = [r for r in here if _attacks(r)], [r for r in here if r.description["family"] == "energy"]
+        attacked, sponges = [r for r in here if attacks(r)], [r for r in here if r.description["family"] == "energy"]
         if attacked:
-            rows.append(_energy("attacked", strongest := _strongest(attacked), _base(strongest, every)))
+            single = strongest(attacked)
+            rows.append(_energy("attacked", single, _base(single, every)))
         if sponges:
             costliest = max(sponges, key=lambda r: float(_spiking(r)[1]["dynamic_j"].mean()))
             rows.append(_energy("energy attack", costliest, _base(costliest, every)))
@@ -283,7 +289,7 @@ def _layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
     """Spikes and synaptic operations of each layer: clean, under the strongest attack and the costliest at the largest radius."""
     shown: list[tuple[str, Scored]] = [("clean", clean)]
     choose: tuple[tuple[str, Callable[[Scored], bool], Callable], ...] = (
-        ("attacked", _attacks, _strongest),
+        ("attacked", attacks, strongest),
         (
             "energy attack",
             lambda r: r.description["family"] == "energy",
@@ -330,7 +336,7 @@ def _comparison(one: str, other: str, first: list[Scored], second: list[Scored])
             }
         )
     worst = []
-    attacked = [(a, b) for a, b in pairs if _attacks(a)]
+    attacked = [(a, b) for a, b in pairs if attacks(a)]
     for epsilon in sorted({a.description["epsilon"] for a, _ in attacked}):
         here = [pair for pair in attacked if pair[0].description["epsilon"] == epsilon]
         _, where = align([record for pair in here for record in pair])

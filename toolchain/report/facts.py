@@ -1,6 +1,6 @@
 """Everything that a report shows, as one JSON value: ``analysis``, and what the Programs say about the chip.
 
-    facts = gather(load("runs/quick"))          the value behind --json; the page and the tables show nothing else
+facts = gather(load("runs/quick"))          the value behind --json; the page and the tables show nothing else
 """
 
 from __future__ import annotations

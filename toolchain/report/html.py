@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 
 from toolchain.report import formats
+from toolchain.report.facts import letters
 from toolchain.report.table import Column, Table, values
 
 _UNITS = {"joules": "J", "joule": "J", "seconds": "s"}
@@ -20,30 +21,49 @@ def flag_links(names: Sequence[str]) -> str:
     return " ".join(f'<a class="flag" href="#flag-{escape(name)}">{escape(formats.words(name))}</a>' for name in names)
 
 
-def render(table: Table, anchor: str = "", most_open: int = 0) -> str:
+def items(texts: Iterable[str]) -> str:
+    """A list of plain texts."""
+    return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def sign(facts: dict, model: dict) -> str:
+    """The letter of a model in its colour."""
+    place = [m["name"] for m in facts["models"]].index(model["name"])
+    return f'<span class="letter c{place % 8}">{letters(facts["models"])[model["name"]]}</span>'
+
+
+def title(facts: dict, model: dict) -> str:
+    """A heading with the letter and the name of a model."""
+    return f"<h3>{sign(facts, model)} {escape(model['name'])}</h3>"
+
+
+def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -> str:
     """A sortable table; the first column names the row. Within ``details`` where it has more rows than ``most_open``."""
     units = {c.key: _unit(table, c) for c in table.columns if c.kind in _UNITS}
     head = "".join(
-        f'<th scope="col"{"" if c.kind in _TEXTS else " class=n"} data-key="{escape(c.key)}">{escape(c.label)}{_of(c, units)}</th>' for c in table.columns
+        f'<th scope="col"{"" if c.kind in _TEXTS else " class=n"} data-key="{escape(c.key)}">{escape(c.label)}{_of(c, units)}</th>'
+        for c in table.columns
     )
     rows = "".join(
-        f"<tr{' class=flagged' if row.get('flags') else ''}>" + "".join(_cell(c, row[c.key], i == 0, units) for i, c in enumerate(table.columns)) + "</tr>"
+        f"<tr{' class=flagged' if row.get('flags') else ''}>"
+        + "".join(_cell(c, row[c.key], i == 0, units) for i, c in enumerate(table.columns))
+        + "</tr>"
         for row in table.rows
     )
     caption = escape(table.caption)
     name = f"table-{table.name}"
     html = (
-        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-caption"><table id="{name}" class="sortable">'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-caption"><table id="{name}" class="sortable {css}">'
         f'<caption id="{name}-caption">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
     if len(table.rows) <= most_open:
         return html
-    return details(f"{anchor or formats.words(table.name)}: the numbers ({len(table.rows)} rows)", html)
+    return f'<details class="numbers"><summary>{escape(heading)}: the numbers ({len(table.rows):,} rows)</summary>{html}</details>'
 
 
-def details(summary: str, content: str) -> str:
-    """Something for the second minute; ``content`` is HTML."""
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+def details(summary: str, content: str, css: str = "") -> str:
+    """Something for the second minute; ``content`` is HTML. ``css`` "more": stays folded in print."""
+    return f"<details class='{css}'><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def figure(picture: str, caption: str, legend: str = "") -> str:
@@ -98,6 +118,8 @@ def small_number(value: float) -> str:
     """A number as it was given where that is short, else with three significant digits."""
     if 0 < abs(value) < 1e-4:
         return "&lt; 0.0001" if value > 0 else "&gt; −0.0001"
+    if abs(value) >= 1000:
+        return formats.significant(value)
     short = f"{value:g}".replace("-", "−")
     return short if len(short) <= 6 and "e" not in short else formats.significant(value)
 
@@ -131,6 +153,8 @@ def document(title: str, body: Sequence[str]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{style}</style></head>\n'
-        "<body><main>\n" + "\n".join(body) + '\n</main><div id="tip" role="tooltip" hidden></div><p id="said" class="unseen" aria-live="polite"></p>'
+        "<body><main>\n"
+        + "\n".join(body)
+        + '\n</main><div id="tip" role="tooltip" hidden></div><p id="said" class="unseen" aria-live="polite"></p>'
         f"<script>{script}</script></body></html>\n"
     )

@@ -19,8 +19,8 @@ from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
 from toolchain.robustness.store import Store, program_path
 
-ABOUT = ("sweep", "models", "versions", "code", "energy", "command")
-"""What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is absent where it was started from Python."""
+ABOUT = {"sweep": dict, "models": list, "versions": dict, "code": str, "energy": dict, "command": str}
+"""What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is None where it was started from Python."""
 
 _TEXTS = ("name", "family", "model", "target", "norm", "crafted", "crafted_on", "program", "chip")
 _COUNTS = ("seed", "iterations", "eot", "steps", "classes", "cores", "twin_macs")
@@ -58,11 +58,41 @@ def load(folder: str | Path) -> Run:
                     if kind == "scored":
                         records.append(_scored(folder, key, description, store))
         about = {name: store.recall(name) for name in ABOUT}
+    _check_about(folder, about)
     if not records:
         raise ReportError(f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet")
     about["cells"] = {"planned": len(planned), "stored": stored}
     programs = {fingerprint: _program(folder, fingerprint) for fingerprint in {r.description["program"] for r in records}}
     return Run(folder, records, about, programs)
+
+
+def _check_about(folder: Path, about: Mapping) -> None:
+    """What is read of it is there in the form that ``toolchain.robustness.bench`` gives it."""
+
+    def require(name: str, value, kind: type) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise ReportError(f"{folder}: what the run says about its {name} is {value!r:.60}; accepted is a {kind.__name__}")
+
+    for name, kind in ABOUT.items():
+        require(name, about[name], kind)
+    for part in ("data", "attacks"):
+        require(f"sweep, {part}", (about["sweep"] or {}).get(part), dict)
+    for entry in about["models"] or []:
+        require("models", entry, dict)
+        require("models, name", entry.get("name", 0), str)
+    energy = about["energy"] or {}
+    for part in ("devices", "assumptions", "not_covered"):
+        require(f"energy, {part}", energy.get(part), list)
+    for text in (*energy.get("assumptions", ()), *energy.get("not_covered", ())):
+        require("energy", text, str)
+    for device in energy.get("devices", ()):
+        require("energy, devices", device, dict)
+        require("energy, devices, title", device.get("title", 0), str)
+        require("energy, devices, constants", device.get("constants", 0), dict)
+        for constant in device["constants"].values():
+            require("energy, devices, constants", constant, dict)
+            for key, kind in (("value", float), ("low", float), ("high", float), ("source", str)):
+                require(f"energy, devices, constants, {key}", constant.get(key, []), kind)
 
 
 def _scored(folder: Path, key: str, description: Mapping, store: Store) -> Scored:

@@ -79,11 +79,25 @@
   addEventListener("hashchange", unfold);
   unfold();
 
-  // Print: every table is part of the report.
-  let opened = [];
+  // Print: everything unfolded, and the tables after the story.
+  let opened = [], moved = [];
+  const appendix = document.getElementById("appendix");
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    if (!appendix.hidden) return;
+    opened = [...document.querySelectorAll("details:not([open], .more)")];
     for (const part of opened) part.open = true;
+    moved = [...document.querySelectorAll("details.numbers")].map((part) => {
+      const place = document.createComment("");
+      part.replaceWith(place);
+      appendix.append(part);
+      return [part, place];
+    });
+    appendix.hidden = false;
   });
-  addEventListener("afterprint", () => { for (const part of opened) part.open = false; });
+  addEventListener("afterprint", () => {
+    for (const [part, place] of moved) place.replaceWith(part);
+    for (const part of opened) part.open = false;
+    opened = moved = [];
+    appendix.hidden = true;
+  });
 })();

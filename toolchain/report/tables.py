@@ -62,7 +62,6 @@ def glance(facts: dict) -> Table:
                 "difference": at and {"value": at["difference"], "low": at["low"], "high": at["high"]},
                 "energy_j": _band(clean),
                 "static_j": clean["static_j"],
-                "time_s": clean["time_s"],
                 "attacked_energy": attacked and attacked["change"],
                 "costliest_energy": costly and costly["change"],
                 "flags": [flag["name"] for flag in entry["flags"]],
@@ -78,15 +77,14 @@ def glance(facts: dict) -> Table:
         Column("difference", "against software", "points"),
         Column("energy_j", "dynamic energy", "joules"),
         Column("static_j", "static energy", "joule"),
-        Column("time_s", "time", "seconds"),
         Column("attacked_energy", "dynamic, attacked", "change"),
         Column("costliest_energy", "dynamic, energy attack", "change"),
         Column("flags", "flags", "flags"),
     )
     caption = (
         "Share of samples that are classified correctly, with 95 % intervals; worst case: correct under every attack, restart and "
-        "seed. Energy and time are estimates for one inference on clean inputs, energy with the band over device tables; then its "
-        "change under attack. "
+        "seed. Energy is an estimate for one inference on clean inputs, dynamic with the band over device tables; then its change "
+        "under attack. "
         f"Against software, and changes under attack: {said}."
     )
     return Table("summary", caption, columns, tuple(rows))
@@ -224,7 +222,10 @@ def energy(facts: dict) -> Table:
         {
             "model": model["name"],
             "target": entry["target"],
-            **{n: row[n] for n in ("inputs", "epsilon", "attack", "samples", "dynamic_j", "static_j", "time_s", "change", "spikes", "syn_ops")},
+            **{
+                n: row[n]
+                for n in ("inputs", "epsilon", "attack", "samples", "dynamic_j", "static_j", "time_s", "change", "spikes", "syn_ops")
+            },
             **{f"on_{t}": row["tables"][t]["dynamic_j"] if t in row["tables"] else None for t in tables},
             "band_j": _band(row),
             "steps": model["steps"],
@@ -275,7 +276,9 @@ def layers(facts: dict) -> Table:
         Column("syn_ops", "synaptic operations", "count"),
         Column("dendrite_updates", "neuron updates", "count"),
     )
-    caption = "Means of one inference. Attacks: at the largest radius, the one that leaves least accuracy and the one that costs most energy."
+    caption = (
+        "Means of one inference. Attacks: at the largest radius, the one that leaves least accuracy and the one that costs most energy."
+    )
     return Table("layers", caption, columns, tuple(rows))
 
 

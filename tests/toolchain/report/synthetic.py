@@ -18,7 +18,7 @@ from hardware.program import Convolution, Dense, Input, Output, Population, Prog
 from toolchain.robustness.records import Scored
 from toolchain.robustness.store import Store, program_path
 
-EVIL = '<script>alert(1)</script>"\'&amp;=1'
+EVIL = "<script>alert(1)</script>\"'&amp;=1"
 EVIL_LAYER = '"><img src=x onerror=alert(2)>'
 COUNTERS = ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
 DEVICES = {"loihi-davies2018": 1.0, "loihi-sanafe": 1.6, "keras-spiking": 1.2}
@@ -192,7 +192,9 @@ def write_run(
                     record = scored(model, target, count, attack, epsilon, seed)
                     keys.append(_hash(key, target))
                     store.put(keys[-1], "scored", dict(record.description), record.to_arrays())
-        store.remember("sweep", {"data": {"name": "digits", "samples": max(targets.values()), "key": "d" * 64}, "attacks": {"preset": "quick"}})
+        store.remember(
+            "sweep", {"data": {"name": "digits", "samples": max(targets.values()), "key": "d" * 64}, "attacks": {"preset": "quick"}}
+        )
         store.remember("models", [{"name": m.name, "source": "digits.safetensors", "key": "a" * 64} for m in models])
         store.remember("versions", {"spikeport": "0.1.0", "python": "3.11.0", "numpy": "2.0"})
         store.remember("code", "c" * 64)
@@ -206,7 +208,14 @@ def energy_tables() -> dict:
     """As ``toolchain.robustness.bench`` remembers them."""
     constant = {"value": 23.6, "low": 20.0, "high": 27.0, "source": "a source & a page"}
     devices = [
-        {"name": n, "title": f"table {n}", "kind": "spiking", "measured_on": "loihi1", "constants": {"dense_syn_op_pj": constant}, "step_times": None}
+        {
+            "name": n,
+            "title": f"table {n}",
+            "kind": "spiking",
+            "measured_on": "loihi1",
+            "constants": {"dense_syn_op_pj": constant},
+            "step_times": None,
+        }
         for n in DEVICES
     ]
     return {"devices": devices, "assumptions": ["an assumption"], "not_covered": ["the host computer"]}

@@ -1,0 +1,165 @@
+"""``spikeport bench``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import threading
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from toolchain import files
+from toolchain.cli.options import PATH, force_option, json_option
+from toolchain.cli.printing import progress, table, write_json
+
+BARS = 8
+"""Most cells that have a bar of their own at once."""
+
+
+@click.command()
+@click.argument("sweep", type=PATH)
+@click.option("-o", "--output", type=PATH, metavar="RUN", help="Folder of the results; made or continued. Default: runs/NAME OF THE SWEEP.")
+@click.option(
+    "--scheduler", metavar="tcp://HOST:PORT", help="An existing Dask cluster. Default: one of this machine's cores, for this run."
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine. Default: one for each core.")
+@json_option
+@force_option
+def command(sweep: Path, output: Path | None, scheduler: str | None, workers: int | None, json_file: Path | None, force: bool) -> None:
+    """Measure accuracy under attack, spikes and energy as SWEEP, a TOML file, says: models x attacks x radii x targets x seeds.
+
+    A cell that is in RUN already is never computed again, so an interrupted run goes on where it stopped.
+
+    \b
+    Example:
+      spikeport bench examples/robustness/digits-quick.toml -o runs/digits-quick
+      spikeport report runs/digits-quick -o digits-quick.html
+    """
+    if scheduler is not None and workers is not None:
+        raise click.UsageError("--workers goes with a run on this machine; a cluster at --scheduler has workers of its own")
+    from toolchain.report import run as reading
+    from toolchain.report.analysis import analyse
+    from toolchain.robustness import bench
+    from toolchain.robustness.sweep import load
+
+    files.claim([json_file], force)
+    wanted = load(sweep)
+    folder = Path("runs") / sweep.stem if output is None else output
+    typed = ["spikeport", "bench", str(sweep), "-o", str(folder)]
+    typed += ["--scheduler", scheduler] if scheduler else []
+    typed += ["--workers", str(workers)] if workers else []
+    with Bars() as bars:
+        report = bench.Report(cell=bars.cell, inside=bars.inside)
+        bench.run(
+            wanted, folder, scheduler=scheduler, workers=workers, report=report, training_progress=bars.training, command=shlex.join(typed)
+        )
+    found = reading.load(folder)
+    facts = analyse(found.records, found.about)
+    click.echo(summary(facts))
+    click.echo(f"\nresults are in {folder}; a page of them: spikeport report {shlex.quote(str(folder))} -o report.html")
+    write_json(json_file, "bench", facts, force)
+
+
+class Bars:
+    """Progress on stderr: one bar with the time left over all, and one for each cell at work. Calls may come from several threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._bars: dict[str, tqdm] = {}
+        self._live = sys.stderr.isatty()
+        self._overall = tqdm(
+            total=100.0,
+            desc="all cells",
+            file=sys.stderr,
+            mininterval=0.2 if self._live else 30.0,
+            delay=1.0,
+            leave=False,
+            bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, {remaining} left]",
+        )
+        self._training = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        with self._lock:
+            for bar in (*self._bars.values(), self._overall):
+                bar.close()
+            self._bars.clear()
+            self._end_training()
+
+    def _end_training(self) -> None:
+        if self._training is not None:
+            self._training[1].__exit__(None, None, None)
+            self._training = None
+
+    def training(self, name: str, done: int, total: int) -> None:
+        """While a recipe is trained."""
+        with self._lock:
+            if self._training is None or self._training[0] != name:
+                self._end_training()
+                context = progress(name, unit="batch")
+                self._training = name, context, context.__enter__()
+            self._training[2](done, total)
+
+    def cell(self, name: str, done: int, total: int, share: float) -> None:
+        """A cell is finished."""
+        with self._lock:
+            self._end_training()
+            if (bar := self._bars.pop(name, None)) is not None:
+                bar.close()
+            self._overall.set_postfix_str(f"{done} of {total} cells", refresh=False)
+            self._overall.update(100 * share - self._overall.n)
+
+    def inside(self, name: str, done: int, total: int) -> None:
+        """A cell at work says how far it is."""
+        with self._lock:
+            if not self._live or (name not in self._bars and len(self._bars) >= BARS):
+                return
+            if name not in self._bars:
+                self._bars[name] = tqdm(desc=name, total=total, unit="sample", file=sys.stderr, leave=False, delay=1.0, mininterval=0.2)
+            bar = self._bars[name]
+            bar.update(done - bar.n)
+
+
+def summary(facts: dict) -> str:
+    """The table in the terminal: a row for each model and target."""
+    from toolchain.report import formats
+
+    head = [
+        "model",
+        "target",
+        "samples",
+        "clean",
+        *(f"worst, {formats.radius(facts['norm'], e)}" for e in facts["radii"]),
+        "energy",
+        "flags",
+    ]
+    rows = []
+    for model in facts["models"]:
+        for entry in model["targets"]:
+            worst = {row["epsilon"]: row["share"] for row in entry["worst"]}
+            rows.append(
+                (
+                    model["name"],
+                    entry["target"],
+                    entry["samples"],
+                    _share(entry["clean"]),
+                    *(_share(worst.get(epsilon)) for epsilon in facts["radii"]),
+                    formats.quantity(entry["energy"][0]["dynamic_j"]["value"], "J"),
+                    ", ".join(flag["name"] for flag in entry["flags"]) or None,
+                )
+            )
+    legend = (
+        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; energy: an estimate, dynamic, of one "
+        "clean inference."
+    )
+    return table(head, rows, right=range(2, len(head) - 1)) + legend
+
+
+def _share(share: dict | None) -> str | None:
+    from toolchain.report import formats
+
+    return None if share is None else f"{formats.percent(share['value'])} ({formats.interval(share['low'], share['high'])})"

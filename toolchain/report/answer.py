@@ -1,0 +1,130 @@
+"""The answer in words: what was measured, and a few plain sentences for every model. Everything here returns HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import escape
+
+from toolchain.report import formats
+from toolchain.report.facts import unfinished
+from toolchain.report.html import flag_links, title
+
+WHERE = {
+    "software": "In software",
+    "reference": "In the chip’s integer arithmetic",
+    "fast": "In the chip’s integer arithmetic",
+    "lava": "In Lava",
+    "loihi2": "On Loihi 2",
+}
+"""How a sentence about a target begins."""
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:points|[pnµm]?[Js])\b|%)")
+"""A space that must not break: between a number and its unit."""
+
+
+def head(facts: dict) -> list[str]:
+    """What was measured, and a warning where it is not finished."""
+    sweep = facts["about"]["sweep"] or {}
+    data, preset = sweep.get("data") or {}, (sweep.get("attacks") or {}).get("preset")
+    entries = [entry for model in facts["models"] for entry in model["targets"]]
+    samples = max(entry["samples"] for entry in entries)
+    targets = dict.fromkeys((entry["target"], entry["samples"]) for entry in entries)
+    ran = formats.listed(f"{formats.TARGET_NAMES[t]}{'' if n == samples else f' (the first {n})'}" for t, n in targets)
+    models = f"{len(facts['models'])} networks" if len(facts["models"]) > 1 else "One network"
+    what = f"{models} on {samples} test samples of {escape(str(data.get('name') or 'unnamed data'))}, run in {escape(ran)}."
+    parts = [
+        '<header><p class="eyebrow">spikeport report</p>',
+        "<h1>Attacked accuracy and energy: the same networks and inputs in software and on the chip’s arithmetic</h1>",
+        f'<p class="lead">{what} {_attacked(facts, entries, preset)}</p></header>',
+    ]
+    if missing := unfinished(facts):
+        parts.append(
+            f'<p class="warning" role="note"><strong>Unfinished.</strong> {missing} of {facts["about"]["cells"]["planned"]} cells are '
+            "missing; worst cases may still fall. The same “spikeport bench” goes on where it stopped.</p>"
+        )
+    return parts
+
+
+def _attacked(facts: dict, entries: list[dict], preset) -> str:
+    if not facts["radii"]:
+        return "No attack was run."
+    ways = max((row["attacks"] for entry in entries for row in entry["worst"]), default=0)
+    seeds = {row["seed"] for entry in entries for row in entry["attacks"]}
+    radii = formats.listed(formats.radius(facts["norm"], e) for e in facts["radii"])
+    named = f" (preset {escape(str(preset))})" if preset else ""
+    drawn = f", with {len(seeds)} seeds" if len(seeds) > 1 else ""
+    return f"Attacked in {ways} ways{named} at {radii}{drawn}: {formats.threat(facts['norm'])}."
+
+
+def answer(facts: dict) -> str:
+    """A few plain sentences for every model."""
+    return "".join(
+        f'<article class="model">{title(facts, model)}'
+        + "".join(f"<p>{_UNIT.sub(chr(160), sentence)}</p>" for sentence in sentences(facts, model))
+        + "</article>"
+        for model in facts["models"]
+    )
+
+
+def sentences(facts: dict, model: dict) -> list[str]:
+    """Accuracy, energy and flags of a model in words."""
+    told = model["answer"]
+    return [s for s in (_accuracy(facts, told), _cost(told), _doubt(facts, told)) if s]
+
+
+def _share(share: Mapping, strong: bool = True) -> str:
+    value = formats.percent(share["value"])
+    return f"{f'<strong>{value}</strong>' if strong else value} ({formats.interval(share['low'], share['high'])})"
+
+
+def _accuracy(facts: dict, told: dict) -> str:
+    where, software, worst = WHERE[told["target"]], told["software"], told["worst"]
+    said = f"{where} ({told['target']}) it gets {_share(told['clean'], worst is None)} of {told['samples']} clean samples right"
+    if worst is not None:
+        radius = formats.radius(facts["norm"], facts["radius"])
+        said += f" and keeps {_share(worst['share'])} under the worst of {worst['attacks']} attacks at {radius}"
+    if software is None:
+        return said + "."
+    if software["identical"]:
+        others = [f"{formats.TARGET_NAMES[t]}, on the first {n} samples" for t, n in told["also_identical"].items()]
+        also = f"; in {formats.listed(others)}, too" if others else ""
+        counts = f"every prediction, spike and synaptic operation of all {software['cells']} sets of inputs is the same"
+        return f"{said}, <strong>exactly as in software</strong>: {counts}{also}."
+    row = software["worst"] or software["clean"]
+    difference = f"<strong>{formats.signed(row['difference'])} points</strong> ({formats.interval(row['low'], row['high'])}"
+    alone = f"{row['only_other']} samples only software gets right, {row['only_one']} only hardware; McNemar p = {row['p_value']:.2g})"
+    keeps = f"; in software it keeps {_share(row['shares'][0], False)}" if software["worst"] else ""
+    return f"{said}{keeps}. Hardware minus software: {difference}; {alone}."
+
+
+def _change(change: Mapping | None) -> str:
+    if change is None:
+        return formats.NOTHING
+    ends = formats.interval(change["low"], change["high"])
+    return f"{formats.signed(change['value'])} %" + (f" ({ends})" if ends else "")
+
+
+def _cost(told: dict) -> str:
+    clean = told["energy"]["clean"]
+    dynamic, low, high = (formats.quantity(v, "J") for v in (clean["dynamic_j"]["value"], clean["band_low_j"], clean["band_high_j"]))
+    said = (
+        f"One inference is estimated at <strong>{dynamic}</strong> of dynamic energy on clean inputs ({low} to {high} over the device "
+        f"tables), and {formats.quantity(clean['static_j'], 'J')} static in {formats.quantity(clean['time_s'], 's')}"
+    )
+    if told["software"] is not None:
+        change = told["software"]["energy_change"]
+        same = change is not None and change["value"] == change["low"] == change["high"] == 0
+        said += "; software’s spikes would cost the same" if same else f"; that is {_change(change)} against the spikes of software"
+    attacks = {"attacked": "under the attack that leaves least accuracy", "energy attack": "under the costliest energy attack"}
+    parts = [f"{_change(row['change'])} {what}" for inputs, what in attacks.items() if (row := told["energy"].get(inputs))]
+    return said + (f". Dynamic energy changes by {formats.listed(parts)}." if parts else ".")
+
+
+def _doubt(facts: dict, told: dict) -> str:
+    if not facts["radii"]:
+        return ""
+    if not told["flags"]:
+        return f"No flag: none of {len(facts['checks'])} checks says that the attacks failed."
+    number = len(told["flags"])
+    return f"<strong>{number} flag{'s' if number > 1 else ''}</strong> on the attacks behind these numbers: {flag_links(told['flags'])}"

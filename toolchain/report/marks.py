@@ -1,0 +1,173 @@
+"""What plots are made of: marks of targets and models, panels with axes, legends.
+
+Colours are the page's variables; shape, letter and texture say the same without colour. A mark can be reached by mouse and keyboard and
+says in words what it shows (``aria-label``, which the page's script also shows beside it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+
+from toolchain.drawing import number, text, ticks
+from toolchain.report import facts as known
+from toolchain.report import formats
+
+WIDTH = 960.0
+"""Of every plot, in its own units."""
+
+FAMILIES = {"noise": "random noise", "single_step": "one gradient step", "iterative": "many gradient steps", "black_box": "no gradient"}
+"""Family of attacks → what the legend says."""
+
+MODEL_SHAPES = (
+    "m0-5a5 5 0 1 0 .01 0z",
+    "m-4.5-4.5h9v9h-9z",
+    "m0-6 5.6 10h-11.2z",
+    "m0-6.5 6 6.5-6 6.5-6-6.5z",
+    "m0 6 5.6-10h-11.2z",
+    "m-5-5 10 10m0-10-10 10",
+)
+"""Marks of models where a panel is about one target."""
+
+
+def shape(target: str, x: float, y: float) -> str:
+    """The mark of a target; those that lie on one point are seen inside each other."""
+    at = f"{number(x)} {number(y)}"
+    if target == "software":
+        return f'<circle cx="{number(x)}" cy="{number(y)}" r="6.5" class="ring"/>'
+    if target == "fast":
+        return f'<rect x="{number(x - 3)}" y="{number(y - 3)}" width="6" height="6" class="solid"/>'
+    path = {"lava": "m0-10.5 10.5 10.5-10.5 10.5-10.5-10.5z", "loihi2": "m0-8 7 12h-14z", "reference": "m-4.5-4.5 9 9m0-9-9 9"}[target]
+    return f'<path d="M{at}{path}" class="{"solid" if target == "loihi2" else "ring"}"/>'
+
+
+def model_shape(place: int, x: float, y: float) -> str:
+    """The mark of the model in a place of the list."""
+    return f'<path d="M{number(x)} {number(y)}{MODEL_SHAPES[place % len(MODEL_SHAPES)]}" class="blob"/>'
+
+
+def flag(x: float, y: float) -> str:
+    """A small flag whose pole stands at a point."""
+    return f'<path d="M{number(x)} {number(y)}v-13h8l-2.2 3 2.2 3h-8" class="flagmark"/>'
+
+
+def dot(x: float, y: float, radius: float, css: str) -> str:
+    """A small disc, with a larger one around it that can be pointed at."""
+    at = f'cx="{number(x)}" cy="{number(y)}"'
+    return f'<circle {at} r="8" class="hit"/><circle {at} r="{number(radius)}" class="{css}"/>'
+
+
+def mark(content: str, said: str, css: str = "") -> str:
+    """Something that can be pointed at."""
+    return f'<g class="mark {css}" tabindex="-1" role="img" aria-label="{escape(said)}">{content}</g>'
+
+
+def short(name: str, most: int = 24) -> str:
+    """A name cut to fit."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A rectangle with axes; x may be logarithmic."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    x_range: tuple[float, float]
+    y_range: tuple[float, float] = (0.0, 1.0)
+    log: bool = False
+
+    def x(self, value: float) -> float:
+        """Where a value lies."""
+        low, high = self.x_range
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return self.left + self.width * (value - low) / (high - low)
+
+    def y(self, value: float) -> float:
+        """Where a value lies; upwards."""
+        low, high = self.y_range
+        return self.top + self.height * (high - value) / (high - low)
+
+    def frame(self, x_ticks: Iterable[tuple[float, str]], y_labels: bool, title: str = "") -> list[str]:
+        """Ground, grid and tick labels; y is a share."""
+        size = f'width="{number(self.width)}" height="{number(self.height)}"'
+        body = [f'<rect x="{number(self.left)}" y="{number(self.top)}" {size} class="panel"/>']
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            body.append(f'<path d="M{number(self.left)} {number(self.y(share))}h{number(self.width)}" class="grid"/>')
+            if y_labels:
+                body.append(text(self.left - 8, self.y(share) + 4, f"{100 * share:.0f} %", "small", "end"))
+        for value, label in x_ticks:
+            body.append(f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" class="axis"/>')
+            body.append(text(self.x(value), self.top + self.height + 18, label, "small", "middle"))
+        if title:
+            body.append(text(self.left, self.top - 8, title, "label strong"))
+        return body
+
+
+def number_ticks(low: float, high: float, log: bool, most: int) -> list[float]:
+    if not log:
+        return ticks(low, high, most)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+    return found if len(found) <= most + 3 else [v for v in found if f"{v:e}"[0] == "1"]
+
+
+def grid(panels: int, most: int) -> tuple[int, int]:
+    """(columns, rows)."""
+    columns = min(panels, most)
+    return columns, -(-panels // columns)
+
+
+def legend(facts: dict) -> str:
+    """Models and targets as a list: which letter, colour and shape is which."""
+    letters = known.letters(facts["models"])
+    entries = [
+        f'<li><span class="letter c{place % 8}">{letters[model["name"]]}</span> {escape(model["name"])}</li>'
+        for place, model in enumerate(facts["models"])
+    ]
+    for target in dict.fromkeys(entry["target"] for model in facts["models"] for entry in model["targets"]):
+        entries.append(f"<li>{_key(shape(target, 0, 0))} {escape(formats.TARGET_NAMES[target])}</li>")
+    if any(row["flags"] for model in facts["models"] for entry in model["targets"] for row in entry["worst"]):
+        entries.append(f"<li>{_key(flag(-4, 6))} flagged: the accuracy may flatter</li>")
+    return f'<ul class="legend">{"".join(entries)}</ul>'
+
+
+def models(facts: dict) -> str:
+    """Models as a list, with the shapes of the scatter."""
+    letters = known.letters(facts["models"])
+    entries = [
+        f'<li>{_key(model_shape(place, 0, 0), f"c{place % 8}")} <span class="letter c{place % 8}">{letters[model["name"]]}</span> '
+        f"{escape(model['name'])}</li>"
+        for place, model in enumerate(facts["models"])
+    ]
+    return f'<ul class="legend">{"".join(entries)}</ul>'
+
+
+def _key(drawn: str, css: str = "") -> str:
+    return f'<svg viewBox="-12 -12 24 24" class="key {css}" aria-hidden="true">{drawn}</svg>'
+
+
+def families(facts: dict) -> str:
+    """Which line of the curves is which."""
+    seen = {row["family"] for model in facts["models"] for entry in model["targets"] for row in entry["attacks"]}
+    keys = [("line worst", "worst case over all, sample by sample")]
+    keys += [(f"line {family}", name) for family, name in FAMILIES.items() if family in seen]
+    keys.append(("chance", "chance"))
+    return f'<ul class="legend">{"".join(f"<li>{line_key(css)} {name}</li>" for css, name in keys)}</ul>'
+
+
+def line_key(css: str) -> str:
+    """A line of a legend."""
+    return f'<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><path d="M1 6h32" class="{css}"/></svg>'
+
+
+def bar_key(css: str) -> str:
+    """A bar of a legend."""
+    return (
+        f'<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><rect x="0" y="1" width="34" height="10" class="bar {css}"/></svg>'
+    )
