@@ -6,12 +6,12 @@ import pickle
 import struct
 
 import pytest
-import snntorch_models as models
 import torch
 from safetensors.torch import save_file
 
 from export.errors import ModelError
 from export.frameworks import load_factory
+from tests.export.frameworks import snntorch_models as models
 
 FACTORY = "snntorch_models:TimeLoop"
 

@@ -8,7 +8,6 @@ import nir
 import numpy as np
 import pytest
 import snntorch as snn
-import snntorch_models as models
 import torch
 from torch import nn
 from torch.nn import functional
@@ -16,6 +15,7 @@ from torch.nn import functional
 import export
 from export.frameworks import trace
 from hardware import targets
+from tests.export.frameworks import snntorch_models as models
 
 
 class Steps(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import snntorch as snn
-import snntorch_models as models
 import torch
 from torch import nn
 
@@ -15,6 +14,7 @@ from export.frameworks import trace
 from export.frameworks.snntorch_neurons import Neuron
 from hardware import targets
 from hardware.recording import Record
+from tests.export.frameworks import snntorch_models as models
 
 BETA = 0.5
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import snntorch as snn
-import snntorch_models as models
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ import export
 from export.frameworks import trace
 from hardware import targets
 from hardware.recording import Record
+from tests.export.frameworks import snntorch_models as models
 
 STEPS = 8
 """Halving a multiple of 1/16 eight times stays exact in single precision and in the Program's state."""

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import snntorch as snn
-import snntorch_models as models
 import torch
 from torch import nn
 
@@ -15,6 +14,7 @@ import export
 from export.errors import MissingInformationError, UnsupportedError
 from export.frameworks import trace
 from hardware import targets
+from tests.export.frameworks import snntorch_models as models
 
 
 class Read(nn.Module):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import snntorch as snn
-import snntorch_models as models
 import torch
 from torch import nn
 from torch.nn import functional
 
 from export.errors import ExportError, MissingInformationError, UnsupportedError
 from export.frameworks import trace
+from tests.export.frameworks import snntorch_models as models
 
 
 class Between(models.Layers):

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-import snntorch_models as models
 import torch
 from snntorch import utils
 from torch import nn
 
 from export.frameworks import trace
+from tests.export.frameworks import snntorch_models as models
 
 
 def described(graph):

@@ -7,12 +7,12 @@ import random
 import numpy as np
 import pytest
 import snntorch as snn
-import snntorch_models as models
 import torch
 from torch import nn
 
 from export.errors import UnsupportedError
 from export.frameworks import trace
+from tests.export.frameworks import snntorch_models as models
 
 
 class Stateful(nn.Module):
