@@ -153,8 +153,8 @@ def summary(facts: dict) -> str:
                 )
             )
     legend = (
-        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; energy: an estimate, dynamic, of one "
-        "clean inference."
+        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; energy: dynamic, of one clean "
+        "inference, an estimate."
     )
     return table(head, rows, right=range(2, len(head) - 1)) + legend
 
