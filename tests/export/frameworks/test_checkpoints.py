@@ -13,7 +13,7 @@ from export.errors import ModelError
 from export.frameworks import load_factory
 from tests.export.frameworks import snntorch_models as models
 
-FACTORY = "snntorch_models:TimeLoop"
+FACTORY = "tests.export.frameworks.snntorch_models:TimeLoop"
 
 
 def state(**changes):
@@ -112,11 +112,11 @@ def test_files_that_are_none(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("snntorch_models", "accepted is 'package.module:factory'"),
+        ("tests.export.frameworks.snntorch_models", "accepted is 'package.module:factory'"),
         ("no_such_module_here:make", "cannot import 'no_such_module_here'"),
-        ("snntorch_models:nothing", "has no function 'nothing'"),
-        ("snntorch_models:STEPS", "has no function 'STEPS'"),
-        ("snntorch_models:on_grid", "calling it without arguments failed: TypeError"),
+        ("tests.export.frameworks.snntorch_models:nothing", "has no function 'nothing'"),
+        ("tests.export.frameworks.snntorch_models:STEPS", "has no function 'STEPS'"),
+        ("tests.export.frameworks.snntorch_models:on_grid", "calling it without arguments failed: TypeError"),
         ("builtins:dict", "returned dict; accepted is a torch.nn.Module"),
     ],
 )
