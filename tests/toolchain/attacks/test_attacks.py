@@ -1,10 +1,10 @@
 """Every attack on a small trained network: bounds, seeds, batch mates, strength against the floor."""
 
-import conftest
 import numpy as np
 import pytest
 import torch
 
+from tests.toolchain.attacks import conftest
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, Threat, verify
 from toolchain.attacks.estimators import make_estimator

@@ -1,11 +1,11 @@
 """The energy attack: what it counts is what the chip counts, and it finds more of it."""
 
-import conftest
 import numpy as np
 import pytest
 from test_victims import program_of
 
 from hardware.program import Dense, Input, Output, Population, Program
+from tests.toolchain.attacks import conftest
 from toolchain.attacks.base import AttackError, Threat, verify
 from toolchain.attacks.encoding import Direct
 from toolchain.attacks.energy import Activity, Sponge, synapses_per_spike

@@ -1,6 +1,5 @@
 """Victims: the software twin and the integer Program give the same scores; nothing depends on batch mates."""
 
-import conftest
 import numpy as np
 import pytest
 import torch
@@ -8,6 +7,7 @@ from torch import nn
 
 import toolchain.layers as snn
 from hardware.program import Dense, Input, Output, Population, Program
+from tests.toolchain.attacks import conftest
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.encoding import Direct, Poisson
 from toolchain.attacks.energy import Activity, synapses_per_spike
