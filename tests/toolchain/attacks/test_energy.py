@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_victims import program_of
 
 from hardware.program import Dense, Input, Output, Population, Program
 from tests.toolchain.attacks import conftest
+from tests.toolchain.attacks.test_victims import program_of
 from toolchain.attacks.base import AttackError, Threat, verify
 from toolchain.attacks.encoding import Direct
 from toolchain.attacks.energy import Activity, Sponge, synapses_per_spike
