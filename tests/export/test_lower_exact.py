@@ -15,9 +15,8 @@ from tests.export.interpreter import Interpreter
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's remark on its own convolution
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(grid_graphs())
-def test_grid_graph_and_program_agree(drawn):
+def agree(drawn):
+    """Lower a graph and run it beside its interpreter."""
     graph, inputs, names = drawn
     program, audit = export.lower(graph)
     assert audit.verdict == "faithful"
@@ -26,6 +25,22 @@ def test_grid_graph_and_program_agree(drawn):
         if name in recording.spikes:
             np.testing.assert_array_equal(recording.spikes[name][0], spikes, err_msg=name)
         np.testing.assert_array_equal(recording.potentials[name][0], potentials, err_msg=name)
+
+
+PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=PATIENT)
+@given(grid_graphs())
+def test_grid_graph_and_program_agree(drawn):
+    agree(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=3000, deadline=None, suppress_health_check=PATIENT)
+@given(grid_graphs())
+def test_many_grid_graphs_and_programs_agree(drawn):
+    agree(drawn)
 
 
 def inp(*shape):
