@@ -19,7 +19,7 @@ def _real(tensor: torch.Tensor):
     return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
-def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool) -> tuple:
+def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool, every_syn: bool) -> tuple:
     """(flags, spikes, potential before the reset, active, syn, mem, rest); None for what the neuron does not have or nobody wants."""
     real = _real(current)
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
@@ -29,7 +29,7 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
     before = torch.empty(shape, dtype=current.dtype) if want_before else None
     active = torch.empty(shape, dtype=torch.uint8) if rules.refractory and want_before else None
     mem_out = torch.empty(last, dtype=current.dtype)
-    syn_out = torch.empty(last, dtype=current.dtype) if rules.has_current else None
+    syn_out = torch.empty(shape if every_syn else last, dtype=current.dtype) if rules.has_current else None
     rest_out = torch.empty((batch, neurons), dtype=current.dtype) if rules.refractory else None
     integers = (p.numpy() for p in (parameters.current_decay, parameters.voltage_decay, parameters.threshold))
     flags = kernels.forward_kernel()(

@@ -66,13 +66,18 @@ class _Scan(torch.autograd.Function):
             raise LayerError(f"{rules.where}: a backward rule replaces whole sequences; this layer is called step by step")
         want_before = any(ctx.needs_input_grad)
         way = compiled if current.device.type == "cpu" else tensors
-        flags, spikes, before, active, syn_out, mem_out, rest_out = way.forward(rules, parameters, current, syn, mem, rest, want_before)
+        every_syn = rules.traces or ctx.needs_input_grad[3]  # the gradient of alpha needs the current of every step
+        flags, spikes, before, active, syn_out, mem_out, rest_out = way.forward(
+            rules, parameters, current, syn, mem, rest, want_before, every_syn
+        )
         _report(rules, flags, current)
         if flags & kernels.WIDE_CURRENT and current.dtype != torch.float64:
             # Lava wraps once only, so a huge input leaves more than 24 bits, which only float64 can carry to the next step
             raise _NeedsDouble
         if want_before:
             syn_saved = syn_out if ctx.needs_input_grad[3] else None
+            if syn_saved is not None and not rules.traces:
+                syn_out = syn_out[-1:].clone()
             current_saved = current if rules.rule is not None else None
             ctx.save_for_backward(before, spikes, active, syn_saved, syn, mem, alpha, beta, threshold, current_saved)
         if rest_out is not None:

@@ -9,7 +9,7 @@ from toolchain.layers import kernels
 from toolchain.layers.rules import Parameters, Rules, Saved
 
 
-def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool) -> tuple:
+def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool, every_syn: bool) -> tuple:
     """As ``compiled.forward``."""
     scale, state_scale = 2.0**rules.fraction_bits, 2.0 ** (rules.fraction_bits + arithmetic.STATE_SHIFT)
     zeros = torch.zeros(current.shape[1:], dtype=torch.int64, device=current.device)
@@ -54,7 +54,8 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
         traces["mem"].append(v)
 
     def volts(name):
-        parts = traces[name] if rules.traces or name == "before" else traces[name][-1:]
+        every = {"before": True, "syn": every_syn, "mem": rules.traces}[name]
+        parts = traces[name] if every else traces[name][-1:]
         return (torch.stack(parts).double() / state_scale).to(current.dtype)
 
     spikes = torch.stack(traces["spikes"]).to(current.dtype) if rules.spiking else None

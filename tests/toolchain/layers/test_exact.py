@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
-from networks import Case, cases, program_of
 
 from hardware.recording import Record
 from hardware.targets import run
+from tests.toolchain.layers.networks import Case, cases, program_of
 from toolchain.errors import CurrentRangeError
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, reject, settings
-from networks import Case, cases
 from torch import nn
 
 import export
@@ -15,6 +14,7 @@ import toolchain.layers as snn
 from export.frameworks import trace
 from hardware.comparison import compare
 from hardware.recording import Record
+from tests.toolchain.layers.networks import Case, cases
 from toolchain import software
 from toolchain.errors import CurrentRangeError
 

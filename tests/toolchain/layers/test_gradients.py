@@ -143,6 +143,22 @@ def test_tensor_operations_equal_the_compiled_scan(case):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("way", [compiled, tensors])
+def test_the_gradient_of_spikes_alone_is_that_with_all_states_kept(way, monkeypatch):
+    monkeypatch.setattr(scan, "compiled", way)
+    monkeypatch.setattr(tensors, "slopes", compiled.slopes, raising=False)
+    torch.manual_seed(0)
+    lif = snn.LIF(alpha=0.5, beta=0.75, learn_alpha=True, learn_beta=True, learn_threshold=True)
+    current = torch.randint(-500, 1500, (9, 2, 3)) / 1024
+    weights = torch.randn(9, 2, 3)
+    found = [
+        torch.autograd.grad((spikes * weights).sum(), list(lif.parameters()))
+        for spikes in (lif(current, sequence=True), lif(current, sequence=True, return_states=True)[0])
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*found))
+    assert all(a.abs() > 0 for a in found[0])
+
+
 def test_a_second_derivative_is_refused():
     lif = snn.LI(0.9)
     current = torch.ones(2, 1, 1, requires_grad=True)

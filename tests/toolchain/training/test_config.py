@@ -1,0 +1,78 @@
+"""Recipes: every key known, every value checked, and the same recipe back from its table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolchain.errors import ConfigError
+from toolchain.models import Layer
+from toolchain.training import Config, read_config
+
+RECIPES = sorted((Path(__file__).parents[3] / "examples" / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipes_beside_the_examples_are_accepted(path):
+    config = read_config(path)
+    assert Config.from_table(config.to_table()) == config
+
+
+def test_tables_become_a_recipe_and_back():
+    table = {
+        "data": {"name": "mnist", "encoding": "poisson", "rate": 1, "steps": 5},
+        "model": {"layers": [{"kind": "dense", "features": 10, "bias": False}], "readout": "last_potential"},
+        "neuron": {"alpha": 0.5},
+    }
+    config = Config.from_table(table)
+    assert config.data.rate == 1.0
+    assert config.model.layers == (Layer("dense", features=10, bias=False),)
+    assert config.neuron.alpha == 0.5
+    assert config.training.epochs == 20
+    assert "samples" not in config.to_table()["training"]
+    assert Config.from_table(config.to_table()) == config
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"optimizer": {}}, "config: unknown key 'optimizer'; accepted are data, model, neuron, surrogate, grid, training"),
+        ({"training": {"lr": 1}}, "config.training: unknown key 'lr'; accepted are epochs, batch"),
+        ({"training": {"epochs": 2.5}}, "config.training.epochs: is 2.5; accepted is a whole number"),
+        ({"training": {"epochs": True}}, "config.training.epochs: is True"),
+        ({"training": {"epochs": "2"}}, "config.training.epochs: is '2'"),
+        ({"training": {"learning_rate": float("nan")}}, "config.training.learning_rate: is nan; accepted is a finite number"),
+        ({"training": {"epochs": 0}}, "training: epochs is 0"),
+        ({"training": {"optimiser": "lion"}}, "adam, adamw, sgd"),
+        ({"training": {"schedule": "cosine"}}, "one_cycle, constant"),
+        ({"training": {"loss": "hinge"}}, "cross_entropy, rate"),
+        ({"training": {"loss": "rate"}, "model": {"name": "mlp", "readout": "max_potential"}}, "needs model.readout"),
+        ({"training": []}, "config.training: is \\[\\]; accepted is a table"),
+        ({"data": {"name": "imagenet"}}, "digits, mnist, cifar10, nmnist"),
+        ({"data": {"encoding": "events"}}, "data: digits: encoding 'events'"),
+        ({"data": {"name": "nmnist", "encoding": "events", "shift": 1}}, "shift goes with images"),
+        ({"data": {"shift": 9}}, "shift is 9"),
+        ({"model": {"layers": {"kind": "dense"}}}, "config.model.layers: is .*; accepted is a list"),
+        ({"model": {"layers": [{"features": 3}]}}, r"config.model.layers\[0\]: lacks a key; not given are kind"),
+        ({"model": {"layers": [{"kind": "dense", "units": 3}]}}, r"config.model.layers\[0\]: unknown key 'units'"),
+    ],
+)
+def test_unusable_recipes_are_refused(table, message):
+    with pytest.raises(ConfigError, match=message):
+        Config.from_table(table)
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / "none.toml")
+    path = tmp_path / "recipe.toml"
+    for content, message in (
+        (b"[data", "no TOML file"),
+        (b"\xff\xfe", "no TOML file"),
+        (b"#" * (1 << 20) + b"##", "larger than"),
+        (b"x = 1", "unknown key 'x'"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=f"recipe.toml: {message}"):
+            read_config(path)
