@@ -14,6 +14,9 @@ from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option
 from toolchain.cli.printing import progress, table, write_json
 
+DELAY, REFRESH = 1.0, 0.2
+"""Seconds before a bar is shown at all, and between two states of it."""
+
 BARS = 8
 """Most cells that have a bar of their own at once."""
 
@@ -68,13 +71,14 @@ class Bars:
     def __init__(self):
         self._lock = threading.Lock()
         self._bars: dict[str, tqdm] = {}
+        self._finished: set[str] = set()
         self._live = sys.stderr.isatty()
         self._overall = tqdm(
             total=100.0,
             desc="all cells",
             file=sys.stderr,
-            mininterval=0.2 if self._live else 30.0,
-            delay=1.0,
+            mininterval=REFRESH if self._live else 30.0,
+            delay=DELAY,
             leave=False,
             bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, {remaining} left]",
         )
@@ -108,6 +112,7 @@ class Bars:
         """A cell is finished."""
         with self._lock:
             self._end_training()
+            self._finished.add(name)
             if (bar := self._bars.pop(name, None)) is not None:
                 bar.close()
             self._overall.set_postfix_str(f"{done} of {total} cells", refresh=False)
@@ -116,10 +121,11 @@ class Bars:
     def inside(self, name: str, done: int, total: int) -> None:
         """A cell at work says how far it is."""
         with self._lock:
-            if not self._live or (name not in self._bars and len(self._bars) >= BARS):
+            # what a finished cell said last may arrive after its result
+            if not self._live or name in self._finished or (name not in self._bars and len(self._bars) >= BARS):
                 return
             if name not in self._bars:
-                self._bars[name] = tqdm(desc=name, total=total, unit="sample", file=sys.stderr, leave=False, delay=1.0, mininterval=0.2)
+                self._bars[name] = tqdm(desc=name, total=total, unit="sample", file=sys.stderr, leave=False, delay=DELAY, mininterval=REFRESH)
             bar = self._bars[name]
             bar.update(done - bar.n)
 

@@ -35,7 +35,7 @@ def pareto(facts: dict) -> str:
     return svg(
         WIDTH,
         bottom + 20,
-        "pareto",
+        "plot-pareto",
         "Energy of one inference against worst-case accuracy",
         "Up and to the left is better. Vertical bars: 95 % intervals; horizontal bars: band over the device tables. The values are in the "
         "table below.",
@@ -132,7 +132,7 @@ def curves(facts: dict) -> str:
     return svg(
         WIDTH,
         bottom + 18,
-        "curves",
+        "plot-curves",
         "Accuracy against radius for every attack",
         "Thin lines: single attacks, mean over seeds. Thick line: per-sample worst case with its 95 % interval. The values are in the "
         "tables below.",
@@ -220,7 +220,7 @@ def scatter(facts: dict) -> str:
     return svg(
         WIDTH,
         height,
-        "scatter",
+        "plot-scatter",
         "Accuracy in software against accuracy on hardware",
         f"On the diagonal both are equal. Models: {described}. The values are in the table below.",
         body,
@@ -266,7 +266,7 @@ def layers(facts: dict) -> str:
     return svg(
         WIDTH,
         y,
-        "layers",
+        "plot-layers",
         "Spikes of each layer in one inference, clean and attacked",
         "One scale for each model. The values are in the table below.",
         body,
