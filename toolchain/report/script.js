@@ -70,15 +70,6 @@
     });
   }
 
-  // A link to something folded away unfolds it.
-  const unfold = () => {
-    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const folded = target && target.closest("details");
-    if (folded) { folded.open = true; target.scrollIntoView(); }
-  };
-  addEventListener("hashchange", unfold);
-  unfold();
-
   // Print: everything unfolded, and the tables after the story.
   let opened = [], moved = [];
   const appendix = document.getElementById("appendix");
