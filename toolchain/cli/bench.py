@@ -125,7 +125,8 @@ class Bars:
             if not self._live or name in self._finished or (name not in self._bars and len(self._bars) >= BARS):
                 return
             if name not in self._bars:
-                self._bars[name] = tqdm(desc=name, total=total, unit="sample", file=sys.stderr, leave=False, delay=DELAY, mininterval=REFRESH)
+                options = {"file": sys.stderr, "leave": False, "delay": DELAY, "mininterval": REFRESH}
+                self._bars[name] = tqdm(desc=name, total=total, unit="sample", **options)
             bar = self._bars[name]
             bar.update(done - bar.n)
 

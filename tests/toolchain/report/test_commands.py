@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.toolchain.report import synthetic
 from toolchain import training
 from toolchain.cli import run
 from toolchain.cli.bench import Bars
+from toolchain.robustness.sweep import load
 
 SWEEP = """
 [data]
@@ -150,3 +152,12 @@ def test_progress_has_the_time_left_over_all_and_for_each_cell(monkeypatch, caps
     assert "1 of 4 cells" in shown
     assert "left]" in shown
     assert "200/200" not in shown
+
+
+def test_the_example_sweep_is_one():
+    path = Path(__file__).parents[3] / "examples" / "robustness" / "digits-quick.toml"
+    sweep = load(path)
+    assert sweep.attacks.preset == "quick"
+    assert sweep.targets.names == ("software", "fast", "lava")
+    for part in sweep.models:
+        assert training.read_config(sweep.path(part.recipe)).data.name == "digits"
