@@ -110,3 +110,21 @@ def test_a_users_network_with_skip_and_recurrence_equals_its_program(steps):
         spikes = model(torch.tensor(inputs).float().transpose(0, 1) / 8)
     assert spikes.any()
     assert not spikes.all()
+
+
+def test_delays_equal_their_program():
+    torch.manual_seed(0)
+    layers = {
+        "delay0": snn.Delay(1),
+        "fc1": snn.Linear(6, 8, source_fraction_bits=2),
+        "lif1": snn.Leaky(0.9),
+        "delay1": snn.Delay(3),
+        "fc2": snn.Linear(8, 4, bias=False),
+        "lif2": snn.Synaptic(0.9, 0.8, reset_mechanism="zero"),
+    }
+    model = snn.Network(layers, input_shape=(6,), message_bits=5, fraction_bits=2)
+    with torch.no_grad():
+        model.fc2.weight.mul_(4)
+    inputs = np.random.default_rng(0).integers(-16, 16, (5, 15, 6))
+    assert_equal(model, inputs)
+    assert model(torch.tensor(inputs).float().transpose(0, 1) / 4).any()

@@ -442,3 +442,30 @@ def test_recurrence_is_two_nodes_and_a_loop():
     parts = snn.RLeaky(0.9, linear_features=2).nir_parts((2,))
     assert set(parts["nodes"]) == {"neuron", "recurrent"}
     assert parts["edges"] == [("neuron", "recurrent"), ("recurrent", "neuron")]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_cuda_device_computes_the_same():
+    torch.manual_seed(0)
+    layers = {
+        "conv": snn.Conv2d(2, 8, 3, padding=1, source_fraction_bits=3),
+        "lif": snn.LIF(alpha=0.5, beta=0.9, refractory=1),
+        "pool": snn.AvgPool2d(2),
+        "flatten": snn.Flatten(),
+        "fc": snn.Linear(8 * 16, 10, source_fraction_bits=2),
+        "block": snn.RLeaky(0.9, linear_features=10),
+    }
+    net = snn.Network(layers, input_shape=(2, 8, 8), message_bits=5, fraction_bits=3)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0.0, 0.3)
+    x = torch.randint(-16, 16, (10, 4, 2, 8, 8)) / 8
+    found = []
+    for device in ("cpu", "cuda"):
+        net.to(device).zero_grad()
+        trace = net(x.to(device))
+        trace.sum().backward()
+        found.append((trace.detach().cpu(), [p.grad.cpu() for p in net.parameters()]))
+    assert found[0][0].any()
+    assert torch.equal(found[0][0], found[1][0])
+    for a, b in zip(found[0][1], found[1][1]):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
