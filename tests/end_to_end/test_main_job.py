@@ -107,7 +107,7 @@ def test_check_says_whether_it_fits(trained, spikeport, tmp_path):
     assert "fits Intel Loihi 2" in out
     report = json.loads((tmp_path / "check.json").read_text())
     assert report["fits"]
-    assert [layer["population"] for layer in report["layers"]] == ["lif1", "lif3", "output"]
+    assert [layer["population"] for layer in report["layers"]] == ["lif1", "lif3", "readout"]
 
 
 def test_check_fails_with_the_rule_by_name(spikeport, tmp_path, monkeypatch):
