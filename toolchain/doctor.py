@@ -21,7 +21,7 @@ NEEDED = {
 """Package → what it is for."""
 
 FIX = "pip install --upgrade spikeport"
-CHIP = "lava-loihi, Intel's closed back-end for Lava (members of the Intel Neuromorphic Research Community), and a Loihi 2 system"
+CHIP = "Intel's closed package lava-loihi (for members of the Intel Neuromorphic Research Community) and a Loihi 2 system"
 
 
 def _version(package: str) -> str | None:
@@ -50,7 +50,8 @@ def examine() -> dict:
         return f"{', '.join(absent)}: {FIX}" if absent else None
 
     no_lava = lava["lava"]["missing"]
-    no_chip = no_lava or (None if "lava-loihi" in lava["lava"]["versions"] else f"the Lava environment has no {CHIP}")
+    absent = () if no_lava else environment.missing_back_end()
+    no_chip = no_lava or (f"{CHIP}; the Lava environment lacks {', '.join(absent)}" if absent else None)
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),

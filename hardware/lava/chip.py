@@ -19,12 +19,10 @@ import sys
 from lava.proc.lif.process import LIFReset
 
 from hardware import program as ir
+from hardware.lava.environment import CLOSED_MODULES
 from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
 from hardware.lava.graph import Graph, needs_custom_reset
 from hardware.lava.processes.files import FileSink, FileSource
-
-CLOSED_MODULES = ("lava.utils.loihi2_profiler", "lava.magma.compiler.subcompilers.nc.ncproc_compiler", "lava.proc.embedded_io")
-"""What lava-loihi adds and this file needs; the first is the one that Lava's own ``loihi.is_installed`` looks for."""
 
 POTENTIAL_BITS = 24
 

@@ -28,6 +28,10 @@ MARKER = "spikeport-complete.json"
 HERE = Path(__file__).parent
 PACKAGES = ("lava-nc", "lava-dl", "numpy", "scipy", "h5py", "torch")
 
+CLOSED_MODULES = ("lava.utils.loihi2_profiler", "lava.magma.compiler.subcompilers.nc.ncproc_compiler", "lava.proc.embedded_io")
+"""What Intel's closed package lava-loihi adds and the chip target needs; the first is the one that Lava's own ``loihi.is_installed``
+looks for."""
+
 NO_LAVA = "there is no Lava here: run `spikeport lava setup`, or let SPIKEPORT_LAVA_PYTHON name a Python 3.10 with lava-nc 0.10.0"
 NO_PYTHON = (
     "Lava needs Python 3.10, and none was found as python3.10, with pyenv, uv or conda. Any of these brings one: "
@@ -97,6 +101,20 @@ def status() -> dict:
         except LavaEnvironmentError as error:
             report[key] = {"python": None, "versions": {}, "missing": str(error)}
     return report
+
+
+def missing_back_end() -> tuple[str, ...]:
+    """The modules of CLOSED_MODULES that the worker's interpreter lacks. Raises LavaEnvironmentError where there is no such interpreter."""
+    code = (
+        "import importlib.util\n"
+        "def found(name):\n    try: return importlib.util.find_spec(name)\n    except ModuleNotFoundError: return None\n"
+        f"print(*(name for name in {CLOSED_MODULES!r} if not found(name)))"
+    )
+    try:
+        answer = subprocess.run([interpreter(), "-E", "-c", code], capture_output=True, text=True, timeout=60, check=True)
+        return tuple(answer.stdout.split())
+    except (OSError, subprocess.SubprocessError):
+        return CLOSED_MODULES
 
 
 def _present(lava_dl: bool) -> Path | None:

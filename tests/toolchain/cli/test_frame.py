@@ -12,6 +12,8 @@ import pytest
 
 import toolchain.cli
 from hardware.errors import InputError
+from hardware.lava import environment
+from toolchain import doctor
 from toolchain.cli import COMMANDS, printing, run
 from toolchain.errors import DataError
 
@@ -111,6 +113,22 @@ def test_doctor_reports_and_refuses_an_existing_file(tmp_path, capsys, monkeypat
     assert "--force" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert run(["doctor", "--json", str(path), "--force"]) == 0
+
+
+@pytest.mark.parametrize("absent", [(), ("lava.proc.embedded_io",)])
+def test_doctor_tells_whether_the_chip_can_be_reached(absent, monkeypatch):
+    lava = {"python": "python3.10", "versions": {"lava-nc": "0.10.0"}, "missing": None}
+    monkeypatch.setattr(environment, "status", lambda: {"lava": lava, "lava_dl": lava})
+    monkeypatch.setattr(environment, "missing_back_end", lambda: absent)
+    chip = next(t for t in doctor.examine()["targets"] if t["name"] == "loihi2")
+    assert chip["ready"] == (not absent)
+    assert all(name in chip["missing"] for name in absent)
+
+
+@pytest.mark.lava
+def test_missing_back_end_is_asked_of_the_right_interpreter():
+    """This environment never has Intel's closed package; Lava's own modules are found there and not here."""
+    assert environment.missing_back_end() == environment.CLOSED_MODULES
 
 
 def test_output_that_nobody_reads_ends_quietly():
