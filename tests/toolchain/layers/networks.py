@@ -253,8 +253,8 @@ def program_of(case: Case) -> Program:
         if inner.alpha is not None and bias.any():
             constant = f"{name} constant"
             populations.append(Population(constant, (1,), threshold=0, bias=1, bias_exponent=6))
-            high, low = bias.ravel() >> 5, bias.ravel() & 31
-            for part, values, shift in (("up", high.clip(0), 5), ("down", high.clip(None, 0), 5), ("low", low, 0)):
+            high, low = bias.ravel() >> 6, bias.ravel() & 63
+            for part, values, shift in (("up", high.clip(0), 6), ("down", high.clip(None, 0), 6), ("low", low, 0)):
                 projections.append(Dense(f"{constant} {part}", constant, name, values[:, None], exponent=shift))
         source, source_shape = name, block.shape
     return Program((Input("input", case.input_shape, case.message_bits),), populations, projections, (Output("p0", "last_potential"),))
