@@ -198,7 +198,7 @@ def test_carlini_wagner_finds_small_changes(victim, some):
 
 
 def test_black_boxes_run_on_the_integer_program(network, some):
-    from test_victims import program_of
+    from tests.toolchain.attacks.test_victims import program_of
 
     from toolchain.attacks.encoding import Direct
 

@@ -135,7 +135,7 @@ def test_operations_need_the_program(victim, some):
     spec = AttackSpec("sponge", {"steps": 2, "count": "synaptic_operations"}, {"name": "atan"})
     with pytest.raises(AttackError, match="needs the victim's Program"):
         run(spec, victim, some[0][:2], some[1][:2], THREAT)
-    from test_victims import program_of
+    from tests.toolchain.attacks.test_victims import program_of
 
     assert run(spec, victim, some[0][:2], some[1][:2], THREAT, program=program_of(victim.model)).history["activity"].shape == (1, 2)
 
