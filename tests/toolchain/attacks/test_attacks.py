@@ -199,7 +199,6 @@ def test_carlini_wagner_finds_small_changes(victim, some):
 
 def test_black_boxes_run_on_the_integer_program(network, some):
     from tests.toolchain.attacks.test_victims import program_of
-
     from toolchain.attacks.encoding import Direct
 
     images, labels = some[0][:15], some[1][:15]
