@@ -1,6 +1,7 @@
 """Run a long Program on Lava, and say on standard output how it can be found: for tests that kill this process."""
 
 import json
+import signal
 import sys
 
 import numpy as np
@@ -25,6 +26,8 @@ def data(samples: int, steps: int = 20) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
+    # a job in the background of a shell script starts with Ctrl-C ignored, and what it starts inherits that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Session() as session:
         connection = session.connection
         about = {
