@@ -16,7 +16,7 @@ from export import metadata as graph_metadata
 from export.audit import APPROXIMATE, FAITHFUL, REFUSED, Audit, LayerAudit
 from export.check import checked
 from export.errors import CalibrationError, ExportError, GraphError, MissingInformationError, QuantizationError, RefusedError
-from export.neurons import DISCRETIZATIONS, Neuron, discretize, needs_dt, readout
+from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
 from export.populations import constant_source, lower_population
@@ -155,7 +155,8 @@ def _neurons(traced: Traced, entries: Mapping, dt_s: float | None, discretizatio
         shape = traced.shapes[name][0]
         if isinstance(node, NEURONS):
             try:
-                neurons[name] = discretize(name, node, shape, entries.get(name, {}), dt_s, discretization, fused.get(name))
+                found = discretize(name, node, shape, entries.get(name, {}), dt_s, discretization, fused.get(name))
+                neurons[name] = compensated(found) if discretization == "exponential" else found
             except ExportError as error:
                 traced.refused[name] = error
         elif name in traced.readouts:

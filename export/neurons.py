@@ -7,13 +7,13 @@ NIR states differential equations; a step of dt is forward Euler, as the framewo
 
 so u is in volts per step. Without synaptic current (LIF, LI) u is just gain * input, gain = r * dt/tau. IF and I count their input
 once a step (gain = r): they need no dt. With ``discretization="exponential"`` 1 - exp(-dt/tau) stands for dt/tau: the exact solution
-for input that is constant during a step.
+for input that is constant during a step; ``compensated`` then keeps it near the exact solution with the chip's 12-bit decays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import nir
 import numpy as np
@@ -26,6 +26,14 @@ DISCRETIZATIONS = ("euler", "exponential")
 
 NO_LEAK = 2.0**-32
 """Shares below this are none: a node that needs a time constant and has no leak states one of 2**40 steps."""
+
+SETTLING = 0.7680390470
+"""Share of a decay's rounding error that the gain makes up for. With a decay that is off by a small share e, and a gain by c * e, the
+answer to a constant input of 1 is off by e * (x * exp(-x) - (1 - c) * (1 - exp(-x))) after x time constants; the largest deviation over
+all times is smallest where that of the rise and that of the end are equal: 2 * (1 - c) = exp(-c). Derived here."""
+
+LARGEST_COMPENSATION = 0.05
+"""Rounding errors of a decay above this share are no small ones: nothing is made up for, and the audit shows the decay's own error."""
 
 _NEED_DT = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
 
@@ -177,6 +185,25 @@ def discretize(
         reasons=tuple(reasons),
         caveats=tuple(entry.get("caveats", ())),
     )
+
+
+def compensated(neuron: Neuron) -> Neuron:
+    """The neuron with a gain that makes up for decays that the chip rounds to whole 4096ths; see SETTLING. Leak included."""
+    if neuron.grid is not None:
+        return neuron
+    voltage, current = (_make_up(share) for share in (neuron.voltage_decay, neuron.current_decay))
+    if np.all(voltage * current == 1):
+        return neuron
+    low, high = (float(f(voltage * current)) for f in (np.min, np.max))
+    factor = f"{low:.5g}" if low == high else f"{low:.5g} to {high:.5g}"
+    reason = f"input scaled by {factor}, which halves what the rounding of the decays to 12 bits costs a constant input"
+    return replace(neuron, gain=neuron.gain * voltage * current, leak=neuron.leak * voltage, reasons=(*neuron.reasons, reason))
+
+
+def _make_up(share: np.ndarray) -> np.ndarray:
+    """Factor of the gain for decays that will be rounded."""
+    error = np.divide(np.rint(share * 4096) / 4096, share, out=np.ones_like(share, np.float64), where=share > 0) - 1
+    return np.where(np.abs(error) <= LARGEST_COMPENSATION, 1 + SETTLING * error, 1.0)
 
 
 def _reset(node: nir.NIRNode, entry: Mapping, fused: str | None, statements: dict) -> str:

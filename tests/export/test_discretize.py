@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from export.check import checked
 from export.errors import MissingInformationError, RefusedError, UnsupportedError
 from export.lower import lower
-from export.neurons import discretize
+from export.neurons import SETTLING, compensated, discretize
 from export.operators import Triples
 from export.passes.subgraphs import flatten
 from export.shapes import infer
@@ -59,6 +59,30 @@ def test_exponential_is_the_exact_solution_for_constant_input():
     found = trace_of(node, np.full(20, 0.7), dt, "exponential").potentials["n"].ravel()
     time = dt * np.arange(1, 21)
     np.testing.assert_allclose(found, (leak + r * 0.7) * (1 - np.exp(-time / tau)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("tau", [0.0251, 0.0249, 0.1, 0.17])
+def test_the_gain_makes_up_for_rounded_decays(tau):
+    """No other gain has a smaller largest deviation from the exact answer to a constant input, over all times."""
+    neuron = discretize("n", nir.LI(tau=full(1, tau), r=full(1, 1), v_leak=full(1, 0)), (1,), {}, 1e-3, "exponential")
+    rounded = np.rint(float(neuron.voltage_decay) * 4096) / 4096
+    steps = np.arange(1, int(20 * tau / 1e-3))
+    exact = 1 - np.exp(-steps * 1e-3 / tau)
+
+    def deviation(gain: float) -> float:
+        return np.abs(gain * (1 - (1 - rounded) ** steps) / rounded - exact).max()
+
+    made_up = compensated(neuron)
+    error = abs(rounded / float(neuron.voltage_decay) - 1)
+    assert deviation(float(made_up.gain)) == pytest.approx((1 - SETTLING) * error, rel=0.15)
+    for other in np.linspace(-2, 2, 41) * error:
+        assert deviation(float(made_up.gain)) <= deviation(float(neuron.gain) * (1 + other)) * 1.05
+    assert "halves what the rounding" in made_up.reasons[-1]
+
+
+def test_a_leak_that_rounds_to_none_is_not_made_up_for():
+    slow = discretize("n", nir.LI(tau=full(1, 1e3), r=full(1, 1), v_leak=full(1, 0)), (1,), {}, 1e-3, "exponential")
+    assert compensated(slow) is slow  # its decay rounds to none at all
 
 
 def test_spikes_resets_and_refractory_periods():

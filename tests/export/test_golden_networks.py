@@ -47,12 +47,12 @@ def test_single_lif_is_within_a_thousandth_of_the_threshold(golden):
 
 def test_single_lif_against_the_solution_in_continuous_time(golden):
     """Spikes in the same steps. Potentials up to the first spike: after it, the continuous solution has spent the rest of that step
-    charging again, which no neuron that resets once a step can; the decay, rounded to 12 bits, costs the rest."""
+    charging again, which no neuron that resets once a step can."""
     spikes, volts, recorded, potentials = single_lif(golden, "lif_exact", "exponential")
     np.testing.assert_array_equal(spikes, recorded)
     first = int(np.flatnonzero(recorded)[0])
     assert first > 400
-    assert np.abs(volts - potentials)[:first].max() < 0.002 * 0.1
+    assert np.abs(volts - potentials)[:first].max() < 0.001 * 0.1
 
 
 # NIR: convolutional network on event recordings
