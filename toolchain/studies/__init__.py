@@ -1,0 +1,15 @@
+"""Studies: one question each, asked of many networks, answered with error bars on one page.
+
+    spikeport study leak examples/studies/leak.toml -o runs/leak
+
+A study is a module (``STUDIES``) with three functions:
+
+    read(table, where, folder) -> plan          the TOML file's table, checked; paths in it start from ``folder``; raises ConfigError
+    cells(plan) -> list[Cell]                   what has to be computed (toolchain.studies.base)
+    findings(plan, results) -> Findings         what it says (toolchain.studies.page); results: key of a cell -> what it returned
+
+``study.run`` reads, computes what is missing, and writes RUN/NAME.html and RUN/NAME.csv.
+"""
+
+STUDIES: dict[str, str] = {}
+"""Name of a study -> its module."""

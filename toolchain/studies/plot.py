@@ -1,0 +1,167 @@
+"""Plots of studies as inline SVG: a value with error bars over some setting, one line for each way of measuring.
+
+Colours and fonts are the house page's; shape and dash say the same without colour. The numbers of each plot are in a table of the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from toolchain.drawing import number, svg, text, ticks
+from toolchain.report.marks import MODEL_SHAPES, WIDTH, grid, mark, short
+
+DASHES = ("", "7 3", "1.5 3", "7 3 1.5 3", "12 4", "4 2 1 2")
+
+
+@dataclass(frozen=True)
+class Point:
+    """low, high: ends of the error bar; None: no bar. said: the same in words."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series of points. place: which colour, mark and dash it has, the same in all panels and the legend."""
+
+    name: str
+    place: int
+    points: tuple[Point, ...]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class PlotPanel:
+    """One coordinate system."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """label; kind "number", "log" or "share" (0 to 1, shown in percent); names: value -> text of its tick, in place of numbers."""
+
+    label: str
+    kind: str = "number"
+    names: tuple[tuple[float, str], ...] = ()
+
+
+def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) -> str:
+    """The plot; all panels have the same axes. ``name`` must be unique on the page."""
+    points = [point for panel in panels for line in panel.lines for point in line.points]
+    if not points:
+        return ""
+    x_scale = _Scale(x, [p.x for p in points])
+    y_scale = _Scale(y, [v for p in points for v in (p.y, p.low, p.high) if v is not None])
+    columns, rows = grid(len(panels), 2)
+    left, gap, top, height, below = 70.0, 30.0, 30.0, 250.0, 34.0
+    width = (WIDTH - left - 12 - gap * (columns - 1)) / columns
+    body: list[str] = []
+    for place, panel in enumerate(panels):
+        corner = left + place % columns * (width + gap), top + place // columns * (height + below + top)
+        box = _Box(*corner, width, height, x_scale, y_scale)
+        body += box.frame(panel.title, place % columns == 0)
+        for line in panel.lines:
+            body += _drawn(box, line)
+    bottom = top + rows * (height + below) + (rows - 1) * top
+    body.append(text(left + (WIDTH - left - 12) / 2, bottom + 10, x.label, "label", "middle"))
+    body.append(text(16, (bottom - below + top) / 2, y.label, "label", "middle", rotate=True))
+    said = "Bars: smallest to largest of the seeds. The values are in the table below."
+    return svg(WIDTH, bottom + 18, f"plot-{name}", title, said, body, "group")
+
+
+def legend(panels: Sequence[PlotPanel]) -> str:
+    """HTML list of the lines: which colour, mark and dash is which."""
+    seen = {line.name: line for panel in panels for line in panel.lines}
+    entries = "".join(
+        f'<li><svg viewBox="0 0 34 12" class="key wide c{line.place % 8}" aria-hidden="true">{_stroke("M1 6h32", line)}'
+        f"{_shape(line, 17, 6)}</svg> {escape(name)}</li>"
+        for name, line in seen.items()
+    )
+    return f'<ul class="legend">{entries}</ul>'
+
+
+class _Scale:
+    """Values of an axis -> 0 to 1, with ticks."""
+
+    def __init__(self, axis: Axis, values: Sequence[float]):
+        self.log = axis.kind == "log"
+        low, high = min(values), max(values)
+        if axis.kind == "share":
+            low, high = 0.0, 1.0
+            self.ticks = [(v, f"{100 * v:.0f} %") for v in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        elif axis.names:
+            self.ticks = list(axis.names)
+        elif self.log:
+            powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            whole = [10.0**p for p in powers if low <= 10.0**p <= high] or sorted(set(values))
+            self.ticks = [(v, f"{v:g}") for v in whole]
+                (v, f"{v:g}") for v in sorted(set(values))
+            ]
+        else:
+            self.ticks = [(v, f"{v:g}") for v in ticks(low, high, 6)]
+        self.low, self.high = (math.log(low), math.log(high)) if self.log else (low, high)
+        margin = 0.0 if axis.kind == "share" else 0.04 * (self.high - self.low) or 0.5
+        self.low, self.high = self.low - margin, self.high + margin
+
+    def __call__(self, value: float) -> float:
+        return ((math.log(value) if self.log else value) - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    top: float
+    width: float
+    height: float
+    x_scale: _Scale
+    y_scale: _Scale
+
+    def x(self, value: float) -> float:
+        return self.left + self.width * self.x_scale(value)
+
+    def y(self, value: float) -> float:
+        return self.top + self.height * (1 - self.y_scale(value))
+
+    def frame(self, title: str, y_labels: bool) -> list[str]:
+        size = f'width="{number(self.width)}" height="{number(self.height)}"'
+        body = [f'<rect x="{number(self.left)}" y="{number(self.top)}" {size} class="panel"/>']
+        for value, label in self.y_scale.ticks:
+            body.append(f'<path d="M{number(self.left)} {number(self.y(value))}h{number(self.width)}" class="grid"/>')
+            if y_labels:
+                body.append(text(self.left - 8, self.y(value) + 4, label, "small", "end"))
+        for value, label in self.x_scale.ticks:
+            body.append(f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" class="axis"/>')
+            body.append(text(self.x(value), self.top + self.height + 18, label, "small", "middle"))
+        body.append(text(self.left, self.top - 8, short(title, 80), "label strong"))
+        return body
+
+
+def _stroke(path: str, line: Line) -> str:
+    dash = DASHES[line.place % len(DASHES)]
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    return f'<path d="{path}" fill="none" stroke="var(--c)" stroke-width="{2.6 if line.strong else 1.5}"{dashed}/>'
+
+
+def _shape(line: Line, x: float, y: float) -> str:
+    return f'<path d="M{number(x)} {number(y)}{MODEL_SHAPES[line.place % len(MODEL_SHAPES)]}" class="blob"/>'
+
+
+def _drawn(box: _Box, line: Line) -> list[str]:
+    points = sorted(line.points, key=lambda p: p.x)
+    path = "".join(f"{'L' if i else 'M'}{number(box.x(p.x))} {number(box.y(p.y))}" for i, p in enumerate(points))
+    body = [f'<g class="c{line.place % 8}">{_stroke(path, line)}</g>']
+    for p in points:
+        bar = ""
+        if p.low is not None and p.high is not None:
+            bar = f'<path d="M{number(box.x(p.x))} {number(box.y(p.low))}V{number(box.y(p.high))}" class="whisker"/>'
+        body.append(mark(bar + _shape(line, box.x(p.x), box.y(p.y)), p.said, f"c{line.place % 8}"))
+    return body

@@ -1,0 +1,60 @@
+"""One call for a whole study: read its file, compute what is missing, write its page and its table."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from toolchain import files
+from toolchain.errors import ConfigError
+from toolchain.report.table import to_csv
+from toolchain.studies import STUDIES, base, page
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_FILE = 1 << 20
+
+
+def read(name: str, path: str | Path):
+    """(module, plan) of a study from its TOML file. Raises ConfigError."""
+    path = Path(path)
+    if name not in STUDIES:
+        raise ConfigError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise ConfigError(f"{path}: larger than {MAX_FILE} bytes")
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: no TOML file: {error}") from None
+    module = importlib.import_module(STUDIES[name])
+    return module, module.read(table, str(path), path.parent)
+
+
+def run(
+    name: str,
+    path: str | Path,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    progress: base.Progress | None = None,
+    command: str | None = None,
+) -> page.Findings:
+    """Run a study into a folder, which is made or continued; writes NAME.html and NAME.csv there.
+
+    workers   processes; None: one for each core
+    command   what the user typed, for the page
+
+    Raises ConfigError, StudyError (finished cells are kept) and OutputError.
+    """
+    module, plan = read(name, path)
+    results = base.run(module.cells(plan), folder, workers=workers, progress=progress)
+    findings = module.findings(plan, results)
+    files.write_text(Path(folder) / f"{name}.csv", to_csv(findings.table), force=True)
+    files.write_text(Path(folder) / f"{name}.html", page.build(name, findings, command), force=True)
+    return findings
