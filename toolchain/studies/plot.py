@@ -104,8 +104,6 @@ class _Scale:
             powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             whole = [10.0**p for p in powers if low <= 10.0**p <= high] or sorted(set(values))
             self.ticks = [(v, f"{v:g}") for v in whole]
-                (v, f"{v:g}") for v in sorted(set(values))
-            ]
         else:
             self.ticks = [(v, f"{v:g}") for v in ticks(low, high, 6)]
         self.low, self.high = (math.log(low), math.log(high)) if self.log else (low, high)
