@@ -239,18 +239,23 @@ def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -
     input_name = graph.add(net.input, nir.Input(input_type={"input": np.array(net.input_shape)}), input_entry)
     between: dict[tuple, str] = {}
     for (a, b), edge in net.edges.items():
-        source = input_name if a == net.input else parts[a].output
+        sources = (input_name,) if a == net.input else parts[a].outputs
         for kind, value, node in _between(net, a, b, edge, dt):
-            key = (source, kind, value)
+            key = (sources, kind, value)
             if key not in between:
-                between[key] = graph.add(f"{source}_{kind}", node)
-                graph.edges.append((source, between[key]))
-            source = between[key]
-        graph.edges.append((source, parts[b].input))
+                between[key] = graph.add(f"{sources[0] if len(sources) == 1 else a}_{kind}", node)
+                graph.edges += [(source, between[key]) for source in sources]
+            sources = (between[key],)
+        graph.edges += [(source, target) for source in sources for target in parts[b].inputs]
     for readout in readouts:
         name = "output" if len(readouts) == 1 else f"output_{readout.node}"
         output = graph.add(name, nir.Output(output_type={"output": np.array(net.shape(readout.node))}), {"decode": readout.decode})
-        graph.edges.append((parts[readout.node].output, output))
+        if len(parts[readout.node].outputs) > 1:
+            raise UnsupportedError(
+                f"{net.label(readout.node)}: its output is the sum of {len(parts[readout.node].outputs)} populations, which the model returns; "
+                "accepted as a read-out is a layer of one population: put weights and neurons behind it"
+            )
+        graph.edges.append((parts[readout.node].outputs[0], output))
     return graph
 
 

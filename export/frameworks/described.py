@@ -29,7 +29,8 @@ class Described(Leaf):
                 parts = self.module.nir_parts(self.input_shape, dt=dt)
                 nodes = {prefix + n: tuple(pair) for n, pair in parts["nodes"].items()}
                 edges = [(prefix + a, prefix + b) for a, b in parts["edges"]]
-                return Part(nodes, edges, prefix + parts["input"], prefix + parts["output"])
+                ends = ((ends,) if isinstance(ends, str) else ends for ends in (parts["input"], parts["output"]))
+                return Part(nodes, edges, *(tuple(prefix + n for n in names) for names in ends))
             node, entry = self.module.nir_node(self.input_shape, dt=dt)
         except ExportError:
             raise
@@ -46,12 +47,12 @@ class Described(Leaf):
 
     @property
     def node(self) -> nir.NIRNode:
-        """The node that its output comes from."""
-        return self.described.nodes[self.described.output][0]
+        """The node that its output comes from; of several, which are alike, the first."""
+        return self.described.nodes[self.output_name][0]
 
     @property
     def output_name(self) -> str:
-        return self.described.output
+        return self.described.outputs[0]
 
     @property
     def stateless(self) -> bool:
@@ -98,6 +99,12 @@ class Described(Leaf):
 
     def part(self, dt: float) -> Part:
         return self._description(dt)
+
+    def remarks(self) -> list[str]:
+        """What the layer says of itself for the audit: "notes" of its ``nir_parts``."""
+        if not hasattr(self.module, "nir_parts"):
+            return []
+        return [f"{self.name}: {note}" for note in self.module.nir_parts(self.input_shape).get("notes", ())]
 
 
 def find(model: nn.Module) -> dict[str, Leaf]:

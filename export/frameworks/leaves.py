@@ -21,17 +21,20 @@ Shape = tuple[int, ...]
 
 @dataclass
 class Part:
-    """A leaf as NIR: nodes with their metadata entries, edges between them, and the names that the outside connects to."""
+    """A leaf as NIR: nodes with their metadata entries, edges between them, and the names that the outside connects to.
+
+    Every input is given what comes in; what goes out is the sum of the outputs.
+    """
 
     nodes: dict[str, tuple[nir.NIRNode, dict]]
     edges: list[tuple[str, str]] = field(default_factory=list)
-    input: str = ""
-    output: str = ""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     @classmethod
     def single(cls, name: str, node: nir.NIRNode, entry: dict | None = None) -> Part:
         """One node."""
-        return cls({name: (node, entry or {})}, [], name, name)
+        return cls({name: (node, entry or {})}, [], (name,), (name,))
 
 
 @dataclass
