@@ -39,7 +39,9 @@ Every layer here is a leaf for a tracer, and has one of
 
     neurons    {"reset": "zero" | "subtract" | "none", "threshold_comparison": ">", "refractory": int,
                 "grid": {"fraction_bits": F, "current_decay": int | list, "voltage_decay": int | list,
-                         "threshold": int | list (absent for integrators), "overflow": "error" | "wrap"}}
+                         "threshold": int | list (absent for integrators), "overflow": "error" | "wrap",
+                         "noise": {"seed": int, "sigma": int} (only of a neuron that is noisy at inference: hardware.noise,
+                         sigma in units of the state)}}
                lists are flat, one number for each neuron in C order. Node: IF / LIF / CubaLIF, for integrators I / LI /
                CubaLI, with r = tau / dt (1 for IF and I) and w_in = tau_syn / dt. Decay d: tau = dt * 4096 / d; d = 0 inside a node that
                needs a time constant: tau = dt * 2**40 (rounds to decay 0, and r * dt / tau is still exactly 1).
@@ -55,7 +57,8 @@ Every layer here is a leaf for a tracer, and has one of
 
 ``nir_parts(input_shape, dt=1.0) -> {"nodes": {NAME: (nir.NIRNode, metadata)}, "edges": [(FROM, TO)], "input": NAME, "output": NAME}``
     for layers that are more than one node (Recurrent: the neuron and its feedback synapse). NAMEs are the paths of the
-    submodules relative to the layer ("neuron", "recurrent").
+    submodules relative to the layer ("neuron", "recurrent"). "input" and "output" may be lists of NAMEs: every one of them is
+    given the layer's input, and its output is their sum (MultiLevel: the levels). "notes", a list of texts, go to the audit.
 
 ``spikeport_io() -> dict`` on the model itself:
     {"input": {"shape": [...], "message_bits": 0..24, "fraction_bits": k},
@@ -68,14 +71,20 @@ Every layer here is a leaf for a tracer, and has one of
     output layer, potentials of an integrator. "step": ``model(x)`` takes one step [batch, *shape] and keeps its state in
     hidden variables, cleared by ``reset_mem()`` of its neurons.
 
+``stochastic`` (bool) on a module: its evaluation depends on a seed. A noisy neuron with ``noise_at_inference`` is such a module;
+``noise_seed(model, seed)`` varies the seed of a whole network, which without it is the exported one.
+
 The name of a population in the Program is the path of its neuron in the model (``model.named_modules()``); that is how
 ``toolchain.software`` finds the module whose spikes and potentials a Program's layer must equal.
 """
 
 from toolchain.layers import surrogate
+from toolchain.layers.multi_level import MultiLevel
 from toolchain.layers.network import Network, decode
 from toolchain.layers.neuron import Neuron, name_layers, reset
 from toolchain.layers.neurons import IF, LI, LIF, Leaky, Synaptic
+from toolchain.layers.noise import noise_seed, seed_noise
+from toolchain.layers.observation import observe
 from toolchain.layers.recurrent import Recurrent, RLeaky
 from toolchain.layers.shaping import AvgPool2d, Delay, Flatten, SumPool2d
 from toolchain.layers.synapses import Conv1d, Conv2d, Linear
@@ -91,6 +100,7 @@ __all__ = [
     "Flatten",
     "Leaky",
     "Linear",
+    "MultiLevel",
     "Network",
     "Neuron",
     "RLeaky",
@@ -99,6 +109,9 @@ __all__ = [
     "Synaptic",
     "decode",
     "name_layers",
+    "noise_seed",
+    "observe",
     "reset",
+    "seed_noise",
     "surrogate",
 ]

@@ -19,7 +19,7 @@ def _real(tensor: torch.Tensor):
     return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
-def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool, every_syn: bool) -> tuple:
+def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise, want_before: bool, every_syn: bool) -> tuple:
     """(flags, spikes, potential before the reset, active, syn, mem, rest); None for what the neuron does not have or nobody wants."""
     real = _real(current)
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
@@ -37,6 +37,7 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
         _numpy(syn, none2),
         _numpy(mem, none2),
         _numpy(rest, none2),
+        _numpy(noise, np.zeros((0, 0, 0), np.int32)),
         rules.has_current,
         *integers,
         rules.spiking,
@@ -59,7 +60,7 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
     return flags, spikes, before, active, syn_out, mem_out, rest_out
 
 
-def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, surrogate, saved: Saved) -> tuple:
+def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved) -> tuple:
     """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``. ``surrogate`` is overwritten."""
     before = saved.before
     real = _real(before)
@@ -75,6 +76,7 @@ def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, surrogate, s
         _numpy(grad_spikes, none3),
         _numpy(grad_syn, none3),
         _numpy(grad_mem, none3),
+        _numpy(grad_before, none3),
         _numpy(before, none3),
         _numpy(saved.spikes, none3),
         _numpy(saved.active, np.zeros((0, 0, 0), np.uint8)),

@@ -68,6 +68,7 @@ def forward_kernel():
         syn0,
         mem0,
         rest0,
+        noise,
         has_current,
         current_decay,
         voltage_decay,
@@ -86,7 +87,8 @@ def forward_kernel():
     ):
         """Advance neurons through all steps; returns flags.
 
-        current in volts; syn0, mem0, rest0: state before the first step; integer parameters int64; scale 2**F. Outputs:
+        current in volts; syn0, mem0, rest0: state before the first step; noise: what is added to the potential in the comparison, in
+        units of the state, int32 [time, batch or 1, neuron]; integer parameters int64; scale 2**F. Outputs:
         spikes, before (potential before the reset), active (uint8, not refractory), syn, mem: traces, or of length 1 for the
         last state; rest: last. An array with no element is absent or not wanted.
         """
@@ -96,7 +98,7 @@ def forward_kernel():
         state_scale = scale * real(64)
         volt = real(1) / state_scale
         incoming, u, v = np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64)
-        resting, updated = np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64)
+        resting, updated, noisy = np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64)
         flags = 0
         for b in range(batch):
             for low in range(0, neurons, BLOCK):
@@ -154,14 +156,20 @@ def forward_kernel():
                             line[i] = real(np.int32(v[i])) * volt
                     if spiking:
                         fired = spikes[t, b, block]
+                        compared = v
+                        if noise.size:
+                            added = noise[t, b if noise.shape[1] > 1 else 0, block]
+                            for i in range(n):
+                                noisy[i] = v[i] + added[i]
+                            compared = noisy
                         if refractory:
                             for i in range(n):
-                                fired[i] = fires(v[i], level[i]) & (resting[i] == 0)
+                                fired[i] = fires(compared[i], level[i]) & (resting[i] == 0)
                             for i in range(n):
                                 resting[i] = refractory if fired[i] != 0 else max(resting[i] - 1, 0)
                         else:
                             for i in range(n):
-                                fired[i] = fires(v[i], level[i])
+                                fired[i] = fires(compared[i], level[i])
                         if reset == ZERO:
                             for i in range(n):
                                 v[i] = 0 if fired[i] != 0 else v[i]
@@ -190,6 +198,7 @@ def backward_kernel():
         grad_spikes,
         grad_syn,
         grad_mem,
+        grad_before,
         before,
         spikes,
         active,
@@ -211,7 +220,7 @@ def backward_kernel():
     ):
         """Backpropagation through time; an array with no element is absent or not wanted.
 
-        Incoming traces: grad_spikes, grad_syn, grad_mem. ``before``: the potential before the reset in volts. ``grad_current``
+        Incoming traces: grad_spikes, grad_syn, grad_mem, grad_before. ``before``: the potential before the reset in volts. ``grad_current``
         holds dS/dv where grad_spikes is given, and the result afterwards: one array less, whose first touch costs more than
         the arithmetic. Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a reset is a constant
         (as in snnTorch, it passes no gradient to the spike). Parameter gradients are [batch, neuron], for the caller to sum.
@@ -255,6 +264,10 @@ def backward_kernel():
                                 total[i] -= out[i]
                         for i in range(n):
                             carry_v[i] += out[i]
+                    if grad_before.size:
+                        line = grad_before[t, b, block]
+                        for i in range(n):
+                            carry_v[i] += line[i]
                     # carry_v is now the gradient of the potential before the reset: split into what was integrated (out) and what
                     # a resting neuron hands back unchanged (carry_v)
                     if active.size:

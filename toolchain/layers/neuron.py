@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from hardware.arithmetic import STATE_SHIFT
 from hardware.program import RESETS
 from toolchain.errors import LayerError
 from toolchain.layers import nir_nodes, surrogate
 from toolchain.layers.grid import check_bits, quantise_decay, quantise_threshold
+from toolchain.layers.noise import NoiseSource
 from toolchain.layers.rules import Parameters, Rules
 from toolchain.layers.scan import scan
 
@@ -19,6 +21,8 @@ class Neuron(nn.Module):
     ``spike_grad``      the surrogate, a plain attribute that may be replaced at any time
     ``backward_rule``   replaces the backward pass of whole sequences (scan.BackwardRule); None, the default: through time
     ``layer_name``      what errors call this layer; ``name_layers(model)`` sets it to the path in the model
+    ``noise``           the NoiseSource of a noisy neuron; None: no noise
+    ``observer``        called with (potential before the reset, threshold) of every call; set by ``observe(model)``
     """
 
     temporal = True
@@ -39,6 +43,9 @@ class Neuron(nn.Module):
         output=False,
         fraction_bits=10,
         overflow="error",
+        noise=0.0,
+        noise_at_inference=False,
+        noise_seed=0,
     ):
         super().__init__()
         self.layer_name = type(self).__name__
@@ -51,8 +58,13 @@ class Neuron(nn.Module):
             raise LayerError(f"{self.where}: overflow is {overflow!r}; accepted are error, wrap")
         self.fraction_bits, self.reset, self.refractory, self.overflow = fraction_bits, reset, refractory, overflow
         self.init_hidden, self.output = init_hidden, output
-        self.spike_grad = surrogate.atan() if spike_grad is None else spike_grad
+        self.noise = self._noise_source(noise, noise_at_inference, noise_seed)
+        if spike_grad is None:
+            spike_grad = surrogate.atan() if self.noise is None else surrogate.gaussian(noise)
+        self.spike_grad = spike_grad
         self.backward_rule = None
+        self.observer = None
+        self._steps = 0
         self._hidden: tuple[torch.Tensor, ...] = ()
         self._register("alpha", alpha, learn_alpha, (0, 1))
         self._register("beta", beta, learn_beta, (0, 1))
@@ -73,6 +85,20 @@ class Neuron(nn.Module):
             setattr(self, name, nn.Parameter(tensor))
         else:
             self.register_buffer(name, tensor)
+
+    def _noise_source(self, noise, at_inference: bool, seed: int) -> NoiseSource | None:
+        if not 0 <= noise < float("inf"):
+            raise LayerError(f"{self.where}: noise is {noise!r} V; accepted are numbers from 0")
+        if not noise:
+            if at_inference:
+                raise LayerError(f"{self.where}: noise_at_inference without noise")
+            return None
+        return NoiseSource(self.where, round(noise * 2.0 ** (self.fraction_bits + STATE_SHIFT)), at_inference, seed)
+
+    @property
+    def stochastic(self) -> bool:
+        """True where evaluation depends on the seed of the noise."""
+        return self.noise is not None and self.noise.at_inference
 
     @property
     def where(self) -> str:
@@ -95,6 +121,7 @@ class Neuron(nn.Module):
     def reset_mem(self):
         """Forget hidden states; returns the states that start a sample: one (empty) tensor, or a tuple of them."""
         self._hidden = ()
+        self._steps = 0
         device = self.beta.device
         empty = tuple(torch.zeros(0, device=device) for _ in self.states)
         return empty[0] if len(empty) == 1 else empty
@@ -151,6 +178,10 @@ class Neuron(nn.Module):
                     " shape, or the empty state that reset_mem() returns"
                 )
             given[name] = None if state is None or not state.numel() else state.reshape(flat[1:])
+        if all(state is None for state in given.values()):
+            self._steps = 0  # a sample begins
+        noise = None if self.noise is None else self.noise.drawn(self.training, self._steps, current.reshape(flat))
+        self._steps += len(current)
         integers, floats = self._on_grid(shape)
         rules = Rules(
             self.where,
@@ -163,10 +194,13 @@ class Neuron(nn.Module):
             self.spike_grad,
             traces,
             self.backward_rule,
+            self.observer is not None,
         )
-        spikes, syn, mem, rest = scan(
-            rules, integers, current.reshape(flat), given.get("syn"), given.get("mem"), given.get("rest"), *floats
+        spikes, syn, mem, rest, potential = scan(
+            rules, integers, current.reshape(flat), given.get("syn"), given.get("mem"), given.get("rest"), *floats, noise
         )
+        if self.observer is not None:
+            self.observer((potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape)))
         after = {"syn": syn, "mem": mem, "rest": None if rest is None else rest.unsqueeze(0)}
         shaped = [after[name].reshape(-1, *current.shape[1:]) for name in self.states]
         return [None if spikes is None else spikes.reshape(current.shape), *shaped]

@@ -49,6 +49,11 @@ class LIF(Neuron):
     fraction_bits   F: input currents are whole multiples of 2**-F volts
     overflow        "error": an input current that would wrap the 24-bit current raises; "wrap": it wraps, as on the chip.
                     (A synaptic current that accumulates beyond 24 bits always wraps, as on the chip.)
+    noise           standard deviation in volts of what is added to the potential in the comparison with the threshold, and only
+                    there (rounded to the lsb of the state); 0: none. In training fresh Gaussian numbers for every neuron, step and
+                    sample; spike_grad then defaults to the normal density of that width
+    noise_at_inference  False: evaluation, and the exported neuron, are a plain LIF; True: they are noisy, too, with the numbers of
+                    ``noise_seed``, the same for every sample. See ``toolchain.layers.noise``
 
     ``spk, mem = lif(cur, mem)``; with synaptic current ``spk, syn, mem = lif(cur, syn, mem)``; with refractory period a last
     state ``rest``. See ``Neuron.forward``.
@@ -74,6 +79,9 @@ class LIF(Neuron):
         output=False,
         fraction_bits=10,
         overflow="error",
+        noise=0.0,
+        noise_at_inference=False,
+        noise_seed=0,
     ):
         where = f"layer {type(self).__name__!r}"
         alpha = _remaining(where, "alpha", alpha, "current_decay", current_decay, "tau_syn", tau_syn)
@@ -92,6 +100,9 @@ class LIF(Neuron):
             output=output,
             fraction_bits=fraction_bits,
             overflow=overflow,
+            noise=noise,
+            noise_at_inference=noise_at_inference,
+            noise_seed=noise_seed,
         )
 
 

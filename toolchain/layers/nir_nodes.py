@@ -37,6 +37,8 @@ def neuron(layer, shape: tuple[int, ...], dt: float):
     nir = _nir()
     integers = {name: value.cpu().numpy() for name, value in layer.integers(shape).items()}
     grid = {"fraction_bits": layer.fraction_bits, "overflow": layer.overflow} | {name: _plain(value) for name, value in integers.items()}
+    if layer.stochastic:
+        grid["noise"] = {"seed": layer.noise.seed, "sigma": layer.noise.sigma}
     metadata = {
         "reset": layer.reset if layer.spiking else "none",
         "threshold_comparison": ">",

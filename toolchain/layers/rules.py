@@ -53,6 +53,8 @@ class Rules:
     """True: syn and mem of every step are returned; False: of the last step."""
     rule: BackwardRule | None = None
     """Replaces the backward pass of the spikes; None: backpropagation through time with ``spike_grad``."""
+    observe: bool = False
+    """True: the potential before the reset of every step is returned as well, with its gradient."""
 
     def limit(self, dtype: torch.dtype) -> int:
         """Largest accepted magnitude of the input current in units of 2**-F; float32 holds no more than 24 bits of a sum."""

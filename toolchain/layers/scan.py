@@ -56,25 +56,25 @@ def _slopes(rules: Rules, before: torch.Tensor, threshold: torch.Tensor) -> torc
 
 
 class _Scan(torch.autograd.Function):
-    """(current, syn0, mem0, alpha, beta, threshold in volts) → (spikes, syn, mem, rest); states may be None."""
+    """(current, syn0, mem0, alpha, beta, threshold in volts) → (spikes, syn, mem, rest, potential before the reset); states may be None."""
 
     @staticmethod
-    def forward(ctx, current, syn, mem, alpha, beta, threshold, rest, parameters, rules):
+    def forward(ctx, current, syn, mem, alpha, beta, threshold, rest, noise, parameters, rules):
         ctx.set_materialize_grads(False)
         ctx.rules = rules
         if rules.rule is not None and (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
             raise LayerError(f"{rules.where}: a backward rule replaces whole sequences; this layer is called step by step")
-        want_before = any(ctx.needs_input_grad)
+        wants_gradient = any(ctx.needs_input_grad)
         way = compiled if current.device.type == "cpu" else tensors
         every_syn = rules.traces or ctx.needs_input_grad[3]  # the gradient of alpha needs the current of every step
         flags, spikes, before, active, syn_out, mem_out, rest_out = way.forward(
-            rules, parameters, current, syn, mem, rest, want_before, every_syn
+            rules, parameters, current, syn, mem, rest, noise, wants_gradient or rules.observe, every_syn
         )
         _report(rules, flags, current)
         if flags & kernels.WIDE_CURRENT and current.dtype != torch.float64:
             # Lava wraps once only, so a huge input leaves more than 24 bits, which only float64 can carry to the next step
             raise _NeedsDouble
-        if want_before:
+        if wants_gradient:
             syn_saved = syn_out if ctx.needs_input_grad[3] else None
             if syn_saved is not None and not rules.traces:
                 syn_out = syn_out[-1:].clone()
@@ -82,27 +82,27 @@ class _Scan(torch.autograd.Function):
             ctx.save_for_backward(before, spikes, active, syn_saved, syn, mem, alpha, beta, threshold, current_saved)
         if rest_out is not None:
             ctx.mark_non_differentiable(rest_out)
-        return spikes, syn_out, mem_out, rest_out
+        return spikes, syn_out, mem_out, rest_out, before if rules.observe else None
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_spikes, grad_syn, grad_mem, _grad_rest):
+    def backward(ctx, grad_spikes, grad_syn, grad_mem, _grad_rest, grad_before):
         before, spikes, active, syn, syn0, mem0, alpha, beta, threshold, current = ctx.saved_tensors
         rules = ctx.rules
         replaced = None
         if rules.rule is not None and grad_spikes is not None:
             parameters = (p.to(before.dtype) for p in (alpha, beta, threshold))
             replaced, grad_spikes = rules.rule(grad_spikes, Trace(current, before, spikes, active, *parameters)), None
-            if grad_syn is None and grad_mem is None:
-                return replaced, *(None,) * 8
+            if grad_syn is None and grad_mem is None and grad_before is None:
+                return replaced, *(None,) * 9
         grad_syn, grad_mem = (_whole_trace(g, before) for g in (grad_syn, grad_mem))
         surrogate = None if grad_spikes is None else _slopes(rules, before, threshold)
         way = compiled if before.device.type == "cpu" else tensors
         saved = Saved(before, spikes, active, syn, syn0, mem0, alpha, beta, threshold)
-        gradients = way.backward(rules, ctx.needs_input_grad, grad_spikes, grad_syn, grad_mem, surrogate, saved)
+        gradients = way.backward(rules, ctx.needs_input_grad, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved)
         if replaced is not None:
             gradients = (gradients[0] + replaced, *gradients[1:])
-        return (*gradients, None, None, None)
+        return (*gradients, None, None, None, None)
 
 
 class _NeedsDouble(Exception):
@@ -128,16 +128,19 @@ def scan(
     alpha: torch.Tensor,
     beta: torch.Tensor,
     threshold: torch.Tensor,
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
+    noise: torch.Tensor | None = None,
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Run neurons over [time, batch, neuron].
 
     current     volts, whole multiples of 2**-F; float32 or float64
     syn, mem    state before the first step, volts, [batch, neuron]; None: zero
     rest        steps that a neuron still rests, [batch, neuron]; None: zero
     alpha, beta, threshold  the same parameters as floats [neuron], through which their gradients flow
+    noise       added to the potential in the comparison alone, units of 2**-(F + 6) V, int32 [time, batch or 1, neuron]; None: none
 
-    Returns (spikes [time, batch, neuron] or None, syn or None, mem, rest or None); syn and mem have every step where
-    ``rules.traces``, else the last. Raises GridError and CurrentRangeError.
+    Returns (spikes [time, batch, neuron] or None, syn or None, mem, rest or None, potential before the reset [time, batch, neuron]
+    where ``rules.observe``, else None); syn and mem have every step where ``rules.traces``, else the last. Gradients flow from all of
+    them but rest. Raises GridError and CurrentRangeError.
     """
     if current.dtype not in (torch.float32, torch.float64):
         raise LayerError(
@@ -149,7 +152,7 @@ def scan(
     tensors[1:3] = [None if t is None else t.to(tensors[0].dtype) for t in (syn, mem)]
     rest = None if rest is None else rest.to(tensors[0].dtype)
     try:
-        return _Scan.apply(*tensors, rest, parameters, rules)
+        return _Scan.apply(*tensors, rest, noise, parameters, rules)
     except _NeedsDouble:
         tensors[:3] = [None if t is None else t.double() for t in tensors[:3]]
-        return _Scan.apply(*tensors, None if rest is None else rest.double(), parameters, rules)
+        return _Scan.apply(*tensors, None if rest is None else rest.double(), noise, parameters, rules)

@@ -41,6 +41,10 @@ def _sigmoid(x, slope):
     return slope * decayed / ((1 + decayed) * (1 + decayed))
 
 
+def _gaussian(x, sigma):
+    return 0.3989422804014327 / sigma * 2.718281828459045 ** (-x * x / (2 * sigma * sigma))
+
+
 class _Spike(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, surrogate):
@@ -104,6 +108,13 @@ class Sigmoid(Surrogate):
     formula = staticmethod(_sigmoid)
 
 
+class Gaussian(Surrogate):
+    """The normal density with standard deviation sigma; area 1. With noise of that sigma in the comparison it is the derivative of the
+    firing probability Phi((potential - threshold) / sigma): Ma et al., arXiv 2305.16044."""
+
+    formula = staticmethod(_gaussian)
+
+
 def triangle(width: float = 1.0) -> Triangle:
     """Triangle of half width ``width`` volts."""
     return Triangle(width)
@@ -129,12 +140,18 @@ def sigmoid(slope: float = 25.0) -> Sigmoid:
     return Sigmoid(slope)
 
 
+def gaussian(sigma: float = 0.3) -> Gaussian:
+    """Normal density of ``sigma`` volts."""
+    return Gaussian(sigma)
+
+
 SURROGATES: dict[str, Callable[[float], Surrogate]] = {
     "triangle": triangle,
     "rectangle": rectangle,
     "atan": atan,
     "fast_sigmoid": fast_sigmoid,
     "sigmoid": sigmoid,
+    "gaussian": gaussian,
 }
 """Name → factory that takes the parameter."""
 

@@ -9,7 +9,7 @@ from toolchain.layers import kernels
 from toolchain.layers.rules import Parameters, Rules, Saved
 
 
-def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_before: bool, every_syn: bool) -> tuple:
+def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise, want_before: bool, every_syn: bool) -> tuple:
     """As ``compiled.forward``."""
     scale, state_scale = 2.0**rules.fraction_bits, 2.0 ** (rules.fraction_bits + arithmetic.STATE_SHIFT)
     zeros = torch.zeros(current.shape[1:], dtype=torch.int64, device=current.device)
@@ -33,7 +33,7 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
     incoming, off, beyond = whole(current, scale, rules.limit(current.dtype))
     flags |= kernels.OFF_GRID * off | kernels.OUT_OF_RANGE * beyond
     traces: dict[str, list] = {"spikes": [], "before": [], "active": [], "syn": [], "mem": []}
-    for step in incoming:
+    for t, step in enumerate(incoming):
         u = arithmetic.next_current(u if rules.has_current else zeros, step, parameters.current_decay)
         if rules.has_current:
             flags |= kernels.WIDE_CURRENT * bool((u.abs() > 1 << 24).any())
@@ -43,7 +43,8 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
         traces["before"].append(v)
         traces["active"].append(active)
         if rules.spiking:
-            fired = arithmetic.fires(v, parameters.threshold) & active
+            compared = v if noise is None else v + noise[t]
+            fired = arithmetic.fires(compared, parameters.threshold) & active
             if rules.reset == "zero":
                 v = torch.where(fired, 0, v)
             elif rules.reset == "subtract":
@@ -72,7 +73,7 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, want_
     )
 
 
-def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, surrogate, saved: Saved) -> tuple:
+def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved) -> tuple:
     """As ``compiled.backward``."""
     before, spikes, active, syn, syn0, mem0 = saved.before, saved.spikes, saved.active, saved.syn, saved.syn0, saved.mem0
     zeros = torch.zeros_like(before[0])
@@ -91,6 +92,8 @@ def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, surrogate, s
             fired = grad_spikes[t] * surrogate[t] * on
             grad_threshold = grad_threshold - fired
             grad_v = grad_v + fired
+        if grad_before is not None:
+            grad_v = grad_v + grad_before[t]
         grad_u = grad_v * (before[t].abs() < rules.saturated) * on
         carry_v = grad_v * (1 - on) + beta * grad_u
         if t > 0 or mem0 is not None:
