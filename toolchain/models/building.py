@@ -89,8 +89,11 @@ def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron,
         if layer.recurrent:
             raise ConfigError('model: the last layer is recurrent, but read by its potential; accepted is readout = "spike_count"')
         return snn.LI(fraction_bits=grid.fraction_bits, **decays)
-    lif = snn.LIF(
-        neuron.threshold,
+    several = neuron.levels is not None and not last
+    if several and layer.recurrent:
+        raise ConfigError("model: a recurrent layer feeds back the spikes of one population; accepted with neuron.levels are others")
+    lif = (snn.MultiLevel if several else snn.LIF)(
+        neuron.levels if several else neuron.threshold,
         reset=neuron.reset,
         refractory=neuron.refractory,
         learn_threshold=neuron.learn_threshold,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from hardware.program import DECODINGS, RESETS
 from toolchain.errors import ConfigError
+from toolchain.layers.multi_level import MOST_LEVELS
 from toolchain.layers.surrogate import SURROGATES
 from toolchain.models.reference import MODELS
 from toolchain.tables import bounds, one_of
@@ -90,7 +91,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Neuron:
-    """All neurons of a network; as ``toolchain.layers.LIF``. alpha not given: no synaptic current."""
+    """All neurons of a network; as ``toolchain.layers.LIF``. alpha not given: no synaptic current.
+
+    levels  thresholds of multi-level firing (``toolchain.layers.MultiLevel``) in place of ``threshold``, in all layers but the last one
+    """
 
     beta: float = 0.9
     alpha: float | None = None
@@ -100,8 +104,13 @@ class Neuron:
     learn_beta: bool = False
     learn_alpha: bool = False
     learn_threshold: bool = False
+    levels: tuple[float, ...] | None = None
 
     def __post_init__(self):
+        if self.levels is not None and (
+            not 1 <= len(self.levels) <= MOST_LEVELS or any(not low < high for low, high in zip((0.0, *self.levels), self.levels))
+        ):
+            raise ConfigError(f"neuron: levels is {list(self.levels)!r}; accepted are 1 to {MOST_LEVELS} rising thresholds above 0")
         bounds("neuron", beta=(self.beta, 0, 1), alpha=(self.alpha, 0, 1), refractory=(self.refractory, 0, 1 << 15))
         one_of("neuron", reset=(self.reset, RESETS))
 
