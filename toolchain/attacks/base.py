@@ -24,6 +24,10 @@ class AttackError(ToolchainError):
     """An attack was asked for something it cannot do, or returned a sample outside its threat model."""
 
 
+class NotApplicable(AttackError):
+    """An attack cannot be made on this network (another kind of neuron, no gradient, no purifier): not a failure, a cell that is not there."""
+
+
 @dataclass(frozen=True)
 class Threat:
     """What an adversary may change.
@@ -31,7 +35,8 @@ class Threat:
     norm      "linf" or "l2": distance in pixel space, images in [low, high], before any normalisation or encoding
               "flips": number of event cells (step, channel, row, column) that change between 0 and 1
               "shift": largest number of steps by which an event may be moved (events are neither made nor lost)
-    epsilon   the radius, in pixel units for linf and l2; a whole number for the event threats
+              "corruption": a common corruption; its severity, 1 to 5, says how much, no norm does
+    epsilon   the radius, in pixel units for linf and l2; a whole number for the event threats and severities
     """
 
     norm: str
@@ -39,14 +44,14 @@ class Threat:
     low: float = 0.0
     high: float = 1.0
 
-    NORMS = ("linf", "l2", "flips", "shift")
+    NORMS = ("linf", "l2", "flips", "shift", "corruption")
 
     def __post_init__(self):
         if self.norm not in self.NORMS:
             raise AttackError(f"threat norm is {self.norm!r}; accepted are {', '.join(self.NORMS)}")
         if not np.isfinite(self.epsilon) or self.epsilon < 0:
             raise AttackError(f"threat epsilon is {self.epsilon!r}; accepted are finite numbers from 0")
-        if self.norm in ("flips", "shift") and self.epsilon != int(self.epsilon):
+        if self.norm in ("flips", "shift", "corruption") and self.epsilon != int(self.epsilon):
             raise AttackError(f"threat {self.norm!r} needs a whole number, not {self.epsilon!r}")
         if not self.low < self.high:
             raise AttackError(f"threat range [{self.low}, {self.high}] is empty")
@@ -112,6 +117,7 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
             raise AttackError(
                 f"sample {int(distance.argmax())} is {distance.max():.8f} from the clean one; allowed is {threat.epsilon} ({threat.norm})"
             )
+    if threat.norm in ("linf", "l2", "corruption"):
         if adversarial.min() < threat.low - 1e-6 or adversarial.max() > threat.high + 1e-6:
             raise AttackError(f"values from {adversarial.min()} to {adversarial.max()}; allowed are {threat.low} to {threat.high}")
         return
@@ -122,11 +128,19 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
         if flips.max() > threat.epsilon:
             raise AttackError(f"sample {int(flips.argmax())} has {int(flips.max())} changed event cells; allowed are {int(threat.epsilon)}")
         return
-    # shift: on each line (channel, row, column) the k-th event moves by at most epsilon steps, none is made or lost
+    _, moved = steps_moved(clean, adversarial)
+    if moved.size and moved.max() > threat.epsilon:
+        raise AttackError(f"an event moved by {int(moved.max())} steps; allowed are {int(threat.epsilon)}")
+
+
+def steps_moved(clean: np.ndarray, adversarial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(sample, number of steps that it moved) of every event, int64 [event] each; events [sample, step, ...].
+
+    On each line (channel, row, column) the k-th event before is the k-th after. Raises AttackError where one was made or lost.
+    """
     lines = lambda a: a.reshape(*a.shape[:2], -1).transpose(0, 2, 1)  # noqa: E731  [sample, line, step]
     before, after = lines(clean) > 0, lines(adversarial) > 0
     if np.any(before.sum(axis=2) != after.sum(axis=2)):
         raise AttackError("an event was made or lost; the threat 'shift' only moves events in time")
-    moved = np.abs(np.nonzero(before)[2].astype(np.int64) - np.nonzero(after)[2].astype(np.int64))
-    if moved.size and moved.max() > threat.epsilon:
-        raise AttackError(f"an event moved by {int(moved.max())} steps; allowed are {int(threat.epsilon)}")
+    sample, _, step = np.nonzero(before)
+    return sample, np.abs(step.astype(np.int64) - np.nonzero(after)[2].astype(np.int64))

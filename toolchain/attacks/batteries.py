@@ -7,8 +7,8 @@ estimators that leave time out, and an attack without gradients: what honesty ch
 
 from __future__ import annotations
 
-from toolchain.attacks.base import AttackError, Threat
-from toolchain.attacks.registry import AttackSpec
+from toolchain.attacks.base import AttackError
+from toolchain.attacks.registry import NORMS, PIXELS, AttackSpec
 
 PRESETS = ("quick", "standard", "full")
 EOT_SAMPLES = {"quick": 4, "standard": 10, "full": 10}
@@ -88,6 +88,13 @@ def _pixels(preset: str) -> list[dict]:
             },
             {"attack": "apgd_targeted", "params": {"steps": 100}, "estimator": TRAINING},
             {"attack": "apgd_targeted", "params": {"steps": 100}, "estimator": ASSG},
+            *(
+                {"attack": a, "params": {"steps": 100}, "estimator": e}
+                for a in ("apgd_ce", "sa_pgd")
+                for e in (_named("cba", clamp=False), _named("cba", clamp=True), _named("hart_mix"))
+            ),
+            {"attack": "fab", "params": {"steps": 100}, "estimator": TRAINING},
+            {"attack": "fab", "params": {"steps": 100}, "estimator": ASSG},
             {"attack": "cw", "params": {"steps": 200}, "estimator": TRAINING},
             {"attack": "cw", "params": {"steps": 200}, "estimator": ASSG},
         ]
@@ -114,14 +121,30 @@ def _events(preset: str, norm: str) -> list[dict]:
 def _checked(preset: str, norm: str) -> None:
     if preset not in PRESETS:
         raise AttackError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
-    if norm not in Threat.NORMS:
-        raise AttackError(f"threat norm is {norm!r}; accepted are {', '.join(Threat.NORMS)}")
+    if norm not in NORMS:
+        raise AttackError(f"threat norm is {norm!r}; accepted are {', '.join(NORMS)}")
 
 
-def battery(preset: str, norm: str, stochastic: bool = False) -> list[AttackSpec]:
-    """The attacks of a preset on a threat; with EOT where the victim is random."""
+PUBLISHED = ("fgsm", "bim", "pgd")
+"""Attacks that most publications stop at, with the training surrogate and without EOT; on a front: on the network behind it alone."""
+
+
+def _around(preset: str) -> list[dict]:
+    """What a front (a purifier with a gate) is attacked with besides the battery that goes through it: methods of BPDA and of evasion."""
+    steps = {"quick": 10, "standard": 40, "full": 100}[preset]
+    ways = [("skip", TRAINING), ("bpda", TRAINING), ("bpda", ATAN), ("detector", TRAINING), ("detector", ATAN)]
+    return [
+        {"attack": "fgsm", "estimator": TRAINING, "front": "skip"},
+        *({"attack": "pgd", "params": {"steps": steps}, "estimator": e, "front": how} for how, e in ways),
+        *({"attack": "sa_pgd", "params": {"steps": 2 * steps}, "estimator": ASSG, "front": how} for how in ("bpda", "detector")),
+    ]
+
+
+def battery(preset: str, norm: str, stochastic: bool = False, front: bool = False) -> list[AttackSpec]:
+    """The attacks of a preset on a threat; with EOT where the victim is random, and every way around a front where there is one."""
     _checked(preset, norm)
-    specs = _pixels(preset) if norm in ("linf", "l2") else _events(preset, norm)
+    specs = _pixels(preset) if norm in PIXELS else _events(preset, norm)
+    specs += _around(preset) if front and norm in PIXELS else []
     return [AttackSpec(**spec, eot=EOT_SAMPLES[preset] if stochastic else 1) for spec in specs]
 
 
@@ -139,7 +162,7 @@ def transfers(preset: str, norm: str, sources: list[str], stochastic: bool = Fal
 def energy_battery(preset: str, norm: str, stochastic: bool = False, count: str = "spikes") -> list[AttackSpec]:
     """Energy attacks: label free and unchanged; training surrogate, and ASSG beyond quick. ``count``: "spikes" or "synaptic_operations"."""
     _checked(preset, norm)
-    if norm not in ("linf", "l2"):
+    if norm not in PIXELS:
         raise AttackError(f"energy attacks cannot keep to the threat {norm!r}; accepted are linf, l2")
     steps = {"quick": 20, "standard": 50, "full": 100}[preset]
     estimators = [ATAN] if preset == "quick" else [TRAINING, ATAN, ASSG]

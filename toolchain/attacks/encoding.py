@@ -130,6 +130,41 @@ class Latency:
         return _Arrival.apply(images, step, level > 0, self.steps)
 
 
+@dataclass(frozen=True)
+class Still:
+    """The image itself, once: for networks without time and without an encoding (an ANN)."""
+
+    steps = 1
+    stochastic = False
+    fraction_bits = 0
+
+    def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        return images[None]
+
+
+@dataclass(frozen=True)
+class Reshaped:
+    """An encoder whose values are laid out anew for a network that reads another shape (pixels in a row)."""
+
+    encoder: Encoder
+    shape: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        return self.encoder.steps
+
+    @property
+    def stochastic(self) -> bool:
+        return self.encoder.stochastic
+
+    @property
+    def fraction_bits(self) -> int:
+        return self.encoder.fraction_bits
+
+    def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        return self.encoder(images, seed).reshape(self.steps, len(images), *self.shape)
+
+
 class _Arrival(torch.autograd.Function):
     """Forward: a spike [step, sample, *shape] in its step where there is one. Backward: see ``Latency``."""
 

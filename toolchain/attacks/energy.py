@@ -17,7 +17,7 @@ from torch import nn
 from hardware.counters import fan_out
 from hardware.program import Program
 from toolchain.attacks import geometry
-from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
+from toolchain.attacks.base import AttackError, AttackResult, NotApplicable, Threat, Victim
 from toolchain.attacks.estimators.base import spiking_neurons
 from toolchain.attacks.goals import Outcome, margin
 from toolchain.attacks.optimisers import sa_pgd
@@ -69,13 +69,13 @@ class Activity:
         self.weights, self.input = None, None
         neurons = dict(spiking_neurons(self.model))
         if not neurons:
-            raise AttackError(f"{type(self.model).__name__} has no spiking neuron whose spikes could be counted")
+            raise NotApplicable(f"{type(self.model).__name__} has no spiking neuron whose spikes could be counted")
         if weights is not None:
             self.weights = {name: torch.from_numpy(np.asarray(w)).float() for name, w in weights.items()}
             missing = [n for n in neurons if n not in weights]
             inputs = [n for n, w in weights.items() if n not in neurons and w.any()]
             if missing or len(inputs) > 1:
-                raise AttackError(
+                raise NotApplicable(
                     f"the Program's layers {', '.join(weights)} are not those of the network: "
                     + (f"no layer for neuron {missing[0]!r}" if missing else f"inputs or layers without a neuron: {', '.join(inputs)}")
                 )

@@ -13,14 +13,17 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
+from toolchain.attacks.base import AttackError, AttackResult, NotApplicable, Threat, Victim
 from toolchain.attacks.energy import Sponge, synapses_per_spike
 from toolchain.attacks.estimators import ESTIMATORS, make_estimator
 from toolchain.attacks.events.flips import SparseFlips
 from toolchain.attacks.events.noise import EventNoise
 from toolchain.attacks.events.retiming import Retiming
+from toolchain.attacks.fronts import FRONTS
 from toolchain.attacks.optimisers.apgd import APGD, TargetedAPGD
 from toolchain.attacks.optimisers.carlini_wagner import CarliniWagner
+from toolchain.attacks.optimisers.corruption import Corruption
+from toolchain.attacks.optimisers.fab import FAB
 from toolchain.attacks.optimisers.noise import Noise
 from toolchain.attacks.optimisers.sa_pgd import SAPGD
 from toolchain.attacks.optimisers.signed_steps import FGSM, PGD, RFGSM
@@ -29,12 +32,14 @@ from toolchain.attacks.optimisers.transfer import Transfer
 from toolchain.attacks.tuning import Tuning
 
 PIXELS, EVENTS = ("linf", "l2"), ("flips", "shift")
+NORMS = (*PIXELS, *EVENTS)
+"""Threats of a sweep's attacks; corruptions are an axis of their own."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions" or "source" (another victim).
-    family: "noise", "single_step", "iterative", "black_box" or "energy", by which honesty checks compare attacks."""
+    family: "noise", "single_step", "iterative", "black_box", "energy" or "corruption", by which honesty checks compare attacks."""
 
     make: Callable
     norms: tuple[str, ...]
@@ -75,12 +80,21 @@ ATTACKS: Mapping[str, Entry] = {
     "cw": Entry(
         CarliniWagner, PIXELS, "gradient", "iterative", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"
     ),
+    "fab": Entry(FAB, PIXELS, "gradient", "iterative", "nearest decision boundary, several targets", "Croce & Hein, ICML 2020 (FAB-T)"),
     "square": Entry(Square, PIXELS, "predictions", "black_box", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
     "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "black_box", "made on one victim, tried on another", "Papernot et al., 2016"),
     "event_noise": Entry(EventNoise, EVENTS, "predictions", "noise", "worst of several random changes of events: the floor", "-"),
     "sparse_flips": Entry(SparseFlips, ("flips",), "gradient", "iterative", "few flipped events, confirmed one by one", "SDA, CVPR 2025"),
     "retiming": Entry(Retiming, ("shift",), "gradient", "iterative", "events moved in time", "Spike-Retiming Attacks, ICLR 2026"),
     "sponge": Entry(Sponge, PIXELS, "gradient", "energy", "more spikes or synaptic operations", "Krithivasan et al., 2022"),
+    "corruption": Entry(
+        Corruption,
+        ("corruption",),
+        "predictions",
+        "corruption",
+        "a common corruption, nobody's attack",
+        "Hendrycks & Dietterich, ICLR 2019",
+    ),
 }
 
 
@@ -94,6 +108,7 @@ class AttackSpec:
     estimator   {"name": name in ESTIMATORS, "params": {…}}; None for attacks that use no gradient
     eot         gradient samples for random victims
     tuning      None, or the fields of ``tuning.Tuning``: the estimator's parameter is chosen on some of the attacked samples
+    front       how what stands before the network is treated, see ``fronts``; without anything there only "through"
     """
 
     attack: str
@@ -101,8 +116,11 @@ class AttackSpec:
     estimator: Mapping | None = None
     eot: int = 1
     tuning: Mapping | None = None
+    front: str = "through"
 
     def __post_init__(self):
+        if self.front not in FRONTS:
+            raise AttackError(f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}")
         if self.attack not in ATTACKS:
             raise AttackError(f"there is no attack {self.attack!r}; there are {', '.join(ATTACKS)}")
         wants = ATTACKS[self.attack].access == "gradient"
@@ -144,13 +162,14 @@ class AttackSpec:
         """A short name for tables, such as "sa_pgd 100 · assg 0.85"."""
         if self.attack == "transfer":
             return f"transfer from {self.params.get('source')}: {AttackSpec.from_json(self.params['spec']).label}"
-        counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count") if n in self.params]
+        counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count", "name") if n in self.params]
         extra = [f"x{self.params['restarts']}"] if self.params.get("restarts", 1) > 1 else []
         text = " ".join([self.attack, *counts, *extra, *([self.params["label"]] if "label" in self.params else [])])
+        behind = "" if self.front == "through" else f" · {self.front}"
         if self.estimator is None:
-            return text
+            return text + behind
         values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
-        return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "")
+        return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "") + behind
 
     def describe(self) -> dict:
         """Plain values for records: name, optimiser, estimator ("" without one), family, iterations, eot."""
@@ -224,7 +243,7 @@ def _make(spec: AttackSpec, program):
             raise AttackError(f"sponge: count is {count!r}; accepted are spikes, synaptic_operations")
         if count == "synaptic_operations":
             if program is None:
-                raise AttackError("sponge: to count synaptic operations, run() needs the victim's Program")
+                raise NotApplicable("sponge: to count synaptic operations, run() needs the victim's Program; there is none")
             params["weights"] = synapses_per_spike(program)
     try:
         return ATTACKS[spec.attack].make(**params)

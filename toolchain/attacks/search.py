@@ -96,16 +96,21 @@ class Search:
     def gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, Outcome]:
         """(gradient of the goal's loss [sample, *shape], outcome) at x, whose samples are all of this search, in order."""
         total, outcomes = torch.zeros_like(self.clean), []
+        parts = self.estimator.parts
         for draw in range(self.repeats):
-            point = x.detach().clone().requires_grad_()
-            with torch.enable_grad(), self.goal.watching(), self.estimator.applied(self.victim.model, frozen=draw > 0):
-                outcome = self.goal.outcome(self.victim.scores(point, seed=self._next_seed()), self.rows)
-                (found,) = torch.autograd.grad(outcome.loss.sum(), point)
-            total += found
+            seed = self._next_seed()
+            for part in parts:
+                point = x.detach().clone().requires_grad_()
+                with torch.enable_grad(), self.goal.watching(), part.applied(self.victim.model, frozen=draw > 0):
+                    outcome = self._outcome(point, seed, self.rows)
+                    (found,) = torch.autograd.grad(outcome.loss.sum(), point)
+                total += found / len(parts)
+                np.add.at(self.queries, self.rows.cpu().numpy(), 1)
+            # all parts saw the same forward pass
             outcomes.append(outcome)
         if not bool(torch.isfinite(total).all()):
             raise AttackError(f"estimator {self.estimator.name!r} gave a gradient that is not finite")
-        outcome = self._judge(x, outcomes, self.rows)
+        outcome = self._judge(x, outcomes, self.rows, counted=True)
         self.log(loss=outcome.loss, zero_gradient=(total == 0).flatten(1).all(dim=1), reached=self.best_reached)
         return total / self.repeats, outcome
 
@@ -117,7 +122,7 @@ class Search:
         outcomes = []
         for _ in range(self.repeats):
             with self.goal.watching():
-                outcomes.append(self.goal.outcome(self.victim.scores(x, seed=self._next_seed()), rows))
+                outcomes.append(self._outcome(x, self._next_seed(), rows))
         return self._judge(x, outcomes, rows, candidate)
 
     def query(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> Outcome:
@@ -163,10 +168,19 @@ class Search:
         self._draws += 1
         return derived_seed(self.seed, "draw", self._draws)
 
-    def _judge(self, x: torch.Tensor, outcomes: list[Outcome], rows: torch.Tensor, candidate: bool = True) -> Outcome:
+    def _outcome(self, x: torch.Tensor, seed: int, rows: torch.Tensor) -> Outcome:
+        """The goal's outcome of one forward pass, less the penalty that a victim may put on its detector's reading."""
+        outcome = self.goal.outcome(self.victim.scores(x, seed=seed), rows)
+        penalty = getattr(self.victim, "penalty", None)
+        return outcome if penalty is None else Outcome(outcome.loss - penalty, outcome.reached, outcome.rank)
+
+    def _judge(
+        self, x: torch.Tensor, outcomes: list[Outcome], rows: torch.Tensor, candidate: bool = True, counted: bool = False
+    ) -> Outcome:
         loss, rank = (torch.stack([getattr(o, n).detach() for o in outcomes]).mean(dim=0) for n in ("loss", "rank"))
         reached = torch.stack([o.reached for o in outcomes]).float().mean(dim=0) > 0.5
-        np.add.at(self.queries, rows.cpu().numpy(), len(outcomes))
+        if not counted:
+            np.add.at(self.queries, rows.cpu().numpy(), len(outcomes))
         if not candidate:
             return Outcome(loss, reached, rank)
         known, rank = self.best_rank[rows], rank.to(self.best_rank)

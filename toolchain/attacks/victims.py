@@ -1,4 +1,4 @@
-"""Networks as attacks see them: a PyTorch model on images or on events, an integer Program, a purifier in front of either.
+"""Networks as attacks see them: a PyTorch model on images or on events, an integer Program (``fronts``: a purifier before either).
 
 Scores are decoded as the Program's output is: spike counts are whole numbers, the same for software and Program; potentials are
 volts for software, whole numbers for a Program. ``temperature`` is what the cross entropy divides scores by: the number of steps
@@ -7,7 +7,8 @@ for spike counts, so that its argument is the mean over time, as in the literatu
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -15,11 +16,18 @@ import torch
 from torch import nn
 
 from hardware import targets
+from hardware.noise import MAX_SEED
 from hardware.program import Program
-from toolchain.attacks.base import AttackError, Victim
-from toolchain.attacks.encoding import Direct, Encoder, Latency, Poisson, StraightThrough, integers
+from toolchain.attacks import levels
+from toolchain.attacks.base import AttackError, NotApplicable
+from toolchain.attacks.encoding import Direct, Encoder, Latency, Still, integers
+from toolchain.data import ENCODINGS, Encoding
 from toolchain.data.datasets import DATASETS
 from toolchain.layers.network import decode
+from toolchain.layers.noise import noise_seed
+
+BATCH = 256
+"""Most samples of one forward pass without gradient, which bounds its memory."""
 
 
 @contextmanager
@@ -39,16 +47,26 @@ def as_attacked(model: nn.Module):
             module.training = training
 
 
-class _ModelVictim:
-    """What the two model victims share."""
+CALLS = ("sequence", "time-first", "batch-first", "constant", "step", "images")
+"""How a model is called: with [step, sample, ...] ("sequence", "time-first"), [sample, step, ...], with an input that it presents in every
+step itself, with one step a call, or with images, which it turns into scores without time."""
 
-    def __init__(self, model: nn.Module, stochastic: bool):
-        if not hasattr(model, "spikeport_io"):
+
+def is_stochastic(model: nn.Module) -> bool:
+    """Whether any layer says that its evaluation depends on a seed (attribute ``stochastic``)."""
+    return any(getattr(module, "stochastic", False) is True for module in model.modules())
+
+
+class _ModelVictim:
+    """What the two model victims share. ``io``: what spikeport_io() would say, for a model that has none."""
+
+    def __init__(self, model: nn.Module, stochastic: bool | None, io: Mapping | None):
+        if io is None and not hasattr(model, "spikeport_io"):
             raise AttackError(f"{type(model).__name__} has no spikeport_io(), which says how its inputs and outputs are coded")
-        self.model, self.io = model, model.spikeport_io()
-        if self.io["call"] not in ("sequence", "step"):
-            raise AttackError(f"{type(model).__name__}: call is {self.io['call']!r}; accepted are sequence, step")
-        self.stochastic = stochastic
+        self.model, self.io = model, model.spikeport_io() if io is None else io
+        if self.io["call"] not in CALLS:
+            raise AttackError(f"{type(model).__name__}: call is {self.io['call']!r}; accepted are {', '.join(CALLS)}")
+        self.stochastic = is_stochastic(model) if stochastic is None else stochastic
 
     @property
     def device(self) -> torch.device:
@@ -67,39 +85,62 @@ class _ModelVictim:
 
     def _trace(self, values: torch.Tensor, seed: int) -> torch.Tensor:
         """Output trace for values [step, sample, *shape]; random layers draw from the seed."""
-        with as_attacked(self.model), torch.random.fork_rng(devices=[], enabled=self.stochastic):
+        with ExitStack() as stack:
+            stack.enter_context(as_attacked(self.model))
             if self.stochastic:
-                torch.manual_seed(seed & (2**63 - 1))
-            if self.io["call"] == "sequence":
-                found = self.model(values)
-                return found[0] if isinstance(found, tuple) else found
+                stack.enter_context(torch.random.fork_rng(devices=[]))
+                torch.manual_seed(seed & MAX_SEED)
+                stack.enter_context(noise_seed(self.model, seed & MAX_SEED))
+            call = self.io["call"]
+            if call in ("sequence", "time-first"):
+                return self._read(self.model(values))
             for module in self.model.modules():
                 if hasattr(module, "reset_mem"):
                     module.reset_mem()
-            steps = [self.model(step) for step in values]
-            return torch.stack([s[0] if isinstance(s, tuple) else s for s in steps])
+            if call == "batch-first":
+                return self._read(self.model(values.transpose(0, 1))).transpose(0, 1)
+            if call == "constant":
+                return self._read(self.model(values[0]))
+            return torch.stack([self._read(self.model(step)) for step in values])
+
+    def _read(self, found):
+        """The trace among what the model returns: spikes come first, potentials last, as in snnTorch."""
+        if not isinstance(found, (tuple, list)):
+            return found
+        return found[0 if self.io["output"]["decode"] == "spike_count" else -1]
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores without gradient, float32 [sample, class]."""
+        found = []
         with torch.no_grad():
-            return self.scores(torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device), seed=seed).cpu().numpy()
+            for start in range(0, len(samples), BATCH):
+                part = torch.from_numpy(np.ascontiguousarray(samples[start : start + BATCH], np.float32)).to(self.device)
+                found.append(self.scores(part, seed=seed).cpu().numpy())
+        return np.concatenate(found)
 
 
 def encoder_of(io: dict) -> Encoder:
     """The encoder that a model's spikeport_io() asks for, the same function as ``toolchain.data.encoders`` on images that are the
-    data set's values divided by the power of two above them: data.encoding "direct", "poisson" ("poisson_signed") or "latency"."""
+    data set's values divided by the power of two above them: data.encoding "direct", "poisson" (or "…_signed"), or "latency"."""
     data, source = io.get("data", {}), io["input"]
+    if io.get("call") == "images":
+        return Still()
     steps, how = data.get("steps"), data.get("encoding")
     if how == "direct":
         bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
         return Direct(steps, source["message_bits"], source["fraction_bits"], max(0, bits - source["fraction_bits"]))
+    if how == "direct_signed":
+        bits = (_largest_value(data) - 1).bit_length()
+        message_bits, kept = Encoding("direct", steps, data.get("bits")).input_format(data["name"])
+        return levels.signed_direct(steps, message_bits, kept, max(0, bits - kept))
     if how in ("poisson", "poisson_signed"):
-        return Poisson(steps, signed=how == "poisson_signed", rate=data.get("rate", 1.0))
+        bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
+        return levels.poisson(steps, how == "poisson_signed", data.get("rate", 1.0), bits, data.get("bits"))
     if how == "latency":
         largest = _largest_value(data)
         return Latency(steps, largest, float(1 << (largest - 1).bit_length()))
     raise AttackError(
-        f"the model's encoding is {how!r}; accepted for images are direct, poisson, poisson_signed, latency; or give the victim an encoder"
+        f"the model's encoding is {how!r}; accepted for images are {', '.join(ENCODINGS[:-1])}; or give the victim an encoder"
     )
 
 
@@ -115,32 +156,46 @@ def _largest_value(data: dict) -> int:
 class PixelVictim(_ModelVictim):
     """A model on images [channels, height, width] in [0, 1]: encoder, network and decoding in one differentiable function.
 
-    encoder      default: what the model's spikeport_io() says
-    stochastic   True where the model itself is random (noisy neurons); a random encoder makes the victim stochastic anyway.
-                 The model's random layers draw from PyTorch's generator, seeded for every call
+    encoder        default: what the model's spikeport_io() says
+    stochastic     None: True where a layer of the model says so (noisy neurons); a random encoder makes the victim stochastic anyway.
+                   Noisy layers get their seeds from the call's; others that are random draw from PyTorch's generator, seeded with it
+    io             what spikeport_io() would say, for a model that has none
+    sample_shape   of an image; default: what the model reads. Another one goes with an encoder that lays it out anew
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder | None = None, *, stochastic: bool = False):
-        super().__init__(model, stochastic)
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: Encoder | None = None,
+        *,
+        stochastic: bool | None = None,
+        io: Mapping | None = None,
+        sample_shape: tuple[int, ...] | None = None,
+    ):
+        super().__init__(model, stochastic, io)
         self.encoder = encoder_of(self.io) if encoder is None else encoder
-        self.stochastic = stochastic or self.encoder.stochastic
-        self.sample_shape = tuple(self.io["input"]["shape"])
+        self.stochastic |= self.encoder.stochastic
+        self.sample_shape = tuple(self.io["input"]["shape"]) if sample_shape is None else tuple(sample_shape)
         self.temperature = self._temperature(self.encoder.steps)
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores [sample, class] of images [sample, *shape], differentiable."""
-        return decode(self._trace(self.encoder(samples, seed), seed), self.io["output"]["decode"])
+        values = self.encoder(samples, seed)
+        if self.io["call"] == "images":
+            with as_attacked(self.model):
+                return self.model(values[0])
+        return decode(self._trace(values, seed), self.io["output"]["decode"])
 
 
 class EventVictim(_ModelVictim):
     """A model on binary events [step, channels, height, width].
 
     steps        time steps of a sample
-    stochastic   True where the model is random
+    stochastic, io   as for ``PixelVictim``
     """
 
-    def __init__(self, model: nn.Module, steps: int, *, stochastic: bool = False):
-        super().__init__(model, stochastic)
+    def __init__(self, model: nn.Module, steps: int, *, stochastic: bool | None = None, io: Mapping | None = None):
+        super().__init__(model, stochastic, io)
         self.sample_shape = (steps, *self.io["input"]["shape"])
         self.temperature = self._temperature(steps)
 
@@ -155,10 +210,22 @@ class ProgramVictim:
     encoder   for images; None: samples are events [step, *shape] that go in as they are
     steps     time steps of an event sample (no encoder)
     output    the Program's output that is read; default: its only one
+    reseeded  (Program, seed) → the Program with the noise of that seed; None: a Program without noise, or with the one it has
+    front     what stands before the network and runs on the same target, see ``fronts``
+    sample_shape   of an image; default: what the Program reads
     """
 
     def __init__(
-        self, program: Program, encoder: Encoder | None = None, *, steps: int | None = None, target: str = "fast", output: str | None = None
+        self,
+        program: Program,
+        encoder: Encoder | None = None,
+        *,
+        steps: int | None = None,
+        target: str = "fast",
+        output: str | None = None,
+        reseeded: Callable[[Program, int], Program] | None = None,
+        front=None,
+        sample_shape: tuple[int, ...] | None = None,
     ):
         names = [o.population for o in program.outputs]
         if output is None and len(names) != 1:
@@ -170,13 +237,14 @@ class ProgramVictim:
         self.program, self.encoder, self.target = program, encoder, target
         self.output = names[0] if output is None else output
         shape = program.inputs[0].shape
-        self.sample_shape = tuple(shape) if encoder is not None else (steps, *shape)
+        self.sample_shape = tuple(sample_shape or shape) if encoder is not None else (steps, *shape)
         self.classes = program.nodes[self.output].size
-        self.stochastic = encoder is not None and encoder.stochastic
+        self.reseeded, self.front = reseeded, front
+        self.stochastic = reseeded is not None or (encoder is not None and encoder.stochastic)
 
     @property
     def model(self) -> nn.Module:
-        raise AttackError(
+        raise NotApplicable(
             "an integer Program has no gradient; attack its PyTorch twin, or use a black-box attack (square, noise, transfer)"
         )
 
@@ -186,62 +254,12 @@ class ProgramVictim:
 
     def recording(self, samples: np.ndarray, *, seed: int = 0):
         """The Recording of the samples, with counts and scores; float32 images or uint8 events [sample, *sample_shape]."""
+        if self.front is not None:
+            samples, _ = self.front.run(np.ascontiguousarray(samples, np.float32), self.target)
         inputs = samples.astype(np.uint8) if self.encoder is None else integers(self.encoder, samples, seed)
-        return targets.run(self.program, inputs, self.target)
+        program = self.program if self.reseeded is None else self.reseeded(self.program, seed)
+        return targets.run(program, inputs, self.target)
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores, float64 [sample, class], in the Program's own units."""
         return np.asarray(self.recording(samples, seed=seed).scores[self.output])
-
-
-class Purified:
-    """A purifier in front of a victim, attacked through it.
-
-    purify     images [sample, *shape] → images
-    gradient   "identity": BPDA, the purifier's backward pass is the identity (Athalye et al., ICML 2018), which attacks any
-               purifier; "through": its own derivative
-    """
-
-    def __init__(self, victim: Victim, purify, *, gradient: str = "identity"):
-        if gradient not in ("identity", "through"):
-            raise AttackError(f"purifier gradient is {gradient!r}; accepted are identity, through")
-        self.victim, self.purify, self.gradient = victim, purify, gradient
-        self.sample_shape, self.classes, self.stochastic = victim.sample_shape, victim.classes, victim.stochastic
-        self.temperature = getattr(victim, "temperature", 1.0)
-
-    @property
-    def device(self) -> torch.device:
-        return getattr(self.victim, "device", torch.device("cpu"))
-
-    @property
-    def model(self) -> nn.Module:
-        """Every module that an estimator may change: the network, and the purifier where the gradient goes through it."""
-        inside = isinstance(self.purify, nn.Module) and self.gradient == "through"
-        return nn.ModuleList([self.victim.model, self.purify]) if inside else self.victim.model
-
-    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
-        """Scores of the purified samples, differentiable as ``gradient`` says."""
-        return self.victim.scores(self._purified(samples), seed=seed)
-
-    def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """Scores without gradient."""
-        with torch.no_grad():
-            purified = self._purified(torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device))
-        return self.victim.predict(purified.cpu().numpy(), seed=seed)
-
-    def _purified(self, samples: torch.Tensor) -> torch.Tensor:
-        if not isinstance(self.purify, nn.Module):
-            run = self.purify
-        else:
-
-            def run(x):
-                with as_attacked(self.purify):
-                    return self.purify(x)
-
-        if self.gradient == "through":
-            return run(samples)
-        with torch.no_grad():
-            values = run(samples.detach())
-        if values.shape != samples.shape:
-            raise AttackError(f"the purifier turned shape {tuple(samples.shape)} into {tuple(values.shape)}; accepted is the same shape")
-        return StraightThrough.apply(samples, values)

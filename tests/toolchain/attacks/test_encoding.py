@@ -34,7 +34,18 @@ def test_direct_gradient_passes_the_rounding_and_sums_over_steps():
 
 
 @pytest.mark.parametrize(
-    "encoding", [Encoding("direct", 3), Encoding("direct", 3, bits=4), Encoding("latency", 7), Encoding("poisson", 500, rate=0.5)]
+    "encoding",
+    [
+        Encoding("direct", 3),
+        Encoding("direct", 3, bits=4),
+        Encoding("direct_signed", 3),
+        Encoding("direct_signed", 2, bits=1),
+        Encoding("latency", 7),
+        Encoding("poisson", 500, rate=0.5),
+        Encoding("poisson", 500, bits=2),
+        Encoding("poisson_signed", 500, rate=0.5),
+        Encoding("poisson_signed", 500, bits=3),
+    ],
 )
 @pytest.mark.parametrize(("name", "maximum"), [("mnist", 255), ("digits", 16)])
 def test_the_same_as_in_training(encoding, name, maximum):
@@ -46,7 +57,7 @@ def test_the_same_as_in_training(encoding, name, maximum):
     encoder = encoder_of({"input": {"message_bits": bits, "fraction_bits": k}, "data": {"name": name, **encoding.describe()}})
     scale = 1 << (maximum - 1).bit_length()
     attacked = integers(encoder, (values / scale).astype(np.float32), 0)
-    if encoding.kind == "poisson":
+    if encoding.kind.startswith("poisson"):
         assert np.allclose(attacked.mean(axis=1), trained.mean(axis=1), atol=0.12)
         assert abs(float(attacked.mean() - trained.mean())) < 0.02
     else:

@@ -8,7 +8,7 @@ import pytest
 from toolchain.attacks.base import AttackError, AttackResult, Threat
 from toolchain.attacks.batteries import PRESETS, battery, energy_battery, transfers
 from toolchain.attacks.estimators import ESTIMATORS
-from toolchain.attacks.registry import ATTACKS, AttackSpec, run
+from toolchain.attacks.registry import ATTACKS, NORMS, AttackSpec, run
 from toolchain.attacks.tuning import Tuning
 from toolchain.attacks.victims import PixelVictim
 
@@ -16,7 +16,7 @@ THREAT = Threat("linf", 0.15)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("norm", Threat.NORMS)
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("stochastic", [False, True])
 def test_batteries(preset, norm, stochastic):
     specs = [*battery(preset, norm, stochastic), *transfers(preset, norm, ["other"], stochastic)]
@@ -34,7 +34,7 @@ def test_batteries(preset, norm, stochastic):
 
 
 def test_larger_presets_hold_more():
-    for norm in Threat.NORMS:
+    for norm in NORMS:
         sizes = [len(battery(p, norm)) for p in PRESETS]
         assert sizes == sorted(sizes)
         assert sizes[0] < sizes[2]
@@ -63,6 +63,7 @@ SHORT = {
     "apgd_targeted": {"steps": 1, "targets": 2},
     "sa_pgd": {"steps": 2},
     "cw": {"steps": 2, "rounds": 2},
+    "fab": {"steps": 2, "targets": 2},
     "square": {"queries": 6},
     "sponge": {"steps": 2},
 }

@@ -11,7 +11,8 @@ from tests.toolchain.attacks import conftest
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.encoding import Direct, Poisson
 from toolchain.attacks.energy import Activity, synapses_per_spike
-from toolchain.attacks.victims import EventVictim, PixelVictim, ProgramVictim, Purified, as_attacked
+from toolchain.attacks.fronts import Purified
+from toolchain.attacks.victims import EventVictim, PixelVictim, ProgramVictim, as_attacked
 from toolchain.data.encoders import Encoding
 from toolchain.models import Grid, Model, Neuron, Surrogate, build
 from toolchain.stages import Stage, Ways, to_program

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.estimators.adaptive import AdaptiveSharpness, PotentialDependent
-from toolchain.attacks.estimators.base import Estimator
-from toolchain.attacks.estimators.rates import RateGradient, RateThrough, RateTime
+from toolchain.attacks.estimators.base import Estimator, Mixed
+from toolchain.attacks.estimators.rates import Activation, RateGradient, RateThrough, RateTime
 from toolchain.attacks.estimators.slopes import Pointwise
 
 
@@ -46,6 +46,12 @@ ESTIMATORS: Mapping[str, Entry] = {
     "bptr": Entry(RateThrough, "upstream gradient where a neuron fired, no time", "Ding et al., SNN-RAT, NeurIPS 2022"),
     "rga": Entry(RateGradient, "slope of a piecewise linear rate", "Bu et al., CVPR 2023"),
     "hart": Entry(RateTime, "triangle without carried potential, averaged over time; width tuned", "Hao et al., ICLR 2024"),
+    "cba": Entry(Activation, "derivative of the converted ANN's activation, no time", "Ding et al., SNN-RAT, NeurIPS 2022"),
+    "hart_mix": Entry(
+        lambda gamma=1.0: Mixed("hart_mix", (RateTime(gamma), Estimator())),
+        "mean of HART's gradient and the training surrogate's",
+        "Hao et al., ICLR 2024 (MIX)",
+    ),
     "pdsg": Entry(PotentialDependent, "normal density as wide as the potentials spread", "PDSG-SDA, CVPR 2025", batch_dependent=True),
     "assg": Entry(AdaptiveSharpness, "arctangent with a sharpness learnt for every neuron and step", "ASSG, CVPR 2026"),
 }

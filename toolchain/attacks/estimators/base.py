@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from toolchain.attacks.base import AttackError
+from toolchain.attacks.base import NotApplicable
 
 
 def spiking_neurons(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -32,6 +32,11 @@ class Estimator:
 
     name = "training"
 
+    @property
+    def parts(self) -> tuple[Estimator, ...]:
+        """What is averaged over: itself."""
+        return (self,)
+
     def begin(self) -> None:
         """A new attack on new samples: forget what was learnt from others."""
 
@@ -55,7 +60,7 @@ class NeuronEstimator(Estimator):
             for path, neuron in spiking_neurons(model):
                 undo.append(self.install(path, neuron, frozen))
             if not undo:
-                raise AttackError(
+                raise NotApplicable(
                     f"estimator {self.name!r} finds no spiking neuron in {type(model).__name__}; "
                     "accepted are those of toolchain.layers and snnTorch"
                 )
@@ -63,6 +68,21 @@ class NeuronEstimator(Estimator):
         finally:
             for restore in reversed(undo):
                 restore()
+
+
+class Mixed(Estimator):
+    """The mean of several estimators' input gradients, each of a forward and backward pass of its own (``parts``)."""
+
+    def __init__(self, name: str, parts: tuple[Estimator, ...]):
+        self.name, self._parts = name, parts
+
+    @property
+    def parts(self) -> tuple[Estimator, ...]:
+        return self._parts
+
+    def begin(self) -> None:
+        for part in self._parts:
+            part.begin()
 
 
 def replace(module: nn.Module, attribute: str, value):

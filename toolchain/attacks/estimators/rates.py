@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from toolchain.attacks.base import AttackError
+from toolchain.attacks.base import AttackError, NotApplicable
 from toolchain.attacks.estimators.base import NeuronEstimator, replace
 from toolchain.layers import surrogate
 from toolchain.layers.rules import Trace
@@ -47,11 +47,26 @@ class RuleEstimator(NeuronEstimator):
 
     def install(self, path: str, neuron: nn.Module, frozen: bool):
         if not hasattr(neuron, "backward_rule"):
-            raise AttackError(
+            raise NotApplicable(
                 f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a {type(neuron).__name__}; "
                 "accepted are those of toolchain.layers"
             )
-        return replace(neuron, "backward_rule", self.rule)
+        restore = replace(neuron, "backward_rule", self.rule)
+
+        def before(module, arguments, named):
+            if not named.get("sequence"):
+                raise NotApplicable(
+                    f"estimator {self.name!r} needs whole sequences; neuron {path!r} is called step by step (it feeds back onto itself, "
+                    "or the model has a loop over time of its own)"
+                )
+
+        hook = neuron.register_forward_pre_hook(before, with_kwargs=True)
+
+        def undo():
+            hook.remove()
+            restore()
+
+        return undo
 
 
 class RateThrough(RuleEstimator):
@@ -62,6 +77,27 @@ class RateThrough(RuleEstimator):
     def rule(self, grad_spikes: torch.Tensor, trace: Trace) -> torch.Tensor:
         fired = trace.spikes.any(dim=0).to(grad_spikes.dtype)
         return through_synapse(grad_spikes * fired / trace.threshold, trace)
+
+
+class Activation(RuleEstimator):
+    """CBA: conversion-based approximation (SNN-RAT, NeurIPS 2022; "Act" in RGA and HART). The gradient of the activation that an ANN
+    converted into this network would have, at the mean over time of the current in thresholds.
+
+    clamp   False: ReLU. True: clamped to 0 … 1, because a neuron without refractory period fires at most once a step
+
+    Ours: the papers differentiate a second forward pass of the ANN itself; here the currents are those of the spiking network, so that
+    the forward pass is the one under attack, as with every other estimator.
+    """
+
+    name = "cba"
+
+    def __init__(self, clamp: bool = False):
+        self.clamp = clamp
+
+    def rule(self, grad_spikes: torch.Tensor, trace: Trace) -> torch.Tensor:
+        x = synaptic_current(trace).mean(dim=0) / trace.threshold
+        slope = (x > 0) & (x < 1) if self.clamp else x > 0
+        return through_synapse(grad_spikes * slope.to(grad_spikes.dtype) / trace.threshold, trace)
 
 
 class RateGradient(RuleEstimator):

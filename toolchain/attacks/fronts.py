@@ -1,0 +1,114 @@
+"""What stands before a network (a purifier, a gate), and the ways to treat it in an attack.
+
+A front is a module ``front(images) -> images``; ``ways(victim, front, how)`` is the victim that an attack is made on:
+
+    through    end to end: the gradient flows through the front as the front defines it
+    bpda       backwards the front is the identity (Athalye et al., ICML 2018), which attacks any front
+    skip       the network alone, as most publications attack it; samples are then tried on the whole
+    detector   through, with a penalty that keeps what the front's detector reads below its threshold, so that it passes the sample on
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from toolchain.attacks.base import AttackError, NotApplicable, Victim
+from toolchain.attacks.encoding import StraightThrough
+from toolchain.attacks.victims import as_attacked
+
+FRONTS = ("through", "bpda", "skip", "detector")
+
+PENALTY = 10.0
+"""Weight of the detector's reading above its threshold, in thresholds, against the loss (ours)."""
+
+
+def ways(victim: Victim, front: nn.Module | None, how: str) -> Victim:
+    """The victim that an attack is made on. Raises NotApplicable where there is no front, or no detector, to treat in this way."""
+    if how not in FRONTS:
+        raise AttackError(f"front is {how!r}; accepted are {', '.join(FRONTS)}")
+    if front is None:
+        if how != "through":
+            raise NotApplicable(f"nothing stands before the network that an attack could treat as {how!r}")
+        return victim
+    if how == "skip":
+        return victim
+    if how == "bpda":
+        return Purified(victim, front, gradient="identity")
+    return Purified(victim, front, gradient="through") if how == "through" else DetectorAware(victim, front)
+
+
+class Purified:
+    """A purifier in front of a victim, attacked through it.
+
+    purify     images [sample, *shape] → images
+    gradient   "identity": BPDA, the purifier's backward pass is the identity (Athalye et al., ICML 2018), which attacks any
+               purifier; "through": its own derivative
+    """
+
+    def __init__(self, victim: Victim, purify, *, gradient: str = "identity"):
+        if gradient not in ("identity", "through"):
+            raise AttackError(f"purifier gradient is {gradient!r}; accepted are identity, through")
+        self.victim, self.purify, self.gradient = victim, purify, gradient
+        self.sample_shape, self.classes, self.stochastic = victim.sample_shape, victim.classes, victim.stochastic
+        self.temperature = getattr(victim, "temperature", 1.0)
+
+    @property
+    def device(self) -> torch.device:
+        return getattr(self.victim, "device", torch.device("cpu"))
+
+    @property
+    def model(self) -> nn.Module:
+        """Every module that an estimator may change: the network, and the purifier where the gradient goes through it."""
+        inside = isinstance(self.purify, nn.Module) and self.gradient == "through"
+        return nn.ModuleList([self.victim.model, self.purify]) if inside else self.victim.model
+
+    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
+        """Scores of the purified samples, differentiable as ``gradient`` says."""
+        return self.victim.scores(self._purified(samples), seed=seed)
+
+    def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Scores without gradient."""
+        with torch.no_grad():
+            purified = self._purified(torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device))
+        return self.victim.predict(purified.cpu().numpy(), seed=seed)
+
+    def _purified(self, samples: torch.Tensor) -> torch.Tensor:
+        if not isinstance(self.purify, nn.Module):
+            run = self.purify
+        else:
+
+            def run(x):
+                with as_attacked(self.purify):
+                    return self.purify(x)
+
+        if self.gradient == "through":
+            return run(samples)
+        with torch.no_grad():
+            values = run(samples.detach())
+        if values.shape != samples.shape:
+            raise AttackError(f"the purifier turned shape {tuple(samples.shape)} into {tuple(values.shape)}; accepted is the same shape")
+        return StraightThrough.apply(samples, values)
+
+
+class DetectorAware(Purified):
+    """End to end, with a penalty on what the detector reads above its threshold: see ``toolchain.attacks.search.Search``.
+
+    The front names ``residual(images) -> [sample]``, differentiable, what its detector reads, and ``threshold``, up to which it passes
+    an image on as it is. Raises NotApplicable where it does not.
+    """
+
+    def __init__(self, victim: Victim, front: nn.Module):
+        super().__init__(victim, front, gradient="through")
+        if not callable(getattr(front, "residual", None)) or getattr(front, "threshold", None) is None:
+            raise NotApplicable(f"{type(front).__name__} has no detector to evade; accepted is a front with residual(images) and threshold")
+        self.penalty: torch.Tensor | None = None
+
+    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
+        """Scores as in ``Purified``; the penalty of the same samples, [sample], is left in ``penalty``."""
+        with as_attacked(self.purify):
+            reading = self.purify.residual(samples)
+        threshold = float(self.purify.threshold)
+        self.penalty = PENALTY * (reading - threshold).clamp_min(0) / max(threshold, 1e-6)
+        return super().scores(samples, seed=seed)

@@ -1,0 +1,67 @@
+"""Encoders about other encoders: what happens to the grey levels of an image before, or to the values after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from toolchain.attacks.encoding import Direct, Encoder, Poisson, StraightThrough
+
+
+@dataclass(frozen=True)
+class Signed:
+    """2 * level - 1 for the levels of a direct encoder: grey levels from -1 to 1, as toolchain.data's "direct_signed"."""
+
+    encoder: Direct
+
+    stochastic = False
+
+    @property
+    def steps(self) -> int:
+        return self.encoder.steps
+
+    @property
+    def fraction_bits(self) -> int:
+        """Of the values, whose unit is twice that of the levels."""
+        return max(self.encoder.fraction_bits - 1, 0)
+
+    def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        return 2 * self.encoder(images, seed) - 1
+
+
+@dataclass(frozen=True)
+class Prequantised:
+    """Only ``kept_bits`` of an image's ``bits`` bits reach the encoder; the others are cut off. Backward: the identity."""
+
+    encoder: Encoder
+    bits: int
+    kept_bits: int
+
+    @property
+    def steps(self) -> int:
+        return self.encoder.steps
+
+    @property
+    def stochastic(self) -> bool:
+        return self.encoder.stochastic
+
+    @property
+    def fraction_bits(self) -> int:
+        return self.encoder.fraction_bits
+
+    def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        read = torch.round(images.detach() * 2.0**self.bits)
+        levels = torch.floor(read * 2.0 ** (self.kept_bits - self.bits)) * 2.0**-self.kept_bits
+        return self.encoder(StraightThrough.apply(images, levels), seed)
+
+
+def signed_direct(steps: int, message_bits: int, fraction_bits: int, dropped_bits: int) -> Signed:
+    """The encoder of "direct_signed"; formats are those of the levels before they are mapped to [-1, 1]."""
+    return Signed(Direct(steps, message_bits, fraction_bits, dropped_bits))
+
+
+def poisson(steps: int, signed: bool, rate: float, bits: int, kept_bits: int | None) -> Encoder:
+    """The encoder of "poisson" and "poisson_signed", with pre-quantisation where ``kept_bits`` says so."""
+    encoder = Poisson(steps, signed=signed, rate=rate)
+    return encoder if kept_bits is None or kept_bits >= bits else Prequantised(encoder, bits, kept_bits)
