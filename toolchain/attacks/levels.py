@@ -13,7 +13,7 @@ from toolchain.attacks.encoding import Direct, Encoder, Poisson, StraightThrough
 class Signed:
     """2 * level - 1 for the levels of a direct encoder: grey levels from -1 to 1, as toolchain.data's "direct_signed"."""
 
-    encoder: Direct
+    encoder: Encoder
 
     stochastic = False
 
@@ -32,11 +32,15 @@ class Signed:
 
 @dataclass(frozen=True)
 class Prequantised:
-    """Only ``kept_bits`` of an image's ``bits`` bits reach the encoder; the others are cut off. Backward: the identity."""
+    """Only ``kept_bits`` of an image's ``bits`` bits reach the encoder; the others are cut off. Backward: the identity.
+
+    largest   what the encoder gets for the largest level, where that is not 1 - 2**-kept_bits
+    """
 
     encoder: Encoder
     bits: int
     kept_bits: int
+    largest: float | None = None
 
     @property
     def steps(self) -> int:
@@ -53,12 +57,19 @@ class Prequantised:
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         read = torch.round(images.detach() * 2.0**self.bits)
         levels = torch.floor(read * 2.0 ** (self.kept_bits - self.bits)) * 2.0**-self.kept_bits
+        if self.largest is not None:
+            levels = levels * (self.largest / (1 - 2.0**-self.kept_bits))
         return self.encoder(StraightThrough.apply(images, levels), seed)
 
 
-def signed_direct(steps: int, message_bits: int, fraction_bits: int, dropped_bits: int) -> Signed:
-    """The encoder of "direct_signed"; formats are those of the levels before they are mapped to [-1, 1]."""
-    return Signed(Direct(steps, message_bits, fraction_bits, dropped_bits))
+def direct(steps: int, signed: bool, message_bits: int, fraction_bits: int, bits: int) -> Encoder:
+    """The encoder of "direct" and "direct_signed". message_bits, fraction_bits: formats of the unsigned levels. bits: the image's;
+    0: as many as the levels have."""
+    if bits and not fraction_bits:  # one bit is left, and stands for full intensity
+        encoder: Encoder = Prequantised(Direct(steps, message_bits, 0), bits, 1, 1.0)
+    else:
+        encoder = Direct(steps, message_bits, fraction_bits, max(0, bits - fraction_bits))
+    return Signed(encoder) if signed else encoder
 
 
 def poisson(steps: int, signed: bool, rate: float, bits: int, kept_bits: int | None) -> Encoder:

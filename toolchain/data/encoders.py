@@ -2,8 +2,11 @@
 
 direct    the image in every step, as graded integers: value * 2**-k volts-free units with k = log2 of full intensity, so
           that full intensity is 1 (255 counts as 255/256)
+direct_signed   the same, mapped to [-1, 1]: 2 * level - 1, which is the usual normalisation (mean 0.5, deviation 0.5)
 poisson   binary; in every step a spike with probability rate * value / maximum, drawn from a counter-based generator keyed by
           (seed, sample), so that a sample's spikes depend on nothing else
+poisson_signed  spikes of both signs: with level' = 2 * level - 1 as in direct_signed, a spike of its sign with probability
+          rate * |level'| (Sharmin et al., ECCV 2020)
 latency   binary; one spike for each value above 0, the brighter the earlier (full intensity in step 0)
 events    binary; an event in bins of ``bin_us``; several in one bin and neuron are one spike, later than the last step are
           not part of the sample
@@ -20,7 +23,7 @@ import numpy as np
 from toolchain.data.datasets import DATASETS, Dataset, load
 from toolchain.errors import DataError
 
-ENCODINGS = ("direct", "poisson", "latency", "events")
+ENCODINGS = ("direct", "direct_signed", "poisson", "poisson_signed", "latency", "events")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Encoding:
     """How values become integers; see the module.
 
     steps    time steps of a sample
-    bits     direct: keep so many bits of the intensity; None: all
+    bits     direct and poisson: keep so many bits of the intensity (before anything is drawn); None: all
     rate     poisson: spike probability at full intensity, above 0 to 1
     seed     poisson
     bin_us   events: microseconds of a step
@@ -50,22 +53,40 @@ class Encoding:
                 raise DataError(f"encoding: {name} is {value!r}; accepted are whole numbers from {low} to {high}")
         if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
             raise DataError(f"encoding: rate is {self.rate!r}; accepted are numbers above 0 to 1")
-        for name, kind in (("bits", "direct"), ("rate", "poisson"), ("seed", "poisson"), ("bin_us", "events")):
-            if self.kind != kind and getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                raise DataError(f"encoding: {name} goes with encoding {kind!r}, not {self.kind!r}")
+        images = ("direct", "direct_signed", "poisson", "poisson_signed")
+        for name, kinds in (("bits", images), ("rate", images[2:]), ("seed", images[2:]), ("bin_us", ("events",))):
+            if self.kind not in kinds and getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise DataError(f"encoding: {name} goes with encoding {' or '.join(map(repr, kinds))}, not {self.kind!r}")
 
     def input_format(self, name: str) -> tuple[int, int]:
         """(message_bits, fraction_bits) of the Program's input for a dataset."""
         maximum = self._maximum(name)
-        if self.kind != "direct":
+        if self.kind == "poisson_signed":
+            return 2, 0
+        if not self.constant:
             return 0, 0
         top = maximum >> self._dropped(maximum)
-        return top.bit_length() + 1, (top - 1).bit_length()
+        bits = (top - 1).bit_length()
+        if self.kind == "direct":
+            return top.bit_length() + 1, bits
+        low, high = self._signed(np.array([0, top]), bits).tolist()
+        return max(high.bit_length(), (-low - 1).bit_length()) + 1, max(bits - 1, 0)
+
+    @property
+    def constant(self) -> bool:
+        """The same integers in every step."""
+        return self.kind in ("direct", "direct_signed")
+
+    @staticmethod
+    def _signed(values: np.ndarray, bits: int) -> np.ndarray:
+        """2 * value / 2**bits - 1 in units of 2**-(bits - 1), int16 (of 1 where there is but one bit)."""
+        values = values.astype(np.int16)
+        return 2 * values - 1 if bits == 0 else values - (1 << (bits - 1))
 
     def _maximum(self, name: str) -> int:
         maximum = DATASETS[name][2]
         if (maximum == 0) != (self.kind == "events"):
-            raise DataError(f"{name}: encoding {self.kind!r}; accepted are {'events' if maximum == 0 else 'direct, poisson, latency'}")
+            raise DataError(f"{name}: encoding {self.kind!r}; accepted are {'events' if maximum == 0 else ', '.join(ENCODINGS[:-1])}")
         return maximum
 
     def _dropped(self, maximum: int) -> int:
@@ -74,7 +95,7 @@ class Encoding:
         return 0 if self.bits is None else max(0, whole - self.bits)
 
     def encode(self, dataset: Dataset, which: slice | np.ndarray, epoch: int = 0) -> np.ndarray:
-        """Encoded samples [sample, step, *shape], uint8.
+        """Encoded samples [sample, step, *shape], uint8; of the signed encodings int16.
 
         which   a slice or index array of samples; a sample's encoding does not depend on the others
         epoch   poisson: draws other spikes in every epoch of training
@@ -84,8 +105,10 @@ class Encoding:
         if self.kind == "events":
             return np.stack([self._bins(dataset.values[n], dataset.shape) for n in numbers])
         values = dataset.values[numbers]
-        if self.kind == "direct":
+        if self.constant:
             frames = values >> self._dropped(maximum)
+            if self.kind == "direct_signed":
+                frames = self._signed(frames, ((maximum >> self._dropped(maximum)) - 1).bit_length())
             return np.broadcast_to(frames[:, None], (len(frames), self.steps, *frames.shape[1:]))
         if self.kind == "latency":
             step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (2 * maximum)
@@ -96,8 +119,12 @@ class Encoding:
         generator = np.random.Philox(key=[self.seed + (epoch << 32), number])
         # raw words of a counter-based generator: the same in every version of numpy
         drawn = generator.random_raw(self.steps * value.size).reshape(self.steps, *value.shape) >> np.uint64(32)
-        threshold = np.floor(value.astype(np.float64) / maximum * self.rate * (1 << 32)).astype(np.uint64)
-        return (drawn < threshold).astype(np.uint8)
+        dropped = self._dropped(maximum)
+        level = (value >> dropped << dropped).astype(np.float64)
+        # unsigned: full intensity is the largest value; signed: the power of two above it, as in direct_signed
+        level = level / maximum if self.kind == "poisson" else 2 * level / (1 << (maximum - 1).bit_length()) - 1
+        spikes = drawn < np.floor(np.abs(level) * self.rate * (1 << 32)).astype(np.uint64)
+        return spikes.astype(np.uint8) if self.kind == "poisson" else spikes * np.sign(level).astype(np.int16)
 
     def _bins(self, events: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         frames = np.zeros((self.steps, *shape), np.uint8)

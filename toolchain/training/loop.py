@@ -113,7 +113,7 @@ def _optimiser(settings: Training, model: Network) -> torch.optim.Optimizer:
 def _batch(data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(x [step, batch, *shape] in real units, labels). A direct encoding stays a view that repeats one frame."""
     arrays = np.moveaxis(encoding.encode(data, which, epoch), 0, 1)
-    if encoding.kind == "direct":
+    if encoding.constant:
         frame = torch.from_numpy(arrays[0].astype(np.float32)) * 2.0**-fraction_bits
         x = frame.expand(arrays.shape[0], *frame.shape)
     else:

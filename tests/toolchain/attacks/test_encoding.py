@@ -38,6 +38,7 @@ def test_direct_gradient_passes_the_rounding_and_sums_over_steps():
     [
         Encoding("direct", 3),
         Encoding("direct", 3, bits=4),
+        Encoding("direct", 2, bits=1),
         Encoding("direct_signed", 3),
         Encoding("direct_signed", 2, bits=1),
         Encoding("latency", 7),

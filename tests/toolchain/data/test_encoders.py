@@ -89,15 +89,15 @@ def test_events_fall_into_bins():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "rate"}, "direct, poisson, latency, events"),
+        ({"kind": "rate"}, "direct, direct_signed, poisson, poisson_signed, latency, events"),
         ({"steps": 0}, "steps is 0"),
         ({"steps": 2.0}, "steps is 2.0"),
         ({"bits": 9}, "bits is 9"),
         ({"kind": "poisson", "rate": 0}, "rate is 0"),
         ({"kind": "poisson", "rate": True}, "rate is True"),
         ({"kind": "poisson", "seed": -1}, "seed is -1"),
-        ({"kind": "poisson", "bits": 4}, "bits goes with encoding 'direct'"),
-        ({"kind": "direct", "seed": 1}, "seed goes with encoding 'poisson'"),
+        ({"kind": "latency", "bits": 4}, "bits goes with encoding 'direct' or 'direct_signed' or 'poisson'"),
+        ({"kind": "direct", "seed": 1}, "seed goes with encoding 'poisson' or 'poisson_signed'"),
         ({"kind": "direct", "bin_us": 500}, "bin_us goes with encoding 'events'"),
     ],
 )
@@ -107,7 +107,7 @@ def test_unusable_encodings_are_refused(arguments, message):
 
 
 def test_images_are_no_events():
-    with pytest.raises(DataError, match="direct, poisson, latency"):
+    with pytest.raises(DataError, match="direct, direct_signed, poisson, poisson_signed, latency"):
         Encoding("events").input_format("digits")
     with pytest.raises(DataError, match="accepted are events"):
         Encoding("direct").input_format("nmnist")
@@ -134,3 +134,37 @@ def test_inputs_come_from_the_models_own_words():
     for description in ({}, {"name": "digits"}, {"name": 3, "encoding": "direct"}):
         with pytest.raises(DataError, match="does not say how its data is encoded"):
             inputs(description)
+
+
+@pytest.mark.parametrize(
+    ("name", "maximum", "bits", "expected"),
+    [("digits", 16, None, (5, 3)), ("digits", 16, 2, (3, 1)), ("mnist", 255, None, (8, 7)), ("mnist", 255, 1, (2, 0))],
+)
+def test_signed_levels_are_twice_the_level_less_one(name, maximum, bits, expected):
+    data = images([range(maximum + 1)], name, maximum)
+    plain, signed = Encoding("direct", 1, bits), Encoding("direct_signed", 1, bits)
+    assert signed.input_format(name) == expected
+    level = plain.encode(data, slice(None)) * 2.0 ** -plain.input_format(name)[1]
+    encoded = signed.encode(data, slice(None))
+    np.testing.assert_array_equal(encoded * 2.0 ** -signed.input_format(name)[1], 2 * level - 1)
+    low, high = Input("input", (1,), expected[0]).value_range
+    assert low <= encoded.min() < 0 < encoded.max() <= high
+    assert high < 2 * max(encoded.max(), -encoded.min())  # no wasted bits
+
+
+def test_signed_poisson_is_signed_and_its_mean_is_the_signed_level():
+    data = images(np.tile([0, 4, 8, 12, 16], (200, 1)))
+    encoding = Encoding("poisson_signed", steps=50, rate=0.5)
+    encoded = encoding.encode(data, slice(None))
+    assert encoding.input_format("digits") == (2, 0)
+    assert set(np.unique(encoded)) == {-1, 0, 1}
+    np.testing.assert_allclose(encoded.mean((0, 1)).ravel(), [-0.5, -0.25, 0, 0.25, 0.5], atol=0.02)
+    assert np.all(encoded[:, :, 0, 0, 0] <= 0)
+    assert np.all(encoded[:, :, 0, 0, 4] >= 0)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "poisson_signed"])
+def test_poisson_can_be_prequantised(kind):
+    rough = Encoding(kind, steps=20, bits=1).encode(images([[0, 7, 8, 15, 16]]), slice(None))
+    assert np.array_equal(rough, Encoding(kind, steps=20, bits=1).encode(images([[0, 0, 8, 8, 16]]), slice(None)))
+    assert np.array_equal(rough, Encoding(kind, steps=20).encode(images([[0, 0, 8, 8, 16]]), slice(None)))
