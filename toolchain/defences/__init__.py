@@ -1,0 +1,1 @@
+"""Defences against adversarial inputs, each switched on in a training recipe."""

@@ -1,0 +1,106 @@
+"""Adversarial training: every batch is replaced by adversarial examples against the network as it is at that moment.
+
+The perturbation is made of pixels in [0, 1], before the encoder, with the gradient that training itself uses (the surrogate, through
+the encoder as ``toolchain.attacks.encoding`` differentiates it), in training mode: noisy neurons are noisy, a random encoder's draw is that of
+the step. Rules, with g the gradient of the recipe's loss:
+
+    fgsm    x + epsilon sign(g(x))                                                      Goodfellow et al., ICLR 2015
+    rfgsm   x' = x + alpha sign(N(0, 1)), then x' + (epsilon - alpha) sign(g(x'))       Tramer et al., ICLR 2018
+    pgd     from a uniformly random point of the ball, ``steps`` times + alpha sign(g), projected onto the ball of epsilon
+                                                                                        Madry et al., ICLR 2018
+
+each clipped to [0, 1]. The convention of the literature on spiking networks is to train at epsilon 2/255 (pgd: alpha 1/255, 2 steps) and to
+attack at 8/255; reports print both.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from toolchain.defences.hooks import Hook, Step
+from toolchain.errors import ConfigError
+from toolchain.tables import bounds, one_of
+
+ATTACKS = ("fgsm", "rfgsm", "pgd")
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """Adversarial training of a recipe.
+
+    epsilon  largest change of a pixel, in units of the full range of pixels (8/255: 0.0314)
+    alpha    rfgsm: the random step; pgd: the size of a step. Not given: epsilon / 2
+    steps    pgd; not given: 2
+    """
+
+    attack: str
+    epsilon: float
+    alpha: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self):
+        where = "defence.adversarial"
+        one_of(where, attack=(self.attack, ATTACKS))
+        bounds(where, epsilon=(self.epsilon, 1e-6, 1), steps=(self.steps, 1, 1000))
+        if self.attack == "fgsm" and self.alpha is not None:
+            raise ConfigError(f"{where}: alpha goes with rfgsm and pgd, not fgsm")
+        if self.attack != "pgd" and self.steps is not None:
+            raise ConfigError(f"{where}: steps goes with pgd, not {self.attack}")
+        bounds(where, alpha=(self.alpha, 1e-6, self.epsilon if self.attack == "rfgsm" else 1))
+
+
+def perturb(settings: Adversarial, step: Step) -> torch.Tensor:
+    """Adversarial examples of the step's images, [sample, *shape] in [0, 1], each pixel within epsilon of the original."""
+    clean, epsilon = step.images.detach(), settings.epsilon
+    alpha = epsilon / 2 if settings.alpha is None else settings.alpha
+    if settings.attack == "fgsm":
+        return (clean + epsilon * _sign(step, clean)).clamp(0, 1)
+    if settings.attack == "rfgsm":
+        start = (clean + alpha * torch.randn_like(clean).sign()).clamp(0, 1)
+        return _projected(start + (epsilon - alpha) * _sign(step, start), clean, epsilon)
+    found = _projected(clean + epsilon * (2 * torch.rand_like(clean) - 1), clean, epsilon)
+    for _ in range(settings.steps or 2):
+        found = _projected(found + alpha * _sign(step, found), clean, epsilon)
+    return found
+
+
+def _projected(images: torch.Tensor, clean: torch.Tensor, epsilon: float) -> torch.Tensor:
+    return torch.minimum(torch.maximum(images, clean - epsilon), clean + epsilon).clamp(0, 1)
+
+
+def _sign(step: Step, images: torch.Tensor) -> torch.Tensor:
+    """Sign of the loss's gradient with regard to images."""
+    images = images.detach().requires_grad_()
+    with _constant_parameters(step.model):
+        (gradient,) = torch.autograd.grad(step.loss(step.scores(images)), images)
+    return gradient.sign()
+
+
+@contextmanager
+def _constant_parameters(model: nn.Module):
+    """No gradient is computed for parameters that nobody asks for."""
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
+
+
+class AdversarialTraining(Hook):
+    """Training on adversarial examples alone."""
+
+    name = "adversarial"
+    needs_images = True
+
+    def __init__(self, settings: Adversarial):
+        self.settings = settings
+
+    def prepare(self, step: Step) -> None:
+        step.images = perturb(self.settings, step)

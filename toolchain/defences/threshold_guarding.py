@@ -1,0 +1,131 @@
+"""Threshold guarding: keep membrane potentials away from the threshold (Wang et al., arXiv 2602.20548, "TGO").
+
+The membrane-potential constraint of the paper, its equation 12, is a hinge of half width delta around the threshold:
+
+    C_l = mean over steps, samples and neurons of  max(0, delta - |V - V_th|) ** power
+
+with V the potential that is compared with the threshold, before the reset. The loss gains lambda * mean over layers of C_l, where lambda
+rises from 0 to ``lambda_max``. Its other half, the noisy neuron, is ``[neuron] noise`` (``toolchain.layers.noise``).
+
+The paper's (as far as known): the hinge, its two sides, lambda_max 0.4 (WRN-16) and 0.6 (VGG-11), a cosine schedule. Ours, because the
+paper says nothing, or not clearly: delta; power 1 (the formula; its text calls the penalty quadratic: 2); the mean over neurons and over
+layers (a sum would only rescale lambda_max; values of lambda_max are comparable under the same normalisation alone); the schedule as
+lambda_max / 2 * (1 - cos(pi * progress)), step by step. Refractory steps count like any other. Integrators have no threshold and take no
+part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from toolchain.defences.hooks import Hook, Step
+from toolchain.layers import observe
+from toolchain.layers.observation import Observation
+from toolchain.tables import bounds, one_of
+
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The membrane-potential constraint of a recipe.
+
+    delta       half width of the hinge in volts
+    lambda_max  its weight in the loss at the end of the schedule
+    power       1 or 2
+    schedule    "cosine": from 0 to lambda_max over the training; "constant"
+    """
+
+    delta: float
+    lambda_max: float
+    power: int = 1
+    schedule: str = "cosine"
+
+    def __post_init__(self):
+        where = "defence.margin"
+        bounds(where, delta=(self.delta, 1e-6, 1e3), lambda_max=(self.lambda_max, 0, 1e6))
+        one_of(where, power=(self.power, (1, 2)), schedule=(self.schedule, SCHEDULES))
+
+    def weight(self, progress: float) -> float:
+        """lambda at ``progress`` of the training, 0 to 1."""
+        if self.schedule == "constant":
+            return self.lambda_max
+        return self.lambda_max / 2 * (1 - math.cos(math.pi * progress))
+
+
+def penalty(layers: Mapping[str, Observation], delta: float, power: int = 1) -> torch.Tensor:
+    """Mean over layers of C_l (see above), differentiable, in volts**power; 0 for a network without spiking layers."""
+    parts = [_hinge(layer, delta).pow(power).mean() for layer in layers.values()]
+    return torch.stack(parts).mean() if parts else torch.zeros(())
+
+
+def _hinge(layer: Observation, delta: float) -> torch.Tensor:
+    return (delta - (layer.potential - layer.threshold).abs()).clamp(min=0)
+
+
+@dataclass(frozen=True)
+class NearThreshold:
+    """The share of potentials (of every step, sample and neuron) less than ``delta`` volts from their threshold, 0 to 1.
+
+    layers  path of the neuron → share
+    share   of all potentials together
+    """
+
+    delta: float
+    layers: dict[str, float]
+    share: float
+
+
+def near_threshold(layers: Mapping[str, Observation], delta: float) -> NearThreshold:
+    """The statistic that the paper rests on, of one or more forward passes that ``toolchain.layers.observe`` saw."""
+    counts = {
+        name: (int(((layer.potential.detach() - layer.threshold.detach()).abs() < delta).sum()), layer.potential.numel())
+        for name, layer in layers.items()
+    }
+    near, total = (sum(count[i] for count in counts.values()) for i in (0, 1))
+    return NearThreshold(delta, {name: n / size for name, (n, size) in counts.items()}, near / max(1, total))
+
+
+def near_threshold_of(model: nn.Module, x: torch.Tensor, delta: float) -> NearThreshold:
+    """The same of a model for input x [time, batch, *shape], in the mode that the model is in.
+
+    The layers compute the chip's integers, so the share is the Program's, too. A Recording does not show it: it holds potentials after
+    the reset.
+    """
+    with torch.no_grad(), observe(model) as seen:
+        model(x)
+    return near_threshold(seen.layers(), delta)
+
+
+class ThresholdGuarding(Hook):
+    """The constraint in training. History: "lambda" (at the end of the epoch), "near_threshold" (mean over the epoch's batches)."""
+
+    name = "margin"
+
+    def __init__(self, settings: Margin):
+        self.settings = settings
+        self._lambda = 0.0
+        self._shares: list[float] = []
+        self._layers: dict[str, Observation] = {}
+
+    @contextmanager
+    def watching(self, step: Step):
+        with observe(step.model) as seen:
+            yield
+        self._layers = seen.layers()
+
+    def penalty(self, step: Step, scores: torch.Tensor) -> torch.Tensor:
+        layers, self._layers = self._layers, {}
+        self._lambda = self.settings.weight(step.progress)
+        self._shares.append(near_threshold(layers, self.settings.delta).share)
+        return self._lambda * penalty(layers, self.settings.delta, self.settings.power)
+
+    def figures(self) -> dict[str, float]:
+        shares, self._shares = self._shares, []
+        return {"lambda": self._lambda, "near_threshold": sum(shares) / max(1, len(shares))}
