@@ -77,5 +77,9 @@ def next_potential(potential, current, bias, voltage_decay):
 
 
 def fires(potential, threshold):
-    """Strictly greater than the threshold mantissa shifted left by 6 bits."""
+    """Strictly greater than the threshold mantissa shifted left by 6 bits.
+
+    A noisy neuron compares ``potential + noise``, which may leave the 24 bits of the potential. Whether that sum saturates as the
+    potential does cannot be seen: no threshold (at most 131071 << 6 = 8388544) reaches the limit of 8388607.
+    """
     return potential > (threshold << 6)

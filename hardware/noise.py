@@ -51,10 +51,6 @@ class Noise:
         for name, low, high in (("seed", 0, MAX_SEED), ("sigma", 1, MAX_SIGMA)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), low, high))
 
-    def draw(self, steps: int, neurons: int) -> np.ndarray:
-        """The noise of every sample, int64 [step, neuron], in units of the state."""
-        return draw(self.seed, self.sigma, steps, neurons)
-
 
 def splitmix64(state: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64: uint64 in, uint64 out, one to one."""
@@ -73,13 +69,18 @@ def derived(seed: int, number: int) -> int:
 
 def draw(seed: int, sigma: int, steps: int, neurons: int) -> np.ndarray:
     """The noise of a sample, int64 [step, neuron], in units of the state; ``sigma`` 0: zeros. ProgramError where a number is outside."""
-    seed, sigma = _whole("seed", seed, 0, MAX_SEED), _whole("sigma", sigma, 0, MAX_SIGMA)
     result = np.empty((steps, neurons), np.int64)
-    lane = _start(seed) + _GAMMA * np.arange(1, neurons + 1, dtype=np.uint64)
     for step in range(steps):
-        words = splitmix64(lane + _GAMMA * np.array([step << 32], np.uint64))
-        result[step] = ((_sum_of_bytes(words) - 1020) * (sigma * _SCALE) + (1 << (_SCALE_BITS - 1))) >> _SCALE_BITS
+        result[step] = draw_step(seed, sigma, step, neurons)
     return result
+
+
+def draw_step(seed: int, sigma: int, step: int, neurons: int) -> np.ndarray:
+    """One row of ``draw``, int64 [neuron]: the noise of step ``step`` (from 0) of every sample."""
+    seed, sigma = _whole("seed", seed, 0, MAX_SEED), _whole("sigma", sigma, 0, MAX_SIGMA)
+    place = np.arange(1, neurons + 1, dtype=np.uint64) + (np.uint64(step) << np.uint64(32))
+    words = splitmix64(_start(seed) + _GAMMA * place)
+    return ((_sum_of_bytes(words) - 1020) * (sigma * _SCALE) + (1 << (_SCALE_BITS - 1))) >> _SCALE_BITS
 
 
 def _whole(name: str, value, low: int, high: int) -> int:

@@ -22,6 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from hardware.errors import ProgramError
+from hardware.noise import Noise
 
 MAX_NEURONS = 1 << 26
 """Largest population that is accepted, so that a damaged file cannot ask for all memory."""
@@ -139,6 +140,8 @@ class Population(_Part):
     reset             "zero" (hard, the chip's own), "subtract", or "none"
     reset_amount      what "subtract" takes off, in units of the state; default threshold << 6
     refractory        steps after a spike in which the potential rests and no spike can occur; the current goes on
+    noise             None, or Noise: a neuron fires when potential + noise exceeds the threshold. Noise does not stay in the
+                      potential, and is the same in every sample (see hardware.noise)
 
     ``message_bits`` is 0: neurons send binary spikes.
     """
@@ -153,6 +156,7 @@ class Population(_Part):
     reset: str = "zero"
     reset_amount: np.ndarray | int | None = None
     refractory: int = 0
+    noise: Noise | None = None
 
     message_bits: ClassVar[int] = 0
 
@@ -169,6 +173,10 @@ class Population(_Part):
             _fail(where, "a non-spiking integrator (threshold None) has no reset, no reset_amount and no refractory period")
         if self.reset_amount is not None and self.reset != "subtract":
             _fail(where, f"reset_amount goes with reset 'subtract', not {self.reset!r}")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            _fail(where, f"noise is a {type(self.noise).__name__}; accepted are None and hardware.noise.Noise")
+        if self.noise is not None and self.threshold is None:
+            _fail(where, "a non-spiking integrator (threshold None) compares nothing with a threshold, so it has no noise")
         self._set(
             shape=shape,
             current_decay=number("current_decay", 0, 4096),
@@ -484,6 +492,14 @@ class Program:
                 _fail(f"projection {projection.name!r}", f"its source {projection.source!r} is a non-spiking integrator and sends nothing")
             projection._check_ends(source, self.nodes[projection.target])
             self._check_accumulator(projection, source)
+        seeds: dict[int, str] = {}
+        for part in self.populations:
+            if part.noise is not None and seeds.setdefault(part.noise.seed, part.name) != part.name:
+                _fail(
+                    f"population {part.name!r}",
+                    f"its noise has the seed {part.noise.seed} of {seeds[part.noise.seed]!r}: both would have the same noise; "
+                    "hardware.noise.derived gives each population its own seed",
+                )
         populations = {p.name: p for p in self.populations}
         for output in self.outputs:
             if output.population not in populations:
@@ -554,6 +570,8 @@ class Program:
             digest.update(type(part).__name__.encode())
             for item in fields(part):
                 value = getattr(part, item.name)
+                if item.name == "noise" and value is None:
+                    continue  # younger than the first files: theirs stay valid
                 if isinstance(value, np.ndarray):
                     value = (value.shape, hashlib.sha256(value.astype("<i4").tobytes()).hexdigest())
                 digest.update(f"|{item.name}={value!r}".encode())

@@ -6,7 +6,7 @@ Format "spikeport program", version 1:
     /metadata             JSON text as bytes
     /inputs/N             name, shape, message_bits
     /populations/N        name, shape, reset, bias_exponent, refractory; datasets current_decay, voltage_decay, bias, and
-                          threshold and reset_amount where the population has them
+                          threshold and reset_amount where the population has them; noise_seed and noise_sigma where it has noise
     /projections/N        kind (dense, sparse, convolution), name, source, target, weight_bits; datasets weights, exponent,
                           delay; sparse also rows and columns; convolution also stride, padding, dilation, groups
     /outputs/N            population, decode
@@ -25,6 +25,7 @@ import numpy as np
 
 from hardware._hdf5 import SIGNATURE, Node, put, put_json, reading, writing
 from hardware.errors import ProgramError, ProgramFileError
+from hardware.noise import Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 
 KIND = "spikeport program"
@@ -50,6 +51,7 @@ _ARRAYS: dict[type, tuple[str, ...]] = {
     Convolution: ("weights", "exponent", "delay"),
     Output: (),
 }
+_NOISE = {"noise_seed": "integer", "noise_sigma": "integer"}
 _OPTIONAL: dict[type, tuple[str, ...]] = {Population: ("threshold", "reset_amount")}
 _KINDS = {"dense": Dense, "sparse": Sparse, "convolution": Convolution}
 
@@ -73,6 +75,8 @@ def _put_part(group: h5py.Group, part) -> None:
     if kind in _KINDS.values():
         put(group, kind=kind.__name__.lower())
     put(group, **{name: getattr(part, name) for name in _ATTRIBUTES[kind]})
+    if kind is Population and part.noise is not None:
+        put(group, noise_seed=part.noise.seed, noise_sigma=part.noise.sigma)
     for name in (*_ARRAYS[kind], *_OPTIONAL.get(kind, ())):
         value = getattr(part, name)
         if value is not None:
@@ -118,12 +122,18 @@ def _part(node: Node, kind: type | None):
         values = node.attributes({"kind": "text"} | _ATTRIBUTES[kind])
         del values["kind"]
     else:
-        values = node.attributes(_ATTRIBUTES[kind])
+        noise = _NOISE if kind is Population else {}
+        values = node.attributes(_ATTRIBUTES[kind] | noise, optional=noise)
     present = node.only(_ARRAYS[kind], _OPTIONAL.get(kind, ()))
     values |= {name: node.array(name, _INTEGERS) for name in present}
     if kind is Population and "threshold" not in present:
         values["threshold"] = None
+    stated = {name: values.pop(name) for name in _NOISE if name in values}
+    if len(stated) == 1:
+        node.fail(f"has {next(iter(stated))!r} alone; accepted are both of {', '.join(_NOISE)}, or none")
     try:
+        if stated:
+            values["noise"] = Noise(stated["noise_seed"], stated["noise_sigma"])
         return kind(**values)
     except ProgramError as error:
         node.fail(str(error))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hardware import arithmetic
+from hardware.noise import draw_step
 from hardware.program import Convolution, Dense, Population, Program, Projection
 
 
@@ -31,7 +32,10 @@ class _Neurons:
         self.potential = np.where(active, updated, self.potential)
         if not p.spiking:
             return np.zeros(p.shape, np.int64)
-        fired = arithmetic.fires(self.potential, p.threshold.astype(np.int64)) & active
+        compared = self.potential
+        if p.noise is not None:
+            compared = compared + draw_step(p.noise.seed, p.noise.sigma, step, p.size).reshape(p.shape)
+        fired = arithmetic.fires(compared, p.threshold.astype(np.int64)) & active
         if p.reset == "zero":
             self.potential = np.where(fired, 0, self.potential)
         elif p.reset == "subtract":

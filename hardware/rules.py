@@ -262,6 +262,27 @@ def refractory_needs_microcode(program: Program, chip: Chip, layers: Sequence[La
         yield Finding(severity, p.name, p.refractory, limit, f"a refractory period of {p.refractory} steps needs {needs}")
 
 
+def noise_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+    """Our noise is compared with the threshold, is near normal, and starts anew with each sample; a chip's own noise does none of this.
+
+    Loihi 1 adds pseudo-random numbers to the synaptic current, the membrane potential (where they stay) or the refractory delay (Davies
+    2018). nengo-loihi (block.py; emulator/interface.py, NoiseState) has them uniform in [-127, 127], plus 64 times an offset, times
+    2**(exponent - 7), with exponent, offset and place shared by a core, from a generator that is seeded once for a run. Of Loihi 2 it is
+    public that neuron programs can use noise, amplitude times a pseudo-random number (lava-optimization, its stochastic neurons); how its
+    numbers are made is not.
+    """
+    own = (
+        "the chip's own noise is another: uniform numbers with a power-of-two scale for a whole core, kept in the current or the "
+        "potential, not restarted with a sample"
+    )
+    for p in program.populations:
+        if p.noise is not None:
+            severity = "microcode" if chip["programmable_neurons"] else "broken"
+            needs = "needs a neuron program of one's own (microcode)" if chip["programmable_neurons"] else "is not possible"
+            what = f"noise of sigma {p.noise.sigma} on the comparison with the threshold {needs}"
+            yield Finding(severity, p.name, p.noise.sigma, 0, f"{what}; {own}")
+
+
 def convolution_synapses(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
     """Without convolution synapses a compiler must lay kernels out; how well it shares them is not known here."""
     if chip["convolution_synapse"]:
@@ -332,6 +353,7 @@ RULES: tuple[Rule, ...] = (
     subtractive_reset_needs_microcode,
     no_reset_needs_microcode,
     refractory_needs_microcode,
+    noise_needs_microcode,
     convolution_synapses,
     input_axons_per_core,
     output_axons_per_core,

@@ -6,11 +6,13 @@ seed and a drawn flavour, so that large arrays cost nothing to draw.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
 
+from hardware.noise import MAX_SIGMA, Noise, derived
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 
 FLAVOURS = ("mixed", "excitatory", "inhibitory", "zero", "upper", "lower", "extremes", "sparse")
@@ -71,6 +73,9 @@ def populations(draw, name: str, shape: tuple[int, ...], rng, *, lava_native: bo
         parameters["reset"] = kind
         if kind == "subtract" and draw(st.booleans()):
             parameters["reset_amount"] = draw(_parameter(st.sampled_from([0, 1, 6400, 70000, (1 << 23) - 1]), shape, rng))
+    if not lava_native and not draw(st.integers(0, 3)):
+        sigma = draw(st.one_of(st.sampled_from([1, 64, 6400, MAX_SIGMA]), st.integers(1, 200_000)))
+        parameters["noise"] = Noise(derived(draw(st.integers(0, 1000)), zlib.crc32(name.encode())), sigma)
     if kind == "refractory" or (kind != "lif" and draw(st.booleans())):
         parameters["refractory"] = draw(st.integers(1, 4))
     return Population(name, shape, **parameters)

@@ -11,7 +11,8 @@ no interpreter lock.
     kernels     the compiled loops
     executor    samples → blocks → chunks
 
-Memory: the tables, one chunk of results, and one bit per neuron and step of the blocks in flight.
+Memory: the tables, one chunk of results, one bit per neuron and step of the blocks in flight, and four bytes per step of each neuron
+with noise, which is drawn once for all samples.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from hardware.fast.kernels import pack, run_population, unpack
-from hardware.fast.network import Network, prepare
+from hardware.fast.network import Network, noise_tables, prepare
 from hardware.program import Program
 from hardware.targets import Chunk, Options
 
@@ -25,6 +25,7 @@ BLOCK_WORK = 4_000_000
 
 _NOTHING_8 = np.zeros((0, 0, 0), np.uint8)
 _NOTHING_32 = np.zeros((0, 0, 0), np.int32)
+_NO_NOISE = np.zeros((0, 0), np.int32)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def chunks(program: Program, inputs: dict[str, np.ndarray], options: Options) ->
     """Run all samples; see ``hardware.fast.run_chunks``."""
     network = prepare(program)
     samples, steps = next(iter(inputs.values())).shape[:2]
+    noise = noise_tables(program, network, steps)
     wanted = tuple(program.nodes) if options.spikes is None else options.spikes
     size = {name: node.size for name, node in program.nodes.items()}
     recorded = tuple(name for name in program.order if name in wanted and program.nodes[name].spiking)
@@ -66,7 +68,7 @@ def chunks(program: Program, inputs: dict[str, np.ndarray], options: Options) ->
             for start in range(0, count, block):
                 stop = min(start + block, count)
                 given = {name: array[first + start : first + stop] for name, array in flat.items()}
-                jobs.append(pool.submit(_run_block, network, given, results.part(start, stop)))
+                jobs.append(pool.submit(_run_block, network, noise, given, results.part(start, stop)))
             for job in jobs:
                 job.result()
 
@@ -79,7 +81,7 @@ def chunks(program: Program, inputs: dict[str, np.ndarray], options: Options) ->
         pool.shutdown(cancel_futures=True)
 
 
-def _run_block(network: Network, inputs: dict[str, np.ndarray], results: _Results) -> None:
+def _run_block(network: Network, noise: dict[str, np.ndarray], inputs: dict[str, np.ndarray], results: _Results) -> None:
     """Run some samples through all populations; ``inputs`` [sample, step, neuron in C order]."""
     samples, steps = next(iter(inputs.values())).shape[:2]
     planes = np.empty((samples, steps, network.words), np.uint64)
@@ -88,6 +90,7 @@ def _run_block(network: Network, inputs: dict[str, np.ndarray], results: _Result
         place = network.places[name]
         pack(values, place.inverse, place.in_order, place.plane, planes, place.graded, graded)
     for name, neurons, synapses in network.layers:
-        run_population(neurons, synapses, planes, graded, results.potentials.get(name, _NOTHING_32))
+        disturbance = noise.get(name, _NO_NOISE)
+        run_population(neurons, synapses, planes, graded, disturbance, results.potentials.get(name, _NOTHING_32))
     for name, place in network.places.items():
         unpack(planes, place.plane, place.words, place.order, results.totals[name], results.spikes.get(name, _NOTHING_8))

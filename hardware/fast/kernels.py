@@ -48,15 +48,16 @@ class Neurons(NamedTuple):
 
 
 class State(NamedTuple):
-    """Of one population in one sample, int32 [neuron], padded to whole words."""
+    """Of one population in one sample, int32 [neuron], padded to whole words; ``noise`` of the step that is computed."""
 
     current: np.ndarray
     potential: np.ndarray
     rest_until: np.ndarray
+    noise: np.ndarray
 
 
-def _advance(has_current: bool, leaks: bool, rests: bool) -> Callable:
-    """The neuron update with or without synaptic current, leak and refractory period: what is left out costs nothing."""
+def _advance(has_current: bool, leaks: bool, rests: bool, noisy: bool = False) -> Callable:
+    """The neuron update with or without synaptic current, leak, refractory period and noise: what is left out costs nothing."""
 
     @njit(error_model="numpy")
     def advance(neurons, state, total, step, plane):
@@ -79,7 +80,8 @@ def _advance(has_current: bool, leaks: bool, rests: bool) -> Callable:
                 decay = load(voltage_decay, column) if leaks else splat(0)
                 potential = next_potential(before, current, load(bias, column), decay)
                 if neurons.spiking:
-                    fired = fires(potential, load(threshold, column))
+                    compared = potential + load(state.noise, i) if noisy else potential
+                    fired = fires(compared, load(threshold, column))
                     if rests:
                         rest_until = load(state.rest_until, i)
                         active = rest_until < splat(step)
@@ -102,12 +104,14 @@ _integrate = _advance(has_current=False, leaks=False, rests=False)
 _leak = _advance(has_current=False, leaks=True, rests=False)
 _filter = _advance(has_current=True, leaks=True, rests=False)
 _rest = _advance(has_current=True, leaks=True, rests=True)
+_disturb = _advance(has_current=True, leaks=True, rests=True, noisy=True)
 
 
 def _population_kernel(rules: str) -> Callable:
-    def run_population(neurons, synapses, planes, graded, potentials):
+    def run_population(neurons, synapses, planes, graded, noise, potentials):
         """Run one population for all samples and steps of a block: reads its sources' planes and writes its own.
 
+        noise: int32 [step, neuron in internal order, padded to whole words], or of length 0.
         potentials: int32 [sample, step, neuron in C order] to fill, or of length 0.
         """
         rules  # noqa: B018 - see _RULES
@@ -115,7 +119,8 @@ def _population_kernel(rules: str) -> Callable:
         total = np.zeros(64 * words + ROW, np.int32)
         extra = np.zeros(64 * words + ROW, np.int32)
         events = np.zeros(synapses.most_events, np.int64)
-        state = State(np.zeros(64 * words, np.int32), np.zeros(64 * words, np.int32), np.zeros(64 * words, np.int32))
+        empty = np.zeros((4, 64 * words), np.int32)
+        state = State(empty[0], empty[1], empty[2], empty[3])
         for sample in range(planes.shape[0]):
             own_planes, own_graded = planes[sample], graded[sample]
             total[:] = 0
@@ -124,7 +129,10 @@ def _population_kernel(rules: str) -> Callable:
             state.rest_until[:] = -1
             for step in range(planes.shape[1]):
                 synaptic_input(total, extra, events, own_planes, own_graded, step, synapses)
-                if neurons.refractory:
+                if noise.shape[0]:
+                    state.noise[:] = noise[step]
+                    _disturb(neurons, state, total, step, own_planes[step])
+                elif neurons.refractory:
                     _rest(neurons, state, total, step, own_planes[step])
                 elif neurons.has_current:
                     _filter(neurons, state, total, step, own_planes[step])

@@ -11,6 +11,7 @@ import numpy as np
 from hardware.fast.accumulation import GROUP, PART, Synapses
 from hardware.fast.kernels import PARAMETERS, Neurons
 from hardware.fast.synapses import groups_into, internal_order, inverse
+from hardware.noise import draw_step
 from hardware.program import Population, Program
 
 
@@ -67,6 +68,19 @@ def _prepare(program: Program) -> Network:
         values += part.size if part.message_bits else 0
     layers = tuple((n, _neurons(program.nodes[n], places[n]), _synapses(program, program.nodes[n], places)) for n in program.order)
     return Network(places, layers, words, values)
+
+
+def noise_tables(program: Program, network: Network, steps: int) -> dict[str, np.ndarray]:
+    """Noise of every noisy population, the same for all samples: int32 [step, neuron in internal order, padded to whole words]."""
+    tables = {}
+    for population in program.populations:
+        if population.noise is not None:
+            noise, place = population.noise, network.places[population.name]
+            table = np.zeros((steps, 64 * place.words), np.int32)
+            for step in range(steps):
+                table[step, : population.size] = draw_step(noise.seed, noise.sigma, step, population.size)[place.order]
+            tables[population.name] = table
+    return tables
 
 
 def _synapses(program: Program, population: Population, places: Mapping[str, Place]) -> Synapses:

@@ -21,7 +21,7 @@ from lava.proc.lif.process import LIFReset
 from hardware import program as ir
 from hardware.lava.environment import CLOSED_MODULES
 from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
-from hardware.lava.graph import Graph, needs_custom_reset
+from hardware.lava.graph import Graph, needs_custom_neuron
 from hardware.lava.processes.files import FileSink, FileSource
 
 POTENTIAL_BITS = 24
@@ -70,10 +70,11 @@ class ChipGraph(Graph):
         return adapter.out
 
     def _neurons(self, population: ir.Population) -> LIFReset:
-        if needs_custom_reset(population):
+        if needs_custom_neuron(population):
             raise LavaUnsupportedError(
                 f"population {population.name!r}: reset {population.reset!r} with a refractory period of {population.refractory} "
-                "needs custom microcode on the chip; accepted is reset 'zero' without one"
+                f"and {'no' if population.noise is None else 'with'} noise needs custom microcode on the chip; accepted is reset 'zero' "
+                "without refractory period and noise"
             )
         return LIFReset(**self._lif_parameters(population))
 

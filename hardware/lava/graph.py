@@ -26,7 +26,7 @@ from hardware.lava import layout
 from hardware.lava.errors import LavaUnsupportedError
 from hardware.lava.processes.delay import DelayLine
 from hardware.lava.processes.files import FileSink, FileSource
-from hardware.lava.processes.neurons import CustomResetLIF, ProbedLIFReset
+from hardware.lava.processes.neurons import CustomResetLIF, NoisyLIF, ProbedLIFReset
 
 NEVER_FIRES = 1 << 17
 """Shifted left by 6 it lies above the potential's saturation; 131071, the chip's largest threshold, does not."""
@@ -122,15 +122,18 @@ class Graph:
 
     def _neurons(self, population: ir.Population) -> LIFReset:
         parameters = self._lif_parameters(population)
-        if not needs_custom_reset(population):
+        if not needs_custom_neuron(population):
             return ProbedLIFReset(**parameters)
         subtracted = population.subtracted if population.reset == "subtract" else np.zeros((), np.int64)
-        return CustomResetLIF(
-            spike_reset=population.reset,
-            reset_amount=_parameter(subtracted, population.shape),
-            refractory_period=population.refractory,
-            **parameters,
-        )
+        parameters |= {
+            "spike_reset": population.reset,
+            "reset_amount": _parameter(subtracted, population.shape),
+            "refractory_period": population.refractory,
+        }
+        if population.noise is None:
+            return CustomResetLIF(**parameters)
+        order = layout.positions(population.shape)
+        return NoisyLIF(noise_seed=population.noise.seed, noise_sigma=population.noise.sigma, neuron_order=order, **parameters)
 
     def _lif_parameters(self, population: ir.Population) -> dict:
         """Arguments of Lava's LIFReset; ``du`` is the current's decay less one, because Lava's model adds one."""
@@ -174,9 +177,9 @@ class Graph:
         return line.s_out
 
 
-def needs_custom_reset(population: ir.Population) -> bool:
-    """Whether Lava (and the chip's own neuron) has no model of what follows a spike."""
-    return population.reset != "zero" or population.refractory > 0
+def needs_custom_neuron(population: ir.Population) -> bool:
+    """Whether Lava (and the chip's own neuron) has no model of how it fires, or of what follows a spike."""
+    return population.reset != "zero" or population.refractory > 0 or population.noise is not None
 
 
 def _parameter(value: np.ndarray, shape: tuple[int, ...]):

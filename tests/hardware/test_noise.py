@@ -118,4 +118,3 @@ def test_a_noise_states_some():
     with pytest.raises(ProgramError, match="sigma is 0; accepted are whole numbers from 1"):
         Noise(3, 0)
     assert Noise(np.int64(3), np.int32(4)) == Noise(3, 4)
-    assert np.array_equal(Noise(3, 40).draw(2, 3), draw(3, 40, 2, 3))

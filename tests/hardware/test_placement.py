@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hardware import rules
 from hardware.chip import Chip
 from hardware.neurocores import RESOURCES, place
+from hardware.noise import Noise
 from hardware.placement import check
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from tests.strategies import programs
@@ -121,6 +122,14 @@ CASES = {
         3,
         "a refractory period of 3 steps needs a",
     ),
+    "noise_needs_microcode": (
+        mlp(4, 3, population={"noise": Noise(1, 640)}),
+        LOIHI2,
+        "microcode",
+        "layer0",
+        640,
+        "noise of sigma 640 on the comparison with the threshold needs a neuron program of one's own (microcode); the chip's own noise",
+    ),
     "convolution_synapses": (convolution(), LOIHI1, "note", "kernel", "convolution", "the chip has no convolution synapse"),
     "input_axons_per_core": (
         mlp(4097, 3),
@@ -181,6 +190,9 @@ def test_severities_decide():
     assert not check(program, LOIHI2).fits
     assert check(program, LOIHI2, allow_microcode=True).fits
     assert not check(program, LOIHI1, allow_microcode=True).fits
+    noisy = mlp(4, 3, population={"noise": Noise(1, 640)})
+    assert check(noisy, LOIHI2, allow_microcode=True).fits
+    assert not check(noisy, LOIHI1, allow_microcode=True).fits
     noted = check(mlp(4, 3, projection={"exponent": [1, 2, 2]}), LOIHI2)
     assert [(v.rule, v.severity, v.value) for v in noted.violations] == [("weight_exponent_per_layer", "note", 2)]
     assert noted.fits

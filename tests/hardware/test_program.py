@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hardware import program as module
 from hardware.errors import ProgramError
+from hardware.noise import Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse, sign_mode
 from tests.strategies import FLAVOURS, programs, weight_array
 
@@ -84,6 +85,8 @@ BROKEN = {
     "reset amount high": (lambda: Population("p", (1,), reset="subtract", reset_amount=1 << 23), "reset_amount is 8388608"),
     "reset amount low": (lambda: Population("p", (1,), reset="subtract", reset_amount=-1), "reset_amount is -1; accepted are 0 to"),
     "reset amount alone": (lambda: Population("p", (1,), reset_amount=1), "reset_amount goes with reset 'subtract', not 'zero'"),
+    "noise": (lambda: Population("p", (1,), noise=3), "noise is a int; accepted are None and hardware.noise.Noise"),
+    "noise of an integrator": (lambda: Population("p", (1,), threshold=None, noise=Noise(0, 1)), "compares nothing with a threshold"),
     "refractory": (lambda: Population("p", (1,), refractory=-1), "refractory is -1; accepted are 0 to 32768"),
     "integrator with reset": (
         lambda: Population("p", (1,), threshold=None, reset="none"),
@@ -161,6 +164,10 @@ BROKEN = {
     "into an input": (lambda: network(projections=(dense(source="a", target="in"),)), "projection 'd': its target 'in' is an input"),
     "integrator as source": (lambda: network(projections=(dense(source="b", target="a"),)), "its source 'b' is a non-spiking integrator"),
     "unknown output": (lambda: network(outputs=(Output("in"),)), "output 'in': there is no such population; there are a, b"),
+    "noise shared": (
+        lambda: network(populations=(Population("a", (3,), noise=Noise(7, 1)), Population("b", (2,), noise=Noise(7, 2)))),
+        "population 'b': its noise has the seed 7 of 'a': both would have the same noise",
+    ),
     "silent output": (lambda: network(outputs=(Output("b"),)), "output 'b': a non-spiking integrator has no spikes to count"),
     "accumulator": (
         lambda: network(inputs=(Input("in", (4,), message_bits=24),), projections=(dense(weights=ONES * 64),)),
@@ -291,8 +298,11 @@ def test_fingerprint_covers_what_is_computed_and_nothing_else():
         network(projections=(dense(name="in-a", weights=ONES * 2), base.projections[1])).fingerprint,
         network(outputs=(Output("b", "max_potential"),)).fingerprint,
         network(inputs=(Input("in", (4,), message_bits=1),)).fingerprint,
+        network(populations=(Population("a", (3,), noise=Noise(1, 5)), base.populations[1])).fingerprint,
+        network(populations=(Population("a", (3,), noise=Noise(2, 5)), base.populations[1])).fingerprint,
+        network(populations=(Population("a", (3,), noise=Noise(1, 6)), base.populations[1])).fingerprint,
     }
-    assert len(changed | {base.fingerprint}) == 7
+    assert len(changed | {base.fingerprint}) == 10
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -15,12 +16,20 @@ from hypothesis import HealthCheck, given, settings
 
 from hardware import _hdf5, program_file
 from hardware.errors import ProgramFileError
+from hardware.noise import MAX_SEED, Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from tests.strategies import programs
 
 
+def noisy(seed=MAX_SEED, sigma=640) -> Program:
+    """The example with noise in one population."""
+    base = example()
+    populations = (base.populations[0], replace(base.populations[1], noise=Noise(seed, sigma)), base.populations[2])
+    return Program(base.inputs, populations, base.projections, base.outputs, base.metadata)
+
+
 def example() -> Program:
-    """Every kind of part, every optional field at least once."""
+    """Every kind of part, every optional field but noise (see ``noisy``) at least once."""
     return Program(
         inputs=(Input("picture", (2, 4, 4)), Input("graded", (3,), message_bits=8)),
         populations=(
@@ -67,6 +76,51 @@ def test_round_trip_keeps_every_field_and_the_metadata(saved):
                 assert np.array_equal(a, b), name
                 if isinstance(b, np.ndarray):
                     assert (a.dtype, a.flags.writeable) == (b.dtype, False), name
+
+
+def test_noise_is_kept(tmp_path):
+    program_file.save(noisy(), tmp_path / "noisy.h5")
+    loaded = program_file.load(tmp_path / "noisy.h5")
+    assert [p.noise for p in loaded.populations] == [None, Noise(MAX_SEED, 640), None]
+    assert loaded.fingerprint == noisy().fingerprint != example().fingerprint
+
+
+def test_files_from_before_there_was_noise_stay_valid(saved):
+    """A Program without noise is stored, and has the fingerprint, as in the first version."""
+    assert example().fingerprint == "3c4d493b12a5e8f77f5da8b9889acb39274ffdc3ebdb9caa99960a42a4483bda"
+    with h5py.File(saved) as file:
+        assert not [name for name in file["populations/1"].attrs if "noise" in name]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"noise_seed": -1, "noise_sigma": 5}, "/populations/1: noise: seed is -1; accepted are whole numbers from 0"),
+        ({"noise_seed": 1, "noise_sigma": 0}, "/populations/1: noise: sigma is 0; accepted are whole numbers from 1 to 1048576"),
+        ({"noise_seed": np.uint64(1 << 63), "noise_sigma": 5}, "noise: seed is 9223372036854775808"),
+        ({"noise_seed": 1, "noise_sigma": 1 << 40}, "noise: sigma is 1099511627776"),
+        ({"noise_seed": 1.5, "noise_sigma": 5}, "the attribute 'noise_seed' is float64"),
+        ({"noise_sigma": 5}, "has 'noise_sigma' alone; accepted are both of noise_seed, noise_sigma, or none"),
+        ({"noise_seed": 1, "noise_sigma": 7}, "damaged: the content's fingerprint"),
+    ],
+)
+def test_noise_of_hostile_files_is_refused(tmp_path, attributes, message):
+    program_file.save(noisy(seed=1), tmp_path / "noisy.h5")
+    with h5py.File(tmp_path / "noisy.h5", "r+") as file:
+        group = file["populations/1"]
+        del group.attrs["noise_seed"], group.attrs["noise_sigma"]
+        for name, value in attributes.items():
+            group.attrs[name] = value
+    with pytest.raises(ProgramFileError) as error:
+        program_file.load(tmp_path / "noisy.h5")
+    assert message in str(error.value)
+
+
+def test_noise_of_an_input_is_unknown(saved):
+    with h5py.File(saved, "r+") as file:
+        file["inputs/0"].attrs["noise_seed"] = 1
+    with pytest.raises(ProgramFileError, match="unknown attribute 'noise_seed'"):
+        program_file.load(saved)
 
 
 def test_same_program_gives_the_same_bytes(tmp_path, saved):

@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons for Lava whose membrane potential can be read, and resets that Lava has no model of."""
+"""Leaky integrate-and-fire neurons for Lava whose membrane potential can be read, and what Lava has no model of: resets, and noise."""
 
 import numpy as np
 from lava.magma.core.model.py.ports import PyOutPort
@@ -7,6 +7,8 @@ from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.variable import Var
 from lava.proc.lif.models import PyLifResetModelBitAcc
 from lava.proc.lif.process import LIFReset
+
+from hardware.noise import draw_step
 
 
 class ProbedLIFReset(LIFReset):
@@ -83,3 +85,38 @@ class PyCustomResetLIFModel(PyProbedLIFResetModel):
         elif self.spike_reset == "subtract":
             limit = self.max_uv_val - 1
             self.v[spike_vector] = np.clip(self.v[spike_vector] - self.reset_amount[spike_vector], -limit, limit)
+
+
+class NoisyLIF(CustomResetLIF):
+    """CustomResetLIF that fires when potential + noise exceeds the threshold; the noise does not stay in the potential.
+
+    On the chip this needs custom microcode; Lava has no fixed-point model of it.
+
+    Parameters
+    ----------
+    noise_seed, noise_sigma : of ``hardware.noise``, whose numbers these are; a reset of the neurons starts the generator anew.
+    neuron_order : position of each neuron, in C order of ``shape``, among those that the generator counts.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], noise_seed: int, noise_sigma: int, neuron_order: np.ndarray, **parameters) -> None:
+        super().__init__(shape=shape, **parameters)
+        self.proc_params["noise_seed"] = noise_seed
+        self.proc_params["noise_sigma"] = noise_sigma
+        self.proc_params["neuron_order"] = neuron_order
+
+
+class PyNoisyLIFModel(PyCustomResetLIFModel):
+    """Draws the noise of one step at a time."""
+
+    implements_process = NoisyLIF
+
+    def __init__(self, proc_params):
+        super().__init__(proc_params)
+        self.noise_seed = proc_params["noise_seed"]
+        self.noise_sigma = proc_params["noise_sigma"]
+        self.neuron_order = proc_params["neuron_order"]
+
+    def spiking_activation(self):
+        step = (self.time_step - self.reset_offset) % self.reset_interval
+        noise = draw_step(self.noise_seed, self.noise_sigma, step, self.neuron_order.size)
+        return (self.v + noise[self.neuron_order].reshape(self.v.shape) > self.effective_vth) & self.active

@@ -44,6 +44,7 @@ def test_spikes_on_delayed_synapses_fade_before_the_next_sample(answers):
 def test_what_the_chip_cannot_hold_is_refused_by_name(answers):
     assert "LavaUnsupportedError: population 'map': reset 'subtract'" in answers["custom_reset"]
     assert "custom microcode" in answers["custom_reset"]
+    assert "with noise needs custom microcode" in answers["noise"]
     assert "LavaUnsupportedError: projection 'dense'" in answers["delay"]
 
 

@@ -13,6 +13,7 @@ from hardware.lava import chip
 from hardware.lava.direct import Direct
 from hardware.lava.graph import Stream
 from hardware.lava.processes.delay import DelayLine
+from hardware.noise import Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program
 from hardware.reference import run_sample
 
@@ -87,5 +88,6 @@ answers["interval"], answers["spikes"], answers["differences"] = compared(progra
 eight = Stream(8, samples, samples, Path(tempfile.mkdtemp()), frozenset())
 answers["delayed"] = compared(delayed(), eight, np.ascontiguousarray(inputs[:, :8].reshape(samples, 8, 60)))
 answers["custom_reset"] = refusal(lambda: chip.ChipGraph(program(reset="subtract"), stream))
+answers["noise"] = refusal(lambda: chip.ChipGraph(program(noise=Noise(1, 50)), stream))
 answers["delay"] = refusal(lambda: chip.ChipGraph(program(bias_exponent=1), stream))
 print(json.dumps(answers))
