@@ -20,7 +20,7 @@ from hardware.noise import MAX_SEED
 from hardware.program import Program
 from toolchain.attacks import levels
 from toolchain.attacks.base import AttackError, NotApplicable
-from toolchain.attacks.encoding import Direct, Encoder, Latency, Still, integers
+from toolchain.attacks.encoding import Encoder, Latency, Still, integers
 from toolchain.data import ENCODINGS, Encoding
 from toolchain.data.datasets import DATASETS
 from toolchain.layers.network import decode
@@ -128,11 +128,10 @@ def encoder_of(io: dict) -> Encoder:
     steps, how = data.get("steps"), data.get("encoding")
     if how == "direct":
         bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
-        return Direct(steps, source["message_bits"], source["fraction_bits"], max(0, bits - source["fraction_bits"]))
+        return levels.direct(steps, False, source["message_bits"], source["fraction_bits"], bits)
     if how == "direct_signed":
-        bits = (_largest_value(data) - 1).bit_length()
-        message_bits, kept = Encoding("direct", steps, data.get("bits")).input_format(data["name"])
-        return levels.signed_direct(steps, message_bits, kept, max(0, bits - kept))
+        formats = Encoding("direct", steps, data.get("bits")).input_format(data["name"])
+        return levels.direct(steps, True, *formats, (_largest_value(data) - 1).bit_length())
     if how in ("poisson", "poisson_signed"):
         bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
         return levels.poisson(steps, how == "poisson_signed", data.get("rate", 1.0), bits, data.get("bits"))
