@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from hardware import program_file
 from hardware.lava import environment
 from hardware.lava.connection import Connection
-from hardware.lava.errors import LavaUnsupportedError
+from hardware.lava.errors import LavaError, LavaUnsupportedError, LavaWorkerError
 from hardware.program import Program
 from hardware.targets import Chunk, Options
 
@@ -58,8 +59,9 @@ class Session:
         samples, steps = next(iter(inputs.values())).shape[:2]
         size = min(samples, options.batch or _chunk_size(program, steps, options))
         folder = self.connection.folder / f"run-{next(self._numbers)}"
-        folder.mkdir()
-        program_file.save(program, folder / "program.h5")
+        with _exchange(folder):
+            folder.mkdir()
+            program_file.save(program, folder / "program.h5")
         opened = self._ask(
             options,
             "open",
@@ -77,10 +79,13 @@ class Session:
             end = min(first + size, samples)
             last_step = (end - 1) * opened["interval"] + steps + opened["lag"]
             while written < samples and written <= (last_step - 1) // opened["interval"]:
-                _write_inputs(folder, program, inputs, written, size)
+                with _exchange(folder):
+                    _write_inputs(folder, program, inputs, written, size)
                 written += size
             running_s += self._ask(options, "run", opened, first, samples=end)["seconds"]
-            yield _read_chunk(folder, program, inputs, options, first, end, size, steps)
+            with _exchange(folder):
+                chunk = _read_chunk(folder, program, inputs, options, first, end, size, steps)
+            yield chunk
         self._ask(options, "close")
         options.details |= {
             "lava": self.connection.ready["lava"],
@@ -115,6 +120,18 @@ class Session:
             raise
 
 
+@contextmanager
+def _exchange(folder: Path):
+    """What goes wrong with the files that pass between us and the worker, as a LavaError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise LavaError(
+            f"the folder {folder}, through which Lava's worker is given its data, cannot be used: {error.strerror or error}; free some "
+            "space there, give --batch a smaller number, or let TMPDIR name another folder"
+        ) from error
+
+
 def _chunk_size(program: Program, steps: int, options: Options) -> int:
     """Samples whose inputs and results fit into CHUNK_BYTES, at least one."""
     values = sum(part.size * (4 if part.message_bits else 1) for part in program.inputs)
@@ -142,10 +159,19 @@ def _read_chunk(
         shape = (end - first, steps, *population.shape)
         if population.spiking:
             used.append(folder / f"spikes-{number}.{first // size}")
-            spikes[name] = np.fromfile(used[-1], "|u1").reshape(shape)
+            spikes[name] = _read(used[-1], "|u1", shape)
         if name in options.potentials:
             used.append(folder / f"potentials-{number}.{first // size}")
-            potentials[name] = np.fromfile(used[-1], "<i4").reshape(shape)
+            potentials[name] = _read(used[-1], "<i4", shape)
     for path in used:
         path.unlink()
     return Chunk(spikes, potentials)
+
+
+def _read(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.fromfile(path, dtype)
+    if values.size != np.prod(shape):
+        raise LavaWorkerError(
+            f"Lava's worker wrote {values.size} values of {path.name}, and {np.prod(shape)} were expected: the disk is full, or it was killed"
+        )
+    return values.reshape(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from hardware.lava import client, environment
 from hardware.lava.client import Session
-from hardware.lava.errors import LavaEnvironmentError, LavaTimeoutError, LavaUnsupportedError, LavaWorkerError
+from hardware.lava.errors import LavaEnvironmentError, LavaError, LavaTimeoutError, LavaUnsupportedError, LavaWorkerError
 from hardware.program import Convolution, Input, Output, Population, Program
 from hardware.targets import Options, run
 from tests.hardware.lava.endless import data, network
@@ -217,3 +218,18 @@ def test_a_session_survives_a_refusal(runtime):
     with pytest.raises(LavaUnsupportedError):
         list(runtime.run_chunks(wide(), {"in": np.zeros((1, 2, 1, 600), np.uint8)}, Options()))
     assert len(list(runtime.run_chunks(network(), data(2), Options(batch=1)))) == 2
+
+
+def test_a_full_disk(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(client, "_write_inputs", full)
+    with pytest.raises(LavaError, match="No space left on device; free some space"):
+        run(network(), data(1), "lava")
+
+
+def test_a_result_that_was_not_written_to_its_end(tmp_path):
+    np.zeros(79, np.uint8).tofile(tmp_path / "spikes-0.0")
+    with pytest.raises(LavaWorkerError, match="wrote 79 values of spikes-0.0, and 80 were expected"):
+        client._read(tmp_path / "spikes-0.0", "|u1", (2, 5, 8))
