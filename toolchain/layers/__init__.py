@@ -79,6 +79,7 @@ The name of a population in the Program is the path of its neuron in the model (
 """
 
 from toolchain.layers import surrogate
+from toolchain.layers.dropout import Dropout
 from toolchain.layers.multi_level import MultiLevel
 from toolchain.layers.network import Network, decode
 from toolchain.layers.neuron import Neuron, name_layers, reset
@@ -97,6 +98,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Delay",
+    "Dropout",
     "Flatten",
     "Leaky",
     "Linear",

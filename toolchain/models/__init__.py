@@ -3,8 +3,9 @@
 network = build(Model(name="conv_digits"), Neuron(), Grid(), Surrogate(), dataset="digits", encoding=Encoding(steps=12))
 """
 
+from toolchain.models.ann import ReluNetwork
 from toolchain.models.building import build
-from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
+from toolchain.models.description import Grid, Init, Layer, Model, Neuron, Surrogate
 from toolchain.models.reference import MODELS
 
-__all__ = ["MODELS", "Grid", "Layer", "Model", "Neuron", "Surrogate", "build"]
+__all__ = ["MODELS", "Grid", "Init", "Layer", "Model", "Neuron", "ReluNetwork", "Surrogate", "build"]

@@ -12,15 +12,21 @@ from toolchain.data.datasets import DATASETS
 from toolchain.data.encoders import Encoding
 from toolchain.errors import ConfigError
 from toolchain.layers.surrogate import SURROGATES
+from toolchain.models.ann import ReluNetwork
 from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
 
 
-def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dataset: str, encoding: Encoding) -> snn.Network:
-    """A network for a dataset, with fresh weights from torch's generator.
+def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dataset: str, encoding: Encoding) -> snn.Network | ReluNetwork:
+    """A network for a dataset, with fresh weights from torch's generator; of kind "ann" the ReluNetwork with the same layers.
 
     Layers are called conv1, lif1, pool1, conv2, …, dense3, and the last neurons "readout". Raises ConfigError where layers do not fit
     together, LayerError where a number fits no format of the chip.
     """
+    if model.kind == "ann" and not (encoding.constant and encoding.steps == 1):
+        raise ConfigError(
+            f'model: an ann knows no time, and data is encoded as {encoding.kind!r} in {encoding.steps} steps; accepted are "direct" and '
+            '"direct_signed" with steps = 1'
+        )
     shape = DATASETS[dataset][1]
     message_bits, k = encoding.input_format(dataset)
     io = {"input_shape": shape, "message_bits": message_bits, "fraction_bits": k, "decode": model.readout}
@@ -28,6 +34,9 @@ def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dat
     described = model.resolved().layers
     for number, layer in enumerate(described, 1):
         where = f"model: layer {number} ({layer.kind})"
+        if layer.kind == "dropout":
+            layers[f"dropout{number}"] = snn.Dropout(layer.rate)
+            continue
         if layer.kind.endswith("_pool"):
             _need_map(where, shape)
             pool = (snn.AvgPool2d if layer.kind == "average_pool" else snn.SumPool2d)(layer.kernel, layer.stride)
@@ -50,12 +59,13 @@ def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dat
                 layers[f"flatten{number}"] = snn.Flatten()
                 shape = (math.prod(shape),)
             synapse = snn.Linear(shape[0], layer.features, **_synapse(layer, grid, k))
-        _initialise(synapse, model.gain)
+        initialise(synapse, model.gain)
         layers[f"{layer.kind}{number}"] = synapse
         shape, k = _output_shape(where, synapse, shape), 0
         last = number == len(described)
         layers["readout" if last else f"lif{number}"] = _neurons(layer, shape, model, neuron, grid, surrogate, last)
-    return snn.Network(layers, data={"name": dataset, **encoding.describe()}, **io)
+    network = snn.Network(layers, data={"name": dataset, **encoding.describe()}, **io)
+    return ReluNetwork(network) if model.kind == "ann" else network
 
 
 def _synapse(layer: Layer, grid: Grid, k: int) -> dict:
@@ -77,7 +87,7 @@ def _output_shape(where: str, layer: nn.Module, shape: tuple[int, ...]) -> tuple
         raise ConfigError(f"{where}: does not fit a map of shape {shape}: {error}") from None
 
 
-def _initialise(synapse: nn.Module, gain: float) -> None:
+def initialise(synapse: nn.Module, gain: float) -> None:
     nn.init.normal_(synapse.weight, 0.0, gain * math.sqrt(2.0 / synapse.weight[0].numel()))
     if synapse.bias is not None:
         nn.init.zeros_(synapse.bias)
@@ -88,6 +98,8 @@ def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron,
     if last and model.readout != "spike_count":
         if layer.recurrent:
             raise ConfigError('model: the last layer is recurrent, but read by its potential; accepted is readout = "spike_count"')
+        if model.readout_beta is not None:
+            decays |= {"beta": model.readout_beta, "learn_beta": False}
         return snn.LI(fraction_bits=grid.fraction_bits, **decays)
     several = neuron.levels is not None and not last
     if several and layer.recurrent:
@@ -105,5 +117,5 @@ def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron,
         return lif
     numbers = {"weight_bits": grid.weight_bits, "fraction_bits": grid.fraction_bits, "granularity": grid.granularity}
     feedback = snn.Linear(shape[0], shape[0], bias=False, **numbers)
-    _initialise(feedback, 0.5 * model.gain)
+    initialise(feedback, 0.5 * model.gain)
     return snn.Recurrent(lif, feedback)

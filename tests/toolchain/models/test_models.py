@@ -125,3 +125,74 @@ def test_what_no_format_holds_is_refused():
         make(Model(layers=(Layer("average_pool", kernel=3), Layer("dense", features=1))))
     with pytest.raises(ConfigError, match="recurrent"):
         make(Model(layers=(Layer("dense", features=1, recurrent=True),), readout="last_potential"))
+
+
+def test_width_scales_all_but_the_last_layer():
+    net = make(Model("vgg5", width=0.125), dataset="cifar10")
+    sizes = [m.weight.shape[0] for m in net.modules() if hasattr(m, "weight_bits")]
+    assert sizes == [8, 16, 16, 128, 128, 10]
+    assert Model("vgg5", width=0.125).resolved() == Model(layers=Model("vgg5", width=0.125).resolved().layers)
+    assert [m.weight.shape[0] for m in make(Model("mlp", width=1e-3)).modules() if hasattr(m, "weight_bits")] == [1, 10]
+
+
+@pytest.mark.parametrize("name", ["vgg5", "vgg9", "vgg11", "vgg11_hybrid"])
+def test_vgg_shapes_have_no_bias_and_fit_cifar10(name):
+    net = make(Model(name, width=0.05), dataset="cifar10", encoding=Encoding("poisson_signed", 2))
+    assert all(m.bias is None for m in net.modules() if hasattr(m, "weight_bits"))
+    assert net(torch.randint(-1, 2, (2, 1, 3, 32, 32)).float()).shape == (2, 1, 10)
+
+
+def test_the_integrator_at_the_end_may_leak_differently():
+    net = make(Model("mlp", readout="last_potential", readout_beta=1.0), Neuron(beta=0.5))
+    assert (float(net.lif1.beta), float(net.readout.beta)) == (0.5, 1.0)
+    with pytest.raises(ConfigError, match="readout_beta goes with"):
+        Model("mlp", readout_beta=1.0)
+
+
+def test_dropout_keeps_mean_and_variance_and_one_mask_for_all_steps():
+    layer = snn.Dropout(0.2)
+    torch.manual_seed(0)
+    x = torch.ones(3, 200, 500)
+    y = layer(x, sequence=True)
+    assert set(y.unique().tolist()) == {0.0, 1.0, 2.0}  # on every grid that x is on
+    assert torch.equal(y[0], y[2])
+    assert abs(float(y.mean()) - 1) < 0.01
+    assert abs(float(y.var()) - 0.25) < 0.01  # as the usual mask: rate / (1 - rate)
+    assert layer.eval()(x) is x
+    half = snn.Dropout(0.5)(x, sequence=True)
+    assert set(half.unique().tolist()) == {0.0, 2.0}
+
+
+def test_dropout_refuses_what_it_cannot_do():
+    with pytest.raises(LayerError, match=r"from 0 to 0\.5"):
+        snn.Dropout(0.6)
+    with pytest.raises(LayerError, match="one mask holds for all steps"):
+        snn.Dropout(0.2)(torch.ones(2, 3))
+
+
+def test_an_ann_has_the_same_layers_and_weights_with_rectifiers():
+    model, encoding = Model("conv_digits", kind="ann"), Encoding("direct", 1)
+    ann, net = make(model, encoding=encoding), make(Model("conv_digits"), encoding=encoding)
+    assert torch.equal(ann.conv3.weight, net.conv3.weight)
+    x = torch.rand(1, 2, 1, 8, 8)
+    h = torch.nn.functional.avg_pool2d(torch.relu(torch.nn.functional.conv2d(x[0], ann.conv1.weight, ann.conv1.bias, padding=1)), 2)
+    h = torch.nn.functional.avg_pool2d(torch.relu(torch.nn.functional.conv2d(h, ann.conv3.weight, ann.conv3.bias, padding=1)), 2)
+    assert torch.allclose(ann(x)[0], torch.nn.functional.linear(h.flatten(1), ann.dense5.weight, ann.dense5.bias), atol=1e-5)
+    assert ann.macs() == {"conv1": 9 * 24 * 64, "conv3": 9 * 24 * 48 * 16, "dense5": 48 * 4 * 10}
+    io = ann.spikeport_io()
+    assert io["program"] is False
+    assert io["data"] == {"name": "digits", "encoding": "direct", "steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "encoding", "message"),
+    [
+        (Model("mlp", kind="ann"), Encoding("direct", 2), "steps = 1"),
+        (Model("mlp", kind="ann"), Encoding("poisson", 1), "an ann knows no time"),
+        (Model(layers=(Layer("dense", features=10, recurrent=True),), kind="ann"), Encoding("direct", 1), "no recurrent layers"),
+        (Model("vgg11"), Encoding("direct", 1), "does not fit"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(model, encoding, message):
+    with pytest.raises(ConfigError, match=message):
+        make(model, encoding=encoding)
