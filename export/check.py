@@ -242,7 +242,7 @@ _ENTRIES = {
     "Output": {"decode"},
 }
 _GRIDS = {
-    "neuron": {"fraction_bits", "current_decay", "voltage_decay", "threshold", "overflow"},
+    "neuron": {"fraction_bits", "current_decay", "voltage_decay", "threshold", "overflow", "noise"},
     "weight": {"weight_bits", "fraction_bits", "exponent", "source_fraction_bits"},
 }
 
@@ -259,6 +259,8 @@ def _check_entries(flat: Flat, meta: dict) -> None:
             strange |= set(entry) & {"reset_amount_v"} | ({"refractory"} if entry.get("refractory") else set())
             strange |= {"reset"} if entry.get("reset", "none") != "none" else set()
         strange |= set(entry.get("grid", ())) - _GRIDS.get(kind, set())
+        if not isinstance(node, SPIKING) or isinstance(node, nir.Threshold):  # a Threshold may become part of an integrator
+            strange |= set(entry.get("grid", ())) & {"noise"}
         if strange:
             raise GraphError(f"graph metadata 'spikeport': {_label(name, node)} cannot have the entry {sorted(strange)[0]!r}")
 

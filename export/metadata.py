@@ -12,7 +12,7 @@ Entries by kind of node:
     neurons   "reset": "zero" | "subtract" | "none"; "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
               "caveats": texts, in what the model that it comes from may differ from this node;
               "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list,
-              "threshold": int or list, "overflow": "error" | "wrap"}
+              "threshold": int or list, "overflow": "error" | "wrap", "noise": {"seed": int, "sigma": int}}
     weights   "grid": {"weight_bits": 1..8, "fraction_bits": F, "exponent": int or one for each output channel,
               "source_fraction_bits": k}
     Input     "message_bits": 0..24, "fraction_bits": k
@@ -22,7 +22,8 @@ Entries by kind of node:
 
 A "grid" is present only where training was quantisation-aware: the numbers in the nodes then lie on that grid and come out of the
 lowering as exactly these integers. Without it the lowering chooses the integers itself. Lists are flat, in C order. "overflow":
-"wrap" says that the neuron was trained with synaptic input that may leave its 24 bits.
+"wrap" says that the neuron was trained with synaptic input that may leave its 24 bits. "noise": hardware.noise.Noise, sigma in units of
+the state (2**-(F + 6) volts); absent: none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from export.errors import GraphError
+from hardware.noise import MAX_SEED, MAX_SIGMA
 from hardware.program import DECODINGS, RESETS
 
 KEY = "spikeport"
@@ -65,6 +67,11 @@ def _number(v: Any) -> bool:
     return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
 
 
+def _is_noise(v: Any) -> bool:
+    limits = {"seed": (0, MAX_SEED), "sigma": (1, MAX_SIGMA)}
+    return isinstance(v, Mapping) and set(v) == set(limits) and all(_is_int(v[key], *limits[key]) for key in limits)
+
+
 def _is_texts(v: Any) -> bool:
     return isinstance(v, list) and all(isinstance(x, str) for x in v)
 
@@ -75,6 +82,7 @@ _GRID = {
     "voltage_decay": _ints(0, 4096),
     "threshold": _ints(0, (1 << 17) - 1),
     "overflow": _one_of("error", "wrap"),
+    "noise": (_is_noise, f"an object with a seed from 0 to {MAX_SEED} and a sigma from 1 to {MAX_SIGMA}"),
     "weight_bits": _int(1, 8),
     "exponent": _ints(-8, 7),
     "source_fraction_bits": _int(-32, 32),

@@ -21,6 +21,7 @@ import numpy as np
 from export.errors import GraphError, MissingInformationError, QuantizationError, UnsupportedError
 from export.passes.reset import shifted
 from export.shapes import SPIKING, Shape
+from hardware.noise import Noise
 
 DISCRETIZATIONS = ("euler", "exponential")
 
@@ -48,7 +49,7 @@ class Neuron:
     threshold       volts, None for an integrator
     reset           "zero", "subtract" or "none" (see hardware.Population); reset_amount in volts, with "subtract"
     offset          true potential = potential + offset
-    grid            integers stated by quantisation-aware training, or None
+    grid            integers stated by quantisation-aware training, or None; it alone can state noise
     caveats         in what the model that the node comes from may differ from it
     """
 
@@ -67,6 +68,12 @@ class Neuron:
     statements: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+
+    @property
+    def noise(self) -> Noise | None:
+        """Noise on the comparison with the threshold, in integer steps."""
+        stated = (self.grid or {}).get("noise")
+        return None if stated is None else Noise(**stated)
 
     @property
     def has_current(self) -> bool:

@@ -77,6 +77,11 @@ def lower_population(
     reasons += [f"{key.replace('_', ' ')} is assumed, not stated" for key in assumed]
     reasons += [f"{p.name} rounded" for p in parameters if not p.exact]
     reasons += neuron.caveats
+    if neuron.noise is not None:
+        reasons.append(
+            f"fires when potential + noise exceeds the threshold (seed {neuron.noise.seed}, every sample the same): synapses, decays and "
+            "reset are the chip's own where its check says nothing else, the noise needs microcode; the chip's own noise is another"
+        )
     verdict = FAITHFUL if exact and not assumed and not neuron.caveats else APPROXIMATE
     audit = LayerAudit(neuron.name, "population", verdict, tuple(reasons), tuple(parameters), dict(neuron.statements), (neuron.name,))
     return LoweredPopulation(population, projections + sent, [*audits, *more, audit], scale, bool(sent))
@@ -165,7 +170,11 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
             "threshold": whole("threshold", "V", neuron.threshold, 1 / scale, (1 << 17) - 1),
             "reset": neuron.reset,
             "refractory": neuron.refractory,
+            "noise": neuron.noise,
         }
+        if neuron.noise is not None:
+            step = 1 / (64 * scale)
+            parameters.append(Parameter("noise_sigma", "V", np.asarray(neuron.noise.sigma * step), np.asarray(neuron.noise.sigma), step))
         if neuron.reset == "subtract":
             amount = whole("reset_amount", "V", neuron.reset_amount, 1 / (64 * scale), (1 << 23) - 1)
             if not np.array_equal(amount, values["threshold"] << 6):

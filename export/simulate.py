@@ -14,6 +14,8 @@ from export.errors import UnsupportedError
 from export.neurons import Neuron
 from export.operators import Matrix, Operator, Triples
 from export.trace import Traced, Way
+from hardware.arithmetic import STATE_SHIFT
+from hardware.noise import draw_step
 
 
 @dataclass
@@ -128,7 +130,11 @@ class _State:
             setattr(extremes, quantity, max(getattr(extremes, quantity), float(np.abs(value).max(initial=0.0))))
         if n.threshold is None:
             return np.zeros_like(self.current)
-        fired = (self.potential > n.threshold) & active
+        compared = self.potential
+        if n.noise is not None:
+            drawn = draw_step(n.noise.seed, n.noise.sigma, step, int(np.prod(n.shape))).reshape(n.shape)
+            compared = compared + drawn * 2.0 ** -(n.grid["fraction_bits"] + STATE_SHIFT)
+        fired = (compared > n.threshold) & active
         if n.reset == "zero":
             self.potential = np.where(fired, 0.0, self.potential)
         elif n.reset == "subtract":

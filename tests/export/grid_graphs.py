@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from export import metadata as graph_metadata
+from hardware.noise import derived
 
 DT = 1e-3
 
@@ -92,6 +93,9 @@ class Builder:
                 entry["reset_amount_v"] = float(self.rng.integers(0, 9999) * 2.0 ** -(fraction_bits + 6))
             if isinstance(node, nir.Threshold):
                 del entry["refractory"]
+            elif draw(st.integers(0, 3)) == 0:
+                seed = derived(draw(st.integers(0, 99)), len(self.nodes))
+                entry["grid"]["noise"] = {"seed": seed, "sigma": draw(st.sampled_from([1, 500, 30_000]))}
         return self.add(name, node, source, entry)
 
     def delay(self, name: str, shape, source: str) -> str:

@@ -17,6 +17,7 @@ from export.check import checked
 from export.passes.subgraphs import flatten, without_virtual
 from export.shapes import NEURONS, SPIKING
 from hardware import arithmetic
+from hardware.noise import draw
 
 
 def linear(node: nir.NIRNode, x: np.ndarray) -> np.ndarray:
@@ -100,7 +101,9 @@ class Interpreter:
         fired = np.zeros(shape, bool)
         if isinstance(node, SPIKING):
             threshold = node.threshold if isinstance(node, nir.Threshold) else node.v_threshold
-            fired = active & arithmetic.fires(potential, np.round(threshold * 2.0 ** grid["fraction_bits"]).astype(np.int64))
+            noise = grid.get("noise", {"seed": 0, "sigma": 0})
+            compared = potential + draw(noise["seed"], noise["sigma"], step + 1, potential.size)[step].reshape(shape)
+            fired = active & arithmetic.fires(compared, np.round(threshold * 2.0 ** grid["fraction_bits"]).astype(np.int64))
             if entry["reset"] == "zero":
                 potential = np.where(fired, 0, potential)
             elif entry["reset"] == "subtract":

@@ -222,6 +222,12 @@ def test_metadata_survives_its_text():
         ({"nodes": {"n": {"grid": {"exponent": []}}}}, "an integer from -8 to 7, or a list of them"),
         ({"nodes": {"n": {"grid": {"exponent": [1, 99]}}}}, "or a list of them"),
         ({"nodes": {"n": {"grid": {"scale": 1}}}}, "unknown entry 'scale'"),
+        ({"nodes": {"n": {"grid": {"noise": 3}}}}, "noise is 3; accepted is an object with a seed from 0 to"),
+        ({"nodes": {"n": {"grid": {"noise": {"seed": 1}}}}}, "accepted is an object with a seed"),
+        ({"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 0}}}}}, "and a sigma from 1 to 1048576"),
+        ({"nodes": {"n": {"grid": {"noise": {"seed": -1, "sigma": 5}}}}}, "accepted is an object with a seed"),
+        ({"nodes": {"n": {"grid": {"noise": {"seed": 1.5, "sigma": 5}}}}}, "accepted is an object with a seed"),
+        ({"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 5, "mean": 0}}}}}, "accepted is an object with a seed"),
         ({"nodes": {"n": {"decode": "argmax"}}}, "decode is 'argmax'"),
         ({"origin": {"x": object()}}, "plain JSON values"),
         ({"origin": {"notes": 5}}, "notes is 5; accepted is a list of texts"),
@@ -242,14 +248,18 @@ def test_metadata_that_is_no_json_is_refused(text):
 
 def test_entries_must_fit_their_node():
     nodes, edges = {"i": inp(2), "n": nir.I(r=np.ones(2)), "o": out(2)}, [("i", "n"), ("n", "o")]
+    noise = {"noise": {"seed": 1, "sigma": 2}}
     for name, entry, key in (
         ("i", {"decode": "spike_count"}, "decode"),
         ("n", {"message_bits": 1}, "message_bits"),
         ("n", {"reset": "zero"}, "reset"),
         ("n", {"refractory": 1}, "refractory"),
         ("n", {"grid": {"exponent": 1}}, "exponent"),
+        ("n", {"grid": noise}, "noise"),
         ("o", {"grid": {"exponent": 1}}, "exponent|grid"),
     ):
         with pytest.raises(GraphError, match=rf"'{name}' .* cannot have the entry '({key})'"):
             checked(graph_of(nodes, edges, entries={name: entry}))
+    with pytest.raises(GraphError, match=r"'n' .* cannot have the entry 'noise'"):
+        checked(graph_of(nodes | {"n": nir.Threshold(threshold=np.ones(2))}, edges, entries={"n": {"grid": noise}}))
     checked(graph_of(nodes, edges, entries={"n": {"reset": "none"}, "o": {"decode": "last_potential"}}))
