@@ -32,12 +32,17 @@ def command(config: Path, output: Path | None, root: Path | None, json_file: Pat
         result = training.train(recipe, root=root, progress=update, on_epoch=_print_epoch)
     test = accuracy(round(result.accuracy * result.test_samples), result.test_samples)
     click.echo(f"test accuracy {accuracy_text(test)} after {seconds(result.seconds)}")
-    training.save_checkpoint(output, result.model, recipe, results={"test": test, "seconds": result.seconds}, force=force)
+    kept = {"test": test, "seconds": result.seconds, **result.details}
+    training.save_checkpoint(output, result.model, result.config, results=kept, force=force)
     click.echo(f"wrote {output}")
-    write_json(json_file, "train", {"output": str(output), "test": test, "seconds": result.seconds, "history": result.history}, force)
+    write_json(json_file, "train", {"output": str(output), **kept, "history": result.history}, force)
 
 
 def _print_epoch(entry: dict) -> None:
-    line(
-        f"epoch {entry['epoch']}: loss {entry['loss']:.4f}, training accuracy {100 * entry['accuracy']:.2f} %, {seconds(entry['seconds'])}"
-    )
+    parts = [f"{name} {value:.4f}" for name, value in entry.get("terms", {}).items()]
+    loss = f"loss {entry['loss']:.4f}" + (f" ({' + '.join(parts)})" if parts else "")
+    margin = []
+    if "lambda" in entry:
+        margin = [f"lambda {entry['lambda']:.3g}", f"{100 * entry['near_threshold']:.2f} % near threshold"]
+    text = [loss, *margin, f"training accuracy {100 * entry['accuracy']:.2f} %", seconds(entry["seconds"])]
+    line(f"epoch {entry['epoch']}: " + ", ".join(text))

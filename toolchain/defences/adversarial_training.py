@@ -1,8 +1,8 @@
 """Adversarial training: every batch is replaced by adversarial examples against the network as it is at that moment.
 
 The perturbation is made of pixels in [0, 1], before the encoder, with the gradient that training itself uses (the surrogate, through
-the encoder as ``toolchain.attacks.encoding`` differentiates it), in training mode: noisy neurons are noisy, a random encoder's draw is that of
-the step. Rules, with g the gradient of the recipe's loss:
+the encoder as ``toolchain.attacks.encoding`` differentiates it), in training mode: noisy neurons are noisy, a random encoder's draw is
+that of the step. Rules, with g the gradient of the recipe's loss:
 
     fgsm    x + epsilon sign(g(x))                                                      Goodfellow et al., ICLR 2015
     rfgsm   x' = x + alpha sign(N(0, 1)), then x' + (epsilon - alpha) sign(g(x'))       Tramer et al., ICLR 2018

@@ -16,11 +16,15 @@ from toolchain.models.ann import ReluNetwork
 from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
 
 
-def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dataset: str, encoding: Encoding) -> snn.Network | ReluNetwork:
+def build(
+    model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate | None, *, dataset: str, encoding: Encoding
+) -> snn.Network | ReluNetwork:
     """A network for a dataset, with fresh weights from torch's generator; of kind "ann" the ReluNetwork with the same layers.
 
     Layers are called conv1, lif1, pool1, conv2, …, dense3, and the last neurons "readout". Raises ConfigError where layers do not fit
     together, LayerError where a number fits no format of the chip.
+
+    surrogate   None: Surrogate(), of noisy neurons the normal density of their noise
     """
     if model.kind == "ann" and not (encoding.constant and encoding.steps == 1):
         raise ConfigError(
@@ -65,6 +69,7 @@ def build(model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, *, dat
         last = number == len(described)
         layers["readout" if last else f"lif{number}"] = _neurons(layer, shape, model, neuron, grid, surrogate, last)
     network = snn.Network(layers, data={"name": dataset, **encoding.describe()}, **io)
+    snn.seed_noise(network, neuron.noise_seed)
     return ReluNetwork(network) if model.kind == "ann" else network
 
 
@@ -93,7 +98,9 @@ def initialise(synapse: nn.Module, gain: float) -> None:
         nn.init.zeros_(synapse.bias)
 
 
-def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate, last: bool) -> nn.Module:
+def _neurons(
+    layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate | None, last: bool
+) -> nn.Module:
     decays = {"alpha": neuron.alpha, "beta": neuron.beta, "learn_alpha": neuron.learn_alpha, "learn_beta": neuron.learn_beta}
     if last and model.readout != "spike_count":
         if layer.recurrent:
@@ -101,6 +108,8 @@ def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron,
         if model.readout_beta is not None:
             decays |= {"beta": model.readout_beta, "learn_beta": False}
         return snn.LI(fraction_bits=grid.fraction_bits, **decays)
+    if surrogate is None:
+        surrogate = Surrogate("gaussian", neuron.noise) if neuron.noise else Surrogate()
     several = neuron.levels is not None and not last
     if several and layer.recurrent:
         raise ConfigError("model: a recurrent layer feeds back the spikes of one population; accepted with neuron.levels are others")
@@ -110,6 +119,8 @@ def _neurons(layer: Layer, shape: tuple[int, ...], model: Model, neuron: Neuron,
         refractory=neuron.refractory,
         learn_threshold=neuron.learn_threshold,
         spike_grad=SURROGATES[surrogate.name](surrogate.parameter),
+        noise=neuron.noise,
+        noise_at_inference=neuron.noise_at_inference,
         fraction_bits=grid.fraction_bits,
         **decays,
     )

@@ -4,10 +4,13 @@ config = read_config("examples/recipes/digits.toml")
 result = train(config)                                 result.model, result.accuracy, result.history
 save_checkpoint("digits.safetensors", result.model, config)
 model, config = load_checkpoint("digits.safetensors")
+
+Defences of a recipe: ``toolchain.defences``.
 """
 
+from toolchain.defences import Defence
 from toolchain.training.checkpoint import load_checkpoint, save_checkpoint
 from toolchain.training.config import Config, Data, Training, read_config
 from toolchain.training.loop import Result, evaluate, train
 
-__all__ = ["Config", "Data", "Result", "Training", "evaluate", "load_checkpoint", "read_config", "save_checkpoint", "train"]
+__all__ = ["Config", "Data", "Defence", "Result", "Training", "evaluate", "load_checkpoint", "read_config", "save_checkpoint", "train"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.data import DATASETS, Encoding
+from toolchain.defences import Defence
+from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, DataError
 from toolchain.models import Grid, Model, Neuron, Surrogate
 from toolchain.tables import bounds, from_table, one_of, to_table
@@ -21,6 +23,7 @@ MAX_FILE = 1 << 20
 LOSSES = ("cross_entropy", "rate")
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("one_cycle", "constant")
+DEVICES = ("cpu", "cuda", "auto")
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,13 @@ class Data:
 class Training:
     """The optimisation.
 
+    epochs     0: the network stays what it starts from, which is then ``model.init``
     loss       "cross_entropy" of the scores (spike counts, or volts) times ``logit_scale``; "rate": squared difference of the spike
                rates from 1 for the class and 0 for the others (readout spike_count)
     schedule   "one_cycle": the rate rises for a tenth of the steps and falls to zero; "constant"
     samples    train on the first so many samples; not given: all
+    device     "cpu"; "cuda"; "auto": a GPU where PyTorch sees one (results differ between devices: sums round, and random numbers are
+               drawn, in another order)
     """
 
     epochs: int = 20
@@ -75,12 +81,14 @@ class Training:
     logit_scale: float = 1.0
     seed: int = 0
     samples: int | None = None
+    device: str = "cpu"
 
     def __post_init__(self):
         one_of("training", optimiser=(self.optimiser, OPTIMISERS), schedule=(self.schedule, SCHEDULES), loss=(self.loss, LOSSES))
+        one_of("training", device=(self.device, DEVICES))
         bounds(
             "training",
-            epochs=(self.epochs, 1, 100_000),
+            epochs=(self.epochs, 0, 100_000),
             batch=(self.batch, 1, 1 << 16),
             learning_rate=(self.learning_rate, 1e-9, 1e3),
             weight_decay=(self.weight_decay, 0, 1e3),
@@ -92,18 +100,51 @@ class Training:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole recipe; each part is a table of the TOML file, and may be left out."""
+    """A whole recipe; each part is a table of the TOML file, and may be left out.
+
+    purifier   a front before a classifier that is trained already: everything else is then its classifier's, from its checkpoint
+
+    surrogate  not given: the normal density of the noise where neurons are noisy, else a triangle of half width 1 V
+    """
 
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=lambda: Model("conv_digits"))
     neuron: Neuron = field(default_factory=Neuron)
-    surrogate: Surrogate = field(default_factory=Surrogate)
+    surrogate: Surrogate | None = None
     grid: Grid = field(default_factory=Grid)
     training: Training = field(default_factory=Training)
+    purifier: Purifier | None = None
+    defence: Defence = field(default_factory=Defence)
 
     def __post_init__(self):
         if self.training.loss == "rate" and self.model.readout != "spike_count":
             raise ConfigError(f"training: loss 'rate' needs model.readout = \"spike_count\", not {self.model.readout!r}")
+        if not self.training.epochs and self.model.init is None:
+            raise ConfigError("training: epochs is 0, which leaves random weights; accepted with 0 is a model.init")
+        if self.model.init is not None and (self.neuron.reset != "subtract" or self.neuron.alpha is not None or self.neuron.refractory):
+            raise ConfigError(
+                'model: init converts into neurons that carry a rate; accepted are reset = "subtract", without alpha and refractory'
+            )
+        self._check_pixels()
+
+    def _check_pixels(self) -> None:
+        """Refuse changes of pixels for data that has none, or so small that the encoder rounds every one of them away."""
+        sizes = {"adversarial": "epsilon", "sparsity": "h"}
+        for name, entry in sizes.items():
+            settings = getattr(self.defence, name)
+            if settings is None:
+                continue
+            maximum = DATASETS[self.data.name][2]
+            if not maximum:
+                raise ConfigError(f"defence: {name} changes pixels; {self.data.name} are events")
+            if self.data.encoding.startswith("poisson"):
+                continue
+            level, size = 0.5 ** (maximum - 1).bit_length(), getattr(settings, entry)
+            if size < level / 2:
+                raise ConfigError(
+                    f"defence.{name}: {entry} is {size}; accepted are {level / 2:g} or more: {self.data.name} have {1 / level:.0f} grey "
+                    "levels, and a change of less than half a level is rounded away"
+                )
 
     def to_table(self) -> dict:
         """Plain values, from which ``from_table`` makes it again."""
@@ -129,4 +170,11 @@ def read_config(path: str | Path) -> Config:
         table = tomllib.loads(text.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: no TOML file: {error}") from None
-    return Config.from_table(table, str(path))
+    others = [name for name in table if name != "purifier"]
+    if "purifier" in table and others:
+        raise ConfigError(f"{path}: {others[0]} stands beside purifier; accepted is purifier alone: all else is in its classifier's checkpoint")
+    config = Config.from_table(table, str(path))
+    if config.model.init is None:
+        return config
+    init = replace(config.model.init, ann=str(path.parent / config.model.init.ann))  # as written: from where the recipe lies
+    return replace(config, model=replace(config.model, init=init))

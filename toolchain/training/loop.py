@@ -1,4 +1,4 @@
-"""The training loop: surrogate gradients through the integer forward pass."""
+"""The training loop: surrogate gradients through the integer forward pass, with the defences that the recipe switches on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from toolchain.data import Dataset, Encoding, load
 from toolchain.errors import ToolchainError
 from toolchain.layers import Network
 from toolchain.models import build
+from toolchain.training.batches import Feed, encoded
 from toolchain.training.config import Config, Training
 
 EVALUATION_BATCH = 256
@@ -25,7 +25,10 @@ class Result:
     """A trained network.
 
     accuracy  share of the test split that is classified correctly, 0 to 1, after the last epoch (which is never chosen by it)
-    history   one entry for each epoch: loss, accuracy (running, on the training split), seconds
+    history   one entry for each epoch: "loss", "accuracy" (running, on what the network is trained on), "seconds"; with defences that
+              add to the loss "terms" (name → mean; "task": the recipe's loss), and what they report ("lambda", "near_threshold")
+    config    the recipe, for the checkpoint; of a purifier: its classifier's, with the purifier
+    details   further plain values to keep with the checkpoint
     """
 
     model: Network
@@ -34,6 +37,7 @@ class Result:
     test_samples: int
     seconds: float
     history: list[dict] = field(default_factory=list)
+    details: dict = field(default_factory=dict)
 
 
 def train(
@@ -43,44 +47,60 @@ def train(
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ) -> Result:
-    """Train a network; the same seed, versions and number of threads give the same weights.
+    """Train a network; on the CPU the same seed, versions and number of threads give the same weights. The network comes back on the CPU.
 
     root      folder of the data; None: the environment variable SPIKEPORT_DATA
     progress  called with (batches done, batches in all)
     on_epoch  called with each entry of the history
 
-    Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or infinite.
+    Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
     """
+    if config.purifier is not None:
+        from toolchain.defences.purifier_training import train_purifier
+
+        return train_purifier(config.purifier, root=root, progress=progress, on_epoch=on_epoch)
     started = time.perf_counter()
+    device = device_of(config.training)
     data, encoding = load(config.data.name, "train", root=root, samples=config.training.samples), config.data.encoder
     test = load(config.data.name, "test", root=root)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.training.seed)
         model = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=encoding)
-        history = _fit(model, config, data, encoding, progress, on_epoch)
+        details = {}
+        if config.model.init is not None:
+            from toolchain.defences import conversion
+
+            details["conversion"] = conversion.describe(conversion.start(model, config, data, root))
+        history = _fit(model.to(device), config, data, progress, on_epoch)
     accuracy = evaluate(model, test, encoding)
-    return Result(model, config, accuracy, len(test), time.perf_counter() - started, history)
+    return Result(model.cpu(), config, accuracy, len(test), time.perf_counter() - started, history, details)
 
 
-def _fit(model: Network, config: Config, data: Dataset, encoding: Encoding, progress, on_epoch) -> list[dict]:
-    settings = config.training
-    batches = -(-len(data) // settings.batch)
-    total = batches * settings.epochs
+def device_of(settings: Training) -> torch.device:
+    """The device that a recipe trains on. Raises ToolchainError where it asks for a GPU that PyTorch does not see."""
+    there = torch.cuda.is_available()
+    if settings.device == "cuda" and not there:
+        raise ToolchainError('training: device is "cuda", and PyTorch sees no such GPU here; accepted are "cpu", or "auto"')
+    return torch.device("cuda", torch.cuda.current_device()) if there and settings.device != "cpu" else torch.device("cpu")
+
+
+def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> list[dict]:
+    settings, defences = config.training, config.defence.hooks()
+    feed = Feed(data, config, model, next(model.parameters()).device, defences.needs_images)
     optimiser = _optimiser(settings, model)
     schedule = None
-    if settings.schedule == "one_cycle":
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1)
-    generator = np.random.Generator(np.random.PCG64(settings.seed))
+    if settings.schedule == "one_cycle" and feed.total:
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=feed.total + 1, pct_start=0.1)
     history, done = [], 0
     model.train()
     for epoch in range(settings.epochs):
-        started, losses, correct = time.perf_counter(), 0.0, 0
-        order = generator.permutation(len(data))
-        for batch in np.array_split(order, batches):
-            x, labels = _batch(data, encoding, batch, model.fraction_bits, epoch)
-            x = _shifted(x, config.data.shift, generator)
-            trace = model(x)
-            loss, scores = _loss(settings, model, trace, labels)
+        tally = _Tally()
+        for step in feed.epoch(epoch):
+            defences.prepare(step)
+            with defences.watching(step):
+                scores = step.scores()
+            terms = {"task": step.loss(scores), **defences.penalties(step, scores)}
+            loss = sum(terms.values())
             if not bool(torch.isfinite(loss)):
                 raise ToolchainError(
                     f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate than {settings.learning_rate}"
@@ -90,17 +110,45 @@ def _fit(model: Network, config: Config, data: Dataset, encoding: Encoding, prog
             optimiser.step()
             if schedule is not None:
                 schedule.step()
-            losses += loss.item() * len(batch)
-            correct += int((scores.argmax(1) == labels).sum())
+            defences.after_update(model)
+            tally.add(terms, loss, scores.detach(), step.labels)
             done += 1
             if progress is not None:
-                progress(done, total)
-        entry = {"epoch": epoch + 1, "loss": losses / len(data), "accuracy": correct / len(data), "seconds": time.perf_counter() - started}
+                progress(done, feed.total)
+        entry = {"epoch": epoch + 1, **tally.means(), **defences.figures(), "seconds": tally.seconds}
         history.append(entry)
         if on_epoch is not None:
             on_epoch(entry)
     model.eval()
     return history
+
+
+class _Tally:
+    """What an epoch adds up to."""
+
+    def __init__(self):
+        self._started, self._samples, self._correct, self._loss = time.perf_counter(), 0, 0, 0.0
+        self._terms: dict[str, float] = {}
+
+    def add(self, terms: dict[str, torch.Tensor], loss: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> None:
+        size = len(labels)
+        self._samples += size
+        self._loss += loss.item() * size
+        self._correct += int((scores.argmax(1) == labels).sum())
+        if len(terms) > 1:
+            for name, term in terms.items():
+                self._terms[name] = self._terms.get(name, 0.0) + term.item() * size
+
+    def means(self) -> dict:
+        """Loss and accuracy, and the parts of the loss where it has several."""
+        found: dict = {"loss": self._loss / self._samples, "accuracy": self._correct / self._samples}
+        if self._terms:
+            found["terms"] = {name: total / self._samples for name, total in self._terms.items()}
+        return found
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
 
 
 def _optimiser(settings: Training, model: Network) -> torch.optim.Optimizer:
@@ -110,46 +158,12 @@ def _optimiser(settings: Training, model: Network) -> torch.optim.Optimizer:
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](model.parameters(), **arguments)
 
 
-def _batch(data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(x [step, batch, *shape] in real units, labels). A direct encoding stays a view that repeats one frame."""
-    arrays = np.moveaxis(encoding.encode(data, which, epoch), 0, 1)
-    if encoding.constant:
-        frame = torch.from_numpy(arrays[0].astype(np.float32)) * 2.0**-fraction_bits
-        x = frame.expand(arrays.shape[0], *frame.shape)
-    else:
-        x = torch.from_numpy(arrays.astype(np.float32))
-    return x, torch.from_numpy(data.labels[which])
-
-
-def _shifted(x: torch.Tensor, most: int, generator: np.random.Generator) -> torch.Tensor:
-    """Each sample moved by up to ``most`` pixels; what leaves the frame is gone, what enters is 0."""
-    if not most:
-        return x
-    height, width = x.shape[-2:]
-    repeated = x.stride(0) == 0
-    source = x[:1] if repeated else x
-    padded = functional.pad(source, (most, most, most, most))
-    moved = torch.empty_like(source, memory_format=torch.contiguous_format)
-    for sample, (dy, dx) in enumerate(generator.integers(0, 2 * most + 1, (x.shape[1], 2))):
-        moved[:, sample] = padded[:, sample, :, dy : dy + height, dx : dx + width]
-    return moved.expand(x.shape) if repeated else moved
-
-
-def _loss(settings: Training, model: Network, trace: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    from toolchain.layers import decode
-
-    scores = decode(trace, model.decode)
-    if settings.loss == "rate":
-        target = functional.one_hot(labels, scores.shape[1]).to(scores.dtype)
-        return functional.mse_loss(scores / len(trace), target), scores.detach()
-    return functional.cross_entropy(scores * settings.logit_scale, labels), scores.detach()
-
-
 @torch.no_grad()
 def evaluate(model: Network, dataset: Dataset, encoding: Encoding) -> float:
     """Share of samples whose highest score (the first of equals, as hardware.Recording) is the label."""
-    correct = 0
+    correct, device = 0, next(model.parameters()).device
     for start in range(0, len(dataset), EVALUATION_BATCH):
-        x, labels = _batch(dataset, encoding, np.arange(start, min(start + EVALUATION_BATCH, len(dataset))), model.fraction_bits, 0)
-        correct += int((model.scores(x).numpy().argmax(1) == labels.numpy()).sum())
+        which = np.arange(start, min(start + EVALUATION_BATCH, len(dataset)))
+        x, labels = encoded(dataset, encoding, which, model.fraction_bits)
+        correct += int((model.scores(x.to(device)).cpu().numpy().argmax(1) == labels.numpy()).sum())
     return correct / len(dataset)

@@ -16,7 +16,7 @@ from toolchain.data import load
 from toolchain.errors import ConfigError, LayerError, ToolchainError
 from toolchain.models import Grid, Layer, Model, Neuron, Surrogate
 from toolchain.training import Config, Data, Training, evaluate, train
-from toolchain.training.loop import _loss, _shifted
+from toolchain.training.batches import Step, shifted
 
 SMALL = Config(
     data=Data(steps=4),
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
 def test_every_setting_trains(change):
     table = SMALL.to_table()
     for part, entries in change.items():
-        table[part] = table[part] | entries
+        table[part] = table.get(part, {}) | entries
     result = train(Config.from_table(table))
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     assert result.history[-1]["accuracy"] > 0.2
@@ -90,28 +90,21 @@ def test_a_direct_encoding_is_trained_as_its_copies_would_be(trained):
 def test_shifted_images_stay_the_same_in_every_step():
     x = torch.zeros(3, 50, 1, 5, 5)
     x[:, :, 0, 2, 2] = 1
-    moved = _shifted(x[:1].expand(x.shape), 2, np.random.default_rng(0))
+    moved = shifted(x[:1].expand(x.shape), 2, np.random.default_rng(0))
     assert moved.shape == x.shape
     assert torch.equal(moved[0], moved[2])
     assert (moved[0].sum((1, 2, 3)) == 1).all()
     places = {tuple(place.tolist()) for place in moved[0].squeeze(1).nonzero()[:, 1:]}
     assert len(places) > 15
-    assert _shifted(x, 0, np.random.default_rng(0)) is x
-    assert torch.equal(_shifted(x, 2, np.random.default_rng(0)), moved)
+    assert shifted(x, 0, np.random.default_rng(0)) is x
+    assert torch.equal(shifted(x, 2, np.random.default_rng(0)), moved)
 
 
 def test_the_rate_loss_is_the_squared_difference_from_the_wanted_rates(trained):
-    model = trained.model
-    spikes = torch.zeros(4, 1, 10)
-    spikes[:2, 0, 3] = 1
-    settings = Training(loss="rate")
-    model.decode, kept = "spike_count", model.decode
-    try:
-        loss, scores = _loss(settings, model, spikes, torch.tensor([3]))
-    finally:
-        model.decode = kept
-    assert loss.item() == pytest.approx(0.5**2 / 10)
-    assert scores.tolist()[0][3] == 2
+    step = Step(trained.model, Training(loss="rate"), torch.tensor([3]), 0.0)
+    counts = torch.zeros(1, 10)
+    counts[0, 3] = 2
+    assert step.loss(counts).item() == pytest.approx(0.5**2 / 10)  # 2 of the 4 steps
 
 
 def test_a_rate_that_destroys_the_network_ends_in_an_error():

@@ -1,0 +1,108 @@
+"""From samples to one training step: encoded values, or images that a defence may change before they are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from toolchain.attacks.randomness import derived_seed
+from toolchain.attacks.victims import encoder_of
+from toolchain.data import Dataset, Encoding
+from toolchain.layers import Network, decode
+from toolchain.training.config import Config, Training
+
+
+@dataclass
+class Step:
+    """One training step; see ``toolchain.defences.hooks.Step``. Either ``values`` [step, sample, *shape], or ``images`` and ``encode``."""
+
+    model: Network
+    settings: Training
+    labels: torch.Tensor
+    progress: float
+    values: torch.Tensor | None = None
+    images: torch.Tensor | None = None
+    encode: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def scores(self, images: torch.Tensor | None = None) -> torch.Tensor:
+        """Scores [sample, class] of the step's own samples, or of other images."""
+        if images is None:
+            images = self.images
+        values = self.values if images is None else self.encode(images)
+        return decode(self.model(values), self.model.decode)
+
+    def logits(self, scores: torch.Tensor) -> torch.Tensor:
+        """What the softmax sees."""
+        return scores * self.settings.logit_scale
+
+    def loss(self, scores: torch.Tensor) -> torch.Tensor:
+        """The recipe's loss, mean over the samples."""
+        if self.settings.loss == "rate":
+            target = functional.one_hot(self.labels, scores.shape[1]).to(scores.dtype)
+            return functional.mse_loss(scores / self.model.data["steps"], target)
+        return functional.cross_entropy(self.logits(scores), self.labels)
+
+
+class Feed:
+    """The steps of a training: batches of the training split in an order that the seed decides.
+
+    as_images  steps are given as images in [0, 1] (values divided by the power of two above the largest, as attacks see them), and
+               the encoder of ``toolchain.attacks.encoding`` stands in the graph; a random encoder draws anew in every step
+    """
+
+    def __init__(self, data: Dataset, config: Config, model: Network, device: torch.device, as_images: bool):
+        self.data, self.config, self.model, self.device = data, config, model, device
+        self.batches = -(-len(data) // config.training.batch)
+        self.total = self.batches * config.training.epochs
+        self._generator = np.random.Generator(np.random.PCG64(config.training.seed))
+        self._encoder = encoder_of(model.spikeport_io()) if as_images else None
+
+    def epoch(self, number: int):
+        """The steps of epoch ``number`` (from 0)."""
+        order = self._generator.permutation(len(self.data))
+        for position, which in enumerate(np.array_split(order, self.batches), number * self.batches):
+            yield self._step(which, number, position)
+
+    def _step(self, which: np.ndarray, epoch: int, position: int) -> Step:
+        progress = position / max(1, self.total - 1)
+        shift, settings = self.config.data.shift, self.config.training
+        if self._encoder is None:
+            values, labels = encoded(self.data, self.config.data.encoder, which, self.model.fraction_bits, epoch)
+            values = shifted(values, shift, self._generator).to(self.device)
+            return Step(self.model, settings, labels.to(self.device), progress, values=values)
+        scale = float(1 << (self.data.maximum - 1).bit_length())
+        images = torch.from_numpy(self.data.values[which].astype(np.float32) / np.float32(scale))
+        images = shifted(images[None], shift, self._generator)[0].to(self.device)
+        seed = derived_seed("training", settings.seed, position)
+        labels = torch.from_numpy(self.data.labels[which]).to(self.device)
+        return Step(self.model, settings, labels, progress, images=images, encode=lambda images: self._encoder(images, seed))
+
+
+def encoded(data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """(x [step, batch, *shape] in real units, labels). A direct encoding stays a view that repeats one frame."""
+    arrays = np.moveaxis(encoding.encode(data, which, epoch), 0, 1)
+    if encoding.constant:
+        frame = torch.from_numpy(arrays[0].astype(np.float32)) * 2.0**-fraction_bits
+        x = frame.expand(arrays.shape[0], *frame.shape)
+    else:
+        x = torch.from_numpy(arrays.astype(np.float32))
+    return x, torch.from_numpy(data.labels[which])
+
+
+def shifted(x: torch.Tensor, most: int, generator: np.random.Generator) -> torch.Tensor:
+    """Each sample of x [step, sample, channel, height, width] moved by up to ``most`` pixels; what leaves the frame is gone, what enters
+    is 0."""
+    if not most:
+        return x
+    height, width = x.shape[-2:]
+    repeated = x.stride(0) == 0
+    source = x[:1] if repeated else x
+    padded = functional.pad(source, (most, most, most, most))
+    moved = torch.empty_like(source, memory_format=torch.contiguous_format)
+    for sample, (dy, dx) in enumerate(generator.integers(0, 2 * most + 1, (x.shape[1], 2))):
+        moved[:, sample] = padded[:, sample, :, dy : dy + height, dx : dx + width]
+    return moved.expand(x.shape) if repeated else moved
