@@ -172,6 +172,6 @@ def _read(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     values = np.fromfile(path, dtype)
     if values.size != np.prod(shape):
         raise LavaWorkerError(
-            f"Lava's worker wrote {values.size} values of {path.name}, and {np.prod(shape)} were expected: the disk is full, or it was killed"
+            f"Lava's worker wrote {values.size} values of {path.name}, {np.prod(shape)} were expected: the disk is full, or it was killed"
         )
     return values.reshape(shape)

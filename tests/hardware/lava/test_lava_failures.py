@@ -231,5 +231,5 @@ def test_a_full_disk(monkeypatch):
 
 def test_a_result_that_was_not_written_to_its_end(tmp_path):
     np.zeros(79, np.uint8).tofile(tmp_path / "spikes-0.0")
-    with pytest.raises(LavaWorkerError, match="wrote 79 values of spikes-0.0, and 80 were expected"):
+    with pytest.raises(LavaWorkerError, match=r"wrote 79 values of spikes-0\.0, 80 were expected"):
         client._read(tmp_path / "spikes-0.0", "|u1", (2, 5, 8))
