@@ -13,6 +13,7 @@ import torch
 from hypothesis import strategies as st
 
 import toolchain.layers as snn
+from hardware.noise import Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program
 from toolchain.layers.grid import mantissas
 
@@ -92,7 +93,10 @@ def _neuron(draw, rng, shape, fraction_bits, biased):
         return snn.LI(**arguments)
     thresholds = st.one_of(st.sampled_from([0, 1, 131071]), st.integers(0, 1 << fraction_bits), st.integers(0, 20000))
     threshold = numbers(thresholds, lambda n: n * 2.0**-fraction_bits)
-    return snn.LIF(threshold, reset=kind, refractory=draw(st.sampled_from([0, 0, 0, 1, 3])), **arguments)
+    if not draw(st.integers(0, 3)):
+        sigma = draw(st.sampled_from([1, 3000, 1 << 20]))
+        arguments |= {"noise": sigma * 2.0 ** -(fraction_bits + 6), "noise_at_inference": True, "noise_seed": int(rng.integers(1 << 62))}
+    return snn.LIF(threshold, reset=kind, refractory=draw(st.sampled_from([0, 0, 0, 1, 3])), **arguments).eval()
 
 
 @st.composite
@@ -235,6 +239,8 @@ def program_of(case: Case) -> Program:
         synapses = [block.synapse] + ([block.neuron.recurrent] if isinstance(block.neuron, snn.Recurrent) else [])
         bias = sum((_bias_units(s, block.shape) for s in synapses if s.bias is not None), np.zeros(block.shape, np.int64))
         arguments = {"reset": inner.reset, "refractory": inner.refractory} if inner.spiking else {}
+        if inner.stochastic:
+            arguments["noise"] = Noise(inner.noise.seed, inner.noise.sigma)
         if inner.alpha is None:
             exponent = 6 if np.abs(bias).max() <= 4095 else 7
             arguments |= {"bias": bias >> (exponent - 6), "bias_exponent": exponent}
