@@ -1,0 +1,169 @@
+"""From an ANN to a spiking network by threshold balancing, and the start of hybrid training.
+
+A spike of layer l stands for the activation λ_l, the largest (or a percentile) of the ANN's pre-activations over training data,
+times a scale. So the threshold of a neuron would be λ_l / λ_(l-1) volts for the ANN's own weights; here the weights are divided by
+it instead and every threshold stays where the recipe puts it, which gives the same spikes and keeps surrogate gradients (which are
+functions of potential - threshold) alike in all layers. The weights end on the chip's grid, whose step is a fixed number of volts: a
+larger threshold makes them finer. What is exported is what was converted.
+
+Sources: Diehl et al., IJCNN 2015; Sengupta et al., Frontiers in Neuroscience 13:95 (2019), who take the maximum; Rueckauer et al.,
+Frontiers in Neuroscience 11:682 (2017), who take a percentile; Rathi et al., ICLR 2020 (hybrid: scale 0.7, then surrogate gradients).
+Ours: λ is measured on the ANN's activations for all layers at once, over positive pre-activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+import toolchain.layers as snn
+from toolchain.data import Dataset, Encoding
+from toolchain.data.datasets import DATASETS
+from toolchain.errors import ConfigError
+from toolchain.models import ReluNetwork
+
+if TYPE_CHECKING:
+    from toolchain.training import Config
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Balance:
+    """One layer of a conversion.
+
+    activation   λ: the ANN's activation that a spike stands for (at the output: the pre-activation of one volt a step)
+    threshold    volts, that a neuron of the ANN's own weights would have: λ of this layer / λ of the one before
+    """
+
+    layer: str
+    activation: float
+    threshold: float
+
+
+def start(network: snn.Network, config: Config, data: Dataset, root: str | Path | None = None) -> list[Balance]:
+    """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training split. Raises ConfigError."""
+    from toolchain.training import load_checkpoint, read_config, train
+
+    init = config.model.init
+    if init.ann.endswith(".toml"):
+        result = train(read_config(init.ann), root=root)
+        ann, trained = result.model, result.config
+    else:
+        ann, trained = load_checkpoint(init.ann)
+    if not isinstance(ann, ReluNetwork):
+        raise ConfigError(f'{init.ann}: is a spiking network; accepted is one of kind = "ann"')
+    if trained.data.name != config.data.name:
+        raise ConfigError(f"{init.ann}: is for {trained.data.name}, the network for {config.data.name}")
+    samples = np.arange(min(init.samples, len(data)))
+    x = trained.data.encoder.encode(data, samples).astype(np.float32)[:, 0] * np.float32(2.0**-ann.fraction_bits)
+    strength = input_strength(trained.data.encoder, config.data.encoder, config.data.name)
+    return convert(ann.eval(), network, torch.from_numpy(x), percentile=init.percentile, scale=init.scale, strength=strength)
+
+
+def input_strength(ann: Encoding, network: Encoding, name: str) -> float:
+    """Mean input of the spiking network over one step, for an input of 1 of the ANN.
+
+    Raises ConfigError where one is no multiple of the other.
+    Unsigned Poisson spikes code value / maximum, everything else value / the power of two above it (``toolchain.data.encoders``).
+    """
+    families = {"direct": ("direct", "poisson"), "direct_signed": ("direct_signed", "poisson_signed")}
+    accepted = families[ann.kind]
+    if network.kind not in accepted:
+        raise ConfigError(
+            f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; accepted for it are {' and '.join(accepted)}"
+        )
+    maximum = DATASETS[name][2]
+    full = (1 << (maximum - 1).bit_length()) / maximum if network.kind == "poisson" else 1.0
+    return full * network.rate
+
+
+def convert(
+    ann: ReluNetwork, network: snn.Network, x: torch.Tensor, *, percentile: float = 100.0, scale: float = 1.0, strength: float = 1.0
+) -> list[Balance]:
+    """Give ``network`` the ANN's weights, balanced on x [sample, *shape], what the ANN reads.
+
+    percentile   of the positive pre-activations of a layer that becomes λ; 100: the maximum
+    scale        of λ in the hidden layers: below 1 more spikes, and saturation of the strongest
+    strength     mean input of the network for an input of 1 of the ANN
+
+    Raises ConfigError where the layers are not the same or the neurons are no integrators with reset by subtraction.
+    """
+    pairs, neurons = _pairs(ann, network)
+    measured = _pre_activations(ann, [name for name, _, _ in pairs], x, percentile)
+    last, before, found = pairs[-1][0], 1.0 / strength, []
+    with torch.no_grad():
+        for (name, source, target), neuron in zip(pairs, neurons):
+            balanced = measured[name] * (1.0 if name == last and not neuron.spiking else scale)
+            volts = float(neuron.threshold) if neuron.spiking else 1.0
+            target.weight.copy_(source.weight * (volts * before / balanced))
+            if source.bias is not None:
+                target.bias.copy_(source.bias * (volts / balanced))
+            found.append(Balance(name, balanced, balanced / before))
+            before = balanced
+    return found
+
+
+def _pairs(ann: ReluNetwork, network: snn.Network) -> tuple[list[tuple[str, nn.Module, nn.Module]], list[snn.Neuron]]:
+    """[(name, layer of the ANN, of the network)], and the neurons behind them."""
+    ours = dict(network.named_children())
+    theirs = {name: layer for name, layer in ann.named_children() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+    names = [name for name, layer in ours.items() if isinstance(layer, (snn.Conv2d, snn.Linear))]
+    shapes = [tuple(ours[name].weight.shape) for name in names]
+    if [(name, tuple(layer.weight.shape), layer.bias is None) for name, layer in theirs.items()] != [
+        (name, shape, ours[name].bias is None) for name, shape in zip(names, shapes)
+    ]:
+        raise ConfigError(
+            f"model.init: the ANN has layers {_said(theirs)}, the network {_said({n: ours[n] for n in names})}; accepted are the same"
+        )
+    neurons = [layer for layer in ours.values() if isinstance(layer, snn.Neuron)]
+    for neuron in neurons:
+        fitting = neuron.alpha is None and not neuron.refractory and (neuron.reset == "subtract" or not neuron.spiking)
+        if not fitting or (neuron.threshold is not None and neuron.threshold.numel() > 1) or len(neurons) != len(names):
+            raise ConfigError(
+                f"model.init: {neuron.where} cannot carry an activation as a rate; accepted are neurons without synaptic current or "
+                'refractory period, with one threshold and reset = "subtract"'
+            )
+    return [(name, theirs[name], ours[name]) for name in names], neurons
+
+
+def _said(layers: dict[str, nn.Module]) -> str:
+    return ", ".join(f"{name} {tuple(layer.weight.shape)}{'' if layer.bias is None else ' + bias'}" for name, layer in layers.items())
+
+
+def _pre_activations(ann: ReluNetwork, names: list[str], x: torch.Tensor, percentile: float) -> dict[str, float]:
+    """The percentile of every layer's positive pre-activations. Raises ConfigError where there are none."""
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
+
+    def look(name):
+        def hook(_, __, output):
+            values = output[output > 0].numpy()
+            seen[name].append(values if percentile < 100 else values.max(keepdims=True) if values.size else values)
+
+        return hook
+
+    hooks = [getattr(ann, name).register_forward_hook(look(name)) for name in names]
+    try:
+        with torch.no_grad():
+            for part in x.split(BATCH):
+                ann(part[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = {}
+    for name, parts in seen.items():
+        values = np.concatenate(parts)
+        if not values.size:
+            raise ConfigError(f"model.init: layer {name} of the ANN has no positive pre-activation; it passes nothing on")
+        found[name] = float(np.percentile(values, percentile))
+    return found
+
+
+def describe(balances: list[Balance]) -> list[dict]:
+    """Plain values, for a checkpoint's results."""
+    return [asdict(balance) for balance in balances]
