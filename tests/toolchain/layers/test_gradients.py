@@ -24,7 +24,7 @@ def plain_loop(lif, current, syn, mem):
         return x + (torch.trunc((x.detach() / unit).round(decimals=6)) * unit - x.detach())
 
     rest = torch.zeros_like(current[0])
-    spikes, syns, mems = [], [], []
+    spikes, syns, mems, befores = [], [], [], []
     for cur in current:
         syn = cur if lif.alpha is None else whole(lif.alpha * syn) + cur
         syn = syn - (1 << 24) * unit * ((syn.detach() > (LIMIT + 1) * unit).double() - (syn.detach() <= -(LIMIT + 1) * unit).double())
@@ -38,11 +38,13 @@ def plain_loop(lif, current, syn, mem):
             mem = {"zero": before * (1 - fired), "subtract": before - lif.threshold * fired, "none": before}[lif.reset]
             rest = torch.where(fired > 0, lif.refractory, (rest - 1).clamp(min=0))
             spikes.append(spk)
+            befores.append(before)
         else:
             mem = before
         syns.append(syn)
         mems.append(mem)
-    return (torch.stack(spikes) if spikes else None), torch.stack(syns), torch.stack(mems)
+    stacked = (torch.stack(trace) if trace else None for trace in (spikes, syns, mems, befores))
+    return tuple(stacked)
 
 
 def gradients(outputs, weights, inputs):
@@ -72,28 +74,36 @@ def neurons(draw):
     reach = draw(st.sampled_from([2.0, 30.0, 100.0]))  # 100 V at 10 fraction bits drives the potential into saturation
     current = torch.tensor(np.round(rng.uniform(-reach, reach, (7, 3, 5)) * 2**lif.fraction_bits) / 2**lif.fraction_bits)
     state = torch.tensor(np.round(rng.uniform(-2, 2, (3, 5)) * 2 ** (lif.fraction_bits + 6)) / 2 ** (lif.fraction_bits + 6))
-    weights = [torch.tensor(rng.normal(size=(7, 3, 5))) for _ in range(3)]
+    weights = [torch.tensor(rng.normal(size=(7, 3, 5))) for _ in range(4)]
     return lif, current.requires_grad_(), state.clone().requires_grad_(), state.clone().requires_grad_(), weights
 
 
 def sequence(lif, current, syn, mem):
     states = ([syn] if lif.alpha is not None else []) + [mem] + ([torch.zeros_like(mem)] if lif.refractory else [])
-    traces = lif(current, *states, sequence=True, return_states=True)
+    with snn.observe(lif) as seen:
+        traces = lif(current, *states, sequence=True, return_states=True)
     spikes, traces = (traces[0], traces[1:]) if lif.spiking else (None, traces)
-    return spikes, traces[0] if lif.alpha is not None else None, traces[int(lif.alpha is not None)]
+    return spikes, traces[0] if lif.alpha is not None else None, traces[int(lif.alpha is not None)], before_reset(seen)
+
+
+def before_reset(seen):
+    layers = seen.layers()
+    return layers[""].potential if layers else None
 
 
 def steps(lif, current, syn, mem):
     states = ([syn] if lif.alpha is not None else []) + [mem] + ([torch.zeros_like(mem)] if lif.refractory else [])
     spikes, syns, mems = [], [], []
-    for cur in current:
-        states = lif(cur, *states)
-        states = list(states) if isinstance(states, tuple) else [states]
-        if lif.spiking:
-            spikes.append(states.pop(0))
-        syns.append(states[0])
-        mems.append(states[int(lif.alpha is not None)])
-    return (torch.stack(spikes) if spikes else None), torch.stack(syns) if lif.alpha is not None else None, torch.stack(mems)
+    with snn.observe(lif) as seen:
+        for cur in current:
+            states = lif(cur, *states)
+            states = list(states) if isinstance(states, tuple) else [states]
+            if lif.spiking:
+                spikes.append(states.pop(0))
+            syns.append(states[0])
+            mems.append(states[int(lif.alpha is not None)])
+    syn = torch.stack(syns) if lif.alpha is not None else None
+    return (torch.stack(spikes) if spikes else None), syn, torch.stack(mems), before_reset(seen)
 
 
 def check_against(lif, current, syn, mem, weights, one, other):
@@ -211,7 +221,7 @@ def test_surrogates_of_the_same_name_are_those_of_snntorch(ours, theirs):
     torch.testing.assert_close(surrogate.derivative(ours, x), surrogate.derivative(theirs, x), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["triangle", "rectangle", "atan", "sigmoid"])
+@pytest.mark.parametrize("name", ["triangle", "rectangle", "atan", "sigmoid", "gaussian"])
 def test_area_under_the_surrogate_is_one(name):
     x = torch.linspace(-200, 200, 400_001, dtype=torch.float64)
     assert torch.trapezoid(surrogate.SURROGATES[name](1.7).derivative(x), x).item() == pytest.approx(1, abs=0.01)
