@@ -25,7 +25,7 @@ class AttackError(ToolchainError):
 
 
 class NotApplicable(AttackError):
-    """An attack cannot be made on this network (another kind of neuron, no gradient, no purifier): not a failure, a cell that is not there."""
+    """An attack cannot be made on this network (another kind of neuron, no gradient, no purifier): no failure, a cell that is not there."""
 
 
 @dataclass(frozen=True)

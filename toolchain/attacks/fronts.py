@@ -95,20 +95,22 @@ class Purified:
 class DetectorAware(Purified):
     """End to end, with a penalty on what the detector reads above its threshold: see ``toolchain.attacks.search.Search``.
 
-    The front names ``residual(images) -> [sample]``, differentiable, what its detector reads, and ``threshold``, up to which it passes
-    an image on as it is. Raises NotApplicable where it does not.
+    The front names ``distance(images) -> [sample]``, differentiable, what its detector reads, and ``gate.threshold``, up to which it
+    passes an image on as it is (``toolchain.defences``). Raises NotApplicable where it does not.
     """
 
     def __init__(self, victim: Victim, front: nn.Module):
         super().__init__(victim, front, gradient="through")
-        if not callable(getattr(front, "residual", None)) or getattr(front, "threshold", None) is None:
-            raise NotApplicable(f"{type(front).__name__} has no detector to evade; accepted is a front with residual(images) and threshold")
+        if not callable(getattr(front, "distance", None)) or getattr(getattr(front, "gate", None), "threshold", None) is None:
+            raise NotApplicable(
+                f"{type(front).__name__} has no detector to evade; accepted: a front with distance(images) and a gate's threshold"
+            )
         self.penalty: torch.Tensor | None = None
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores as in ``Purified``; the penalty of the same samples, [sample], is left in ``penalty``."""
         with as_attacked(self.purify):
-            reading = self.purify.residual(samples)
-        threshold = float(self.purify.threshold)
+            reading = self.purify.distance(samples)
+        threshold = float(self.purify.gate.threshold)
         self.penalty = PENALTY * (reading - threshold).clamp_min(0) / max(threshold, 1e-6)
         return super().scores(samples, seed=seed)

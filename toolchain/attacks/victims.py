@@ -83,6 +83,13 @@ class _ModelVictim:
     def _temperature(self, steps: int) -> float:
         return float(steps) if self.io["output"]["decode"] == "spike_count" else 1.0
 
+    def run(self, values: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        """Scores [sample, class] of what the network reads, [step, sample, *shape]."""
+        if self.io["call"] == "images":
+            with as_attacked(self.model):
+                return self.model(values[0])
+        return decode(self._trace(values, seed), self.io["output"]["decode"])
+
     def _trace(self, values: torch.Tensor, seed: int) -> torch.Tensor:
         """Output trace for values [step, sample, *shape]; random layers draw from the seed."""
         with ExitStack() as stack:
@@ -179,11 +186,7 @@ class PixelVictim(_ModelVictim):
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores [sample, class] of images [sample, *shape], differentiable."""
-        values = self.encoder(samples, seed)
-        if self.io["call"] == "images":
-            with as_attacked(self.model):
-                return self.model(values[0])
-        return decode(self._trace(values, seed), self.io["output"]["decode"])
+        return self.run(self.encoder(samples, seed), seed)
 
 
 class EventVictim(_ModelVictim):
@@ -200,7 +203,7 @@ class EventVictim(_ModelVictim):
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores [sample, class] of events [sample, step, *shape], differentiable."""
-        return decode(self._trace(samples.transpose(0, 1), seed), self.io["output"]["decode"])
+        return self.run(samples.transpose(0, 1), seed)
 
 
 class ProgramVictim:

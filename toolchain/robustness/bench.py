@@ -23,16 +23,16 @@ from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED
 from toolchain import __version__
 from toolchain import data as datasets
 from toolchain.attacks.batteries import battery, energy_battery, transfers
-from toolchain.attacks.registry import AttackSpec
+from toolchain.attacks.registry import ATTACKS, AttackSpec
 from toolchain.doctor import NEEDED
 from toolchain.errors import ToolchainError
 from toolchain.robustness import engine
-from toolchain.robustness.cells import CraftJob, Data, ModelFile, code_version, open_model
+from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, Data, code_version
 from toolchain.robustness.engine import Plan, Report
+from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.records import Scored
 from toolchain.robustness.store import Store, program_path
 from toolchain.robustness.sweep import ModelPart, Sweep
-from toolchain.stages import data_of
 
 
 class BenchError(ToolchainError):
@@ -44,7 +44,7 @@ def models(sweep: Sweep, folder: Path, progress=None) -> list[ModelFile]:
     found = []
     for part in sweep.models:
         if part.source is not None:
-            found.append(ModelFile.read(part.name, sweep.path(part.source), part.weights and sweep.path(part.weights)))
+            found.append(ModelFile.read(part.name, sweep.path(part.source), part.weights and sweep.path(part.weights), part.options))
         else:
             found += [_trained(sweep, part, seed, folder, progress) for seed in part.seeds]
     return found
@@ -63,15 +63,15 @@ def _trained(sweep: Sweep, part: ModelPart, seed: int, folder: Path, progress) -
         inside = None if progress is None else lambda done, total: progress(f"training {name}", done, total)
         result = training.train(config, progress=inside)
         training.save_checkpoint(path, result.model, config)
-    return ModelFile.read(name, str(path))
+    return ModelFile.read(name, str(path), options=part.options)
 
 
 def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     """The attacked samples, and the name of their data set. Raises BenchError where the models do not share one."""
     said = {}
     for model in files:
-        stage, program = open_model(model)
-        said[model.name] = {"shape": list(program.inputs[0].shape), **data_of(stage)}
+        opened = open_model(model)
+        said[model.name] = {**opened.data, "shape": list(opened.sample_shape[1:] if opened.events else opened.sample_shape)}
     first = next(iter(said.values()))
     for name, entry in said.items():
         if entry["shape"] != first["shape"] or (sweep.data.name is None and entry.get("name") != first.get("name")):
@@ -96,37 +96,62 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
 
 
 def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
-    """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy attacks."""
-    from toolchain.attacks.victims import PixelVictim
-
-    events = data.samples.dtype == np.uint8
+    """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy attacks, corruptions."""
     attacks = sweep.attacks
-    jobs = []
+    jobs, seeds = [], {}
     for model in files:
-        stage, _ = open_model(model)
-        stochastic = False if events else PixelVictim(stage.module).stochastic
-        others = [other for other in files if other is not model]
-        specs: list[tuple[AttackSpec, ModelFile | None]] = []
-        if attacks.preset is None:
-            specs += [(spec, None) for spec in attacks.list]
-        else:
-            specs += [(spec, None) for spec in battery(attacks.preset, attacks.norm, stochastic)]
-        if attacks.energy:
-            specs += [(spec, None) for spec in energy_battery(attacks.preset or "quick", attacks.norm, stochastic, "synaptic_operations")]
+        opened = open_model(model)
+        if opened.stochastic:
+            seeds[model.key] = sweep.data.inference_seeds
+        made: list[tuple[AttackSpec, ModelFile | None, str]] = [
+            (spec, None, on) for spec in _battery(sweep, opened) for on in _looks(spec, opened)
+        ]
         if attacks.transfer:
-            specs += [
-                (spec, other) for other in others for spec in transfers(attacks.preset or "quick", attacks.norm, [other.name], stochastic)
-            ]
+            preset, others = attacks.preset or "quick", [other for other in files if other is not model]
+            for other in others:
+                random = open_model(other).stochastic
+                made += [(spec, other, SOFTWARE) for spec in transfers(preset, attacks.norm, [other.name], random)]
         jobs += [CraftJob(model, data.key, None, attacks.norm, 0.0, seed, sweep.run.batch) for seed in attacks.seeds]
         jobs += [
-            CraftJob(model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source)
-            for spec, source in specs
+            CraftJob(model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source, on)
+            for spec, source, on in made
             for epsilon in attacks.epsilons
             for seed in attacks.seeds
         ]
+        jobs += [
+            CraftJob(model, data.key, spec, "corruption", float(severity), attacks.seeds[0], sweep.run.batch)
+            for spec, severity in _corruptions(sweep)
+        ]
     everything = len(data.labels)
     targets = tuple((name, min(sweep.targets.lava_samples, everything) if name == "lava" else everything) for name in sweep.targets.names)
-    return Plan(data, tuple(jobs), targets)
+    return Plan(data, tuple(jobs), targets, seeds)
+
+
+def _battery(sweep: Sweep, opened: Opened) -> list[AttackSpec]:
+    """Attacks that are made on the model itself."""
+    attacks, random = sweep.attacks, opened.stochastic
+    front = opened.front is not None
+    specs = list(attacks.list) if attacks.preset is None else battery(attacks.preset, attacks.norm, random, front)
+    if attacks.energy:
+        specs += energy_battery(attacks.preset or "quick", attacks.norm, random, "synaptic_operations")
+    return specs
+
+
+def _looks(spec: AttackSpec, opened: Opened) -> tuple[str, ...]:
+    """Where an attack is made. One that only asks for predictions asks the Program. Where the PyTorch model computes other numbers (a float
+    model), it is made on both, so that what each hides is seen."""
+    if ATTACKS[spec.attack].access == "gradient" or opened.program is None:
+        return (SOFTWARE,)
+    return (INTEGERS,) if opened.exact else (SOFTWARE, INTEGERS)
+
+
+def _corruptions(sweep: Sweep) -> list[tuple[AttackSpec, int]]:
+    if sweep.corruptions is None:
+        return []
+    from toolchain.data.corruptions import CORRUPTIONS
+
+    names = sweep.corruptions.names or tuple(CORRUPTIONS)
+    return [(AttackSpec("corruption", {"name": name}), severity) for name in names for severity in sweep.corruptions.severities]
 
 
 def run(
@@ -153,10 +178,10 @@ def run(
             {
                 "attacks": _plain(sweep.attacks),
                 "targets": _plain(sweep.targets),
-                "data": {"name": name, "samples": len(data.labels), "key": data.key},
+                "data": {"name": name, "samples": len(data.labels), "key": data.key, "inference_seeds": list(sweep.data.inference_seeds)},
             },
         )
-        store.remember("models", [{"name": m.name, "source": m.source, "key": m.key} for m in files])
+        store.remember("models", [_said(m) for m in files])
         store.remember("keys", sorted(engine.keys(planned)))
         store.remember("versions", _versions())
         store.remember("code", code_version())
@@ -173,11 +198,21 @@ def run(
 def _keep_programs(files: list[ModelFile], folder: Path) -> None:
     """Every model's Program beside the store, so that a report needs no model and no PyTorch."""
     for model in files:
-        _, program = open_model(model)
+        program = open_model(model).program
+        if program is None:
+            continue
         path = program_path(folder, program.fingerprint)
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             program_file.save(program, path)
+
+
+def _said(model: ModelFile) -> dict:
+    """What a run remembers of a model: its source and key, the options that it became integers with, and what runs where before it."""
+    opened = open_model(model)
+    options = {k: v for k, v in asdict(model.options).items() if v != type(model.options).__dataclass_fields__[k].default}
+    front = [] if opened.front is None else [dict(entry) for entry in opened.front.plan()]
+    return {"name": model.name, "source": model.source, "key": model.key, "options": options, "front": front}
 
 
 def _energy() -> dict:

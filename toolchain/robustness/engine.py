@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 from asyncio import CancelledError
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from toolchain.attacks.base import NotApplicable
 from toolchain.errors import ToolchainError
-from toolchain.robustness import cells
+from toolchain.robustness import cells, scoring
 from toolchain.robustness.cells import CraftJob, Data, ScoreJob
 from toolchain.robustness.store import Store
 
@@ -31,15 +32,20 @@ class EngineError(ToolchainError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a sweep: every crafted job with the targets (name, samples) that score it."""
+    """The cells of a sweep: every crafted job with the targets (name, samples) that score it.
+
+    seeds   of the inference of models that are random (their keys); all others have one inference
+    """
 
     data: Data
     jobs: tuple[CraftJob, ...]
     targets: tuple[tuple[str, int], ...]
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def scores(self, job: CraftJob) -> list[ScoreJob]:
         """The scored cells of a crafted one."""
-        return [ScoreJob(job, target, min(samples, len(self.data.labels))) for target, samples in self.targets]
+        seeds = self.seeds.get(job.model.key, (0,))
+        return [ScoreJob(job, target, min(samples, len(self.data.labels)), seed) for target, samples in self.targets for seed in seeds]
 
 
 @dataclass
@@ -114,10 +120,19 @@ class _Failed:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Absent:
+    """A cell that cannot be, and why."""
+
+    reason: str
+
+
 def _attempt(compute, *arguments):
     _limit_threads()
     try:
         return compute(*arguments)
+    except NotApplicable as reason:
+        return _Absent(str(reason))
     except Exception as error:
         return _Failed(f"{type(error).__name__}: {error}")
 
@@ -127,12 +142,12 @@ def _craft(job: CraftJob, data: Data) -> dict[str, np.ndarray] | _Failed:
 
 
 def _score(job: ScoreJob, data: Data, crafted: dict[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]] | _Failed:
-    return _attempt(cells.score, job, data, crafted, _tick(job_label(job)))
+    return _attempt(scoring.score, job, data, crafted, _tick(job_label(job)))
 
 
 def label(job: CraftJob) -> str:
     """A crafted cell in a few words, for people."""
-    what = "clean samples" if job.spec is None else f"{job.spec.label}, {job.norm} {job.epsilon:g}, seed {job.seed}"
+    what = "clean samples" if job.spec is None else f"{job.spec.label} on {job.on}, {job.norm} {job.epsilon:g}, seed {job.seed}"
     return f"{job.model.name}: {what}"
 
 
@@ -141,8 +156,7 @@ def run(plan: Plan, store: Store, client, report: Report | None = None) -> None:
     report = report or Report()
     unfinished = {job.key: [s for s in plan.scores(job) if s.key not in store] for job in plan.jobs}
     pending = [job for job in plan.jobs if unfinished[job.key] or job.key not in store]
-    scores_per_job = len(plan.targets)
-    total = len(plan.jobs) * (1 + scores_per_job)
+    total = sum(1 + len(plan.scores(job)) for job in plan.jobs)
     done = total - sum((job.key not in store) + len(unfinished[job.key]) for job in pending)
     work = {job.key: 1.0 + job.work for job in pending if job.key not in store}
     all_work, done_work = sum(work.values()) + sum(len(u) for u in unfinished.values()) or 1.0, 0.0
@@ -162,7 +176,12 @@ def run(plan: Plan, store: Store, client, report: Report | None = None) -> None:
         if isinstance(result, _Failed):
             report.failures.append(f"{job_label(job)}: {result.reason}")
             continue
-        if isinstance(job, CraftJob):
+        if isinstance(result, _Absent):
+            for absent in (job, *(unfinished[job.key] if isinstance(job, CraftJob) else ())):
+                store.put(absent.key, "absent", absent.description() | {"data": plan.data.key, "reason": result.reason}, {})
+                done += absent is not job
+            done_work += work[job.key] + len(unfinished[job.key]) if isinstance(job, CraftJob) else 1.0
+        elif isinstance(job, CraftJob):
             store.put(job.key, "crafted", job.description() | {"data": plan.data.key}, result)
             done_work += work[job.key]
             for score_job in unfinished[job.key]:
@@ -180,7 +199,9 @@ def run(plan: Plan, store: Store, client, report: Report | None = None) -> None:
 
 def job_label(job: CraftJob | ScoreJob) -> str:
     """A cell in a few words."""
-    return label(job) if isinstance(job, CraftJob) else f"{label(job.crafted)} on {job.target}"
+    if isinstance(job, CraftJob):
+        return label(job)
+    return f"{label(job.crafted)} on {job.target}" + (f", inference seed {job.seed}" if job.seed else "")
 
 
 class _Queue:

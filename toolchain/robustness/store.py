@@ -67,7 +67,8 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
 class Store:
     """A folder of results. ``Store(path)`` makes or opens it; use as a context manager.
 
-    Rows are (key, kind, description, arrays): ``kind`` "crafted" or "scored", ``description`` plain JSON values.
+    Rows are (key, kind, description, arrays): ``kind`` "crafted", "scored", or "absent" (a cell that cannot be; its "reason" is in the
+    description), ``description`` plain JSON values.
     """
 
     def __init__(self, folder: str | Path, *, read_only: bool = False):

@@ -3,11 +3,16 @@
 [data]
 name = "digits"            # default: the data set that the models were trained on
 samples = 200              # the first so many of the test set
+inference_seeds = [0, 1, 2]   # of models that are random (Poisson, noisy neurons): every cell is scored with each of them
 [[models]]
 name = "plain"
 source = "plain.safetensors"      # a model at a stage with a PyTorch module; or
 recipe = "digits.toml"            # a training configuration: trained once into the run's folder
 seeds = [0, 1, 2]                 # of the recipe's training, one model each
+weight_bits = 6                   # how a float model becomes integers: weight_bits, per_channel, discretization, allow_clipping, dt,
+calibration = "digits"            # decode, and the data set that shows how large its numbers get
+input_shape = [64]                # what a model without spikeport_io() reads: input_shape, call, dataset, encoding, steps, bits, rate,
+                                  # bin_us
 [attacks]
 preset = "quick"           # quick, standard, full; or list = [{attack = "pgd", ...}] in the form of AttackSpec
 norm = "linf"
@@ -15,6 +20,9 @@ epsilons = [0.05, 0.1]
 seeds = [0]
 transfer = true            # every model is also attacked with samples made on every other model
 energy = true              # energy attacks as well
+[corruptions]              # a second axis, apart from attacks
+names = ["gaussian_noise"] # of toolchain.data.corruptions; default: all
+severities = [1, 3, 5]
 [targets]
 names = ["software", "fast", "lava"]
 lava_samples = 20          # Lava runs the first so many samples of every cell
@@ -30,11 +38,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from hardware.program import DECODINGS
 from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
-from toolchain.attacks.registry import AttackSpec
+from toolchain.attacks.registry import NORMS, AttackSpec
+from toolchain.data import DATASETS, ENCODINGS
 from toolchain.errors import ToolchainError
 from toolchain.execution import TARGETS
+from toolchain.robustness.models import Options
+from toolchain.stages import CALLS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,10 +60,11 @@ class SweepError(ToolchainError):
 
 @dataclass(frozen=True)
 class DataPart:
-    """name: None, the models' own. samples: the first so many of the test set; None: all."""
+    """name: None, the models' own. samples: the first so many of the test set; None: all. inference_seeds: of models that are random."""
 
     name: str | None = None
     samples: int | None = 200
+    inference_seeds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,15 @@ class ModelPart:
     weights: str | None = None
     recipe: str | None = None
     seeds: tuple[int, ...] = (0,)
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class CorruptionPart:
+    """names: of toolchain.data.corruptions; empty: all of them."""
+
+    names: tuple[str, ...] = ()
+    severities: tuple[int, ...] = (1, 3, 5)
 
 
 @dataclass(frozen=True)
@@ -102,6 +124,7 @@ class Sweep:
     data: DataPart = DataPart()
     targets: TargetPart = TargetPart()
     run: RunPart = RunPart()
+    corruptions: CorruptionPart | None = None
     folder: Path = field(default=Path("."), compare=False)
 
     def path(self, name: str) -> str:
@@ -123,7 +146,7 @@ def load(path: str | Path) -> Sweep:
 
 def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sweep:
     """A sweep from plain values; see ``load``."""
-    _known(where, values, ("data", "models", "attacks", "targets", "run"))
+    _known(where, values, ("data", "models", "attacks", "corruptions", "targets", "run"))
     if not isinstance(values.get("models"), list) or not values["models"]:
         raise SweepError(f"{where}: [[models]] is missing; at least one is needed")
     models = tuple(_model(f"{where}: models[{i}]", part) for i, part in enumerate(values["models"]))
@@ -136,6 +159,7 @@ def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sw
         data=_data(f"{where}: [data]", values.get("data", {})),
         targets=_targets(f"{where}: [targets]", values.get("targets", {})),
         run=RunPart(**_part(f"{where}: [run]", RunPart, values.get("run", {}), batch=_count)),
+        corruptions=_corruptions(f"{where}: [corruptions]", values["corruptions"]) if "corruptions" in values else None,
         folder=folder,
     )
 
@@ -185,6 +209,12 @@ def _list(check):
     return checked
 
 
+def _shape(where: str, value) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value:
+        raise SweepError(f"{where}: {value!r}; accepted is a list of sizes")
+    return tuple(_count(where, size) for size in value)
+
+
 def _seed(where: str, value) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
         raise SweepError(f"{where}: {value!r}; accepted are whole numbers from 0 to {(1 << 31) - 1}")
@@ -207,11 +237,44 @@ def _one_of(*accepted: str):
 
 
 def _data(where: str, values) -> DataPart:
-    return DataPart(**_part(where, DataPart, values, name=_text, samples=_count))
+    return DataPart(**_part(where, DataPart, values, name=_text, samples=_count, inference_seeds=_list(_seed)))
+
+
+def _corruptions(where: str, values) -> CorruptionPart:
+    from toolchain.data.corruptions import CORRUPTIONS
+
+    return CorruptionPart(
+        **_part(where, CorruptionPart, values, names=_list(_one_of(*CORRUPTIONS)), severities=_list(_one_of(1, 2, 3, 4, 5)))
+    )
 
 
 def _model(where: str, values) -> ModelPart:
-    part = _part(where, ModelPart, values, name=_text, source=_text, weights=_text, recipe=_text, seeds=_list(_seed))
+    told = tuple(f.name for f in fields(Options))
+    accepted = tuple(f.name for f in fields(ModelPart) if f.name != "options")
+    _known(where, values, (*accepted, *told))
+    own = {name: value for name, value in values.items() if name in accepted}
+    part = _part(where, ModelPart, own, name=_text, source=_text, weights=_text, recipe=_text, seeds=_list(_seed))
+    options = _part(
+        where,
+        Options,
+        {name: value for name, value in values.items() if name in told},
+        weight_bits=_count,
+        per_channel=_flag,
+        discretization=_one_of("euler", "exponential"),
+        allow_clipping=_flag,
+        dt=_number,
+        decode=_one_of(*DECODINGS),
+        calibration=_text,
+        input_shape=_shape,
+        call=_one_of(*CALLS),
+        dataset=_one_of(*DATASETS),
+        encoding=_one_of(*ENCODINGS),
+        steps=_count,
+        bits=_count,
+        rate=_number,
+        bin_us=_count,
+    )
+    part |= {"options": Options(**options)} if options else {}
     if "name" not in part:
         raise SweepError(f"{where}: name is missing")
     if ("source" in part) == ("recipe" in part):
@@ -237,7 +300,7 @@ def _attacks(where: str, values) -> AttackPart:
         epsilons=_list(_number),
         preset=_one_of(*PRESETS),
         list=_list(_spec),
-        norm=_one_of(*Threat.NORMS),
+        norm=_one_of(*NORMS),
         seeds=_list(_seed),
         transfer=_flag,
         energy=_flag,

@@ -1,0 +1,294 @@
+"""Models as a sweep measures them: how one travels to a worker, and what is known of it once it is open.
+
+A model needs no more than a PyTorch module. Where it becomes a Program it is scored on every target; where it does not (an ANN), on
+software alone. A module that does not say what it reads (a plain snnTorch network) is told so by the sweep: ``Options``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from hardware.program import Program
+from toolchain.attacks.base import NotApplicable
+from toolchain.errors import ModelError
+from toolchain.stages import Stage
+
+CALIBRATION_SAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model becomes a Program, and, where it does not say so itself, what it reads. None: as the model says.
+
+    weight_bits, per_channel, discretization, allow_clipping, dt, decode   as ``export.lower`` and ``export.frameworks.trace``
+    calibration   data set whose training part shows how large numbers get; the first 200 samples
+    input_shape   of one step of one sample; another shape than the data set's, of as many values, is filled in C order
+    call          one of ``toolchain.stages.CALLS``
+    dataset, encoding, steps, bits, rate, bin_us   the data set and the fields of ``toolchain.data.Encoding``
+    """
+
+    weight_bits: int | None = None
+    per_channel: bool = False
+    discretization: str | None = None
+    allow_clipping: bool = False
+    dt: float | None = None
+    decode: str | None = None
+    calibration: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    call: str | None = None
+    dataset: str | None = None
+    encoding: str | None = None
+    steps: int | None = None
+    bits: int | None = None
+    rate: float | None = None
+    bin_us: int | None = None
+
+    LOWERING = ("weight_bits", "per_channel", "discretization", "allow_clipping", "dt", "decode")
+    DESCRIBING = ("input_shape", "call", "dataset", "encoding", "steps", "bits", "rate", "bin_us")
+    NEEDED = ("input_shape", "call", "dataset", "encoding", "steps")
+
+    def given(self, names: tuple[str, ...]) -> dict:
+        """Those of the named fields that differ from their default."""
+        return {name: getattr(self, name) for name in names if getattr(self, name) != type(self).__dataclass_fields__[name].default}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as it travels to a worker: ``source`` (package.module:factory), or the bytes of a file with its name."""
+
+    name: str
+    source: str
+    content: bytes = field(repr=False, default=b"")
+    weights: bytes = field(repr=False, default=b"")
+    options: Options = Options()
+
+    @classmethod
+    def read(cls, name: str, source: str, weights: str | None = None, options: Options = Options()) -> ModelFile:
+        """From what a sweep names."""
+        content = Path(source).read_bytes() if Path(source).is_file() else b""
+        return cls(name, Path(source).name if content else source, content, b"" if weights is None else Path(weights).read_bytes(), options)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything but the name; of a factory, the text of its module, too."""
+        digest = hashlib.sha256(b"" if self.content else self.source.encode() + _module_text(self.source))
+        for part in (self.content, self.weights, json.dumps(asdict(self.options), sort_keys=True).encode()):
+            digest.update(hashlib.sha256(part).digest())
+        return digest.hexdigest()
+
+
+def _module_text(source: str) -> bytes:
+    try:
+        found = importlib.util.find_spec(source.partition(":")[0])
+    except (ImportError, ValueError):
+        return b""  # opening it says what is wrong
+    return Path(found.origin).read_bytes() if found is not None and found.origin and Path(found.origin).is_file() else b""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model, its Program where it has one (``no_program``: why not), and what it reads (``io``, see ``toolchain.layers``)."""
+
+    stage: Stage
+    module: nn.Module
+    program: Program | None
+    io: Mapping
+    sample_shape: tuple[int, ...]
+    no_program: str = ""
+
+    @property
+    def data(self) -> dict:
+        """What it says of its data: name, encoding, steps, …"""
+        return dict(self.io.get("data", {}))
+
+    @property
+    def events(self) -> bool:
+        """True: binary events; False: images."""
+        return self.data.get("encoding") == "events"
+
+    @property
+    def front(self) -> nn.Module | None:
+        """What stands before the network."""
+        return getattr(self.module, "front", None)
+
+    @cached_property
+    def exact(self) -> bool:
+        """True where the PyTorch model computes the Program's own integers, so that both are attacked alike."""
+        from toolchain.layers.neuron import Neuron
+
+        if self.program is None:
+            return False
+        return all(isinstance(module, Neuron) for module in self._spiking())
+
+    def _spiking(self) -> list[nn.Module]:
+        return [m for m in self.module.modules() if hasattr(m, "spike_grad") and getattr(m, "threshold", None) is not None]
+
+    @cached_property
+    def stochastic(self) -> bool:
+        """True where an inference depends on a seed."""
+        return self.classifier().stochastic
+
+    def classifier(self):
+        """The PyTorch network as a victim, without what stands before it."""
+        from toolchain.attacks.encoding import Reshaped
+        from toolchain.attacks.victims import EventVictim, PixelVictim, encoder_of
+
+        if self.events:
+            return EventVictim(self.module, int(self.data["steps"]), io=self.io)
+        encoder, shape = encoder_of(self.io), tuple(self.io["input"]["shape"])
+        if shape != self.sample_shape:
+            encoder = Reshaped(encoder, shape)
+        return PixelVictim(self.module, encoder, io=self.io, sample_shape=self.sample_shape)
+
+    def victim(self, front: str = "through"):
+        """The PyTorch model as a victim; ``front``: see ``toolchain.attacks.fronts``. Raises NotApplicable."""
+        from toolchain.attacks.fronts import ways
+
+        return ways(self.classifier(), self.front, front)
+
+    def integers(self, target: str, front: str = "through"):
+        """The Program as a victim on a target, a black box. Raises NotApplicable where there is none."""
+        from toolchain.attacks.victims import ProgramVictim
+
+        if self.program is None:
+            raise NotApplicable(f"no Program: {self.no_program}")
+        if front not in ("through", "skip"):
+            raise NotApplicable(f"a black box knows no gradient of what stands before the network that it could treat as {front!r}")
+        reseeded = self.reseeded if any(getattr(p, "noise", None) is not None for p in self.program.populations) else None
+        if self.events:
+            return ProgramVictim(self.program, steps=int(self.data["steps"]), target=target, reseeded=reseeded)
+        return ProgramVictim(
+            self.program,
+            self.classifier().encoder,
+            target=target,
+            reseeded=reseeded,
+            front=self.front if front == "through" else None,
+            sample_shape=self.sample_shape,
+        )
+
+    def reseeded(self, program: Program, seed: int) -> Program:
+        """The Program whose noise is that of the PyTorch model with this seed of its noise; one without noise as it is."""
+        from toolchain.layers.noise import noise_seed
+
+        noisy = [p for p in program.populations if getattr(p, "noise", None) is not None]
+        if not noisy:
+            return program
+        modules = dict(self.module.named_modules())
+        unknown = [p.name for p in noisy if p.name not in modules]
+        if unknown:
+            raise ModelError(f"{self.stage.source}: the Program's noisy layer {unknown[0]!r} is no module of the model, whose seed it has")
+        with noise_seed(self.module, seed):
+            seeds = {p.name: modules[p.name].noise.seed for p in noisy}
+        populations = [replace(p, noise=replace(p.noise, seed=seeds[p.name])) if p.name in seeds else p for p in program.populations]
+        return replace(program, populations=tuple(populations))
+
+
+def open_model(model: ModelFile) -> Opened:
+    """Open a model, once for each process. Raises ToolchainError or ExportError."""
+    return _opened(model.key, replace(model, name=""))
+
+
+@lru_cache(maxsize=8)
+def _opened(key: str, model: ModelFile) -> Opened:
+    from toolchain import stages
+
+    with tempfile.TemporaryDirectory(prefix="spikeport-model-") as folder:
+        path, side = model.source, None
+        if model.content:
+            path = str(Path(folder) / model.source)
+            Path(path).write_bytes(model.content)
+        if model.weights:
+            side = Path(folder) / "weights.safetensors"
+            side.write_bytes(model.weights)
+        stage = stages.load(path, side)
+        module = stage.require_module("an attack")
+    describe = getattr(module, "spikeport_io", None)
+    options = model.options
+    if not callable(describe):
+        return _described(stage, module, options)
+    if told := options.given(Options.DESCRIBING):
+        raise ModelError(f"{model.source}: {', '.join(told)} changes nothing in a model that states this itself; leave it out")
+    io = describe()
+    shape = tuple(io["input"]["shape"])
+    if io.get("program") is False:
+        if told := options.given((*Options.LOWERING, "calibration")):
+            raise ModelError(f"{model.source}: {', '.join(told)} changes nothing in a model that becomes no Program; leave it out")
+        return Opened(stage, module, None, io, shape, str(io.get("no_program") or "the model is no spiking network"))
+    ways = stages.Ways(**options.given(Options.LOWERING), **_calibration(options, io.get("data", {})))
+    return Opened(stage, module, stages.to_program(stage, ways)[0], io, shape)
+
+
+def _calibration(options: Options, data: Mapping, shape: tuple[int, ...] | None = None) -> dict:
+    if options.calibration is None:
+        return {}
+    from toolchain import inputs
+
+    found = inputs.calibration(options.calibration, data, CALIBRATION_SAMPLES)
+    return {"calibration": found if shape is None else found.reshape(*found.shape[:2], *shape)}
+
+
+def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
+    """A module that says nothing of itself, with what the sweep says of it."""
+    import export
+    from toolchain import data, stages
+
+    missing = [name for name in Options.NEEDED if getattr(options, name) is None]
+    if missing:
+        raise ModelError(
+            f"{stage.source}: the model does not say what it reads, and the sweep does not say {', '.join(missing)}; accepted in "
+            f"[[models]]: {', '.join(Options.DESCRIBING)}"
+        )
+    encoding = data.Encoding(options.encoding, options.steps, **options.given(("bits", "rate", "bin_us")))
+    bits, fraction = encoding.input_format(options.dataset)
+    shape, given = data.DATASETS[options.dataset][1], tuple(options.input_shape)
+    if np.prod(shape) != np.prod(given) or (options.encoding == "events" and shape != given):
+        raise ModelError(f"{stage.source}: input_shape is {given}; samples of {options.dataset} have {shape}")
+    told = {"name": options.dataset, **encoding.describe()}
+    graph = stages.to_graph(stage, stages.Ways(dt=options.dt, decode=options.decode, input_shape=given, call=options.call))
+    lowering = options.given(("weight_bits", "per_channel", "discretization", "allow_clipping"))
+    program, _ = export.lower(
+        graph, source=stage.source, message_bits=bits, input_fraction_bits=fraction, **lowering, **_calibration(options, told, given)
+    )
+    if len(program.outputs) != 1:
+        names = ", ".join(o.population for o in program.outputs)
+        raise ModelError(f"{stage.source}: the model has {len(program.outputs)} outputs ({names}); accepted is one, the classes")
+    io = {
+        "input": {"shape": list(given), "message_bits": bits, "fraction_bits": fraction},
+        "output": {"decode": program.outputs[0].decode},
+        "call": options.call,
+        "data": told,
+    }
+    opened = Opened(stage, module, program, io, given if options.encoding == "events" else shape)
+    _check_reading(opened)
+    return opened
+
+
+def _check_reading(opened: Opened) -> None:
+    """What the model returns must be what its layer that the Program reads computes. Raises ModelError."""
+    from toolchain import software
+    from toolchain.attacks.encoding import integers
+
+    victim, program = opened.classifier(), opened.program
+    drawn = np.random.default_rng(0).random((3, *victim.sample_shape)).astype(np.float32)
+    samples = (drawn < 0.3).astype(np.float32) if opened.events else drawn
+    inputs = samples.astype(np.uint8) if opened.events else integers(victim.encoder, samples, 0)
+    recording = software.record(opened.module, program, {program.inputs[0].name: inputs}, call=opened.io["call"])
+    name, read = next(iter(recording.scores.items()))
+    own = victim.predict(samples).astype(np.float64)
+    if opened.io["output"]["decode"] != "spike_count":
+        own *= 2.0 ** (float(program.metadata["fraction_bits"][name]) + 6)
+    if own.shape != read.shape or not np.allclose(own, read, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(read).max())):
+        raise ModelError(
+            f"{opened.stage.source}: what the model returns is not what its output layer {name!r} computes; accepted is a model that "
+            "returns the spikes of its last neurons, or (spikes, ..., potentials)"
+        )

@@ -1,0 +1,214 @@
+"""One target's view of crafted samples: predictions, margins, counts and energy, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hardware.program import Program
+from hardware.recording import Recording
+from toolchain.attacks.base import NotApplicable, steps_moved
+from toolchain.robustness.cells import Data, ScoreJob, Tick, require_code
+from toolchain.robustness.models import Opened, open_model
+from toolchain.robustness.records import Scored
+
+_QUANTITIES = ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s")
+
+
+def score(
+    job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Tick = lambda done, total: None
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """(description, arrays) of a scored cell, see ``records.Scored``. Raises NotApplicable for a target that the model has nothing for."""
+    require_code(job.crafted)
+    opened, part = open_model(job.crafted.model), data.first(job.samples)
+    adversarial = crafted["adversarial"][: job.samples]
+    found = _on_software(opened, adversarial, job) if opened.program is None else _on_target(opened, adversarial, job, tick)
+    scores = found.pop("scores")
+    rows = np.arange(len(part.labels))
+    others = scores.copy()
+    others[rows, part.labels] = -np.inf
+    prediction = scores.argmax(axis=1)
+    activity, layers, energy = (found.pop(name) for name in ("activity", "layers", "energy"))
+    description = job.description() | {
+        "stochastic": opened.stochastic,
+        "has_front": opened.front is not None,
+        "exact": opened.exact,
+        "layers": list(layers),
+        "samples": len(rows),
+        "classes": scores.shape[1],
+        **found,
+    }
+    history = {
+        name.removeprefix("history."): values[None, : job.samples] for name, values in crafted.items() if name.startswith("history.")
+    }
+    history["queries"] = crafted["queries"][None, : job.samples]
+    record = Scored(
+        description=description,
+        index=part.index,
+        correct=prediction == part.labels,
+        margin=scores[rows, part.labels] - others.max(axis=1),
+        distance=distance(part.samples, adversarial, job.crafted.norm),
+        activity=activity,
+        layers=tuple(layers),
+        history=history,
+        energy=energy,
+        label=np.asarray(part.labels, np.int64),
+        prediction=prediction,
+    )
+    return description, record.to_arrays()
+
+
+def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarray:
+    """Size of each change, float64 [sample]: largest change of a pixel (linf, and corruptions), Euclidean length (l2), changed event cells
+    (flips), steps that an event moved, mean over the sample's events (shift)."""
+    change = (adversarial.astype(np.float64) - clean).reshape(len(clean), -1)
+    if norm in ("linf", "corruption"):
+        return np.abs(change).max(axis=1)
+    if norm == "l2":
+        return np.sqrt((change**2).sum(axis=1))
+    if norm == "flips":
+        return np.count_nonzero(change, axis=1).astype(np.float64)
+    sample, moved = steps_moved(clean, adversarial)
+    events = np.bincount(sample, minlength=len(clean))
+    return np.bincount(sample, moved, len(clean)) / np.maximum(events, 1)
+
+
+def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict:
+    """A model without a Program: predictions of the PyTorch model, and the multiply-accumulate operations of its layers."""
+    from hardware.device import Device
+
+    if job.target != "software":
+        raise NotApplicable(f"no Program: {opened.no_program}")
+    victim = opened.victim()
+    scores = victim.predict(samples, seed=job.seed).astype(np.float64)
+    macs, steps = multiply_accumulates(opened)
+    total = sum(macs.values())
+    energy, twin = {}, {}
+    for name in ("cmos-45nm",):
+        constant = Device.load(name).constants["mac_pj"]
+        ends = {"dynamic_j": constant.value, "dynamic_low_j": constant.low, "dynamic_high_j": constant.high}
+        energy[name] = {end: np.full(len(samples), total * picojoules * 1e-12) for end, picojoules in ends.items()}
+        twin[name] = total * constant.value * 1e-12
+    return {
+        "scores": scores,
+        "layers": tuple(macs),
+        "activity": {"macs": np.tile(np.array(list(macs.values()), np.float64), (len(samples), 1))},
+        "energy": energy,
+        "program": None,
+        "no_program": opened.no_program,
+        "steps": steps,
+        "chip": None,
+        "cores": None,
+        "twin_macs": total,
+        "twin_energy_j": twin,
+        "spikes_per_inference": {},
+    }
+
+
+def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
+    """(layer → multiply-accumulate operations of one inference, passes through the network that they are of).
+
+    Every product of a convolution and a linear layer, edges of images exact. An input that is the same in every step (direct encoding, or
+    none) needs one pass: a network without state gives the same scores every time.
+    """
+    import torch
+    from torch import nn
+
+    found: dict[str, int] = {}
+
+    def counted(name: str):
+        def after(module, arguments, result):
+            inside = arguments[0].detach()
+            if isinstance(module, nn.Linear):
+                macs = module.in_features * module.out_features * inside.numel() // module.in_features
+            else:
+                lead = inside.shape[: inside.dim() - module.weight.dim() + 1]
+                ones = torch.ones(1, *inside.shape[len(lead) :])
+                kernel = torch.ones_like(module.weight).cpu()
+                convolve = {3: nn.functional.conv1d, 4: nn.functional.conv2d}[kernel.dim()]
+                options = {"stride": module.stride, "padding": module.padding, "dilation": module.dilation, "groups": module.groups}
+                macs = int(convolve(ones, kernel, **options).sum()) * int(np.prod(lead))
+            found[name] = found.get(name, 0) + int(macs)
+
+        return after
+
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
+    hooks = [m.register_forward_hook(counted(name)) for name, m in opened.module.named_modules() if isinstance(m, kinds)]
+    victim = opened.classifier()
+    samples = torch.zeros(1, *victim.sample_shape)
+    values = samples.transpose(0, 1) if opened.events else victim.encoder(samples, 0)
+    values = values[:1] if opened.data.get("encoding", "direct") == "direct" else values
+    try:
+        with torch.no_grad():
+            victim.run(values)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found, len(values)
+
+
+def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -> dict:
+    """A Program on a target, or the PyTorch model that it was made from, and what stands before it on the same target."""
+    from contextlib import ExitStack
+
+    from toolchain import execution, summary
+    from toolchain.attacks.encoding import integers
+    from toolchain.layers.noise import noise_seed
+
+    parts: dict[str, tuple[Program, Recording]] = {}
+    front = opened.front
+    if front is not None:
+        samples, recordings = front.run(np.ascontiguousarray(samples, np.float32), job.target)
+        programs = front.programs()
+        parts = {f"front.{name}": (programs[name][0], recording) for name, recording in recordings.items()}
+    program = opened.reseeded(opened.program, job.seed)
+    inputs = samples.astype(np.uint8) if opened.events else integers(opened.classifier().encoder, samples, job.seed)
+    call = None if callable(getattr(opened.module, "spikeport_io", None)) else opened.io["call"]
+    with ExitStack() as stack:
+        if program is not opened.program:
+            stack.enter_context(noise_seed(opened.module, job.seed))
+        recording = execution.execute(opened.stage, program, {program.inputs[0].name: inputs}, job.target, call=call, progress=tick)
+    parts[""] = program, recording
+    spent = _energy(parts)
+    found = [summary.layers(*part) for part in parts.values()]
+    prefixes = [f"{name}." if name else "" for name in parts]
+    return {
+        "scores": next(iter(recording.scores.values())),
+        "layers": tuple(f"{prefix}{layer}" for prefix, (_, made) in zip(prefixes, parts.values()) for layer in made.layers),
+        "activity": {
+            counter: np.concatenate([_columns(made, counter) for _, made in parts.values()], axis=1) for counter in recording.counts
+        },
+        "program": opened.program.fingerprint,
+        "steps": recording.steps,
+        "spikes_per_inference": {
+            f"{prefix}{entry['name']}": entry["spikes"] for prefix, entries in zip(prefixes, found) for entry in entries
+        },
+        **spent,
+    }
+
+
+def _columns(recording: Recording, counter: str) -> np.ndarray:
+    return np.stack([recording.counts[counter][layer] for layer in recording.layers], axis=1).astype(np.float64)
+
+
+def _energy(parts: Mapping[str, tuple[Program, Recording]]) -> dict:
+    """Energy of all parts, one after the other: energies, times and cores add up."""
+    from hardware.energy import estimate
+
+    spent = [estimate(program, recording) for program, recording in parts.values()]
+    energy: dict[str, dict[str, np.ndarray]] = {}
+    for one in spent:
+        for device in one.devices:
+            found = energy.setdefault(device.device.name, {})
+            for name in _QUANTITIES:
+                values = getattr(device, name)
+                if values is not None:
+                    found[name] = found[name] + values if name in found else values
+    return {
+        "energy": energy,
+        "chip": spent[-1].chip,
+        "cores": sum(one.cores for one in spent),
+        "twin_macs": sum(sum(one.twin.macs.values()) for one in spent),
+        "twin_energy_j": {name: sum(one.twin.energy_j[name] for one in spent) for name in spent[-1].twin.energy_j},
+    }
