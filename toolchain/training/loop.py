@@ -46,12 +46,14 @@ def train(
     root: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
+    prepare: Callable[[Network], object] | None = None,
 ) -> Result:
     """Train a network; on the CPU the same seed, versions and number of threads give the same weights. The network comes back on the CPU.
 
     root      folder of the data; None: the environment variable SPIKEPORT_DATA
     progress  called with (batches done, batches in all)
     on_epoch  called with each entry of the history
+    prepare   called with the fresh network, which it may change
 
     Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
     """
@@ -66,6 +68,8 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.training.seed)
         model = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=encoding)
+        if prepare is not None:
+            prepare(model)
         details = {}
         if config.model.init is not None:
             from toolchain.defences import conversion
