@@ -63,7 +63,7 @@ class Purifier:
         bounds(
             "purifier",
             steps=(self.steps, 1, 256),
-            bits=(self.bits, 2, 8),
+            bits=(self.bits, 3, 8),
             noise_width=(self.noise_width, 1, 512),
             noise_layers=(self.noise_layers, 2, 16),
             beta=(self.beta, 0, 1),

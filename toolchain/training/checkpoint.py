@@ -37,7 +37,9 @@ def save_checkpoint(path: str | Path, model: Network, config: Config, *, results
 
     Raises OutputError where the file exists (without ``force``) or cannot be written, CheckpointError for NaN or infinite weights.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(model).items()}
+    if (config.purifier is None) != (getattr(model, "front", None) is None):
+        raise CheckpointError(f"{path}: a network with a front goes with a recipe that has a purifier, and only that")
     _check_finite(str(path), tensors)
     config = replace(config, model=config.model.resolved())
     text = json.dumps({"format": FORMAT, "config": config.to_table(), "results": dict(results or {})}, allow_nan=False)
@@ -45,7 +47,7 @@ def save_checkpoint(path: str | Path, model: Network, config: Config, *, results
 
 
 def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
-    """(the network with its weights in evaluation mode, its recipe) from a checkpoint.
+    """(the network with its weights in evaluation mode, its recipe) from a checkpoint; a purifier is the network's ``front``.
 
     Raises CheckpointError for a pickle, a damaged file, weights that do not fit the recipe's network, NaN or infinite weights.
     """
@@ -54,11 +56,13 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     config, _ = _description(path, content)
     with torch.random.fork_rng(devices=[]):
         model = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=config.data.encoder)
+        if config.purifier is not None:
+            _put_front(path, model, config)
     try:
         tensors = load(content)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {error}") from None
-    own = model.state_dict()
+    own = _state(model)
     if set(tensors) != set(own):
         wrong = sorted(set(tensors) ^ set(own))[0]
         raise CheckpointError(f"{path}: {'lacks' if wrong in own else 'holds'} {wrong!r}; accepted are exactly the tensors of its network")
@@ -69,7 +73,11 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
                 f"{tuple(own[name].shape)}"
             )
     _check_finite(str(path), tensors)
-    model.load_state_dict(tensors)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+    if config.purifier is not None:
+        model.front.eval()
     return model.eval(), config
 
 
@@ -77,6 +85,21 @@ def read_results(path: str | Path) -> dict:
     """What was kept with a checkpoint besides weights and recipe. Raises CheckpointError."""
     path = Path(path)
     return _description(path, _read(path))[1]
+
+
+def _put_front(path: Path, model: Network, config: Config) -> None:
+    from toolchain.defences.purification import Front, attach
+
+    try:
+        attach(model, Front(config.purifier, model.input_shape))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its recipe is not usable: {error}") from None
+
+
+def _state(model: Network) -> dict[str, torch.Tensor]:
+    """All tensors by name, those of a front as "front.NAME"; the network's own memory, not copies."""
+    front = getattr(model, "front", None)
+    return model.state_dict() | ({} if front is None else {f"front.{name}": t for name, t in front.state_dict().items()})
 
 
 def _check_finite(where: str, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -1,0 +1,150 @@
+"""Training of a purifier before a frozen classifier, on pairs of images and their FGSM perturbations.
+
+The perturbations are FGSM's against the classifier alone, made once (it is frozen, so they would be the same in every epoch), each
+image with a radius drawn anew in every epoch from 0 to ``epsilon``. So the network sees clean images, too, and learns to leave
+them as they are. The detector's threshold is a quantile of r on the clean training images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from toolchain.attacks.victims import PixelVictim
+from toolchain.data import Dataset, load
+from toolchain.defences import detector
+from toolchain.defences.purification import Front, attach
+from toolchain.defences.purifier_losses import asymmetric, charbonnier, divergence, total_variation
+from toolchain.defences.purifier_settings import Purifier
+from toolchain.errors import ConfigError, ToolchainError
+
+BATCH = 256
+"""Images in one forward pass where nothing is learned."""
+
+
+def images_of(dataset: Dataset) -> torch.Tensor:
+    """Images in [0, 1], float32 [sample, channels, height, width]: values divided by the power of two above them, as attacks see them."""
+    if dataset.is_events:
+        raise ConfigError(f"purifier: {dataset.name} are events; accepted are images")
+    return torch.from_numpy(dataset.values.astype(np.float32)) / float(1 << (dataset.maximum - 1).bit_length())
+
+
+def train_purifier(
+    settings: Purifier,
+    *,
+    root: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+):
+    """Train the front of the classifier whose checkpoint the settings name; returns a ``toolchain.training.Result`` for both.
+
+    The result's ``details`` hold, for the test split: accuracy without and with the front, clean and under the FGSM that training
+    used at ``epsilon`` (which knows nothing of the front: no statement about an adversary that does), and the detector's report.
+
+    Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or infinite.
+    """
+    from toolchain.training.checkpoint import load_checkpoint
+    from toolchain.training.loop import Result
+
+    started = time.perf_counter()
+    model, config = load_checkpoint(settings.classifier)
+    data, test = (load(config.data.name, split, root=root) for split in ("train", "test"))
+    clean, labels = images_of(data.first(settings.samples)), torch.from_numpy(data.first(settings.samples).labels)
+    victim, scale = PixelVictim(model), config.training.logit_scale
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        front = Front(settings, data.shape)
+        history = _fit(front, settings, victim, scale, clean, labels, progress, on_epoch)
+    front.gate.threshold.fill_(detector.calibrate(_distances(front, clean), settings.quantile))
+    details = evaluate(front, victim, images_of(test), torch.from_numpy(test.labels), settings.epsilon)
+    with open(settings.classifier, "rb") as file:
+        details["classifier_sha256"] = hashlib.sha256(file.read()).hexdigest()
+    config = replace(config, purifier=replace(settings, classifier=Path(settings.classifier).name))
+    accuracy, seconds = details["clean"]["front"], time.perf_counter() - started
+    return Result(attach(model, front), config, accuracy, len(test), seconds, history, details)
+
+
+def _fit(front: Front, settings: Purifier, victim, scale: float, clean, labels, progress, on_epoch) -> list[dict]:
+    signs = perturbations(victim, clean, labels)
+    with torch.no_grad():
+        answers = torch.cat([victim.scores(part) for part in clean.split(BATCH)]) * scale
+    batches = -(-len(clean) // settings.batch)
+    total = batches * settings.epochs
+    optimiser = torch.optim.Adam(front.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1)
+    generator = np.random.Generator(np.random.PCG64(settings.seed))
+    history, done = [], 0
+    front.train()
+    for epoch in range(settings.epochs):
+        started, losses, correct = time.perf_counter(), 0.0, 0
+        radii = torch.from_numpy(generator.uniform(0.0, settings.epsilon, len(clean)).astype(np.float32)).reshape(-1, 1, 1, 1)
+        for batch in np.array_split(generator.permutation(len(clean)), batches):
+            x = clean[batch]
+            attacked = (x + radii[batch] * signs[batch]).clamp(0.0, 1.0)
+            restored, estimate = front.restore(attacked)
+            scores = victim.scores(restored)
+            loss = terms(settings, x, attacked, restored, estimate, answers[batch], scores * scale)
+            if not bool(torch.isfinite(loss)):
+                raise ToolchainError(f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate")
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses += loss.item() * len(batch)
+            correct += int((scores.detach().argmax(1) == labels[batch]).sum())
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        seconds = time.perf_counter() - started
+        history.append({"epoch": epoch + 1, "loss": losses / len(clean), "accuracy": correct / len(clean), "seconds": seconds})
+        if on_epoch is not None:
+            on_epoch(history[-1])
+    front.eval()
+    return history
+
+
+def terms(settings: Purifier, clean, attacked, restored, estimate, clean_logits, restored_logits) -> torch.Tensor:
+    """The weighted sum of the four terms. The noise that is to be estimated is |attacked - clean|."""
+    return (
+        settings.charbonnier * charbonnier(restored, clean, settings.charbonnier_epsilon)
+        + settings.kl * divergence(clean_logits, restored_logits)
+        + settings.asymmetric * asymmetric(estimate, (attacked - clean).abs(), settings.under)
+        + settings.variation * total_variation(estimate)
+    )
+
+
+def perturbations(victim, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Sign of the gradient of the cross entropy of each image, which FGSM adds epsilon times; of the training surrogate."""
+    found = []
+    for x, y in zip(images.split(BATCH), labels.split(BATCH)):
+        x = x.clone().requires_grad_()
+        loss = functional.cross_entropy(victim.scores(x) / victim.temperature, y, reduction="sum")
+        found.append(torch.autograd.grad(loss, x)[0].sign())
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def _distances(front: Front, images: torch.Tensor) -> np.ndarray:
+    return torch.cat([front.distance(part) for part in images.split(BATCH)]).numpy()
+
+
+def evaluate(front: Front, victim, images: torch.Tensor, labels: torch.Tensor, epsilon: float) -> dict:
+    """Shares of images classified right, and the detector's report; see ``train_purifier``."""
+    attacked = (images + epsilon * perturbations(victim, images, labels)).clamp(0.0, 1.0)
+    found: dict = {"epsilon": epsilon, "threshold": float(front.gate.threshold)}
+    for name, x in (("clean", images), ("fgsm", attacked)):
+        with torch.no_grad():
+            shares = {
+                "undefended": [victim.scores(part).argmax(1) for part in x.split(BATCH)],
+                "front": [victim.scores(front(part)).argmax(1) for part in x.split(BATCH)],
+            }
+        found[name] = {way: float((torch.cat(answers) == labels).float().mean()) for way, answers in shares.items()}
+    found["detector"] = detector.report(_distances(front, images), _distances(front, attacked), found["threshold"])
+    return found
