@@ -2,16 +2,18 @@
 
 The membrane-potential constraint of the paper, its equation 12, is a hinge of half width delta around the threshold:
 
-    C_l = mean over steps, samples and neurons of  max(0, delta - |V - V_th|) ** power
+    C_l = mean over steps and samples, mean or sum over neurons, of  max(0, delta - |V - V_th|) ** power
 
 with V the potential that is compared with the threshold, before the reset. The loss gains lambda * mean over layers of C_l, where lambda
 rises from 0 to ``lambda_max``. Its other half, the noisy neuron, is ``[neuron] noise`` (``toolchain.layers.noise``).
 
 The paper's (as far as known): the hinge, its two sides, lambda_max 0.4 (WRN-16) and 0.6 (VGG-11), a cosine schedule. Ours, because the
-paper says nothing, or not clearly: delta; power 1 (the formula; its text calls the penalty quadratic: 2); the mean over neurons and over
-layers (a sum would only rescale lambda_max; values of lambda_max are comparable under the same normalisation alone); the schedule as
-lambda_max / 2 * (1 - cos(pi * progress)), step by step. Refractory steps count like any other. Integrators have no threshold and take no
-part.
+paper says nothing, or not clearly: delta; power 1 (the formula; its text calls the penalty quadratic: 2); the schedule as
+lambda_max / 2 * (1 - cos(pi * progress)), step by step; the mean over neurons, under which lambda_max means the same for layers and
+networks of any size. The equation divides by steps and layers alone, so read literally it is the sum ("sum"), whose lambda_max is smaller
+by the number of neurons of a layer. A lambda_max can be compared under one normalisation only, and the paper's hardly at all; what can is the
+share of potentials near threshold, which it reports to fall by about 40 %. Refractory steps count like any other. Integrators have no
+threshold and take no part.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from toolchain.layers.observation import Observation
 from toolchain.tables import bounds, one_of
 
 SCHEDULES = ("cosine", "constant")
+NEURONS = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,19 @@ class Margin:
     lambda_max  its weight in the loss at the end of the schedule
     power       1 or 2
     schedule    "cosine": from 0 to lambda_max over the training; "constant"
+    neurons     "mean" or "sum" over the neurons of a layer
     """
 
     delta: float
     lambda_max: float
     power: int = 1
     schedule: str = "cosine"
+    neurons: str = "mean"
 
     def __post_init__(self):
         where = "defence.margin"
         bounds(where, delta=(self.delta, 1e-6, 1e3), lambda_max=(self.lambda_max, 0, 1e6))
-        one_of(where, power=(self.power, (1, 2)), schedule=(self.schedule, SCHEDULES))
+        one_of(where, power=(self.power, (1, 2)), schedule=(self.schedule, SCHEDULES), neurons=(self.neurons, NEURONS))
 
     def weight(self, progress: float) -> float:
         """lambda at ``progress`` of the training, 0 to 1."""
@@ -59,14 +64,13 @@ class Margin:
         return self.lambda_max / 2 * (1 - math.cos(math.pi * progress))
 
 
-def penalty(layers: Mapping[str, Observation], delta: float, power: int = 1) -> torch.Tensor:
+def penalty(layers: Mapping[str, Observation], delta: float, power: int = 1, neurons: str = "mean") -> torch.Tensor:
     """Mean over layers of C_l (see above), differentiable, in volts**power; 0 for a network without spiking layers."""
-    parts = [_hinge(layer, delta).pow(power).mean() for layer in layers.values()]
+    parts = []
+    for layer in layers.values():
+        part = (delta - (layer.potential - layer.threshold).abs()).clamp(min=0).pow(power).mean()
+        parts.append(part * layer.potential[0, 0].numel() if neurons == "sum" else part)
     return torch.stack(parts).mean() if parts else torch.zeros(())
-
-
-def _hinge(layer: Observation, delta: float) -> torch.Tensor:
-    return (delta - (layer.potential - layer.threshold).abs()).clamp(min=0)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class ThresholdGuarding(Hook):
         layers, self._layers = self._layers, {}
         self._lambda = self.settings.weight(step.progress)
         self._shares.append(near_threshold(layers, self.settings.delta).share)
-        return self._lambda * penalty(layers, self.settings.delta, self.settings.power)
+        return self._lambda * penalty(layers, self.settings.delta, self.settings.power, self.settings.neurons)
 
     def figures(self) -> dict[str, float]:
         shares, self._shares = self._shares, []
