@@ -4,13 +4,17 @@ The page, the CSV tables and the command line show what is here and compute noth
 
     {"norm", "radii", "radius",        the threat; "radius": the one that the answer in words is about
      "about",                          how the run was made
-     "models": [{"name", "program", "steps", "chip", "classes", "twin", "answer", "targets", "comparisons"}]}
+     "models": [{"name", "program", "steps", "chip", "classes", "twin", "answer", "targets", "comparisons", "absent"}]}
 
 A target's entry:
 
     samples, clean (share), attacks [one row for each attack, radius and seed], worst [one row for each radius: per-sample worst case
-    over the battery, with the spread over attack seeds], energy [one row for clean inputs and for each radius under the strongest and
-    the costliest attack], layers, flags
+    over the battery, with the spread over attack seeds; beside it what usual publications report, "published"], energy [one row for clean
+    inputs and for each radius under the strongest and the costliest attack], layers, flags; of a model that is random "inference" [clean,
+    and the worst case of each radius, over the seeds of the inference], "corruptions" [one row for each and its severity]
+
+"absent": cells that cannot be, with their reason: a target for a model without a Program, an estimator that a neuron does not have.
+Of a model that is random everything but "inference" is of its first inference seed.
 
 A share is {"value", "low", "high", "samples"} with its 95 % Wilson interval, 0 to 1. A mean is the same with a 95 % t interval.
 Energy is in joules of one inference, time in seconds. None stands for what there is no number for.
@@ -18,21 +22,20 @@ Energy is in joules of one inference, time in seconds. None stands for what ther
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
-from scipy import stats
 
+from toolchain.attacks.batteries import PUBLISHED
 from toolchain.execution import TARGETS
+from toolchain.report.counts import attacks, base, change, dynamic, energies, layers, spikes, strongest, total
 from toolchain.report.run import ReportError
 from toolchain.robustness import flags
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, align, paired_difference, robustness, spread, worst_case
-
-ENERGY_DEVICE = "loihi-davies2018"
-"""The table that single figures use where a run has it; the band is over all spiking tables."""
 
 SINGLE = ("worst_case_not_reached",)
 """Flags that accuse the number of a single attack and leave that of the whole battery alone."""
@@ -41,8 +44,11 @@ PREFERRED = ("loihi2", "lava", "fast", "reference")
 """Which hardware the answer in words is about, among those with most samples."""
 
 
-def analyse(records: Sequence[Scored], about: Mapping) -> dict:
-    """Every number of the report. Raises ReportError where a model has not been run on clean inputs yet."""
+def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping] = ()) -> dict:
+    """Every number of the report. Raises ReportError where a model has not been run on clean inputs yet.
+
+    absent   descriptions of the cells that cannot be
+    """
     ordered = sorted(records, key=_order)
     names = list(dict.fromkeys(r.description["model"] for r in ordered))
     told = [m["name"] for m in about.get("models") or []]
@@ -51,6 +57,8 @@ def analyse(records: Sequence[Scored], about: Mapping) -> dict:
     norm = next((r.description["norm"] for r in ordered if attacks(r)), ordered[0].description["norm"])
     radius = _middle(norm, radii)
     models = [_model(name, [r for r in ordered if r.description["model"] == name], radius) for name in names]
+    for model in models:
+        model["absent"] = _absent([entry for entry in absent if entry["model"] == model["name"]])
     return _plain({"norm": norm, "radii": radii, "radius": radius, "about": dict(about), "models": models})
 
 
@@ -76,32 +84,9 @@ def _plain(value):
     return value
 
 
-def attacks(record: Scored) -> bool:
-    """Whether it is an attack on the prediction."""
-    return record.description["family"] not in ("clean", "energy")
-
-
 def share(correct: np.ndarray) -> dict:
     """A Share as plain values."""
     return asdict(Share.of(correct))
-
-
-def mean(values: np.ndarray) -> dict:
-    """The mean of a sample with its 95 % t interval; no interval for one value."""
-    size, middle = len(values), float(values.mean())
-    if size < 2:
-        return {"value": middle, "low": None, "high": None, "samples": size}
-    half = float(stats.t.ppf(0.975, size - 1) * values.std(ddof=1) / math.sqrt(size))
-    return {"value": middle, "low": middle - half, "high": middle + half, "samples": size}
-
-
-def change(before: np.ndarray, after: np.ndarray) -> dict | None:
-    """Mean of after - before over the mean of before, on the same samples; t interval of the paired difference. None from zero."""
-    scale = float(before.mean())
-    if not scale:
-        return None
-    found = mean(after - before)
-    return found | {end: None if found[end] is None else found[end] / scale for end in ("value", "low", "high")}
 
 
 def _model(name: str, records: list[Scored], radius: float | None) -> dict:
@@ -119,6 +104,9 @@ def _model(name: str, records: list[Scored], radius: float | None) -> dict:
         "cores": said["cores"],
         "classes": said["classes"],
         "stochastic": any(r.description["stochastic"] for r in records),
+        "no_program": said.get("no_program", ""),
+        "has_front": said.get("has_front", False),
+        "exact": said.get("exact", True),
         "twin": {"macs": said["twin_macs"], "energy_j": said["twin_energy_j"]},
         "answer": _answer(entries, comparisons, radius),
         "targets": entries,
@@ -144,6 +132,7 @@ def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) 
         "samples": chosen["samples"],
         "clean": chosen["clean"],
         "worst": at(chosen["worst"]),
+        "inference": [row | {"seeds": len(row["seeds"])} for row in chosen["inference"]],
         "energy": {row["inputs"]: row for row in spent},
         "software": None if compared is None else {
             "clean": next((row for row in compared["cells"] if row["family"] == "clean"), None),
@@ -157,7 +146,32 @@ def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) 
     }  # fmt: skip
 
 
-def _target(target: str, records: list[Scored], others: list[Scored]) -> dict:
+def _inference_seed(record: Scored) -> int:
+    return record.description.get("inference_seed", 0)
+
+
+def _absent(found: Sequence[Mapping]) -> list[dict]:
+    """One row for each thing that is not there: a target for everything, or an attack; "cells": how many cells that are."""
+    rows: dict[tuple, dict] = {}
+    targets = {entry.get("target") for entry in found if entry.get("target") and entry["family"] == "clean"}
+    for entry in found:
+        target = entry.get("target")
+        if target in targets:
+            key = ("target", target, entry["reason"])
+        elif target is None:
+            key = ("attack", entry["name"], entry["reason"])
+        else:
+            continue  # follows from the attack that could not be made
+        row = rows.setdefault(key, {"kind": key[0], "what": key[1], "crafted_on": [], "reason": entry["reason"], "cells": 0})
+        row["cells"] += 1
+        if entry["crafted_on"] not in row["crafted_on"]:
+            row["crafted_on"].append(entry["crafted_on"])
+    return list(rows.values())
+
+
+def _target(target: str, every: list[Scored], others: list[Scored]) -> dict:
+    first = min(map(_inference_seed, every))
+    records, others = ([r for r in some if _inference_seed(r) == first] for some in (every, others))
     clean = [r for r in records if r.description["family"] == "clean"]
     if not clean:
         raise ReportError(
@@ -170,17 +184,41 @@ def _target(target: str, records: list[Scored], others: list[Scored]) -> dict:
         "samples": int(reference.correct.size),
         "clean": share(reference.correct),
         "clean_over_seeds": asdict(spread([c.accuracy for c in clean])),
-        "attacks": [_attack(r, _base(r, clean), found) for r in records if r.description["family"] != "clean"],
+        "attacks": [_attack(r, base(r, clean), found) for r in records if attacks(r) or r.description["family"] == "energy"],
         "worst": _worst(records, found),
-        "energy": _energies(reference, records),
-        "layers": _layers(reference, records),
+        "energy": energies(reference, records),
+        "layers": layers(reference, records),
         "flags": found,
+        "inference": _inference(every),
+        "corruptions": [_corruption(r, base(r, clean)) for r in records if r.description["family"] == "corruption"],
     }
 
 
-def _base(record: Scored, clean: Sequence[Scored]) -> Scored:
-    """The clean record with the same seed, so that random models are compared under the same randomness."""
-    return next((c for c in clean if c.description["seed"] == record.description["seed"]), clean[0])
+def _inference(records: list[Scored]) -> list[dict]:
+    """Over the seeds of the inference: clean accuracy, and for each radius the worst case of each seed's inferences. Empty for one seed."""
+    seeds = sorted(set(map(_inference_seed, records)))
+    if len(seeds) < 2:
+        return []
+    rows = []
+    for epsilon in [0.0, *sorted({r.description["epsilon"] for r in records if attacks(r)})]:
+        here = [r for r in records if (attacks(r) if epsilon else r.description["family"] == "clean")]
+        here = [r for r in here if r.description["epsilon"] == epsilon]
+        each = [float(worst_case([r for r in here if _inference_seed(r) == seed]).mean()) for seed in seeds]
+        rows.append({"epsilon": epsilon, "seeds": seeds, "each": each, **asdict(spread(each))})
+    return rows
+
+
+def _corruption(record: Scored, clean: Scored) -> dict:
+    _, (a, b) = align([clean, record])
+    found = paired_difference(record.correct[b], clean.correct[a])
+    return {
+        "name": record.description["params"]["name"],
+        "severity": int(record.description["epsilon"]),
+        "share": share(record.correct[b]),
+        "change": {"value": found.difference, "low": found.low, "high": found.high},
+        "mean_margin": float(record.margin.mean()),
+        "energy_change": change(dynamic(clean)[a], dynamic(record)[b]),
+    }
 
 
 def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
@@ -190,6 +228,7 @@ def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
     cell = (said["name"], said["epsilon"], said["seed"])
     names = ("name", "family", "norm", "epsilon", "seed", "crafted_on", "iterations", "estimator", "eot", "crafted")
     return {name: said[name] for name in names} | {
+        "front": said.get("front", "through"),
         "samples": len(b),
         "attacked_accuracy": asdict(measured.attacked_accuracy),
         "drop": measured.drop,
@@ -198,16 +237,11 @@ def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
         "mean_margin": float(record.margin.mean()),
         "largest_distance": float(record.distance.max()),
         "mean_queries": float(np.mean(record.history["queries"])) if "queries" in record.history else None,
-        "spikes": _spikes(record),
-        "syn_ops": float(record.activity["syn_ops"].sum(axis=1).mean()),
-        "dynamic_j": float(_spiking(record)[1]["dynamic_j"].mean()),
+        "spikes": spikes(record),
+        "syn_ops": total(record, "syn_ops"),
+        "dynamic_j": float(dynamic(record).mean()),
         "flags": [flag["name"] for flag in found if cell in flag["cells"]],
     }
-
-
-def _spikes(record: Scored) -> float:
-    """Spikes of all layers, inputs included, in one inference."""
-    return float(sum(v for v in record.description["spikes_per_inference"].values() if v is not None))
 
 
 def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
@@ -227,98 +261,41 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
                 "strongest": single.description["name"],
                 "strongest_share": share(single.correct),
                 "flags": [f["name"] for f in found if f["name"] not in SINGLE and any(cell[1] == epsilon for cell in f["cells"])],
+                **_published(here),
             }
         )
     return rows
 
 
-def strongest(records: Sequence[Scored]) -> Scored:
-    """The single attack that leaves least accuracy."""
-    return min(records, key=lambda r: (r.accuracy, r.description["name"]))
+def published(record: Scored) -> bool:
+    """Whether it is an attack that most publications stop at: FGSM or PGD with the training surrogate, on the network alone where
+    something stands before it."""
+    said = record.description
+    estimator = json.loads(said["estimator"]).get("name") if (said["estimator"] or "").startswith("{") else said["estimator"]
+    front = "skip" if said.get("has_front") else "through"
+    return said["optimiser"] in PUBLISHED and estimator == "training" and said.get("front", "through") == front
 
 
-def _spiking(record: Scored) -> tuple[str, Mapping[str, np.ndarray]]:
-    """The device table that single figures use."""
-    tables = {name: values for name, values in record.energy.items() if "time_s" in values}
-    name = ENERGY_DEVICE if ENERGY_DEVICE in tables else min(tables)
-    return name, tables[name]
-
-
-def _energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
-    """Clean inputs, and for each radius the strongest attack on the prediction and the costliest attack on energy."""
-    rows = [_energy("clean", clean, clean)]
-    every = [r for r in records if r.description["family"] == "clean"]
-    for epsilon in sorted({r.description["epsilon"] for r in records if r.description["family"] != "clean"}):
-        here = [r for r in records if r.description["family"] != "clean" and r.description["epsilon"] == epsilon]
-        attacked, sponges = [r for r in here if attacks(r)], [r for r in here if r.description["family"] == "energy"]
-        if attacked:
-            single = strongest(attacked)
-            rows.append(_energy("attacked", single, _base(single, every)))
-        if sponges:
-            costliest = max(sponges, key=lambda r: float(_spiking(r)[1]["dynamic_j"].mean()))
-            rows.append(_energy("energy attack", costliest, _base(costliest, every)))
-    return rows
-
-
-def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
-    """Mean energy of one inference: dynamic with the band over tables, static, time, and the change from clean inputs."""
-    name, chosen = _spiking(record)
-    spiking = [values for values in record.energy.values() if "time_s" in values]
-    _, (before, after) = align([clean, record])
+def _published(records: list[Scored]) -> dict:
+    """What a usual publication would report, and the points by which it lies above the whole battery."""
+    naive = [r for r in records if published(r)]
+    if not naive:
+        return {"published": None, "published_attacks": [], "flattered": None}
+    shared = [r.correct[w] for r, w in zip(records, align(records)[1])]
+    kept = [r.correct[w] for r, w in zip(naive, align([*naive, *records])[1])]
+    found = paired_difference(np.logical_and.reduce(kept), np.logical_and.reduce(shared))
     return {
-        "inputs": inputs,
-        "epsilon": record.description["epsilon"],
-        "attack": record.description["name"],
-        "samples": len(record.index),
-        "table": name,
-        "dynamic_j": mean(chosen["dynamic_j"]),
-        "band_low_j": min(float(v["dynamic_low_j"].mean()) for v in spiking),
-        "band_high_j": max(float(v["dynamic_high_j"].mean()) for v in spiking),
-        "static_j": float(chosen["static_j"].mean()),
-        "time_s": float(chosen["time_s"].mean()),
-        "change": None if inputs == "clean" else change(_spiking(clean)[1]["dynamic_j"][before], chosen["dynamic_j"][after]),
-        "spikes": _spikes(record),
-        "syn_ops": float(record.activity["syn_ops"].sum(axis=1).mean()),
-        "tables": {
-            table: {quantity: float(v.mean()) for quantity, v in sorted(values.items())} for table, values in sorted(record.energy.items())
-        },
+        "published": share(np.logical_and.reduce(kept)),
+        "published_attacks": sorted({r.description["name"] for r in naive}),
+        "flattered": {"value": found.difference, "low": found.low, "high": found.high},
     }
 
 
-def _layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
-    """Spikes and synaptic operations of each layer: clean, under the strongest attack and the costliest at the largest radius."""
-    shown: list[tuple[str, Scored]] = [("clean", clean)]
-    choose: tuple[tuple[str, Callable[[Scored], bool], Callable], ...] = (
-        ("attacked", attacks, strongest),
-        (
-            "energy attack",
-            lambda r: r.description["family"] == "energy",
-            lambda found: max(found, key=lambda r: float(_spiking(r)[1]["dynamic_j"].mean())),
-        ),
-    )
-    for inputs, belongs, pick in choose:
-        if found := [r for r in records if belongs(r)]:
-            radius = max(r.description["epsilon"] for r in found)
-            shown.append((inputs, pick([r for r in found if r.description["epsilon"] == radius])))
-    return [
-        {
-            "layer": layer,
-            "inputs": inputs,
-            "attack": record.description["name"],
-            "epsilon": record.description["epsilon"],
-            "spikes": record.description["spikes_per_inference"][layer],
-            "syn_ops": float(record.activity["syn_ops"][:, column].mean()),
-            "dendrite_updates": float(record.activity["dendrite_updates"][:, column].mean()),
-        }
-        for column, layer in enumerate(clean.layers)
-        for inputs, record in shown
-    ]
-
-
 def _comparison(one: str, other: str, first: list[Scored], second: list[Scored]) -> dict:
-    """Software against hardware on the same samples, clean, attack by attack, and in the worst case."""
-    theirs = {r.description["crafted"]: r for r in second}
-    pairs = [(a, theirs[a.description["crafted"]]) for a in first if a.description["crafted"] in theirs]
+    """Software against hardware on the same samples, clean, attack by attack, and in the worst case; with the same inference seed."""
+    theirs = {(r.description["crafted"], _inference_seed(r)): r for r in second}
+    key = [(r.description["crafted"], _inference_seed(r)) for r in first]
+    pairs = [(a, theirs[k]) for a, k in zip(first, key) if k in theirs]
     rows = []
     for a, b in pairs:
         _, (i, j) = align([a, b])
@@ -331,12 +308,13 @@ def _comparison(one: str, other: str, first: list[Scored], second: list[Scored])
                 "accuracy": [float(a.correct[i].mean()), float(b.correct[j].mean())],
                 "identical": bool(identical),
                 "predictions_that_differ": int(np.count_nonzero(a.prediction[i] != b.prediction[j])),
-                "energy_change": change(_spiking(a)[1]["dynamic_j"][i], _spiking(b)[1]["dynamic_j"][j]),
+                "energy_change": change(dynamic(a)[i], dynamic(b)[j]),
                 **asdict(paired_difference(b.correct[j], a.correct[i])),
             }
         )
     worst = []
-    attacked = [(a, b) for a, b in pairs if attacks(a)]
+    seed = min(map(_inference_seed, first))
+    attacked = [(a, b) for a, b in pairs if attacks(a) and _inference_seed(a) == seed]
     for epsilon in sorted({a.description["epsilon"] for a, _ in attacked}):
         here = [pair for pair in attacked if pair[0].description["epsilon"] == epsilon]
         _, where = align([record for pair in here for record in pair])

@@ -81,9 +81,16 @@ def _share(share: Mapping, strong: bool = True) -> str:
 def _accuracy(facts: dict, told: dict) -> str:
     where, software, worst = WHERE[told["target"]], told["software"], told["worst"]
     said = f"{where} ({told['target']}) it gets {_share(told['clean'], worst is None)} of {told['samples']} clean samples right"
+    if told["inference"]:
+        said += f" (over {told['inference'][0]['seeds']} inference seeds {_over_seeds(told['inference'][0])})"
     if worst is not None:
         radius = formats.radius(facts["norm"], facts["radius"])
         said += f" and keeps {_share(worst['share'])} under the worst of {worst['attacks']} attacks at {radius}"
+        over = next((row for row in told["inference"] if row["epsilon"] == worst["epsilon"]), None)
+        said += f" (over inference seeds {_over_seeds(over)})" if over else ""
+        if worst["published"] is not None and worst["flattered"]["value"] > 0:
+            usual = formats.percent(worst["published"]["value"])
+            said += f", where {escape(formats.listed(worst['published_attacks']))}, as usually published, would leave {usual}"
     if software is None:
         return said + "."
     if software["identical"]:
@@ -98,6 +105,10 @@ def _accuracy(facts: dict, told: dict) -> str:
     return f"{said}{keeps}. Hardware minus software: {difference}; {alone}."
 
 
+def _over_seeds(row: Mapping) -> str:
+    return f"{formats.percent(row['mean'])}, {formats.interval(row['low'], row['high'])}"
+
+
 def _change(change: Mapping | None) -> str:
     if change is None:
         return formats.NOTHING
@@ -107,6 +118,11 @@ def _change(change: Mapping | None) -> str:
 
 def _cost(told: dict) -> str:
     clean = told["energy"]["clean"]
+    if clean["static_j"] is None:
+        return (
+            f"There is no Program of it, so nothing of the chip: one inference is estimated at <strong>"
+            f"{formats.quantity(clean['dynamic_j']['value'], 'J')}</strong> of multiply-accumulate operations ({escape(clean['table'])})."
+        )
     dynamic, low, high = (formats.quantity(v, "J") for v in (clean["dynamic_j"]["value"], clean["band_low_j"], clean["band_high_j"]))
     said = (
         f"One inference is estimated at <strong>{dynamic}</strong> of dynamic energy on clean inputs ({low} to {high} over the device "

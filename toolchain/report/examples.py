@@ -52,7 +52,7 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
     full = [r for r in mine if len(r.index) == most]
     target = next(t for t in ("fast", "reference", "lava", "loihi2", "software") if any(r.description["target"] == t for r in full))
     here = [r for r in full if r.description["target"] == target]
-    attacked = [r for r in here if r.description["family"] not in ("clean", "energy", "noise")]
+    attacked = [r for r in here if r.description["family"] not in ("clean", "energy", "noise", "corruption")]
     found = []
     for record in sorted(attacked, key=lambda r: (r.description["epsilon"], r.accuracy, r.description["name"], r.description["seed"])):
         clean = _clean_of(record, here)

@@ -20,10 +20,11 @@ from toolchain.robustness.flags import CHECKS
 
 def gather(run: Run) -> tuple[dict, list[Example]]:
     """(facts, the samples that are shown). Raises ReportError where the run is not one of this version, or holds nothing yet."""
-    found = analyse(run.records, run.about)
+    found = analyse(run.records, run.about, run.absent)
     shown = examples.choose(run, [model["name"] for model in found["models"]])
     for model in found["models"]:
-        model["placement"] = placement.check(run.programs[model["program"]], Chip.load(model["chip"])).to_dict()
+        on_chip = model["program"] is not None
+        model["placement"] = placement.check(run.programs[model["program"]], Chip.load(model["chip"])).to_dict() if on_chip else None
     found["checks"] = [{"name": rule.__name__, "meaning": inspect.getdoc(rule)} for rule in CHECKS]
     found["examples"] = [examples.facts(example) for example in shown]
     found["reported_by"] = __version__

@@ -29,12 +29,13 @@ Source: neurobench 2.3.0, ``neurobench/metrics`` (static, workload, utils/layers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hardware import counters
 from hardware.program import Input, Program
-from toolchain.report.analysis import attacks, strongest
+from toolchain.report.counts import attacks, strongest
 from toolchain.report.run import Run
 from toolchain.robustness.records import Scored
 
@@ -47,6 +48,7 @@ CONVENTIONS = (
     "Absent synapses of a sparse projection are neither zero weights nor dense operations.",
     "ActivationSparsity covers spiking populations; inputs and non-spiking integrators are left out.",
     "MembraneUpdates is left out: the chip updates every neuron in every step.",
+    "Models without an integer Program have no entry; what stands before a network is not counted.",
 )
 """Differences from NeuroBench's own conventions."""
 
@@ -56,7 +58,7 @@ _DELAY_BITS, _EXPONENT_BITS = 6, 4
 
 def result(run: Run) -> dict:
     """The whole file: {"names", "conventions", "entries": [{"model", "target", "inputs", "attack", "epsilon", "samples", "results"}]}."""
-    entries = []
+    entries, run = [], replace(run, records=[r for r in run.records if r.description["program"] is not None])
     for model in sorted({r.description["model"] for r in run.records}):
         for target in sorted({r.description["target"] for r in run.records if r.description["model"] == model}):
             mine = [r for r in run.records if (r.description["model"], r.description["target"]) == (model, target)]

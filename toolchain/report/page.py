@@ -41,12 +41,16 @@ def build(facts: dict, shown: Sequence[Example]) -> str:
         ("answer", "The answer", answer(facts) + render(made["summary"], most_open=60, css="stacked")),
         ("pareto", "Energy against robustness", _pareto(facts, made)),
         ("curves", "Accuracy under every attack", _curves(facts, made)),
+        ("adaptive", "As usually published, and adaptive", _adaptive(facts, made)),
         ("scatter", "Software against hardware", _scatter(facts, made)),
         ("energy", "Energy and time", _energy(facts, made)),
         ("layers", "Spikes layer by layer", _layers(facts, made)),
         ("chip", "On the chip", _chip(facts, made)),
+        ("corruptions", "Common corruptions", _plain(made, "corruptions", "Common corruptions")),
+        ("inference", "Random networks", _plain(made, "inference", "Over inference seeds")),
         ("examples", "What the attacks look like", _examples(facts, made, shown)),
         ("flags", "Flags: how far to trust the attacks", _flags(facts, made)),
+        ("absent", "What is not there", _plain(made, "absent", "What is not there")),
         ("made", "How it was made", _made(facts)),
     ]
     present = [section for section in sections if section[2]]
@@ -89,6 +93,21 @@ def _curves(facts: dict, made: Mapping[str, Table]) -> str:
     return figure(pictures.curves(facts), caption, marks.families(facts)) + render(made["attacks"], "Every attack by itself")
 
 
+def _plain(made: Mapping[str, Table], name: str, heading: str) -> str:
+    """A section that is one table, where the run has it."""
+    return render(made[name], heading, most_open=30) if name in made else ""
+
+
+def _adaptive(facts: dict, made: Mapping[str, Table]) -> str:
+    if "published" not in made:
+        return ""
+    said = (
+        "<p>What a publication that stops at FGSM and PGD with the training surrogate would report, and what the whole battery leaves of "
+        "it. Where something stands before a network, the usual attack is made on the network alone.</p>"
+    )
+    return said + render(made["published"], "As usually published, and adaptive", most_open=30)
+
+
 def _scatter(facts: dict, made: Mapping[str, Table]) -> str:
     cells = [row for model in facts["models"] for compared in model["comparisons"] for row in compared["cells"]]
     if not cells:
@@ -104,7 +123,8 @@ def _scatter(facts: dict, made: Mapping[str, Table]) -> str:
 def _energy(facts: dict, made: Mapping[str, Table]) -> str:
     told = facts["about"]["energy"] or {}
     steps = formats.listed(map(str, sorted({model["steps"] for model in facts["models"]})))
-    table = facts["models"][0]["targets"][0]["energy"][0]["table"]
+    on_chip = [model for model in facts["models"] if model["program"] is not None] or facts["models"]
+    table = on_chip[0]["targets"][0]["energy"][0]["table"]
     parts = [
         f"<p>Estimates for one inference of {steps} time steps, from the counts of each run and published tables; single figures use the "
         f"table <code>{escape(table)}</code>. No energy of an operation of Loihi 2 is public: the constants are of Loihi 1, for comparing "
@@ -124,6 +144,8 @@ def _layers(facts: dict, made: Mapping[str, Table]) -> str:
     legend = "".join(f"<li>{marks.bar_key(css)} {name}</li>" for css, name in kinds.items())
     radius = f"; attacks at {formats.radius(facts['norm'], max(facts['radii']))}" if facts["radii"] else ""
     caption = f"Mean spikes of one inference, inputs included{radius}. One scale for each model."
+    if all(row["spikes"] is None for model in facts["models"] for entry in model["targets"] for row in entry["layers"]):
+        return render(made["layers"], "Layer by layer")
     drawn = figure(pictures.layers(facts), caption, f'<ul class="legend">{legend}</ul>')
     return drawn + render(made["layers"], "Spikes layer by layer")
 
@@ -132,14 +154,21 @@ def _chip(facts: dict, made: Mapping[str, Table]) -> str:
     lines = []
     for model in facts["models"]:
         told = model["placement"]
+        if told is None:
+            lines.append(
+                f"<li>{sign(facts, model)} {escape(model['name'])} <strong>no Program</strong>: {escape(model['no_program'])}</li>"
+            )
+            continue
         verdict = "fits" if told["fits"] else "does not fit"
         cores = f"{told['cores']:,} of {told['cores_per_chip']:,} neurocores"
         found = [f"{v['severity']}: {formats.words(v['rule'])}, {v['where']}: {v['message']}" for v in told["violations"]]
         what = f"<strong>{verdict} {escape(told['chip']['title'])}: {cores}</strong>"
         lines.append(f"<li>{sign(facts, model)} {escape(model['name'])} {what}{items(found) if found else ''}</li>")
-    estimates = list(dict.fromkeys(text for model in facts["models"] for text in model["placement"]["estimates"]))
-    table = render(made["chip"], "On the chip", most_open=40, css="stacked")
-    return f'<ul class="plain">{"".join(lines)}</ul>{table}{details("What these counts estimate", items(estimates))}'
+    placed = [model["placement"] for model in facts["models"] if model["placement"] is not None]
+    estimates = list(dict.fromkeys(text for told in placed for text in told["estimates"]))
+    table = render(made["chip"], "On the chip", most_open=40, css="stacked") if placed else ""
+    assumed = details("What these counts estimate", items(estimates)) if placed else ""
+    return f'<ul class="plain">{"".join(lines)}</ul>{table}{assumed}'
 
 
 def _examples(facts: dict, made: Mapping[str, Table], shown: Sequence[Example]) -> str:
@@ -248,8 +277,16 @@ def _data(data: Mapping) -> str:
 
 def _model(model: dict, source: Mapping) -> str:
     random = ", random: its accuracy depends on a seed" if model["stochastic"] else ""
+    program = f"Program {_code(model['program'])}" if model["program"] else f"no Program ({escape(model['no_program'])})"
+    options = source.get("options") or {}
+    random += f", made integers with {escape(json.dumps(options, sort_keys=True))}" if options else ""
+    front = "".join(
+        f"<li>{escape(str(e.get('step')))} ({escape(str(e.get('where')))}): {escape(str(e.get('what')))}</li>"
+        for e in source.get("front") or []
+    )
+    random += f"; before it: <ul>{front}</ul>" if front else ""
     return (
-        f"from <code>{escape(str(source.get('source')))}</code>, content {_code(source.get('key'))}, Program {_code(model['program'])}, "
+        f"from <code>{escape(str(source.get('source')))}</code>, content {_code(source.get('key'))}, {program}, "
         f"{model['classes']} classes, {model['steps']} time steps{random}"
     )
 

@@ -241,6 +241,8 @@ def layers(facts: dict) -> str:
     for place, model in enumerate(facts["models"]):
         entry = next(e for e in model["targets"] if e["target"] == model["answer"]["target"])
         rows = [row for row in entry["layers"] if row["spikes"] is not None]
+        if not rows:
+            continue
         most = max((row["spikes"] for row in rows), default=0.0) or 1.0
         body.append(text(left, y + 14, letters[model["name"]], f"letter c{place % 8}"))
         body.append(text(left + 8 + 9 * len(letters[model["name"]]), y + 14, short(model["name"], 70), "label strong"))

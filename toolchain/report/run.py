@@ -22,8 +22,10 @@ from toolchain.robustness.store import Store, program_path
 ABOUT = {"sweep": dict, "models": list, "versions": dict, "code": str, "energy": dict, "command": str}
 """What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is None where it was started from Python."""
 
-_TEXTS = ("name", "family", "model", "target", "norm", "crafted", "crafted_on", "program", "chip")
-_COUNTS = ("seed", "iterations", "eot", "steps", "classes", "cores", "twin_macs")
+_TEXTS = ("name", "family", "model", "target", "norm", "crafted", "crafted_on", "front")
+_COUNTS = ("seed", "inference_seed", "iterations", "eot", "steps", "classes", "twin_macs")
+_ON_CHIP = {"program": str, "chip": str, "cores": int}
+"""Of a model without a Program None, and then it says "no_program"."""
 _MAPPINGS = ("spikes_per_inference", "twin_energy_j")
 _COUNTERS = ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
 
@@ -36,13 +38,14 @@ class ReportError(ToolchainError):
 class Run:
     """records: every scored cell of the last sweep. about: see ``ABOUT``, and "cells" {"planned", "stored"}.
 
-    programs: fingerprint → Program.
+    programs: fingerprint → Program. absent: descriptions of the cells that cannot be, with "reason".
     """
 
     folder: Path
     records: Sequence[Scored]
     about: Mapping
     programs: Mapping[str, Program]
+    absent: Sequence[Mapping] = ()
 
 
 def load(folder: str | Path) -> Run:
@@ -50,20 +53,29 @@ def load(folder: str | Path) -> Run:
     folder = Path(folder)
     with Store(folder, read_only=True) as store:
         planned = store.recall("keys") or []
-        wanted, stored, records = set(planned), 0, []
-        for kind in ("crafted", "scored"):
+        wanted, stored, records, absent = set(planned), 0, [], []
+        for kind in ("crafted", "scored", "absent"):
             for key, description in store.cells(kind):
                 if key in wanted:
                     stored += 1
                     if kind == "scored":
                         records.append(_scored(folder, key, description, store))
+                    if kind == "absent":
+                        absent.append(_absent(folder, key, description))
         about = {name: store.recall(name) for name in ABOUT}
     _check_about(folder, about)
     if not records:
         raise ReportError(f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet")
     about["cells"] = {"planned": len(planned), "stored": stored}
-    programs = {fingerprint: _program(folder, fingerprint) for fingerprint in {r.description["program"] for r in records}}
-    return Run(folder, records, about, programs)
+    fingerprints = {r.description["program"] for r in records} - {None}
+    return Run(folder, records, about, {f: _program(folder, f) for f in fingerprints}, absent)
+
+
+def _absent(folder: Path, key: str, description: Mapping) -> Mapping:
+    for name in ("model", "name", "family", "reason", "crafted_on"):
+        if not isinstance(description.get(name), str):
+            raise ReportError(f"{folder}: cell {key[:12]} is no record of this version ({name}); run 'spikeport bench' again")
+    return description
 
 
 def _check_about(folder: Path, about: Mapping) -> None:
@@ -111,6 +123,10 @@ def check(record: Scored) -> None:
         for name in names:
             if not isinstance(description[name], kind) or isinstance(description[name], bool):
                 raise TypeError(f"{name} is {description[name]!r}")
+    on_chip = description["program"] is not None
+    for name, kind in _ON_CHIP.items() if on_chip else (("no_program", str),):
+        if not isinstance(description[name], kind) or isinstance(description[name], bool):
+            raise TypeError(f"{name} is {description[name]!r}")
     if not isinstance(description["epsilon"], (int, float)):
         raise TypeError(f"epsilon is {description['epsilon']!r}")
     flat = {name: getattr(record, name) for name in ("correct", "margin", "distance", "label", "prediction")}
@@ -118,12 +134,12 @@ def check(record: Scored) -> None:
     for name, values in flat.items():
         if values is None or values.shape != (size,) or not size:
             raise ValueError(f"{name} is not one number for each of {size} samples")
-    for name in _COUNTERS:
+    for name in _COUNTERS if on_chip else ("macs",):
         if record.activity[name].shape != (size, len(record.layers)):
             raise ValueError(f"{name} is not one number for each sample and layer")
-    if not any("time_s" in found for found in record.energy.values()):
+    if not any("time_s" in found or not on_chip for found in record.energy.values()):
         raise ValueError("there is no energy of a spiking device")
-    if set(description["spikes_per_inference"]) != set(record.layers):
+    if set(description["spikes_per_inference"]) != (set(record.layers) if on_chip else set()):
         raise ValueError("spikes_per_inference names other layers")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolchain import files
 from toolchain.report import facts as known
-from toolchain.report import formats
+from toolchain.report import formats, further
 from toolchain.report.table import Column, Table, to_csv
 
 
@@ -21,8 +21,9 @@ def write(facts: dict, folder: str | Path, force: bool = False) -> list[Path]:
 
 
 def build(facts: dict) -> list[Table]:
-    """All tables, in the order of the page."""
-    return [table(facts) for table in (glance, worst, attacks, comparisons, energy, layers, chip, examples, flags, devices)]
+    """All tables, in the order of the page; those of ``further`` only where they have rows."""
+    always = [table(facts) for table in (glance, worst, attacks, comparisons, energy, layers, chip, examples, flags, devices)]
+    return always + [table for table in further.build(facts) if table.rows]
 
 
 _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
@@ -259,7 +260,7 @@ def energy(facts: dict) -> Table:
 
 def layers(facts: dict) -> Table:
     """One row for each model, target, layer and kind of input."""
-    names = ("layer", "inputs", "attack", "epsilon", "spikes", "syn_ops", "dendrite_updates")
+    names = ("layer", "inputs", "attack", "epsilon", "spikes", "syn_ops", "dendrite_updates", "macs")
     rows = [
         {"model": model["name"], "target": entry["target"], **{n: row[n] for n in names}}
         for model, entry in _every(facts)
@@ -275,6 +276,7 @@ def layers(facts: dict) -> Table:
         Column("spikes", "spikes", "count"),
         Column("syn_ops", "synaptic operations", "count"),
         Column("dendrite_updates", "neuron updates", "count"),
+        *([Column("macs", "multiply-accumulates", "count")] if any(row["macs"] for row in rows) else ()),
     )
     caption = (
         "Means of one inference. Attacks: at the largest radius, the one that leaves least accuracy and the one that costs most energy."
@@ -284,7 +286,8 @@ def layers(facts: dict) -> Table:
 
 def chip(facts: dict) -> Table:
     """One row for each model and population: how full its fullest core is."""
-    resources = list(dict.fromkeys(r for m in facts["models"] for layer in m["placement"]["layers"] for r in layer["resources"]))
+    placed = [model for model in facts["models"] if model["placement"] is not None]
+    resources = list(dict.fromkeys(r for m in placed for layer in m["placement"]["layers"] for r in layer["resources"]))
     rows = [
         {
             "model": model["name"],
@@ -295,7 +298,7 @@ def chip(facts: dict) -> Table:
             "binding": formats.words(layer["binding"]),
             "fits": "yes" if layer["fits"] else "no",
         }
-        for model in facts["models"]
+        for model in placed
         for layer in model["placement"]["layers"]
     ]
     columns = (

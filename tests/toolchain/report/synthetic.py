@@ -117,6 +117,8 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
         "estimator": estimator,
         "iterations": iterations,
         "eot": 1,
+        "front": "through",
+        "inference_seed": 0,
         "params": {},
         "norm": "linf",
         "epsilon": 0.0 if clean else epsilon,

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from toolchain.report.analysis import analyse, change, mean
+from toolchain.report.analysis import analyse
+from toolchain.report.counts import change, mean
 from toolchain.report.run import ReportError, check
 from toolchain.robustness.records import Scored
 from toolchain.statistics import wilson
@@ -35,6 +36,8 @@ def record(name, correct, *, target="software", epsilon=0.1, seed=0, family="ite
         "estimator": "training",
         "iterations": 10,
         "eot": 1,
+        "front": "through",
+        "inference_seed": 0,
         "stochastic": False,
         "program": "p" * 64,
         "steps": 4,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from toolchain import training
-from toolchain.robustness import bench, cells, engine, sweep
+from toolchain.robustness import bench, cells, engine, scoring, sweep
 from toolchain.robustness.cells import CraftJob
 from toolchain.robustness.engine import EngineError, Plan, Report
 from toolchain.robustness.store import Store
@@ -129,7 +129,7 @@ def test_a_worker_with_other_sources_computes_nothing(model):
     job = next(job for job in bench.plan(values, files, data).jobs if job.spec is not None)
     other = replace(job, code="0" * 64)
     assert other.key != job.key
-    for compute in (lambda: cells.craft(other, data), lambda: cells.score(cells.ScoreJob(other, "fast", 2), data, {})):
+    for compute in (lambda: cells.craft(other, data), lambda: scoring.score(cells.ScoreJob(other, "fast", 2), data, {})):
         with pytest.raises(cells.CodeError, match="planned with 000000000000"):
             compute()
 

@@ -1,0 +1,151 @@
+"""Activity and energy of records as plain JSON values: means with intervals, bands over device tables, layer by layer.
+
+A model without a Program (an ANN) has no spikes, no static energy and no time: its energy is of multiply-accumulate operations in the
+table of a conventional device, and everything else is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from toolchain.robustness.records import Scored
+from toolchain.robustness.statistics import align
+
+ENERGY_DEVICE = "loihi-davies2018"
+"""The table that single figures use where a run has it; the band is over all spiking tables."""
+
+
+def attacks(record: Scored) -> bool:
+    """Whether it is an attack on the prediction."""
+    return record.description["family"] not in ("clean", "energy", "corruption")
+
+
+def strongest(records: Sequence[Scored]) -> Scored:
+    """The single attack that leaves least accuracy."""
+    return min(records, key=lambda r: (r.accuracy, r.description["name"]))
+
+
+def base(record: Scored, clean: Sequence[Scored]) -> Scored:
+    """The clean record with the same seed, so that random models are compared under the same randomness."""
+    return next((c for c in clean if c.description["seed"] == record.description["seed"]), clean[0])
+
+
+def mean(values: np.ndarray) -> dict:
+    """The mean of a sample with its 95 % t interval; no interval for one value."""
+    size, middle = len(values), float(values.mean())
+    if size < 2:
+        return {"value": middle, "low": None, "high": None, "samples": size}
+    half = float(stats.t.ppf(0.975, size - 1) * values.std(ddof=1) / math.sqrt(size))
+    return {"value": middle, "low": middle - half, "high": middle + half, "samples": size}
+
+
+def change(before: np.ndarray, after: np.ndarray) -> dict | None:
+    """Mean of after - before over the mean of before, on the same samples; t interval of the paired difference. None from zero."""
+    scale = float(before.mean())
+    if not scale:
+        return None
+    found = mean(after - before)
+    return found | {end: None if found[end] is None else found[end] / scale for end in ("value", "low", "high")}
+
+
+def spikes(record: Scored) -> float | None:
+    """Spikes of all layers, inputs included, in one inference."""
+    found = [v for v in record.description["spikes_per_inference"].values() if v is not None]
+    return float(sum(found)) if found else None
+
+
+def total(record: Scored, counter: str) -> float | None:
+    """Mean over the samples of a counter, all layers together."""
+    return float(record.activity[counter].sum(axis=1).mean()) if counter in record.activity else None
+
+
+def spent(record: Scored) -> tuple[str, Mapping[str, np.ndarray]]:
+    """The device table that single figures use: a spiking one, or for a model without a Program the conventional one."""
+    tables = {name: values for name, values in record.energy.items() if "time_s" in values} or dict(record.energy)
+    name = ENERGY_DEVICE if ENERGY_DEVICE in tables else min(tables)
+    return name, tables[name]
+
+
+def dynamic(record: Scored) -> np.ndarray:
+    """Dynamic energy of every inference in that table, joules."""
+    return spent(record)[1]["dynamic_j"]
+
+
+def costliest(records: Sequence[Scored]) -> Scored:
+    """The attack after which an inference takes most energy."""
+    return max(records, key=lambda r: float(dynamic(r).mean()))
+
+
+def energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
+    """Clean inputs, and for each radius the strongest attack on the prediction and the costliest attack on energy."""
+    rows = [_energy("clean", clean, clean)]
+    every = [r for r in records if r.description["family"] == "clean"]
+    aimed = [r for r in records if attacks(r) or r.description["family"] == "energy"]
+    for epsilon in sorted({r.description["epsilon"] for r in aimed}):
+        here = [r for r in aimed if r.description["epsilon"] == epsilon]
+        attacked, sponges = [r for r in here if attacks(r)], [r for r in here if not attacks(r)]
+        if attacked:
+            single = strongest(attacked)
+            rows.append(_energy("attacked", single, base(single, every)))
+        if sponges:
+            worst = costliest(sponges)
+            rows.append(_energy("energy attack", worst, base(worst, every)))
+    return rows
+
+
+def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
+    """Mean energy of one inference: dynamic with the band over tables, static, time, and the change from clean inputs."""
+    name, chosen = spent(record)
+    tables = [values for values in record.energy.values() if "time_s" in values] or [chosen]
+    _, (before, after) = align([clean, record])
+    return {
+        "inputs": inputs,
+        "epsilon": record.description["epsilon"],
+        "attack": record.description["name"],
+        "samples": len(record.index),
+        "table": name,
+        "dynamic_j": mean(chosen["dynamic_j"]),
+        "band_low_j": min(float(v["dynamic_low_j"].mean()) for v in tables),
+        "band_high_j": max(float(v["dynamic_high_j"].mean()) for v in tables),
+        "static_j": float(chosen["static_j"].mean()) if "static_j" in chosen else None,
+        "time_s": float(chosen["time_s"].mean()) if "time_s" in chosen else None,
+        "change": None if inputs == "clean" else change(dynamic(clean)[before], chosen["dynamic_j"][after]),
+        "spikes": spikes(record),
+        "syn_ops": total(record, "syn_ops"),
+        "tables": {
+            table: {quantity: float(v.mean()) for quantity, v in sorted(values.items())} for table, values in sorted(record.energy.items())
+        },
+    }
+
+
+def layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
+    """Spikes and synaptic operations of each layer: clean, under the strongest attack and the costliest at the largest radius."""
+    shown: list[tuple[str, Scored]] = [("clean", clean)]
+    choose: tuple[tuple[str, Callable[[Scored], bool], Callable], ...] = (
+        ("attacked", attacks, strongest),
+        ("energy attack", lambda r: r.description["family"] == "energy", costliest),
+    )
+    for inputs, belongs, pick in choose:
+        if found := [r for r in records if belongs(r)]:
+            radius = max(r.description["epsilon"] for r in found)
+            shown.append((inputs, pick([r for r in found if r.description["epsilon"] == radius])))
+    return [
+        {
+            "layer": layer,
+            "inputs": inputs,
+            "attack": record.description["name"],
+            "epsilon": record.description["epsilon"],
+            "spikes": record.description["spikes_per_inference"].get(layer),
+            **{counter: _of_layer(record, counter, column) for counter in ("syn_ops", "dendrite_updates", "macs")},
+        }
+        for column, layer in enumerate(clean.layers)
+        for inputs, record in shown
+    ]
+
+
+def _of_layer(record: Scored, counter: str, column: int) -> float | None:
+    return float(record.activity[counter][:, column].mean()) if counter in record.activity else None

@@ -1,0 +1,120 @@
+"""Tables that not every run has: published against adaptive, corruptions, seeds of the inference, what is not there."""
+
+from __future__ import annotations
+
+from toolchain.report import formats
+from toolchain.report.table import Column, Table
+
+_MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
+
+
+def build(facts: dict) -> list[Table]:
+    """All of them, with or without rows."""
+    return [published(facts), corruptions(facts), inference(facts), absent(facts)]
+
+
+def _every(facts: dict):
+    for model in facts["models"]:
+        for entry in model["targets"]:
+            yield model, entry
+
+
+def published(facts: dict) -> Table:
+    """One row for each model, target and radius: what usual publications report beside the worst case."""
+    rows = [
+        {
+            "model": model["name"],
+            "target": entry["target"],
+            "epsilon": row["epsilon"],
+            "published": row["published"],
+            "adaptive": row["share"],
+            "flattered": row["flattered"],
+            "published_attacks": "; ".join(row["published_attacks"]),
+            "attacks": row["attacks"],
+        }
+        for model, entry in _every(facts)
+        for row in entry["worst"]
+        if row["published"] is not None
+    ]
+    columns = (
+        _MODEL,
+        _TARGET,
+        _RADIUS,
+        Column("published", "as usually published", "share"),
+        Column("adaptive", "worst case of all", "share"),
+        Column("flattered", "published − worst case", "points"),
+        Column("published_attacks", "the usual attacks"),
+        Column("attacks", "attacks in all", "count"),
+    )
+    caption = "Accuracy under the attacks that most publications stop at, together, and in the worst case of the whole battery."
+    return Table("published", caption, columns, tuple(rows))
+
+
+def corruptions(facts: dict) -> Table:
+    """One row for each model, target, corruption and severity."""
+    rows = [{"model": model["name"], "target": entry["target"], **row} for model, entry in _every(facts) for row in entry["corruptions"]]
+    columns = (
+        _MODEL,
+        _TARGET,
+        Column("name", "corruption"),
+        Column("severity", "severity", "count"),
+        Column("share", "accuracy", "share"),
+        Column("change", "against clean", "points"),
+        Column("mean_margin", "mean margin", "number"),
+        Column("energy_change", "dynamic energy", "change"),
+    )
+    caption = "Common corruptions, which nobody chose against the network: a second axis of robustness. Severity 1 to 5."
+    return Table("corruptions", caption, columns, tuple(rows))
+
+
+def inference(facts: dict) -> Table:
+    """One row for each model that is random, target and radius."""
+    rows = [
+        {
+            "model": model["name"],
+            "target": entry["target"],
+            "epsilon": row["epsilon"],
+            "inputs": "clean" if row["epsilon"] == 0 else "worst case",
+            "seeds": len(row["seeds"]),
+            "share": {"value": row["mean"], "low": row["low"], "high": row["high"]},
+            "deviation": row["deviation"],
+            "each": ", ".join(f"{seed}: {formats.percent(value)}" for seed, value in zip(row["seeds"], row["each"])),
+        }
+        for model, entry in _every(facts)
+        for row in entry["inference"]
+    ]
+    columns = (
+        _MODEL,
+        _TARGET,
+        Column("inputs", "inputs"),
+        _RADIUS,
+        Column("seeds", "inference seeds", "count"),
+        Column("share", "accuracy: mean, smallest, largest", "share"),
+        Column("deviation", "standard deviation", "plain share"),
+        Column("each", "each seed"),
+    )
+    caption = "Networks whose inference is random, over the seeds of the inference: the same samples, other noise or other input spikes."
+    return Table("inference", caption, columns, tuple(rows))
+
+
+def absent(facts: dict) -> Table:
+    """One row for each thing that could not be measured, and why."""
+    rows = [
+        {
+            "model": model["name"],
+            "what": f"target {row['what']}" if row["kind"] == "target" else row["what"],
+            "crafted_on": "; ".join(row["crafted_on"]) if row["kind"] == "attack" else None,
+            "reason": row["reason"],
+            "cells": row["cells"],
+        }
+        for model in facts["models"]
+        for row in model["absent"]
+    ]
+    columns = (
+        _MODEL,
+        Column("what", "not there"),
+        Column("crafted_on", "to be made on"),
+        Column("reason", "not applicable, because"),
+        Column("cells", "cells", "count"),
+    )
+    return Table("absent", "Cells that cannot be: no figure is missing elsewhere without a row here.", columns, tuple(rows))
