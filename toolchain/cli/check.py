@@ -8,7 +8,7 @@ import click
 
 from hardware import placement
 from hardware.chip import Chip
-from toolchain import files, stages
+from toolchain import files, fronts, stages
 from toolchain.cli.options import force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, table, write_json
 
@@ -32,7 +32,23 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
     limits = Chip.load(chip)
     stage, ways = open_model(model, **options)
     program, _ = stages.to_program(stage, ways)
-    report = placement.check(program, limits, allow_microcode=allow_microcode)
+    report, front = placement.check(program, limits, allow_microcode=allow_microcode), fronts.of(stage)
+    parts = (
+        {}
+        if front is None
+        else {part: placement.check(made, limits, allow_microcode=allow_microcode) for part, (made, _) in front.programs().items()}
+    )
+    for part, found in parts.items():
+        click.echo(f"front: {part}")
+        _print(found, limits)
+        click.echo()
+    _print(report, limits)
+    facts = report.to_dict() | ({} if front is None else {"front": {part: found.to_dict() for part, found in parts.items()}})
+    write_json(json_file, "check", facts, force)
+    return 0 if report.fits and all(found.fits for found in parts.values()) else 1
+
+
+def _print(report: placement.Report, limits: Chip) -> None:
     resources = list(dict.fromkeys(name for layer in report.layers for name in layer.uses))
     rows = [
         (
@@ -56,5 +72,3 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
     for estimate in placement.ESTIMATES:
         click.echo(f"estimate: {estimate}")
     click.echo(f"\nfits {limits.title}" if report.fits else f"\nDOES NOT FIT {limits.title}: {len(report.broken)} broken rules")
-    write_json(json_file, "check", report.to_dict(), force)
-    return 0 if report.fits else 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from toolchain import agreement, execution, files, inputs, stages, summary
+from toolchain import agreement, execution, files, fronts, inputs, stages, summary
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, progress, seconds, table, write_json
 
@@ -35,7 +35,13 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, names)
     program, _ = stages.to_program(stage, ways)
-    given = inputs.load(program=program, **source)
+    front, parts = fronts.of(stage), {}
+    if front is None:
+        given = inputs.load(program=program, **source)
+    else:
+        taken = fronts.images(program, **source)
+        purified, parts = fronts.compare(front, taken.values, names, batch)
+        given = taken.encoded(program, purified)
 
     def run(target, part, record):
         with progress(target) as update:
@@ -46,8 +52,21 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
     for name, facts in result.runs.items():
         read = "" if facts["accuracy"] is None else f", accuracy {summary.accuracy_text(facts['accuracy'])}"
         click.echo(f"{name}: {seconds(facts['wall_time_s'])}{read}")
+    for part, found in parts.items():
+        _print(found, f"front: {part}: ")
+    _print(result)
+    identical = result.identical and all(found.identical for found in parts.values())
+    click.echo("\nidentical" if identical else "\nDIFFERENT")
+    facts = {"model": model, "data": given.description, "program": program.fingerprint, **result.to_dict(), "identical": identical}
+    if front is not None:
+        facts["front"] = {"plan": front.plan(), "parts": {part: found.to_dict() for part, found in parts.items()}}
+    write_json(json_file, "compare", facts, force)
+    return 0 if identical else 1
+
+
+def _print(result: agreement.Agreement, title: str = "") -> None:
     for comparison in result.comparisons:
-        click.echo(f"\n{' and '.join(comparison.targets)}")
+        click.echo(f"\n{title}{' and '.join(comparison.targets)}")
         rows = [(e.layer, *map(count, (e.spikes, e.spike_differences, e.potentials, e.potential_differences))) for e in comparison.layers]
         click.echo(table(("layer", "spike values", "differ", "potentials", "differ"), rows, right=(1, 2, 3, 4)))
         if comparison.first is not None:
@@ -55,6 +74,3 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
             values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
             place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
             click.echo(f"first difference: {place}, {first.quantity}: {values}")
-    click.echo("\nidentical" if result.identical else "\nDIFFERENT")
-    write_json(json_file, "compare", {"model": model, "data": given.description, "program": program.fingerprint, **result.to_dict()}, force)
-    return 0 if result.identical else 1

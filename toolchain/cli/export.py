@@ -10,7 +10,7 @@ import click
 import export
 from export.errors import RefusedError
 from hardware import program_file
-from toolchain import files, stages
+from toolchain import files, fronts, stages
 from toolchain.cli.options import PATH, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import write_json
 from toolchain.errors import OutputError
@@ -24,7 +24,8 @@ from toolchain.errors import OutputError
 def command(model: str, output: Path, json_file: Path | None, force: bool, **options) -> None:
     """Turn MODEL into a NIR graph or an integer Program, and print what became of every parameter.
 
-    MODEL is a checkpoint, a .nir, a lava-dl .net, or package.module:factory with --weights.
+    MODEL is a checkpoint, a .nir, a lava-dl .net, or package.module:factory with --weights. The spiking parts of a purifier before it are
+    written beside OUT, as OUT.front.PART, and the plan says what stays on the host.
 
     \b
     Example:
@@ -35,6 +36,8 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
         raise OutputError(f"{output}: the ending says what to write; accepted are .nir (a NIR graph) and .h5 (a Program)")
     files.claim([output, json_file], force)
     stage, ways = open_model(model, **options)
+    front = fronts.of(stage)
+    files.claim(fronts.files_of(front, output), force)
     graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else stage.graph
     try:
         program, audit = stages.to_program(replace(stage, graph=graph), ways)
@@ -48,9 +51,16 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     else:
         program_file.save(program, output, force=force)
     click.echo(f"wrote {output}" + (f": {program!r}" if output.suffix == ".h5" else ""))
-    write_json(
-        json_file,
-        "export",
-        {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()},
-        force,
-    )
+    facts = {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()}
+    if front is not None:
+        facts["front"] = _export_front(front, output, force)
+    write_json(json_file, "export", facts, force)
+
+
+def _export_front(front, output: Path, force: bool) -> dict:
+    written, parts = fronts.export(front, output, force), {}
+    for part, (program, audit) in front.programs().items():
+        click.echo(f"\nfront: {part}\n{audit.table()}\nwrote {written[part]}: {program!r}")
+        parts[part] = {"output": str(written[part]), "program": program.fingerprint, "audit": audit.to_dict()}
+    click.echo(f"\nplan, before the network:\n{fronts.plan_text(front)}")
+    return {"plan": front.plan(), "parts": parts}

@@ -8,7 +8,7 @@ import click
 
 from hardware import recording_file
 from hardware.recording import Record
-from toolchain import execution, files, inputs, stages, summary
+from toolchain import execution, files, fronts, inputs, stages, summary
 from toolchain.cli.options import PATH, batch_option, data_from, data_options, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, progress, seconds, table, write_json
 
@@ -39,14 +39,22 @@ def command(model, target, batch, save: Path | None, potentials: bool, json_file
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, [target])
     program, audit = stages.to_program(stage, ways)
-    given = inputs.load(program=program, **source)
+    front, recorded = fronts.of(stage), Record(spikes=save is not None, potentials=potentials)
+    parts: dict = {}
+    if front is None:
+        given = inputs.load(program=program, **source)
+    else:
+        files.claim(fronts.files_of(front, save), force)
+        taken = fronts.images(program, **source)
+        purified, parts = fronts.run(front, taken.values, target, recorded, batch)
+        given = taken.encoded(program, purified)
     with progress(target) as update:
         recording = execution.execute(
             stage,
             program,
             given.inputs,
             target,
-            record=Record(spikes=save is not None, potentials=potentials),
+            record=recorded,
             call=ways.call,
             batch=batch,
             progress=update,
@@ -57,20 +65,30 @@ def command(model, target, batch, save: Path | None, potentials: bool, json_file
     click.echo(f"ran        {recording.samples} samples x {recording.steps} steps on {target} in {seconds(recording.wall_time_s)}")
     if audit is not None:
         click.echo(f"audit      {audit.verdict} (spikeport export shows it in full)")
-    rows = [
+    summaries = {part: summary.summarise(front.programs()[part][0], found) for part, found in parts.items()}
+    rows = [row for part, found in summaries.items() for row in _rows(found["layers"], f"front.{part}.")] + _rows(facts["layers"])
+    click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
+    if save is not None:
+        recording_file.save(recording, save, force=force)
+        click.echo(f"\nwrote {save}")
+        for part, found in parts.items():
+            recording_file.save(found, fronts.beside(save, part), force=force)
+            click.echo(f"wrote {fronts.beside(save, part)}")
+    if front is not None:
+        facts["front"] = {"plan": front.plan(), "parts": summaries}
+    write_json(
+        json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force
+    )
+
+
+def _rows(layers: list[dict], prefix: str = "") -> list[tuple]:
+    return [
         (
-            e["name"],
+            prefix + e["name"],
             " x ".join(map(str, e["shape"])),
             count(e["neurons"]),
             count(e["spikes"]),
             *((None,) if e["input"] else (count(e["syn_ops"]),)),
         )
-        for e in facts["layers"]
+        for e in layers
     ]
-    click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
-    if save is not None:
-        recording_file.save(recording, save, force=force)
-        click.echo(f"\nwrote {save}")
-    write_json(
-        json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force
-    )

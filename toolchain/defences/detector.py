@@ -26,8 +26,8 @@ class Gate(nn.Module):
 
     threshold   pixel units; a buffer
     gradient    "branch": the derivative of what was chosen, the true one almost everywhere, to which the decision is constant;
-                "soft" (the default): that of images + sigmoid((r - threshold) / width) * (purified - images) at the hard decision's value in
-                place of the sigmoid, so that an attack also sees which way leads across the threshold (straight through, ours)
+                "soft" (the default): that of images + sigmoid((r - threshold) / width) * (purified - images), where the hard decision's
+                value stands for the sigmoid's, so that an attack also sees which way leads across the threshold (straight through, ours)
     width       pixel units; of the sigmoid
     """
 

@@ -128,7 +128,7 @@ class Reconstruction(nn.Module):
         snn.name_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[step, sample, 2 * channels, height, width] → potentials of the read-out [step, sample, channels * r**2, height / r, width / r]."""
+        """[step, sample, 2 * channels, height, width] → potentials [step, sample, channels * r**2, height / r, width / r]."""
         if x.dim() != 5 or tuple(x.shape[2:]) != self.shape:
             raise LayerError(f"the input has shape {tuple(x.shape)}; accepted is [step, sample, {', '.join(map(str, self.shape))}]")
         part, encoded = self._modules, []
@@ -259,7 +259,12 @@ class Front(nn.Module):
                 f"potentials / {steps}, rounded to 2**-{bits} within ±2, beside the pixels as further channels",
                 "a potential becomes an input of another network",
             ),
-            {"step": "reconstruction", "where": "chip", "what": "residual U-Net, skips as second projections into a population", "why": chip},
+            {
+                "step": "reconstruction",
+                "where": "chip",
+                "what": "residual U-Net, skips as second projections into a population",
+                "why": chip,
+            },
             _host(
                 "residual",
                 f"potentials / {steps}, pixels put into place, added to the image, clipped to 0 and 1",

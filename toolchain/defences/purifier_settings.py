@@ -38,20 +38,20 @@ class Purifier:
     noise_width: int = 16
     noise_layers: int = 3
     channels: tuple[int, ...] = (16, 32)
-    beta: float = 0.5
+    beta: float = 0.9
     threshold: float = 1.0
     surrogate: Surrogate = field(default_factory=Surrogate)
     epsilon: float = 8 / 255
     charbonnier: float = 1.0
     charbonnier_epsilon: float = 1e-3
-    kl: float = 0.1
+    kl: float = 0.01
     asymmetric: float = 0.5
     under: float = 0.7
     variation: float = 0.05
     quantile: float = 0.95
-    epochs: int = 10
+    epochs: int = 15
     batch: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     seed: int = 0
     samples: int | None = None
 

@@ -11,6 +11,7 @@ need microcode of its own, which nothing here generates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ class MultiLevel(nn.Module):
     def __init__(self, levels: Sequence[float] = LEVELS, *, beta=0.25, spike_grad=None, **lif):
         super().__init__()
         levels = tuple(levels)
-        if not 1 <= len(levels) <= MOST_LEVELS or any(not a < b for a, b in zip(levels, levels[1:])):
+        if not 1 <= len(levels) <= MOST_LEVELS or any(not a < b for a, b in pairwise(levels)):
             raise LayerError(f"layer 'MultiLevel': levels are {levels!r}; accepted are 1 to {MOST_LEVELS} rising thresholds in volts")
         if lif.get("init_hidden") or lif.get("output"):
             raise LayerError("layer 'MultiLevel': its states are not kept inside; accepted are states given at each step, or a sequence")
@@ -83,7 +84,7 @@ class MultiLevel(nn.Module):
             "output": names,
             "notes": [
                 f"multi-level firing at {thresholds} V: {len(names)} populations of ordinary LIF neurons with one fan-in and one fan-out, "
-                f"so {len(names)} times the neurons and synapses of a single-level layer; one graded-spike neuron in their place would need "
-                "microcode of its own, which is not generated"
+                f"so {len(names)} times the neurons and synapses of a single-level layer; one graded-spike neuron in their place would "
+                "need microcode of its own, which is not generated"
             ],
         }

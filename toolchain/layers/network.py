@@ -11,6 +11,11 @@ from hardware.program import DECODINGS
 from toolchain.errors import GridError, LayerError
 from toolchain.layers.neuron import name_layers
 
+BEHIND_A_FRONT = (
+    "images pass a front before they are encoded for this network: programs and a host plan of their own, which spikeport export writes "
+    "beside it"
+)
+
 
 def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
     """Scores [batch, n] from an output trace [time, batch, *shape], as the Program's output decodes it (volts for potentials)."""
@@ -39,7 +44,11 @@ class Network(nn.Module):
 
     ``net(x)``: x [time, batch, *input_shape] float → trace of the last layer [time, batch, n]: spikes where decode is
     "spike_count", else potentials. ``net.scores(x)``: decoded, [batch, n].
+
+    front: what images pass before they are encoded (``toolchain.defences.purification.attach``), no part of the network; None: nothing.
     """
+
+    front: nn.Module | None = None
 
     def __init__(
         self,
@@ -92,5 +101,5 @@ class Network(nn.Module):
             "output": {"decode": self.decode},
             "call": "sequence",
             "data": self.data,
-            "origin": {"framework": "spikeport"},
+            "origin": {"framework": "spikeport"} | ({} if self.front is None else {"notes": [BEHIND_A_FRONT]}),
         }

@@ -172,7 +172,7 @@ def read_config(path: str | Path) -> Config:
         raise ConfigError(f"{path}: no TOML file: {error}") from None
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
-        raise ConfigError(f"{path}: {others[0]} stands beside purifier; accepted is purifier alone: all else is in its classifier's checkpoint")
+        raise ConfigError(f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is in its classifier's checkpoint")
     config = Config.from_table(table, str(path))
     if config.model.init is None:
         return config
