@@ -22,7 +22,7 @@ MAX_FILE = 1 << 20
 
 LOSSES = ("cross_entropy", "rate")
 OPTIMISERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("one_cycle", "constant")
+SCHEDULES = ("one_cycle", "cosine", "constant")
 DEVICES = ("cpu", "cuda", "auto")
 
 
@@ -65,7 +65,8 @@ class Training:
     epochs     0: the network stays what it starts from, which is then ``model.init``
     loss       "cross_entropy" of the scores (spike counts, or volts) times ``logit_scale``; "rate": squared difference of the spike
                rates from 1 for the class and 0 for the others (readout spike_count)
-    schedule   "one_cycle": the rate rises for a tenth of the steps and falls to zero; "constant"
+    schedule   "one_cycle": the rate rises for a tenth of the steps and falls to zero; "cosine": it falls to zero along half a cosine;
+               "constant"
     samples    train on the first so many samples; not given: all
     device     "cpu"; "cuda"; "auto": a GPU where PyTorch sees one (results differ between devices: sums round, and random numbers are
                drawn, in another order)

@@ -92,9 +92,7 @@ def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> l
     settings, defences = config.training, config.defence.hooks()
     feed = Feed(data, config, model, next(model.parameters()).device, defences.needs_images)
     optimiser = _optimiser(settings, model)
-    schedule = None
-    if settings.schedule == "one_cycle" and feed.total:
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=feed.total + 1, pct_start=0.1)
+    schedule = _schedule(settings, optimiser, feed.total)
     history, done = [], 0
     model.train()
     for epoch in range(settings.epochs):
@@ -160,6 +158,15 @@ def _optimiser(settings: Training, model: Network) -> torch.optim.Optimizer:
     if settings.optimiser == "sgd":
         return torch.optim.SGD(model.parameters(), momentum=0.9, **arguments)
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](model.parameters(), **arguments)
+
+
+def _schedule(settings: Training, optimiser: torch.optim.Optimizer, total: int):
+    """What changes the learning rate after every step; None: nothing."""
+    if settings.schedule == "constant" or not total:
+        return None
+    if settings.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1)
 
 
 @torch.no_grad()

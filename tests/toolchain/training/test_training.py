@@ -17,6 +17,7 @@ from toolchain.errors import ConfigError, LayerError, ToolchainError
 from toolchain.models import Grid, Layer, Model, Neuron, Surrogate
 from toolchain.training import Config, Data, Training, evaluate, train
 from toolchain.training.batches import Step, shifted
+from toolchain.training.loop import _schedule, device_of
 
 SMALL = Config(
     data=Data(steps=4),
@@ -63,6 +64,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
     "change",
     [
         {"training": {"optimiser": "sgd", "learning_rate": 0.02}},
+        {"training": {"schedule": "cosine", "learning_rate": 0.005}},
         {"training": {"optimiser": "adamw", "weight_decay": 0.01, "schedule": "constant", "learning_rate": 0.005}},
         {"training": {"loss": "rate"}, "model": {"readout": "spike_count"}, "surrogate": {"parameter": 2.0}},
         {"training": {"logit_scale": 0.5}, "model": {"readout": "spike_count"}, "surrogate": {"name": "fast_sigmoid", "parameter": 2.0}},
@@ -122,3 +124,39 @@ def test_a_grid_that_cannot_hold_the_network_is_refused():
         )
     with pytest.raises(ConfigError, match="seed is -1"):
         Training(seed=-1)
+
+
+def test_the_learning_rate_follows_its_schedule():
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
+    schedule = _schedule(Training(schedule="cosine", learning_rate=0.4), optimiser, 4)
+    rates = []
+    for _ in range(4):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates == pytest.approx([0.2 * (1 + np.cos(np.pi * n / 4)) for n in range(4)])
+    assert _schedule(Training(schedule="constant"), optimiser, 4) is None
+
+
+def test_a_gpu_that_is_not_there_is_asked_for_in_vain(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ToolchainError, match="PyTorch sees no such GPU"):
+        train(replace(SMALL, training=replace(SMALL.training, device="cuda")))
+    assert device_of(Training(device="auto")) == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_network_trains_on_a_gpu_and_comes_back(trained):
+    table = SMALL.to_table()
+    table["training"] |= {"device": "cuda"}
+    table["neuron"] |= {"noise": 0.1}
+    table["defence"] = {
+        "margin": {"delta": 0.3, "lambda_max": 1.0},
+        "adversarial": {"attack": "pgd", "epsilon": 0.0625},
+        "retraction": {"beta": 0.002},
+        "sparsity": {"weight": 0.01, "h": 0.0625},
+    }
+    result = train(Config.from_table(table))
+    assert result.accuracy > 0.4
+    assert next(result.model.parameters()).device.type == "cpu"
+    assert evaluate(result.model, load("digits", "test"), SMALL.data.encoder) == result.accuracy
