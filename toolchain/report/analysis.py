@@ -37,9 +37,6 @@ from toolchain.robustness import flags
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, align, paired_difference, robustness, spread, worst_case
 
-SINGLE = ("worst_case_not_reached",)
-"""Flags that accuse the number of a single attack and leave that of the whole battery alone."""
-
 PREFERRED = ("loihi2", "lava", "fast", "reference")
 """Which hardware the answer in words is about, among those with most samples."""
 
@@ -260,7 +257,7 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
                 "over_seeds": asdict(spread(each)),
                 "strongest": single.description["name"],
                 "strongest_share": share(single.correct),
-                "flags": [f["name"] for f in found if f["name"] not in SINGLE and any(cell[1] == epsilon for cell in f["cells"])],
+                "flags": [f["name"] for f in found if any(cell[1] == epsilon for cell in f["cells"])],
                 **_published(here),
             }
         )
