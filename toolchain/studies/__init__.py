@@ -11,5 +11,10 @@ A study is a module (``STUDIES``) with three functions:
 ``study.run`` reads, computes what is missing, and writes RUN/NAME.html and RUN/NAME.csv.
 """
 
-STUDIES: dict[str, str] = {}
+STUDIES: dict[str, str] = {
+    "leak": "toolchain.studies.leak",
+    "steps": "toolchain.studies.steps",
+    "quantisation": "toolchain.studies.quantisation",
+    "networks": "toolchain.studies.networks",
+}
 """Name of a study -> its module."""

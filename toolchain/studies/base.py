@@ -17,7 +17,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +41,11 @@ CODE = (
 )
 """Sources whose text is part of every key: what they compute is what a cell holds."""
 
+SHOWN = {
+    f"toolchain/studies/{name}.py" for name in ("__init__", "leak", "networks", "page", "plot", "quantisation", "setting", "steps", "study")
+}
+"""Sources that plan cells and show results; a plan is in the cells' jobs."""
+
 CELLS = "cells.jsonl"
 MAX_LINES = 1 << 30
 """Bytes of a file of cells that is read."""
@@ -55,14 +60,14 @@ class StudyError(ToolchainError):
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """SHA-256 over the source text that results depend on, except how pages and plots are made."""
+    """SHA-256 over the source text that results depend on."""
     root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for part in CODE:
         for path in sorted(path for path in (root / part).rglob("*") if path.suffix in (".py", ".toml")):
-            if path.parent.name == "studies" and path.name in ("page.py", "plot.py"):
-                continue
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+            name = path.relative_to(root).as_posix()
+            if name not in SHOWN:
+                digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -197,9 +202,12 @@ def run(cells: Iterable[Cell], folder: str | Path, *, workers: int | None = None
     return {cell.key: kept.results[cell.key] for cell in planned}
 
 
-def training(config: Config, label: str, after: tuple[Cell, ...] = ()) -> Cell:
-    """The cell that trains a network; its product is the checkpoint. Result: {"accuracy" (test split), "test_samples", "seconds"}."""
-    job = {"config": config.to_table()}
+def training(config: Config, label: str, ann: Cell | None = None) -> Cell:
+    """The cell that trains a network; its product is the checkpoint. Result: {"accuracy" (test split), "test_samples", "seconds"}.
+
+    ann   the training cell of the ANN that the network is converted from, in place of the one that the recipe names
+    """
+    job, after = {"config": config.to_table(), "ann": ann and ann.product}, () if ann is None else (ann,)
     text = json.dumps([job, [cell.key for cell in after], code_version()], sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     product = f"models/{name}.safetensors"
@@ -212,6 +220,8 @@ def train(job: dict, folder: Path) -> dict:
     from toolchain.training import train as fit
 
     config = Config.from_table(job["config"])
+    if job["ann"] is not None:
+        config = replace(config, model=replace(config.model, init=replace(config.model.init, ann=str(folder / job["ann"]))))
     result = fit(config)
     path = folder / job["checkpoint"]
     path.parent.mkdir(exist_ok=True)

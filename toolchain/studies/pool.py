@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable
 from multiprocessing import connection, get_context, parent_process
 
+PATIENCE_S = 5.0
+"""How long a process may take to end by itself."""
+
 
 class Pool:
     """``with Pool(function, workers) as crew: crew.submit(key, *arguments); key, result, error = crew.next()``.
@@ -40,10 +43,14 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, kind, *exception) -> None:
+        if kind is None:
+            for pipe in self._idle:
+                pipe.close()  # who waits for work goes home
+            for process in self._processes:
+                process.join(PATIENCE_S)
         for process in self._processes:
             process.terminate()
-        for process in self._processes:
             process.join()
 
     @property

@@ -1,0 +1,169 @@
+"""Attacks that studies compare: those of Sharmin et al. as they were made, and those that an honest measurement adds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.attacks.base import Threat
+from toolchain.attacks.randomness import derived_seed
+from toolchain.attacks.registry import AttackSpec, run
+from toolchain.attacks.victims import PixelVictim
+from toolchain.data import load
+from toolchain.studies.base import Cell
+from toolchain.tables import bounds
+from toolchain.training.config import Config
+
+BATCH = 100
+
+CLEAN, NAIVE, BLACK_BOX, HONEST, WORST = "clean", "as published", "black box", "honest", "worst case"
+"""Groups of measurements. As published: the training surrogate, gradients through one draw of the encoder, few steps. Honest: gradients
+averaged over draws (EOT), surrogates that vanish nowhere, adaptive steps, and no gradient at all. Worst case: of all, sample by sample."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How networks are attacked.
+
+    epsilon      radius in pixels from 0 to 1, L infinity; 8/255 in Sharmin et al.
+    samples      the first so many of the test split
+    naive_steps  PGD of the published kind: 7 steps of epsilon / 4 (2/255 at 8/255), from a random point
+    steps        of the honest attacks
+    eot          gradients that those average over where a network is random
+    queries      of Square
+    draws        of a random encoder in which a sample is classified; it counts as right where more than half are
+    """
+
+    epsilon: float = 0.1
+    samples: int = 100
+    naive_steps: int = 7
+    steps: int = 20
+    eot: int = 5
+    queries: int = 100
+    draws: int = 5
+
+    def __post_init__(self):
+        bounds(
+            "attack",
+            epsilon=(self.epsilon, 1e-6, 1),
+            samples=(self.samples, 1, 1 << 20),
+            naive_steps=(self.naive_steps, 1, 10_000),
+            steps=(self.steps, 1, 10_000),
+            eot=(self.eot, 1, 1000),
+            queries=(self.queries, 1, 1 << 20),
+            draws=(self.draws, 1, 1001),
+        )
+
+
+def named(name: str, **params) -> dict:
+    """An estimator in an AttackSpec."""
+    return {"name": name, "params": params}
+
+
+def naive(attack: Attack) -> list[AttackSpec]:
+    """FGSM and PGD with the gradient of Sharmin et al.: training surrogate, straight through one draw of the encoder."""
+    pgd = {"steps": attack.naive_steps, "step": 0.25}
+    return [AttackSpec("fgsm", {}, named("training")), AttackSpec("pgd", pgd, named("training"))]
+
+
+def honest(attack: Attack, config: Config) -> list[AttackSpec]:
+    """What a measurement of robustness adds: for an ANN, which has no surrogate to choose, fewer; EOT where the network is random."""
+    training, steps = named("training"), {"steps": attack.steps}
+    eot = attack.eot if is_random(config) else 1
+    specs = [AttackSpec("pgd", steps, training, eot), AttackSpec("apgd_ce", steps, training, eot)]
+    if config.model.kind == "ann":
+        specs.append(AttackSpec("apgd_dlr", steps, training))
+    else:
+        assg = named("assg", degree=0.85)
+        specs += [
+            AttackSpec("pgd", steps, named("atan", steepness=2.0), eot),
+            AttackSpec("apgd_dlr", steps, assg, eot),
+            AttackSpec("sa_pgd", steps, assg, eot),
+        ]
+    return [*specs, AttackSpec("square", {"queries": attack.queries}, None, eot)]
+
+
+def is_random(config: Config) -> bool:
+    """Two evaluations of its network with different seeds differ."""
+    return config.data.encoding.startswith("poisson") or bool(config.neuron.noise and config.neuron.noise_at_inference)
+
+
+def cells(network: Cell, config: Config, label: str, attack: Attack, seed: int, sources: dict[str, Cell]) -> dict[str, tuple[str, Cell]]:
+    """Name of a measurement -> (its group, its cell) of one trained network and its recipe.
+
+    sources   name -> network whose samples are tried on this one
+    """
+    found = {"clean": (CLEAN, _cell(network, f"{label}: clean", attack, seed, None))}
+    for group, specs in ((NAIVE, naive(attack)), (HONEST, honest(attack, config))):
+        for spec in specs:
+            name = spec.label + (f", EOT {spec.eot}" if spec.eot > 1 else "")
+            found[name] = (group, _cell(network, f"{label}: {name}", attack, seed, spec))
+    for other, source in sources.items():
+        for spec in naive(attack):
+            name = f"{spec.attack} from {other}"
+            inner = AttackSpec("transfer", {"source": "other", "spec": spec.to_json()})
+            found[name] = (BLACK_BOX, _cell(network, f"{label}: {name}", attack, seed, inner, source))
+    return found
+
+
+def _cell(network: Cell, label: str, attack: Attack, seed: int, spec: AttackSpec | None, source: Cell | None = None) -> Cell:
+    settings = {name: value for name, value in asdict(attack).items() if name in ("epsilon", "samples", "draws")}
+    job = {"network": network.product, "source": source and source.product, "spec": spec and spec.to_json(), "seed": seed, **settings}
+    after = (network,) if source is None or source is network else (network, source)
+    return Cell("toolchain.studies.attacked:measure", job, label, after)
+
+
+@lru_cache(maxsize=4)
+def _victim(path: str) -> tuple[PixelVictim, str]:
+    from toolchain.training import load_checkpoint
+
+    model, config = load_checkpoint(path)
+    return PixelVictim(model), config.data.name
+
+
+def images(name: str, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels float32 [sample, channel, height, width] in [0, 1], labels), as ``toolchain.robustness`` attacks them."""
+    data = load(name, "test", samples=samples)
+    scale = float(1 << (data.maximum - 1).bit_length())
+    return (data.values / scale).astype(np.float32), data.labels
+
+
+def measure(job: dict, folder: Path) -> dict:
+    """One attack on one network: {"accuracy", "correct" (a 0 or 1 for each sample), "zero_gradient" (mean share of samples whose gradient
+    is exactly zero; None without gradients), "random" (the encoder or a neuron is)}."""
+    victim, name = _victim(str(folder / job["network"]))
+    pixels, labels = images(name, job["samples"])
+    source = None if job["source"] is None else _victim(str(folder / job["source"]))[0]
+    correct, zero = [], []
+    for start in range(0, len(labels), BATCH):
+        part, truth = pixels[start : start + BATCH], labels[start : start + BATCH]
+        if job["spec"] is not None:
+            spec, threat = AttackSpec.from_json(job["spec"]), Threat("linf", job["epsilon"])
+            result = run(spec, victim, part, truth, threat, job["seed"], sources={"other": source})
+            part = result.adversarial
+            if "zero_gradient" in result.history:
+                zero.append(float(np.mean(result.history["zero_gradient"])))
+        draws = job["draws"] if victim.stochastic else 1
+        seeds = [derived_seed(job["seed"], "evaluation", draw) for draw in range(draws)]
+        right = np.stack([victim.predict(part, seed=seed).argmax(1) == truth for seed in seeds])
+        correct.append(right.mean(axis=0) > 0.5)
+    right = np.concatenate(correct)
+    return {
+        "accuracy": float(right.mean()),
+        "correct": "".join("01"[int(value)] for value in right),
+        "zero_gradient": float(np.mean(zero)) if zero else None,
+        "random": bool(victim.stochastic),
+    }
+
+
+def right(result: dict) -> np.ndarray:
+    """Booleans [sample] of a measurement."""
+    return np.array([value == "1" for value in result["correct"]])
+
+
+def worst(results: list[dict]) -> float:
+    """Share of samples that are right in every measurement."""
+    return float(np.logical_and.reduce([right(result) for result in results]).mean())

@@ -1,0 +1,232 @@
+"""The four networks of Sharmin et al. (IJCNN 2019, ECCV 2020): ANN, converted, hybrid, trained with spikes; attacked and attacking.
+
+seeds = [0, 1, 2]
+[[networks]]
+name = "ANN"
+recipe = "../recipes/digits-ann.toml"       # of kind "ann"; recipes with a model.init are converted from the ANN of the same seed
+[attack]
+epsilon = 0.1                               # and more, see attacked.Attack
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from toolchain.errors import ConfigError
+from toolchain.report.formats import percent
+from toolchain.report.table import Column, Table
+from toolchain.robustness.statistics import spread
+from toolchain.studies import attacked, base
+from toolchain.studies.attacked import CLEAN, HONEST, NAIVE, WORST, Attack
+from toolchain.studies.base import Cell
+from toolchain.studies.page import Figure, Findings, Section
+from toolchain.studies.plot import Axis, Line, PlotPanel, Point, legend, lines
+from toolchain.studies.setting import SHARMIN, Network, compared
+from toolchain.tables import from_table
+from toolchain.training import Config, read_config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The TOML file; see the module."""
+
+    networks: tuple[Network, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    attack: Attack = field(default_factory=Attack)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Recipes by name; (name, seed) -> training cell, and -> measurements."""
+
+    settings: Settings
+    recipes: dict[str, Config]
+    trained: dict[tuple[str, int], Cell]
+    measured: dict[tuple[str, int], dict[str, tuple[str, Cell]]]
+
+
+def read(table: Mapping, where: str, folder: Path) -> Plan:
+    """See ``toolchain.studies``."""
+    settings = from_table(Settings, table, where)
+    names = [network.name for network in settings.networks]
+    for what, entries in (("networks", names), ("seeds", settings.seeds)):
+        if not entries or len(set(entries)) < len(entries):
+            raise ConfigError(f"{where}: {what} is {list(entries)!r}; accepted is a list with at least one entry, none of them twice")
+    if len(settings.seeds) < 2:
+        raise ConfigError(
+            f"{where}: seeds is {list(settings.seeds)!r}; black-box attacks come from a second seed, so accepted are two or more"
+        )
+    recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
+    anns = [name for name, recipe in recipes.items() if recipe.model.kind == "ann"]
+    converted = [name for name, recipe in recipes.items() if recipe.model.init is not None]
+    if converted and len(anns) != 1:
+        raise ConfigError(f"{where}: {converted[0]} is converted from an ANN, and {len(anns)} networks are ANNs; accepted is one")
+    trained: dict[tuple[str, int], Cell] = {}
+    for name in sorted(recipes, key=lambda name: name not in anns):
+        for seed in settings.seeds:
+            recipe = _seeded(recipes[name], seed)
+            ann = trained[anns[0], seed] if name in converted else None
+            trained[name, seed] = base.training(recipe, f"{name}, seed {seed}: training", ann)
+    measured = {}
+    for name in names:
+        for place, seed in enumerate(settings.seeds):
+            second = settings.seeds[(place + 1) % len(settings.seeds)]
+            sources = {other: trained[other, second] for other in names}
+            label = f"{name}, seed {seed}"
+            measured[name, seed] = attacked.cells(trained[name, seed], recipes[name], label, settings.attack, seed, sources)
+    return Plan(settings, recipes, trained, measured)
+
+
+def _seeded(recipe: Config, seed: int) -> Config:
+    return replace(recipe, training=replace(recipe.training, seed=seed))
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """See ``toolchain.studies``."""
+    return [cell for found in plan.measured.values() for _, cell in found.values()]
+
+
+def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
+    """One for each network and measurement: its group, its name, and the accuracy of every seed."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for (network, _), measured in plan.measured.items():
+        each = {name: (group, results[cell.key]) for name, (group, cell) in measured.items()}
+        for name, (group, result) in each.items():
+            found.setdefault((network, group, name), []).append(result["accuracy"])
+        for group in (HONEST, WORST):
+            among = [result for kind, result in each.values() if group == WORST or kind in (CLEAN, HONEST)]
+            found.setdefault((network, group, f"worst of {'all' if group == WORST else group}"), []).append(attacked.worst(among))
+    return [{"network": network, "group": group, "name": name, "each": each} for (network, group, name), each in found.items()]
+
+
+def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
+    """See ``toolchain.studies``."""
+    found, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
+    share = {(row["network"], row["name"]): row["each"] for row in found}
+    table = _table(found, attack)
+    white = _categories(
+        names,
+        [
+            ("clean", {name: share[name, "clean"] for name in names}, False),
+            ("as published: FGSM", {name: _begins(share, name, "fgsm · ") for name in names}, False),
+            ("as published: PGD", {name: _begins(share, name, "pgd ") for name in names}, False),
+            ("honest: worst", {name: share[name, "worst of honest"] for name in names}, False),
+            ("worst case over all", {name: share[name, "worst of all"] for name in names}, True),
+        ],
+        "White box, and everything together",
+    )
+    black = _categories(
+        names,
+        [(f"PGD made on {source}", {name: share[name, f"pgd from {source}"] for name in names}, False) for source in names],
+        "Black box: made on another network, of the next seed",
+    )
+    caption = f"Mean over {len(plan.settings.seeds)} seeds of training; bars: smallest to largest seed."
+    axes = Axis("attacked network", names=tuple((float(i), name) for i, name in enumerate(names))), Axis("accuracy", "share")
+    figures = tuple(
+        Figure(lines(f"networks-{kind}", title, [panel], *axes), legend([panel]), caption)
+        for kind, title, panel in (
+            ("white", "Accuracy under white-box attacks", white),
+            ("black", "Accuracy under transferred samples", black),
+        )
+    )
+    said = [_sentence(share, name) for name in names]
+    best = max(names, key=lambda name: spread(share[name, "worst of all"]).mean)
+    left = spread(share[best, "worst of all"])
+    claims = (
+        "Sharmin et al. (2019, 2020): accuracy of all four is comparable; under black-box attacks spiking networks keep more than the ANN; "
+        "networks trained with spikes are more robust than converted ones, which are no more robust than the ANN; samples made on spiking "
+        "networks are the stronger ones.",
+    )
+    sections = (
+        Section("answer", "The answer", points=tuple(said), figures=figures[:1]),
+        Section("transfer", "Who fools whom", figures=figures[1:], tables=(_matrix(share, names),)),
+        Section("claim", "What the papers say", claims),
+        Section(
+            "settings",
+            "Theirs and ours",
+            ("Nothing on this page is a number of the papers’.",),
+            points=compared(plan.recipes.values(), attack, SHARMIN),
+        ),
+        Section("numbers", "All numbers", tables=(table,), folded=0),
+    )
+    title = (
+        f"{best} keeps most in the worst case: {percent(left.mean)} ({percent(left.low)} to {percent(left.high)} over {left.seeds} seeds)"
+    )
+    data = ", ".join(sorted({config.data.name for config in plan.recipes.values()}))
+    lead = (
+        f"{len(names)} networks of {len(plan.settings.seeds)} seeds each on {data}, {attack.samples} test samples, every pixel changed by "
+        f"up to ε = {attack.epsilon:g} of 1."
+    )
+    return Findings(title, lead, sections, table, {"rows": found})
+
+
+def _begins(share: Mapping, network: str, start: str) -> list[float]:
+    """The published attack, whose name also says how it was made."""
+    return next(each for (name, attack), each in share.items() if name == network and attack.startswith(start) and "from" not in attack)
+
+
+def _sentence(share: Mapping, name: str) -> str:
+    clean, published, worst = (
+        spread(each).mean for each in (share[name, "clean"], _begins(share, name, "pgd "), share[name, "worst of all"])
+    )
+    return (
+        f"{name}: {percent(clean)} clean, {percent(published)} under the published kind of PGD, {percent(worst)} when every attack is tried "
+        "on every sample."
+    )
+
+
+def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: str) -> PlotPanel:
+    made = []
+    for place, (label, each, strong) in enumerate(drawn):
+        points = []
+        for i, name in enumerate(names):
+            s = spread(each[name])
+            said = f"{name}, {label}: {percent(s.mean)} ({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
+            points.append(Point(float(i), s.mean, s.low, s.high, said))
+        made.append(Line(label, place, tuple(points), strong))
+    return PlotPanel(title, tuple(made))
+
+
+def _matrix(share: Mapping, names: list[str]) -> Table:
+    columns = (Column("source", "PGD made on"), *(Column(f"target{i}", f"tried on {name}", "share") for i, name in enumerate(names)))
+    made = []
+    for source in names:
+        row: dict = {"source": source}
+        for i, target in enumerate(names):
+            s = spread(share[target, f"pgd from {source}"])
+            row[f"target{i}"] = {"value": s.mean, "low": s.low, "high": s.high}
+        made.append(row)
+    return Table(
+        "transfer",
+        "Accuracy on samples that PGD made on a network of the next seed; smallest to largest seed beside it.",
+        columns,
+        tuple(made),
+    )
+
+
+def _table(found: list[dict], attack: Attack) -> Table:
+    columns = (
+        Column("network", "network"),
+        Column("group", "kind"),
+        Column("name", "attack"),
+        Column("whose", "whose setting"),
+        Column("accuracy", "accuracy (smallest to largest seed)", "share"),
+        Column("deviation", "standard deviation over seeds", "number"),
+        Column("seeds", "seeds", "count"),
+    )
+    made = []
+    for row in found:
+        s = spread(row["each"])
+        theirs = row["group"] in (NAIVE, attacked.BLACK_BOX)
+        made.append(
+            {
+                **{name: row[name] for name in ("network", "group", "name")},
+                "whose": "the attack is the papers’; data, network, radius ours" if theirs else "ours",
+                "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
+                "deviation": s.deviation,
+                "seeds": s.seeds,
+            }
+        )
+    return Table("networks", f"Share of {attack.samples} test samples that are classified correctly.", columns, tuple(made))
