@@ -65,7 +65,8 @@ Every layer here is a leaf for a tracer, and has one of
      "output": {"decode": one of hardware.program.DECODINGS},
      "call": "sequence" | "step",
      "data": {"name": ..., "encoding": ..., "steps": ..., free},
-     "origin": {"framework": "spikeport" | "snntorch" | ..., free}}
+     "origin": {"framework": "spikeport" | "snntorch" | ..., free},
+     "program": False where no integer Program computes the model (an ANN; a layer with the attribute ``software_only``)}
     "sequence": ``model(x)`` takes a whole sample, float tensor x [step, batch, *shape] in real units (integer input times
     2**-k), starts from zero state, and returns the output's trace [step, batch, n] (first of a tuple): spikes of a spiking
     output layer, potentials of an integrator. "step": ``model(x)`` takes one step [batch, *shape] and keeps its state in
@@ -88,6 +89,7 @@ from toolchain.layers.noise import noise_seed, seed_noise
 from toolchain.layers.observation import observe
 from toolchain.layers.recurrent import Recurrent, RLeaky
 from toolchain.layers.shaping import AvgPool2d, Delay, Flatten, SumPool2d
+from toolchain.layers.squeeze_excitation import SqueezeExcitation
 from toolchain.layers.synapses import Conv1d, Conv2d, Linear
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "Neuron",
     "RLeaky",
     "Recurrent",
+    "SqueezeExcitation",
     "SumPool2d",
     "Synaptic",
     "decode",

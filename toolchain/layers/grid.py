@@ -30,6 +30,11 @@ class _RoundTo(torch.autograd.Function):
         return gradient, None
 
 
+def round_to(x: torch.Tensor, scale: float) -> torch.Tensor:
+    """``x`` rounded to whole multiples of 1 / scale (a power of two), with the gradient of the identity."""
+    return _RoundTo.apply(x, scale)
+
+
 def check_bits(where: str, weight_bits: int, fraction_bits: int, source_fraction_bits: int = 0) -> None:
     """Refuse numbers of bits that no chip format has."""
     for name, value, low, high in (

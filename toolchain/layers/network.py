@@ -96,7 +96,8 @@ class Network(nn.Module):
 
     def spikeport_io(self) -> dict:
         """Input, output and data as the exporter reads them; see the package's docstring."""
-        return {
+        software_only = any(hasattr(module, "software_only") for module in self.modules())
+        return ({"program": False} if software_only else {}) | {
             "input": {"shape": list(self.input_shape), "message_bits": self.message_bits, "fraction_bits": self.fraction_bits},
             "output": {"decode": self.decode},
             "call": "sequence",

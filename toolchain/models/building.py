@@ -11,6 +11,7 @@ import toolchain.layers as snn
 from toolchain.data.datasets import DATASETS
 from toolchain.data.encoders import Encoding
 from toolchain.errors import ConfigError
+from toolchain.layers.squeeze_excitation import GAIN_BITS
 from toolchain.layers.surrogate import SURROGATES
 from toolchain.models.ann import ReluNetwork
 from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
@@ -40,6 +41,10 @@ def build(
         where = f"model: layer {number} ({layer.kind})"
         if layer.kind == "dropout":
             layers[f"dropout{number}"] = snn.Dropout(layer.rate)
+            continue
+        if layer.kind == "squeeze_excitation":
+            _need_map(where, shape)
+            layers[f"squeeze{number}"], k = snn.SqueezeExcitation(shape[0], layer.reduction), k + GAIN_BITS
             continue
         if layer.kind.endswith("_pool"):
             _need_map(where, shape)

@@ -18,6 +18,7 @@ KINDS = {
     "average_pool": ("kernel", "stride"),
     "sum_pool": ("kernel", "stride"),
     "dropout": ("rate",),
+    "squeeze_excitation": ("reduction",),
 }
 """Kind of layer → the entries that it takes."""
 
@@ -27,7 +28,8 @@ class Layer:
     """One layer of a network; which entries go with which kind: KINDS.
 
     A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where needed. ``recurrent``: its
-    neurons also feed back onto themselves, all to all. ``rate``: of dropout (toolchain.layers.Dropout).
+    neurons also feed back onto themselves, all to all. ``rate``: of dropout (toolchain.layers.Dropout). ``reduction``: of
+    toolchain.layers.SqueezeExcitation, which runs on software alone.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Layer:
     bias: bool | None = None
     recurrent: bool | None = None
     rate: float | None = None
+    reduction: int | None = None
 
     def __post_init__(self):
         where = f"layer {self.kind!r}"
@@ -48,7 +51,12 @@ class Layer:
         for name, value in vars(self).items():
             if name != "kind" and value is not None and name not in KINDS[self.kind]:
                 raise ConfigError(f"{where}: {name} is given; accepted are {', '.join(KINDS[self.kind])}")
-        for name in {"conv": ("channels", "kernel"), "dense": ("features",), "dropout": ("rate",)}.get(self.kind, ("kernel",)):
+        for name in {
+            "conv": ("channels", "kernel"),
+            "dense": ("features",),
+            "dropout": ("rate",),
+            "squeeze_excitation": ("reduction",),
+        }.get(self.kind, ("kernel",)):
             if getattr(self, name) is None:
                 raise ConfigError(f"{where}: {name} is not given")
         bounds(
@@ -61,6 +69,7 @@ class Layer:
             dilation=(self.dilation, 1, 64),
             groups=(self.groups, 1, 1 << 14),
             rate=(self.rate, 0, 0.5),
+            reduction=(self.reduction, 1, 1 << 10),
         )
 
 
