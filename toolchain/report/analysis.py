@@ -129,7 +129,7 @@ def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) 
         "samples": chosen["samples"],
         "clean": chosen["clean"],
         "worst": at(chosen["worst"]),
-        "inference": [row | {"seeds": len(row["seeds"])} for row in chosen["inference"]],
+        "inference": chosen["inference"],
         "energy": {row["inputs"]: row for row in spent},
         "software": None if compared is None else {
             "clean": next((row for row in compared["cells"] if row["family"] == "clean"), None),
@@ -201,7 +201,7 @@ def _inference(records: list[Scored]) -> list[dict]:
         here = [r for r in records if (attacks(r) if epsilon else r.description["family"] == "clean")]
         here = [r for r in here if r.description["epsilon"] == epsilon]
         each = [float(worst_case([r for r in here if _inference_seed(r) == seed]).mean()) for seed in seeds]
-        rows.append({"epsilon": epsilon, "seeds": seeds, "each": each, **asdict(spread(each))})
+        rows.append({"epsilon": epsilon, "numbers": seeds, "each": each, **asdict(spread(each))})
     return rows
 
 

@@ -75,10 +75,10 @@ def inference(facts: dict) -> Table:
             "target": entry["target"],
             "epsilon": row["epsilon"],
             "inputs": "clean" if row["epsilon"] == 0 else "worst case",
-            "seeds": len(row["seeds"]),
+            "seeds": row["seeds"],
             "share": {"value": row["mean"], "low": row["low"], "high": row["high"]},
             "deviation": row["deviation"],
-            "each": ", ".join(f"{seed}: {formats.percent(value)}" for seed, value in zip(row["seeds"], row["each"])),
+            "each": ", ".join(f"{seed}: {formats.percent(value)}" for seed, value in zip(row["numbers"], row["each"])),
         }
         for model, entry in _every(facts)
         for row in entry["inference"]

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import toolchain.layers as snn
-from toolchain.attacks.encoding import Direct
+from tests.toolchain.masked import trained
 from toolchain.attacks.victims import PixelVictim
 
 STEPS = 5
@@ -93,46 +93,5 @@ def some(digits):
 
 @pytest.fixture(scope="session")
 def masked(digits):
-    """A network whose surrogate's half width is the smallest distance that any potential can have from the threshold.
-
-    With fraction_bits 1 currents are whole volts (mantissas are even), so without leak potentials are whole volts, and
-    thresholds lie half a volt beside: |potential - threshold| >= 0.5 V always. A triangle of half width 0.5 V is zero there:
-    the network's own gradient vanishes exactly, everywhere. It is trained with a wide surrogate.
-    """
-    torch.manual_seed(0)
-
-    def linear(inputs, outputs, k, scale):
-        layer = snn.Linear(inputs, outputs, fraction_bits=1, source_fraction_bits=k)
-        with torch.no_grad():
-            layer.weight.mul_(scale)
-            layer.bias.zero_()
-        layer.bias.requires_grad_(False)
-        return layer
-
-    network = snn.Network(
-        [
-            ("flatten", snn.Flatten()),
-            ("first", linear(64, 40, 4, 600.0)),
-            ("hidden", snn.IF(600.5, fraction_bits=1, spike_grad=snn.surrogate.triangle(600.0))),
-            ("second", linear(40, 10, 0, 100.0)),
-            ("output", snn.IF(100.5, fraction_bits=1, spike_grad=snn.surrogate.triangle(100.0))),
-        ],
-        input_shape=(1, 8, 8),
-        message_bits=6,
-        fraction_bits=4,
-        decode="spike_count",
-        data={"encoding": "direct", "steps": STEPS},
-    )
-    images, labels = torch.from_numpy(digits.train), torch.from_numpy(digits.train_labels)
-    encoder = Direct(STEPS, 6, 4)
-    optimiser = torch.optim.Adam([{"params": network.first.weight, "lr": 3.0}, {"params": network.second.weight, "lr": 0.5}])
-    for _ in range(6):
-        order = torch.randperm(len(images))
-        for start in range(0, len(images), 100):
-            batch = order[start : start + 100]
-            loss = torch.nn.functional.cross_entropy(network(encoder(images[batch])).sum(dim=0), labels[batch])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    network.hidden.spike_grad = network.output.spike_grad = snn.surrogate.triangle(0.5)
-    return network
+    """The network of ``tests.toolchain.masked``, trained."""
+    return trained(torch.from_numpy(digits.train), torch.from_numpy(digits.train_labels))

@@ -45,3 +45,15 @@ def digits() -> Data:
     """The first 40 test digits as a sweep has them."""
     found = datasets.load("digits", "test", samples=40)
     return Data((found.values / 16).astype(np.float32), found.labels, np.arange(40))
+
+
+@pytest.fixture(scope="session")
+def own_layers() -> dict[str, ModelFile]:
+    """Networks of toolchain.layers by the name of their factory."""
+    found = {}
+    for name in ("poisson", "noisy", "smoothed"):
+        torch.manual_seed(0)
+        module = networks.train(getattr(networks, name)())
+        found[name] = as_file(name, name, module)
+    found["purified"] = replace(found["smoothed"], name="purified", source="tests.toolchain.robustness.networks:purified")
+    return found

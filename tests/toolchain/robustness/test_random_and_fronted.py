@@ -1,0 +1,124 @@
+"""Networks that are random, and networks with something before them: plans, scores, and what the report makes of them."""
+
+import numpy as np
+import pytest
+
+from tests.toolchain.robustness.test_models import job, scored
+from toolchain.attacks.base import NotApplicable, Threat
+from toolchain.attacks.batteries import battery
+from toolchain.attacks.registry import AttackSpec, run
+from toolchain.report.analysis import analyse
+from toolchain.robustness import bench, cells, sweep
+from toolchain.robustness.models import open_model
+
+PGD = {"attack": "pgd", "params": {"steps": 5}, "estimator": {"name": "atan", "params": {}}}
+
+
+def described(**changes):
+    values = {
+        "data": {"name": "digits", "samples": 20, "inference_seeds": [0, 1, 2]},
+        "models": [{"name": "x", "source": "a:b"}],
+        "attacks": {"preset": "quick", "epsilons": [0.2]},
+        "targets": {"names": ["software", "fast"]},
+    }
+    return sweep.parse(values | changes, "sweep")
+
+
+@pytest.mark.parametrize("name", ["poisson", "noisy"])
+def test_a_random_network_is_attacked_with_eot_and_scored_with_every_inference_seed(own_layers, digits, name):
+    model = own_layers[name]
+    plan = bench.plan(described(), [model], digits)
+    assert all(j.spec.eot == 4 for j in plan.jobs if j.spec is not None and j.spec.estimator)
+    assert [(s.target, s.seed) for s in plan.scores(plan.jobs[0])] == [(t, k) for t in ("software", "fast") for k in (0, 1, 2)]
+    crafted = job(model, digits)
+    arrays = cells.craft(crafted, digits)
+    margins = {}
+    for seed in (0, 1, 2):
+        software, fast = (scored(crafted, t, digits, arrays, seed) for t in ("software", "fast"))
+        assert np.array_equal(software.margin, fast.margin)
+        assert np.array_equal(software.activity["syn_ops"], fast.activity["syn_ops"])
+        margins[seed] = fast.margin
+    assert not np.array_equal(margins[0], margins[1])
+    assert not np.array_equal(margins[1], margins[2])
+
+
+def test_the_report_shows_the_spread_over_inference_seeds(own_layers, digits):
+    model, records = own_layers["poisson"], []
+    for crafted in (job(model, digits), job(model, digits, AttackSpec(**PGD, eot=2))):
+        arrays = cells.craft(crafted, digits)
+        records += [scored(crafted, target, digits, arrays, seed) for target in ("software", "fast") for seed in (0, 1, 2)]
+    entry = analyse(records, {})["models"][0]["targets"][1]
+    clean = [r.accuracy for r in records if r.description["target"] == "fast" and r.description["family"] == "clean"]
+    assert entry["clean"]["value"] == clean[0]
+    assert entry["inference"][0]["each"] == clean
+    assert entry["inference"][0]["mean"] == pytest.approx(np.mean(clean))
+    assert [row["epsilon"] for row in entry["inference"]] == [0.0, 0.2]
+
+
+def test_noise_of_the_program_is_that_of_the_layers(own_layers):
+    opened = open_model(own_layers["noisy"])
+    assert opened.stochastic
+    seeds = [{p.noise.seed for p in opened.reseeded(opened.program, k).populations if p.noise is not None} for k in (3, 4)]
+    assert seeds[0] != seeds[1]
+    assert opened.reseeded(opened.program, 3).fingerprint == opened.reseeded(opened.program, 3).fingerprint
+
+
+def test_the_battery_of_a_fronted_network_holds_every_way_around_it(own_layers, digits):
+    plan = bench.plan(described(), [own_layers["smoothed"]], digits)
+    fronts = {j.spec.front for j in plan.jobs if j.spec is not None}
+    assert fronts == {"through", "skip", "bpda", "detector"}
+    assert {s.front for s in battery("standard", "linf")} == {"through"}
+
+
+def test_a_front_is_part_of_what_is_scored_and_attacked(own_layers, digits):
+    model = own_layers["smoothed"]
+    opened = open_model(model)
+    front = opened.front
+    threat, found = Threat("linf", 0.2), {}
+    for how in ("through", "bpda", "skip", "detector"):
+        spec = AttackSpec(**{**PGD, "params": {"steps": 15}}, front=how)
+        crafted = job(model, digits, spec)
+        arrays = cells.craft(crafted, digits)
+        record = scored(crafted, "fast", digits, arrays)
+        assert np.array_equal(record.correct, scored(crafted, "software", digits, arrays).correct)
+        assert np.array_equal(record.prediction, opened.victim().predict(arrays["adversarial"]).argmax(axis=1))
+        found[how] = record.accuracy, arrays["adversarial"]
+    # an attack on the network alone is tried on the whole, so one that sees the whole does better
+    alone = opened.classifier()
+    assert (alone.predict(found["skip"][1]).argmax(axis=1) == digits.labels).mean() < found["skip"][0]
+    assert found["through"][0] < found["skip"][0]
+    # the detector-aware attack keeps below the threshold more often
+    import torch
+
+    caught = {how: float((front.distance(torch.from_numpy(x)) > front.gate.threshold).float().mean()) for how, (_, x) in found.items()}
+    assert caught["detector"] < caught["skip"]
+    with pytest.raises(NotApplicable, match="nothing stands before the network"):
+        run(AttackSpec(**PGD), open_model(own_layers["noisy"]).victim("bpda"), digits.samples[:2], digits.labels[:2], threat)
+
+
+def test_as_usually_published_stands_beside_the_worst_case(own_layers, digits):
+    model, records = own_layers["smoothed"], []
+    usual = {"attack": "pgd", "params": {"steps": 10}, "estimator": {"name": "training", "params": {}}}
+    specs = [None, AttackSpec(**usual, front="skip"), AttackSpec(**usual), AttackSpec(**usual, front="bpda")]
+    for spec in specs:
+        crafted = job(model, digits, spec)
+        records.append(scored(crafted, "fast", digits, cells.craft(crafted, digits)))
+    row = analyse(records, {})["models"][0]["targets"][0]["worst"][0]
+    assert row["published_attacks"] == ["pgd 10 · training · skip"]
+    assert row["published"]["value"] == records[1].accuracy
+    assert row["share"]["value"] < row["published"]["value"]
+    assert row["flattered"]["value"] == pytest.approx(row["published"]["value"] - row["share"]["value"])
+
+
+def test_spiking_parts_of_a_front_are_counted(own_layers, digits):
+    model = own_layers["purified"]
+    crafted = job(model, digits)
+    record = scored(crafted, "fast", digits, cells.craft(crafted, digits))
+    bare = job(own_layers["noisy"], digits)
+    alone = scored(bare, "fast", digits, cells.craft(bare, digits))
+    assert record.layers[-4:] != alone.layers
+    assert {name.split(".")[1] for name in record.layers if name.startswith("front.")} == {"noise", "reconstruction"}
+    parts = [column for column, name in enumerate(record.layers) if name.startswith("front.")]
+    assert record.activity["syn_ops"][:, parts].sum() > 0
+    assert record.energy["loihi-davies2018"]["dynamic_j"].mean() > alone.energy["loihi-davies2018"]["dynamic_j"].mean()
+    assert np.array_equal(record.margin, scored(crafted, "software", digits, cells.craft(crafted, digits)).margin)
