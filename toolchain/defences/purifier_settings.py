@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from toolchain.errors import ConfigError
 from toolchain.models.description import Surrogate
-from toolchain.tables import bounds
+from toolchain.tables import bounds, one_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Purifier:
     under             weight of an under-estimated noise, 0 to 1; over-estimated: 1 - under. 0.7: missing a perturbation is worse
     quantile          share of the clean training images that pass the detector
     samples           train on the first so many samples; not given: all
+    device            "cpu", "cuda", or "auto": a GPU where PyTorch sees one
     """
 
     classifier: str
@@ -54,12 +55,14 @@ class Purifier:
     learning_rate: float = 1e-2
     seed: int = 0
     samples: int | None = None
+    device: str = "cpu"
 
     def __post_init__(self):
         if not self.classifier:
             raise ConfigError("purifier: classifier is empty; accepted is the path of a checkpoint")
         if not 1 <= len(self.channels) <= 4 or not all(1 <= n <= 512 for n in self.channels):
             raise ConfigError(f"purifier: channels is {list(self.channels)!r}; accepted are 1 to 4 numbers of channels, each up to 512")
+        one_of("purifier", device=(self.device, ("cpu", "cuda", "auto")))
         bounds(
             "purifier",
             steps=(self.steps, 1, 256),

@@ -48,22 +48,24 @@ def train_purifier(
     The result's ``details`` hold, for the test split: accuracy without and with the front, clean and under the FGSM that training
     used at ``epsilon`` (which knows nothing of the front: no statement about an adversary that does), and the detector's report.
 
-    Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or infinite.
+    Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
     """
     from toolchain.training.checkpoint import load_checkpoint
-    from toolchain.training.loop import Result
+    from toolchain.training.loop import Result, device_of
 
-    started = time.perf_counter()
+    started, device = time.perf_counter(), device_of(settings)
     model, config = load_checkpoint(settings.classifier)
     data, test = (load(config.data.name, split, root=root) for split in ("train", "test"))
-    clean, labels = images_of(data.first(settings.samples)), torch.from_numpy(data.first(settings.samples).labels)
-    victim, scale = PixelVictim(model), config.training.logit_scale
-    with torch.random.fork_rng(devices=[]):
+    data = data.first(settings.samples)
+    clean, labels = images_of(data).to(device), torch.from_numpy(data.labels).to(device)
+    victim, scale = PixelVictim(model.to(device)), config.training.logit_scale
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        front = Front(settings, data.shape)
+        front = Front(settings, data.shape).to(device)
         history = _fit(front, settings, victim, scale, clean, labels, progress, on_epoch)
     front.gate.threshold.fill_(detector.calibrate(_distances(front, clean), settings.quantile))
-    details = evaluate(front, victim, images_of(test), torch.from_numpy(test.labels), settings.epsilon)
+    details = evaluate(front, victim, images_of(test).to(device), torch.from_numpy(test.labels).to(device), settings.epsilon)
+    model, front = model.cpu(), front.cpu()
     with open(settings.classifier, "rb") as file:
         details["classifier_sha256"] = hashlib.sha256(file.read()).hexdigest()
     config = replace(config, purifier=replace(settings, classifier=Path(settings.classifier).name))
@@ -84,7 +86,7 @@ def _fit(front: Front, settings: Purifier, victim, scale: float, clean, labels, 
     front.train()
     for epoch in range(settings.epochs):
         started, losses, correct = time.perf_counter(), 0.0, 0
-        radii = torch.from_numpy(generator.uniform(0.0, settings.epsilon, len(clean)).astype(np.float32)).reshape(-1, 1, 1, 1)
+        radii = torch.from_numpy(generator.uniform(0.0, settings.epsilon, len(clean)).astype(np.float32)).reshape(-1, 1, 1, 1).to(clean)
         for batch in np.array_split(generator.permutation(len(clean)), batches):
             x = clean[batch]
             attacked = (x + radii[batch] * signs[batch]).clamp(0.0, 1.0)
@@ -132,7 +134,7 @@ def perturbations(victim, images: torch.Tensor, labels: torch.Tensor) -> torch.T
 
 @torch.no_grad()
 def _distances(front: Front, images: torch.Tensor) -> np.ndarray:
-    return torch.cat([front.distance(part) for part in images.split(BATCH)]).numpy()
+    return torch.cat([front.distance(part) for part in images.split(BATCH)]).cpu().numpy()
 
 
 def evaluate(front: Front, victim, images: torch.Tensor, labels: torch.Tensor, epsilon: float) -> dict:
