@@ -156,7 +156,7 @@ class Smoother(nn.Module):
 def smoothed() -> layers.Network:
     """A network behind a toy front; the front is no submodule, as in ``toolchain.defences``."""
     made = _network({"name": "digits", "encoding": "direct", "steps": STEPS}, 6, 4)
-    object.__setattr__(made, "front", Smoother(0.75))
+    object.__setattr__(made, "front", Smoother(0.5))
     return made
 
 
