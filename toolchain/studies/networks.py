@@ -172,8 +172,8 @@ def _sentence(share: Mapping, name: str) -> str:
         spread(each).mean for each in (share[name, "clean"], _begins(share, name, "pgd "), share[name, "worst of all"])
     )
     return (
-        f"{name}: {percent(clean)} clean, {percent(published)} under the published kind of PGD, {percent(worst)} when every attack is tried "
-        "on every sample."
+        f"{name}: {percent(clean)} clean, {percent(published)} under the published kind of PGD, {percent(worst)} when every attack is "
+        "tried on every sample."
     )
 
 
