@@ -11,6 +11,7 @@ from toolchain.attacks.estimators import make_estimator
 from toolchain.attacks.optimisers import apgd, sa_pgd, square
 from toolchain.attacks.optimisers.apgd import APGD, TargetedAPGD
 from toolchain.attacks.optimisers.carlini_wagner import CarliniWagner
+from toolchain.attacks.optimisers.fab import FAB, onto_plane
 from toolchain.attacks.optimisers.noise import Noise
 from toolchain.attacks.optimisers.sa_pgd import SAPGD
 from toolchain.attacks.optimisers.signed_steps import FGSM, PGD, RFGSM
@@ -34,6 +35,7 @@ ATTACKS = {
     "apgd targeted": (TargetedAPGD(10, targets=3), 0.35, 0.5),
     "sa-pgd": (SAPGD(20), 0.4, 0.5),
     "cw": (CarliniWagner(30, rate=0.2, rounds=3), 0.5, 0.6),
+    "fab": (FAB(20, targets=3), 0.55, 0.6),
     "square": (Square(80), 0.75, 0.75),
     "uniform": (Noise("uniform", 5), 0.85, 0.85),
     "gaussian": (Noise("gaussian", 5), 0.85, 0.85),
@@ -61,7 +63,7 @@ def test_attack(name, norm, victim, some, network):
     assert np.array_equal(result.adversarial, again.adversarial)
     assert np.array_equal(result.queries, again.queries)
     other = attacked(name, victim, some, norm, seed=4)
-    assert np.array_equal(result.adversarial, other.adversarial) == (name in ("fgsm", "bim", "cw"))
+    assert np.array_equal(result.adversarial, other.adversarial) == (name in ("fgsm", "bim", "cw", "fab"))
     # a sample alone and in another order
     alone = attacked(name, victim, (images[[7, 2]], labels[[7, 2]]), norm, seed=3)
     assert np.allclose(alone.adversarial, result.adversarial[[7, 2]], atol=1e-6)
@@ -293,3 +295,27 @@ def test_progress(victim, some):
 def test_refused(victim, some, make, said):
     with pytest.raises(AttackError, match=said):
         make(victim, *some)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_fab_finds_the_nearest_point_of_a_plane_inside_the_box(norm):
+    rng = np.random.default_rng(0)
+    x, gradient = (torch.from_numpy(rng.random((30, 1, 2, 3)).astype(np.float32)) for _ in range(2))
+    gradient = gradient - 0.4
+    # planes that the box reaches: through another point of it
+    other = torch.from_numpy(rng.random(x.shape).astype(np.float32))
+    climb = -(gradient * (other - x)).flatten(1).sum(dim=1)
+    found = onto_plane(x, gradient, climb, Threat(norm, 1.0))
+    assert float((climb + (gradient * (found - x)).flatten(1).sum(dim=1)).abs().max()) < 1e-5
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 1
+    length = (lambda d: d.abs().flatten(1).amax(1)) if norm == "linf" else geometry.l2
+    best = length(found - x)
+    assert bool((best <= length(other - x) + 1e-6).all())
+    # no nearer point of the plane: random directions inside it from the one found
+    for _ in range(50):
+        moved = torch.from_numpy(rng.normal(0, 0.05, x.shape).astype(np.float32))
+        share = (gradient * moved).flatten(1).sum(1) / (gradient**2).flatten(1).sum(1)
+        near = found + moved - geometry.per_sample(share, moved) * gradient
+        inside = ((near >= 0) & (near <= 1)).flatten(1).all(dim=1)
+        assert bool((length(near - x) >= best - 1e-5)[inside].all())

@@ -385,3 +385,36 @@ def test_a_rule_leaves_the_gradient_of_potentials_exact():
     expected = gradient_of(["spikes"], "bptr") + gradient_of(["mem"], "training")
     assert torch.allclose(gradient_of(["spikes", "mem"], "bptr"), expected, atol=1e-6)
     assert not torch.allclose(gradient_of(["spikes", "mem"], "training"), expected, atol=1e-3)
+
+
+def test_cba_is_the_activations_slope_at_the_mean_current():
+    current = torch.tensor([0.0, 0.5, 0.75, 1.25, -0.5]).expand(4, 1, 5).clone()
+    for clamp, slopes in ((False, [0, 1, 1, 1, 0]), (True, [0, 1, 1, 0, 0])):
+        x = current.clone().requires_grad_()
+        neuron = snn.IF(1.0)
+        with make_estimator("cba", {"clamp": clamp}).applied(neuron):
+            neuron(x, sequence=True).sum().backward()
+        assert x.grad[2, 0].tolist() == slopes
+
+
+def test_hart_mix_is_the_mean_of_both_gradients(victim, some):
+    from toolchain.attacks.base import Threat
+    from toolchain.attacks.search import Search
+
+    def gradient(name):
+        search = Search(victim, some[0][:4], some[1][:4], Threat("linf", 0.1), estimator=make_estimator(name))
+        return search.gradient(search.clean)[0], int(search.queries[0])
+
+    (hart, one), (training, _), (mixed, both) = (gradient(n) for n in ("hart", "training", "hart_mix"))
+    assert torch.allclose(mixed, (hart + training) / 2, atol=1e-7)
+    assert not torch.allclose(hart, training, atol=1e-4)
+    assert both == one + 1
+
+
+def test_a_rule_estimator_refuses_a_neuron_that_feeds_back():
+    from toolchain.attacks.base import NotApplicable
+
+    layer = snn.RLeaky(0.75, linear_features=5)
+    with make_estimator("bptr").applied(layer), pytest.raises(NotApplicable, match="called step by step"):
+        layer(torch.zeros(3, 1, 5), sequence=True)
+    layer(torch.zeros(3, 1, 5), sequence=True)

@@ -178,3 +178,17 @@ def test_refused(make, said):
 def test_runs_refuse(spec, said, victim, some):
     with pytest.raises(AttackError, match=said):
         run(spec, victim, some[0][:2], some[1][:2], THREAT)
+
+
+def test_a_corruption_by_name(victim, some):
+    images, labels = some
+    spec = AttackSpec("corruption", {"name": "gaussian_noise"})
+    found = {s: run(spec, victim, images, labels, Threat("corruption", s)) for s in (1, 5)}
+    assert np.abs(found[5].adversarial - images).mean() > np.abs(found[1].adversarial - images).mean() > 0
+    assert np.array_equal(found[5].adversarial, run(spec, victim, images, labels, Threat("corruption", 5)).adversarial)
+    assert found[5].success.mean() > (victim.predict(images).argmax(axis=1) != labels).mean()
+    assert spec.label == "corruption gaussian_noise"
+    with pytest.raises(AttackError, match="there is no corruption 'fog of war'"):
+        run(AttackSpec("corruption", {"name": "fog of war"}), victim, images, labels, Threat("corruption", 1))
+    with pytest.raises(AttackError, match="cannot keep to the threat"):
+        run(spec, victim, images, labels, THREAT)

@@ -114,3 +114,16 @@ def test_an_ann_is_a_source_of_transfers(ann, float_model, digits):
 def test_an_estimator_that_a_neuron_does_not_have_is_not_applicable(float_model, digits, name):
     with pytest.raises(NotApplicable, match="needs whole sequences"):
         cells.craft(job(float_model, digits, AttackSpec("pgd", {"steps": 1}, {"name": name})), digits)
+
+
+def test_the_size_of_a_change_in_every_threat():
+    clean = np.zeros((2, 4, 1, 1, 3), np.uint8)
+    clean[0, [0, 1], 0, 0, 0] = clean[0, 2, 0, 0, 1] = clean[1, 3, 0, 0, 2] = 1
+    moved = np.zeros_like(clean)
+    moved[0, [1, 3], 0, 0, 0] = moved[0, 2, 0, 0, 1] = moved[1, 1, 0, 0, 2] = 1
+    # events of the first sample move by 1, 2 and 0 steps
+    assert scoring.distance(clean, moved, "shift").tolist() == [1.0, 2.0]
+    assert scoring.distance(clean, moved, "flips").tolist() == [2.0, 2.0]
+    images = np.array([[0.0, 0.3], [0.5, 0.5]], np.float32)
+    assert scoring.distance(images, images + np.float32([0.3, -0.4]), "linf") == pytest.approx([0.4, 0.4])
+    assert scoring.distance(images, images + np.float32([0.3, -0.4]), "l2") == pytest.approx([0.5, 0.5])
