@@ -15,6 +15,7 @@ STUDIES: dict[str, str] = {
     "leak": "toolchain.studies.leak",
     "steps": "toolchain.studies.steps",
     "quantisation": "toolchain.studies.quantisation",
+    "margin": "toolchain.studies.margin",
     "networks": "toolchain.studies.networks",
 }
 """Name of a study -> its module."""

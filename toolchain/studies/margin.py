@@ -1,0 +1,176 @@
+"""Our question: does a wide margin around the threshold also make the deployment exact?
+
+Networks are trained in floating point (toolchain.studies.floating) with the membrane-potential constraint of threshold guarding at several
+widths delta, quantised after training, and compared with themselves spike by spike (toolchain.studies.flips). Beside them stands the same
+recipe trained on the chip's grid, whose spikes are the Program's at any margin.
+
+recipe = "../recipes/digits-small-margin.toml"   # its [defence] margin says lambda_max and more; delta and the seed are replaced
+deltas = [0.0, 0.5, 1.0]                         # volts; 0: no constraint
+weight_bits = [8, 4]
+seeds = [0, 1, 2]
+near = 0.1                                       # volts: what counts as near the threshold, the same for every delta
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.defences import Defence
+from toolchain.errors import ConfigError
+from toolchain.studies import base, margin_page
+from toolchain.studies.base import Cell
+from toolchain.studies.page import Findings
+from toolchain.tables import bounds, from_table
+from toolchain.training import Config, read_config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The TOML file; see the module."""
+
+    recipe: str
+    deltas: tuple[float, ...]
+    weight_bits: tuple[int, ...] = (8, 6, 4, 3)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    near: float = 0.1
+
+    def __post_init__(self):
+        for name, entries, low, high in (
+            ("deltas", self.deltas, 0, 1000),
+            ("weight_bits", self.weight_bits, 2, 8),
+            ("seeds", self.seeds, 0, (1 << 32) - 1),
+        ):
+            if not entries or len(set(entries)) < len(entries):
+                raise ConfigError(f"{name} is {list(entries)!r}; accepted is a list with at least one entry, none of them twice")
+            for entry in entries:
+                bounds("margin", **{name: (entry, low, high)})
+        if 0 not in self.deltas:
+            raise ConfigError(f"deltas is {list(self.deltas)!r}; accepted are lists with 0, the network without constraint")
+        bounds("margin", near=(self.near, 1e-6, 1000))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """measured: (delta, seed) → cell of a floating-point network; aware: seed → cell of a network trained on the grid."""
+
+    settings: Settings
+    recipe: Config
+    measured: dict[tuple[float, int], Cell]
+    aware: dict[int, Cell]
+
+
+def read(table: Mapping, where: str, folder: Path) -> Plan:
+    """See ``toolchain.studies``."""
+    settings = from_table(Settings, table, where)
+    recipe = read_config(folder / settings.recipe)
+    margin = recipe.defence.margin
+    if margin is None or replace(recipe.defence, margin=None) != Defence():
+        raise ConfigError(f"{where}: recipe {settings.recipe!r} must have the defence margin, and no other")
+    measured, aware = {}, {}
+    for seed in settings.seeds:
+        seeded = replace(recipe, training=replace(recipe.training, seed=seed))
+        for delta in settings.deltas:
+            defence = Defence(margin=replace(margin, delta=delta) if delta else None)
+            label = f"margin {delta:g} V, seed {seed}"
+            trained = _float_training(replace(seeded, defence=defence), f"{label}: training")
+            job = {"network": trained.product, "weight_bits": list(settings.weight_bits), "near": settings.near, "delta": delta}
+            measured[delta, seed] = Cell("toolchain.studies.margin:measure", job, f"{label}: flips", (trained,))
+        config = replace(seeded, defence=Defence(), grid=replace(seeded.grid, weight_bits=min(settings.weight_bits)))
+        trained = base.training(config, f"on the grid, seed {seed}: training")
+        aware[seed] = Cell("toolchain.studies.margin:measure_aware", {"network": trained.product}, f"on the grid, seed {seed}", (trained,))
+    return Plan(settings, recipe, measured, aware)
+
+
+def _float_training(config: Config, label: str) -> Cell:
+    """As ``base.training``; the network forgets the chip before it is trained."""
+    cell = base.training(config, label)
+    product = cell.product.replace("models/", "models/float-")
+    return Cell("toolchain.studies.margin:train", {**cell.job, "checkpoint": product}, label, (), product)
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """See ``toolchain.studies``."""
+    return [*plan.measured.values(), *plan.aware.values()]
+
+
+def train(job: dict, folder: Path) -> dict:
+    """Train one floating-point network; its weights are kept in a checkpoint, which says nothing of its arithmetic."""
+    from toolchain.studies.floating import floating
+    from toolchain.training import save_checkpoint
+    from toolchain.training import train as fit
+
+    config = Config.from_table(job["config"])
+    result = fit(config, prepare=floating)
+    path = folder / job["checkpoint"]
+    path.parent.mkdir(exist_ok=True)
+    save_checkpoint(path, result.model, config, force=True)
+    return {"accuracy": result.accuracy, "test_samples": result.test_samples, "seconds": result.seconds}
+
+
+def measure(job: dict, folder: Path) -> dict:
+    """{"accuracy" (floating point), "samples", "near" (layer → share of potentials within ``near`` of the threshold, and within delta),
+    "size" (layer → root mean square distance from the threshold, volts), "bits": {number of bits: {"accuracy", "changed" (share of
+    predictions), "flips" (see flips.flips)}}}."""
+    import export
+    import hardware
+    from export.frameworks import trace
+    from toolchain import data
+    from toolchain.studies import flips
+    from toolchain.studies.floating import floating
+    from toolchain.training import load_checkpoint
+
+    model = floating(load_checkpoint(folder / job["network"])[0])
+    inputs, labels = data.inputs(model.data)
+    graph = trace(model)
+    run = flips.run_floating(model, inputs)
+    predicted = run.scores.argmax(axis=1)
+    found = {}
+    for bits in job["weight_bits"]:
+        program = export.lower(graph, weight_bits=bits).program
+        scores = hardware.run(program, inputs, "fast", record=hardware.Record(spikes=False)).scores[program.outputs[0].population]
+        found[str(bits)] = {
+            "accuracy": float(np.mean(scores.argmax(axis=1) == labels)),
+            "changed": float(np.mean(scores.argmax(axis=1) != predicted)),
+            "flips": flips.flips(program, run),
+        }
+    distance = {name: np.sqrt(np.mean((v - run.thresholds[name]) ** 2)) for name, v in run.potentials.items()}
+    return {
+        "accuracy": float(np.mean(predicted == labels)),
+        "samples": len(labels),
+        "near": flips.near(run, job["near"]),
+        "within": flips.near(run, job["delta"]),
+        "size": {name: float(value) for name, value in distance.items()},
+        "bits": found,
+    }
+
+
+def measure_aware(job: dict, folder: Path) -> dict:
+    """{"accuracy", "flips", "comparisons"} of a network trained on the grid, beside its Program."""
+    import export
+    import hardware
+    from export.frameworks import trace
+    from toolchain import data, software
+    from toolchain.training import load_checkpoint
+
+    model, _ = load_checkpoint(folder / job["network"])
+    inputs, labels = data.inputs(model.data)
+    program = export.lower(trace(model)).program
+    given = {program.inputs[0].name: inputs}
+    ours = software.record(model, program, given, record=hardware.Record(spikes=True))
+    theirs = hardware.run(program, given, "fast", record=hardware.Record(spikes=True))
+    spiking = [p.name for p in program.populations if p.spiking]
+    return {
+        "accuracy": float(np.mean(theirs.scores[program.outputs[0].population].argmax(axis=1) == labels)),
+        "flips": sum(int(np.count_nonzero(ours.spikes[name] != theirs.spikes[name])) for name in spiking),
+        "comparisons": sum(int(theirs.spikes[name].size) for name in spiking),
+    }
+
+
+def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
+    """See ``toolchain.studies``."""
+    measured = {key: results[cell.key] for key, cell in plan.measured.items()}
+    return margin_page.findings(plan.settings, plan.recipe, measured, {seed: results[cell.key] for seed, cell in plan.aware.items()})

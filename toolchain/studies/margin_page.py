@@ -1,0 +1,285 @@
+"""The page of the study of margins: what the numbers say, plots and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from toolchain.report.formats import percent, significant
+from toolchain.report.table import Column, Table
+from toolchain.robustness.statistics import spread
+from toolchain.studies.flips import MODES
+from toolchain.studies.page import Figure, Findings, Section
+from toolchain.studies.plot import Axis, Line, PlotPanel, Point, legend, lines
+
+if TYPE_CHECKING:
+    from toolchain.studies.margin import Settings
+    from toolchain.training import Config
+
+PER = 10_000
+"""Flips are given per so many comparisons with the threshold."""
+
+NAMES = {"forced": "each layer given the float network’s spikes", "free": "running free"}
+
+Measured = Mapping[tuple[float, int], dict]
+
+
+def total(result: dict, bits: int, mode: str, quantity: str) -> int:
+    """Sum over the layers of one network."""
+    return sum(layer[quantity] for layer in result["bits"][str(bits)]["flips"][mode].values())
+
+
+def rate(result: dict, bits: int, mode: str) -> float:
+    """Flips per PER comparisons, over all layers."""
+    return PER * total(result, bits, mode, "flips") / total(result, bits, mode, "comparisons")
+
+
+def near(result: dict) -> float:
+    """Mean share of the layers."""
+    return sum(result["near"].values()) / len(result["near"])
+
+
+def error(result: dict, bits: int) -> float:
+    """Largest of the layers' errors of a potential, volts."""
+    return max(layer["error"] or 0.0 for layer in result["bits"][str(bits)]["flips"]["forced"].values())
+
+
+def findings(settings: Settings, recipe: Config, measured: Measured, aware: Mapping[int, dict]) -> Findings:
+    """What the study says. ``measured``: (delta, seed) → margin.measure; ``aware``: seed → margin.measure_aware."""
+    deltas = sorted(settings.deltas)
+
+    def seeds(delta: float, value: Callable[[dict], float]) -> list[float]:
+        return [value(measured[delta, seed]) for seed in settings.seeds]
+
+    exact = [(d, b) for b in settings.weight_bits for d in deltas if not any(seeds(d, lambda r, b=b: total(r, b, "free", "flips")))]
+    summary, layers = _summary(settings, deltas, seeds), _layers(settings, deltas, measured)
+    most = max(settings.weight_bits)
+    means = {d: spread(seeds(d, lambda r: rate(r, most, "free"))).mean for d in deltas}
+    best = min(deltas, key=lambda d: (means[d], d))
+    title = _title(exact, most, best, means)
+    sections = (
+        Section("answer", "The answer", _answer(deltas, seeds, best, most, settings, aware), figures=_flips(settings, deltas, seeds)),
+        Section("why", "Why", _why(deltas, seeds, most, settings), figures=_causes(settings, deltas, seeds)),
+        Section("how", "How it was measured", _how(settings, recipe)),
+        Section("numbers", "All numbers", tables=(summary, layers), folded=0),
+    )
+    samples = next(iter(measured.values()))["samples"]
+    lead = (
+        f"{len(measured)} networks trained in floating point on {recipe.data.name} with a hinge of half width δ around the threshold "
+        f"({len(deltas)} widths, {len(settings.seeds)} seeds), quantised to {', '.join(map(str, settings.weight_bits))} bits after "
+        f"training, and compared spike by spike on {samples} test samples."
+    )
+    facts = {"rows": list(layers.rows), "exact": [{"delta": d, "weight_bits": b} for d, b in exact], "summary": list(summary.rows)}
+    facts["on_the_grid"] = {"weight_bits": min(settings.weight_bits), "seeds": dict(zip(map(str, aware), aware.values()))}
+    return Findings(title, lead, sections, layers, facts)
+
+
+def _title(exact, most: int, best: float, means: Mapping[float, float]) -> str:
+    if exact:
+        return f"A margin makes the deployment exact: from δ = {exact[0][0]:g} V at {exact[0][1]} bits, no spike differs"
+    if best == 0:
+        return f"No margin made the deployment more exact: at {most} bits the fewest spikes flip without one"
+    return (
+        f"A wide margin makes fewer spikes flip, and no deployment exact: at {most} bits {significant(means[0.0])} of {PER:,} comparisons "
+        f"flip without it, {significant(means[best])} with δ = {best:g} V"
+    )
+
+
+def _answer(deltas, seeds, best, most, settings, aware) -> tuple[str, ...]:
+    def said(delta: float) -> str:
+        free, forced = (spread(seeds(delta, lambda r, m=m: rate(r, most, m))) for m in ("free", "forced"))
+        accuracy = spread(seeds(delta, lambda r: r["accuracy"]))
+        changed = spread(seeds(delta, lambda r: r["bits"][str(most)]["changed"]))
+        return (
+            f"δ = {delta:g} V, {most} bits: {significant(forced.mean)} flips per {PER:,} comparisons where each layer is given the float "
+            f"network’s spikes, {significant(free.mean)} ({significant(free.low)} to {significant(free.high)} over the seeds) where the "
+            f"network runs free; {percent(changed.mean)} of the predictions change; accuracy in floating point {percent(accuracy.mean)}."
+        )
+
+    flipped = sum(result["flips"] for result in aware.values())
+    compared = sum(result["comparisons"] for result in aware.values())
+    accuracy = spread([result["accuracy"] for result in aware.values()])
+    grid = (
+        f"The same recipe without constraint, trained on the chip’s grid at {min(settings.weight_bits)} bits: {flipped:,} of {compared:,} "
+        f"comparisons differ between the network and its Program, at an accuracy of {percent(accuracy.mean)} ({percent(accuracy.low)} to "
+        f"{percent(accuracy.high)})."
+    )
+    several = dict.fromkeys((0.0, best, max(deltas)))
+    return (*(said(delta) for delta in several), grid)
+
+
+def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
+    first, last = deltas[0], deltas[-1]
+    near_ends = [spread(seeds(d, near)).mean for d in (first, last)]
+    errors = [spread(seeds(d, lambda r: error(r, most))).mean for d in (first, last)]
+    sizes = [spread(seeds(d, lambda r: sum(r["size"].values()) / len(r["size"]))).mean for d in (first, last)]
+    return (
+        f"From δ = {first:g} to {last:g} V, the share of potentials within {settings.near:g} V of their threshold goes from "
+        f"{percent(near_ends[0])} to {percent(near_ends[1])} (mean of the layers): the constraint is a term of a loss, and some potentials "
+        "stay near.",
+        f"Meanwhile the potentials’ distance from their threshold goes from {significant(sizes[0], 2)} to {significant(sizes[1], 2)} V "
+        f"(root mean square), and what rounding to {most} bits does to a potential before the first spike (its 99 % point, worst layer) "
+        f"from {significant(errors[0], 2)} to {significant(errors[1], 2)} V. A step of rounding is a fixed share of the largest weight: "
+        "distance that is bought with larger weights is no gain.",
+    )
+
+
+def _how(settings, recipe: Config) -> tuple[str, ...]:
+    margin = recipe.defence.margin
+    return (
+        "A flip is one comparison of one neuron in one step that ends otherwise in the integer Program than in floating point (float64). "
+        "Running free, one flip changes everything behind it; with each layer given the float network’s own spikes, a layer is charged "
+        "with its own rounding alone (inside a layer, a flip still changes what its neuron does later).",
+        "Quantisation after training rounds weights, thresholds, biases and decays; nothing is clipped, no layer is calibrated, one scale "
+        "for each layer.",
+        f"The constraint is that of Wang et al. (arXiv 2602.20548), power {margin.power}, schedule {margin.schedule} to λ = "
+        f"{margin.lambda_max:g} under the {margin.neurons} over the neurons of a layer. The widths δ and λ are ours; the question is not "
+        "the paper’s, and no number here is.",
+    )
+
+
+def _line(name: str, place: int, deltas, seeds, value: Callable[[dict], float], unit: str, floor: float = 0.0) -> Line:
+    points = []
+    for position, delta in enumerate(deltas):
+        s = spread(seeds(delta, value))
+        words = (
+            f"δ = {delta:g} V, {name}: {significant(s.mean)} {unit} ({significant(s.low)} to {significant(s.high)} over {s.seeds} seeds)"
+        )
+        ends = (max(s.low, floor), max(s.high, floor)) if s.seeds > 1 else (None, None)
+        points.append(Point(float(position), max(s.mean, floor), *ends, words))
+    return Line(name, place, tuple(points))
+
+
+def _figure(name: str, title: str, panels: list[PlotPanel], deltas, y: Axis, caption: str) -> Figure:
+    x = Axis("half width δ of the constraint, V", names=tuple((float(i), f"{d:g}") for i, d in enumerate(deltas)))
+    return Figure(lines(name, title, panels, x, y), legend(panels), caption)
+
+
+def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
+    counts = seeds(deltas[0], lambda r: total(r, settings.weight_bits[0], "free", "comparisons"))
+    floor = 0.5 * PER / max(counts)
+    rates, shares = [], []
+    for mode in MODES:
+        found = [
+            _line(f"{b} bits", i, deltas, seeds, lambda r, b=b, m=mode: rate(r, b, m), f"flips per {PER:,}", floor)
+            for i, b in enumerate(settings.weight_bits)
+        ]
+        rates.append(PlotPanel(NAMES[mode], tuple(found)))
+    accuracy = [_line("floating point", len(settings.weight_bits), deltas, seeds, lambda r: 100 * r["accuracy"], "%")]
+    changed = []
+    for i, b in enumerate(settings.weight_bits):
+        accuracy.append(_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: 100 * r["bits"][str(b)]["accuracy"], "%"))
+        changed.append(_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: 100 * r["bits"][str(b)]["changed"], "%"))
+    shares = [PlotPanel("accuracy", tuple(accuracy)), PlotPanel("predictions that change", tuple(changed))]
+    seeds_said = f"Mean over {len(settings.seeds)} seeds; bars: smallest to largest seed."
+    return (
+        _figure(
+            "margin-flips",
+            "Spike flips against the width of the margin",
+            rates,
+            deltas,
+            Axis(f"flips per {PER:,} comparisons", "log"),
+            f"{seeds_said} All layers together. No flip at all would stand at {significant(floor, 2)}, the lowest that can be shown.",
+        ),
+        _figure(
+            "margin-accuracy",
+            "Accuracy and changed predictions against the width of the margin",
+            shares,
+            deltas,
+            Axis("test samples, %"),
+            f"{seeds_said} What the margin costs, and what quantisation changes in the end.",
+        ),
+    )
+
+
+def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
+    layers = list(seeds(deltas[0], lambda r: r["near"])[0])
+    within = [
+        _line(name, i, deltas, seeds, lambda r, n=name: 100 * r["near"][n], f"% within {settings.near:g} V")
+        for i, name in enumerate(layers)
+    ]
+    errors = [_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V") for i, b in enumerate(settings.weight_bits)]
+    return (
+        _figure(
+            "margin-near",
+            "Potentials near threshold against the width of the margin",
+            [PlotPanel("by layer", tuple(within))],
+            deltas,
+            Axis(f"potentials within {settings.near:g} V, %"),
+            "Share of potentials, of every step, sample and neuron, that come near their threshold; the same distance for every δ.",
+        ),
+        _figure(
+            "margin-error",
+            "Rounding error of the potential against the width of the margin",
+            [PlotPanel("worst layer", tuple(errors))],
+            deltas,
+            Axis("99 % point of the error, V", "log"),
+            "Difference of the potentials of a neuron that has not fired yet, each layer given the float network’s spikes.",
+        ),
+    )
+
+
+def _summary(settings, deltas, seeds) -> Table:
+    columns = (
+        Column("delta", "δ (V)", "number"),
+        Column("weight_bits", "bits", "count"),
+        Column("forced", f"flips per {PER:,}, forced", "number"),
+        Column("free", f"flips per {PER:,}, free", "number"),
+        Column("free_low", "smallest seed", "number"),
+        Column("free_high", "largest seed", "number"),
+        Column("samples", "samples with any flip in the last layer", "share"),
+        Column("changed", "predictions that change", "share"),
+        Column("accuracy", "accuracy, integers", "share"),
+        Column("float_accuracy", "accuracy, floating point", "share"),
+    )
+    rows = []
+    for delta in deltas:
+        for bits in settings.weight_bits:
+            found = {m: spread(seeds(delta, lambda r, b=bits, m=m: rate(r, b, m))) for m in MODES}
+
+            def share(value, delta=delta):
+                s = spread(seeds(delta, value))
+                return {"value": s.mean, "low": s.low, "high": s.high}
+
+            def part(r, bits=bits):
+                return r["bits"][str(bits)]
+
+            rows.append(
+                {
+                    "delta": delta,
+                    "weight_bits": bits,
+                    "forced": found["forced"].mean,
+                    "free": found["free"].mean,
+                    "free_low": found["free"].low,
+                    "free_high": found["free"].high,
+                    "samples": share(lambda r, part=part: list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]),
+                    "changed": share(lambda r, part=part: part(r)["changed"]),
+                    "accuracy": share(lambda r, part=part: part(r)["accuracy"]),
+                    "float_accuracy": share(lambda r: r["accuracy"]),
+                }
+            )
+    return Table("margin-summary", "Mean over the seeds (smallest to largest); all layers together.", columns, tuple(rows))
+
+
+def _layers(settings, deltas, measured: Measured) -> Table:
+    kinds = {"delta": "number", "seed": "count", "weight_bits": "count", "mode": "text", "layer": "text"}
+    kinds |= {"flips": "count", "comparisons": "count", "spikes": "count", "samples": "count", "error": "number"}
+    kinds |= {"near": "number", "within": "number", "size": "number", "changed": "number", "accuracy": "number", "float_accuracy": "number"}
+    rows = []
+    for delta in deltas:
+        for seed in settings.seeds:
+            result = measured[delta, seed]
+            own = {"delta": delta, "seed": seed, "float_accuracy": result["accuracy"]}
+            for bits in settings.weight_bits:
+                part = result["bits"][str(bits)]
+                for mode in MODES:
+                    for layer, counts in part["flips"][mode].items():
+                        of_layer = {name: result[name][layer] for name in ("near", "within", "size")}
+                        of_bits = {"weight_bits": bits, "mode": mode, "changed": part["changed"], "accuracy": part["accuracy"]}
+                        rows.append({**own, **of_bits, "layer": layer, "error": None, **counts, **of_layer})
+    caption = (
+        "Every network, layer and way of measuring. Spikes: of the floating-point network. Samples: with any flip in this layer. Error: "
+        f"99 % point, V. Near: share of potentials within {settings.near:g} V of the threshold; within: within δ; size: root mean square "
+        "distance from the threshold, V. Changed and accuracies are the network’s."
+    )
+    return Table("margin", caption, tuple(Column(name, name.replace("_", " "), kind) for name, kind in kinds.items()), tuple(rows))
