@@ -115,15 +115,15 @@ def files_of(front, path: Path | None) -> list[Path]:
     return [] if front is None or path is None else [beside(path, part) for part in front.programs()]
 
 
-def export(front, path: Path, force: bool = False) -> dict[str, Path]:
-    """Write every part as a Program (.h5) or a NIR graph (.nir) beside ``path``; part → file."""
+def export(front, path: Path, force: bool = False, dt: float | None = None) -> dict[str, Path]:
+    """Write every part as a Program (.h5) or a NIR graph (.nir, which needs dt in seconds) beside ``path``; part → file."""
     import export as exporting
 
     written = {}
     for part, (program, _) in front.programs().items():
         written[part] = beside(path, part)
         if path.suffix == ".nir":
-            exporting.write(stages.to_graph(_stage(part, getattr(front, part)), stages.Ways()), written[part], force=force)
+            exporting.write(stages.to_graph(_stage(part, getattr(front, part)), stages.Ways(dt=dt)), written[part], force=force)
         else:
             program_file.save(program, written[part], force=force)
     return written

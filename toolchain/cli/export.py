@@ -53,12 +53,12 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     click.echo(f"wrote {output}" + (f": {program!r}" if output.suffix == ".h5" else ""))
     facts = {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()}
     if front is not None:
-        facts["front"] = _export_front(front, output, force)
+        facts["front"] = _export_front(front, output, force, ways.dt)
     write_json(json_file, "export", facts, force)
 
 
-def _export_front(front, output: Path, force: bool) -> dict:
-    written, parts = fronts.export(front, output, force), {}
+def _export_front(front, output: Path, force: bool, dt: float | None) -> dict:
+    written, parts = fronts.export(front, output, force, dt), {}
     for part, (program, audit) in front.programs().items():
         click.echo(f"\nfront: {part}\n{audit.table()}\nwrote {written[part]}: {program!r}")
         parts[part] = {"output": str(written[part]), "program": program.fingerprint, "audit": audit.to_dict()}

@@ -34,8 +34,9 @@ from toolchain.layers.surrogate import SURROGATES
 FRACTION_BITS = 10
 """Of all layers that read spikes."""
 
-FINER = 6
-"""The layers that read graded values have so many fraction bits more than these: weights are then multiples of 2**-5 V."""
+FINER = 5
+"""The layers that read graded values have so many fraction bits more than these: their weights are then multiples of 2**-4 V, and their
+currents may reach 2**(17 - FINER - bits) V, 32 V for 7 bits; beyond that a typed error says so (ours, between resolution and range)."""
 
 PARTS = ("noise", "reconstruction")
 """The spiking parts of a front, in the order in which they run."""
