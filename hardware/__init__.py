@@ -1,6 +1,7 @@
 """What a Loihi-class chip computes, holds and spends. Import needs numpy and h5py alone."""
 
 from hardware.comparison import Comparison, compare
+from hardware.noise import Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from hardware.recording import Record, Recording
 from hardware.targets import TARGETS, run
@@ -11,6 +12,7 @@ __all__ = [
     "Convolution",
     "Dense",
     "Input",
+    "Noise",
     "Output",
     "Population",
     "Program",
