@@ -185,7 +185,7 @@ def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: st
             s = spread(each[name])
             said = f"{name}, {label}: {percent(s.mean)} ({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
             points.append(Point(float(i), s.mean, s.low, s.high, said))
-        made.append(Line(label, place, tuple(points), strong))
+        made.append(Line(label, place, tuple(points), strong, joined=False))
     return PlotPanel(title, tuple(made))
 
 

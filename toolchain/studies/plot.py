@@ -29,12 +29,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A series of points. place: which colour, mark and dash it has, the same in all panels and the legend."""
+    """A series of points. place: which colour, mark and dash it has, the same in all panels and the legend. joined: a line through
+    them; False where x is no quantity."""
 
     name: str
     place: int
     points: tuple[Point, ...]
     strong: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def legend(panels: Sequence[PlotPanel]) -> str:
     """HTML list of the lines: which colour, mark and dash is which."""
     seen = {line.name: line for panel in panels for line in panel.lines}
     entries = "".join(
-        f'<li><svg viewBox="0 0 34 12" class="key wide c{line.place % 8}" aria-hidden="true">{_stroke("M1 6h32", line)}'
-        f"{_shape(line, 17, 6)}</svg> {escape(name)}</li>"
+        f'<li><svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><g class="c{line.place % 8}">'
+        f"{_stroke('M1 6h32', line) if line.joined else ''}{_shape(line, 17, 6)}</g></svg> {escape(name)}</li>"
         for name, line in seen.items()
     )
     return f'<ul class="legend">{entries}</ul>'
@@ -156,7 +158,7 @@ def _shape(line: Line, x: float, y: float) -> str:
 def _drawn(box: _Box, line: Line) -> list[str]:
     points = sorted(line.points, key=lambda p: p.x)
     path = "".join(f"{'L' if i else 'M'}{number(box.x(p.x))} {number(box.y(p.y))}" for i, p in enumerate(points))
-    body = [f'<g class="c{line.place % 8}">{_stroke(path, line)}</g>']
+    body = [f'<g class="c{line.place % 8}">{_stroke(path, line)}</g>'] if line.joined else []
     for p in points:
         bar = ""
         if p.low is not None and p.high is not None:

@@ -224,11 +224,11 @@ _OURS: dict[str, Callable[[Config, Attack], str]] = {
     "data": lambda c, a: c.data.name,
     "network": lambda c, a: f"{c.model.name or 'layers of its own'} at width {c.model.width:g}",
     "encoding": lambda c, a: c.data.encoding,
-    "time steps": lambda c, a: str(c.data.steps),
-    "leak": lambda c, a: f"{c.neuron.beta:g}",
+    "time steps": lambda c, a: "no time (ANN)" if c.model.kind == "ann" else str(c.data.steps),
+    "leak": lambda c, a: "no leak (ANN)" if c.model.kind == "ann" else f"{c.neuron.beta:g}",
     "radius": lambda c, a: f"{a.epsilon:g}",
     "attack": lambda c, a: f"FGSM and PGD with {a.naive_steps} steps of ε/4 (the best point is kept), and the honest ones",
-    "surrogate": lambda c, a: "triangle of half width 1 V" if c.surrogate is None else f"{c.surrogate.name} {c.surrogate.parameter:g}",
+    "surrogate": lambda c, a: "the default" if c.surrogate is None else f"{c.surrogate.name} {c.surrogate.parameter:g}",
     "time": lambda c, a: "spikes reach the next layer in the same step",
 }
 """What is compared with the paper -> our value."""
