@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "Check a model against a chip's limits.",
     "bench": "Attack models and measure accuracy, spikes and energy on several targets.",
     "report": "Make one page of a benchmark's results: software against hardware.",
+    "results": "Make one table of several benchmarks' results, beside published figures.",
     "study": "Answer one question with many networks, on one page with error bars.",
     "doctor": "Show what is installed, what each target needs, and what is missing.",
     "lava": "Set up the environment in which Lava runs.",

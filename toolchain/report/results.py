@@ -1,0 +1,249 @@
+"""Results of several runs on one page, generated from what they stored: every method's mean and spread over its seeds, in software and on
+hardware, beside published figures with what their settings have otherwise.
+
+A method is a model of the sweeps; models that differ in the seed of their training alone ("NAME seed 3") are one method.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from toolchain import files
+from toolchain.report import formats
+from toolchain.report.html import document, render, small_number
+from toolchain.report.run import ReportError, Run, load
+from toolchain.report.table import Column, Table, values
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_SEED = re.compile(r" seed \d+$")
+FORMS = (".html", ".md")
+
+
+def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = False) -> None:
+    """Write the page; HTML or Markdown by the ending of ``path``.
+
+    Raises ReportError or StoreError for a run that cannot be reported or an unknown ending, OutputError where ``path`` exists.
+    """
+    path = Path(path)
+    if path.suffix not in FORMS:
+        raise ReportError(f"{path}: accepted endings are {', '.join(FORMS)}")
+    files.claim([path], force)
+    tables = build([_analysed(load(folder)) for folder in folders])
+    files.write_text(path, _html(tables) if path.suffix == ".html" else _markdown(tables), force)
+
+
+def _analysed(run: Run) -> dict:
+    from toolchain.report.analysis import analyse
+
+    return analyse(run.records, run.about, run.absent)
+
+
+def build(runs: Sequence[dict]) -> list[Table]:
+    """(our results, published figures of the same data sets) from what ``analysis.analyse`` gives of every run."""
+    if not runs:
+        raise ReportError("no run was given; accepted is at least one folder that 'spikeport bench' wrote")
+    rows = [row for run in runs for row in _rows(run)]
+    columns = (
+        Column("method", "method"),
+        Column("data", "data"),
+        Column("samples", "samples", "count"),
+        Column("steps", "time steps", "count"),
+        Column("target", "target"),
+        Column("epsilon", "radius", "number"),
+        Column("seeds", "trainings", "count"),
+        Column("clean", "clean", "share"),
+        Column("fgsm", "FGSM", "share"),
+        Column("pgd", "PGD", "share"),
+        Column("worst", "worst case", "share"),
+        Column("spikes", "spikes", "count"),
+        Column("energy_j", "dynamic energy", "joule"),
+        Column("flags", "flags", "flags"),
+    )
+    caption = (
+        "Mean over trainings (and attack seeds), with the smallest and the largest; for one training its 95 % interval. FGSM and PGD: with "
+        "the training surrogate, on the whole model. Worst case: correct under every attack of the battery. Spikes and energy of one clean "
+        "inference; energy is an estimate (for a model without a Program, of multiply-accumulate operations in 45 nm)."
+    )
+    return [Table("results", caption, columns, tuple(rows)), _published(runs)]
+
+
+def _rows(run: dict) -> list[dict]:
+    methods: dict[str, list[dict]] = {}
+    for model in run["models"]:
+        methods.setdefault(_SEED.sub("", model["name"]), []).append(model)
+    rows = []
+    for method, models in methods.items():
+        for target in dict.fromkeys(entry["target"] for model in models for entry in model["targets"]):
+            entries = [e for model in models for e in model["targets"] if e["target"] == target]
+            rows += [_row(run, method, models[0], target, entries, epsilon) for epsilon in run["radii"] or [None]]
+    return rows
+
+
+def _row(run: dict, method: str, model: dict, target: str, entries: list[dict], epsilon: float | None) -> dict:
+    data = (run["about"].get("sweep") or {}).get("data") or {}
+    clean = [entry["energy"][0] for entry in entries]
+    spikes = [row["spikes"] for row in clean if row["spikes"] is not None]
+    return {
+        "method": method,
+        "data": str(data.get("name") or "not stated"),
+        "samples": entries[0]["samples"],
+        "steps": model["steps"],
+        "target": target,
+        "epsilon": epsilon,
+        "seeds": len(entries),
+        "clean": _over([entry["clean"] for entry in entries]),
+        "fgsm": _over([_single(entry, epsilon, lambda name: name == "fgsm") for entry in entries]),
+        "pgd": _over([_single(entry, epsilon, lambda name: name.startswith("pgd ")) for entry in entries]),
+        "worst": _over([next((row["share"] for row in entry["worst"] if row["epsilon"] == epsilon), None) for entry in entries]),
+        "spikes": float(np.mean(spikes)) if spikes else None,
+        "energy_j": float(np.mean([row["dynamic_j"]["value"] for row in clean])),
+        "flags": sorted({f for entry in entries for row in entry["worst"] if row["epsilon"] == epsilon for f in row["flags"]}),
+    }
+
+
+def _single(entry: dict, epsilon: float | None, wanted: Callable[[str], bool]) -> dict | None:
+    """A plain attack on the whole model: mean over the attack's seeds; of several lengths the one with the most iterations."""
+    rows = [row for row in entry["attacks"] if row["epsilon"] == epsilon and row["front"] == "through"]
+    rows = [row for row in rows if row["name"].endswith(" · training") and wanted(row["name"].removesuffix(" · training"))]
+    if not rows:
+        return None
+    most = max(row["iterations"] for row in rows)
+    return _over([row["attacked_accuracy"] for row in rows if row["iterations"] == most])
+
+
+def _over(shares: Sequence[Mapping | None]) -> dict | None:
+    """Mean, smallest and largest of several shares; one share as it is, with its interval. None where one is not there."""
+    if not shares or any(share is None for share in shares):
+        return None
+    if len(shares) == 1:
+        return {end: shares[0][end] for end in ("value", "low", "high")}
+    each = [share["value"] for share in shares]
+    return {"value": float(np.mean(each)), "low": min(each), "high": max(each)}
+
+
+def published() -> list[dict]:
+    """The entries of ``published.toml``. Raises ReportError for one without a source that was read."""
+    text = resources.files("toolchain.report").joinpath("published.toml").read_text(encoding="utf-8")
+    found = tomllib.loads(text)["figure"]
+    for entry in found:
+        if entry["source"].split(":")[0] not in ("S", "S3"):
+            raise ReportError(f"published figure {entry['work']!r}: source {entry['source']!r}; accepted are S: and S3:")
+    return found
+
+
+def _published(runs: Sequence[dict]) -> Table:
+    """Published figures of the data sets of the runs; "differs": what their setting has otherwise."""
+    ours = [(_said(run), run) for run in runs]
+    rows = []
+    for entry in published():
+        same = [run for said, run in ours if said == entry["data"]]
+        for row in entry["rows"] if same else ():
+            rows.append(
+                {
+                    "method": row["method"],
+                    "work": entry["work"],
+                    "data": entry["data"],
+                    "network": entry["network"],
+                    "steps": entry.get("steps"),
+                    "epsilon": entry.get("epsilon"),
+                    **{name: None if name not in row else row[name] / 100 for name in ("clean", "fgsm", "pgd", "worst")},
+                    "differs": f"{entry['setting']}. Ours: {'; '.join(dict.fromkeys(_differs(entry, run) for run in same))}",
+                    "source": entry["source"],
+                }
+            )
+    columns = (
+        Column("method", "method"),
+        Column("work", "published in"),
+        Column("data", "data"),
+        Column("network", "network"),
+        Column("steps", "time steps", "count"),
+        Column("epsilon", "radius", "number"),
+        *(
+            Column(name, label, "plain share")
+            for name, label in (("clean", "clean"), ("fgsm", "FGSM"), ("pgd", "PGD"), ("worst", "worst case"))
+        ),
+        Column("differs", "its setting, and what ours has otherwise"),
+        Column("source", "read in"),
+    )
+    data = formats.listed(dict.fromkeys(said for said, _ in ours))
+    caption = (
+        f"Published figures of {data}, none of them measured here, and none in our setting. S: the source itself, S3: a summary of it."
+    )
+    return Table("published_figures", caption, columns, tuple(rows))
+
+
+def _said(run: dict) -> str:
+    return str(((run["about"].get("sweep") or {}).get("data") or {}).get("name"))
+
+
+def _differs(entry: Mapping, run: dict) -> str:
+    """What a run has otherwise than a published figure."""
+    samples = max(e["samples"] for model in run["models"] for e in model["targets"])
+    found = [f"the first {samples} test samples", f"networks of {_width(run)} instead of {entry['network']}"]
+    steps = sorted({model["steps"] for model in run["models"]})
+    if "steps" not in entry or steps != [entry["steps"]]:
+        found.append(f"{formats.listed(map(str, steps))} time steps")
+    radii = [f"{e:.3g}" for e in run["radii"]]
+    if "epsilon" not in entry or radii != [f"{entry['epsilon']:.3g}"]:
+        found.append(f"radius {formats.listed(radii)}" if radii else "no attack")
+    return ", ".join(found)
+
+
+def _width(run: dict) -> str:
+    """Multiply-accumulates of the same geometry, which says how large the networks are."""
+    macs = [model["twin"]["macs"] for model in run["models"]]
+    ends = [formats.count(end) for end in dict.fromkeys((min(macs), max(macs)))]
+    return f"{' to '.join(ends)} multiply-accumulates"
+
+
+def _html(tables: Sequence[Table]) -> str:
+    shown = [table for table in tables if table.rows]
+    parts = ["<header><h1>Results</h1></header>", *(render(table, most_open=200) for table in shown)]
+    parts += [f"<p>{escape(line)}</p>" for line in _nothing(tables)]
+    return document("Results", parts)
+
+
+def _nothing(tables: Sequence[Table]) -> list[str]:
+    """What is said of a table without rows."""
+    return ["No published figure that we have read is of these data sets."] if not tables[1].rows else []
+
+
+def _markdown(tables: Sequence[Table]) -> str:
+    parts = ["# Results\n"]
+    for table in (t for t in tables if t.rows):
+        parts.append(table.caption + "\n")
+        parts.append("| " + " | ".join(column.label for column in table.columns) + " |")
+        parts.append("|" + "---|" * len(table.columns))
+        parts += ["| " + " | ".join(_text(column, row[column.key]) for column in table.columns) + " |" for row in table.rows]
+        parts.append("")
+    return "\n".join(parts + _nothing(tables)) + "\n"
+
+
+def _text(column: Column, cell) -> str:
+    """A cell in Markdown; what would be markup there is not."""
+    value, *ends = values(column, cell)
+    if value is None:
+        return formats.NOTHING
+    if column.kind == "share":
+        between = formats.interval(*ends)
+        return f"{formats.percent(value)} ({between})" if between else formats.percent(value)
+    if column.kind == "plain share":
+        return formats.percent(value)
+    if column.kind == "joule":
+        return formats.quantity(value, "J")
+    if column.kind == "count":
+        return formats.count(value)
+    if column.kind == "number":
+        return small_number(value)
+    return re.sub(r"([\\|<>*_`\[\]#&])", r"\\\1", re.sub(r"\s+", " ", str(value)))
