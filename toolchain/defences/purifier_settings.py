@@ -18,7 +18,8 @@ from toolchain.tables import bounds, one_of
 class Purifier:
     """A purifier and its training.
 
-    classifier        checkpoint of the frozen classifier behind it, as a path from where the command runs; in a checkpoint its name
+    classifier        the frozen classifier behind it, from where the recipe lies: a checkpoint (.safetensors), or a recipe (.toml), which
+                      is trained first; in a checkpoint its name
     steps             time steps of both spiking networks
     bits              the images and the noise map enter them as whole multiples of 2**-bits
     noise_width, noise_layers   channels and convolutions of the noise estimator
@@ -59,7 +60,7 @@ class Purifier:
 
     def __post_init__(self):
         if not self.classifier:
-            raise ConfigError("purifier: classifier is empty; accepted is the path of a checkpoint")
+            raise ConfigError("purifier: classifier is empty; accepted is the path of a checkpoint or recipe")
         if not 1 <= len(self.channels) <= 4 or not all(1 <= n <= 512 for n in self.channels):
             raise ConfigError(f"purifier: channels is {list(self.channels)!r}; accepted are 1 to 4 numbers of channels, each up to 512")
         one_of("purifier", device=(self.device, ("cpu", "cuda", "auto")))

@@ -7,7 +7,6 @@ them as they are. The detector's threshold is a quantile of r on the clean train
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,18 +42,17 @@ def train_purifier(
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ):
-    """Train the front of the classifier whose checkpoint the settings name; returns a ``toolchain.training.Result`` for both.
+    """Train the front of the classifier that the settings name; returns a ``toolchain.training.Result`` for both.
 
     The result's ``details`` hold, for the test split: accuracy without and with the front, clean and under the FGSM that training
     used at ``epsilon`` (which knows nothing of the front: no statement about an adversary that does), and the detector's report.
 
     Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
     """
-    from toolchain.training.checkpoint import load_checkpoint
     from toolchain.training.loop import Result, device_of
 
     started, device = time.perf_counter(), device_of(settings)
-    model, config = load_checkpoint(settings.classifier)
+    model, config = _classifier(settings.classifier, root)
     data, test = (load(config.data.name, split, root=root) for split in ("train", "test"))
     data = data.first(settings.samples)
     clean, labels = images_of(data).to(device), torch.from_numpy(data.labels).to(device)
@@ -66,11 +64,19 @@ def train_purifier(
     front.gate.threshold.fill_(detector.calibrate(_distances(front, clean), settings.quantile))
     details = evaluate(front, victim, images_of(test).to(device), torch.from_numpy(test.labels).to(device), settings.epsilon)
     model, front = model.cpu(), front.cpu()
-    with open(settings.classifier, "rb") as file:
-        details["classifier_sha256"] = hashlib.sha256(file.read()).hexdigest()
     config = replace(config, purifier=replace(settings, classifier=Path(settings.classifier).name))
     accuracy, seconds = details["clean"]["front"], time.perf_counter() - started
     return Result(attach(model, front), config, accuracy, len(test), seconds, history, details)
+
+
+def _classifier(path: str, root: str | Path | None):
+    """(network, its recipe) from a checkpoint, or trained from a recipe."""
+    from toolchain.training import load_checkpoint, read_config, train
+
+    if not path.endswith(".toml"):
+        return load_checkpoint(path)
+    result = train(read_config(path), root=root)
+    return result.model, result.config
 
 
 def _fit(front: Front, settings: Purifier, victim, scale: float, clean, labels, progress, on_epoch) -> list[dict]:

@@ -173,9 +173,11 @@ def read_config(path: str | Path) -> Config:
         raise ConfigError(f"{path}: no TOML file: {error}") from None
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
-        raise ConfigError(f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is in its classifier's checkpoint")
+        raise ConfigError(f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is its classifier's")
     config = Config.from_table(table, str(path))
+    if config.purifier is not None:  # as written: from where the recipe lies, here and below
+        return replace(config, purifier=replace(config.purifier, classifier=str(path.parent / config.purifier.classifier)))
     if config.model.init is None:
         return config
-    init = replace(config.model.init, ann=str(path.parent / config.model.init.ann))  # as written: from where the recipe lies
+    init = replace(config.model.init, ann=str(path.parent / config.model.init.ann))
     return replace(config, model=replace(config.model, init=init))

@@ -228,6 +228,7 @@ def test_training_from_a_recipe_makes_a_front_before_the_unchanged_classifier(tm
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor)
     assert config.data == CONFIG.data
+    assert config.purifier.classifier == "classifier.safetensors"
     facts = json.loads((tmp_path / "out.json").read_text())
     assert facts["history"][-1]["loss"] < facts["history"][0]["loss"]
     assert facts["clean"]["undefended"] == pytest.approx(first.accuracy)
@@ -240,6 +241,20 @@ def test_training_from_a_recipe_makes_a_front_before_the_unchanged_classifier(tm
     assert np.mean(r <= float(model.front.gate.threshold)) >= 0.95
     again = training.train(training.read_config("p.toml"))
     assert all(torch.equal(a, b) for a, b in zip(again.model.front.state_dict().values(), model.front.state_dict().values()))
+
+
+def test_a_classifier_that_is_a_recipe_is_trained_first(tmp_path):
+    (tmp_path / "c.toml").write_text(
+        '[data]\nsteps = 4\n[model]\nlayers = [{ kind = "dense", features = 10 }]\n[training]\nepochs = 1\nsamples = 64\n'
+    )
+    (tmp_path / "p.toml").write_text(
+        '[purifier]\nclassifier = "c.toml"\nnoise_width = 2\nnoise_layers = 2\nchannels = [2]\nepochs = 1\nsamples = 64\n'
+    )
+    found = training.train(training.read_config(tmp_path / "p.toml"))
+    alone = training.train(training.read_config(tmp_path / "c.toml"))
+    assert all(torch.equal(a, b) for a, b in zip(found.model.state_dict().values(), alone.model.state_dict().values()))
+    assert found.config.purifier.classifier == "c.toml"
+    assert found.details["clean"]["undefended"] == pytest.approx(alone.accuracy)
 
 
 def test_a_recipe_of_a_purifier_says_nothing_else(tmp_path):
