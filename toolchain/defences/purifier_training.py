@@ -38,11 +38,14 @@ def images_of(dataset: Dataset) -> torch.Tensor:
 def train_purifier(
     settings: Purifier,
     *,
+    seed: int = 0,
     root: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ):
     """Train the front of the classifier that the settings name; returns a ``toolchain.training.Result`` for both.
+
+    seed: added to the purifier's own and, where a recipe of the classifier is trained, to its, so that a sweep over seeds varies both.
 
     The result's ``details`` hold, for the test split: accuracy without and with the front, clean and under the FGSM that training
     used at ``epsilon`` (which knows nothing of the front: no statement about an adversary that does), and the detector's report.
@@ -52,7 +55,8 @@ def train_purifier(
     from toolchain.training.loop import Result, device_of
 
     started, device = time.perf_counter(), device_of(settings)
-    model, config = _classifier(settings.classifier, root)
+    settings = replace(settings, seed=settings.seed + seed)
+    model, config = _classifier(settings.classifier, seed, root)
     data, test = (load(config.data.name, split, root=root) for split in ("train", "test"))
     data = data.first(settings.samples)
     clean, labels = images_of(data).to(device), torch.from_numpy(data.labels).to(device)
@@ -69,13 +73,14 @@ def train_purifier(
     return Result(attach(model, front), config, accuracy, len(test), seconds, history, details)
 
 
-def _classifier(path: str, root: str | Path | None):
+def _classifier(path: str, seed: int, root: str | Path | None):
     """(network, its recipe) from a checkpoint, or trained from a recipe."""
     from toolchain.training import load_checkpoint, read_config, train
 
     if not path.endswith(".toml"):
         return load_checkpoint(path)
-    result = train(read_config(path), root=root)
+    config = read_config(path)
+    result = train(replace(config, training=replace(config.training, seed=config.training.seed + seed)), root=root)
     return result.model, result.config
 
 

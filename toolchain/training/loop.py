@@ -60,7 +60,7 @@ def train(
     if config.purifier is not None:
         from toolchain.defences.purifier_training import train_purifier
 
-        return train_purifier(config.purifier, root=root, progress=progress, on_epoch=on_epoch)
+        return train_purifier(config.purifier, seed=config.training.seed, root=root, progress=progress, on_epoch=on_epoch)
     started = time.perf_counter()
     device = device_of(config.training)
     data, encoding = load(config.data.name, "train", root=root, samples=config.training.samples), config.data.encoder

@@ -255,6 +255,11 @@ def test_a_classifier_that_is_a_recipe_is_trained_first(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(found.model.state_dict().values(), alone.model.state_dict().values()))
     assert found.config.purifier.classifier == "c.toml"
     assert found.details["clean"]["undefended"] == pytest.approx(alone.accuracy)
+    recipe = training.read_config(tmp_path / "p.toml")
+    other = training.train(replace(recipe, training=replace(recipe.training, seed=3)))
+    assert (other.config.training.seed, other.config.purifier.seed) == (3, 3)
+    assert not torch.equal(next(other.model.parameters()), next(found.model.parameters()))
+    assert not torch.equal(other.model.front.noise.conv1.weight, found.model.front.noise.conv1.weight)
 
 
 def test_a_recipe_of_a_purifier_says_nothing_else(tmp_path):
