@@ -6,14 +6,17 @@ from pathlib import Path
 
 import click
 
-from toolchain.cli.options import PATH, force_option
+from toolchain import files
+from toolchain.cli.options import PATH, force_option, json_option
+from toolchain.cli.printing import write_json
 
 
 @click.command()
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("-o", "--output", type=PATH, required=True, metavar="RESULTS.html|.md", help="The page, as HTML or Markdown.")
+@json_option
 @force_option
-def command(runs: tuple[Path, ...], output: Path, force: bool) -> None:
+def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force: bool) -> None:
     """Make one table of RUNS, folders of spikeport bench: each method's accuracy, spikes and energy, mean and spread over trainings.
 
     Beside it published figures of the same data sets, with what their settings have otherwise.
@@ -24,5 +27,7 @@ def command(runs: tuple[Path, ...], output: Path, force: bool) -> None:
     """
     from toolchain.report import results
 
-    results.write(runs, output, force=force)
+    files.claim([json_file], force)
+    tables = results.write(runs, output, force=force)
     click.echo(f"wrote {output}", err=True)
+    write_json(json_file, "results", {table.name: [dict(row) for row in table.rows] for table in tables}, force)

@@ -30,8 +30,8 @@ _SEED = re.compile(r" seed \d+$")
 FORMS = (".html", ".md")
 
 
-def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = False) -> None:
-    """Write the page; HTML or Markdown by the ending of ``path``.
+def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = False) -> list[Table]:
+    """Write the page, HTML or Markdown by the ending of ``path``; returns its tables.
 
     Raises ReportError or StoreError for a run that cannot be reported or an unknown ending, OutputError where ``path`` exists.
     """
@@ -41,6 +41,7 @@ def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = Fals
     files.claim([path], force)
     tables = build([_analysed(load(folder)) for folder in folders])
     files.write_text(path, _html(tables) if path.suffix == ".html" else _markdown(tables), force)
+    return tables
 
 
 def _analysed(run: Run) -> dict:
