@@ -252,7 +252,7 @@ def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -
         output = graph.add(name, nir.Output(output_type={"output": np.array(net.shape(readout.node))}), {"decode": readout.decode})
         if len(parts[readout.node].outputs) > 1:
             raise UnsupportedError(
-                f"{net.label(readout.node)}: its output is the sum of {len(parts[readout.node].outputs)} populations, which the model returns; "
+                f"{net.label(readout.node)}: the model returns its output, a sum of {len(parts[readout.node].outputs)} populations; "
                 "accepted as a read-out is a layer of one population: put weights and neurons behind it"
             )
         graph.edges.append((parts[readout.node].outputs[0], output))

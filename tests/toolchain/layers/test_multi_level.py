@@ -135,7 +135,7 @@ def test_a_sum_of_populations_is_no_readout():
         "output": {"decode": "spike_count"},
         "call": "sequence",
     }
-    with pytest.raises(UnsupportedError, match="sum of 3 populations"):
+    with pytest.raises(UnsupportedError, match="a sum of 3 populations"):
         trace(model)
 
 
