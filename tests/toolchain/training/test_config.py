@@ -45,7 +45,7 @@ def test_tables_become_a_recipe_and_back():
         ({"training": {"learning_rate": float("nan")}}, "config.training.learning_rate: is nan; accepted is a finite number"),
         ({"training": {"epochs": 0}}, "training: epochs is 0"),
         ({"training": {"optimiser": "lion"}}, "adam, adamw, sgd"),
-        ({"training": {"schedule": "cosine"}}, "one_cycle, cosine, constant"),
+        ({"training": {"schedule": "linear"}}, "one_cycle, cosine, constant"),
         ({"training": {"loss": "hinge"}}, "cross_entropy, rate"),
         ({"training": {"loss": "rate"}, "model": {"name": "mlp", "readout": "max_potential"}}, "needs model.readout"),
         ({"training": []}, "config.training: is \\[\\]; accepted is a table"),
