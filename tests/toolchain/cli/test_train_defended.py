@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import torch
+
 from toolchain.cli import run
 from toolchain.training import load_checkpoint
 
