@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,9 @@ def findings(settings: Settings, recipe: Config, measured: Measured, aware: Mapp
     means = {d: spread(seeds(d, lambda r: rate(r, most, "free"))).mean for d in deltas}
     best = min(deltas, key=lambda d: (means[d], d))
     title = _title(exact, most, best, means)
+    each, grid = _answer(deltas, seeds, most, settings, aware)
     sections = (
-        Section("answer", "The answer", _answer(deltas, seeds, best, most, settings, aware), figures=_flips(settings, deltas, seeds)),
+        Section("answer", "The answer", (grid,), each, _flips(settings, deltas, seeds)),
         Section("why", "Why", _why(deltas, seeds, most, settings), figures=_causes(settings, deltas, seeds)),
         Section("how", "How it was measured", _how(settings, recipe)),
         Section("numbers", "All numbers", tables=(summary, layers), folded=0),
@@ -85,7 +87,9 @@ def _title(exact, most: int, best: float, means: Mapping[float, float]) -> str:
     )
 
 
-def _answer(deltas, seeds, best, most, settings, aware) -> tuple[str, ...]:
+def _answer(deltas, seeds, most: int, settings, aware) -> tuple[tuple[str, ...], str]:
+    """What each width does, and what training on the grid does instead."""
+
     def said(delta: float) -> str:
         free, forced = (spread(seeds(delta, lambda r, m=m: rate(r, most, m))) for m in ("free", "forced"))
         accuracy = spread(seeds(delta, lambda r: r["accuracy"]))
@@ -104,8 +108,7 @@ def _answer(deltas, seeds, best, most, settings, aware) -> tuple[str, ...]:
         f"comparisons differ between the network and its Program, at an accuracy of {percent(accuracy.mean)} ({percent(accuracy.low)} to "
         f"{percent(accuracy.high)})."
     )
-    several = dict.fromkeys((0.0, best, max(deltas)))
-    return (*(said(delta) for delta in several), grid)
+    return tuple(said(delta) for delta in deltas), grid
 
 
 def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
@@ -155,10 +158,18 @@ def _figure(name: str, title: str, panels: list[PlotPanel], deltas, y: Axis, cap
     return Figure(lines(name, title, panels, x, y), legend(panels), caption)
 
 
+def _log(label: str, panels: list[PlotPanel]) -> Axis:
+    """A logarithmic axis with ticks at 1, 2 and 5 of every decade that the points reach."""
+    values = [v for panel in panels for line in panel.lines for p in line.points for v in (p.y, p.low, p.high) if v is not None]
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    marks = [m * 10.0**decade for decade in decades for m in (1, 2, 5)]
+    return Axis(label, "log", tuple((v, f"{v:g}") for v in marks if min(values) <= v <= max(values)))
+
+
 def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
     counts = seeds(deltas[0], lambda r: total(r, settings.weight_bits[0], "free", "comparisons"))
     floor = 0.5 * PER / max(counts)
-    rates, shares = [], []
+    rates = []
     for mode in MODES:
         found = [
             _line(f"{b} bits", i, deltas, seeds, lambda r, b=b, m=mode: rate(r, b, m), f"flips per {PER:,}", floor)
@@ -170,24 +181,33 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
     for i, b in enumerate(settings.weight_bits):
         accuracy.append(_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: 100 * r["bits"][str(b)]["accuracy"], "%"))
         changed.append(_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: 100 * r["bits"][str(b)]["changed"], "%"))
-    shares = [PlotPanel("accuracy", tuple(accuracy)), PlotPanel("predictions that change", tuple(changed))]
     seeds_said = f"Mean over {len(settings.seeds)} seeds; bars: smallest to largest seed."
+    none = any(p.y == floor for panel in rates for line in panel.lines for p in line.points)
+    zero = f" No flip at all stands at {significant(floor, 2)}: a logarithmic axis has no zero." if none else ""
     return (
         _figure(
             "margin-flips",
             "Spike flips against the width of the margin",
             rates,
             deltas,
-            Axis(f"flips per {PER:,} comparisons", "log"),
-            f"{seeds_said} All layers together. No flip at all would stand at {significant(floor, 2)}, the lowest that can be shown.",
+            _log(f"flips per {PER:,} comparisons", rates),
+            f"{seeds_said} All layers together." + zero,
         ),
         _figure(
             "margin-accuracy",
-            "Accuracy and changed predictions against the width of the margin",
-            shares,
+            "Accuracy against the width of the margin",
+            [PlotPanel("test split", tuple(accuracy))],
             deltas,
-            Axis("test samples, %"),
-            f"{seeds_said} What the margin costs, and what quantisation changes in the end.",
+            Axis("accuracy, %"),
+            f"{seeds_said} What the margin costs.",
+        ),
+        _figure(
+            "margin-changed",
+            "Changed predictions against the width of the margin",
+            [PlotPanel("test split", tuple(changed))],
+            deltas,
+            Axis("predictions that change, %"),
+            f"{seeds_said} What is left of the flips in the end.",
         ),
     )
 
@@ -198,7 +218,8 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
         _line(name, i, deltas, seeds, lambda r, n=name: 100 * r["near"][n], f"% within {settings.near:g} V")
         for i, name in enumerate(layers)
     ]
-    errors = [_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V") for i, b in enumerate(settings.weight_bits)]
+    found = [_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V", 1e-9) for i, b in enumerate(settings.weight_bits)]
+    errors = [PlotPanel("worst layer", tuple(found))]
     return (
         _figure(
             "margin-near",
@@ -211,9 +232,9 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
         _figure(
             "margin-error",
             "Rounding error of the potential against the width of the margin",
-            [PlotPanel("worst layer", tuple(errors))],
+            errors,
             deltas,
-            Axis("99 % point of the error, V", "log"),
+            _log("99 % point of the error, V", errors),
             "Difference of the potentials of a neuron that has not fired yet, each layer given the float network’s spikes.",
         ),
     )

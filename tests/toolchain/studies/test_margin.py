@@ -151,5 +151,6 @@ def test_the_table_holds_every_number_and_the_zero_has_its_place_in_the_plot():
     findings = said(40, 0)
     assert "40,1000,100" in to_csv(findings.table).replace("\r\n", "\n")
     plot = findings.sections[0].figures[0]
-    assert "No flip at all would stand at 5.0" in plot.caption
+    assert "No flip at all stands at 5.0" in plot.caption
+    assert "No flip" not in said(40, 1).sections[0].figures[0].caption
     assert "δ = 1 V, 8 bits: 0 flips per 10,000 (0 to 0 over 2 seeds)" in plot.picture
