@@ -135,6 +135,11 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
     from export.frameworks import trace
 
     if callable(getattr(module, "spikeport_io", None)):
+        if module.spikeport_io().get("program") is False:
+            raise ModelError(
+                f"{stage.source}: an ANN, which no chip of spiking neurons computes; accepted are spiking networks, such as one "
+                "converted from it (model.init in a recipe)"
+            )
         return trace(module, dt=ways.dt, decode=ways.decode)
     if ways.input_shape is None or ways.call is None:
         raise ModelError(f"{stage.source}: the model does not say what it takes: give --input-shape and --call ({', '.join(CALLS)})")

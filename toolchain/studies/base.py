@@ -41,9 +41,8 @@ CODE = (
 )
 """Sources whose text is part of every key: what they compute is what a cell holds."""
 
-SHOWN = {
-    f"toolchain/studies/{name}.py" for name in ("__init__", "leak", "networks", "page", "plot", "quantisation", "setting", "steps", "study")
-}
+_SHOWN = ("__init__", "leak", "margin_page", "networks", "page", "plot", "quantisation", "setting", "steps", "study")
+SHOWN = {f"toolchain/studies/{name}.py" for name in _SHOWN}
 """Sources that plan cells and show results; a plan is in the cells' jobs."""
 
 CELLS = "cells.jsonl"

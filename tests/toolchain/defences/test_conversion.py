@@ -11,12 +11,13 @@ import torch
 import toolchain.layers as snn
 from export import lower
 from export.frameworks import trace
+from toolchain import stages
 from toolchain.attacks.base import Threat
 from toolchain.attacks.registry import AttackSpec, run
 from toolchain.attacks.victims import PixelVictim
 from toolchain.data import Encoding, load
 from toolchain.defences.conversion import convert, input_strength
-from toolchain.errors import ConfigError
+from toolchain.errors import ConfigError, ModelError
 from toolchain.models import Grid, Init, Layer, Model, Neuron, ReluNetwork, Surrogate, build
 from toolchain.training import Config, Data, Training, load_checkpoint, read_config, save_checkpoint, train
 
@@ -135,6 +136,9 @@ def test_the_four_networks_of_one_description(ann, ann_file):
     base = Config(data=Data(steps=32), model=replace(SPIKING, init=init), neuron=IF, training=Training(epochs=0))
     converted = train(base)
     assert converted.details["conversion"][0]["layer"] == "conv1"
+    fewer = train(replace(base, model=replace(SPIKING, init=replace(init, samples=1, percentile=100.0))))
+    more = train(replace(base, model=replace(SPIKING, init=replace(init, percentile=100.0))))
+    assert fewer.details["conversion"][0]["activation"] < more.details["conversion"][0]["activation"]  # a maximum over less
     quick = Training(epochs=2, samples=512, learning_rate=0.002)
     hybrid = train(replace(base, data=Data(steps=8), model=replace(SPIKING, init=replace(init, scale=0.7)), training=quick))
     first_epoch = hybrid.history[0]["accuracy"]
@@ -149,6 +153,8 @@ def test_an_ann_checkpoint_comes_back_and_is_attacked_like_the_others(ann, ann_f
     model, config = load_checkpoint(ann_file)
     assert isinstance(model, ReluNetwork)
     assert config == ann.config
+    with pytest.raises(ModelError, match="an ANN, which no chip of spiking neurons computes"):
+        stages.to_program(stages.load(str(ann_file)), stages.Ways())
     x = pixels(20)
     assert torch.equal(model.scores(x[None]), ann.model.eval().scores(x[None]))
     victim = PixelVictim(model)
