@@ -240,3 +240,31 @@ def test_a_recipe_names_its_ann_from_where_it_lies(tmp_path):
     )
     assert read_config(folder / "a.toml").model.init.ann == str(folder / "ann.toml")
     assert isinstance(spiking(4).dropout3, snn.Dropout)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cifar10",
+        "digits-ann",
+        "digits-converted",
+        "digits-hybrid",
+        "digits-poisson",
+        "digits-small-direct",
+        "digits-small-poisson",
+        "nmnist",
+        "vgg5-cifar10-ann",
+        "vgg5-cifar10-sharmin",
+    ],
+)
+def test_the_recipes_build_and_name_anns_that_exist(name, request):
+    config = read_config(request.config.rootpath / "examples" / "recipes" / f"{name}.toml")
+    network = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=config.data.encoder)
+    if config.model.init is None:
+        return
+    ann = read_config(config.model.init.ann)
+    twin = build(ann.model, ann.neuron, ann.grid, ann.surrogate, dataset=ann.data.name, encoding=ann.data.encoder)
+    with torch.no_grad():
+        balances = convert(twin, network, torch.rand(2, *network.input_shape))
+    assert len(balances) == sum(layer.kind in ("conv", "dense") for layer in config.model.resolved().layers)
+    assert input_strength(ann.data.encoder, config.data.encoder, config.data.name) == 1.0
