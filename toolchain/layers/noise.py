@@ -7,7 +7,8 @@ training              Gaussian, from torch's generator, for every neuron, step a
 evaluation            none: a plain LIF, and exported as one
 evaluation, with ``noise_at_inference``
                       ``hardware.noise.draw`` of the layer's ``noise_seed``: the numbers that every target draws for the exported
-                      Program. Each sample starts them anew.
+                      Program. Each sample starts them anew. (Step by step a sample starts with the states of
+                      ``reset_mem()``.)
 
 The spread that noise makes at inference is seen over seeds, never over calls::
 
