@@ -72,9 +72,12 @@ class AdaptiveSharpness(SlopeEstimator):
             raise AttackError(
                 f"ASSG learnt from samples of shape {tuple(mean.shape)} and now sees {tuple(u.shape)}; call begin() before other samples"
             )
+        # in place: these tensors are a network's whole trace, and a new one for every term costs more than the arithmetic
         if not frozen:
-            mean = self.memory * mean + (1 - self.memory) * distance
-            spread = self.memory * spread + (1 - self.memory) * (distance - mean).abs()
+            mean.mul_(self.memory).add_(distance, alpha=1 - self.memory)
+            spread.mul_(self.memory).add_(distance.sub_(mean).abs_(), alpha=1 - self.memory)
             self._moments[key] = mean, spread
-        sharpness = 2 / math.pi * math.tan(math.pi * self.degree / 2) / (mean + self.relaxation * spread + 1e-4)
-        return sharpness / 2 / (1 + (math.pi / 2 * sharpness * u) ** 2)
+        sharpness = torch.add(mean, spread, alpha=self.relaxation).add_(1e-4).reciprocal_()
+        sharpness.mul_(2 / math.pi * math.tan(math.pi * self.degree / 2))
+        steep = (sharpness * u).mul_(math.pi / 2).square_().add_(1)
+        return sharpness.mul_(0.5).div_(steep)
