@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,9 +17,10 @@ from toolchain.summary import accuracy, accuracy_text
 @click.argument("config", type=PATH, metavar="RECIPE.toml")
 @click.option("-o", "--output", type=PATH, metavar="OUT.safetensors", help="Default: the recipe's name, in this folder.")
 @click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA.")
+@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Seed of the training, in place of the recipe's.")
 @json_option
 @force_option
-def command(config: Path, output: Path | None, root: Path | None, json_file: Path | None, force: bool) -> None:
+def command(config: Path, output: Path | None, root: Path | None, seed: int | None, json_file: Path | None, force: bool) -> None:
     """Train a network from a recipe; writes a safetensors checkpoint that holds the recipe, too.
 
     \b
@@ -26,6 +28,8 @@ def command(config: Path, output: Path | None, root: Path | None, json_file: Pat
       spikeport train examples/recipes/digits.toml -o digits.safetensors
     """
     recipe = training.read_config(config)
+    if seed is not None:
+        recipe = replace(recipe, training=replace(recipe.training, seed=seed))
     output = output or Path(config.stem + ".safetensors")
     files.claim([output, json_file], force)
     with progress("training", "batch") as update:
