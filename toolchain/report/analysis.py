@@ -150,16 +150,16 @@ def _inference_seed(record: Scored) -> int:
 def _absent(found: Sequence[Mapping]) -> list[dict]:
     """One row for each thing that is not there: a target for everything, or an attack; "cells": how many cells that are."""
     rows: dict[tuple, dict] = {}
-    targets = {entry.get("target") for entry in found if entry.get("target") and entry["family"] == "clean"}
+    targets = {entry["target"]: entry["reason"] for entry in found if entry.get("target") and entry["family"] == "clean"}
     for entry in found:
         target = entry.get("target")
         if target in targets:
-            key = ("target", target, entry["reason"])
+            key = ("target", target, targets[target])
         elif target is None:
             key = ("attack", entry["name"], entry["reason"])
         else:
             continue  # follows from the attack that could not be made
-        row = rows.setdefault(key, {"kind": key[0], "what": key[1], "crafted_on": [], "reason": entry["reason"], "cells": 0})
+        row = rows.setdefault(key, {"kind": key[0], "what": key[1], "crafted_on": [], "reason": key[2], "cells": 0})
         row["cells"] += 1
         if entry["crafted_on"] not in row["crafted_on"]:
             row["crafted_on"].append(entry["crafted_on"])
