@@ -13,7 +13,7 @@ Ours: λ is measured on the ANN's activations for all layers at once, over posit
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +47,17 @@ class Balance:
 
 
 def start(network: snn.Network, config: Config, data: Dataset, root: str | Path | None = None) -> list[Balance]:
-    """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training split. Raises ConfigError."""
+    """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training split. Raises ConfigError.
+
+    The seed of the network's training is added to that of the ANN's recipe, so that a sweep over seeds varies both.
+    """
     from toolchain.training import load_checkpoint, read_config, train
 
     init = config.model.init
     if init.ann.endswith(".toml"):
-        result = train(read_config(init.ann), root=root)
+        recipe = read_config(init.ann)
+        seed = (recipe.training.seed + config.training.seed) % (1 << 32)
+        result = train(replace(recipe, training=replace(recipe.training, seed=seed)), root=root)
         ann, trained = result.model, result.config
     else:
         ann, trained = load_checkpoint(init.ann)

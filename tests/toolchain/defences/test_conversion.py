@@ -268,3 +268,16 @@ def test_the_recipes_build_and_name_anns_that_exist(name, request):
         balances = convert(twin, network, torch.rand(2, *network.input_shape))
     assert len(balances) == sum(layer.kind in ("conv", "dense") for layer in config.model.resolved().layers)
     assert input_strength(ann.data.encoder, config.data.encoder, config.data.name) == 1.0
+
+
+def test_the_seed_of_a_conversion_varies_its_ann(tmp_path):
+    ann = '[data]\nsteps = 1\n[model]\nkind = "ann"\nlayers = [{ kind = "dense", features = 10 }]\n[training]\nepochs = 1\nsamples = 50\n'
+    (tmp_path / "ann.toml").write_text(ann)
+    (tmp_path / "snn.toml").write_text(
+        '[data]\nsteps = 2\n[model]\nreadout = "last_potential"\nlayers = [{ kind = "dense", features = 10 }]\n'
+        'init = { kind = "conversion", ann = "ann.toml" }\n[neuron]\nbeta = 1.0\nreset = "subtract"\n[training]\nepochs = 0\nsamples = 50\n'
+    )
+    config = read_config(tmp_path / "snn.toml")
+    weights = [train(replace(config, training=replace(config.training, seed=s))).model.dense1.weight for s in (0, 1, 1)]
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[2])
