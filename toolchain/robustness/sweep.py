@@ -227,10 +227,10 @@ def _number(where: str, value) -> float:
     return float(value)
 
 
-def _one_of(*accepted: str):
-    def checked(where: str, value) -> str:
-        if value not in accepted:
-            raise SweepError(f"{where}: {value!r}; accepted are {', '.join(accepted)}")
+def _one_of(*accepted):
+    def checked(where: str, value):
+        if isinstance(value, bool) or value not in accepted:
+            raise SweepError(f"{where}: {value!r}; accepted are {', '.join(map(str, accepted))}")
         return value
 
     return checked

@@ -208,12 +208,19 @@ def test_a_flag_is_at_the_number_that_it_accuses():
     assert [row["flags"] for row in entry["worst"]] == [["noise_beats_gradient"], []]
 
 
-def test_that_one_attack_alone_would_flatter_is_no_doubt_about_all_of_them():
+def test_a_worst_case_that_rests_on_single_attacks_is_flagged_itself():
     half = np.arange(40) < 20
-    entry = model(record("clean", [1] * 40, family="clean"), record("pgd", half), record("apgd", ~half))["targets"][0]
-    assert "worst_case_not_reached" in [flag["name"] for flag in entry["flags"]]
-    assert entry["worst"][0]["flags"] == []
-    assert [row["flags"] for row in entry["attacks"]] == [["worst_case_not_reached"], []]
+    three = [record("pgd", half), record("apgd", ~half), record("cw", np.arange(40) < 39)]
+    entry = model(record("clean", [1] * 40, family="clean"), *three[:2])["targets"][0]
+    assert entry["flags"] == []  # two attacks say nothing of a third
+    # the third breaks one more: 39 of 40 broken by one alone, but none stands
+    entry = model(record("clean", [1] * 40, family="clean"), *three)["targets"][0]
+    assert entry["flags"] == []
+    some = [record(name, ~np.isin(np.arange(40), broken)) for name, broken in (("a", range(8)), ("b", range(8, 14)), ("c", range(14, 18)))]
+    entry = model(record("clean", [1] * 40, family="clean"), *some)["targets"][0]
+    assert [flag["name"] for flag in entry["flags"]] == ["worst_case_not_reached"]
+    assert entry["worst"][0]["flags"] == ["worst_case_not_reached"]
+    assert [row["flags"] for row in entry["attacks"]] == [["worst_case_not_reached"], [], []]
 
 
 def test_models_come_in_the_order_of_the_sweep():

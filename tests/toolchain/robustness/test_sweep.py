@@ -51,6 +51,16 @@ def test_an_explicit_list_of_attacks():
         (lambda v: v["targets"].update(lava_samples=0), "from 1"),
         (lambda v: v["data"].update(samples=True), "from 1"),
         (lambda v: v.update(run=3), "accepted is a table"),
+        (
+            lambda v: v["models"][0].update(weight_bit=4),
+            "no key 'weight_bit'; accepted are name, source, weights, recipe, seeds, weight_bits",
+        ),
+        (lambda v: v["models"][0].update(input_shape=[0]), "from 1"),
+        (lambda v: v["models"][0].update(call="twice"), "time-first, batch-first"),
+        (lambda v: v["data"].update(inference_seeds=[]), "at least one entry"),
+        (lambda v: v.update(corruptions={"names": ["fog of war"]}), "accepted are gaussian_noise"),
+        (lambda v: v.update(corruptions={"severities": [6]}), "accepted are 1, 2, 3, 4, 5"),
+        (lambda v: v["attacks"].update(norm="corruption"), "accepted are linf, l2, flips, shift"),
     ],
 )
 def test_bad_values_are_named(change, message):
@@ -58,6 +68,24 @@ def test_bad_values_are_named(change, message):
     change(values)
     with pytest.raises(SweepError, match=message):
         parse(values, "sweep")
+
+
+def test_options_of_a_float_model():
+    values = copy.deepcopy(GOOD)
+    values["models"][0] |= {
+        "weight_bits": 6,
+        "input_shape": [64],
+        "call": "time-first",
+        "dataset": "digits",
+        "encoding": "direct",
+        "steps": 4,
+    }
+    values["corruptions"] = {"severities": [2]}
+    sweep = parse(values, "sweep")
+    assert sweep.models[0].options.given(("weight_bits", "input_shape", "per_channel")) == {"weight_bits": 6, "input_shape": (64,)}
+    assert sweep.models[1].options.weight_bits is None
+    assert sweep.corruptions.severities == (2,)
+    assert sweep.corruptions.names == ()
 
 
 def test_event_radii_are_whole_numbers():
