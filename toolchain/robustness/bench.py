@@ -43,17 +43,21 @@ def models(sweep: Sweep, folder: Path, progress=None) -> list[ModelFile]:
     """Every model of a sweep as a file; recipes are trained, once, into ``folder``/models."""
     found = []
     for part in sweep.models:
-        if part.source is not None:
-            found.append(ModelFile.read(part.name, sweep.path(part.source), part.weights and sweep.path(part.weights), part.options))
-        else:
-            found += [_trained(sweep, part, seed, folder, progress) for seed in part.seeds]
+        for seed in part.seeds:
+            name = part.name if len(part.seeds) == 1 else f"{part.name} seed {seed}"
+            if part.source is None:
+                found.append(_trained(sweep, part, name, seed, folder, progress))
+                continue
+            source, weights = (
+                None if path is None else sweep.path(path.replace("{seed}", str(seed))) for path in (part.source, part.weights)
+            )
+            found.append(ModelFile.read(name, source, weights, part.options))
     return found
 
 
-def _trained(sweep: Sweep, part: ModelPart, seed: int, folder: Path, progress) -> ModelFile:
+def _trained(sweep: Sweep, part: ModelPart, name: str, seed: int, folder: Path, progress) -> ModelFile:
     from toolchain import training
 
-    name = part.name if len(part.seeds) == 1 else f"{part.name} seed {seed}"
     config = training.read_config(sweep.path(part.recipe))
     config = replace(config, training=replace(config.training, seed=seed))
     recipe = json.dumps(config.to_table(), sort_keys=True).encode()
@@ -95,9 +99,21 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     return Data(np.ascontiguousarray(frames, np.uint8), dataset.labels, index), chosen
 
 
+def _sources(transfer: bool | tuple[str, ...], files: list[ModelFile]) -> list[ModelFile]:
+    """The models whose adversarial samples are tried on the others. Raises BenchError for a name that is none of them."""
+    if isinstance(transfer, bool):
+        return files if transfer else []
+    names = [model.name for model in files]
+    for name in transfer:
+        if name not in names:
+            raise BenchError(f"[attacks] transfer names {name!r}; the models are {', '.join(names)}")
+    return [model for model in files if model.name in transfer]
+
+
 def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
     """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy attacks, corruptions."""
     attacks = sweep.attacks
+    sources = _sources(attacks.transfer, files)
     jobs, seeds = [], {}
     for model in files:
         opened = open_model(model)
@@ -106,11 +122,10 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
         made: list[tuple[AttackSpec, ModelFile | None, str]] = [
             (spec, None, on) for spec in _battery(sweep, opened) for on in _looks(spec, opened)
         ]
-        if attacks.transfer:
-            preset, others = attacks.preset or "quick", [other for other in files if other is not model]
-            for other in others:
+        for other in sources:
+            if other is not model:
                 random = open_model(other).stochastic
-                made += [(spec, other, SOFTWARE) for spec in transfers(preset, attacks.norm, [other.name], random)]
+                made += [(spec, other, SOFTWARE) for spec in transfers(attacks.preset or "quick", attacks.norm, [other.name], random)]
         jobs += [CraftJob(model, data.key, None, attacks.norm, 0.0, seed, sweep.run.batch) for seed in attacks.seeds]
         jobs += [
             CraftJob(model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source, on)

@@ -8,7 +8,7 @@ inference_seeds = [0, 1, 2]   # of models that are random (Poisson, noisy neuron
 name = "plain"
 source = "plain.safetensors"      # a model at a stage with a PyTorch module; or
 recipe = "digits.toml"            # a training configuration: trained once into the run's folder
-seeds = [0, 1, 2]                 # of the recipe's training, one model each
+seeds = [0, 1, 2]                 # of the recipe's training, one model each; or "NAME-{seed}.safetensors" is the source of each
 weight_bits = 6                   # how a float model becomes integers: weight_bits, per_channel, discretization, allow_clipping, dt,
 calibration = "digits"            # decode, and the data set that shows how large its numbers get
 input_shape = [64]                # what a model without spikeport_io() reads: input_shape, call, dataset, encoding, steps, bits, rate,
@@ -18,7 +18,7 @@ preset = "quick"           # quick, standard, full; or list = [{attack = "pgd", 
 norm = "linf"
 epsilons = [0.05, 0.1]
 seeds = [0]
-transfer = true            # every model is also attacked with samples made on every other model
+transfer = true            # every model is also attacked with samples made on every other model; or ["plain"]: on these alone
 energy = true              # energy attacks as well
 [corruptions]              # a second axis, apart from attacks
 names = ["gaussian_noise"] # of toolchain.data.corruptions; default: all
@@ -69,7 +69,7 @@ class DataPart:
 
 @dataclass(frozen=True)
 class ModelPart:
-    """One model, or one training recipe with its seeds. Exactly one of ``source`` and ``recipe``."""
+    """One model, or several trainings of one: a recipe, or a source with ``{seed}`` in its path. Exactly one of the two."""
 
     name: str
     source: str | None = None
@@ -96,7 +96,7 @@ class AttackPart:
     list: tuple[AttackSpec, ...] = ()
     norm: str = "linf"
     seeds: tuple[int, ...] = (0,)
-    transfer: bool = False
+    transfer: bool | tuple[str, ...] = False
     energy: bool = False
 
 
@@ -279,8 +279,8 @@ def _model(where: str, values) -> ModelPart:
         raise SweepError(f"{where}: name is missing")
     if ("source" in part) == ("recipe" in part):
         raise SweepError(f"{where}: give either source (a model) or recipe (a training configuration)")
-    if "source" in part and "seeds" in part:
-        raise SweepError(f"{where}: seeds go with recipe; a source is trained already")
+    if "source" in part and ("seeds" in part) != ("{seed}" in part["source"]):
+        raise SweepError(f"{where}: seeds go with a recipe, or with {{seed}} in the path of a source; one is given without the other")
     return ModelPart(**part)
 
 
@@ -302,7 +302,7 @@ def _attacks(where: str, values) -> AttackPart:
         list=_list(_spec),
         norm=_one_of(*NORMS),
         seeds=_list(_seed),
-        transfer=_flag,
+        transfer=lambda where, value: _flag(where, value) if isinstance(value, bool) else _list(_text)(where, value),
         energy=_flag,
     )
     if "epsilons" not in part:

@@ -3,6 +3,8 @@ import copy
 import pytest
 
 from toolchain.attacks.base import AttackError
+from toolchain.robustness import bench
+from toolchain.robustness.models import ModelFile
 from toolchain.robustness.sweep import SweepError, load, parse
 
 GOOD = {
@@ -38,7 +40,8 @@ def test_an_explicit_list_of_attacks():
         (lambda v: v.update(model=[]), "no key 'model'; accepted are data, models"),
         (lambda v: v.pop("models"), r"\[\[models\]\] is missing"),
         (lambda v: v["models"][0].update(recipe="x.toml"), "either source"),
-        (lambda v: v["models"][0].update(seeds=[1]), "seeds go with recipe"),
+        (lambda v: v["models"][0].update(seeds=[1]), "one is given without the other"),
+        (lambda v: v["models"][0].update(source="plain-{seed}.h5"), "one is given without the other"),
         (lambda v: v["models"][1].update(name="plain"), "same name"),
         (lambda v: v["models"][1].update(seeds=[0, 0]), "twice"),
         (lambda v: v["models"][0].pop("name"), "name is missing"),
@@ -46,7 +49,7 @@ def test_an_explicit_list_of_attacks():
         (lambda v: v["attacks"].update(epsilons=[0]), "above 0"),
         (lambda v: v["attacks"].update(preset="huge"), "quick, standard, full"),
         (lambda v: v["attacks"].pop("preset"), "either preset"),
-        (lambda v: v["attacks"].update(transfer=1), "true and false"),
+        (lambda v: v["attacks"].update(transfer=1), "list with at least one entry"),
         (lambda v: v["targets"].update(names=["chip"]), "accepted are software"),
         (lambda v: v["targets"].update(lava_samples=0), "from 1"),
         (lambda v: v["data"].update(samples=True), "from 1"),
@@ -101,3 +104,27 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "bad.toml").write_text("models = [")
     with pytest.raises(SweepError, match=r"bad\.toml"):
         load(tmp_path / "bad.toml")
+
+
+def test_a_source_for_each_seed(tmp_path):
+    for seed in (0, 3):
+        (tmp_path / f"plain-{seed}.safetensors").write_bytes(bytes([seed]))
+    values = copy.deepcopy(GOOD)
+    values["models"] = [{"name": "plain", "source": "plain-{seed}.safetensors", "seeds": [0, 3]}]
+    files = bench.models(parse(values, "sweep", tmp_path), tmp_path / "run")
+    assert [(f.name, f.source, f.content) for f in files] == [
+        ("plain seed 0", "plain-0.safetensors", b"\x00"),
+        ("plain seed 3", "plain-3.safetensors", b"\x03"),
+    ]
+
+
+def test_transfers_from_named_models():
+    files = [ModelFile(name, f"{name}.safetensors", name.encode()) for name in ("a", "b", "c")]
+    values = copy.deepcopy(GOOD)
+    values["attacks"]["transfer"] = ["b"]
+    wanted = parse(values, "sweep").attacks.transfer
+    assert bench._sources(wanted, files) == files[1:2]
+    assert bench._sources(True, files) == files
+    assert bench._sources(False, files) == []
+    with pytest.raises(bench.BenchError, match="names 'd'; the models are a, b, c"):
+        bench._sources(("d",), files)
