@@ -8,7 +8,7 @@ from html import escape
 
 from toolchain.report import formats
 from toolchain.report.facts import unfinished
-from toolchain.report.html import flag_links, title
+from toolchain.report.html import details, flag_links, title
 
 WHERE = {
     "software": "In software",
@@ -18,6 +18,9 @@ WHERE = {
     "loihi2": "On Loihi 2",
 }
 """How a sentence about a target begins."""
+
+IN_WORDS = 6
+"""Models that a person reads of in words, one after the other."""
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:points|[pnµm]?[Js])\b|%)")
 """A space that must not break: between a number and its unit."""
@@ -58,13 +61,47 @@ def _attacked(facts: dict, entries: list[dict], preset) -> str:
 
 
 def answer(facts: dict) -> str:
-    """A few plain sentences for every model."""
+    """A few plain sentences for every model; of more than ``IN_WORDS`` models, for all of them together, the others behind a click."""
+    if len(facts["models"]) > IN_WORDS:
+        return overall(facts) + details("Every network in words", _articles(facts), "more")
+    return _articles(facts)
+
+
+def _articles(facts: dict) -> str:
     return "".join(
         f'<article class="model">{title(facts, model)}'
         + "".join(f"<p>{_UNIT.sub(chr(160), sentence)}</p>" for sentence in sentences(facts, model))
         + "</article>"
         for model in facts["models"]
     )
+
+
+def overall(facts: dict) -> str:
+    """All models in a few sentences: where there are many, their own would hide the answer."""
+    told = [(model["name"], model["answer"]) for model in facts["models"]]
+    compared = [(name, answer["software"]) for name, answer in told if answer["software"] is not None]
+    parts = []
+    if compared:
+        differ = [name for name, software in compared if not software["identical"]]
+        same = f"{len(compared) - len(differ)} of {len(compared)} networks with a Program compute <strong>exactly as in software</strong>"
+        parts.append(
+            f"{same}: every prediction, spike and synaptic operation."
+            + (f" {escape(formats.listed(differ))} {'differ' if len(differ) > 1 else 'differs'}." if differ else "")
+        )
+    worst = sorted(
+        ((answer["worst"]["share"]["value"], name, answer["worst"]["share"]) for name, answer in told if answer["worst"]),
+        key=lambda w: w[:2],
+    )
+    if worst:
+        (_, low, least), (_, high, most) = worst[0], worst[-1]
+        parts.append(
+            f"Under the worst of all attacks at {formats.radius(facts['norm'], facts['radius'])}, they keep from {_share(least)} "
+            f"({escape(low)}) to {_share(most)} ({escape(high)})."
+        )
+    flagged = sum(bool(answer["flags"]) for _, answer in told)
+    if facts["radii"]:
+        parts.append(f"On {flagged or 'none'} of {len(told)}, a check says that the attacks may have failed; see the flags in the table.")
+    return "".join(f"<p>{_UNIT.sub(chr(160), part)}</p>" for part in parts)
 
 
 def sentences(facts: dict, model: dict) -> list[str]:

@@ -17,6 +17,7 @@ from tests.toolchain.report.test_analysis import record
 from toolchain.errors import OutputError
 from toolchain.report import page, tables
 from toolchain.report.analysis import analyse
+from toolchain.report.answer import IN_WORDS, answer
 from toolchain.report.facts import gather, letters
 from toolchain.report.run import Run, load
 from toolchain.report.table import Column, Table, to_csv
@@ -235,3 +236,20 @@ def test_energies_far_apart_get_a_logarithmic_axis():
     assert {"0.001", "0.01", "0.1", "1"} <= set(labels)
     where = {e.text: float(e.attributes["x"]) for e in drawn.all("text")}
     assert np.isclose(where["0.1"] - where["0.01"], where["1"] - where["0.1"], atol=0.02)
+
+
+def test_many_networks_are_summed_up_first(gathered):
+    facts, _ = gathered
+    models = [{**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]]
+    assert len(models) > IN_WORDS
+    html = answer({**facts, "models": models})
+    told = [model["answer"] for model in models]
+    same = [t["software"]["identical"] for t in told if t["software"] is not None]
+    assert 0 < sum(same) < len(same)
+    first, rest = html.split("<details")
+    assert f"{sum(same)} of {len(same)} networks with a Program compute" in first
+    worst = [t["worst"]["share"]["value"] for t in told if t["worst"]]
+    assert f"<strong>{100 * min(worst):.1f}\xa0%</strong>" in first
+    assert f"<strong>{100 * max(worst):.1f}\xa0%</strong>" in first
+    assert rest.count("<article") == len(models)
+    assert "<details" not in answer({**facts, "models": models[:IN_WORDS]})
