@@ -143,11 +143,10 @@ class Still:
 
 
 @dataclass(frozen=True)
-class Reshaped:
-    """An encoder whose values are laid out anew for a network that reads another shape (pixels in a row)."""
+class Around:
+    """What stands around an encoder and changes its input or its values, but neither steps nor randomness."""
 
     encoder: Encoder
-    shape: tuple[int, ...]
 
     @property
     def steps(self) -> int:
@@ -160,6 +159,13 @@ class Reshaped:
     @property
     def fraction_bits(self) -> int:
         return self.encoder.fraction_bits
+
+
+@dataclass(frozen=True)
+class Reshaped(Around):
+    """An encoder whose values are laid out anew for a network that reads another shape (pixels in a row)."""
+
+    shape: tuple[int, ...]
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         return self.encoder(images, seed).reshape(self.steps, len(images), *self.shape)

@@ -6,20 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from toolchain.attacks.encoding import Direct, Encoder, Poisson, StraightThrough
+from toolchain.attacks.encoding import Around, Direct, Encoder, Poisson, StraightThrough
 
 
 @dataclass(frozen=True)
-class Signed:
+class Signed(Around):
     """2 * level - 1 for the levels of a direct encoder: grey levels from -1 to 1, as toolchain.data's "direct_signed"."""
-
-    encoder: Encoder
-
-    stochastic = False
-
-    @property
-    def steps(self) -> int:
-        return self.encoder.steps
 
     @property
     def fraction_bits(self) -> int:
@@ -31,28 +23,15 @@ class Signed:
 
 
 @dataclass(frozen=True)
-class Prequantised:
+class Prequantised(Around):
     """Only ``kept_bits`` of an image's ``bits`` bits reach the encoder; the others are cut off. Backward: the identity.
 
     largest   what the encoder gets for the largest level, where that is not 1 - 2**-kept_bits
     """
 
-    encoder: Encoder
     bits: int
     kept_bits: int
     largest: float | None = None
-
-    @property
-    def steps(self) -> int:
-        return self.encoder.steps
-
-    @property
-    def stochastic(self) -> bool:
-        return self.encoder.stochastic
-
-    @property
-    def fraction_bits(self) -> int:
-        return self.encoder.fraction_bits
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         read = torch.round(images.detach() * 2.0**self.bits)
