@@ -1,0 +1,39 @@
+"""The trained networks that are kept in the repository: whole, small, and the same on every target."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from toolchain.cli import run
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples" / "checkpoints"
+KEPT = sorted(FOLDER.glob("*.safetensors"))
+NO_PROGRAM = "digits-ann"
+
+
+def test_their_hashes_are_those_that_were_measured():
+    lines = dict(reversed(line.split()) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
+    assert lines == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in KEPT}
+    assert len(KEPT) >= 3 * 13
+    assert max(path.stat().st_size for path in KEPT) < 2e6
+
+
+@pytest.mark.parametrize("path", [p for p in KEPT if p.stem.endswith("-0") and not p.stem.startswith(NO_PROGRAM)], ids=lambda p: p.stem)
+def test_software_and_integers_agree(path, capsys):
+    assert run(["compare", str(path), "--data", "digits", "--samples", "8", "--targets", "software,fast"]) == 0
+    assert "\nidentical" in capsys.readouterr().out
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("name", ["digits-tgo-0", "digits-mlf-0", "digits-poisson-0", "digits-purifier-0"])
+def test_lava_agrees(name):
+    path = FOLDER / f"{name}.safetensors"
+    assert run(["compare", str(path), "--data", "digits", "--samples", "2", "--targets", "software,lava"]) == 0
+
+
+def test_a_network_without_a_program_is_refused_by_name(capsys):
+    assert run(["compare", str(FOLDER / "digits-ann-0.safetensors"), "--data", "digits", "--samples", "2", "--targets", "software,fast"]) == 2
+    assert "spiking" in capsys.readouterr().err
