@@ -135,8 +135,15 @@ def _matrix(draw, name, source, target, target_shape, rng, *, recurrent=False):
     weights = weight_array(rng, (len(chosen),), flavour, bits)
     delay = {"none": 0, "scalar": draw(st.integers(0, 4)), "array": rng.integers(0, 4, len(chosen))}[delay_kind]
     return Sparse(
-        name, source_name, target, weights, exponent=exponent, weight_bits=bits, delay=delay,
-        rows=chosen[:, 0].astype(np.int32), columns=chosen[:, 1].astype(np.int32),
+        name,
+        source_name,
+        target,
+        weights,
+        exponent=exponent,
+        weight_bits=bits,
+        delay=delay,
+        rows=chosen[:, 0].astype(np.int32),
+        columns=chosen[:, 1].astype(np.int32),
     )
 
 
@@ -174,7 +181,7 @@ def programs(draw, *, max_populations: int = 3, lava_native: bool = False) -> Pr
         if not population.spiking:
             projections = [p for p in projections if not (p.recurrent and p.target == name)]
         nodes.append(population)
-    layers = nodes[len(inputs):]
+    layers = nodes[len(inputs) :]
     outputs = [Output(p.name, "spike_count" if p.spiking else "last_potential") for p in layers[-1:]]
     return Program(tuple(inputs), tuple(layers), tuple(projections), tuple(outputs))
 

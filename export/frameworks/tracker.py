@@ -208,8 +208,7 @@ class Tracker(TorchFunctionMode):
         for item, part in items:
             if part.dim() < 2 or part.shape[0] != self.batch:
                 raise UnsupportedError(
-                    f"{leaf.label}: its input has shape {tuple(part.shape)}; "
-                    f"accepted is [batch, features ...] with a batch of {self.batch}"
+                    f"{leaf.label}: its input has shape {tuple(part.shape)}; accepted is [batch, features ...] with a batch of {self.batch}"
                 )
             self._check_numbers(leaf.label, item, part)
         return items
@@ -336,4 +335,3 @@ class Tracker(TorchFunctionMode):
         scale = 1.0 if scale is None else scale
         self.record(node.leaf.output_name, WEIGHTED, step, result / (scale * factor))
         return Value((Term(node.leaf.output_name, WEIGHTED, step, scale * factor),))
-

@@ -35,5 +35,6 @@ def test_lava_agrees(name):
 
 
 def test_a_network_without_a_program_is_refused_by_name(capsys):
-    assert run(["compare", str(FOLDER / "digits-ann-0.safetensors"), "--data", "digits", "--samples", "2", "--targets", "software,fast"]) == 2
+    ann = str(FOLDER / "digits-ann-0.safetensors")
+    assert run(["compare", ann, "--data", "digits", "--samples", "2", "--targets", "software,fast"]) == 2
     assert "spiking" in capsys.readouterr().err

@@ -129,9 +129,7 @@ def test_same_program_gives_the_same_bytes(tmp_path, saved):
 
 
 def test_stores_no_more_than_the_numbers_need(tmp_path):
-    program = Program(
-        (Input("i", (500,)),), (Population("p", (400,)),), (Dense("d", "i", "p", np.full((400, 500), -100)),), (Output("p"),)
-    )
+    program = Program((Input("i", (500,)),), (Population("p", (400,)),), (Dense("d", "i", "p", np.full((400, 500), -100)),), (Output("p"),))
     program_file.save(program, tmp_path / "p.h5")
     assert 200_000 < (tmp_path / "p.h5").stat().st_size < 210_000
 

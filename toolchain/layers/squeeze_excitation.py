@@ -39,6 +39,4 @@ class SqueezeExcitation(nn.Module):
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """Refused: raises LayerError, which says why."""
-        raise LayerError(
-            f"squeeze-and-excitation is {self.software_only}; accepted are networks without it (with it: the target software)"
-        )
+        raise LayerError(f"squeeze-and-excitation is {self.software_only}; accepted are networks without it (with it: the target software)")
