@@ -11,6 +11,7 @@ from toolchain.cli import run
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "checkpoints"
 KEPT = sorted(FOLDER.glob("*.safetensors"))
+DIGITS = sorted(FOLDER.glob("digits-*-0.safetensors"))
 NO_PROGRAM = "digits-ann"
 
 
@@ -21,10 +22,16 @@ def test_their_hashes_are_those_that_were_measured():
     assert max(path.stat().st_size for path in KEPT) < 2e6
 
 
-@pytest.mark.parametrize("path", [p for p in KEPT if p.stem.endswith("-0") and not p.stem.startswith(NO_PROGRAM)], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in DIGITS if not p.stem.startswith(NO_PROGRAM)], ids=lambda p: p.stem)
 def test_software_and_integers_agree(path, capsys):
     assert run(["compare", str(path), "--data", "digits", "--samples", "8", "--targets", "software,fast"]) == 0
     assert "\nidentical" in capsys.readouterr().out
+
+
+def test_software_and_integers_agree_on_cifar10(shared_data, monkeypatch):
+    monkeypatch.setenv("SPIKEPORT_DATA", str(shared_data))
+    path = FOLDER / "cifar10-small-0.safetensors"
+    assert run(["compare", str(path), "--data", "cifar10", "--samples", "4", "--targets", "software,fast"]) == 0
 
 
 @pytest.mark.lava

@@ -191,7 +191,8 @@ def _said(run: dict) -> str:
 def _differs(entry: Mapping, run: dict) -> str:
     """What a run has otherwise than a published figure."""
     samples = max(e["samples"] for model in run["models"] for e in model["targets"])
-    found = [f"the first {samples} test samples", f"networks of {_width(run)} instead of {entry['network']}"]
+    named = "one that is not stated" if entry["network"] == "not stated" else entry["network"]
+    found = [f"the first {samples} test samples", f"networks of {_width(run)} instead of {named}"]
     steps = sorted({model["steps"] for model in run["models"]})
     if "steps" not in entry or steps != [entry["steps"]]:
         found.append(f"{formats.listed(map(str, steps))} time steps")
