@@ -38,7 +38,7 @@ def build(facts: dict, shown: Sequence[Example]) -> str:
     """The page from ``facts.gather``."""
     made = {table.name: table for table in tables.build(facts)}
     sections = [
-        ("answer", "The answer", answer(facts) + render(made["summary"], most_open=60, css="stacked")),
+        ("answer", "The answer", answer(facts) + render(made["summary"], "Every network and target", most_open=60, css="stacked")),
         ("pareto", "Energy against robustness", _pareto(facts, made)),
         ("curves", "Accuracy under every attack", _curves(facts, made)),
         ("adaptive", "As usually published, and adaptive", _adaptive(facts, made)),
@@ -80,6 +80,8 @@ def _pareto(facts: dict, made: Mapping[str, Table]) -> str:
         "for all, so models differ by less doubt than the bars suggest). Energy is dynamic, of one inference on clean inputs. Dashed: no "
         "model beats those on the line in both. Marks inside each other: targets that agree."
     )
+    if len(facts["models"]) > pictures.CROWDED:
+        caption += " With so many models, targets that ran fewer samples are in the table alone."
     return figure(pictures.pareto(facts), caption, marks.legend(facts)) + render(made["worst_case"], "Energy against robustness")
 
 
