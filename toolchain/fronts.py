@@ -16,6 +16,7 @@ from hardware import program_file
 from hardware.program import Program
 from hardware.recording import Record, Recording, check_inputs
 from toolchain import agreement, execution, stages
+from toolchain.data.datasets import intensity_bits
 from toolchain.errors import DataError
 from toolchain.inputs import Samples
 from toolchain.stages import Stage
@@ -39,14 +40,9 @@ class Images:
     def encoded(self, program: Program, images: np.ndarray) -> Samples:
         """Inputs of the network behind the front, for what came out of it: rounded to the data set's grey levels, then encoded."""
         dataset = self.dataset
-        levels = np.clip(np.rint(images * _unit(dataset.maximum)), 0, dataset.maximum).astype(dataset.values.dtype)
+        levels = np.clip(np.rint(images * (1 << intensity_bits(dataset.maximum))), 0, dataset.maximum).astype(dataset.values.dtype)
         inputs = self.encoding.encode(replace(dataset, values=levels), slice(None))
         return Samples(check_inputs(program, inputs), self.labels, self.description)
-
-
-def _unit(maximum: int) -> int:
-    """The grey level that counts as 1: the power of two above (or at) the largest."""
-    return 1 << (maximum - 1).bit_length()
 
 
 def images(
@@ -72,8 +68,7 @@ def images(
     if dataset.is_events:
         raise DataError(f"{source}: are events; accepted with a front are images")
     own = data.Encoding.from_description(program.metadata["data"])
-    values = dataset.values.astype(np.float32) / _unit(dataset.maximum)
-    return Images(values, dataset.labels, f"{source} (test, through the front, {own.kind} encoding)", dataset, own)
+    return Images(dataset.images(), dataset.labels, f"{source} (test, through the front, {own.kind} encoding)", dataset, own)
 
 
 def run(

@@ -22,7 +22,7 @@ from toolchain.attacks import levels
 from toolchain.attacks.base import AttackError, NotApplicable
 from toolchain.attacks.encoding import Encoder, Latency, Still, integers
 from toolchain.data import ENCODINGS, Encoding
-from toolchain.data.datasets import DATASETS
+from toolchain.data.datasets import DATASETS, intensity_bits
 from toolchain.layers.network import decode
 from toolchain.layers.noise import noise_seed
 
@@ -134,17 +134,17 @@ def encoder_of(io: dict) -> Encoder:
         return Still()
     steps, how = data.get("steps"), data.get("encoding")
     if how == "direct":
-        bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
+        bits = intensity_bits(_largest_value(data)) if data.get("bits") is not None else 0
         return levels.direct(steps, False, source["message_bits"], source["fraction_bits"], bits)
     if how == "direct_signed":
         formats = Encoding("direct", steps, data.get("bits")).input_format(data["name"])
-        return levels.direct(steps, True, *formats, (_largest_value(data) - 1).bit_length())
+        return levels.direct(steps, True, *formats, intensity_bits(_largest_value(data)))
     if how in ("poisson", "poisson_signed"):
-        bits = (_largest_value(data) - 1).bit_length() if data.get("bits") is not None else 0
+        bits = intensity_bits(_largest_value(data)) if data.get("bits") is not None else 0
         return levels.poisson(steps, how == "poisson_signed", data.get("rate", 1.0), bits, data.get("bits"))
     if how == "latency":
         largest = _largest_value(data)
-        return Latency(steps, largest, float(1 << (largest - 1).bit_length()))
+        return Latency(steps, largest, float(1 << intensity_bits(largest)))
     raise AttackError(
         f"the model's encoding is {how!r}; accepted for images are {', '.join(ENCODINGS[:-1])}; or give the victim an encoder"
     )

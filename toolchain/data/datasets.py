@@ -42,6 +42,12 @@ class Dataset:
         """True: event streams; False: images."""
         return self.maximum == 0
 
+    def images(self, which: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Images in [0, 1], float32 [sample, channel, height, width]: values in units of full intensity. Raises DataError for events."""
+        if self.is_events:
+            raise DataError(f"{self.name} are events; accepted are images")
+        return self.values[which].astype(np.float32) / np.float32(1 << intensity_bits(self.maximum))
+
     def first(self, samples: int | None) -> Dataset:
         """The first samples; None: all."""
         if samples is None:
@@ -49,6 +55,12 @@ class Dataset:
         if samples < 1 or samples > len(self):
             raise DataError(f"{self.name}, {self.split}: {samples} samples were asked for; there are {len(self)}")
         return replace(self, values=self.values[:samples], labels=self.labels[:samples])
+
+
+def intensity_bits(maximum: int) -> int:
+    """Full intensity is 2**bits, the power of two at or above the largest grey level, so that a grey level is a number of the chip's grid:
+    16 of 16 is 1, 255 is 255/256."""
+    return (maximum - 1).bit_length()
 
 
 Reader = Callable[[str, "Path | None"], tuple]

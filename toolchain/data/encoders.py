@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain.data.datasets import DATASETS, Dataset, load
+from toolchain.data.datasets import DATASETS, Dataset, intensity_bits, load
 from toolchain.errors import DataError
 
 ENCODINGS = ("direct", "direct_signed", "poisson", "poisson_signed", "latency", "events")
@@ -66,7 +66,7 @@ class Encoding:
         if not self.constant:
             return 0, 0
         top = maximum >> self._dropped(maximum)
-        bits = (top - 1).bit_length()
+        bits = intensity_bits(top)
         if self.kind == "direct":
             return top.bit_length() + 1, bits
         low, high = self._signed(np.array([0, top]), bits).tolist()
@@ -91,8 +91,7 @@ class Encoding:
 
     def _dropped(self, maximum: int) -> int:
         """Low bits that ``bits`` leaves out."""
-        whole = (maximum - 1).bit_length()
-        return 0 if self.bits is None else max(0, whole - self.bits)
+        return 0 if self.bits is None else max(0, intensity_bits(maximum) - self.bits)
 
     def encode(self, dataset: Dataset, which: slice | np.ndarray, epoch: int = 0) -> np.ndarray:
         """Encoded samples [sample, step, *shape], uint8; of the signed encodings int16.
@@ -108,7 +107,7 @@ class Encoding:
         if self.constant:
             frames = values >> self._dropped(maximum)
             if self.kind == "direct_signed":
-                frames = self._signed(frames, ((maximum >> self._dropped(maximum)) - 1).bit_length())
+                frames = self._signed(frames, intensity_bits(maximum >> self._dropped(maximum)))
             return np.broadcast_to(frames[:, None], (len(frames), self.steps, *frames.shape[1:]))
         if self.kind == "latency":
             step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (2 * maximum)
@@ -122,7 +121,7 @@ class Encoding:
         dropped = self._dropped(maximum)
         level = (value >> dropped << dropped).astype(np.float64)
         # unsigned: full intensity is the largest value; signed: the power of two above it, as in direct_signed
-        level = level / maximum if self.kind == "poisson" else 2 * level / (1 << (maximum - 1).bit_length()) - 1
+        level = level / maximum if self.kind == "poisson" else 2 * level / (1 << intensity_bits(maximum)) - 1
         spikes = drawn < np.floor(np.abs(level) * self.rate * (1 << 32)).astype(np.uint64)
         return spikes.astype(np.uint8) if self.kind == "poisson" else spikes * np.sign(level).astype(np.int16)
 

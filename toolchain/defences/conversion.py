@@ -23,7 +23,7 @@ from torch import nn
 
 import toolchain.layers as snn
 from toolchain.data import Dataset, Encoding
-from toolchain.data.datasets import DATASETS
+from toolchain.data.datasets import DATASETS, intensity_bits
 from toolchain.errors import ConfigError
 from toolchain.models import ReluNetwork
 
@@ -84,7 +84,7 @@ def input_strength(ann: Encoding, network: Encoding, name: str) -> float:
             f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; accepted for it are {' and '.join(accepted)}"
         )
     maximum = DATASETS[name][2]
-    full = (1 << (maximum - 1).bit_length()) / maximum if network.kind == "poisson" else 1.0
+    full = (1 << intensity_bits(maximum)) / maximum if network.kind == "poisson" else 1.0
     return full * network.rate
 
 

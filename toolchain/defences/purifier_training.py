@@ -29,10 +29,10 @@ BATCH = 256
 
 
 def images_of(dataset: Dataset) -> torch.Tensor:
-    """Images in [0, 1], float32 [sample, channels, height, width]: values divided by the power of two above them, as attacks see them."""
+    """Images in [0, 1], float32 [sample, channel, height, width], as attacks see them. Raises ConfigError for events."""
     if dataset.is_events:
         raise ConfigError(f"purifier: {dataset.name} are events; accepted are images")
-    return torch.from_numpy(dataset.values.astype(np.float32)) / float(1 << (dataset.maximum - 1).bit_length())
+    return torch.from_numpy(dataset.images())
 
 
 def train_purifier(

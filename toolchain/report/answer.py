@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 
 from toolchain.report import formats
-from toolchain.report.facts import unfinished
+from toolchain.report.facts import CROWDED, unfinished
 from toolchain.report.html import details, flag_links, title
 
 WHERE = {
@@ -18,9 +18,6 @@ WHERE = {
     "loihi2": "On Loihi 2",
 }
 """How a sentence about a target begins."""
-
-IN_WORDS = 6
-"""Models that a person reads of in words, one after the other."""
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:points|[pnµm]?[Js])\b|%)")
 """A space that must not break: between a number and its unit."""
@@ -61,8 +58,8 @@ def _attacked(facts: dict, entries: list[dict], preset) -> str:
 
 
 def answer(facts: dict) -> str:
-    """A few plain sentences for every model; of more than ``IN_WORDS`` models, for all of them together, the others behind a click."""
-    if len(facts["models"]) > IN_WORDS:
+    """A few plain sentences for every model; of more than ``CROWDED`` models, for all of them together, the others behind a click."""
+    if len(facts["models"]) > CROWDED:
         return overall(facts) + details("Every network in words", _articles(facts), "more")
     return _articles(facts)
 

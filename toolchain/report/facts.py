@@ -17,6 +17,9 @@ from toolchain.report.examples import Example
 from toolchain.report.run import Run
 from toolchain.robustness.flags import CHECKS
 
+CROWDED = 6
+"""Models beyond which a report speaks of all of them together first, and leaves targets that ran fewer samples out of its pictures."""
+
 
 def gather(run: Run) -> tuple[dict, list[Example]]:
     """(facts, the samples that are shown). Raises ReportError where the run is not one of this version, or holds nothing yet."""

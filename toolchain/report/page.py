@@ -12,7 +12,7 @@ from toolchain import files
 from toolchain.report import examples, formats, marks, pictures, tables
 from toolchain.report.answer import answer, head
 from toolchain.report.examples import Example
-from toolchain.report.facts import flags_of, gather
+from toolchain.report.facts import CROWDED, flags_of, gather
 from toolchain.report.html import details, document, figure, items, render, sign, title
 from toolchain.report.run import load
 from toolchain.report.table import Table
@@ -80,7 +80,7 @@ def _pareto(facts: dict, made: Mapping[str, Table]) -> str:
         "for all, so models differ by less doubt than the bars suggest). Energy is dynamic, of one inference on clean inputs. Dashed: no "
         "model beats those on the line in both. Marks inside each other: targets that agree."
     )
-    if len(facts["models"]) > pictures.CROWDED:
+    if len(facts["models"]) > CROWDED:
         caption += " With so many models, targets that ran fewer samples are in the table alone."
     return figure(pictures.pareto(facts), caption, marks.legend(facts)) + render(made["worst_case"], "Energy against robustness")
 

@@ -44,17 +44,13 @@ def pareto(facts: dict) -> str:
     )
 
 
-CROWDED = 6
-"""Models beyond which targets that ran fewer samples (Lava) are left out of a picture: wide bars that would hide the others."""
-
-
 def _pareto_points(facts: dict, letters: Mapping[str, str], radius: float) -> list[dict]:
     found = []
     for place, model in enumerate(facts["models"]):
         most = max(entry["samples"] for entry in model["targets"])
         for entry in model["targets"]:
             worst = next((row for row in entry["worst"] if row["epsilon"] == radius), None)
-            if worst is None or (len(facts["models"]) > CROWDED and entry["samples"] < most):
+            if worst is None or (len(facts["models"]) > known.CROWDED and entry["samples"] < most):
                 continue
             spent, share = entry["energy"][0], worst["share"]
             flags = f"; flags: {', '.join(map(formats.words, worst['flags']))}" if worst["flags"] else ""

@@ -89,9 +89,7 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     dataset = datasets.load(chosen, "test", samples=sweep.data.samples)
     index = np.arange(len(dataset), dtype=np.int64)
     if not dataset.is_events:
-        # Full intensity of a data set is a power of two of the chip's grid: 16 of 16, 255 of 256 (toolchain.data.encoders).
-        scale = float(1 << (dataset.maximum - 1).bit_length())
-        return Data((dataset.values / scale).astype(np.float32), dataset.labels, index), chosen
+        return Data(dataset.images(), dataset.labels, index), chosen
     described = {json.dumps({k: v for k, v in e.items() if k in ("encoding", "steps", "bin_us")}, sort_keys=True) for e in said.values()}
     if len(described) > 1:
         raise BenchError(f"the models bin events differently: {', '.join(sorted(described))}; a sweep has one encoding")
@@ -225,7 +223,7 @@ def _keep_programs(files: list[ModelFile], folder: Path) -> None:
 def _said(model: ModelFile) -> dict:
     """What a run remembers of a model: its source and key, the options that it became integers with, and what runs where before it."""
     opened = open_model(model)
-    options = {k: v for k, v in asdict(model.options).items() if v != type(model.options).__dataclass_fields__[k].default}
+    options = model.options.given()
     front = [] if opened.front is None else [dict(entry) for entry in opened.front.plan()]
     return {"name": model.name, "source": model.source, "key": model.key, "options": options, "front": front}
 

@@ -13,10 +13,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
+from toolchain import sources
 from toolchain.attacks.base import Threat, verify
 from toolchain.attacks.registry import ATTACKS, AttackSpec, run
 from toolchain.errors import ToolchainError
@@ -46,14 +46,8 @@ Tick = Callable[[int, int], None]
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """SHA-256 over the source text that results depend on, tables of devices and chips included."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for part in (root / name for name in CODE):
-        found = [part] if part.is_file() else sorted(path for path in part.rglob("*") if path.suffix in (".py", ".toml"))
-        for path in found:
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """SHA-256 over the source text that results depend on, as it was when first asked for."""
+    return sources.digest(CODE)
 
 
 @dataclass(frozen=True, eq=False)

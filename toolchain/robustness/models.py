@@ -11,14 +11,14 @@ import importlib.util
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from hardware.program import Program
+from hardware.program import Population, Program
 from toolchain.attacks.base import NotApplicable
 from toolchain.errors import ModelError
 from toolchain.stages import Stage
@@ -57,9 +57,10 @@ class Options:
     DESCRIBING = ("input_shape", "call", "dataset", "encoding", "steps", "bits", "rate", "bin_us")
     NEEDED = ("input_shape", "call", "dataset", "encoding", "steps")
 
-    def given(self, names: tuple[str, ...]) -> dict:
-        """Those of the named fields that differ from their default."""
-        return {name: getattr(self, name) for name in names if getattr(self, name) != type(self).__dataclass_fields__[name].default}
+    def given(self, names: tuple[str, ...] | None = None) -> dict:
+        """Those of the named fields (None: of all) that differ from their default."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return {name: value for name, value in own.items() if names is None or name in names}
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class Opened:
             raise NotApplicable(f"no Program: {self.no_program}")
         if front not in ("through", "skip"):
             raise NotApplicable(f"a black box knows no gradient of what stands before the network that it could treat as {front!r}")
-        reseeded = self.reseeded if any(getattr(p, "noise", None) is not None for p in self.program.populations) else None
+        reseeded = self.reseeded if noisy(self.program) else None
         if self.events:
             return ProgramVictim(self.program, steps=int(self.data["steps"]), target=target, reseeded=reseeded)
         return ProgramVictim(
@@ -180,17 +181,22 @@ class Opened:
         """The Program whose noise is that of the PyTorch model with this seed of its noise; one without noise as it is."""
         from toolchain.layers.noise import noise_seed
 
-        noisy = [p for p in program.populations if getattr(p, "noise", None) is not None]
-        if not noisy:
+        random = noisy(program)
+        if not random:
             return program
         modules = dict(self.module.named_modules())
-        unknown = [p.name for p in noisy if p.name not in modules]
+        unknown = [p.name for p in random if p.name not in modules]
         if unknown:
             raise ModelError(f"{self.stage.source}: the Program's noisy layer {unknown[0]!r} is no module of the model, whose seed it has")
         with noise_seed(self.module, seed):
-            seeds = {p.name: modules[p.name].noise.seed for p in noisy}
+            seeds = {p.name: modules[p.name].noise.seed for p in random}
         populations = [replace(p, noise=replace(p.noise, seed=seeds[p.name])) if p.name in seeds else p for p in program.populations]
         return replace(program, populations=tuple(populations))
+
+
+def noisy(program: Program) -> list[Population]:
+    """The Program's noisy populations."""
+    return [p for p in program.populations if p.noise is not None]
 
 
 def open_model(model: ModelFile) -> Opened:

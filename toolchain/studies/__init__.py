@@ -2,7 +2,7 @@
 
     spikeport study leak examples/studies/leak.toml -o runs/leak
 
-A study is a module (``STUDIES``) with three functions:
+A study (``STUDIES``) is a module with three functions, or an object with three such methods:
 
     read(table, where, folder) -> plan          the TOML file's table, checked; paths in it start from ``folder``; raises ConfigError
     cells(plan) -> list[Cell]                   what has to be computed (toolchain.studies.base)
@@ -12,10 +12,10 @@ A study is a module (``STUDIES``) with three functions:
 """
 
 STUDIES: dict[str, str] = {
-    "leak": "toolchain.studies.leak",
-    "steps": "toolchain.studies.steps",
-    "quantisation": "toolchain.studies.quantisation",
+    "leak": "toolchain.studies.leak:LEAK",
+    "steps": "toolchain.studies.steps:STEPS",
+    "quantisation": "toolchain.studies.quantisation:QUANTISATION",
     "margin": "toolchain.studies.margin",
     "networks": "toolchain.studies.networks",
 }
-"""Name of a study -> its module."""
+"""Name of a study -> its module, or module:object."""

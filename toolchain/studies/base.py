@@ -22,6 +22,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolchain import sources
 from toolchain.errors import ToolchainError
 from toolchain.studies import pool
 
@@ -59,15 +60,8 @@ class StudyError(ToolchainError):
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """SHA-256 over the source text that results depend on."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for part in CODE:
-        for path in sorted(path for path in (root / part).rglob("*") if path.suffix in (".py", ".toml")):
-            name = path.relative_to(root).as_posix()
-            if name not in SHOWN:
-                digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """SHA-256 over the source text that results depend on, as it was when first asked for."""
+    return sources.digest(CODE, without=SHOWN)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from toolchain.errors import ConfigError
 from toolchain.report.table import Column, Table
-from toolchain.studies import setting
-from toolchain.studies.page import Findings
-from toolchain.studies.setting import Plan, Setting, cells
+from toolchain.studies.setting import SHARMIN, Setting
 from toolchain.training import Config
-
-__all__ = ["cells", "findings", "read"]
 
 
 def put(config: Config, value: float) -> Config:
@@ -51,16 +45,6 @@ LEAK = Setting(
         "Sharmin et al. (ECCV 2020): a larger leak, so a smaller remaining factor, gives more accuracy under attack; leaky neurons are "
         "more robust than those without leak.",
     ),
-    theirs=setting.SHARMIN,
+    theirs=SHARMIN,
     anchor=ANCHOR,
 )
-
-
-def read(table: Mapping, where: str, folder: Path) -> Plan:
-    """See ``toolchain.studies``."""
-    return setting.read(LEAK, table, where, folder)
-
-
-def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
-    """See ``toolchain.studies``."""
-    return setting.findings(LEAK, plan, results)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from toolchain.drawing import number, svg, text, ticks
@@ -49,7 +49,8 @@ class PlotPanel:
 
 @dataclass(frozen=True)
 class Axis:
-    """label; kind "number", "log" or "share" (0 to 1, shown in percent); names: value -> text of its tick, in place of numbers."""
+    """label; kind "number", "log", "share" (0 to 1, shown in percent) or "category" (0, 1, 2, …; marks of several lines stand side by
+    side); names: value -> text of its tick, in place of numbers."""
 
     label: str
     kind: str = "number"
@@ -71,8 +72,9 @@ def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) 
         corner = left + place % columns * (width + gap), top + place // columns * (height + below + top)
         box = _Box(*corner, width, height, x_scale, y_scale)
         body += box.frame(panel.title, place % columns == 0)
-        for line in panel.lines:
-            body += _drawn(box, line)
+        for which, line in enumerate(panel.lines):
+            aside = (which - (len(panel.lines) - 1) / 2) / (len(panel.lines) + 2) if x.kind == "category" else 0.0
+            body += _drawn(box, line, aside)
     bottom = top + rows * (height + below) + (rows - 1) * top
     body.append(text(left + (WIDTH - left - 12) / 2, bottom + 10, x.label, "label", "middle"))
     body.append(text(16, (bottom - below + top) / 2, y.label, "label", "middle", rotate=True))
@@ -109,7 +111,7 @@ class _Scale:
         else:
             self.ticks = [(v, f"{v:g}") for v in ticks(low, high, 6)]
         self.low, self.high = (math.log(low), math.log(high)) if self.log else (low, high)
-        margin = 0.0 if axis.kind == "share" else 0.04 * (self.high - self.low) or 0.5
+        margin = {"share": 0.0, "category": 0.5}.get(axis.kind, 0.04 * (self.high - self.low) or 0.5)
         self.low, self.high = self.low - margin, self.high + margin
 
     def __call__(self, value: float) -> float:
@@ -155,8 +157,8 @@ def _shape(line: Line, x: float, y: float) -> str:
     return f'<path d="M{number(x)} {number(y)}{MODEL_SHAPES[line.place % len(MODEL_SHAPES)]}" class="blob"/>'
 
 
-def _drawn(box: _Box, line: Line) -> list[str]:
-    points = sorted(line.points, key=lambda p: p.x)
+def _drawn(box: _Box, line: Line, aside: float) -> list[str]:
+    points = sorted((replace(p, x=p.x + aside) for p in line.points), key=lambda p: p.x)
     path = "".join(f"{'L' if i else 'M'}{number(box.x(p.x))} {number(box.y(p.y))}" for i, p in enumerate(points))
     body = [f'<g class="c{line.place % 8}">{_stroke(path, line)}</g>'] if line.joined else []
     for p in points:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from toolchain.errors import ConfigError
-from toolchain.studies import setting
-from toolchain.studies.page import Findings
-from toolchain.studies.setting import Plan, Setting, cells
+from toolchain.studies.setting import SHARMIN, Setting
 from toolchain.training import Config
-
-__all__ = ["cells", "findings", "read"]
 
 
 def put(config: Config, value: float) -> Config:
@@ -32,15 +26,5 @@ QUANTISATION = Setting(
         "few steps, and is the only discretisation that converted networks respond to.",
         "An attack that passes the rounding straight through (BPDA), as all here do, is not hindered by the rounding’s zero gradients.",
     ),
-    theirs=setting.SHARMIN,
+    theirs=SHARMIN,
 )
-
-
-def read(table: Mapping, where: str, folder: Path) -> Plan:
-    """See ``toolchain.studies``."""
-    return setting.read(QUANTISATION, table, where, folder)
-
-
-def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
-    """See ``toolchain.studies``."""
-    return setting.findings(QUANTISATION, plan, results)

@@ -47,6 +47,16 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Settings with their recipes, and (network, value, seed) -> the measurements."""
+
+    settings: Settings
+    recipes: dict[str, Config]
+    trained: dict[tuple[str, float, int], Cell]
+    measured: dict[tuple[str, float, int], dict[str, tuple[str, Cell]]]
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a study varies.
 
@@ -65,19 +75,20 @@ class Setting:
     theirs: tuple[tuple[str, str], ...]
     anchor: Table | None = None
 
+    def read(self, table: Mapping, where: str, folder: Path) -> Plan:
+        """See ``toolchain.studies``."""
+        return _plan(self, table, where, folder)
 
-@dataclass(frozen=True)
-class Plan:
-    """Settings with their recipes, and (network, value, seed) -> the measurements."""
+    def cells(self, plan: Plan) -> list[Cell]:
+        """Every measurement; the trainings stand before them."""
+        return [cell for found in plan.measured.values() for _, cell in found.values()]
 
-    settings: Settings
-    recipes: dict[str, Config]
-    trained: dict[tuple[str, float, int], Cell]
-    measured: dict[tuple[str, float, int], dict[str, tuple[str, Cell]]]
+    def findings(self, plan: Plan, results: Mapping[str, dict]) -> Findings:
+        """See ``toolchain.studies``."""
+        return _findings(self, plan, results)
 
 
-def read(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
-    """The plan of a study's table. Raises ConfigError."""
+def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
     settings = from_table(Settings, table, where)
     for name, entries in (("values", settings.values), ("seeds", settings.seeds), ("networks", [n.name for n in settings.networks])):
         if not entries or len(set(entries)) < len(entries):
@@ -97,11 +108,6 @@ def read(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
         label = f"{name}, {setting.name} {value:g}, seed {seed}"
         measured[name, value, seed] = attacked.cells(network, configs[name, value, seed], label, settings.attack, seed, sources)
     return Plan(settings, recipes, trained, measured)
-
-
-def cells(plan: Plan) -> list[Cell]:
-    """Every measurement; the trainings stand before them."""
-    return [cell for found in plan.measured.values() for _, cell in found.values()]
 
 
 def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
@@ -138,8 +144,7 @@ def pick(found: list[dict], network: str, value: float, group: str, start: str) 
     return next(wanted, None)
 
 
-def findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Findings:
-    """What the study says."""
+def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Findings:
     found, settings = rows(plan, results), plan.settings
     panels = []
     ordered = sorted(settings.values)
@@ -156,7 +161,8 @@ def findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Findi
         f"Mean over {len(settings.seeds)} seeds of training; bars: smallest to largest seed. Values of the setting stand at equal "
         "distances. The distance between the published kind of attack and the worst case is what the former does not see."
     )
-    table = _table(setting, found, plan)
+    whose = {NAIVE: "the attack is the paper’s; data, network, radius ours", BLACK_BOX: "second seed as in the paper; the rest ours"}
+    table = attacked.table(setting.name, found, settings.attack, (Column("value", setting.name, "number"),), whose)
     changes = [_change(setting, found, network, settings) for network in plan.recipes]
     sections = [
         Section("answer", "The answer", tuple(change["said"] for change in changes), figures=(Figure(picture, legend(panels), caption),)),
@@ -245,30 +251,3 @@ SHARMIN = (
     ("time", "one step of delay in every layer"),
 )
 """Sharmin et al., ECCV 2020, from the paper's code."""
-
-
-def _table(setting: Setting, found: list[dict], plan: Plan) -> Table:
-    columns = (
-        Column("network", "network"),
-        Column("value", setting.name, "number"),
-        Column("group", "kind"),
-        Column("name", "attack"),
-        Column("whose", "whose setting"),
-        Column("accuracy", "accuracy (smallest to largest seed)", "share"),
-        Column("deviation", "standard deviation over seeds", "number"),
-        Column("seeds", "seeds", "count"),
-    )
-    whose = {NAIVE: "the attack is the paper’s; data, network, radius ours", BLACK_BOX: "second seed as in the paper; the rest ours"}
-    made = []
-    for row in found:
-        s = spread(row["each"])
-        made.append(
-            {
-                **{name: row[name] for name in ("network", "value", "group", "name")},
-                "whose": whose.get(row["group"], "ours"),
-                "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
-                "deviation": s.deviation if s.seeds > 1 else None,
-                "seeds": s.seeds,
-            }
-        )
-    return Table(setting.name, f"Share of {plan.settings.attack.samples} test samples that are classified correctly.", columns, tuple(made))

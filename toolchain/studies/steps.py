@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from toolchain.errors import ConfigError
-from toolchain.studies import setting
-from toolchain.studies.page import Findings
-from toolchain.studies.setting import Plan, Setting, cells
+from toolchain.studies.setting import SHARMIN, Setting
 from toolchain.training import Config
-
-__all__ = ["cells", "findings", "read"]
 
 
 def put(config: Config, value: float) -> Config:
@@ -36,15 +30,5 @@ STEPS = Setting(
         "Later work puts part of this down to the attack: the encoder’s randomness is not averaged over (no EOT), and fewer steps are "
         "noisier.",
     ),
-    theirs=setting.SHARMIN,
+    theirs=SHARMIN,
 )
-
-
-def read(table: Mapping, where: str, folder: Path) -> Plan:
-    """See ``toolchain.studies``."""
-    return setting.read(STEPS, table, where, folder)
-
-
-def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
-    """See ``toolchain.studies``."""
-    return setting.findings(STEPS, plan, results)

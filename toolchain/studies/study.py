@@ -20,7 +20,7 @@ MAX_FILE = 1 << 20
 
 
 def read(name: str, path: str | Path):
-    """(module, plan) of a study from its TOML file. Raises ConfigError."""
+    """(study, plan) of a study from its TOML file. Raises ConfigError."""
     path = Path(path)
     if name not in STUDIES:
         raise ConfigError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
@@ -32,8 +32,10 @@ def read(name: str, path: str | Path):
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: no TOML file: {error}") from None
-    module = importlib.import_module(STUDIES[name])
-    return module, module.read(table, str(path), path.parent)
+    module, _, inside = STUDIES[name].partition(":")
+    study = importlib.import_module(module)
+    study = getattr(study, inside) if inside else study
+    return study, study.read(table, str(path), path.parent)
 
 
 def run(
@@ -52,9 +54,9 @@ def run(
 
     Raises ConfigError, StudyError (finished cells are kept) and OutputError.
     """
-    module, plan = read(name, path)
-    results = base.run(module.cells(plan), folder, workers=workers, progress=progress)
-    findings = module.findings(plan, results)
+    study, plan = read(name, path)
+    results = base.run(study.cells(plan), folder, workers=workers, progress=progress)
+    findings = study.findings(plan, results)
     files.write_text(Path(folder) / f"{name}.csv", to_csv(findings.table), force=True)
     files.write_text(Path(folder) / f"{name}.html", page.build(name, findings, command), force=True)
     return findings

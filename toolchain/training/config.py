@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.data import DATASETS, Encoding
+from toolchain.data.datasets import intensity_bits
 from toolchain.defences import Defence
 from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, DataError
@@ -140,7 +141,7 @@ class Config:
                 raise ConfigError(f"defence: {name} changes pixels; {self.data.name} are events")
             if self.data.encoding.startswith("poisson"):
                 continue
-            level, size = 0.5 ** (maximum - 1).bit_length(), getattr(settings, entry)
+            level, size = 0.5 ** intensity_bits(maximum), getattr(settings, entry)
             if size < level / 2:
                 raise ConfigError(
                     f"defence.{name}: {entry} is {size}; accepted are {level / 2:g} or more: {self.data.name} have {1 / level:.0f} grey "

@@ -17,8 +17,8 @@ from tests.toolchain.report.test_analysis import record
 from toolchain.errors import OutputError
 from toolchain.report import page, pictures, tables
 from toolchain.report.analysis import analyse
-from toolchain.report.answer import IN_WORDS, answer
-from toolchain.report.facts import gather, letters
+from toolchain.report.answer import answer
+from toolchain.report.facts import CROWDED, gather, letters
 from toolchain.report.run import Run, load
 from toolchain.report.table import Column, Table, to_csv
 
@@ -241,7 +241,7 @@ def test_energies_far_apart_get_a_logarithmic_axis():
 def test_many_networks_are_summed_up_first(gathered):
     facts, _ = gathered
     models = [{**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]]
-    assert len(models) > IN_WORDS
+    assert len(models) > CROWDED
     html = answer({**facts, "models": models})
     told = [model["answer"] for model in models]
     same = [t["software"]["identical"] for t in told if t["software"] is not None]
@@ -252,14 +252,14 @@ def test_many_networks_are_summed_up_first(gathered):
     assert f"<strong>{100 * min(worst):.1f}\xa0%</strong>" in first
     assert f"<strong>{100 * max(worst):.1f}\xa0%</strong>" in first
     assert rest.count("<article") == len(models)
-    assert "<details" not in answer({**facts, "models": models[:IN_WORDS]})
+    assert "<details" not in answer({**facts, "models": models[:CROWDED]})
 
 
 def test_a_crowded_picture_leaves_out_targets_of_fewer_samples(gathered):
     facts, _ = gathered
     models = [{**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]]
     few = [{**m, "targets": [*m["targets"], {**m["targets"][0], "target": "lava", "samples": 1}]} for m in models]
-    assert len(models) > pictures.CROWDED
+    assert len(models) > CROWDED
     points = [pictures._pareto_points({**facts, "models": m}, letters(m), facts["radii"][0]) for m in (models[:2], few[:2], few)]
     assert len(points[1]) == len(points[0]) + 2
     assert len(points[2]) < sum(len(m["targets"]) for m in few)

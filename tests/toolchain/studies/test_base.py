@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -109,6 +110,19 @@ def test_marks_stand_where_their_values_are(kind):
     svg = plot.lines("p", "t", panels, plot.Axis("x", "log"), plot.Axis("y", kind))
     ys = [float(part.split('class="blob"')[0].split('d="M')[-1].split("m")[0].split()[1]) for part in svg.split('aria-label="')[1:]]
     assert ys[0] > ys[1] > ys[2]
+
+
+def test_marks_of_a_category_stand_side_by_side_and_every_name_is_inside():
+    each = [
+        plot.Line(name, k, tuple(plot.Point(float(x), 0.5, None, None, name) for x in range(3)), joined=False)
+        for k, name in enumerate("ab")
+    ]
+    names = tuple((float(x), "a long name" * 2) for x in range(3))
+    svg = plot.lines("p", "t", [plot.PlotPanel("a", tuple(each))], plot.Axis("x", "category", names), plot.Axis("y", "share"))
+    marks = [float(x) for x in re.findall(r'd="M([\d.]+) [\d.]+[^"]*" class="blob"', svg)]
+    assert len(set(marks)) == len(marks) == 6
+    ticks = [float(x) for x in re.findall(r'<path d="M([\d.]+) [\d.]+v5" class="axis"', svg)]
+    assert max(ticks) < 0.9 * float(re.search(r'viewBox="0 0 ([\d.]+)', svg).group(1))
 
 
 def test_study_files_that_cannot_be_read_are_refused(tmp_path):
