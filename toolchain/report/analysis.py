@@ -4,12 +4,13 @@ The page, the CSV tables and the command line show what is here and compute noth
 
     {"norm", "radii", "radius",        the threat; "radius": the one that the answer in words is about
      "about",                          how the run was made
-     "models": [{"name", "program", "steps", "chip", "classes", "twin", "answer", "targets", "comparisons", "absent"}]}
+     "models": [{"name", "program", "steps", "chip", "classes", "near_threshold", "twin", "answer", "targets", "comparisons", "absent"}]}
 
 A target's entry:
 
     samples, clean (share), attacks [one row for each attack, radius and seed], worst [one row for each radius: per-sample worst case
-    over the battery, with the spread over attack seeds; beside it what usual publications report, "published"], energy [one row for clean
+    over the battery, with the spread over attack seeds; beside it what usual publications report, "published", and the worst case of
+    every kind of attack alone, "kinds"], energy [one row for clean
     inputs and for each radius under the strongest and the costliest attack], layers, flags; of a model that is random "inference" [clean,
     and the worst case of each radius, over the seeds of the inference], "corruptions" [one row for each and its severity]
 
@@ -104,6 +105,7 @@ def _model(name: str, records: list[Scored], radius: float | None) -> dict:
         "no_program": said.get("no_program", ""),
         "has_front": said.get("has_front", False),
         "exact": said.get("exact", True),
+        "near_threshold": next((r.description["near_threshold"] for r in records if r.description.get("near_threshold")), None),
         "twin": {"macs": said["twin_macs"], "energy_j": said["twin_energy_j"]},
         "answer": _answer(entries, comparisons, radius),
         "targets": entries,
@@ -258,19 +260,43 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
                 "strongest": single.description["name"],
                 "strongest_share": share(single.correct),
                 "flags": [f["name"] for f in found if any(cell[1] == epsilon for cell in f["cells"])],
+                "kinds": _kinds(here),
                 **_published(here),
             }
         )
     return rows
 
 
+KINDS = ("training surrogate", "other gradients", "from another network", "no gradient")
+"""Kinds of attack that a network which masks its gradient looks different under: white box with the surrogate that it was trained with;
+with surrogates that vanish nowhere, and other ways to a gradient; made on another network; and without any gradient."""
+
+
+def kind(record: Scored) -> str:
+    """Which of ``KINDS`` an attack is."""
+    said = record.description
+    if said["crafted_on"].startswith("model "):
+        return KINDS[2]
+    estimator = _estimator(said)
+    return KINDS[3] if estimator is None else KINDS[0] if estimator == "training" else KINDS[1]
+
+
+def _kinds(records: list[Scored]) -> dict[str, dict | None]:
+    """The worst case of every kind of attack alone; None for a kind that the battery does not have."""
+    found = {name: [r for r in records if kind(r) == name] for name in KINDS}
+    return {name: share(worst_case(those)) if those else None for name, those in found.items()}
+
+
+def _estimator(said: Mapping) -> str | None:
+    return json.loads(said["estimator"]).get("name") if (said["estimator"] or "").startswith("{") else said["estimator"]
+
+
 def published(record: Scored) -> bool:
     """Whether it is an attack that most publications stop at: FGSM or PGD with the training surrogate, on the network alone where
     something stands before it."""
     said = record.description
-    estimator = json.loads(said["estimator"]).get("name") if (said["estimator"] or "").startswith("{") else said["estimator"]
     front = "skip" if said.get("has_front") else "through"
-    return said["optimiser"] in PUBLISHED and estimator == "training" and said.get("front", "through") == front
+    return said["optimiser"] in PUBLISHED and _estimator(said) == "training" and said.get("front", "through") == front
 
 
 def _published(records: list[Scored]) -> dict:

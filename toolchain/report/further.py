@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from toolchain.report import formats
+from toolchain.report.analysis import KINDS
 from toolchain.report.table import Column, Table
+
+MASKING = (
+    "The worst case of each kind of attack alone. Where attacks with another gradient, samples of another network, or attacks without a "
+    "gradient leave less than white-box attacks with the surrogate of the training do, the training surrogate does not see all there is: "
+    "the gradient is masked."
+)
 
 _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
 
 
 def build(facts: dict) -> list[Table]:
     """All of them, with or without rows."""
-    return [published(facts), corruptions(facts), inference(facts), absent(facts)]
+    return [published(facts), masking(facts), near_threshold(facts), corruptions(facts), inference(facts), absent(facts)]
 
 
 def _every(facts: dict):
@@ -48,6 +55,34 @@ def published(facts: dict) -> Table:
     )
     caption = "Accuracy under the attacks that most publications stop at, together, and in the worst case of the whole battery."
     return Table("published", caption, columns, tuple(rows))
+
+
+def masking(facts: dict) -> Table:
+    """One row for each model, target and radius: the worst case of every kind of attack alone."""
+    rows = [
+        {"model": model["name"], "target": entry["target"], "epsilon": row["epsilon"], **row["kinds"], "all": row["share"]}
+        for model, entry in _every(facts)
+        for row in entry["worst"]
+    ]
+    columns = (_MODEL, _TARGET, _RADIUS, *(Column(name, name, "share") for name in KINDS), Column("all", "all together", "share"))
+    return Table("masking", MASKING, columns, tuple(rows))
+
+
+def near_threshold(facts: dict) -> Table:
+    """One row for each model and layer of spiking neurons, and one for all its layers together."""
+    rows = []
+    for model in facts["models"]:
+        found = model["near_threshold"]
+        if found is not None:
+            each = {"all layers": found["share"], **found["layers"]}
+            rows += [{"model": model["name"], "layer": layer, "share": share} for layer, share in each.items()]
+    within = next((model["near_threshold"]["within"] for model in facts["models"] if model["near_threshold"]), None)
+    columns = (_MODEL, Column("layer", "layer"), Column("share", "near threshold", "plain share"))
+    caption = (
+        "Share of potentials (clean inputs, every step and neuron, before the reset) that are less than "
+        f"{within or 0:g} of the threshold away from it: what threshold guarding makes smaller."
+    )
+    return Table("near_threshold", caption, columns, tuple(rows))
 
 
 def corruptions(facts: dict) -> Table:

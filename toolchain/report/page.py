@@ -107,7 +107,8 @@ def _adaptive(facts: dict, made: Mapping[str, Table]) -> str:
         "<p>What a publication that stops at FGSM and PGD with the training surrogate would report, and what the whole battery leaves of "
         "it. Where something stands before a network, the usual attack is made on the network alone.</p>"
     )
-    return said + render(made["published"], "As usually published, and adaptive", most_open=30)
+    both = render(made["published"], "As usually published, and adaptive", most_open=30)
+    return said + both + render(made["masking"], "What each kind of attack sees", most_open=30)
 
 
 def _scatter(facts: dict, made: Mapping[str, Table]) -> str:
@@ -147,9 +148,9 @@ def _layers(facts: dict, made: Mapping[str, Table]) -> str:
     radius = f"; attacks at {formats.radius(facts['norm'], max(facts['radii']))}" if facts["radii"] else ""
     caption = f"Mean spikes of one inference, inputs included{radius}. One scale for each model."
     if all(row["spikes"] is None for model in facts["models"] for entry in model["targets"] for row in entry["layers"]):
-        return render(made["layers"], "Layer by layer")
+        return render(made["layers"], "Layer by layer") + _plain(made, "near_threshold", "Potentials near threshold")
     drawn = figure(pictures.layers(facts), caption, f'<ul class="legend">{legend}</ul>')
-    return drawn + render(made["layers"], "Spikes layer by layer")
+    return drawn + render(made["layers"], "Spikes layer by layer") + _plain(made, "near_threshold", "Potentials near threshold")
 
 
 def _chip(facts: dict, made: Mapping[str, Table]) -> str:

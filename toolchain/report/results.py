@@ -17,6 +17,8 @@ import numpy as np
 
 from toolchain import files
 from toolchain.report import formats
+from toolchain.report.analysis import KINDS, analyse
+from toolchain.report.further import MASKING
 from toolchain.report.html import document, render, small_number
 from toolchain.report.run import ReportError, Run, load
 from toolchain.report.table import Column, Table, values
@@ -45,16 +47,15 @@ def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = Fals
 
 
 def _analysed(run: Run) -> dict:
-    from toolchain.report.analysis import analyse
-
     return analyse(run.records, run.about, run.absent)
 
 
 def build(runs: Sequence[dict]) -> list[Table]:
-    """(our results, published figures of the same data sets) from what ``analysis.analyse`` gives of every run."""
+    """(our results, what each kind of attack sees, published figures of the same data sets) from what ``analysis.analyse`` gives of every
+    run."""
     if not runs:
         raise ReportError("no run was given; accepted is at least one folder that 'spikeport bench' wrote")
-    rows = [row for run in runs for row in _rows(run)]
+    rows = [row for run in runs for row in _rows(run, _row)]
     columns = (
         Column("method", "method"),
         Column("data", "data"),
@@ -76,30 +77,68 @@ def build(runs: Sequence[dict]) -> list[Table]:
         "the training surrogate, on the whole model. Worst case: correct under every attack of the battery. Spikes and energy of one clean "
         "inference; energy is an estimate (for a model without a Program, of multiply-accumulate operations in 45 nm)."
     )
-    return [Table("results", caption, columns, tuple(rows)), _published(runs)]
+    return [Table("results", caption, columns, tuple(rows)), _masking(runs), _published(runs)]
 
 
-def _rows(run: dict) -> list[dict]:
+def _masking(runs: Sequence[dict]) -> Table:
+    """One row for each method and radius, in software, where attacks are made."""
+    rows = [row for run in runs if run["radii"] for row in _rows(run, _kinds, everywhere=False)]
+    columns = (
+        Column("method", "method"),
+        Column("data", "data"),
+        Column("epsilon", "radius", "number"),
+        Column("seeds", "trainings", "count"),
+        Column("near", "near threshold", "share"),
+        *(Column(name, name, "share") for name in KINDS),
+        Column("published", "as usually published", "share"),
+        Column("worst", "worst case", "share"),
+    )
+    within = sorted({m["near_threshold"]["within"] for run in runs for m in run["models"] if m["near_threshold"]})
+    near = f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs." if within else ""
+    return Table("masking", MASKING + near, columns, tuple(rows))
+
+
+def _kinds(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float) -> dict:
+    worst = [next((row for row in entry["worst"] if row["epsilon"] == epsilon), None) for entry in entries]
+    near = [model["near_threshold"] and _bare(model["near_threshold"]["share"]) for model in models]
+    return {
+        "method": method,
+        "data": _said(run),
+        "epsilon": epsilon,
+        "seeds": len(entries),
+        "near": _over(near),
+        **{name: _over([row and row["kinds"][name] for row in worst]) for name in KINDS},
+        "published": _over([row and row["published"] for row in worst]),
+        "worst": _over([row and row["share"] for row in worst]),
+    }
+
+
+def _bare(value: float) -> dict:
+    return {"value": value, "low": None, "high": None}
+
+
+def _rows(run: dict, row: Callable[..., dict], everywhere: bool = True) -> list[dict]:
+    """One of ``row`` for each method, radius, and target; not ``everywhere``: the first target alone."""
     methods: dict[str, list[dict]] = {}
     for model in run["models"]:
         methods.setdefault(_SEED.sub("", model["name"]), []).append(model)
     rows = []
     for method, models in methods.items():
-        for target in dict.fromkeys(entry["target"] for model in models for entry in model["targets"]):
+        targets = list(dict.fromkeys(entry["target"] for model in models for entry in model["targets"]))
+        for target in targets if everywhere else targets[:1]:
             entries = [e for model in models for e in model["targets"] if e["target"] == target]
-            rows += [_row(run, method, models[0], target, entries, epsilon) for epsilon in run["radii"] or [None]]
+            rows += [row(run, method, models, target, entries, epsilon) for epsilon in run["radii"] or [None]]
     return rows
 
 
-def _row(run: dict, method: str, model: dict, target: str, entries: list[dict], epsilon: float | None) -> dict:
-    data = (run["about"].get("sweep") or {}).get("data") or {}
+def _row(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float | None) -> dict:
     clean = [entry["energy"][0] for entry in entries]
     spikes = [row["spikes"] for row in clean if row["spikes"] is not None]
     return {
         "method": method,
-        "data": str(data.get("name") or "not stated"),
+        "data": _said(run),
         "samples": entries[0]["samples"],
-        "steps": model["steps"],
+        "steps": models[0]["steps"],
         "target": target,
         "epsilon": epsilon,
         "seeds": len(entries),
@@ -185,7 +224,7 @@ def _published(runs: Sequence[dict]) -> Table:
 
 
 def _said(run: dict) -> str:
-    return str(((run["about"].get("sweep") or {}).get("data") or {}).get("name"))
+    return str(((run["about"].get("sweep") or {}).get("data") or {}).get("name") or "not stated")
 
 
 def _differs(entry: Mapping, run: dict) -> str:
@@ -218,7 +257,7 @@ def _html(tables: Sequence[Table]) -> str:
 
 def _nothing(tables: Sequence[Table]) -> list[str]:
     """What is said of a table without rows."""
-    return ["No published figure that we have read is of these data sets."] if not tables[1].rows else []
+    return ["No published figure that we have read is of these data sets."] if not tables[-1].rows else []
 
 
 def _markdown(tables: Sequence[Table]) -> str:

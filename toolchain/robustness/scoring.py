@@ -9,9 +9,14 @@ import numpy as np
 from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.attacks.base import NotApplicable, steps_moved
+from toolchain.attacks.victims import BATCH
 from toolchain.robustness.cells import Data, ScoreJob, Tick, require_code
 from toolchain.robustness.models import Opened, open_model
 from toolchain.robustness.records import Scored
+
+NEAR = 0.3
+"""How near is near, in thresholds: the half width that the kept networks were trained with (examples/recipes). Ours: the paper of threshold
+guarding does not say its own."""
 
 _QUANTITIES = ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s")
 
@@ -37,6 +42,7 @@ def score(
         "layers": list(layers),
         "samples": len(rows),
         "classes": scores.shape[1],
+        "near_threshold": near_threshold(opened, part.samples, job.seed) if _of_interest(job) else None,
         **found,
     }
     history = {
@@ -57,6 +63,33 @@ def score(
         prediction=prediction,
     )
     return description, record.to_arrays()
+
+
+def _of_interest(job: ScoreJob) -> bool:
+    """Potentials are looked at on clean inputs, in PyTorch: targets hold them after the reset."""
+    return job.target == "software" and job.crafted.spec is None
+
+
+def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict | None:
+    """{"within": half width in thresholds, "share": of all potentials, "layers": name → share}; None where no spiking layer is one of ours.
+
+    Such layers compute the chip's integers, so the share is the chip's, too.
+    """
+    from toolchain.layers import observe
+
+    near: dict[str, int] = {}
+    size: dict[str, int] = {}
+    victim = opened.victim()
+    for start in range(0, len(samples), BATCH):
+        with observe(opened.module) as seen:
+            victim.predict(samples[start : start + BATCH], seed=seed)
+        for name, layer in seen.layers().items():
+            away = (layer.potential / layer.threshold - 1).abs()
+            near[name] = near.get(name, 0) + int((away < NEAR).sum())
+            size[name] = size.get(name, 0) + away.numel()
+    if not size:
+        return None
+    return {"within": NEAR, "share": sum(near.values()) / sum(size.values()), "layers": {name: near[name] / size[name] for name in size}}
 
 
 def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarray:

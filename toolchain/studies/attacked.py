@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +13,6 @@ from toolchain.attacks.randomness import derived_seed
 from toolchain.attacks.registry import AttackSpec, run
 from toolchain.attacks.victims import PixelVictim
 from toolchain.data import load
-from toolchain.report.table import Column, Table
-from toolchain.robustness.statistics import spread
 from toolchain.studies.base import Cell
 from toolchain.tables import bounds
 from toolchain.training.config import Config
@@ -169,35 +166,3 @@ def right(result: dict) -> np.ndarray:
 def worst(results: list[dict]) -> float:
     """Share of samples that are right in every measurement."""
     return float(np.logical_and.reduce([right(result) for result in results]).mean())
-
-
-def table(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple[Column, ...], whose: Mapping[str, str]) -> Table:
-    """Every number of a study.
-
-    rows       {"network", "group", "name", "each": the accuracy of every seed, and a value for each column of ``settings``}
-    settings   columns of what the study varies
-    whose      group -> whose setting its numbers have; not said: ours
-    """
-    columns = (
-        Column("network", "network"),
-        *settings,
-        Column("group", "kind"),
-        Column("name", "attack"),
-        Column("whose", "whose setting"),
-        Column("accuracy", "accuracy (smallest to largest seed)", "share"),
-        Column("deviation", "standard deviation over seeds", "plain share"),
-        Column("seeds", "seeds", "count"),
-    )
-    made = []
-    for row in rows:
-        s = spread(row["each"])
-        made.append(
-            {
-                **{column.key: row[column.key] for column in columns[: 3 + len(settings)]},
-                "whose": whose.get(row["group"], "ours"),
-                "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
-                "deviation": s.deviation if s.seeds > 1 else None,
-                "seeds": s.seeds,
-            }
-        )
-    return Table(name, f"Share of {attack.samples} test samples that are classified correctly.", columns, tuple(made))

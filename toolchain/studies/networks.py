@@ -23,7 +23,7 @@ from toolchain.studies.attacked import CLEAN, HONEST, NAIVE, WORST, Attack
 from toolchain.studies.base import Cell
 from toolchain.studies.page import Figure, Findings, Section
 from toolchain.studies.plot import Axis, Line, PlotPanel, Point, legend, lines
-from toolchain.studies.setting import SHARMIN, Network, compared
+from toolchain.studies.setting import SHARMIN, Network, compared, table_of
 from toolchain.tables import from_table
 from toolchain.training import Config, read_config
 
@@ -106,7 +106,7 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     found, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
     share = {(row["network"], row["name"]): row["each"] for row in found}
     theirs = "the attack is the papers’; data, network, radius ours"
-    table = attacked.table("networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs})
+    table = table_of("networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs})
     white = _categories(
         names,
         [

@@ -162,7 +162,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
         "distances. The distance between the published kind of attack and the worst case is what the former does not see."
     )
     whose = {NAIVE: "the attack is the paper’s; data, network, radius ours", BLACK_BOX: "second seed as in the paper; the rest ours"}
-    table = attacked.table(setting.name, found, settings.attack, (Column("value", setting.name, "number"),), whose)
+    table = table_of(setting.name, found, settings.attack, (Column("value", setting.name, "number"),), whose)
     changes = [_change(setting, found, network, settings) for network in plan.recipes]
     sections = [
         Section("answer", "The answer", tuple(change["said"] for change in changes), figures=(Figure(picture, legend(panels), caption),)),
@@ -251,3 +251,35 @@ SHARMIN = (
     ("time", "one step of delay in every layer"),
 )
 """Sharmin et al., ECCV 2020, from the paper's code."""
+
+
+def table_of(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple[Column, ...], whose: Mapping[str, str]) -> Table:
+    """Every number of a study.
+
+    rows       {"network", "group", "name", "each": the accuracy of every seed, and a value for each column of ``settings``}
+    settings   columns of what the study varies
+    whose      group -> whose setting its numbers have; not said: ours
+    """
+    columns = (
+        Column("network", "network"),
+        *settings,
+        Column("group", "kind"),
+        Column("name", "attack"),
+        Column("whose", "whose setting"),
+        Column("accuracy", "accuracy (smallest to largest seed)", "share"),
+        Column("deviation", "standard deviation over seeds", "plain share"),
+        Column("seeds", "seeds", "count"),
+    )
+    made = []
+    for row in rows:
+        s = spread(row["each"])
+        made.append(
+            {
+                **{column.key: row[column.key] for column in columns[: 3 + len(settings)]},
+                "whose": whose.get(row["group"], "ours"),
+                "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
+                "deviation": s.deviation if s.seeds > 1 else None,
+                "seeds": s.seeds,
+            }
+        )
+    return Table(name, f"Share of {attack.samples} test samples that are classified correctly.", columns, tuple(made))

@@ -132,6 +132,7 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
         "samples": samples,
         "steps": 8,
         "classes": 10,
+        "near_threshold": {"within": 0.3, "share": 0.25, "layers": {"dense": 0.25}} if clean and target == "software" else None,
         "chip": "loihi2",
         "cores": 3,
         "twin_macs": 5000,

@@ -8,7 +8,9 @@ from tests.toolchain.robustness.test_models import job, scored
 from toolchain.attacks.base import NotApplicable, Threat
 from toolchain.attacks.batteries import battery
 from toolchain.attacks.registry import AttackSpec, run
+from toolchain.defences.threshold_guarding import near_threshold_of
 from toolchain.report.analysis import analyse
+from toolchain.report.further import near_threshold
 from toolchain.robustness import bench, cells, sweep
 from toolchain.robustness.models import open_model
 
@@ -119,3 +121,22 @@ def test_spiking_parts_of_a_front_are_counted(own_layers, digits):
     assert record.activity["syn_ops"][:, parts].sum() > 0
     assert record.energy["loihi-davies2018"]["dynamic_j"].mean() > alone.energy["loihi-davies2018"]["dynamic_j"].mean()
     assert np.array_equal(record.margin, scored(crafted, "software", digits, cells.craft(crafted, digits)).margin)
+
+
+def test_a_clean_score_in_software_says_how_many_potentials_are_near_their_threshold(own_layers, float_model, digits):
+    crafted = job(own_layers["poisson"], digits)
+    arrays = cells.craft(crafted, digits)
+    found = scored(crafted, "software", digits, arrays).description["near_threshold"]
+    assert scored(crafted, "fast", digits, arrays).description["near_threshold"] is None
+    opened = open_model(own_layers["poisson"])
+    inputs = opened.classifier().encoder(torch.from_numpy(digits.samples), 0)
+    own = near_threshold_of(opened.module, inputs, found["within"])  # all thresholds are 1 V
+    assert (found["share"], found["layers"]) == (own.share, own.layers)
+    assert 0 < found["share"] < 1
+    # one row for all layers, one for each
+    records = [scored(crafted, target, digits, arrays) for target in ("software", "fast")]
+    table = near_threshold(analyse(records, {}))
+    assert [row["share"] for row in table.rows] == [own.share, *own.layers.values()]
+    # snnTorch's neurons show no potential before the reset
+    crafted = job(float_model, digits)
+    assert scored(crafted, "software", digits, cells.craft(crafted, digits)).description["near_threshold"] is None
