@@ -3,8 +3,8 @@
 direct    the image in every step, as graded integers: value * 2**-k volts-free units with k = log2 of full intensity, so
           that full intensity is 1 (255 counts as 255/256)
 direct_signed   the same, mapped to [-1, 1]: 2 * level - 1, which is the usual normalisation (mean 0.5, deviation 0.5)
-poisson   binary; in every step a spike with probability rate * value / maximum, drawn from a counter-based generator keyed by
-          (seed, sample), so that a sample's spikes depend on nothing else
+poisson   binary; in every step a spike with probability rate * level, level as in direct, drawn from a counter-based generator keyed
+          by (seed, sample), so that a sample's spikes depend on nothing else
 poisson_signed  spikes of both signs: with level' = 2 * level - 1 as in direct_signed, a spike of its sign with probability
           rate * |level'| (Sharmin et al., ECCV 2020)
 latency   binary; one spike for each value above 0, the brighter the earlier (full intensity in step 0)
@@ -120,8 +120,8 @@ class Encoding:
         drawn = generator.random_raw(self.steps * value.size).reshape(self.steps, *value.shape) >> np.uint64(32)
         dropped = self._dropped(maximum)
         level = (value >> dropped << dropped).astype(np.float64)
-        # unsigned: full intensity is the largest value; signed: the power of two above it, as in direct_signed
-        level = level / maximum if self.kind == "poisson" else 2 * level / (1 << intensity_bits(maximum)) - 1
+        level /= 1 << intensity_bits(maximum)
+        level = level if self.kind == "poisson" else 2 * level - 1
         spikes = drawn < np.floor(np.abs(level) * self.rate * (1 << 32)).astype(np.uint64)
         return spikes.astype(np.uint8) if self.kind == "poisson" else spikes * np.sign(level).astype(np.int16)
 

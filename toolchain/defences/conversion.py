@@ -23,7 +23,6 @@ from torch import nn
 
 import toolchain.layers as snn
 from toolchain.data import Dataset, Encoding
-from toolchain.data.datasets import DATASETS, intensity_bits
 from toolchain.errors import ConfigError
 from toolchain.models import ReluNetwork
 
@@ -67,25 +66,20 @@ def start(network: snn.Network, config: Config, data: Dataset, root: str | Path 
         raise ConfigError(f"{init.ann}: is for {trained.data.name}, the network for {config.data.name}")
     samples = np.arange(min(init.samples, len(data)))
     x = trained.data.encoder.encode(data, samples).astype(np.float32)[:, 0] * np.float32(2.0**-ann.fraction_bits)
-    strength = input_strength(trained.data.encoder, config.data.encoder, config.data.name)
+    strength = input_strength(trained.data.encoder, config.data.encoder)
     return convert(ann.eval(), network, torch.from_numpy(x), percentile=init.percentile, scale=init.scale, strength=strength)
 
 
-def input_strength(ann: Encoding, network: Encoding, name: str) -> float:
-    """Mean input of the spiking network over one step, for an input of 1 of the ANN.
-
-    Raises ConfigError where one is no multiple of the other.
-    Unsigned Poisson spikes code value / maximum, everything else value / the power of two above it (``toolchain.data.encoders``).
-    """
+def input_strength(ann: Encoding, network: Encoding) -> float:
+    """Mean input of the spiking network over one step, for an input of 1 of the ANN. Raises ConfigError where one is no multiple of the
+    other."""
     families = {"direct": ("direct", "poisson"), "direct_signed": ("direct_signed", "poisson_signed")}
     accepted = families[ann.kind]
     if network.kind not in accepted:
         raise ConfigError(
             f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; accepted for it are {' and '.join(accepted)}"
         )
-    maximum = DATASETS[name][2]
-    full = (1 << intensity_bits(maximum)) / maximum if network.kind == "poisson" else 1.0
-    return full * network.rate
+    return network.rate
 
 
 def convert(

@@ -163,6 +163,14 @@ def test_signed_poisson_is_signed_and_its_mean_is_the_signed_level():
     assert np.all(encoded[:, :, 0, 0, 4] >= 0)
 
 
+@pytest.mark.parametrize(("kind", "share"), [("poisson", 255 / 256), ("poisson_signed", 2 * 255 / 256 - 1)])
+def test_poisson_draws_with_the_level_that_an_attacked_image_has(kind, share):
+    data = images([[255] * 100] * 100, "mnist", 255)
+    silent = 1 - np.abs(Encoding(kind, steps=20).encode(data, slice(None))).mean()
+    expected, count = 1 - share, 100 * 100 * 20
+    assert abs(silent - expected) < 5 * np.sqrt(expected * (1 - expected) / count)  # and not 0, as of value / 255
+
+
 @pytest.mark.parametrize("kind", ["poisson", "poisson_signed"])
 def test_poisson_can_be_prequantised(kind):
     rough = Encoding(kind, steps=20, bits=1).encode(images([[0, 7, 8, 15, 16]]), slice(None))

@@ -175,8 +175,7 @@ def test_an_ann_checkpoint_comes_back_and_is_attacked_like_the_others(ann, ann_f
     ],
 )
 def test_how_strong_the_input_is(ann, network, expected):
-    assert input_strength(Encoding(ann, 1), network, "digits") == expected
-    assert input_strength(Encoding("direct", 1), Encoding("poisson"), "mnist") == 256 / 255
+    assert input_strength(Encoding(ann, 1), network) == expected
 
 
 def test_a_weak_input_is_made_up_for(ann):
@@ -198,7 +197,7 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
     with pytest.raises(ConfigError, match="no positive pre-activation"):
         convert(_silent(ann.model), spiking(4), x)
     with pytest.raises(ConfigError, match="accepted for it are direct and poisson"):
-        input_strength(Encoding("direct", 1), Encoding("poisson_signed"), "digits")
+        input_strength(Encoding("direct", 1), Encoding("poisson_signed"))
     with pytest.raises(ConfigError, match=r"accepted with 0 is a model\.init"):
         Config(training=Training(epochs=0))
     with pytest.raises(ConfigError, match='reset = "subtract"'):
@@ -267,7 +266,7 @@ def test_the_recipes_build_and_name_anns_that_exist(name, request):
     with torch.no_grad():
         balances = convert(twin, network, torch.rand(2, *network.input_shape))
     assert len(balances) == sum(layer.kind in ("conv", "dense") for layer in config.model.resolved().layers)
-    assert input_strength(ann.data.encoder, config.data.encoder, config.data.name) == 1.0
+    assert input_strength(ann.data.encoder, config.data.encoder) == 1.0
 
 
 def test_the_seed_of_a_conversion_varies_its_ann(tmp_path):
