@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from toolchain.report import formats
+from toolchain.report import formats, methods
 from toolchain.report.facts import CROWDED, unfinished
 from toolchain.report.html import details, flag_links, title
 
@@ -85,20 +85,35 @@ def overall(facts: dict) -> str:
             f"{same}: every prediction, spike and synaptic operation."
             + (f" {escape(formats.listed(differ))} {'differ' if len(differ) > 1 else 'differs'}." if differ else "")
         )
-    worst = sorted(
-        ((answer["worst"]["share"]["value"], name, answer["worst"]["share"]) for name, answer in told if answer["worst"]),
-        key=lambda w: w[:2],
-    )
+    worst = sorted(_worst(facts, told), key=lambda w: w[:2])
     if worst:
         (_, low, least), (_, high, most) = worst[0], worst[-1]
         parts.append(
             f"Under the worst of all attacks at {formats.radius(facts['norm'], facts['radius'])}, they keep from {_share(least)} "
-            f"({escape(low)}) to {_share(most)} ({escape(high)})."
+            f"({escape(low)}) to {_share(most)} ({escape(high)}){_of_trainings(facts)}."
         )
     flagged = sum(bool(answer["flags"]) for _, answer in told)
     if facts["radii"]:
         parts.append(f"On {flagged or 'none'} of {len(told)}, a check says that the attacks may have failed; see the flags in the table.")
     return "".join(f"<p>{_UNIT.sub(chr(160), part)}</p>" for part in parts)
+
+
+def _worst(facts: dict, told: list[tuple[str, dict]]) -> list[tuple[float, str, dict]]:
+    """(share, name, share with its ends) in the worst case of every method, or, where each has one training, of every network."""
+    if methods.several(facts):
+        shares = [
+            (model["name"], row["share"])
+            for model in methods.merged(facts)["models"]
+            for row in model["targets"][0]["worst"]
+            if row["epsilon"] == facts["radius"]
+        ]
+    else:
+        shares = [(name, answer["worst"]["share"]) for name, answer in told if answer["worst"]]
+    return [(share["value"], name, share) for name, share in shares]
+
+
+def _of_trainings(facts: dict) -> str:
+    return ": means over trainings, smallest to largest" if methods.several(facts) else ""
 
 
 def sentences(facts: dict, model: dict) -> list[str]:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import examples, formats, marks, pictures, tables
+from toolchain.report import examples, formats, marks, methods, pictures, tables
 from toolchain.report.answer import answer, head
 from toolchain.report.examples import Example
 from toolchain.report.facts import CROWDED, flags_of, gather
@@ -39,6 +39,7 @@ def build(facts: dict, shown: Sequence[Example]) -> str:
     made = {table.name: table for table in tables.build(facts)}
     sections = [
         ("answer", "The answer", answer(facts) + render(made["summary"], "Every network and target", most_open=60, css="stacked")),
+        ("methods", "Methods: energy against robustness", _methods(facts, made)),
         ("pareto", "Energy against robustness", _pareto(facts, made)),
         ("curves", "Accuracy under every attack", _curves(facts, made)),
         ("adaptive", "As usually published, and adaptive", _adaptive(facts, made)),
@@ -72,6 +73,22 @@ def build(facts: dict, shown: Sequence[Example]) -> str:
     return document(f"Energy and robustness of {said}", [part.replace("ε = ", "ε&nbsp;=&nbsp;") for part in body])
 
 
+def _methods(facts: dict, made: Mapping[str, Table]) -> str:
+    """Networks that differ in the seed of their training alone, together; where there are such."""
+    if "methods" not in made:
+        return ""
+    together, drawn = methods.merged(facts), ""
+    if facts["radii"]:
+        caption = (
+            "Up and to the left is better. Mean over trainings; vertical bars: smallest to largest training (one training: 95 % interval), "
+            "horizontal bars: band over device tables. Energy is dynamic, of one inference on clean inputs. Dashed: no method beats those "
+            "on the line in both. On the target that ran most samples."
+        )
+        drawn = figure(pictures.pareto(together, "methods", "smallest to largest training"), caption, marks.legend(together))
+    numbers = render(made["methods"], "Every method and target", most_open=60)
+    return drawn + numbers + (render(made["methods_masking"], "What each kind of attack sees", most_open=60) if facts["radii"] else "")
+
+
 def _pareto(facts: dict, made: Mapping[str, Table]) -> str:
     if not facts["radii"]:
         return ""
@@ -81,8 +98,15 @@ def _pareto(facts: dict, made: Mapping[str, Table]) -> str:
         "model beats those on the line in both. Marks inside each other: targets that agree."
     )
     if len(facts["models"]) > CROWDED:
+        if "methods" in made:
+            return render(made["worst_case"], "Every network and target")
         caption += " With so many models, targets that ran fewer samples are in the table alone."
     return figure(pictures.pareto(facts), caption, marks.legend(facts)) + render(made["worst_case"], "Energy against robustness")
+
+
+def _folded(facts: dict, drawn: str) -> str:
+    """What has a part for each network: behind a click where there are many."""
+    return details("Every network", drawn, "more") if len(facts["models"]) > CROWDED else drawn
 
 
 def _curves(facts: dict, made: Mapping[str, Table]) -> str:
@@ -92,7 +116,8 @@ def _curves(facts: dict, made: Mapping[str, Table]) -> str:
         "Thin: single attacks, mean over seeds. Thick: the per-sample worst case over all of them, the number that counts, with its 95 % "
         "interval."
     )
-    return figure(pictures.curves(facts), caption, marks.families(facts)) + render(made["attacks"], "Every attack by itself")
+    drawn = figure(pictures.curves(facts), caption, marks.families(facts))
+    return _folded(facts, drawn) + render(made["attacks"], "Every attack by itself")
 
 
 def _plain(made: Mapping[str, Table], name: str, heading: str) -> str:
@@ -149,7 +174,7 @@ def _layers(facts: dict, made: Mapping[str, Table]) -> str:
     caption = f"Mean spikes of one inference, inputs included{radius}. One scale for each model."
     if all(row["spikes"] is None for model in facts["models"] for entry in model["targets"] for row in entry["layers"]):
         return render(made["layers"], "Layer by layer") + _plain(made, "near_threshold", "Potentials near threshold")
-    drawn = figure(pictures.layers(facts), caption, f'<ul class="legend">{legend}</ul>')
+    drawn = _folded(facts, figure(pictures.layers(facts), caption, f'<ul class="legend">{legend}</ul>'))
     return drawn + render(made["layers"], "Spikes layer by layer") + _plain(made, "near_threshold", "Potentials near threshold")
 
 
@@ -171,7 +196,7 @@ def _chip(facts: dict, made: Mapping[str, Table]) -> str:
     estimates = list(dict.fromkeys(text for told in placed for text in told["estimates"]))
     table = render(made["chip"], "On the chip", most_open=40, css="stacked") if placed else ""
     assumed = details("What these counts estimate", items(estimates)) if placed else ""
-    return f'<ul class="plain">{"".join(lines)}</ul>{table}{assumed}'
+    return _folded(facts, f'<ul class="plain">{"".join(lines)}</ul>') + table + assumed
 
 
 def _examples(facts: dict, made: Mapping[str, Table], shown: Sequence[Example]) -> str:
@@ -191,7 +216,7 @@ def _examples(facts: dict, made: Mapping[str, Table], shown: Sequence[Example]) 
         "<p>Middle grey in the change is none; black and white are a change by the scale under the picture. Events are summed over time, "
         "on minus off.</p>"
     )
-    return "".join(parts) + render(made["examples"], "The samples shown")
+    return _folded(facts, "".join(parts)) + render(made["examples"], "The samples shown")
 
 
 def _example(example: Example) -> str:

@@ -10,8 +10,8 @@ from toolchain.report import formats
 from toolchain.report.marks import WIDTH, Panel, dot, flag, grid, mark, model_shape, number_ticks, shape, short
 
 
-def pareto(facts: dict) -> str:
-    """Energy of one inference against worst-case accuracy, a panel for each radius."""
+def pareto(facts: dict, name: str = "pareto", bars: str = "95 % intervals") -> str:
+    """Energy of one inference against worst-case accuracy, a panel for each radius. ``bars``: what the vertical ones are."""
     letters, radii = known.letters(facts["models"]), facts["radii"]
     points = [_pareto_points(facts, letters, radius) for radius in radii]
     ends = [value for panel in points for point in panel for value in (point["low"], point["high"], point["energy"]) if value]
@@ -35,10 +35,10 @@ def pareto(facts: dict) -> str:
     return svg(
         WIDTH,
         bottom + 20,
-        "plot-pareto",
+        f"plot-{name}",
         "Energy of one inference against worst-case accuracy",
-        "Up and to the left is better. Vertical bars: 95 % intervals; horizontal bars: band over the device tables. The values are in the "
-        "table below.",
+        f"Up and to the left is better. Vertical bars: {bars}; horizontal bars: band over the device tables. The values are in the table "
+        "below.",
         body,
         "group",
     )

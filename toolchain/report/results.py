@@ -1,24 +1,21 @@
 """Results of several runs on one page, generated from what they stored: every method's mean and spread over its seeds, in software and on
 hardware, beside published figures with what their settings have otherwise.
 
-A method is a model of the sweeps; models that differ in the seed of their training alone ("NAME seed 3") are one method.
+What a method is, says ``methods``.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
 from toolchain import files
-from toolchain.report import formats
-from toolchain.report.analysis import KINDS, analyse
-from toolchain.report.further import MASKING
+from toolchain.report import formats, methods
+from toolchain.report.analysis import analyse
 from toolchain.report.html import document, render, small_number
 from toolchain.report.run import ReportError, Run, load
 from toolchain.report.table import Column, Table, values
@@ -28,7 +25,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_SEED = re.compile(r" seed \d+$")
 FORMS = (".html", ".md")
 
 
@@ -55,121 +51,7 @@ def build(runs: Sequence[dict]) -> list[Table]:
     run."""
     if not runs:
         raise ReportError("no run was given; accepted is at least one folder that 'spikeport bench' wrote")
-    rows = [row for run in runs for row in _rows(run, _row)]
-    columns = (
-        Column("method", "method"),
-        Column("data", "data"),
-        Column("samples", "samples", "count"),
-        Column("steps", "time steps", "count"),
-        Column("target", "target"),
-        Column("epsilon", "radius", "number"),
-        Column("seeds", "trainings", "count"),
-        Column("clean", "clean", "share"),
-        Column("fgsm", "FGSM", "share"),
-        Column("pgd", "PGD", "share"),
-        Column("worst", "worst case", "share"),
-        Column("spikes", "spikes", "count"),
-        Column("energy_j", "dynamic energy", "joule"),
-        Column("flags", "flags", "flags"),
-    )
-    caption = (
-        "Mean over trainings (and attack seeds), with the smallest and the largest; for one training its 95 % interval. FGSM and PGD: with "
-        "the training surrogate, on the whole model. Worst case: correct under every attack of the battery. Spikes and energy of one clean "
-        "inference; energy is an estimate (for a model without a Program, of multiply-accumulate operations in 45 nm)."
-    )
-    return [Table("results", caption, columns, tuple(rows)), _masking(runs), _published(runs)]
-
-
-def _masking(runs: Sequence[dict]) -> Table:
-    """One row for each method and radius, in software, where attacks are made."""
-    rows = [row for run in runs if run["radii"] for row in _rows(run, _kinds, everywhere=False)]
-    columns = (
-        Column("method", "method"),
-        Column("data", "data"),
-        Column("epsilon", "radius", "number"),
-        Column("seeds", "trainings", "count"),
-        Column("near", "near threshold", "share"),
-        *(Column(name, name, "share") for name in KINDS),
-        Column("published", "as usually published", "share"),
-        Column("worst", "worst case", "share"),
-    )
-    within = sorted({m["near_threshold"]["within"] for run in runs for m in run["models"] if m["near_threshold"]})
-    near = f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs." if within else ""
-    return Table("masking", MASKING + near, columns, tuple(rows))
-
-
-def _kinds(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float) -> dict:
-    worst = [next((row for row in entry["worst"] if row["epsilon"] == epsilon), None) for entry in entries]
-    near = [model["near_threshold"] and _bare(model["near_threshold"]["share"]) for model in models]
-    return {
-        "method": method,
-        "data": _said(run),
-        "epsilon": epsilon,
-        "seeds": len(entries),
-        "near": _over(near),
-        **{name: _over([row and row["kinds"][name] for row in worst]) for name in KINDS},
-        "published": _over([row and row["published"] for row in worst]),
-        "worst": _over([row and row["share"] for row in worst]),
-    }
-
-
-def _bare(value: float) -> dict:
-    return {"value": value, "low": None, "high": None}
-
-
-def _rows(run: dict, row: Callable[..., dict], everywhere: bool = True) -> list[dict]:
-    """One of ``row`` for each method, radius, and target; not ``everywhere``: the first target alone."""
-    methods: dict[str, list[dict]] = {}
-    for model in run["models"]:
-        methods.setdefault(_SEED.sub("", model["name"]), []).append(model)
-    rows = []
-    for method, models in methods.items():
-        targets = list(dict.fromkeys(entry["target"] for model in models for entry in model["targets"]))
-        for target in targets if everywhere else targets[:1]:
-            entries = [e for model in models for e in model["targets"] if e["target"] == target]
-            rows += [row(run, method, models, target, entries, epsilon) for epsilon in run["radii"] or [None]]
-    return rows
-
-
-def _row(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float | None) -> dict:
-    clean = [entry["energy"][0] for entry in entries]
-    spikes = [row["spikes"] for row in clean if row["spikes"] is not None]
-    return {
-        "method": method,
-        "data": _said(run),
-        "samples": entries[0]["samples"],
-        "steps": models[0]["steps"],
-        "target": target,
-        "epsilon": epsilon,
-        "seeds": len(entries),
-        "clean": _over([entry["clean"] for entry in entries]),
-        "fgsm": _over([_single(entry, epsilon, lambda name: name == "fgsm") for entry in entries]),
-        "pgd": _over([_single(entry, epsilon, lambda name: name.startswith("pgd ")) for entry in entries]),
-        "worst": _over([next((row["share"] for row in entry["worst"] if row["epsilon"] == epsilon), None) for entry in entries]),
-        "spikes": float(np.mean(spikes)) if spikes else None,
-        "energy_j": float(np.mean([row["dynamic_j"]["value"] for row in clean])),
-        "flags": sorted({f for entry in entries for row in entry["worst"] if row["epsilon"] == epsilon for f in row["flags"]}),
-    }
-
-
-def _single(entry: dict, epsilon: float | None, wanted: Callable[[str], bool]) -> dict | None:
-    """A plain attack on the whole model: mean over the attack's seeds; of several lengths the one with the most iterations."""
-    rows = [row for row in entry["attacks"] if row["epsilon"] == epsilon and row["front"] == "through"]
-    rows = [row for row in rows if row["name"].endswith(" · training") and wanted(row["name"].removesuffix(" · training"))]
-    if not rows:
-        return None
-    most = max(row["iterations"] for row in rows)
-    return _over([row["attacked_accuracy"] for row in rows if row["iterations"] == most])
-
-
-def _over(shares: Sequence[Mapping | None]) -> dict | None:
-    """Mean, smallest and largest of several shares; one share as it is, with its interval. None where one is not there."""
-    if not shares or any(share is None for share in shares):
-        return None
-    if len(shares) == 1:
-        return {end: shares[0][end] for end in ("value", "low", "high")}
-    each = [share["value"] for share in shares]
-    return {"value": float(np.mean(each)), "low": min(each), "high": max(each)}
+    return [methods.results(runs), methods.masking(runs), _published(runs)]
 
 
 def published() -> list[dict]:
@@ -184,7 +66,7 @@ def published() -> list[dict]:
 
 def _published(runs: Sequence[dict]) -> Table:
     """Published figures of the data sets of the runs; "differs": what their setting has otherwise."""
-    ours = [(_said(run), run) for run in runs]
+    ours = [(methods.data(run), run) for run in runs]
     rows = []
     for entry in published():
         same = [run for said, run in ours if said == entry["data"]]
@@ -221,10 +103,6 @@ def _published(runs: Sequence[dict]) -> Table:
         f"Published figures of {data}, none of them measured here, and none in our setting. S: the source itself, S3: a summary of it."
     )
     return Table("published_figures", caption, columns, tuple(rows))
-
-
-def _said(run: dict) -> str:
-    return str(((run["about"].get("sweep") or {}).get("data") or {}).get("name") or "not stated")
 
 
 def _differs(entry: Mapping, run: dict) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from toolchain import files
 from toolchain.report import facts as known
-from toolchain.report import formats, further
+from toolchain.report import formats, further, methods
 from toolchain.report.table import Column, Table, to_csv
 
 
@@ -21,9 +22,23 @@ def write(facts: dict, folder: str | Path, force: bool = False) -> list[Path]:
 
 
 def build(facts: dict) -> list[Table]:
-    """All tables, in the order of the page; those of ``further`` only where they have rows."""
+    """All tables, in the order of the page; those of ``further`` only where they have rows, those of ``methods`` where models differ in the
+    seed of their training alone."""
     always = [table(facts) for table in (glance, worst, attacks, comparisons, energy, layers, chip, examples, flags, devices)]
-    return always + [table for table in further.build(facts) if table.rows]
+    return always + _methods(facts) + [table for table in further.build(facts) if table.rows]
+
+
+def _methods(facts: dict) -> list[Table]:
+    """Of methods with several trainings; of targets that ran fewer samples only the networks' own rows say something."""
+    if not methods.several(facts):
+        return []
+    most = max(entry["samples"] for _, entry in _every(facts))
+    found = methods.results([facts])
+    made = (replace(found, name="methods", rows=tuple(row for row in found.rows if row["samples"] == most)), methods.masking([facts]))
+    return [
+        replace(table, name=name, columns=tuple(column for column in table.columns if column.key != "data"))
+        for name, table in zip(("methods", "methods_masking"), made)
+    ]
 
 
 _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
