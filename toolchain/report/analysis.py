@@ -12,7 +12,8 @@ A target's entry:
     over the battery, with the spread over attack seeds; beside it what usual publications report, "published", and the worst case of
     every kind of attack alone, "kinds"], energy [one row for clean
     inputs and for each radius under the strongest and the costliest attack], layers, flags; of a model that is random "inference" [clean,
-    and the worst case of each radius, over the seeds of the inference], "corruptions" [one row for each and its severity]
+    and the worst case of each radius, over the seeds of the inference], of one with a detector "detector" [clean inputs, and each attack:
+    AUC, and the share that is taken for perturbed], "corruptions" [one row for each and its severity]
 
 "absent": cells that cannot be, with their reason: a target for a model without a Program, an estimator that a neuron does not have.
 Of a model that is random everything but "inference" is of its first inference seed.
@@ -29,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
+from scipy import stats
 
 from toolchain.attacks.batteries import PUBLISHED
 from toolchain.execution import TARGETS
@@ -189,6 +191,7 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> dict:
         "layers": layers(reference, records),
         "flags": found,
         "inference": _inference(every),
+        "detector": _detector(reference, records),
         "corruptions": [_corruption(r, base(r, clean)) for r in records if r.description["family"] == "corruption"],
     }
 
@@ -205,6 +208,32 @@ def _inference(records: list[Scored]) -> list[dict]:
         each = [float(worst_case([r for r in here if _inference_seed(r) == seed]).mean()) for seed in seeds]
         rows.append({"epsilon": epsilon, "numbers": seeds, "each": each, **asdict(spread(each))})
     return rows
+
+
+def _detector(clean: Scored, records: list[Scored]) -> list[dict]:
+    """What a detector makes of clean inputs (the share is its false-positive rate) and of each attack (its true-positive rate), and how
+    well its reading tells the one from the other at any threshold: the area under the receiver operating characteristic. Empty
+    without a detector."""
+    if clean.detector is None:
+        return []
+    threshold, rows = clean.description["detector_threshold"], []
+    for record in [clean, *(r for r in records if attacks(r))]:
+        said = record.description
+        rows.append(
+            {name: said[name] for name in ("name", "family", "epsilon", "seed", "crafted_on")}
+            | {
+                "front": said.get("front", "through"),
+                "auc": None if record is clean else auc(clean.detector, record.detector),
+                "caught": share(record.detector > threshold),
+            }
+        )
+    return rows
+
+
+def auc(clean: np.ndarray, attacked: np.ndarray) -> float:
+    """Probability that a reading of an attacked sample is above one of a clean sample (half of the ties): the area under the curve, by
+    Mann and Whitney."""
+    return float(stats.mannwhitneyu(attacked, clean).statistic / (len(attacked) * len(clean)))
 
 
 def _corruption(record: Scored, clean: Scored) -> dict:
@@ -261,6 +290,7 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
                 "strongest_share": share(single.correct),
                 "flags": [f["name"] for f in found if any(cell[1] == epsilon for cell in f["cells"])],
                 "kinds": _kinds(here),
+                "zero_gradient": _zero_gradient(here),
                 **_published(here),
             }
         )
@@ -285,6 +315,12 @@ def _kinds(records: list[Scored]) -> dict[str, dict | None]:
     """The worst case of every kind of attack alone; None for a kind that the battery does not have."""
     found = {name: [r for r in records if kind(r) == name] for name in KINDS}
     return {name: share(worst_case(those)) if those else None for name, those in found.items()}
+
+
+def _zero_gradient(records: list[Scored]) -> float | None:
+    """Mean share of gradients with the training surrogate that are exactly zero everywhere; None where no attack says."""
+    said = [r.history["zero_gradient"].mean() for r in records if kind(r) == KINDS[0] and "zero_gradient" in r.history]
+    return float(np.mean(said)) if said else None
 
 
 def _estimator(said: Mapping) -> str | None:

@@ -12,12 +12,15 @@ MASKING = (
     "the gradient is masked."
 )
 
+ZERO = Column("zero_gradient", "gradient exactly zero", "plain share")
+"""With the training surrogate: what an attack has nothing to follow on."""
+
 _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
 
 
 def build(facts: dict) -> list[Table]:
     """All of them, with or without rows."""
-    return [published(facts), masking(facts), near_threshold(facts), corruptions(facts), inference(facts), absent(facts)]
+    return [published(facts), masking(facts), near_threshold(facts), detector(facts), corruptions(facts), inference(facts), absent(facts)]
 
 
 def _every(facts: dict):
@@ -60,11 +63,15 @@ def published(facts: dict) -> Table:
 def masking(facts: dict) -> Table:
     """One row for each model, target and radius: the worst case of every kind of attack alone."""
     rows = [
-        {"model": model["name"], "target": entry["target"], "epsilon": row["epsilon"], **row["kinds"], "all": row["share"]}
+        {
+            **{"model": model["name"], "target": entry["target"], "epsilon": row["epsilon"], "zero_gradient": row["zero_gradient"]},
+            **row["kinds"],
+            "all": row["share"],
+        }
         for model, entry in _every(facts)
         for row in entry["worst"]
     ]
-    columns = (_MODEL, _TARGET, _RADIUS, *(Column(name, name, "share") for name in KINDS), Column("all", "all together", "share"))
+    columns = (_MODEL, _TARGET, _RADIUS, ZERO, *(Column(name, name, "share") for name in KINDS), Column("all", "all together", "share"))
     return Table("masking", MASKING, columns, tuple(rows))
 
 
@@ -83,6 +90,25 @@ def near_threshold(facts: dict) -> Table:
         f"{within or 0:g} of the threshold away from it: what threshold guarding makes smaller."
     )
     return Table("near_threshold", caption, columns, tuple(rows))
+
+
+def detector(facts: dict) -> Table:
+    """One row for each model with a detector and attack, and one for clean inputs."""
+    rows = [{"model": model["name"], **row} for model, entry in _every(facts) for row in entry["detector"]]
+    columns = (
+        _MODEL,
+        Column("name", "attack"),
+        _RADIUS,
+        Column("seed", "seed", "count"),
+        Column("crafted_on", "made on"),
+        Column("auc", "AUC", "number"),
+        Column("caught", "taken for perturbed", "share"),
+    )
+    caption = (
+        "What the detector makes of clean inputs (its false-positive rate) and of attacked ones (its true-positive rate), at the threshold "
+        "of its gate; AUC: the area under the curve over all thresholds, 0.5 is chance. Attacks that know of it hold it down."
+    )
+    return Table("detector", caption, columns, tuple(rows))
 
 
 def corruptions(facts: dict) -> Table:

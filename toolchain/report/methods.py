@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from toolchain.report.analysis import KINDS
-from toolchain.report.further import MASKING
+from toolchain.report.further import MASKING, ZERO
 from toolchain.report.table import Column, Table
 
 _SEED = re.compile(r" seed \d+$")
@@ -107,6 +108,7 @@ def masking(runs: Sequence[dict]) -> Table:
         Column("epsilon", "radius", "number"),
         Column("seeds", "trainings", "count"),
         Column("near", "near threshold", "share"),
+        replace(ZERO, kind="share"),
         *(Column(name, name, "share") for name in KINDS),
         Column("published", "as usually published", "share"),
         Column("worst", "worst case", "share"),
@@ -118,21 +120,22 @@ def masking(runs: Sequence[dict]) -> Table:
 
 def _kinds(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float) -> dict:
     worst = [_at(entry, epsilon) for entry in entries]
-    near = [model["near_threshold"] and _bare(model["near_threshold"]["share"]) for model in models]
+    near = [_bare(model["near_threshold"] and model["near_threshold"]["share"]) for model in models]
     return {
         "method": method,
         "data": data(run),
         "epsilon": epsilon,
         "seeds": len(entries),
         "near": over(near),
+        "zero_gradient": over([row and _bare(row["zero_gradient"]) for row in worst]),
         **{name: over([row and row["kinds"][name] for row in worst]) for name in KINDS},
         "published": over([row and row["published"] for row in worst]),
         "worst": over([row and row["share"] for row in worst]),
     }
 
 
-def _bare(value: float) -> dict:
-    return {"value": value, "low": None, "high": None}
+def _bare(value: float | None) -> dict | None:
+    return None if value is None else {"value": value, "low": None, "high": None}
 
 
 def _rows(run: dict, row: Callable[..., dict], everywhere: bool = True) -> list[dict]:

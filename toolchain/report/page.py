@@ -48,6 +48,7 @@ def build(facts: dict, shown: Sequence[Example]) -> str:
         ("layers", "Spikes layer by layer", _layers(facts, made)),
         ("chip", "On the chip", _chip(facts, made)),
         ("corruptions", "Common corruptions", _plain(made, "corruptions", "Common corruptions")),
+        ("detector", "Detectors", _plain(made, "detector", "What the detector takes for perturbed")),
         ("inference", "Random networks", _plain(made, "inference", "Over inference seeds")),
         ("examples", "What the attacks look like", _examples(facts, made, shown)),
         ("flags", "Flags: how far to trust the attacks", _flags(facts, made)),

@@ -130,6 +130,13 @@ def check(record: Scored) -> None:
     if not isinstance(description["epsilon"], (int, float)):
         raise TypeError(f"epsilon is {description['epsilon']!r}")
     flat = {name: getattr(record, name) for name in ("correct", "margin", "distance", "label", "prediction")}
+    if record.detector is not None:
+        flat["detector"] = record.detector
+        _number("detector_threshold", description["detector_threshold"])
+    near = description.get("near_threshold")
+    if near is not None:
+        for name, value in {"within": near["within"], "share": near["share"], **near["layers"]}.items():
+            _number(f"near_threshold, {name}", value)
     flat |= {f"energy {table} {name}": values for table, found in record.energy.items() for name, values in found.items()}
     for name, values in flat.items():
         if values is None or values.shape != (size,) or not size:
@@ -141,6 +148,11 @@ def check(record: Scored) -> None:
         raise ValueError("there is no energy of a spiking device")
     if set(description["spikes_per_inference"]) != (set(record.layers) if on_chip else set()):
         raise ValueError("spikes_per_inference names other layers")
+
+
+def _number(name: str, value) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}")
 
 
 def _program(folder: Path, fingerprint: str) -> Program:

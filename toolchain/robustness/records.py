@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+_OPTIONAL = ("label", "prediction", "detector")
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:
@@ -25,6 +27,8 @@ class Scored:
                   seconds of one inference (hardware.energy); static and time only where the table has them
     history       what the attack reported about itself, see AttackResult
     label, prediction   int64 [sample]: the class that it is, and the one with the highest score
+    detector      float64 [sample]: what the detector of a front reads; above the description's "detector_threshold" a sample is taken for
+                  perturbed. None without a detector, and on targets other than software
     """
 
     description: Mapping
@@ -38,6 +42,7 @@ class Scored:
     energy: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     label: np.ndarray | None = None
     prediction: np.ndarray | None = None
+    detector: np.ndarray | None = None
 
     @property
     def accuracy(self) -> float:
@@ -47,7 +52,7 @@ class Scored:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """For the store."""
         arrays = {"index": self.index, "correct": self.correct, "margin": self.margin, "distance": self.distance}
-        arrays |= {name: getattr(self, name) for name in ("label", "prediction") if getattr(self, name) is not None}
+        arrays |= {name: getattr(self, name) for name in _OPTIONAL if getattr(self, name) is not None}
         arrays |= {f"activity.{name}": values for name, values in self.activity.items()}
         arrays |= {f"energy.{device}.{name}": values for device, found in self.energy.items() for name, values in found.items()}
         return arrays | {f"history.{name}": values for name, values in self.history.items()}
@@ -73,6 +78,5 @@ class Scored:
             layers=tuple(description["layers"]),
             history=part("history."),
             energy=energy,
-            label=arrays.get("label"),
-            prediction=arrays.get("prediction"),
+            **{name: arrays.get(name) for name in _OPTIONAL},
         )

@@ -34,6 +34,7 @@ def score(
     others = scores.copy()
     others[rows, part.labels] = -np.inf
     prediction = scores.argmax(axis=1)
+    read = detector(opened, adversarial) if job.target == "software" else None
     activity, layers, energy = (found.pop(name) for name in ("activity", "layers", "energy"))
     description = job.description() | {
         "stochastic": opened.stochastic,
@@ -42,7 +43,8 @@ def score(
         "layers": list(layers),
         "samples": len(rows),
         "classes": scores.shape[1],
-        "near_threshold": near_threshold(opened, part.samples, job.seed) if _of_interest(job) else None,
+        "near_threshold": near_threshold(opened, part.samples, job.seed) if _on_clean(job) else None,
+        "detector_threshold": None if read is None else float(opened.front.gate.threshold),
         **found,
     }
     history = {
@@ -61,11 +63,12 @@ def score(
         energy=energy,
         label=np.asarray(part.labels, np.int64),
         prediction=prediction,
+        detector=read,
     )
     return description, record.to_arrays()
 
 
-def _of_interest(job: ScoreJob) -> bool:
+def _on_clean(job: ScoreJob) -> bool:
     """Potentials are looked at on clean inputs, in PyTorch: targets hold them after the reset."""
     return job.target == "software" and job.crafted.spec is None
 
@@ -90,6 +93,19 @@ def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict | Non
     if not size:
         return None
     return {"within": NEAR, "share": sum(near.values()) / sum(size.values()), "layers": {name: near[name] / size[name] for name in size}}
+
+
+def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
+    """What the detector of the front reads of each sample, float64 [sample]; None where there is none. A front with a detector names
+    ``distance`` and ``gate.threshold`` (``toolchain.defences``); it gives the same on every target."""
+    import torch
+
+    front = opened.front
+    if not callable(getattr(front, "distance", None)) or getattr(getattr(front, "gate", None), "threshold", None) is None:
+        return None
+    with torch.no_grad():
+        parts = [front.distance(torch.from_numpy(samples[i : i + BATCH].astype(np.float32))) for i in range(0, len(samples), BATCH)]
+    return torch.cat(parts).double().numpy()
 
 
 def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarray:

@@ -88,6 +88,9 @@ def _change(folder, change):
         (lambda said, arrays: arrays.update(margin=np.zeros(3)), "margin"),
         (lambda said, arrays: arrays.update({"activity.syn_ops": np.zeros((6, 1))}), "syn_ops"),
         (lambda said, arrays: arrays.update({"energy.loihi-sanafe.dynamic_j": np.zeros(2)}), "loihi-sanafe"),
+        (lambda said, arrays: arrays.update(detector=np.zeros(3)), "detector"),
+        (lambda said, arrays: said.update(near_threshold={"within": 0.3, "share": "most", "layers": {}}), "near_threshold"),
+        (lambda said, arrays: said.update(near_threshold={"within": 0.3}), "share"),
         (lambda said, arrays: [arrays.pop(n) for n in list(arrays) if n.endswith("time_s")], "spiking device"),
     ],
 )

@@ -10,7 +10,7 @@ from toolchain.attacks.batteries import battery
 from toolchain.attacks.registry import AttackSpec, run
 from toolchain.defences.threshold_guarding import near_threshold_of
 from toolchain.report.analysis import analyse
-from toolchain.report.further import near_threshold
+from toolchain.report.further import detector, near_threshold
 from toolchain.robustness import bench, cells, sweep
 from toolchain.robustness.models import open_model
 
@@ -140,3 +140,24 @@ def test_a_clean_score_in_software_says_how_many_potentials_are_near_their_thres
     # snnTorch's neurons show no potential before the reset
     crafted = job(float_model, digits)
     assert scored(crafted, "software", digits, cells.craft(crafted, digits)).description["near_threshold"] is None
+
+
+def test_the_report_says_what_the_detector_catches_and_how_well_it_tells(own_layers, digits):
+    model = own_layers["smoothed"]
+    crafted = [job(model, digits), job(model, digits, AttackSpec(**PGD, front="skip"))]
+    made = [cells.craft(one, digits) for one in crafted]
+    records = [scored(one, target, digits, arrays) for one, arrays in zip(crafted, made) for target in ("software", "fast")]
+    front = open_model(model).front
+    clean, attacked = (front.distance(torch.from_numpy(arrays["adversarial"])).double().numpy() for arrays in made)
+    assert np.array_equal(records[0].detector, clean)
+    assert records[1].detector is None  # on fast: the same
+    threshold = float(front.gate.threshold)
+    rows = analyse(records, {})["models"][0]["targets"][0]["detector"]
+    assert rows[0]["caught"]["value"] == (clean > threshold).mean()
+    assert rows[1]["caught"]["value"] == (attacked > threshold).mean()
+    pairs = np.sign(attacked[:, None] - clean[None])
+    assert rows[1]["auc"] == pytest.approx(((pairs + 1) / 2).mean())
+    assert rows[0]["auc"] is None
+    assert [row["name"] for row in detector(analyse(records, {})).rows] == ["clean", records[2].description["name"]]
+    crafted = job(own_layers["noisy"], digits)
+    assert scored(crafted, "software", digits, cells.craft(crafted, digits)).detector is None
