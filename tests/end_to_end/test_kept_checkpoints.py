@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from toolchain.cli import run
+from toolchain.robustness import sweep
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "checkpoints"
 KEPT = sorted(FOLDER.glob("*.safetensors"))
@@ -20,6 +21,18 @@ def test_their_hashes_are_those_that_were_measured():
     assert lines == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in KEPT}
     assert len(KEPT) >= 3 * 15
     assert max(path.stat().st_size for path in KEPT) < 2e6
+
+
+@pytest.mark.parametrize("name", ["defences", "cifar10-defences"])
+def test_the_kept_results_are_of_the_networks_that_the_sweep_names(name):
+    root = FOLDER.parents[1]
+    models = sweep.load(root / "examples" / "robustness" / f"{name}.toml").models
+    kept = {path.name for path in KEPT}
+    assert {Path(m.source).name.replace("{seed}", str(seed)) for m in models for seed in m.seeds} <= kept
+    text = (root / "docs" / "results" / f"{name}.md").read_text()
+    for part in text.split("\n| method |")[1:3]:  # results, and what each kind of attack sees
+        rows = [line.split("|")[1].strip() for line in part.splitlines()[2:] if line.startswith("| ")]
+        assert set(rows) >= {m.name for m in models}
 
 
 @pytest.mark.parametrize("path", [p for p in DIGITS if not p.stem.startswith(NO_PROGRAM)], ids=lambda p: p.stem)

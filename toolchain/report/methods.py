@@ -46,22 +46,20 @@ def _merged(method: str, models: list[dict]) -> dict:
     target = models[0]["answer"]["target"]
     entries = [e for model in models for e in model["targets"] if e["target"] == target]
     spent = [entry["energy"][0] for entry in entries]
-    worst = [
-        {
-            "epsilon": row["epsilon"],
-            "share": {**over([_at(entry, row["epsilon"])["share"] for entry in entries]), "samples": row["share"]["samples"]},
-            "flags": sorted({flag for entry in entries for flag in _at(entry, row["epsilon"])["flags"]}),
-        }
-        for row in entries[0]["worst"]
-    ]
+    worst = []
+    for epsilon in (row["epsilon"] for row in entries[0]["worst"]):
+        rows = [_at(entry, epsilon) for entry in entries]
+        if None not in rows:  # of a run that is not finished, a training may not be attacked there yet
+            share = {**over([row["share"] for row in rows]), "samples": rows[0]["share"]["samples"]}
+            worst.append({"epsilon": epsilon, "share": share, "flags": sorted({flag for row in rows for flag in row["flags"]})})
     energy = {
         "dynamic_j": {"value": float(np.mean([row["dynamic_j"]["value"] for row in spent]))},
         "band_low_j": min(row["band_low_j"] for row in spent),
         "band_high_j": max(row["band_high_j"] for row in spent),
     }
-    several = f", {len(models)} trainings" if len(models) > 1 else ""
+    trainings = f", {len(entries)} trainings" if len(entries) > 1 else ""
     return {
-        "name": f"{method}{several}",
+        "name": f"{method}{trainings}",
         "answer": {"target": target},
         "targets": [{"target": target, "samples": entries[0]["samples"], "worst": worst, "energy": [energy]}],
     }

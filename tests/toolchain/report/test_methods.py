@@ -67,3 +67,15 @@ def test_networks_of_one_training_each_are_no_methods(tmp_path):
     assert not methods.several(facts)
     assert "plot-methods" not in page.build(facts, shown)
     assert "methods" not in {table.name for table in tables.build(facts)}
+
+
+def test_a_run_that_is_not_finished_shows_the_trainings_that_are(tmp_path):
+    facts, shown = gather(load(synthetic.write_run(tmp_path / "run", models(2))))
+    entries = [e for m in facts["models"][:2] for e in m["targets"] if e["target"] == m["answer"]["target"]]
+    gone = entries[1]["worst"].pop()["epsilon"]
+    (merged, _) = methods.merged(facts)["models"]
+    assert gone not in [row["epsilon"] for row in merged["targets"][0]["worst"]]
+    assert len(merged["targets"][0]["worst"]) == len(facts["radii"]) - 1
+    row = next(r for r in methods.results([facts]).rows if (r["method"], r["epsilon"], r["target"]) == ("a", gone, entries[1]["target"]))
+    assert row["worst"] is None
+    page.build(facts, shown)
