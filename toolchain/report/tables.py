@@ -145,7 +145,7 @@ def worst(facts: dict) -> Table:
 
 def attacks(facts: dict) -> Table:
     """One row for each model, target, attack, radius and seed."""
-    names = ("epsilon", "seed", "samples", "attacked_accuracy", "success_over_all", "success_over_correct", "mean_margin")
+    names = ("epsilon", "eot", "seed", "samples", "attacked_accuracy", "success_over_all", "success_over_correct", "mean_margin")
     names += ("largest_distance", "mean_queries", "spikes", "syn_ops", "dynamic_j", "crafted_on", "flags")
     rows = [
         {"model": model["name"], "target": entry["target"], "attack": row["name"], "drop": _bare(row["drop"]), **{n: row[n] for n in names}}
@@ -158,6 +158,7 @@ def attacks(facts: dict) -> Table:
         Column("attack", "attack"),
         Column("crafted_on", "made on"),
         _RADIUS,
+        Column("eot", "draws in a gradient", "count"),
         Column("seed", "seed", "count"),
         Column("samples", "samples", "count"),
         Column("attacked_accuracy", "accuracy", "share"),
@@ -174,7 +175,8 @@ def attacks(facts: dict) -> Table:
     )
     caption = (
         "Every attack by itself. Drop: clean minus attacked accuracy. Success over all counts samples that are wrong afterwards, over "
-        "correct only those that were right before. Margin: score of the label minus the best other."
+        "correct only those that were right before. Margin: score of the label minus the best other. "
+        "Draws in a gradient: where the network is random, as many are averaged (EOT)."
     )
     return Table("attacks", caption, columns, tuple(rows))
 

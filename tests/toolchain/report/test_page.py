@@ -116,8 +116,8 @@ def test_the_tables_are_the_json_too(parsed, gathered):
                 cells = next(shown)
                 assert (cells[0][0], cells[1][0], cells[2][0]) == (model["name"], entry["target"], row["name"])
                 share = row["attacked_accuracy"]
-                assert tuple(map(float, cells[7])) == (share["value"], share["low"], share["high"])
-                assert float(cells[16][0]) == row["dynamic_j"]
+                assert tuple(map(float, cells[8])) == (share["value"], share["low"], share["high"])
+                assert float(cells[17][0]) == row["dynamic_j"]
     assert next(shown, None) is None
 
 
