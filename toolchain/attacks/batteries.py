@@ -7,6 +7,8 @@ estimators that leave time out, and an attack without gradients: what honesty ch
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.registry import NORMS, PIXELS, AttackSpec
 
@@ -140,23 +142,33 @@ def _around(preset: str) -> list[dict]:
     ]
 
 
-def battery(preset: str, norm: str, stochastic: bool = False, front: bool = False) -> list[AttackSpec]:
-    """The attacks of a preset on a threat; with EOT where the victim is random, and every way around a front where there is one."""
+def battery(preset: str, norm: str, stochastic: bool = False, front: bool = False, known_seed: int | None = None) -> list[AttackSpec]:
+    """The attacks of a preset on a threat; with EOT where the victim is random, and every way around a front where there is one.
+
+    known_seed   of the inference, where the victim's neurons are noisy: beyond quick, the strongest attacks also know it
+    """
     _checked(preset, norm)
     specs = _pixels(preset) if norm in PIXELS else _events(preset, norm)
     specs += _around(preset) if front and norm in PIXELS else []
-    return [AttackSpec(**spec, eot=EOT_SAMPLES[preset] if stochastic else 1) for spec in specs]
+    made = [AttackSpec(**spec, eot=EOT_SAMPLES[preset] if stochastic else 1) for spec in specs]
+    if known_seed is None or preset == "quick":
+        return made
+    return made + [replace(spec, eot=1, known_seed=known_seed) for spec in _strongest(preset, made)]
 
 
 def transfers(preset: str, norm: str, sources: list[str], stochastic: bool = False) -> list[AttackSpec]:
     """Attacks to make on each of the named victims and to try on another: the battery's strongest."""
     _checked(preset, norm)
+    inner = _strongest(preset, battery(preset, norm, stochastic))
+    return [AttackSpec("transfer", {"source": source, "spec": spec.to_json()}) for source in sources for spec in inner]
+
+
+def _strongest(preset: str, specs: list[AttackSpec]) -> list[AttackSpec]:
     wanted = {"quick": {("pgd", "atan"), ("sa_pgd", "assg"), ("sparse_flips", "assg"), ("retiming", "assg")}}.get(
         preset,
         {("pgd", "training"), ("pgd", "atan"), ("sa_pgd", "training"), ("sa_pgd", "assg"), ("sparse_flips", "assg"), ("retiming", "assg")},
     )
-    inner = [s for s in battery(preset, norm, stochastic) if s.estimator is not None and (s.attack, s.estimator["name"]) in wanted]
-    return [AttackSpec("transfer", {"source": source, "spec": spec.to_json()}) for source in sources for spec in inner]
+    return [s for s in specs if s.estimator is not None and (s.attack, s.estimator["name"]) in wanted and s.front == "through"]
 
 
 def energy_battery(preset: str, norm: str, stochastic: bool = False, count: str = "spikes") -> list[AttackSpec]:

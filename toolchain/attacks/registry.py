@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from hardware.noise import MAX_SEED
 from toolchain.attacks.base import AttackError, AttackResult, NotApplicable, Threat, Victim
 from toolchain.attacks.energy import Sponge, synapses_per_spike
 from toolchain.attacks.estimators import ESTIMATORS, make_estimator
@@ -20,6 +21,7 @@ from toolchain.attacks.events.flips import SparseFlips
 from toolchain.attacks.events.noise import EventNoise
 from toolchain.attacks.events.retiming import Retiming
 from toolchain.attacks.fronts import FRONTS
+from toolchain.attacks.known import Known
 from toolchain.attacks.optimisers.apgd import APGD, TargetedAPGD
 from toolchain.attacks.optimisers.carlini_wagner import CarliniWagner
 from toolchain.attacks.optimisers.corruption import Corruption
@@ -109,6 +111,7 @@ class AttackSpec:
     eot         gradient samples for random victims
     tuning      None, or the fields of ``tuning.Tuning``: the estimator's parameter is chosen on some of the attacked samples
     front       how what stands before the network is treated, see ``fronts``; without anything there only "through"
+    known_seed  None, or the seed of the inference, which the adversary knows, see ``known``
     """
 
     attack: str
@@ -117,8 +120,14 @@ class AttackSpec:
     eot: int = 1
     tuning: Mapping | None = None
     front: str = "through"
+    known_seed: int | None = None
 
     def __post_init__(self):
+        known = self.known_seed
+        if known is not None and (isinstance(known, bool) or not isinstance(known, int) or not 0 <= known <= MAX_SEED):
+            raise AttackError(f"attack {self.attack!r}: known_seed is {known!r}; accepted are whole numbers from 0 to {MAX_SEED}")
+        if known is not None and self.attack == "transfer":
+            raise AttackError("transfer: known_seed is of the network that samples are made on; it belongs into the inner spec")
         if self.front not in FRONTS:
             raise AttackError(f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}")
         if self.attack not in ATTACKS:
@@ -166,6 +175,7 @@ class AttackSpec:
         extra = [f"x{self.params['restarts']}"] if self.params.get("restarts", 1) > 1 else []
         text = " ".join([self.attack, *counts, *extra, *([self.params["label"]] if "label" in self.params else [])])
         behind = "" if self.front == "through" else f" · {self.front}"
+        behind += "" if self.known_seed is None else f" · knows seed {self.known_seed}"
         if self.estimator is None:
             return text + behind
         values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
@@ -214,6 +224,8 @@ def run(
         )
     if spec.attack == "transfer":
         return _transfer(spec, victim, samples, labels, threat, seed, sources or {}, program, progress)
+    if spec.known_seed is not None:
+        victim = Known(victim, spec.known_seed)
     attack = _make(spec, program)
     options = {"seed": seed, "eot": spec.eot}
     if spec.estimator is None:

@@ -297,9 +297,10 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
     return rows
 
 
-KINDS = ("training surrogate", "other gradients", "from another network", "no gradient")
+KINDS = ("training surrogate", "other gradients", "from another network", "no gradient", "knows the seed")
 """Kinds of attack that a network which masks its gradient looks different under: white box with the surrogate that it was trained with;
-with surrogates that vanish nowhere, and other ways to a gradient; made on another network; and without any gradient."""
+with surrogates that vanish nowhere, and other ways to a gradient; made on another network; without any gradient; and, of a network whose
+noise stays on, by an adversary who knows the noise."""
 
 
 def kind(record: Scored) -> str:
@@ -307,6 +308,8 @@ def kind(record: Scored) -> str:
     said = record.description
     if said["crafted_on"].startswith("model "):
         return KINDS[2]
+    if said.get("known_seed") is not None:
+        return KINDS[4]
     estimator = _estimator(said)
     return KINDS[3] if estimator is None else KINDS[0] if estimator == "training" else KINDS[1]
 
@@ -332,7 +335,12 @@ def published(record: Scored) -> bool:
     something stands before it."""
     said = record.description
     front = "skip" if said.get("has_front") else "through"
-    return said["optimiser"] in PUBLISHED and _estimator(said) == "training" and said.get("front", "through") == front
+    return (
+        said["optimiser"] in PUBLISHED
+        and said.get("known_seed") is None
+        and _estimator(said) == "training"
+        and said.get("front", "through") == front
+    )
 
 
 def _published(records: list[Scored]) -> dict:

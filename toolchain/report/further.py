@@ -9,7 +9,7 @@ from toolchain.report.table import Column, Table
 MASKING = (
     "The worst case of each kind of attack alone. Where attacks with another gradient, samples of another network, or attacks without a "
     "gradient leave less, beyond the intervals, than white-box attacks with the surrogate of the training do, that surrogate does not see "
-    "all there is: the gradient is masked."
+    "all there is: the gradient is masked. Knows the seed: of a network whose noise stays on, an adversary to whom it is not random."
 )
 
 ZERO = Column("zero_gradient", "gradient exactly zero", "plain share")

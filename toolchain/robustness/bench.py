@@ -29,7 +29,7 @@ from toolchain.errors import ToolchainError
 from toolchain.robustness import engine
 from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, Data, code_version
 from toolchain.robustness.engine import Plan, Report
-from toolchain.robustness.models import ModelFile, Opened, open_model
+from toolchain.robustness.models import ModelFile, Opened, noisy, open_model
 from toolchain.robustness.records import Scored
 from toolchain.robustness.store import Store, program_path
 from toolchain.robustness.sweep import ModelPart, Sweep
@@ -144,7 +144,8 @@ def _battery(sweep: Sweep, opened: Opened) -> list[AttackSpec]:
     """Attacks that are made on the model itself."""
     attacks, random = sweep.attacks, opened.stochastic
     front = opened.front is not None
-    specs = list(attacks.list) if attacks.preset is None else battery(attacks.preset, attacks.norm, random, front)
+    known = sweep.data.inference_seeds[0] if noisy(opened.program) else None
+    specs = list(attacks.list) if attacks.preset is None else battery(attacks.preset, attacks.norm, random, front, known)
     if attacks.energy:
         specs += energy_battery(attacks.preset or "quick", attacks.norm, random, "synaptic_operations")
     return specs

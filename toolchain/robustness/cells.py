@@ -118,7 +118,7 @@ class CraftJob:
         spec = self.spec
         common = {"model": self.model.name, "norm": self.norm, "epsilon": self.epsilon, "seed": self.seed, "crafted_on": self.crafted_on}
         if spec is None:
-            empty = {"estimator": None, "iterations": 0, "eot": 1, "params": {}, "front": "through"}
+            empty = {"estimator": None, "iterations": 0, "eot": 1, "params": {}, "front": "through", "known_seed": None}
             return common | {"name": "clean", "family": "clean", "optimiser": "clean"} | empty
         inner = AttackSpec.from_json(spec.params["spec"]) if spec.attack == "transfer" else spec
         return common | {
@@ -130,6 +130,7 @@ class CraftJob:
             "eot": inner.eot,
             "params": dict(spec.params) if spec.attack != "transfer" else {"source": spec.params["source"]},
             "front": spec.front,
+            "known_seed": spec.known_seed,
         }
 
     @property

@@ -98,7 +98,7 @@ def _pairs(stronger: Iterable[Scored], weaker: Sequence[Scored], *keys: str):
     """Every (record that should be at least as strong, record that should not be stronger) under the same conditions."""
     for one in stronger:
         for other in weaker:
-            if one is not other and _same(one, other, *keys):
+            if one is not other and _same(one, other, "known_seed", *keys):
                 yield one, other
 
 
@@ -190,7 +190,8 @@ def pgd_weaker_than_fgsm(evidence: Evidence) -> Iterator[Finding]:
 
 def randomness_without_eot(evidence: Evidence) -> Iterator[Finding]:
     """The model is stochastic, and an attack with gradients averaged over one draw only."""
-    single = [r for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"] and r.description["eot"] < 2]
+    random = [r for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"]]
+    single = [r for r in random if r.description["eot"] < 2 and r.description.get("known_seed") is None]
     if single:
         yield f"the model is random, and {len({_name(r) for r in single})} attacks follow the gradient of one draw", single
 

@@ -194,9 +194,9 @@ class Opened:
         return replace(program, populations=tuple(populations))
 
 
-def noisy(program: Program) -> list[Population]:
+def noisy(program: Program | None) -> list[Population]:
     """The Program's noisy populations."""
-    return [p for p in program.populations if p.noise is not None]
+    return [] if program is None else [p for p in program.populations if p.noise is not None]
 
 
 def open_model(model: ModelFile) -> Opened:

@@ -11,7 +11,7 @@ from toolchain.attacks.registry import AttackSpec, run
 from toolchain.defences.threshold_guarding import near_threshold_of
 from toolchain.report.analysis import analyse
 from toolchain.report.further import detector, near_threshold
-from toolchain.robustness import bench, cells, sweep
+from toolchain.robustness import bench, cells, flags, sweep
 from toolchain.robustness.models import open_model
 
 PGD = {"attack": "pgd", "params": {"steps": 5}, "estimator": {"name": "atan", "params": {}}}
@@ -43,6 +43,29 @@ def test_a_random_network_is_attacked_with_eot_and_scored_with_every_inference_s
         margins[seed] = fast.margin
     assert not np.array_equal(margins[0], margins[1])
     assert not np.array_equal(margins[1], margins[2])
+
+
+def test_an_adversary_who_knows_the_seed_of_the_noise_is_in_the_battery_and_has_a_column_of_its_own(own_layers, digits):
+    standard = described(
+        attacks={"preset": "standard", "epsilons": [0.2]}, data={"name": "digits", "samples": 20, "inference_seeds": [4, 5]}
+    )
+    seeds = {}
+    for name in ("noisy", "poisson"):
+        specs = [j.spec for j in bench.plan(standard, [own_layers[name]], digits).jobs if j.spec is not None]
+        seeds[name] = {spec.known_seed for spec in specs}
+    assert seeds == {"noisy": {None, 4}, "poisson": {None}}
+    model, records = own_layers["noisy"], []
+    for spec in (None, AttackSpec(**PGD, eot=2), AttackSpec(**PGD, known_seed=4)):
+        crafted = job(model, digits, spec)
+        records.append(scored(crafted, "software", digits, cells.craft(crafted, digits), 4))
+    (worst,) = analyse(records, {})["models"][0]["targets"][0]["worst"]
+    assert worst["kinds"]["other gradients"]["value"] == records[1].accuracy
+    assert worst["kinds"]["knows the seed"]["value"] == records[2].accuracy
+    assert not list(flags.randomness_without_eot(flags.Evidence(records, 10, [])))
+    single = scored(
+        job(model, digits, AttackSpec(**PGD)), "software", digits, cells.craft(job(model, digits, AttackSpec(**PGD)), digits), 4
+    )
+    assert list(flags.randomness_without_eot(flags.Evidence([*records, single], 10, [])))
 
 
 def test_the_report_shows_the_spread_over_inference_seeds(own_layers, digits):
