@@ -31,7 +31,7 @@ class Known:
         self._inner, self._seed = victim, seed
 
     def __getattr__(self, name: str):
-        if name.startswith("__"):
+        if name.startswith("__") or name == "_inner":  # what copying asks for before there is one
             raise AttributeError(name)
         return getattr(self._inner, name)
 

@@ -1,5 +1,7 @@
 """An adversary who knows the seed of the noise attacks a network without randomness, and finds more than one who averages over it."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,7 @@ def test_every_call_is_the_inference_of_that_seed(noisy):
     assert not np.array_equal(noisy.predict(x, seed=8), noisy.predict(x, seed=3))
     with torch.no_grad():
         assert torch.equal(known.scores(torch.from_numpy(x), seed=8), noisy.scores(torch.from_numpy(x), seed=3))
+    assert copy.copy(known).predict(x[:1]).shape == (1, 4)
     assert (known.sample_shape, known.classes, known.model) == (noisy.sample_shape, noisy.classes, noisy.model)
 
 
