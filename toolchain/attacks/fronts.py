@@ -39,6 +39,12 @@ def ways(victim: Victim, front: nn.Module | None, how: str) -> Victim:
     return Purified(victim, front, gradient="through") if how == "through" else DetectorAware(victim, front)
 
 
+def has_detector(front: nn.Module | None) -> bool:
+    """Whether a front names ``distance(images) -> [sample]``, what its detector reads, and ``gate.threshold``, up to which it passes an
+    image on as it is (``toolchain.defences``)."""
+    return callable(getattr(front, "distance", None)) and getattr(getattr(front, "gate", None), "threshold", None) is not None
+
+
 class Purified:
     """A purifier in front of a victim, attacked through it.
 
@@ -101,7 +107,7 @@ class DetectorAware(Purified):
 
     def __init__(self, victim: Victim, front: nn.Module):
         super().__init__(victim, front, gradient="through")
-        if not callable(getattr(front, "distance", None)) or getattr(getattr(front, "gate", None), "threshold", None) is None:
+        if not has_detector(front):
             raise NotApplicable(
                 f"{type(front).__name__} has no detector to evade; accepted: a front with distance(images) and a gate's threshold"
             )

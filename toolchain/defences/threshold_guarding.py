@@ -86,15 +86,26 @@ class NearThreshold:
     layers: dict[str, float]
     share: float
 
+    @classmethod
+    def of(cls, delta: float, counts: Mapping[str, tuple[int, int]]) -> NearThreshold:
+        """From (potentials near the threshold, all of them) of every layer."""
+        near, total = (sum(count[i] for count in counts.values()) for i in (0, 1))
+        return cls(delta, {name: n / size for name, (n, size) in counts.items()}, near / max(1, total))
+
+
+def near_counts(layers: Mapping[str, Observation], delta: float, *, relative: bool = False) -> dict[str, tuple[int, int]]:
+    """(potentials near the threshold, all of them) of every layer; ``relative``: delta is in thresholds, not in volts."""
+    found = {}
+    for name, layer in layers.items():
+        potential, threshold = layer.potential.detach(), layer.threshold.detach()
+        away = potential / threshold - 1 if relative else potential - threshold
+        found[name] = int((away.abs() < delta).sum()), potential.numel()
+    return found
+
 
 def near_threshold(layers: Mapping[str, Observation], delta: float) -> NearThreshold:
     """The statistic that the paper rests on, of one or more forward passes that ``toolchain.layers.observe`` saw."""
-    counts = {
-        name: (int(((layer.potential.detach() - layer.threshold.detach()).abs() < delta).sum()), layer.potential.numel())
-        for name, layer in layers.items()
-    }
-    near, total = (sum(count[i] for count in counts.values()) for i in (0, 1))
-    return NearThreshold(delta, {name: n / size for name, (n, size) in counts.items()}, near / max(1, total))
+    return NearThreshold.of(delta, near_counts(layers, delta))
 
 
 def near_threshold_of(model: nn.Module, x: torch.Tensor, delta: float) -> NearThreshold:

@@ -297,7 +297,8 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
     return rows
 
 
-KINDS = ("training surrogate", "other gradients", "from another network", "no gradient", "knows the seed")
+TRAINED, OTHER, ELSEWHERE, NONE, KNOWN = "training surrogate", "other gradients", "from another network", "no gradient", "knows the seed"
+KINDS = (TRAINED, OTHER, ELSEWHERE, NONE, KNOWN)
 """Kinds of attack that a network which masks its gradient looks different under: white box with the surrogate that it was trained with;
 with surrogates that vanish nowhere, and other ways to a gradient; made on another network; without any gradient; and, of a network whose
 noise stays on, by an adversary who knows the noise."""
@@ -307,11 +308,11 @@ def kind(record: Scored) -> str:
     """Which of ``KINDS`` an attack is."""
     said = record.description
     if said["crafted_on"].startswith("model "):
-        return KINDS[2]
+        return ELSEWHERE
     if said.get("known_seed") is not None:
-        return KINDS[4]
+        return KNOWN
     estimator = _estimator(said)
-    return KINDS[3] if estimator is None else KINDS[0] if estimator == "training" else KINDS[1]
+    return NONE if estimator is None else TRAINED if estimator == "training" else OTHER
 
 
 def _kinds(records: list[Scored]) -> dict[str, dict | None]:
@@ -322,7 +323,7 @@ def _kinds(records: list[Scored]) -> dict[str, dict | None]:
 
 def _zero_gradient(records: list[Scored]) -> float | None:
     """Mean share of gradients with the training surrogate that are exactly zero everywhere; None where no attack says."""
-    said = [r.history["zero_gradient"].mean() for r in records if kind(r) == KINDS[0] and "zero_gradient" in r.history]
+    said = [r.history["zero_gradient"].mean() for r in records if kind(r) == TRAINED and "zero_gradient" in r.history]
     return float(np.mean(said)) if said else None
 
 

@@ -78,30 +78,30 @@ def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict | Non
 
     Such layers compute the chip's integers, so the share is the chip's, too.
     """
+    from toolchain.defences.threshold_guarding import NearThreshold, near_counts
     from toolchain.layers import observe
 
-    near: dict[str, int] = {}
-    size: dict[str, int] = {}
+    counts: dict[str, tuple[int, int]] = {}
     victim = opened.victim()
     for start in range(0, len(samples), BATCH):
         with observe(opened.module) as seen:
             victim.predict(samples[start : start + BATCH], seed=seed)
-        for name, layer in seen.layers().items():
-            away = (layer.potential / layer.threshold - 1).abs()
-            near[name] = near.get(name, 0) + int((away < NEAR).sum())
-            size[name] = size.get(name, 0) + away.numel()
-    if not size:
-        return None
-    return {"within": NEAR, "share": sum(near.values()) / sum(size.values()), "layers": {name: near[name] / size[name] for name in size}}
+        for name, (near, size) in near_counts(seen.layers(), NEAR, relative=True).items():
+            before = counts.get(name, (0, 0))
+            counts[name] = before[0] + near, before[1] + size
+    found = NearThreshold.of(NEAR, counts)
+    return {"within": NEAR, "share": found.share, "layers": found.layers} if counts else None
 
 
 def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
-    """What the detector of the front reads of each sample, float64 [sample]; None where there is none. A front with a detector names
-    ``distance`` and ``gate.threshold`` (``toolchain.defences``); it gives the same on every target."""
+    """What the detector of the front reads of each sample, float64 [sample]; None where there is none. It gives the
+    same on every target."""
     import torch
 
+    from toolchain.attacks.fronts import has_detector
+
     front = opened.front
-    if not callable(getattr(front, "distance", None)) or getattr(getattr(front, "gate", None), "threshold", None) is None:
+    if not has_detector(front):
         return None
     with torch.no_grad():
         parts = [front.distance(torch.from_numpy(samples[i : i + BATCH].astype(np.float32))) for i in range(0, len(samples), BATCH)]
