@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 
 .PHONY: demo test test-slow test-lava-dl benchmark lint lava lava-dl clean
@@ -11,8 +12,9 @@ BIN    := $(VENV)/bin
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
 
+# Two workers, or as many as WORKERS says; tests that share fixtures stay together.
 test: lava
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 # 2,000 random programs on Lava, 20,000 reference against fast, full training runs.
 test-slow: lava

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+# Workers of one run share the cores: further threads in each only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(config, items):
+    """With several workers (``-n``): tests that share fixtures go to one worker, a folder with a conftest.py or a file."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+
+    for item in items:
+        folder = item.path.parent
+        shares = folder != ROOT / "tests" and (folder / "conftest.py").exists()
+        group = folder if shares else item.path
+        item.add_marker(pytest.mark.xdist_group(group.relative_to(ROOT).as_posix()))
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,11 @@ def trained(model, images, labels, epochs):
     return model.eval()
 
 
-@pytest.mark.parametrize(("make", "epochs", "least"), [(Perceptron, 10, 0.95), (Convolutional, 8, 0.92)])
+@pytest.mark.parametrize(
+    ("make", "epochs", "least"),
+    # training a convolutional network in snnTorch takes minutes
+    [(Perceptron, 10, 0.95), pytest.param(Convolutional, 8, 0.92, marks=pytest.mark.slow)],
+)
 def test_post_training_quantisation(make, epochs, least, capsys):
     torch.manual_seed(0)
     train_images, train_labels, images, labels = digits()
