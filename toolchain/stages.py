@@ -36,11 +36,16 @@ CALLS = {
 }
 """How a PyTorch model that does not say it itself is called, and what it takes; "constant": it presents the input in every step itself."""
 
+_WEIGHTS = (
+    "for its weights give package.module:factory with --weights FILE; a whole module that was pickled is read with --trust-pickle "
+    "alone, because that runs all code in the file"
+)
+
 _WRONG = {
     "recording": "a Recording, which is what a run produced",
     "hdf5": "an HDF5 file of another kind",
-    "torch": "a PyTorch file, which holds a pickle: reading one may run code; save the weights with safetensors",
-    "pickle": "a pickle: reading one may run code; save the weights with safetensors",
+    "torch": f"a PyTorch file; {_WEIGHTS}",
+    "pickle": f"a pickle; {_WEIGHTS}",
     "npz": "an array file; it goes with --data",
     "zip": "a zip archive",
     "unknown": "a file of unknown kind, or a damaged one",
@@ -51,8 +56,9 @@ _WRONG = {
 class Stage:
     """A model as it was found.
 
-    kind     "checkpoint", "factory", "graph", "network" (.net) or "program"
-    module   the PyTorch model of a checkpoint or factory
+    kind     "checkpoint", "factory", "pickle", "graph", "network" (.net) or "program"
+    module   the PyTorch model of a checkpoint, factory or pickle
+    notes    what was stripped, ignored or kept when it was read, a line each; for the user and the audit
     """
 
     source: str
@@ -60,6 +66,7 @@ class Stage:
     module: nn.Module | None = None
     graph: nir.NIRGraph | None = None
     program: Program | None = None
+    notes: tuple[str, ...] = ()
 
     def require_module(self, purpose: str) -> nn.Module:
         """The PyTorch model. Raises ModelError where there is none."""
@@ -76,6 +83,7 @@ class Ways:
 
     input_shape   shape of one step of one sample, for a factory's model or a .net that does not say it
     call          one of CALLS, for a factory's model that does not say it
+    trace_steps   time steps that the model is traced with; None: found out
     """
 
     dt: float | None = None
@@ -87,18 +95,33 @@ class Ways:
     input_shape: tuple[int, ...] | None = None
     call: str | None = None
     decode: str | None = None
+    trace_steps: int | None = None
     calibration: np.ndarray | None = field(default=None, repr=False)
 
 
-def load(source: str, weights: str | Path | None = None) -> Stage:
-    """Find out what ``source`` is and read it. Raises ModelError, or the reader's own HardwareError, ExportError or ToolchainError."""
-    if not Path(source).exists() and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", source):
-        from export.frameworks import load_factory
+def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool = False) -> Stage:
+    """Find out what ``source`` is and read it.
 
-        return Stage(source, "factory", module=load_factory(source, weights))
+    weights       a file of weights for package.module:factory
+    trust_pickle  read a pickled module, or weights that hold more than tensors: runs the file's code
+
+    Raises ModelError, or the reader's own HardwareError, ExportError or ToolchainError.
+    """
+    if not Path(source).exists() and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", source):
+        from export.frameworks import open_factory
+
+        opened = open_factory(source, weights, trust_pickle=trust_pickle)
+        return Stage(source, "factory", module=opened.module, notes=opened.notes)
     kind = program_file.sniff(source)
     if weights is not None:
         raise ModelError(f"--weights goes with package.module:factory; {source} is a file")
+    if trust_pickle and kind in ("torch", "pickle"):
+        from export.frameworks import open_pickle
+
+        opened = open_pickle(source)
+        return Stage(source, "pickle", module=opened.module, notes=opened.notes)
+    if trust_pickle:
+        raise ModelError(f"{source}: is no pickle, so --trust-pickle changes nothing; leave it out")
     if kind == "program":
         return Stage(source, "program", program=program_file.load(source))
     if kind == "nir":
@@ -140,7 +163,7 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
                 f"{stage.source}: an ANN, which no chip of spiking neurons computes; accepted are spiking networks, such as one "
                 "converted from it (model.init in a recipe)"
             )
-        return trace(module, dt=ways.dt, decode=ways.decode)
+        return trace(module, dt=ways.dt, decode=ways.decode, notes=stage.notes)
     if ways.input_shape is None or ways.call is None:
         raise ModelError(f"{stage.source}: the model does not say what it takes: give --input-shape and --call ({', '.join(CALLS)})")
     import torch
@@ -150,7 +173,9 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
     lead = {"time-first": (STEPS, 2), "batch-first": (2, STEPS), "step": (2,), "constant": (2,)}[ways.call]
     time_first = {"time-first": True, "batch-first": False}.get(ways.call)
     example = torch.zeros(*lead, *ways.input_shape)
-    return trace(module, example, time_first=time_first, single_step=ways.call == "step", dt=ways.dt, decode=ways.decode)
+    return trace(
+        module, example, time_first=time_first, single_step=ways.call == "step", dt=ways.dt, decode=ways.decode, notes=stage.notes
+    )
 
 
 def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:

@@ -6,7 +6,7 @@
 Import needs torch.
 """
 
-from export.frameworks.checkpoints import load_factory
+from export.frameworks.checkpoints import load_factory, open_factory, open_pickle
 from export.frameworks.torch_trace import trace
 
-__all__ = ["load_factory", "trace"]
+__all__ = ["load_factory", "open_factory", "open_pickle", "trace"]

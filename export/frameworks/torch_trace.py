@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata as packages
@@ -20,6 +21,7 @@ from export.frameworks.described import find
 from export.frameworks.model_state import untouched
 from export.frameworks.tracker import Tracker
 from export.frameworks.values import INPUT, Stack, Term, Value
+from export.frameworks.wrappers import unwrapped
 
 STEPS = 3
 """Steps of a run that the tracer chooses itself; feedback shows in the second, whether it stays the same in the third."""
@@ -124,6 +126,7 @@ def trace(
     single_step: bool = False,
     dt: float | None = None,
     decode: Literal["spike_count", "last_potential", "mean_potential", "max_potential"] | None = None,
+    notes: Sequence[str] = (),
 ) -> nir.NIRGraph:
     """The NIR graph of a model of snnTorch's neurons, of layers that describe themselves, and of PyTorch's linear layers.
 
@@ -135,6 +138,7 @@ def trace(
     dt              length of a step in seconds. None: time constants are in steps, which is enough for a Program, and the graph
                     states no dt (NIR files need one)
     decode          how outputs are read, where what the model returns does not say it
+    notes           lines for the audit on how the model came to be (``open_factory``'s, for one)
 
     The model is run in evaluation mode for a few steps and left as it was: parameters, hidden state, training mode, random generators.
     The graph is checked and complete (shapes, canonical order); its metadata says reset, threshold comparison, decode, and in
@@ -151,7 +155,7 @@ def trace(
     batch_axis = 0 if plan.layout is None else plan.layout.index("B")
     batch = plan.example.shape[batch_axis]
     shape = tuple(plan.example.shape[1 if plan.layout is None else 2 :])
-    with untouched(model), torch.no_grad():
+    with unwrapped(model) as (model, taken_off), untouched(model), torch.no_grad():
         model.eval()
         leaves = find(model)
         if not leaves:
@@ -173,7 +177,8 @@ def trace(
             if hasattr(node.leaf, "prove"):
                 node.leaf.prove()
         net, readouts = _network(tracker, plan, outputs, input_name, shape, decode)
-    return _graph(model, net, readouts, plan, dt)
+        net.notes = [*notes, *taken_off, *net.notes]
+        return _graph(model, net, readouts, plan, dt)
 
 
 def _network(

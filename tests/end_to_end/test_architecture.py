@@ -61,13 +61,16 @@ def test_import_needs_little(module, barred):
 
 
 def test_nothing_is_unpickled():
-    """Files from elsewhere must never be able to run code."""
+    """Files from elsewhere must never be able to run code; the one function that lets them is called on the user's word alone."""
+    unbound = []
     for path in FILES:
         source = path.read_text(encoding="utf-8")
         assert not imported(path) & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, path
         assert "allow_pickle=True" not in source, path
         for call in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and ast.unparse(n.func) == "torch.load"):
-            assert "weights_only=True" in ast.unparse(call), path
+            if "weights_only=True" not in ast.unparse(call):
+                unbound.append(path.relative_to(ROOT).as_posix())
+    assert unbound == ["export/frameworks/weight_files.py"]
 
 
 def test_every_source_parses_as_python_3_10():

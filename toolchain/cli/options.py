@@ -57,7 +57,12 @@ class Shape(click.ParamType):
 
 _MODEL_OPTIONS = (
     click.argument("model"),
-    click.option("--weights", type=PATH, metavar="FILE", help="Weights (.safetensors) for MODEL package.module:factory."),
+    click.option(
+        "--weights", type=PATH, metavar="FILE", help="Weights (.safetensors, .pt, .pth, .ckpt) for MODEL package.module:factory."
+    ),
+    click.option(
+        "--trust-pickle", is_flag=True, help="Read a pickled module, or weights with other objects beside: runs all code in the file."
+    ),
     click.option("--dt", type=float, metavar="SECONDS", help="Time step, where the model does not state it."),
     click.option("--weight-bits", type=click.IntRange(2, 8), help="Bits of weights that are quantised here. Default: 8."),
     click.option("--per-channel", is_flag=True, help="One weight scale for each output channel, not for each layer."),
@@ -90,8 +95,14 @@ def data_from(options: dict) -> dict:
     return {argument: options.pop(name) for name, argument in names.items()}
 
 
-def open_model(model: str, weights: Path | None, calibration: str | None, **ways) -> tuple[stages.Stage, stages.Ways]:
-    """The model and the way on, from what ``model_options`` collected."""
-    stage = stages.load(model, weights)
+def open_model(
+    model: str, weights: Path | None, calibration: str | None, trust_pickle: bool, **ways
+) -> tuple[stages.Stage, stages.Ways]:
+    """The model and the way on, from what ``model_options`` collected; prints the stage's notes."""
+    if trust_pickle:
+        click.echo(f"WARNING: --trust-pickle runs all code in {weights or model}", err=True)
+    stage = stages.load(model, weights, trust_pickle=trust_pickle)
+    for note in stage.notes:
+        click.echo(f"note: {note}")
     typical = None if calibration is None else inputs.calibration(calibration, stages.data_of(stage))
     return stage, stages.Ways(calibration=typical, **ways)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
+import zipfile
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from export.errors import ModelError
-from export.frameworks import load_factory
+from export.frameworks import load_factory, open_factory, open_pickle
+from export.frameworks.weight_files import read_weights
 from tests.export.frameworks import snntorch_models as models
 
 FACTORY = "tests.export.frameworks.snntorch_models:TimeLoop"
@@ -38,14 +42,91 @@ def test_factories_in_the_working_directory(tmp_path, monkeypatch):
     assert load_factory("own_factory_module:make").out_features == 3
 
 
-def test_pytorch_files_only_when_allowed(tmp_path):
+FORMS = {
+    "as it is": (lambda v: v, []),
+    "under state_dict": (
+        lambda v: {"state_dict": v, "epoch": 3, "optimizer": {"lr": 0.1}},
+        ["weights taken from 'state_dict'; left aside: 'epoch', 'optimizer'"],
+    ),
+    "under net, twice": (
+        lambda v: {"net": {"model_state_dict": v}},
+        ["weights taken from 'net'", "weights taken from 'model_state_dict'"],
+    ),
+    "prefix": (lambda v: prefixed("model.", v), [r"prefix 'model\.' taken off \d+ names"]),
+    "two prefixes": (
+        lambda v: {"state_dict": prefixed("module._orig_mod.", v)},
+        ["weights taken from 'state_dict'", r"prefix 'module\._orig_mod\.' taken off"],
+    ),
+    "hidden state of an older version": (
+        lambda v: {**v, "lif1.mem": torch.zeros(3, 8)},
+        ["hidden states 'lif1.mem' left out; a run starts from zero"],
+    ),
+    "hidden state behind a prefix": (
+        lambda v: prefixed("net.", {**v, "lif2.mem": torch.zeros(3, 4)}),
+        [r"prefix 'net\.' taken off", "hidden states 'lif2.mem' left out"],
+    ),
+    "buffers that are younger": (
+        lambda v: {n: t for n, t in v.items() if not n.endswith(("mechanism_val", "spikes_factor"))},
+        [r"kept as the model has it: 'lif1.graded_spikes_factor = 1.0', 'lif1.reset_mechanism_val = 0'"],
+    ),
+}
+
+
+def prefixed(prefix, values):
+    return {prefix + name: tensor for name, tensor in values.items()}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_that_people_have(name, legacy, tmp_path):
+    """Every form gives the same weights, and each thing that was done to it is one line."""
+    change, says = FORMS[name]
     values = state()
-    for number, content in enumerate((values, {"state_dict": values, "epoch": 3})):
-        path = tmp_path / f"{number}.pt"
-        torch.save(content, path)
-        with pytest.raises(ModelError, match=r"pickle file, which may run code.*accepted is safetensors"):
-            load_factory(FACTORY, path)
-        assert torch.equal(load_factory(FACTORY, path, allow_torch=True).fc1.weight, values["fc1.weight"])
+    path = tmp_path / "weights.ckpt"
+    torch.save(change(values), path, _use_new_zipfile_serialization=not legacy)
+    opened = open_factory(FACTORY, path)
+    own = opened.module.state_dict()
+    assert all(torch.equal(own[n], tensor) for n, tensor in values.items())
+    assert len(opened.notes) == len(says)
+    assert all(re.search(wanted, note) for wanted, note in zip(says, opened.notes)), opened.notes
+
+
+def test_what_was_done_is_never_silent_in_python(tmp_path):
+    torch.save(prefixed("net.", state()), tmp_path / "w.pt")
+    with pytest.warns(UserWarning, match=r"prefix 'net\.' taken off"):
+        load_factory(FACTORY, tmp_path / "w.pt")
+
+
+NOT_CERTAIN = {
+    "two prefixes that fit": (
+        lambda v: prefixed("a.", v) | prefixed("b.", v),
+        r"lacks 'fc1\.bias'.*has 'a\.fc1\.bias'",
+    ),
+    "a prefix of some names": (
+        lambda v: {("model." if n.startswith("fc1") else "") + n: t for n, t in v.items()},
+        r"lacks 'fc1\.bias', 'fc1\.weight'; has 'model\.fc1\.bias', 'model\.fc1\.weight'",
+    ),
+    "more behind the prefix": (
+        lambda v: prefixed("net.", v) | {"loss.weight": torch.ones(1)},
+        r"has 'loss\.weight', which the model does not have",
+    ),
+    "a state that is no neuron's": (lambda v: v | {"fc1.mem": torch.ones(1)}, r"has 'fc1\.mem'"),
+    "weights under two names": (
+        lambda v: {"model": v, "net": v},
+        r"holds weights under 'model', 'net'",
+    ),
+    "no weights": (lambda v: {"epoch": 3}, r"holds 'epoch'; it must hold a state dict"),
+    "nothing": (lambda v: {}, r"holds nothing"),
+    "a list": (lambda v: [torch.zeros(2)], "holds list; it must hold a state dict"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_CERTAIN)
+def test_what_is_not_certain_is_refused_by_name(name, tmp_path):
+    change, says = NOT_CERTAIN[name]
+    torch.save(change(state()), tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=says):
+        load_factory(FACTORY, tmp_path / "w.pt")
 
 
 class Evil:
@@ -55,20 +136,78 @@ class Evil:
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_pickles_never_run(tmp_path):
-    for number, write in enumerate((lambda p: p.write_bytes(pickle.dumps(Evil())), lambda p: torch.save(Evil(), p))):
+    writes = (lambda p: p.write_bytes(pickle.dumps(Evil())), lambda p: torch.save(Evil(), p))
+    for number, write in enumerate(writes):
         path = tmp_path / f"{number}.pt"
         write(path)
-        for allow in (False, True):
-            with pytest.raises(ModelError, match=r"\.pt: "):
-                load_factory(FACTORY, path, allow_torch=allow)
-    path = tmp_path / "list.pt"
-    torch.save([torch.zeros(2)], path)
-    with pytest.raises(ModelError, match="holds list; accepted is a state dict"):
-        load_factory(FACTORY, path, allow_torch=True)
+        with pytest.raises(ModelError, match=r"\.pt: .*save the weights alone: torch\.save"):
+            load_factory(FACTORY, path)
+
+
+class Whole(nn.Module):
+    """A module that can be pickled."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 3)
+
+
+def test_pickled_modules_on_the_users_word_alone(tmp_path):
+    whole = Whole()
+    path = tmp_path / "whole.pt"
+    torch.save(whole, path)
+    name = "tests.export.frameworks.test_checkpoints:Whole"
+    with pytest.raises(ModelError, match=r"pickled \S*Whole.*may run code.*--trust-pickle"):
+        open_factory(name, path)
+    for opened in (open_factory(name, path, trust_pickle=True), open_pickle(path)):
+        assert torch.equal(opened.module.fc.weight, whole.fc.weight)
+        assert "unpickled with all code in it, on your word" in opened.notes[0]
+    torch.save(whole.state_dict(), path)
+    with pytest.raises(ModelError, match="holds OrderedDict, no module"):
+        open_pickle(path)
+    with pytest.raises(ModelError, match="changes nothing without a file"):
+        open_factory(name, trust_pickle=True)
+    save_file(state(), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="is no pickle"):
+        open_factory(name, tmp_path / "w.safetensors", trust_pickle=True)
+
+
+def repacked(source, target, change, how=zipfile.ZIP_STORED):
+    """A copy of a zip archive; ``change(name, content)`` gives what stands in it instead."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", how) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, change(member.filename, old.read(member)))
+
+
+def test_files_that_declare_more_than_they_hold(tmp_path):
+    """Refused by what they declare, before memory is taken for it."""
+    plain, lying, bomb = (tmp_path / n for n in ("plain.pt", "lying.pt", "bomb.pt"))
+    torch.save({"a": torch.zeros(10)}, plain)
+    more = struct.pack("<cI", b"J", 1 << 30)  # numbers of elements and sizes, 10 before
+    repacked(plain, lying, lambda n, c: c.replace(b"K\x0a", more) if n.endswith(".pkl") else c)
+    with pytest.raises(ModelError, match=r"declares tensors of 4,294,967,296 bytes in a file of"):
+        read_weights(lying)
+    repacked(plain, bomb, lambda n, c: bytes(1 << 22) if n.endswith("/0") else c, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match=r"compressed zip archive that unpacks to 4,"):
+        read_weights(bomb)
+    torch.save({"a": torch.zeros(1).expand(1 << 20, 1 << 20)}, tmp_path / "expanded.pt")
+    with pytest.raises(ModelError, match=r"lacks 'bias', 'weight'; has 'a'"):
+        load_factory("tests.export.frameworks.test_checkpoints:linear", tmp_path / "expanded.pt")
+
+
+def linear():
+    return nn.Linear(2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_torchscript_archives(tmp_path):
+    torch.jit.trace(nn.Linear(2, 3), torch.zeros(1, 2)).save(str(tmp_path / "scripted.pt"))
+    with pytest.raises(ModelError, match=r"TorchScript archive.*not a state dict"):
+        read_weights(tmp_path / "scripted.pt")
 
 
 MISFITS = {
-    "missing": (state(**{"fc1.bias": None}), r"lacks 'fc1.bias'; accepted are exactly the model's \d+ entries"),
+    "missing": (state(**{"fc1.bias": None}), r"lacks 'fc1.bias'; the names must be the model's \d+"),
     "extra": (state(other=torch.zeros(1)), r"has 'other', which the model does not have"),
     "many": (state(**{f"x{n}": torch.zeros(1) for n in range(9)}), r"and 4 more"),
     "shape": (state(**{"fc1.weight": torch.zeros(12, 8)}), r"'fc1.weight' has shape \(12, 8\); the model's is \(8, 12\)"),
@@ -117,7 +256,7 @@ def test_files_that_are_none(name, tmp_path):
         ("tests.export.frameworks.snntorch_models:nothing", "has no function 'nothing'"),
         ("tests.export.frameworks.snntorch_models:STEPS", "has no function 'STEPS'"),
         ("tests.export.frameworks.snntorch_models:on_grid", "calling it without arguments failed: TypeError"),
-        ("builtins:dict", "returned dict; accepted is a torch.nn.Module"),
+        ("builtins:dict", "returned dict; it must return a torch.nn.Module"),
     ],
 )
 def test_factories_that_are_none(name, says):

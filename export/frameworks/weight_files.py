@@ -1,0 +1,220 @@
+"""Files of weights: safetensors, and PyTorch's own through its weights-only loader.
+
+A file is looked at before memory is taken for it: a zip archive must be stored, not compressed, and
+hold no more than its own size; the shapes that PyTorch's file declares are read first without data
+(on the device "meta") and must fit into it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from export.errors import ModelError
+from export.frameworks.factories import working_directory_importable
+
+MAX_HEADER = 1 << 26
+MAX_FILE = 4 << 30
+MAX_LISTED = 5
+"""Most names in one message."""
+
+STATES = ("state_dict", "model_state_dict", "model", "net")
+"""Entries of a training loop's or Lightning's checkpoint that hold the weights."""
+
+HOW = (
+    "save the weights alone: torch.save(model.state_dict(), FILE), "
+    "or safetensors.torch.save_file(model.state_dict(), FILE)"
+)
+
+_ZIP = b"PK\x03\x04"
+_PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
+"""First bytes of PyTorch's older format, and of plain pickles."""
+
+
+def listed(names) -> str:
+    """Names for a message, not more than a few."""
+    names = sorted(map(str, names))
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(map(repr, names[:MAX_LISTED])) + more
+
+
+def read_weights(
+    path: str | os.PathLike, *, trust_pickle: bool = False
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Tensors by name, and a line for everything in the file that was left aside.
+
+    path          safetensors; or PyTorch's format (.pt, .pth, .ckpt): a state dict, or a mapping
+                  that holds one under a name of ``STATES``
+    trust_pickle  unpickle PyTorch's format as it is, which runs whatever code the file holds
+
+    Raises ModelError.
+    """
+    path = Path(path)
+    start, size = _start(path)
+    if start.startswith((_ZIP, *_PICKLES)):
+        content, notes = read_pickle(path) if trust_pickle else (_weights_only(path, size), [])
+        weights, more = _state_of(path, content)
+        return weights, notes + more
+    if trust_pickle:
+        raise ModelError(f"{path}: is no pickle, so there is nothing to trust; leave that out")
+    return _safetensors(path, size), []
+
+
+def read_pickle(path: str | os.PathLike) -> tuple[object, list[str]]:
+    """Whatever a pickle holds. Reading it runs its code, so only on the user's word."""
+    path = Path(path)
+    try:
+        # a pickled module names its class, which lies where the user works
+        with working_directory_importable(), path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise ModelError(f"{path}: cannot be unpickled: {_first_line(error)}") from None
+    return content, [f"{path}: unpickled with all code in it, on your word (trust pickle)"]
+
+
+def _start(path: Path) -> tuple[bytes, int]:
+    try:
+        with path.open("rb") as file:
+            start, size = file.read(8), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if size > MAX_FILE:
+        raise ModelError(f"{path}: {size:,} bytes; it must not be larger than {MAX_FILE:,}")
+    return start, size
+
+
+def _safetensors(path: Path, size: int) -> dict[str, torch.Tensor]:
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        header = file.read(min(length, MAX_HEADER))
+    if len(start) < 8 or not 2 <= length <= min(size - 8, MAX_HEADER) or not header.startswith(b"{"):
+        raise ModelError(f"{path}: not a safetensors file, nor one of PyTorch")
+    try:
+        json.loads(header)
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ValueError:
+        raise ModelError(f"{path}: not a safetensors file, or a damaged one") from None
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: a damaged safetensors file: {error}") from None
+
+
+def _weights_only(path: Path, size: int) -> object:
+    """The content of PyTorch's format, tensors and plain values alone."""
+    _check_archive(path, size)
+    declared = _loaded(path, "meta")
+    storages: dict[int, int] = {}
+    for tensor in _tensors(declared):
+        storage = tensor.untyped_storage()
+        storages[storage._cdata] = storage.nbytes()
+    if sum(storages.values()) > size:
+        raise ModelError(
+            f"{path}: declares tensors of {sum(storages.values()):,} bytes in a file of {size:,}; "
+            "it is damaged, or made to exhaust memory"
+        )
+    return _loaded(path, "cpu")
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Of a zip archive: nothing in it may unpack to more than the file holds."""
+    if not zipfile.is_zipfile(path):
+        return  # PyTorch's older format, which its loader checks entry by entry
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise ModelError(f"{path}: a damaged zip archive: {error}") from None
+    if any("/code/" in f"/{m.filename}" for m in members):
+        raise ModelError(
+            f"{path}: a TorchScript archive (torch.jit.save), not a state dict; {HOW}, "
+            "with the model that torch.jit.script or torch.jit.trace was called with"
+        )
+    unpacked = sum(m.file_size for m in members)
+    if unpacked > size or any(m.compress_type != zipfile.ZIP_STORED for m in members):
+        raise ModelError(
+            f"{path}: a compressed zip archive that unpacks to {unpacked:,} bytes; "
+            "PyTorch writes it uncompressed, and nothing else is read"
+        )
+
+
+def _loaded(path: Path, device: str) -> object:
+    try:
+        # opened here: by a path, the loader would go by the file's ending
+        with warnings.catch_warnings(), path.open("rb") as file:
+            # "Detected pickle protocol": what cannot be read is refused below
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        unknown = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+        if unknown is None:
+            raise ModelError(
+                f"{path}: a pickle not readable as tensors alone (weights_only=True): "
+                f"{_first_line(error)}; {HOW}"
+            ) from None
+        raise ModelError(
+            f"{path}: holds a pickled {unknown[1]}, more than tensors and plain values, and to read "
+            f"it may run code; {HOW}; --trust-pickle (trust_pickle=True) reads it all the same"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _tensors(content) -> list[torch.Tensor]:
+    """All tensors in mappings and sequences, however deep."""
+    found, waiting, seen = [], [content], set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, torch.Tensor):
+            found.append(item)
+        elif isinstance(item, (Mapping, list, tuple, set)) and id(item) not in seen:
+            seen.add(id(item))
+            waiting += item.values() if isinstance(item, Mapping) else item
+    return found
+
+
+def _is_state(content) -> bool:
+    return isinstance(content, Mapping) and bool(content) and all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()
+    )
+
+
+def _state_of(path: Path, content) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The state dict in what was loaded, and what was left aside. Raises ModelError."""
+    notes: list[str] = []
+    for _ in range(3):  # {"model": {"state_dict": ...}} occurs
+        if isinstance(content, nn.Module):
+            notes.append(f"{path}: a pickled {type(content).__name__}; its state dict is used")
+            content = content.state_dict()
+        if _is_state(content):
+            return dict(content), notes
+        if not isinstance(content, Mapping):
+            break
+        found = [k for k in STATES if isinstance(content.get(k), (Mapping, nn.Module))]
+        if len(found) != 1:
+            what = f"weights under {listed(found)}" if found else f"{listed(content) or 'nothing'}"
+            raise ModelError(
+                f"{path}: holds {what}; it must hold a state dict, name → tensor, by itself or under "
+                f"one of {', '.join(map(repr, STATES))}"
+            )
+        aside = listed(k for k in content if k != found[0])
+        notes.append(
+            f"{path}: weights taken from {found[0]!r}" + (f"; left aside: {aside}" if aside else "")
+        )
+        content = content[found[0]]
+    raise ModelError(
+        f"{path}: holds {type(content).__name__}; it must hold a state dict, name → tensor"
+    )
