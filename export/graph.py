@@ -135,4 +135,4 @@ def write(graph: nir.NIRGraph, path: str | Path, force: bool = False) -> None:
         raise MissingInformationError(
             f"{path}: the graph's time constants are in steps, a NIR file's are in seconds: state the time step with dt (--dt)"
         )
-    write_atomic(path, lambda part: nir.write(part, complete), force)
+    write_atomic(path, lambda memory: nir.write(memory, complete), force)

@@ -1,11 +1,12 @@
 """Reading HDF5 files that nobody vouches for: everything is measured before it is loaded.
 
-Shared by the .nir and the .net reader. Refused: files of other kinds, soft and external links, virtual and externally stored
-datasets, data types other than numbers and text, too many objects, too deep nesting, too much data.
+Shared by the .nir and the .net reader. Refused: files of other kinds, soft and external links, a second name for an object, virtual and
+externally stored datasets, data types other than numbers and text, too many objects, too deep nesting, too much data.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable
@@ -17,19 +18,28 @@ import numpy as np
 
 from export.errors import GraphFileError
 from export.text_heap import TextHeap
-from hardware._files import replacing
+from hardware import limits
+from hardware._files import opened, room, write_bytes
 from hardware._hdf5 import DEFLATE_RATIO
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold at most. The defaults are far above any network that fits on a chip."""
+    """What a file may hold at most.
 
-    objects: int = 100_000
+    objects   groups and datasets: of each node about five
+    bytes     of the file, and of all data in it: the numbers of the largest network that ``hardware.limits`` allows. A packed file may
+              hold less, in proportion to its size (``hardware._files.room``)
+    text      bytes of one text
+    texts     in one dataset; an edge has two
+    chunk     bytes of a chunk of packed data
+    """
+
+    objects: int = 3 * limits.PARTS
     depth: int = 12
-    bytes: int = 1 << 32
-    text: int = 1 << 26
-    texts: int = 200_000
+    bytes: int = limits.MODEL_BYTES
+    text: int = 1 << 24
+    texts: int = 16 * limits.PARTS
     chunk: int = 1 << 26
 
 
@@ -40,12 +50,14 @@ Tree = dict
 class _Reader:
     """One walk over a file; keeps count against the limits."""
 
-    def __init__(self, path: Path, limits: Limits):
+    def __init__(self, path: Path, size: int, limits: Limits):
         self.path = path
         self.limits = limits
+        self.most = room(size, limits.bytes)
         self.heap = TextHeap(path)
         self.objects = 0
         self.bytes = 0
+        self.seen: set[int] = set()
 
     def fail(self, place: str, message: str):
         raise GraphFileError(f"{self.path}: {place or '/'}: {message}")
@@ -53,17 +65,17 @@ class _Reader:
     def group(self, group: h5py.Group, place: str, depth: int) -> Tree:
         if depth > self.limits.depth:
             self.fail(place, f"groups are nested deeper than {self.limits.depth} levels")
-        if len(group) > self.limits.objects:
-            self.fail(place, f"{len(group)} members; accepted are {self.limits.objects} in the whole file")
+        self.objects += len(group)
+        if self.objects > self.limits.objects:
+            self.fail(place, f"has {len(group)} members; the whole file must have at most {self.limits.objects}")
+
         tree: Tree = {}
         for name in group:
             here = f"{place}/{name}"
-            self.objects += 1
-            if self.objects > self.limits.objects:
-                self.fail(here, f"more than {self.limits.objects} objects in the file")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 self.fail(here, "a soft or external link; accepted are members stored in the file itself")
             member = group[name]
+            self.once(member, here)
             if isinstance(member, h5py.Group):
                 tree[name] = self.group(member, here, depth + 1)
             elif isinstance(member, h5py.Dataset):
@@ -71,6 +83,13 @@ class _Reader:
             else:
                 self.fail(here, f"a stored {type(member).__name__.lower()}; accepted are groups and datasets")
         return tree
+
+    def once(self, member, place: str) -> None:
+        """Refuse an object that was read under another name: few bytes could stand for any number of objects."""
+        address = h5py.h5o.get_info(member.id).addr
+        if address in self.seen:
+            self.fail(place, "a second name of an object; each object must have one name")
+        self.seen.add(address)
 
     def dataset(self, dataset: h5py.Dataset, place: str):
         if dataset.is_virtual or dataset.external:
@@ -99,8 +118,8 @@ class _Reader:
 
     def room(self, size: int, place: str) -> None:
         self.bytes += size
-        if self.bytes > self.limits.bytes:
-            self.fail(place, f"more than {self.limits.bytes} bytes of data in the file")
+        if self.bytes > self.most:
+            self.fail(place, f"declares {size:,} bytes; a file of this size must hold at most {self.most:,} bytes of data")
 
     def text(self, dataset: h5py.Dataset, place: str):
         """A text, or an array of texts."""
@@ -127,28 +146,25 @@ class _Reader:
             self.fail(place, "text that is not UTF-8")
 
 
-def read_tree(path: str | Path, limits: Limits = Limits()) -> Tree:
+def read_tree(path: str | Path, limits: Limits | None = None) -> Tree:
     """The whole content of an HDF5 file. Raises GraphFileError naming the file, the place in it, and what is wrong."""
-    path = Path(path)
-    if not path.is_file():
-        raise GraphFileError(f"{path}: no such file")
+    path, limits = Path(path), limits or Limits()
     try:
-        if not h5py.is_hdf5(str(path)):
-            raise GraphFileError(f"{path}: not an HDF5 file, or cut off at the front")
-        if path.stat().st_size > limits.bytes:
-            raise GraphFileError(f"{path}: {path.stat().st_size} bytes; accepted are {limits.bytes}")
-        with h5py.File(path, "r") as file:
-            return _Reader(path, limits).group(file, "", 0)
+        with opened(path, GraphFileError, limits.bytes, "a .nir or .net file") as plain:
+            if not h5py.is_hdf5(str(path)):
+                raise GraphFileError(f"{path}: not an HDF5 file, or cut off at the front")
+            with h5py.File(path, "r") as file:
+                return _Reader(path, os.fstat(plain.fileno()).st_size, limits).group(file, "", 0)
     except GraphFileError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, UnicodeError, MemoryError) as error:
         raise GraphFileError(f"{path}: damaged, or not readable: {str(error) or type(error).__name__}") from error
 
 
-def write_atomic(path: str | Path, fill: Callable[[Path], None], force: bool) -> None:
+def write_atomic(path: str | Path, fill: Callable[[io.BytesIO], None], force: bool) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of it.
 
-    ``fill`` writes to the path it is given. Raises GraphFileError where ``path`` exists (without ``force``) or cannot be written.
+    ``fill`` writes into memory. Raises GraphFileError where ``path`` exists (without ``force``) or cannot be written.
     """
     path = Path(path)
     if path.is_dir():
@@ -157,5 +173,7 @@ def write_atomic(path: str | Path, fill: Callable[[Path], None], force: bool) ->
         raise GraphFileError(f"{path}: exists already; say force (--force) to overwrite it")
     if not path.parent.is_dir():
         raise GraphFileError(f"{path}: there is no folder {path.parent}")
-    with replacing(path, GraphFileError) as part:
-        fill(part)
+
+    memory = io.BytesIO()
+    fill(memory)
+    write_bytes(path, memory.getbuffer(), GraphFileError)

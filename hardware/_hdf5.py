@@ -2,29 +2,39 @@
 
 A file has a root attribute ``format`` and a ``format_version``. Groups hold groups, attributes (single integers, real
 numbers, short texts, short integer vectors) and datasets of plain numbers. Everything else that HDF5 can do is refused before
-it is opened: soft and external links, virtual and externally stored data, object and variable-length types, filters other
-than the two we write. Sizes are compared with the file's own size before anything is read, so a small file cannot ask for
-much memory.
+it is opened: soft and external links, a second name for an object, virtual and externally stored data, object and
+variable-length types, filters other than the two we write. Sizes are compared with the file's own size before anything is
+read, so a small file cannot ask for much memory.
+
+The HDF5 data is followed by a seal: the SHA-256 of every byte before it. HDF5 readers do not look behind the end of their data.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import h5py
 import numpy as np
 
-from hardware._files import replacing
+from hardware import limits
+from hardware._files import opened, write_bytes
 from hardware.errors import ProgramFileError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_MEMBERS = 100_000
+SEAL = b"\nspikeport sha256 "
+"""Begins the last line of a file; 64 hexadecimal digits and a line feed follow."""
+
 MAX_TEXT = 1 << 12
+MAX_JSON = 16 << 20
+"""Bytes of JSON text. Read, it may take twenty times as much memory."""
+
 DEFLATE_RATIO = 1032
 """No deflate stream expands by more (zlib, technical details: 1032 to 1)."""
 
@@ -40,8 +50,9 @@ def _plain(name: str) -> str:
 class Node:
     """One group of a file that is being read; every failure names the file and the place in it."""
 
-    def __init__(self, group: h5py.Group, path: Path, place: str, budget: list[int]):
+    def __init__(self, group: h5py.Group, path: Path, place: str, budget: list[int], seen: set[int] | None = None):
         self._group, self._path, self._place, self._budget = group, path, place, budget
+        self._seen: set[int] = set() if seen is None else seen  # addresses of objects that were read
 
     def fail(self, message: str, name: str = "") -> NoReturn:
         """Raise ProgramFileError about a member of this group, or the group itself."""
@@ -50,8 +61,8 @@ class Node:
 
     def members(self) -> list[str]:
         """Names of all members, each stored in this very file."""
-        if len(self._group) > MAX_MEMBERS:
-            self.fail(f"{len(self._group)} members; accepted are {MAX_MEMBERS}")
+        if len(self._group) > limits.PARTS:
+            self.fail(f"has {len(self._group)} members; there must be at most {limits.PARTS}")
         names = list(self._group)
         for name in names:
             if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
@@ -78,7 +89,8 @@ class Node:
     def group(self, name: str) -> Node:
         """A member that must be a group."""
         member = self._open(name, h5py.Group, "a group")
-        return Node(member, self._path, f"{self._place}/{_plain(name)}", self._budget)
+        self._once(member, name)
+        return Node(member, self._path, f"{self._place}/{_plain(name)}", self._budget, self._seen)
 
     def array(self, name: str, dtypes: Iterable[str], shape: tuple[int | None, ...] | None = None) -> np.ndarray:
         """A member that must be a dataset of one of ``dtypes``, and of ``shape`` (None: any length; or any shape at all)."""
@@ -90,6 +102,7 @@ class Node:
             self.fail("no shape, or more than 8 dimensions", name)
         if shape is not None and (len(shape) != len(dataset.shape) or any(s is not None and s != n for s, n in zip(shape, dataset.shape))):
             self.fail(f"shape {dataset.shape}; accepted is ({', '.join('any' if s is None else str(s) for s in shape)})", name)
+        self._once(dataset, name)
         self._measure(dataset, name)
         return np.asarray(dataset[()])
 
@@ -101,6 +114,8 @@ class Node:
     def json(self, name: str):
         """A member that holds JSON text as bytes."""
         data = self.array(name, ["uint8"], (None,))
+        if data.size > MAX_JSON:
+            self.fail(f"holds {data.size:,} bytes of JSON; there must be at most {MAX_JSON:,}", name)
         try:
             text = data.tobytes().decode("utf-8")
             return json.loads(text, parse_constant=lambda found: self.fail(f"holds {found}; accepted is plain JSON", name))
@@ -148,6 +163,13 @@ class Node:
             self.fail(f"a {type(member).__name__.lower()}; accepted is {what}", name)
         return member
 
+    def _once(self, member: h5py.Group | h5py.Dataset, name: str) -> None:
+        """Refuse an object that was read under another name: few bytes could stand for any number of objects."""
+        address = h5py.h5o.get_info(member.id).addr
+        if address in self._seen:
+            self.fail("a second name of an object; each object must have one name", name)
+        self._seen.add(address)
+
     def _measure(self, dataset: h5py.Dataset, name: str) -> None:
         """Refuse a dataset that declares more than its stored bytes can hold, or more than may still be read."""
         plan = dataset.id.get_create_plist()
@@ -167,30 +189,54 @@ class Node:
 
 
 @contextmanager
-def reading(path: str | Path, kind: str, version: int, max_bytes: int | None = None) -> Iterator[Node]:
+def reading(path: str | Path, kind: str, version: int, most: int, room: Callable[[int], int]) -> Iterator[Node]:
     """Open a file of ``kind`` for reading; yields its root.
 
-    At most ``max_bytes`` of data are read from it; None: four times the size of the file, which only a file that somebody
-    else compressed can exceed.
+    most    bytes of the file
+    room    bytes of the file → bytes of data that may be read from it, unpacked
 
-    Raises ProgramFileError where the file is absent, of another kind, newer than ``version``, or damaged.
+    Raises ProgramFileError where the file is absent, of another kind, newer than ``version``, changed since it was written, or damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ProgramFileError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; accepted is a {kind} file")
     try:
-        with path.open("rb") as file:
+        with opened(path, ProgramFileError, most, f"a {kind} file") as file:
             if file.read(len(SIGNATURE)) != SIGNATURE:
                 raise ProgramFileError(f"{path}: not an HDF5 file; accepted is a {kind} file")
-        most = 4 * path.stat().st_size if max_bytes is None else max_bytes
-        with h5py.File(path, "r") as file:
-            root = Node(file, path, "", [most, most])
-            check_format(root, file, kind, version)
-            yield root
+            size = os.fstat(file.fileno()).st_size
+            with h5py.File(path, "r") as content:
+                root = Node(content, path, "", [room(size), room(size)])
+                check_format(root, content, kind, version)
+                _check_seal(root, file, size)
+                yield root
     except ProgramFileError:
         raise
     except _DAMAGE as error:
         raise ProgramFileError(f"{path}: damaged, or not readable: {str(error) or type(error).__name__}") from error
+
+
+def _check_seal(root: Node, file: BinaryIO, size: int) -> None:
+    """Compare the file's bytes with its own SHA-256."""
+    length = len(seal(b""))
+    file.seek(max(0, size - length))
+    found = file.read(length)
+    if not found.startswith(SEAL):
+        root.fail("cut off, or changed by another program: the SHA-256 that ends such a file is missing; the file must be written anew")
+    file.seek(0)
+    digest, left = hashlib.sha256(), size - length
+    while left and (part := file.read(min(left, 1 << 20))):
+        digest.update(part)
+        left -= len(part)
+    stated = found[len(SEAL) :].strip().decode("ascii", "replace")
+    if digest.hexdigest() != stated:
+        root.fail(
+            f"damaged, or changed since it was written: the SHA-256 of its content is {digest.hexdigest()}, and the file states "
+            f"{_plain(stated)!r}; the file must be written anew"
+        )
+
+
+def seal(content: bytes | memoryview) -> bytes:
+    """What ends a file with this content."""
+    return SEAL + hashlib.sha256(content).hexdigest().encode("ascii") + b"\n"
 
 
 def check_format(root: Node, file: h5py.File, kind: str, version: int) -> None:
@@ -202,13 +248,17 @@ def check_format(root: Node, file: h5py.File, kind: str, version: int) -> None:
         root.fail(f"a {_plain(found)!r} file; accepted is a {kind!r} file")
     number = root.attribute("format_version", "integer")
     if number != version:
-        newer = "written by a newer version of this program: " if number > version else ""
-        root.fail(f"{newer}format version {number}; accepted is {version}")
+        if number > version:
+            root.fail(f"written by a newer version of this program: format version {number}; accepted is {version}")
+        root.fail(
+            f"format version {number}; accepted is {version}. Older files have no hash of what decides their results: make the file anew, "
+            "from the model that it came from"
+        )
 
 
 @contextmanager
 def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[h5py.File]:
-    """Write a file beside its final place and move it there at the end: a reader sees the old file or the new one.
+    """Fill a file in memory and write it at the end, whole or not at all; the same content always gives the same bytes.
 
     Raises ProgramFileError where ``path`` exists (without ``force``) or cannot be written.
     """
@@ -217,9 +267,15 @@ def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[
         raise ProgramFileError(f"{path}: is a folder; accepted is a file name")
     if os.path.lexists(path) and not force:
         raise ProgramFileError(f"{path}: exists already; force replaces it")
-    with replacing(path, ProgramFileError) as part, h5py.File(part, "x", libver="v110") as file:
+
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", libver="v110") as file:
         put(file, format=kind, format_version=version)
         yield file
+    end = seal(memory.getbuffer())
+    memory.seek(0, io.SEEK_END)
+    memory.write(end)
+    write_bytes(path, memory.getbuffer(), ProgramFileError)
 
 
 def put(group: h5py.Group, **attributes) -> None:
@@ -235,5 +291,8 @@ def put(group: h5py.Group, **attributes) -> None:
 
 
 def put_json(group: h5py.Group, name: str, value) -> None:
-    """Write plain JSON values as bytes of text."""
-    group.create_dataset(name, data=np.frombuffer(json.dumps(value, allow_nan=False, sort_keys=True).encode("utf-8"), np.uint8))
+    """Write plain JSON values as bytes of text. Raises ProgramFileError where they are more than can be read again."""
+    text = json.dumps(value, allow_nan=False, sort_keys=True).encode("utf-8")
+    if len(text) > MAX_JSON:
+        raise ProgramFileError(f"{name} has {len(text):,} bytes of JSON; a file must hold at most {MAX_JSON:,}")
+    group.create_dataset(name, data=np.frombuffer(text, np.uint8))

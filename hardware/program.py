@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -25,6 +26,7 @@ from hardware.populations import RESETS, Input, Population
 from hardware.projections import Convolution, Dense, Projection, Sparse, sign_mode
 
 __all__ = [
+    "DECIDING",
     "DECODINGS",
     "MAX_NEURONS",
     "RESETS",
@@ -58,12 +60,17 @@ class Output:
             fail(f"output {self.population!r}", f"decode is {self.decode!r}; accepted are {', '.join(DECODINGS)}")
 
 
+DECIDING = ("data", "input_fraction_bits", "fraction_bits", "potential_offset_v")
+"""Entries of a Program's metadata that decide a result: which numbers the data becomes (encoding, steps, bits, rate, seed), and what the
+integers of inputs and potentials mean in volts."""
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """An integer network; immutable, validated when made.
 
-    ``order`` lists the populations so that every source stands before its targets. ``metadata`` is any JSON-able mapping
-    (where the network came from, dt, scales); it does not change what is computed, nor the fingerprint.
+    ``order`` lists the populations so that every source stands before its targets. ``metadata`` is any JSON-able mapping:
+    where the network came from, dt, and the entries of ``DECIDING``, which are covered by the fingerprint.
     """
 
     inputs: tuple[Input, ...]
@@ -91,9 +98,9 @@ class Program:
         object.__setattr__(self, "metadata", MappingProxyType(metadata))
         names = [part.name for part in (*self.inputs, *self.populations)]
         for group in (names, [p.name for p in self.projections], [o.population for o in self.outputs]):
-            twice = {n for n in group if group.count(n) > 1}
+            twice = [name for name, count in Counter(group).items() if count > 1]
             if twice:
-                raise ProgramError(f"the name {sorted(twice)[0]!r} is used twice")
+                raise ProgramError(f"the name {min(twice)!r} is used twice")
         inputs = {part.name for part in self.inputs}
         for projection in self.projections:
             for end in (projection.source, projection.target):
@@ -178,7 +185,7 @@ class Program:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that changes what is computed (names included, metadata not)."""
+        """SHA-256 over everything that decides a result: all parts with their names, and of the metadata the entries of ``DECIDING``."""
         digest = hashlib.sha256()
         for part in (*self.inputs, *self.populations, *self.projections, *self.outputs):
             digest.update(type(part).__name__.encode())
@@ -189,6 +196,10 @@ class Program:
                 if isinstance(value, np.ndarray):
                     value = (value.shape, hashlib.sha256(value.astype("<i4").tobytes()).hexdigest())
                 digest.update(f"|{item.name}={value!r}".encode())
+
+        deciding = {name: self.metadata[name] for name in DECIDING if self.metadata.get(name)}
+        if deciding:
+            digest.update(b"|metadata=" + json.dumps(deciding, sort_keys=True).encode())
         return digest.hexdigest()
 
     def __repr__(self) -> str:

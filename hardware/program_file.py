@@ -1,6 +1,6 @@
 """A Program as an HDF5 file, complete and read without trust; and telling model files apart by their content.
 
-Format "spikeport program", version 1:
+Format "spikeport program", version 2:
 
     /                     format, format_version, fingerprint
     /metadata             JSON text as bytes
@@ -12,24 +12,30 @@ Format "spikeport program", version 1:
     /outputs/N            population, decode
 
 N counts from 0. Numbers are stored in the smallest of int8, int16 and int32 that holds them, uncompressed, so a file never
-holds more data than its own size.
+holds more data than its own size. Two hashes protect a file. ``fingerprint`` is that of the Program: it covers what decides a
+result, the description of the data among it. The seal behind the HDF5 data covers every byte (``hardware._hdf5``).
+
+Version 1 had no seal, and a fingerprint that left out the description of the data; it is refused.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from hardware import limits
+from hardware._files import opened
 from hardware._hdf5 import SIGNATURE, Node, put, put_json, reading, writing
 from hardware.errors import ProgramError, ProgramFileError
 from hardware.noise import Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 
 KIND = "spikeport program"
-VERSION = 1
+VERSION = 2
 
 _INTEGERS = ("int8", "int16", "int32")
 _PROJECTION = {"name": "text", "source": "text", "target": "text", "weight_bits": "integer"}
@@ -91,7 +97,8 @@ def load(path: str | Path) -> Program:
     Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file is anything else, truncated,
     damaged, newer, or describes a Program that breaks a rule.
     """
-    with reading(path, KIND, VERSION) as root:
+    # ours are not packed; what somebody else packed may unpack to four times its size
+    with reading(path, KIND, VERSION, limits.MODEL_BYTES, lambda size: 4 * size) as root:
         root.only(("metadata", "inputs", "populations", "projections", "outputs"))
         stated = root.attributes({"format": "text", "format_version": "integer", "fingerprint": "text"})["fingerprint"]
         metadata = root.json("metadata")
@@ -147,14 +154,9 @@ def sniff(path: str | Path) -> str:
     Raises ProgramFileError where there is no such file, or it cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ProgramFileError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-        size = path.stat().st_size
-    except OSError as error:
-        raise ProgramFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with opened(path, ProgramFileError, 1 << 62) as file:
+        head = file.read(4096)
+        size = os.fstat(file.fileno()).st_size
     if head.startswith(SIGNATURE):
         return _sniff_hdf5(path)
     if head.startswith(b"PK\x03\x04"):

@@ -1,6 +1,6 @@
 """A Recording as an HDF5 file.
 
-Format "spikeport recording", version 1:
+Format "spikeport recording", version 2 (version 1 had no seal):
 
     /                     format, format_version, program (fingerprint), target, samples, steps, wall_time_s
     /layers/NAME          order (place in ``Recording.layers``) and, where the layer is an output, output (place among them);
@@ -12,7 +12,7 @@ Format "spikeport recording", version 1:
 
 An output's spikes and potentials are one dataset with two names (HDF5 hard links), so they take room once. Large arrays are
 deflated. Spikes are uint8 (int32 for graded spikes), potentials int32 (float32 from floating-point software), counts int64,
-scores float64.
+scores float64. Behind the HDF5 data stands the seal of ``hardware._hdf5``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from hardware._files import room
 from hardware._hdf5 import Node, put, put_json, reading, writing
 from hardware.counters import COUNTERS
 from hardware.errors import ProgramFileError
 from hardware.recording import Recording
 
 KIND = "spikeport recording"
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 4 << 30
+"""Of a file, and of the data in it where the caller says nothing else."""
 
 _DTYPES = {"spikes": ("uint8", "int32"), "potentials": ("int32", "float32")}
 _CHUNK = 1 << 20
@@ -89,18 +91,19 @@ def _versions() -> dict[str, str]:
     return {"spikeport": spikeport, "python": platform.python_version(), "numpy": np.__version__, "h5py": h5py.__version__}
 
 
-def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Recording:
+def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
     """Read a Recording that ``save`` wrote; nothing in the file is trusted.
 
     max_bytes: a file that holds more data than this is refused before it is read, since deflated data may be 1,000 times larger
-    than the file.
+    than the file. None: 128 MiB, or 64 times the size of the file where that is more.
 
     Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file is anything else, truncated,
     damaged or newer.
     """
     kinds = {"format": "text", "format_version": "integer", "program": "text", "target": "text"}
     kinds |= {"samples": "integer", "steps": "integer", "wall_time_s": "real"}
-    with reading(path, KIND, VERSION, max_bytes) as root:
+    most = (lambda size: room(size, MAX_BYTES)) if max_bytes is None else (lambda size: max_bytes)
+    with reading(path, KIND, VERSION, max(MAX_BYTES, max_bytes or 0), most) as root:
         root.only(("layers", "outputs", "details", "versions"))
         stated = root.attributes(kinds)
         samples, steps = stated["samples"], stated["steps"]

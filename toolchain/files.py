@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hardware._files import replacing
+from hardware import _files
 from toolchain.errors import OutputError
 
 
@@ -60,8 +60,7 @@ def write_bytes(path: str | Path, content: bytes, force: bool = False) -> None:
     """Write a file, whole or not at all. Raises OutputError as ``claim`` does."""
     path = Path(path)
     claim([path], force)
-    with replacing(path, OutputError) as part:
-        part.write_bytes(content)
+    _files.write_bytes(path, content, OutputError)
 
 
 def write_json(path: str | Path, value: Mapping, force: bool = False) -> None:

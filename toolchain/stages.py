@@ -191,9 +191,9 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
 
     names = ("dt", "weight_bits", "discretization", "message_bits", "calibration")
     given = {name: getattr(ways, name) for name in names if getattr(ways, name) is not None}
-    return export.lower(
-        to_graph(stage, ways), per_channel=ways.per_channel, allow_clipping=ways.allow_clipping, source=stage.source, **given
-    )
+    # the name alone: a Program made from the same file in another folder is the same file
+    source = stage.source if stage.kind == "factory" else Path(stage.source).name
+    return export.lower(to_graph(stage, ways), per_channel=ways.per_channel, allow_clipping=ways.allow_clipping, source=source, **given)
 
 
 _LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clipping", "message_bits", "calibration")

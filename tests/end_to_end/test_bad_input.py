@@ -15,6 +15,7 @@ import pytest
 
 from hardware import program_file
 from tests.end_to_end.models import tiny_graph, tiny_inputs, tiny_program
+from tests.sealed import edited
 
 
 def test_truncated_program(refused, program_h5, data_npz):
@@ -67,7 +68,7 @@ def test_wrong_shapes_in_nir(refused, tmp_path):
 
 
 def test_weight_that_does_not_fit_the_chip(refused, program_h5, data_npz):
-    with h5py.File(program_h5, "a") as file:
+    with edited(program_h5) as file:
         values = file["projections/0/weights"][()]
         values.flat[0] = 3
         file["projections/0/weights"][...] = values
@@ -206,6 +207,6 @@ def test_factories_that_give_no_model(refused, tmp_path, monkeypatch, source, wo
 
 def test_program_that_breaks_its_own_fingerprint(refused, tmp_path, data_npz):
     program_file.save(tiny_program(), tmp_path / "tiny.h5")
-    with h5py.File(tmp_path / "tiny.h5", "a") as file:
+    with edited(tmp_path / "tiny.h5") as file:
         file["populations/0/threshold"][...] = 91
     refused("run", "tiny.h5", "--data", data_npz, words=["tiny.h5", "fingerprint"])

@@ -236,7 +236,7 @@ def replaced(place, value):
         (replaced("node/nodes/w/type", np.void(b"\x00")), GraphFileError, "type .*accepted are numbers"),
         (lambda f: f["node/nodes"].__setitem__("again", h5py.SoftLink("/node/nodes/n")), GraphFileError, "a soft or external link"),
         (lambda f: f["node/nodes"].__setitem__("away", h5py.ExternalLink("other.h5", "/x")), GraphFileError, "a soft or external link"),
-        (lambda f: f["node/nodes"].__setitem__("loop", f["node"]), GraphFileError, "nested deeper than 12 levels"),
+        (lambda f: f["node/nodes"].__setitem__("loop", f["node"]), GraphFileError, "/node/nodes/loop: a second name of an object"),
         (replaced("node/metadata/spikeport", "{"), GraphError, "is not JSON"),
         (replaced("node/metadata/spikeport", '{"format": 9}'), GraphError, "format is 9; this version reads format 1"),
         (replaced("node/metadata/spikeport", '{"nodes": {"ghost": {}}}'), GraphError, "speaks of node 'ghost'"),
@@ -319,7 +319,7 @@ def test_one_text_that_stands_everywhere_is_counted_every_time(small):
     small.write_bytes(raw)
     tracemalloc.start()
     try:
-        with pytest.raises(GraphFileError, match="more than 1000000 bytes of data in the file"):
+        with pytest.raises(GraphFileError, match="must hold at most 1,000,000 bytes of data"):
             read_tree(small, Limits(bytes=1_000_000))
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
@@ -341,7 +341,7 @@ def test_limits_are_counted_over_the_whole_file(small):
         (Limits(depth=1), "deeper than 1"),
         (Limits(bytes=40_000, text=4), "a text of"),
         (Limits(texts=2), "accepted are 2"),
-        (Limits(bytes=100), "accepted are 100"),
+        (Limits(bytes=100), "must have at most 100"),
     ):
         with pytest.raises(GraphFileError, match=text):
             read_tree(small, limits)
@@ -350,7 +350,7 @@ def test_limits_are_counted_over_the_whole_file(small):
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(GraphFileError, match="no such file"):
         export.read(tmp_path / "absent.nir")
-    with pytest.raises(GraphFileError, match="no such file"):
+    with pytest.raises(GraphFileError, match="is a folder"):
         export.read(tmp_path)
     path = tmp_path / "text.nir"
     path.write_text("hello")

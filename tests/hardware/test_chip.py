@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hardware import limits
 from hardware.chip import FOLDER, LIMITS, Chip, known
 from hardware.errors import ChipError
 
@@ -83,3 +84,11 @@ def test_unreadable_table(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ChipError, match="not TOML"):
         Chip.load(tmp_path / "bytes.toml")
+
+
+def test_what_files_may_hold_follows_from_the_table_of_loihi2():
+    chip = Chip.load("loihi2")
+    words = chip["synaptic_memory_words_per_core"] * chip["cores_per_chip"]
+    bits = min(chip["dense_bits_per_synapse"], chip["sparse_bits_per_synapse"])
+    assert words * chip["synaptic_memory_word_bits"] // bits == limits.CHIP_SYNAPSES
+    assert chip["neurons_per_core"] * chip["cores_per_chip"] == limits.CHIP_NEURONS

@@ -313,3 +313,18 @@ def test_random_programs_stand_in_order(program):
         assert all(p.recurrent or p.source in seen for p in program.into(name))
         seen.add(name)
     assert len(repr(program)) < 200
+
+
+@pytest.mark.parametrize("entry", ["steps", "encoding", "bits", "rate", "seed"])
+def test_fingerprint_covers_how_data_becomes_input(entry):
+    data = {"name": "digits", "encoding": "direct", "steps": 8, "bits": 4, "rate": 0.5, "seed": 1}
+    base = network(metadata={"data": data, "source": "one.nir"})
+    assert network(metadata={"data": data, "source": "other.nir"}).fingerprint == base.fingerprint
+    changed = network(metadata={"data": data | {entry: "latency" if entry == "encoding" else 0.25}})
+    assert changed.fingerprint != base.fingerprint
+
+
+@pytest.mark.parametrize("entry", ["fraction_bits", "input_fraction_bits"])
+def test_fingerprint_covers_what_the_integers_mean(entry):
+    one, other = (network(metadata={entry: {"a": bits}}) for bits in (4, 5))
+    assert one.fingerprint != other.fingerprint

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from hardware import _hdf5, program_file
+from hardware import _hdf5, limits, program_file
 from hardware.errors import ProgramFileError
 from hardware.noise import MAX_SEED, Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+from tests.sealed import edited, sealed_anew
 from tests.strategies import programs
 
 
@@ -106,7 +107,7 @@ def test_files_from_before_there_was_noise_stay_valid(saved):
 )
 def test_noise_of_hostile_files_is_refused(tmp_path, attributes, message):
     program_file.save(noisy(seed=1), tmp_path / "noisy.h5")
-    with h5py.File(tmp_path / "noisy.h5", "r+") as file:
+    with edited(tmp_path / "noisy.h5") as file:
         group = file["populations/1"]
         del group.attrs["noise_seed"], group.attrs["noise_sigma"]
         for name, value in attributes.items():
@@ -117,7 +118,7 @@ def test_noise_of_hostile_files_is_refused(tmp_path, attributes, message):
 
 
 def test_noise_of_an_input_is_unknown(saved):
-    with h5py.File(saved, "r+") as file:
+    with edited(saved) as file:
         file["inputs/0"].attrs["noise_seed"] = 1
     with pytest.raises(ProgramFileError, match="unknown attribute 'noise_seed'"):
         program_file.load(saved)
@@ -135,7 +136,7 @@ def test_stores_no_more_than_the_numbers_need(tmp_path):
 
 
 def test_file_that_others_compressed_is_read(tmp_path, saved):
-    with h5py.File(saved, "r+") as file:
+    with edited(saved) as file:
         group = file["projections/0"]
         values = group["weights"][()]
         del group["weights"]
@@ -155,10 +156,10 @@ def test_existing_output_is_refused_without_force(saved):
 def test_interrupted_write_leaves_the_old_file_and_nothing_beside_it(saved, monkeypatch, interruption):
     before = saved.read_bytes()
 
-    def interrupted(group, part):
+    def interrupted(number):
         raise interruption
 
-    monkeypatch.setattr(program_file, "_put_part", interrupted)
+    monkeypatch.setattr(os, "fsync", interrupted)
     expected = KeyboardInterrupt if interruption is KeyboardInterrupt else ProgramFileError
     with pytest.raises(expected, match=None if interruption is KeyboardInterrupt else "cannot be written: No space left"):
         program_file.save(example(), saved, force=True)
@@ -209,19 +210,22 @@ class _Trap:
         return (pytest.fail, ("the pickle was executed",))
 
 
-def test_damaged_bytes_never_give_a_different_program(saved):
-    """One flipped byte anywhere: either a typed error, or the very same Program (padding, metadata)."""
+@pytest.mark.parametrize("resealed", [False, True])
+def test_damaged_bytes_never_give_a_different_program(saved, resealed):
+    """One flipped byte anywhere is refused by the seal; with a seal that is right again, by the fingerprint, or it changes nothing."""
     whole, fingerprint = saved.read_bytes(), example().fingerprint
     refused = 0
     for position in np.random.default_rng(0).choice(len(whole), 150, replace=False):
         damaged = bytearray(whole)
         damaged[position] ^= 0xFF
         saved.write_bytes(damaged)
+        if resealed:
+            sealed_anew(saved)
         try:
             assert program_file.load(saved).fingerprint == fingerprint
         except ProgramFileError:
             refused += 1
-    assert refused > 30
+    assert 30 < refused < 150 if resealed else refused == 150
 
 
 def attribute(group, name, value):
@@ -278,8 +282,8 @@ def many_members(file):
 
 
 HOSTILE = {
-    "newer format": (attribute("/", "format_version", 2), "newer version of this program: format version 2; accepted is 1"),
-    "older format": (attribute("/", "format_version", 0), "format version 0; accepted is 1"),
+    "newer format": (attribute("/", "format_version", 3), "newer version of this program: format version 3; accepted is 2"),
+    "older format": (attribute("/", "format_version", 1), "format version 1; accepted is 2. Older files have no hash"),
     "other format": (attribute("/", "format", np.bytes_("other")), "a 'other' file; accepted is a 'spikeport program' file"),
     "no format": (lambda file: file.attrs.__delitem__("format"), "HDF5 without the attributes"),
     "format of variable length": (attribute("/", "format", "spikeport program"), "'format' is object"),
@@ -325,7 +329,7 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_files_are_refused_by_name_and_place(saved, case):
     change, message = HOSTILE[case]
-    with h5py.File(saved, "r+") as file:
+    with edited(saved) as file:
         change(file)
     with pytest.raises(ProgramFileError) as error:
         program_file.load(saved)
@@ -335,7 +339,7 @@ def test_hostile_files_are_refused_by_name_and_place(saved, case):
 
 def test_compressed_bomb_is_refused_before_it_is_read(saved):
     """64 MiB of zeros in 64 KiB: within the ratio of deflate, but more than the file may hold."""
-    with h5py.File(saved, "r+") as file:
+    with edited(saved) as file:
         group = file["projections/1"]
         del group["weights"]
         group.create_dataset("weights", data=np.zeros((1 << 13, 1 << 13), np.int8), compression="gzip", chunks=(1 << 13, 1 << 10))
@@ -345,8 +349,8 @@ def test_compressed_bomb_is_refused_before_it_is_read(saved):
 
 
 def test_too_many_members_are_not_listed(saved, monkeypatch):
-    monkeypatch.setattr(_hdf5, "MAX_MEMBERS", 3)
-    with pytest.raises(ProgramFileError, match="members; accepted are 3"):
+    monkeypatch.setattr(limits, "PARTS", 3)
+    with pytest.raises(ProgramFileError, match="members; there must be at most 3"):
         program_file.load(saved)
 
 
@@ -388,3 +392,25 @@ def test_sniff_what_the_libraries_write(tmp_path):
     safetensors.save_file({"w": np.ones(2, np.float32)}, tmp_path / "a.safetensors")
     assert program_file.sniff(tmp_path / "a.pt") == "torch"
     assert program_file.sniff(tmp_path / "a.safetensors") == "safetensors"
+
+
+def test_a_changed_description_of_the_data_is_refused(tmp_path):
+    """8 steps changed to 1 in the metadata: the same network, and another result."""
+    path = tmp_path / "program.h5"
+    data = {"name": "digits", "encoding": "direct", "steps": 8}
+    program_file.save(replace(example(), metadata={"data": data}), path)
+
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"steps": 8', b'"steps": 1'))
+    with pytest.raises(ProgramFileError, match="changed since it was written: the SHA-256"):
+        program_file.load(path)
+    sealed_anew(path)
+    with pytest.raises(ProgramFileError, match="the content's fingerprint is"):
+        program_file.load(path)
+
+
+def test_a_second_name_of_an_object_is_refused(saved):
+    with edited(saved) as file:
+        file["populations/3"] = file["populations/2"]
+    with pytest.raises(ProgramFileError, match="/populations/3: a second name of an object"):
+        program_file.load(saved)

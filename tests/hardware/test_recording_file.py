@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hardware import Record, Recording, program_file, recording_file, run
 from hardware.errors import ProgramFileError
 from hardware.program import Dense, Input, Output, Population, Program
+from tests.sealed import edited
 from tests.strategies import inputs_for, programs
 
 
@@ -161,7 +162,7 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_files_are_refused_by_name_and_place(saved, case):
     change, message = HOSTILE[case]
-    with h5py.File(saved, "r+") as file:
+    with edited(saved) as file:
         change(file)
     with pytest.raises(ProgramFileError) as error:
         recording_file.load(saved)
@@ -170,7 +171,7 @@ def test_hostile_files_are_refused_by_name_and_place(saved, case):
 
 
 def test_bomb_is_refused_before_it_is_read(saved):
-    with h5py.File(saved, "r+") as file:
+    with edited(saved) as file:
         del file["layers/in/spikes"]
         file["layers/in"].create_dataset("spikes", (2, 5, 1 << 22), "u1", chunks=(1, 1, 1 << 20), compression="gzip")
         file["layers/in/spikes"][0, 0] = 0

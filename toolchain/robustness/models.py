@@ -216,7 +216,7 @@ def _opened(key: str, model: ModelFile) -> Opened:
         if model.weights:
             side = Path(folder) / "weights.safetensors"
             side.write_bytes(model.weights)
-        stage = stages.load(path, side)
+        stage = replace(stages.load(path, side), source=model.source)  # not the name of this folder, which would enter the Program
         module = stage.require_module("an attack")
     describe = getattr(module, "spikeport_io", None)
     options = model.options
