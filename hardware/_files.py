@@ -78,7 +78,7 @@ def opened(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
     except FileNotFoundError:
-        raise error(f"{path}: no such file; {what} must be given") from None
+        raise error(f"{path}: cannot be read: no such file; {what} must be given") from None
     except (OSError, ValueError) as failure:  # ValueError: a NUL in the name
         reason = getattr(failure, "strerror", None) or failure
         raise error(f"{path}: cannot be read: {reason}") from failure

@@ -1,9 +1,10 @@
-"""Reading the package's tables (chips, devices), which may also be a user's own."""
+"""Reading TOML: the package's tables (chips, devices), and every table that a user writes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from hardware._files import read_text
 from hardware.errors import HardwareError
 
 try:
@@ -12,15 +13,24 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 
+MOST = 256 << 10
+"""Bytes of a TOML file. The longest that people write, a sweep of fifty models, has 10 kB."""
+
+
+def load(path: str | Path, error: type[Exception], what: str) -> dict:
+    """A TOML file as a dictionary. Raises ``error``, which names the file, where it is none."""
+    text = read_text(path, error, MOST, what)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise error(f"{path}: not TOML: values are nested too deep; {what} must be given") from None
+    except ValueError as reason:  # a TOMLDecodeError, or a number of thousands of digits
+        raise error(f"{path}: not TOML: {str(reason)[:300]}; {what} must be given") from None
+
+
 def read(path: Path, error: type[HardwareError], texts: tuple[str, ...]) -> tuple[dict, dict[str, str]]:
     """A TOML file as a dictionary, and the ``texts`` taken out of it, which it must hold. Raises ``error``, naming the file."""
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except OSError as reason:
-        raise error(f"{path}: cannot be read: {reason.strerror or reason}") from reason
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
-        raise error(f"{path}: not TOML: {reason}") from reason
+    table = load(path, error, "a TOML table")
     found = {}
     for key in texts:
         value = table.pop(key, None)

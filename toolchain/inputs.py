@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +11,9 @@ import numpy as np
 from hardware import program_file
 from hardware.program import Program
 from hardware.recording import check_inputs
+from toolchain.data.arrays import read as read_arrays
 from toolchain.errors import DataError
 from toolchain.summary import check_labels
-
-MAX_BYTES = 16 << 30
-"""Most data that a file may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,12 @@ def load(
                 f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding and steps go with a data set"
             )
         arrays, labels = read_npz(source)
-        labels = None if labels is None else labels[:samples]
-        arrays = {name: array[:samples] for name, array in arrays.items()} if isinstance(arrays, Mapping) else arrays[:samples]
+        labels = None if labels is None else _first(source, "labels", labels, samples)
+        arrays = (
+            {name: _first(source, name, array, samples) for name, array in arrays.items()}
+            if isinstance(arrays, Mapping)
+            else _first(source, "inputs", arrays, samples)
+        )
         description = source
     else:
         arrays, labels, description = known(source, program.metadata.get("data", {}), samples, "test", root, encoding, steps)
@@ -65,6 +65,13 @@ def load(
         if len(labels) != count:
             raise DataError(f"{source}: {len(labels)} labels for {count} samples")
     return Samples(inputs, labels, description)
+
+
+def _first(source: str, name: str, array: np.ndarray, samples: int | None) -> np.ndarray:
+    """The first samples of an array. Raises DataError where it has no axis of samples."""
+    if not array.ndim:
+        raise DataError(f"{source}: {name} is one number, {array.item()!r}; it must be an array with an entry for each sample")
+    return array[:samples]
 
 
 def known(
@@ -105,15 +112,7 @@ def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.n
     """Inputs and labels from a .npz file; nothing is unpickled. Raises DataError."""
     if program_file.sniff(path) != "npz":
         raise DataError(f"{path}: is no .npz file; accepted is one with 'inputs' [sample, step, ...] and optionally 'labels' [sample]")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise DataError(f"{path}: unpacks to {size:,} bytes; accepted are {MAX_BYTES:,}")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: damaged, or holds Python objects, which are not read: {error}") from None
+    arrays = read_arrays(path)
     labels = arrays.pop("labels", None)
     several = {name.removeprefix("inputs/"): array for name, array in arrays.items() if name.startswith("inputs/")}
     known = {"inputs", *(f"inputs/{name}" for name in several)}

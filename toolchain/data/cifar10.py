@@ -7,6 +7,7 @@ nothing), and the one long byte string and the list of small integers behind "la
 from __future__ import annotations
 
 import pickletools
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ PLACES = ("", "cifar10", "cifar-10-batches-py")
 BATCHES = {"train": tuple(f"data_batch_{n}" for n in range(1, 6)), "test": ("test_batch",)}
 IMAGES, BYTES = 10_000, 3072
 LIMIT = 40 << 20
+OPCODES = 200_000
+"""Opcodes of a batch that are walked: labels, file names and their places in the memo are 40,000."""
 
 
 def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -30,15 +33,15 @@ def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
 def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     data, labels, in_labels = None, [], False
     try:
-        for opcode, argument, _ in pickletools.genops(files.read(path, LIMIT)):
+        for opcode, argument, _ in islice(pickletools.genops(files.read(path, LIMIT)), OPCODES):
             if isinstance(argument, (str, bytes)):
                 in_labels = argument in ("labels", b"labels")
                 if len(argument) == IMAGES * BYTES:
                     data = argument if isinstance(argument, bytes) else argument.encode("latin-1")
             elif in_labels and opcode.name == "BININT1":
                 labels.append(argument)
-    except ValueError as error:
-        raise DataError(f"{path}: no CIFAR-10 batch: {error}") from None
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path}: no CIFAR-10 batch: {str(error)[:200]}") from None
     if data is None or len(labels) != IMAGES or max(labels) > 9:
         raise DataError(f"{path}: no CIFAR-10 batch of {IMAGES} images of {BYTES} bytes with labels 0 to 9")
     return np.frombuffer(data, np.uint8).reshape(IMAGES, 3, 32, 32), np.array(labels)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
+import zlib
 from pathlib import Path
 
+from hardware._files import read_bytes
 from toolchain.errors import DataError
 
-OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
+UNPACKERS = {".gz": gzip.open, ".xz": lzma.open}
 
 
 def find(name: str, root: Path, places: tuple[str, ...], file: str) -> Path:
     """The first of ``root/place/file``, also packed (.gz, .xz). Raises DataError that lists where it was looked for."""
     for place in places:
-        for ending in OPENERS:
+        for ending in ("", *UNPACKERS):
             path = root / place / (file + ending)
             if path.is_file():
                 return path
@@ -24,11 +27,14 @@ def find(name: str, root: Path, places: tuple[str, ...], file: str) -> Path:
 
 def read(path: Path, limit: int) -> bytes:
     """Content of a file, unpacked if it ends in .gz or .xz. Raises DataError where it is damaged or larger than ``limit`` bytes."""
+    packed = read_bytes(path, DataError, limit, "such a data file")
+    if path.suffix not in UNPACKERS:
+        return packed
     try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        with UNPACKERS[path.suffix](io.BytesIO(packed)) as file:
             content = file.read(limit + 1)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be unpacked: {str(error)[:200]}") from None
     if len(content) > limit:
-        raise DataError(f"{path}: larger than the {limit} bytes that such a file has")
+        raise DataError(f"{path}: unpacks to more than the {limit:,} bytes that such a file has")
     return content

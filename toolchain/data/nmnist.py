@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,12 @@ LISTS = {"train": "train1K.txt", "test": "test100.txt"}
 ARCHIVE = "nmnist_small.tar.xz"
 LIMIT = 1 << 20
 ARCHIVE_LIMIT = 64 << 20
+MEMBERS = 200_000
+"""Files of an archive; the whole set has 70,000 recordings."""
+
 SIZE = 34
+
+Content = bytes | memoryview
 
 
 def read(split: str, root: Path | None) -> tuple[list[np.ndarray], np.ndarray]:
@@ -40,20 +46,19 @@ def read(split: str, root: Path | None) -> tuple[list[np.ndarray], np.ndarray]:
     raise DataError(f"nmnist: neither {LISTS[split]}, {ARCHIVE} nor NMNIST/{split.capitalize()} is in the data folder {root} or its nmnist")
 
 
-def _archive(path: Path) -> Callable[[str], bytes]:
+def _archive(path: Path) -> Callable[[str], Content]:
     """Reads members of the inner archive by file name."""
+    # unpacked within a bound first: tarfile would unpack gigabytes to pass over one member
+    content = files.read(path, ARCHIVE_LIMIT)
     try:
-        with tarfile.open(path) as outer:
-            inner = next(m for m in outer if m.isfile() and m.name.endswith(".tar"))
-            if inner.size > ARCHIVE_LIMIT:
-                raise DataError(f"{path}: its inner archive has {inner.size} bytes; accepted are {ARCHIVE_LIMIT}")
-            content = outer.extractfile(inner).read()
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            members = {Path(m.name).name: content[m.offset_data : m.offset_data + m.size] for m in tar if m.isfile()}
-    except (tarfile.TarError, OSError, EOFError, StopIteration) as error:
-        raise DataError(f"{path}: no archive of recordings: {error}") from None
+        inner = next((data for name, data in _members(content) if name.endswith(".tar")), None)
+        if inner is None:
+            raise DataError(f"{path}: holds no .tar file; accepted is the archive of SLAYER's tutorials")
+        members = {Path(name).name: data for name, data in _members(inner)}
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: no archive of recordings: {str(error)[:200]}") from None
 
-    def member(name: str) -> bytes:
+    def member(name: str) -> Content:
         if name not in members:
             raise DataError(f"{path}: holds no {name}")
         return members[name]
@@ -61,10 +66,24 @@ def _archive(path: Path) -> Callable[[str], bytes]:
     return member
 
 
-def _listed(split: str, content: Callable[[str], bytes]) -> tuple[list[np.ndarray], np.ndarray]:
-    lines = [line.split() for line in content(LISTS[split]).decode("ascii", "replace").splitlines() if line and not line.startswith("#")]
+def _members(content: bytes) -> Iterator[tuple[str, memoryview]]:
+    """Names and contents of the files of a plain tar archive, where they lie in it."""
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+        for number, member in enumerate(tar):
+            if number >= MEMBERS:
+                raise DataError(f"nmnist: an archive has more than {MEMBERS} members")
+            if member.isfile():
+                yield member.name, memoryview(content)[member.offset_data : member.offset_data + member.size]
+
+
+def _listed(split: str, content: Callable[[str], Content]) -> tuple[list[np.ndarray], np.ndarray]:
+    text = bytes(content(LISTS[split])).decode("ascii", "replace")
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     if not lines or any(len(line) != 2 or not (line[0] + line[1]).isdigit() or int(line[1]) > 9 for line in lines):
         raise DataError(f"nmnist: {LISTS[split]} does not list 'number class' in every line")
+    numbers = Counter(number for number, _ in lines)
+    if max(numbers.values()) > 1:
+        raise DataError(f"nmnist: {LISTS[split]} lists recording {numbers.most_common(1)[0][0]} twice")
     return [_events(f"{number}.bs2", content(f"{number}.bs2")) for number, _ in lines], np.array([int(label) for _, label in lines])
 
 
@@ -75,7 +94,7 @@ def _folders(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
     return [_events(str(path), files.read(path, LIMIT)) for path, _ in paths], np.array([label for _, label in paths])
 
 
-def _events(name: str, content: bytes) -> np.ndarray:
+def _events(name: str, content: Content) -> np.ndarray:
     if len(content) % 5:
         raise DataError(f"nmnist: {name} has {len(content)} bytes, which are no events of 5 bytes")
     raw = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int32)

@@ -32,12 +32,12 @@ batch = 100                # samples in one cell's computation at once
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from hardware import _toml
 from hardware.program import DECODINGS
 from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
@@ -47,11 +47,6 @@ from toolchain.errors import ToolchainError
 from toolchain.execution import TARGETS
 from toolchain.robustness.models import Options
 from toolchain.stages import CALLS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 class SweepError(ToolchainError):
@@ -135,12 +130,7 @@ class Sweep:
 def load(path: str | Path) -> Sweep:
     """Read a sweep file. Raises SweepError, which names the key, the value and what is accepted."""
     path = Path(path)
-    try:
-        if path.stat().st_size > 1 << 20:
-            raise SweepError(f"{path}: is larger than 1 MiB; accepted is a TOML sweep file")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SweepError(f"{path}: cannot be read as a TOML sweep file: {error}") from None
+    values = _toml.load(path, SweepError, "a sweep, a TOML file,")
     return parse(values, str(path), path.parent)
 
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
 
+from hardware import _toml
 from toolchain import files
 from toolchain.errors import ConfigError
 from toolchain.report.table import to_csv
 from toolchain.studies import STUDIES, base, page
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MAX_FILE = 1 << 20
 
 
 def read(name: str, path: str | Path):
@@ -24,14 +17,7 @@ def read(name: str, path: str | Path):
     path = Path(path)
     if name not in STUDIES:
         raise ConfigError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise ConfigError(f"{path}: larger than {MAX_FILE} bytes")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: no TOML file: {error}") from None
+    table = _toml.load(path, ConfigError, "a study, a TOML file,")
     module, _, inside = STUDIES[name].partition(":")
     study = importlib.import_module(module)
     study = getattr(study, inside) if inside else study

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hardware import _toml
 from toolchain.data import DATASETS, Encoding
 from toolchain.data.datasets import intensity_bits
 from toolchain.defences import Defence
@@ -13,13 +13,6 @@ from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, DataError
 from toolchain.models import Grid, Model, Neuron, Surrogate
 from toolchain.tables import bounds, from_table, one_of, to_table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MAX_FILE = 1 << 20
 
 LOSSES = ("cross_entropy", "rate")
 OPTIMISERS = ("adam", "adamw", "sgd")
@@ -161,17 +154,7 @@ class Config:
 def read_config(path: str | Path) -> Config:
     """A recipe from its TOML file. Raises ConfigError."""
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(text) > MAX_FILE:
-        raise ConfigError(f"{path}: larger than {MAX_FILE} bytes")
-    try:
-        table = tomllib.loads(text.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: no TOML file: {error}") from None
+    table = _toml.load(path, ConfigError, "a recipe, a TOML file,")
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
         raise ConfigError(f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is its classifier's")

@@ -68,9 +68,9 @@ def test_files_that_are_no_recipe(tmp_path):
         read_config(tmp_path / "none.toml")
     path = tmp_path / "recipe.toml"
     for content, message in (
-        (b"[data", "no TOML file"),
-        (b"\xff\xfe", "no TOML file"),
-        (b"#" * (1 << 20) + b"##", "larger than"),
+        (b"[data", "not TOML"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"#" * (1 << 20) + b"##", "has 1,048,578 bytes"),
         (b"x = 1", "unknown key 'x'"),
     ):
         path.write_bytes(content)
