@@ -1,7 +1,12 @@
-"""Chips as data: number formats and limits of a Loihi-class chip, each with its unit and the place where it was read."""
+"""Chips as data: number formats, limits and static power of a Loihi-class chip, each with its unit and the place where it was read.
+
+A chip's table may extend another one's: ``extends = "loihi2"`` takes everything from there that it does not state itself. So a
+stepping, or a count of cores that another source states, is a file of a few lines.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +49,11 @@ LIMITS: Mapping[str, tuple[type, str]] = MappingProxyType({
 })  # fmt: skip
 """Every limit that a chip's table must state: name → (type of its value, unit)."""
 
+STATIC_POWER = "static_power_mw"
+"""The one entry of a table that is no limit: a band, not a number."""
+
+TEXTS = ("name", "title", "generation", "stepping")
+
 _MAY_BE_NEGATIVE = ("weight_exponent_min",)
 _MAY_BE_ZERO = ("weight_exponent_max", "bias_exponent_max", "delay_max_steps", "graded_spike_bits", "refractory_max_steps")
 
@@ -59,19 +69,42 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class StaticPower:
+    """What one whole chip takes while it does nothing, milliwatts; ``low`` and ``high``: other published readings."""
+
+    value: float
+    low: float
+    high: float
+    source: str
+    inferred: bool = False
+
+    def of(self, chips: int) -> StaticPower:
+        """Of several whole chips: a core that is not used leaks, too."""
+        return StaticPower(self.value * chips, self.low * chips, self.high * chips, self.source, self.inferred)
+
+
+@dataclass(frozen=True)
 class Chip:
-    """A chip: ``chip["neurons_per_core"]`` is a value, ``chip.limits["neurons_per_core"]`` the value with unit and source."""
+    """A chip: ``chip["neurons_per_core"]`` is a value, ``chip.limits["neurons_per_core"]`` the value with unit and source.
+
+    generation    "loihi1", "loihi2": measured tasks and chips of one generation are compared
+    stepping      which silicon the table is of, as far as its sources say
+    static_power  of the whole chip
+    """
 
     name: str
     title: str
+    generation: str
+    stepping: str
     limits: Mapping[str, Limit]
+    static_power: StaticPower
 
     def __getitem__(self, name: str) -> int | bool:
         return self.limits[name].value
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Chip:
-        """A chip by its name ("loihi2", "loihi1"), or from a table of one's own (a path that ends in .toml).
+        """A chip by its name (see ``known``), or from a table of one's own (a path that ends in .toml).
 
         Raises ChipError for an unknown name, listing those known, and for a table that is not as it should be.
         """
@@ -89,10 +122,34 @@ def known() -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Chip:
-    table, texts = _toml.read(path, ChipError, ("name", "title"))
-    _toml.exactly(path, ChipError, table, tuple(LIMITS))
+    table, texts = _complete(path)
+    _toml.exactly(path, ChipError, table, (*LIMITS, STATIC_POWER))
     limits = {name: _limit(f"{path}: [{name}]", name, table[name]) for name in LIMITS}
-    return Chip(**texts, limits=MappingProxyType(limits))
+    power = _static_power(f"{path}: [{STATIC_POWER}]", table[STATIC_POWER])
+    return Chip(**texts, limits=MappingProxyType(limits), static_power=power)
+
+
+def _complete(path: Path) -> tuple[dict, dict[str, str]]:
+    """The table with what it takes from the one that it extends. A chip that is extended extends none itself."""
+    table, texts = _toml.read(path, ChipError, TEXTS)
+    base = table.pop("extends", None)
+    if base is None:
+        return table, texts
+    if base not in known() or "extends" in (lent := _toml.read(FOLDER / f"{base}.toml", ChipError, ())[0]):
+        raise ChipError(f"{path}: extends is {base!r}; it must be the name of a chip whose table is whole")
+    return {name: entry for name, entry in lent.items() if name not in TEXTS} | table, texts
+
+
+def _static_power(where: str, entry) -> StaticPower:
+    keys = {"value", "low", "high", "source"}
+    if not isinstance(entry, dict) or set(entry) - {*keys, "inferred"} or keys - set(entry):
+        raise ChipError(f"{where}: must be a table with value, low, high, source and, where it applies, inferred")
+    ends = [entry[name] for name in ("low", "value", "high")]
+    numbers = all(type(end) in (int, float) and math.isfinite(end) and end >= 0 for end in ends)
+    if not numbers or sorted(ends) != ends:
+        raise ChipError(f"{where}: low, value and high are {ends}; they must be numbers from 0 in rising order")
+    _check_provenance(where, entry)
+    return StaticPower(*(float(entry[name]) for name in ("value", "low", "high")), entry["source"], entry.get("inferred", False))
 
 
 def _limit(where: str, name: str, entry) -> Limit:
@@ -107,8 +164,12 @@ def _limit(where: str, name: str, entry) -> Limit:
         raise ChipError(f"{where}: value is {value!r}; accepted is a {'number from 0' if name in _MAY_BE_ZERO else 'positive number'}")
     if entry["unit"] != unit:
         raise ChipError(f"{where}: unit is {entry['unit']!r}; accepted is {unit!r}")
+    _check_provenance(where, entry)
+    return Limit(value, unit, entry["source"], entry.get("inferred", False))
+
+
+def _check_provenance(where: str, entry: dict) -> None:
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise ChipError(f"{where}: source is {entry['source']!r}; accepted is a text that says where the value was read")
     if not isinstance(entry.get("inferred", False), bool):
         raise ChipError(f"{where}: inferred is {entry['inferred']!r}; accepted is true or false")
-    return Limit(value, unit, entry["source"], entry.get("inferred", False))

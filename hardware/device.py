@@ -23,7 +23,6 @@ CONSTANTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
         "message_pj",
         "hop_east_west_pj",
         "hop_north_south_pj",
-        "static_power_mw",
     ),
     "conventional": ("mac_pj", "ac_pj"),
 })  # fmt: skip
@@ -37,6 +36,8 @@ _NANOSECONDS = (
     "spike_ns",
     "message_in_ns",
     "message_out_ns",
+    "hop_east_west_ns",
+    "hop_north_south_ns",
 )
 
 
@@ -52,9 +53,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """How long a core takes for each event, in nanoseconds, and the barrier that ends a step.
+    """How long a core or a link takes for each event, in nanoseconds, and the barrier that ends a step.
 
-    barrier_us  for each number of tiles in barrier_tiles; between them it is interpolated, beyond them constant
+    barrier_us      for each number of tiles in barrier_tiles; between them it is interpolated, beyond them constant
+    relative_error  of all of them, as their authors state it: 0.25 is 25 % to both sides
     """
 
     dense_syn_op_ns: float
@@ -64,9 +66,12 @@ class StepTimes:
     spike_ns: float
     message_in_ns: float
     message_out_ns: float
+    hop_east_west_ns: float
+    hop_north_south_ns: float
     barrier_tiles: tuple[float, ...]
     barrier_us: tuple[float, ...]
     cores_per_tile: int
+    relative_error: float
     source: str
 
 
@@ -76,7 +81,7 @@ class Device:
 
     kind         "spiking": energy of each event; "conventional": energy of an arithmetic operation
     measured_on  what the constants belong to
-    constants    name → Constant; the unit ends the name (_pj, _mw)
+    constants    name → Constant; the unit ends the name (_pj)
     step_times   time model that goes with a spiking device
     """
 
@@ -111,6 +116,8 @@ def _read(path: Path) -> Device:
     if texts["kind"] not in CONSTANTS:
         raise DeviceError(f"{path}: kind is {texts['kind']!r}; accepted are {', '.join(CONSTANTS)}")
     step_times = _step_times(path, table) if texts["kind"] == "spiking" else None
+    if "static_power_mw" in table:
+        raise DeviceError(f"{path}: [static_power_mw] must stand in a chip's table, not here: a table of events is for every chip")
     wanted = CONSTANTS[texts["kind"]]
     _toml.exactly(path, DeviceError, table, wanted)
     constants = MappingProxyType({name: _constant(f"{path}: [{name}]", table[name]) for name in wanted})
@@ -145,7 +152,7 @@ def _step_times(path: Path, table: dict) -> StepTimes:
 
 
 def _own_times(path: Path, entry) -> StepTimes:
-    wanted = {*_NANOSECONDS, "barrier_tiles", "barrier_us", "cores_per_tile", "source"}
+    wanted = {*_NANOSECONDS, "barrier_tiles", "barrier_us", "cores_per_tile", "relative_error", "source"}
     if not isinstance(entry, dict) or set(entry) != wanted:
         raise DeviceError(f"{path}: [times] accepted are exactly {', '.join(sorted(wanted))}")
     tiles, barrier = entry["barrier_tiles"], entry["barrier_us"]
@@ -157,6 +164,8 @@ def _own_times(path: Path, entry) -> StepTimes:
         raise DeviceError(f"{path}: [times] barrier_tiles and barrier_us: accepted are two lists of one length, tiles rising")
     if type(entry["cores_per_tile"]) is not int or entry["cores_per_tile"] < 1:
         raise DeviceError(f"{path}: [times] cores_per_tile is {entry['cores_per_tile']!r}; accepted is a positive number of cores")
+    if not _number(entry["relative_error"]) or entry["relative_error"] >= 1:
+        raise DeviceError(f"{path}: [times] relative_error is {entry['relative_error']!r}; it must be a number from 0 to below 1")
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise DeviceError(f"{path}: [times] source is {entry['source']!r}; accepted is a text that says where the values were read")
     return StepTimes(**{name: entry[name] for name in wanted} | {"barrier_tiles": tuple(tiles), "barrier_us": tuple(barrier)})

@@ -1,35 +1,36 @@
-"""Energy and time of one inference, estimated from a run's counts and published tables.
+"""Energy and time of one inference, estimated from a run's counts and published tables, with the error against measurement.
 
-What is computed, for every sample of a Recording:
+What is computed, for every sample of a Recording and every table:
 
-    dynamic energy   synaptic operations × the table's energy for their kind of synapse, neuron updates, spikes, and messages between
-                     cores (each with its way over the mesh)
-    time             steps × (barrier + the time of the slowest layer's cores in a mean step)
-    static energy    static power × time
+    dynamic energy   synaptic operations × the table's energy for their kind of synapse, neuron updates, spikes, and
+                     messages between cores (each with its way over the mesh)
+    time             steps × the largest of five named terms on the busiest core or link (hardware.charging)
+    static energy    the chip's static power × time; with a rate of inferences × the time between two of them
 
-The counts are the counters of hardware.counters, which say what is counted. The cores come from hardware.neurocores. No energy for
-an operation of Loihi 2 is public: the tables are of Loihi 1, so a result is for comparing networks, inputs and targets with each
-other, and its band over the tables belongs to it. A conventional network of the same geometry (the ANN twin) is counted in
+No energy for an operation of Loihi 2 is public: the tables are of Loihi 1. So the estimate is set beside every measured task
+that can be estimated here (hardware.measurements), and each band is made of both: the table's own band, widened to both sides
+by the factor by which the estimate was wrong on a measured task. A calibrated figure (the estimate times measured/estimate)
+stands beside the estimate, never in its place. A conventional network of the same geometry (the ANN twin) is counted in
 multiply-accumulate operations, as the literature does.
-
-Sources: hardware/devices/*.toml, each constant its own; time model after SANA-FE (SLAM-Lab/SANA-FE).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hardware import counters
-from hardware.chip import Chip
+from hardware import counters, measurements, workload
+from hardware.charging import TERMS, Charge, LayerEnergy, TimeTerm, charge, mean_hops
+from hardware.chip import Chip, StaticPower
 from hardware.device import Device
 from hardware.errors import DeviceError, InputError
-from hardware.neurocores import LayerPlacement, place
-from hardware.program import Convolution, Dense, Input, Program, Projection
+from hardware.measurements import Comparison, Error
+from hardware.program import Program
 from hardware.recording import Recording
+
+__all__ = ["ASSUMPTIONS", "DEVICES", "NOT_COVERED", "TERMS", "EnergyEstimate", "estimate", "mean_hops", "together"]
 
 DEVICES = ("loihi-davies2018", "loihi-sanafe", "keras-spiking", "cmos-45nm")
 """Tables of an estimate that names none."""
@@ -46,51 +47,51 @@ NOT_COVERED = (
 
 ASSUMPTIONS = (
     "Constants are of Loihi 1: no energy of an operation of Loihi 2 is public. Use for comparison, not as absolute figures.",
-    "Every neuron is updated in every step and charged the active update; the low end of the band takes the cheapest update.",
+    "Bands are those of the tables, widened to both sides by the largest factor between estimate and measurement.",
+    "Every neuron is updated in every step and charged the active update; the low end takes the cheapest update.",
     "A spike is one message to each core of a dense or sparse target, and one to the target of a convolution.",
     "Messages travel the mean distance between two tiles of a square mesh that holds all cores.",
     "A layer that several kinds of synapses enter has its operations divided by spikes times mean fan-out.",
-    "Time takes each layer's mean step; a step with more spikes than the mean is longer, so the time is a lower bound.",
+    "A step takes the largest of its terms on the fullest core of a layer; the layer's neurons are equally active.",
+    "Time takes each layer's mean step: a step with more spikes than the mean is longer.",
+    "Static power is of whole chips: a core that is not used leaks, too.",
 )
 """What every estimate assumes."""
 
-_KINDS = ("dense", "sparse", "convolution")
-
-
-def _kind(projection: Projection) -> str:
-    if isinstance(projection, Dense):
-        return "dense"
-    return "convolution" if isinstance(projection, Convolution) else "sparse"
-
-
-@dataclass(frozen=True)
-class LayerEnergy:
-    """Dynamic energy of one population, joules in one inference (mean over the samples)."""
-
-    layer: str
-    synapses_j: float
-    neurons_j: float
-    spikes_j: float
-    messages_j: float
+_ENERGIES = ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "static_low_j", "static_high_j")
+_TIMES = ("time_s", "time_low_s", "time_high_s")
+_CALIBRATED = ("dynamic_calibrated_j", "time_calibrated_s")
+QUANTITIES = (*_ENERGIES, *_TIMES, *_CALIBRATED)
+"""Arrays of a DeviceEnergy."""
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceEnergy:
     """One table's estimate; arrays are [sample], joules and seconds for one inference.
 
-    dynamic_low_j, dynamic_high_j   with the low and the high constants of the table
-    static_j, time_s                None for a conventional device
+    *_low_*, *_high_*   the band: of the table's constants, widened by the error against measured tasks
+    *_calibrated_*      times measured/estimate of measured tasks of the chip's generation; None without one
+    static_*, time_*    None for a conventional device
+    terms, limit        of a mean step: every term of every layer, and the largest
     """
 
     device: Device
     dynamic_j: np.ndarray
     dynamic_low_j: np.ndarray
     dynamic_high_j: np.ndarray
-    static_j: np.ndarray | None
-    static_low_j: np.ndarray | None
-    static_high_j: np.ndarray | None
-    time_s: np.ndarray | None
     layers: tuple[LayerEnergy, ...]
+    measured: tuple[Comparison, ...] = ()
+    error: Error | None = None
+    static_j: np.ndarray | None = None
+    static_low_j: np.ndarray | None = None
+    static_high_j: np.ndarray | None = None
+    time_s: np.ndarray | None = None
+    time_low_s: np.ndarray | None = None
+    time_high_s: np.ndarray | None = None
+    dynamic_calibrated_j: np.ndarray | None = None
+    time_calibrated_s: np.ndarray | None = None
+    terms: tuple[TimeTerm, ...] = ()
+    limit: TimeTerm | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,11 @@ class Twin:
 
 @dataclass(frozen=True)
 class EnergyEstimate:
-    """Estimates of one Recording over several tables."""
+    """Estimates of one Recording over several tables.
+
+    static_power   of all ``chips``
+    rate_hz        inferences in a second that static energy is for; None: as fast as the estimate's time allows
+    """
 
     program: str
     target: str
@@ -114,34 +119,45 @@ class EnergyEstimate:
     steps: int
     chip: str
     cores: int
+    cores_per_chip: int
+    chips: int
+    static_power: StaticPower
+    rate_hz: float | None
     devices: tuple[DeviceEnergy, ...]
     twin: Twin
 
     @property
+    def spiking(self) -> tuple[DeviceEnergy, ...]:
+        """Estimates of the spiking tables."""
+        return tuple(d for d in self.devices if d.device.kind == "spiking")
+
+    @property
     def dynamic_band_j(self) -> tuple[float, float]:
         """Lowest and highest mean dynamic energy over all spiking tables and their bands, joules for one inference."""
-        spiking = [d for d in self.devices if d.device.kind == "spiking"]
-        if not spiking:
+        return self._band("dynamic_low_j", "dynamic_high_j")
+
+    @property
+    def time_band_s(self) -> tuple[float, float]:
+        """The same of the time of one inference, seconds."""
+        return self._band("time_low_s", "time_high_s")
+
+    @property
+    def static_band_j(self) -> tuple[float, float]:
+        """The same of static energy, joules for one inference."""
+        return self._band("static_low_j", "static_high_j")
+
+    def _band(self, low: str, high: str) -> tuple[float, float]:
+        if not self.spiking:
             raise DeviceError("the estimate has no spiking table; a band needs one")
-        return min(float(d.dynamic_low_j.mean()) for d in spiking), max(float(d.dynamic_high_j.mean()) for d in spiking)
+        means = [(float(getattr(d, low).mean()), float(getattr(d, high).mean())) for d in self.spiking]
+        return min(low for low, _ in means), max(high for _, high in means)
 
     def to_dict(self, *, per_sample: bool = False) -> dict:
         """Plain JSON values: means over the samples, and with ``per_sample`` every sample's value."""
-        devices = []
-        for entry in self.devices:
-            numbers = {}
-            for name in ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "static_low_j", "static_high_j", "time_s"):
-                values = getattr(entry, name)
-                numbers[name] = None if values is None else float(values.mean())
-                if per_sample:
-                    numbers[f"{name}_per_sample"] = None if values is None else values.tolist()
-            constants = {name: asdict(constant) for name, constant in entry.device.constants.items()}
-            about = {"name": entry.device.name, "title": entry.device.title, "kind": entry.device.kind}
-            about |= {"measured_on": entry.device.measured_on, "constants": constants}
-            if entry.device.step_times is not None:
-                about["step_times_source"] = entry.device.step_times.source
-            devices.append(about | numbers | {"layers": [asdict(layer) for layer in entry.layers]})
-        spiking = any(d.device.kind == "spiking" for d in self.devices)
+        bands = {}
+        if self.spiking:
+            names = ("dynamic_band_j", "static_band_j", "time_band_s")
+            bands = {name: list(getattr(self, name)) for name in names}
         return {
             "program": self.program,
             "target": self.target,
@@ -149,44 +165,89 @@ class EnergyEstimate:
             "steps": self.steps,
             "chip": self.chip,
             "cores": self.cores,
-            "devices": devices,
-            "dynamic_band_j": list(self.dynamic_band_j) if spiking else None,
+            "cores_per_chip": self.cores_per_chip,
+            "chips": self.chips,
+            "static_power_mw": asdict(self.static_power),
+            "rate_hz": self.rate_hz,
+            "devices": [_device_to_dict(entry, per_sample) for entry in self.devices],
+            **(bands or {"dynamic_band_j": None, "static_band_j": None, "time_band_s": None}),
+            **measurements.facts([entry.device for entry in self.devices]),
             "twin": {"macs": dict(self.twin.macs), "energy_j": dict(self.twin.energy_j)},
             "assumptions": list(ASSUMPTIONS),
             "not_covered": list(NOT_COVERED),
         }
 
 
+def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict:
+    numbers = {}
+    for name in QUANTITIES:
+        values = getattr(entry, name)
+        numbers[name] = None if values is None else float(values.mean())
+        if per_sample:
+            numbers[f"{name}_per_sample"] = None if values is None else values.tolist()
+    device = entry.device
+    about = {"name": device.name, "title": device.title, "kind": device.kind, "measured_on": device.measured_on}
+    about["constants"] = {name: asdict(constant) for name, constant in device.constants.items()}
+    if device.step_times is not None:
+        about["step_times_source"] = device.step_times.source
+    return about | numbers | {
+        "layers": [asdict(layer) for layer in entry.layers],
+        "terms": [asdict(term) for term in entry.terms],
+        "limit": entry.limit and asdict(entry.limit),
+        "error": entry.error and asdict(entry.error),
+    }  # fmt: skip
+
+
 def estimate(
-    program: Program, recording: Recording, devices: Sequence[str | Device] = DEVICES, *, chip: Chip | None = None
+    program: Program,
+    recording: Recording,
+    devices: Sequence[str | Device] = DEVICES,
+    *,
+    chip: Chip | None = None,
+    rate_hz: float | None = None,
 ) -> EnergyEstimate:
     """Estimate energy and time of every sample of a Recording.
 
     devices  names of tables, or Devices
-    chip     whose neurocores are counted; None: Loihi 2
+    chip     whose neurocores are counted and whose static power is taken; None: Loihi 2
+    rate_hz  inferences in a second; static energy of one is then static power / rate. None: one follows the other at once
 
-    Raises InputError where the Recording is of another Program or holds no counts, DeviceError for an unknown table.
+    Raises InputError where the Recording is of another Program or holds no counts, or where the rate is above what the band
+    of the time allows; DeviceError for an unknown table.
     """
-    if recording.program != program.fingerprint:
-        raise InputError(f"the Recording is of Program {recording.program[:12]}, not of {program.fingerprint[:12]}")
-    missing = [name for name in counters.COUNTERS if not set(recording.layers) <= set(recording.counts.get(name, ()))]
-    if missing:
-        raise InputError(f"the Recording does not hold {missing[0]} of every layer; accepted is one with all counters")
+    _check(program, recording)
     chip = Chip.load("loihi2") if chip is None else chip
     tables = [device if isinstance(device, Device) else Device.load(device) for device in devices]
-    activity = _Activity(program, recording, chip)
+    work = workload.of(program, recording, chip)
+    chips = -(-work.cores // chip["cores_per_chip"])
     macs = _macs(program)
-    conventional = [table for table in tables if table.kind == "conventional"]
-    return EnergyEstimate(
+    found = EnergyEstimate(
         program=program.fingerprint,
         target=recording.target,
         samples=recording.samples,
         steps=recording.steps,
         chip=chip.name,
-        cores=activity.cores,
-        devices=tuple(activity.spiking(t) if t.kind == "spiking" else activity.conventional(t) for t in tables),
-        twin=Twin(macs, {t.name: sum(macs.values()) * t.constants["mac_pj"].value * 1e-12 for t in conventional}),
+        cores=work.cores,
+        cores_per_chip=chip["cores_per_chip"],
+        chips=chips,
+        static_power=chip.static_power.of(chips),
+        rate_hz=None,
+        devices=tuple(_estimated(charge(work, table), table, chip) for table in tables),
+        twin=Twin(macs, {t.name: sum(macs.values()) * _mac_j(t) for t in tables if t.kind == "conventional"}),
     )
+    return with_static(found, rate_hz)
+
+
+def _check(program: Program, recording: Recording) -> None:
+    if recording.program != program.fingerprint:
+        raise InputError(f"the Recording is of Program {recording.program[:12]}, not of {program.fingerprint[:12]}")
+    missing = [n for n in counters.COUNTERS if not set(recording.layers) <= set(recording.counts.get(n, ()))]
+    if missing:
+        raise InputError(f"the Recording does not hold {missing[0]} of every layer; accepted is one with all counters")
+
+
+def _mac_j(device: Device) -> float:
+    return device.constants["mac_pj"].value * 1e-12
 
 
 def _macs(program: Program) -> dict[str, int]:
@@ -194,120 +255,105 @@ def _macs(program: Program) -> dict[str, int]:
     macs = {}
     for name in program.order:
         shape = program.nodes[name].shape
-        macs[name] = sum(int(counters.fan_out(p, program.nodes[p.source].shape, shape).sum()) for p in program.into(name))
+        into = program.into(name)
+        macs[name] = sum(int(counters.fan_out(p, program.nodes[p.source].shape, shape).sum()) for p in into)
     return macs
 
 
-class _Activity:
-    """Counts of a Recording, arranged by what a table charges; arrays are float64 [sample]."""
-
-    def __init__(self, program: Program, recording: Recording, chip: Chip):
-        self.program, self.recording = program, recording
-        self.layers: dict[str, LayerPlacement] = {layer.population: layer for layer in place(program, chip)}
-        self.cores = sum(layer.cores for layer in self.layers.values())
-        self.sent = {name: self._sent(name) for name in recording.layers}
-        self.operations = {name: self._operations(name) for name in program.order}
-
-    def _sent(self, name: str) -> np.ndarray:
-        """Spikes of a layer: each is counted once for every projection that it enters, or recorded where it is an output."""
-        if name in self.recording.spikes:
-            spikes = self.recording.spikes[name]
-            return np.count_nonzero(spikes.reshape(len(spikes), -1), axis=1).astype(np.float64)
-        projections = len(self.program.out_of(name))
-        return self.recording.counts["axon_out"][name] / max(1, projections)
-
-    def _operations(self, name: str) -> list[tuple[Projection, np.ndarray]]:
-        """Synaptic operations of a layer, divided among the projections that enter it."""
-        total = self.recording.counts["syn_ops"][name].astype(np.float64)
-        into = self.program.into(name)
-        shares = []
-        for projection in into:
-            source = self.program.nodes[projection.source]
-            shares.append(self.sent[projection.source] * counters.fan_out(projection, source.shape, self.program.nodes[name].shape).mean())
-        whole = np.maximum(sum(shares), 1e-300) if shares else total
-        return [(projection, total * share / whole) for projection, share in zip(into, shares)]
-
-    def _by_kind(self, name: str) -> dict[str, np.ndarray]:
-        """Kind of synapse → operations of a layer."""
-        found = {kind: np.zeros(self.recording.samples) for kind in _KINDS}
-        for projection, operations in self.operations[name]:
-            found[_kind(projection)] += operations
-        return found
-
-    def _messages(self, name: str) -> np.ndarray:
-        """Messages that a population sends between cores."""
-        reached = sum(1 if isinstance(p, Convolution) else self.layers[p.target].cores for p in self.program.out_of(name))
-        return self.sent[name] * reached
-
-    def spiking(self, device: Device) -> DeviceEnergy:
-        """Charge a spiking table's energies and times."""
-        time = self.time(device)
-        dynamic, layers = {}, ()
-        for end in ("low", "value", "high"):
-            by_layer = {name: self._charge(name, device, end) for name in self.program.order}
-            dynamic[end] = sum(sum(parts) for parts in by_layer.values())
-            if end == "value":
-                layers = tuple(LayerEnergy(name, *(float(part.mean()) for part in parts)) for name, parts in by_layer.items())
-        power = device.constants["static_power_mw"]
-        return DeviceEnergy(
-            device,
-            dynamic["value"],
-            dynamic["low"],
-            dynamic["high"],
-            time * power.value * 1e-3,
-            time * power.low * 1e-3,
-            time * power.high * 1e-3,
-            time,
-            layers,
-        )
-
-    def _charge(self, name: str, device: Device, end: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Joules for synapses, neurons, spikes and messages of a population."""
-        joules = {constant: getattr(entry, end) * 1e-12 for constant, entry in device.constants.items()}
-        synapses = sum(operations * joules[f"{kind}_syn_op_pj"] for kind, operations in self._by_kind(name).items())
-        east_west, north_south = mean_hops(math.ceil(self.cores / device.step_times.cores_per_tile))
-        way = joules["message_pj"] + east_west * joules["hop_east_west_pj"] + north_south * joules["hop_north_south_pj"]
-        neurons = self.recording.counts["dendrite_updates"][name] * joules["neuron_update_pj"]
-        return synapses, neurons, self.sent[name] * joules["spike_pj"], self._messages(name) * way
-
-    def conventional(self, device: Device) -> DeviceEnergy:
-        """The convention of the literature: an operation of a binary spike is an addition, of a graded one a multiply-accumulate."""
-        energy, layers = {}, []
-        for end in ("low", "value", "high"):
-            accumulate, multiply = (getattr(device.constants[name], end) * 1e-12 for name in ("ac_pj", "mac_pj"))
-            energy[end] = np.zeros(self.recording.samples)
-            for name in self.program.order:
-                charged = np.zeros(self.recording.samples)
-                for projection, operations in self.operations[name]:
-                    source = self.program.nodes[projection.source]
-                    graded = isinstance(source, Input) and source.message_bits > 0
-                    charged += operations * (multiply if graded else accumulate)
-                energy[end] += charged
-                if end == "value":
-                    layers.append(LayerEnergy(name, float(charged.mean()), 0.0, 0.0, 0.0))
-        return DeviceEnergy(device, energy["value"], energy["low"], energy["high"], None, None, None, None, tuple(layers))
-
-    def time(self, device: Device) -> np.ndarray:
-        """Seconds of every sample."""
-        times, steps = device.step_times, self.recording.steps
-        tiles = math.ceil(self.cores / times.cores_per_tile)
-        slowest = np.zeros(self.recording.samples)
-        for name, layer in self.layers.items():
-            ns = np.full(self.recording.samples, min(layer.uses["neurons"].used, layer.neurons) * times.neuron_update_ns)
-            ns += self.sent[name] * times.spike_ns / (layer.cores * steps)
-            ns += self._messages(name) * times.message_out_ns / (layer.cores * steps)
-            for projection in self.program.into(name):
-                arriving = self.sent[projection.source] / steps
-                ns += arriving * times.message_in_ns / (layer.cores if isinstance(projection, Convolution) else 1)
-            for kind, operations in self._by_kind(name).items():
-                ns += operations * getattr(times, f"{kind}_syn_op_ns") / (layer.cores * steps)
-            slowest = np.maximum(slowest, ns)
-        barrier = float(np.interp(tiles, times.barrier_tiles, times.barrier_us)) * 1e-6
-        return steps * (barrier + slowest * 1e-9)
+def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
+    """What a table charges, with bands and calibrated figures; static energy is added later."""
+    if found.time_s is None:
+        return DeviceEnergy(device, found.dynamic_j, found.dynamic_low_j, found.dynamic_high_j, found.layers)
+    rows = measurements.compare(device)
+    error = measurements.error(rows, chip)
+    uncertain = device.step_times.relative_error
+    calibrated = error.dynamic_calibration is not None
+    return DeviceEnergy(
+        device=device,
+        dynamic_j=found.dynamic_j,
+        dynamic_low_j=found.dynamic_low_j / error.dynamic_factor,
+        dynamic_high_j=found.dynamic_high_j * error.dynamic_factor,
+        layers=found.layers,
+        measured=rows,
+        error=error,
+        time_s=found.time_s,
+        time_low_s=found.time_s * (1 - uncertain) / error.time_factor,
+        time_high_s=found.time_s * (1 + uncertain) * error.time_factor,
+        dynamic_calibrated_j=found.dynamic_j * error.dynamic_calibration if calibrated else None,
+        time_calibrated_s=found.time_s * error.time_calibration if calibrated else None,
+        terms=found.terms,
+        limit=found.limit,
+    )
 
 
-def mean_hops(tiles: int) -> tuple[float, float]:
-    """Mean hops east-west and north-south between two tiles, each drawn evenly, of a mesh as square as may be."""
-    width = math.ceil(math.sqrt(tiles))
-    height = math.ceil(tiles / width)
-    return (width * width - 1) / (3 * width), (height * height - 1) / (3 * height)
+def with_static(found: EnergyEstimate, rate_hz: float | None) -> EnergyEstimate:
+    """The same estimate with static energy at a rate; None: the time of an inference is all the time there is.
+
+    Raises InputError for a rate that is not positive, or that the lowest time of the band does not allow.
+    """
+    power = found.static_power
+    if rate_hz is not None and found.spiking:
+        fastest = found.time_band_s[0]
+        if not rate_hz > 0 or rate_hz * fastest > 1:
+            raise InputError(
+                f"a rate of {rate_hz:g} inferences/s: it must be above 0 and at most {1 / fastest:.4g}, since one inference "
+                f"takes {fastest:.3g} s at the low end of the estimate's band"
+            )
+
+    def static(entry: DeviceEnergy) -> DeviceEnergy:
+        if entry.time_s is None:
+            return entry
+        times = {name: getattr(entry, f"time{name}_s") for name in ("", "_low", "_high")}
+        if rate_hz is not None:
+            times = {name: np.full(found.samples, 1 / rate_hz) for name in times}
+        milliwatts = {"": power.value, "_low": power.low, "_high": power.high}
+        return replace(entry, **{f"static{name}_j": times[name] * milliwatts[name] * 1e-3 for name in times})
+
+    return replace(found, rate_hz=rate_hz, devices=tuple(static(entry) for entry in found.devices))
+
+
+def together(parts: Mapping[str, EnergyEstimate], chip: Chip) -> EnergyEstimate:
+    """Several Programs that run one after the other on the same samples, all on the chip at once: everything adds up.
+
+    parts  prefix of the layers' names → estimate on ``chip``, without a rate; the last is the one whose texts are kept
+    """
+    every = list(parts.values())
+    if len(every) == 1:
+        return every[0]
+    cores = sum(part.cores for part in every)
+    chips = -(-cores // chip["cores_per_chip"])
+    devices = zip(*(part.devices for part in every))
+    twins = [part.twin for part in every]
+    added = replace(
+        every[-1],
+        cores=cores,
+        chips=chips,
+        static_power=chip.static_power.of(chips),
+        devices=tuple(_added(dict(zip(parts, entries))) for entries in devices),
+        twin=Twin(
+            {f"{name}{layer}": macs for name, part in parts.items() for layer, macs in part.twin.macs.items()},
+            {name: sum(twin.energy_j[name] for twin in twins) for name in twins[0].energy_j},
+        ),
+    )
+    return with_static(added, None)
+
+
+def _added(entries: Mapping[str, DeviceEnergy]) -> DeviceEnergy:
+    """One table's estimates of several parts; the part that takes longest limits."""
+    every = list(entries.values())
+    longest = max(entries, key=lambda name: 0.0 if entries[name].time_s is None else float(entries[name].time_s.mean()))
+    arrays = {
+        name: None if getattr(every[0], name) is None else sum(getattr(entry, name) for entry in every)
+        for name in QUANTITIES
+    }
+
+    def renamed(term: TimeTerm, prefix: str) -> TimeTerm:
+        return term if term.layer is None else replace(term, layer=f"{prefix}{term.layer}")
+
+    return replace(
+        every[-1],
+        **arrays,
+        layers=tuple(replace(e, layer=f"{name}{e.layer}") for name, entry in entries.items() for e in entry.layers),
+        terms=tuple(renamed(term, name) for name, entry in entries.items() for term in entry.terms),
+        limit=entries[longest].limit and renamed(entries[longest].limit, longest),
+    )

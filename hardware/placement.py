@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from hardware.chip import Chip
+from hardware.chip import Chip, StaticPower
 from hardware.neurocores import LayerPlacement, place
 from hardware.program import Program
 from hardware.rules import Violation, violations
@@ -56,16 +56,27 @@ class Report:
         """Chips that have so many neurocores."""
         return -(-self.cores // self.chip["cores_per_chip"])
 
+    @property
+    def static_power(self) -> StaticPower:
+        """Of all its chips."""
+        return self.chip.static_power.of(self.chips)
+
     def to_dict(self) -> dict:
         """Plain JSON values: verdict, layers with used, maximum and percent of every resource, violations, limits with sources."""
         return {
             "program": self.program,
-            "chip": {"name": self.chip.name, "title": self.chip.title},
+            "chip": {
+                "name": self.chip.name,
+                "title": self.chip.title,
+                "generation": self.chip.generation,
+                "stepping": self.chip.stepping,
+            },
             "fits": self.fits,
             "allow_microcode": self.allow_microcode,
             "cores": self.cores,
             "cores_per_chip": self.chip["cores_per_chip"],
             "chips": self.chips,
+            "static_power_mw": asdict(self.static_power),
             "layers": [
                 {
                     "population": layer.population,

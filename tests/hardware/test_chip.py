@@ -21,8 +21,8 @@ def test_every_limit_is_sourced(name):
     assert any(limit.inferred for limit in chip.limits.values())
 
 
-def test_both_chips_are_known():
-    assert known() == ("loihi1", "loihi2")
+def test_chips_that_come_along():
+    assert known() == ("loihi1", "loihi2", "loihi2-128", "loihi2-152")
     loihi1, loihi2 = Chip.load("loihi1"), Chip.load("loihi2")
     assert (loihi1["neurons_per_core"], loihi2["neurons_per_core"]) == (1024, 4095)
     assert loihi1["synaptic_memory_words_per_core"] * loihi1["synaptic_memory_word_bits"] == 1048576
@@ -32,7 +32,8 @@ def test_both_chips_are_known():
 
 
 def test_unknown_chip_names_the_known_ones():
-    with pytest.raises(ChipError, match=r"there is no chip 'loihi3'; there are loihi1, loihi2, or a \.toml table of your own"):
+    every = ", ".join(known())
+    with pytest.raises(ChipError, match=rf"there is no chip 'loihi3'; there are {every}, or a \.toml table of your own"):
         Chip.load("loihi3")
     with pytest.raises(ChipError, match=r"there is no chip '\.\./chips/loihi2'"):
         Chip.load("../chips/loihi2")
@@ -44,6 +45,33 @@ def test_table_of_ones_own(tmp_path):
     chip = Chip.load(path)
     assert (chip.name, chip["neurons_per_core"]) == ("mine", 77)
     assert Chip.load(str(path)) == chip
+
+
+def test_a_chip_that_extends_another_states_only_what_is_different(tmp_path):
+    base = Chip.load("loihi2")
+    for name, cores in (("loihi2-128", 128), ("loihi2-152", 152)):
+        chip = Chip.load(name)
+        assert chip["cores_per_chip"] == cores
+        assert {n for n in LIMITS if chip.limits[n] != base.limits[n]} == {"cores_per_chip"}
+        for end in ("value", "low", "high"):
+            assert getattr(chip.static_power, end) == pytest.approx(getattr(base.static_power, end) * cores / 120, abs=0.05)
+        assert chip.static_power.inferred
+
+    path = tmp_path / "mine.toml"
+    texts = 'name = "mine"\ntitle = "mine"\ngeneration = "loihi2"\nstepping = "none"\n'
+    for wrong in ('"loihi3"', '"loihi2-128"', '"../chips/loihi2"', "3"):
+        path.write_text(f"{texts}extends = {wrong}\n")
+        with pytest.raises(ChipError, match="it must be the name of a chip whose table is whole"):
+            Chip.load(path)
+    path.write_text(f'{texts}extends = "loihi2"\n[weight_bit]\nvalue = 8\n')
+    with pytest.raises(ChipError, match=r"\[weight_bit\] is unknown"):
+        Chip.load(path)
+
+
+def test_static_power_of_several_chips_and_no_more_than_is_published():
+    power = Chip.load("loihi2").static_power
+    assert (power.low, power.value, power.high) == (120, 232, 282)
+    assert (power.of(3).low, power.of(3).value, power.of(3).high) == (360, 696, 846)
 
 
 ENTRY = '[neurons_per_core]\nvalue = 4095\nunit = "neuron"\n'
@@ -63,6 +91,11 @@ BROKEN = {
     "zero": (lambda t: t.replace("value = 4095", "value = 0"), "value is 0; accepted is a positive number"),
     "negative": (lambda t: t.replace("value = 62", "value = -1"), "value is -1; accepted is a number from 0"),
     "unit": (lambda t: t.replace('unit = "neuron"', 'unit = "core"'), "unit is 'core'; accepted is 'neuron'"),
+    "no stepping": (lambda t: t.replace("stepping = ", "step = "), "stepping is None; accepted is a text"),
+    "no power": (lambda t: t[: t.index("[static_power_mw]")], "[static_power_mw] is missing"),
+    "power without a band": (lambda t: t.replace("low = 120.0\n", ""), "[static_power_mw]: must be a table with value, low, high"),
+    "band beside": (lambda t: t.replace("low = 120.0", "low = 240.0"), "they must be numbers from 0 in rising order"),
+    "power is none": (lambda t: t.replace("high = 282.0", "high = nan"), "they must be numbers from 0 in rising order"),
     "inferred": (lambda t: t.replace("inferred = true", 'inferred = "yes"'), "inferred is 'yes'; accepted is true or false"),
 }
 

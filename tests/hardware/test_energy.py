@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware import run
+from hardware import measurements, run
+from hardware.charging import busiest_link
 from hardware.chip import Chip
 from hardware.device import CONSTANTS, FOLDER, Device, known
-from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED, estimate, mean_hops
+from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED, QUANTITIES, estimate, mean_hops, together
 from hardware.errors import DeviceError, InputError
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from tests.hardware.test_counters import synapses
@@ -27,7 +28,7 @@ kind = "spiking"
 measured_on = "paper"
 """ + "".join(
     f'[{name}]\nvalue = {value}.0\nlow = {value - 1}.0\nhigh = {value + 1}.0\nsource = "made up for a test"\n'
-    for name, value in zip(CONSTANTS["spiking"], (10, 100, 1000, 7, 20, 30, 3, 4, 50))
+    for name, value in zip(CONSTANTS["spiking"], (10, 100, 1000, 7, 20, 30, 3, 4))
 )
 TIMES = """
 [times]
@@ -38,9 +39,12 @@ neuron_update_ns = 2.0
 spike_ns = 3.0
 message_in_ns = 5.0
 message_out_ns = 7.0
+hop_east_west_ns = 11.0
+hop_north_south_ns = 13.0
 barrier_tiles = [1, 3]
 barrier_us = [1.0, 3.0]
 cores_per_tile = 2
+relative_error = 0.5
 source = "made up for a test"
 """
 
@@ -107,27 +111,134 @@ def test_dynamic_energy_on_paper(simple):
         )
 
 
-def test_band_takes_the_ends_of_the_constants(simple):
-    """Nothing but neuron updates and static power without a spike."""
+def test_band_takes_the_ends_of_the_constants_and_the_error_against_measurement(simple):
+    """Nothing but neuron updates without a spike."""
     program = network()
     found = estimate(program, run(program, np.zeros((1, 5, 6), np.uint8), "reference"), [simple])
     (entry,) = found.devices
-    np.testing.assert_allclose([entry.dynamic_low_j[0], entry.dynamic_j[0], entry.dynamic_high_j[0]], np.array([6, 7, 8]) * 45e-12)
-    np.testing.assert_allclose(found.dynamic_band_j, (270e-12, 360e-12))
-    np.testing.assert_allclose(
-        [entry.static_low_j[0], entry.static_j[0], entry.static_high_j[0]], np.array([49, 50, 51]) * 1e-3 * entry.time_s[0]
-    )
+    (row,) = measurements.compare(simple)
+    factor = max(row.dynamic_ratio, 1 / row.dynamic_ratio)
+    assert factor > 1.01
+    ends = np.array([6 / factor, 7, 8 * factor]) * 45e-12
+    np.testing.assert_allclose([entry.dynamic_low_j[0], entry.dynamic_j[0], entry.dynamic_high_j[0]], ends)
+    np.testing.assert_allclose(found.dynamic_band_j, ends[[0, 2]])
+    np.testing.assert_allclose(entry.dynamic_calibrated_j, ends[1] / row.dynamic_ratio)
+
+    slower = max(row.time_ratio, 1 / row.time_ratio)
+    times = entry.time_s[0] * np.array([0.5 / slower, 1, 1.5 * slower])
+    np.testing.assert_allclose([entry.time_low_s[0], entry.time_s[0], entry.time_high_s[0]], times)
+    np.testing.assert_allclose(found.time_band_s, times[[0, 2]])
+    np.testing.assert_allclose(entry.time_calibrated_s, times[1] / row.time_ratio)
+    power = Chip.load("loihi2").static_power
+    joules = 1e-3 * np.array([power.low, power.value, power.high]) * times
+    np.testing.assert_allclose([entry.static_low_j[0], entry.static_j[0], entry.static_high_j[0]], joules)
+    np.testing.assert_allclose(found.static_band_j, joules[[0, 2]])
 
 
-def test_time_on_paper(simple):
-    """Three cores on two tiles: a barrier of 2 us; a is the slowest layer."""
+def terms_of(found) -> dict[tuple[str, str | None], float]:
+    return {(term.term, term.layer): 1e9 * term.step_s for term in found.devices[0].terms}
+
+
+def test_every_term_of_the_time_on_paper(simple):
+    """Three cores on two tiles: a barrier of 2 us, and one link between the tiles that a quarter of all messages takes."""
     program = network()
-    time = estimate(program, run(program, one_spike_each(), "reference"), [simple]).devices[0].time_s
-    a = 4 * 2 + (4 * 3 + 8 * 7 + 1 * 5 + 4 * 1) / 5
-    read = 3 * 2 + (4 * 5 + 12 * 1) / 5
-    assert a > read
-    twice = 4 * 2 + 2 * (4 * 3 + 8 * 7 + 1 * 5 + 4 * 1) / 5
-    np.testing.assert_allclose(time, [5 * (2e-6 + a * 1e-9), 5 * (2e-6 + twice * 1e-9)], rtol=1e-12)
+    found = estimate(program, run(program, one_spike_each()[:1], "reference"), [simple])
+    expected = {
+        ("neuron updates", "a"): 4 * 2 + 4 * 3 / 5,
+        ("synaptic reads", "a"): 4 * 1 / 5,
+        ("messages", "a"): 1 * 5 / 5 + 8 * 7 / 5,
+        ("neuron updates", "read"): 3 * 2,
+        ("synaptic reads", "read"): 12 * 1 / 5,
+        ("messages", "read"): 4 * 5 / 5,
+        ("neuron updates", "b"): 2 * 2 + 1 * 3 / 5,
+        ("synaptic reads", "b"): 1 * 10 / 5,
+        ("messages", "b"): 4 * 5 / 5,
+        ("links", None): 8 / 5 / 4 * 11,
+        ("barrier", None): 2000,
+    }
+    got = terms_of(found)
+    assert set(got) == set(expected)
+    np.testing.assert_allclose([got[name] for name in expected], list(expected.values()), rtol=1e-12)
+    (entry,) = found.devices
+    assert entry.limit.text() == "barrier"
+    np.testing.assert_allclose(entry.time_s, 5 * 2e-6)
+
+
+def test_time_is_the_largest_term_and_names_its_layer(simple):
+    """Without the barrier, which hides everything in so small a network."""
+    program, times = network(), simple.step_times
+    bare = replace(simple, step_times=replace(times, barrier_us=(0.0, 0.0)))
+    (entry,) = estimate(program, run(program, one_spike_each(), "reference"), [bare]).devices
+    assert (entry.limit.text(), entry.limit.cores) == ("messages of a", 1)
+    one = 1 * 5 + 8 * 7
+    np.testing.assert_allclose(entry.time_s, [one * 1e-9, 2 * one * 1e-9], rtol=1e-12)
+
+    slow = replace(bare, step_times=replace(bare.step_times, sparse_syn_op_ns=900.0))
+    (entry,) = estimate(program, run(program, one_spike_each(), "reference"), [slow]).devices
+    assert entry.limit.text() == "synaptic reads of b"
+    np.testing.assert_allclose(entry.time_s, [900e-9, 1800e-9], rtol=1e-12)
+
+
+def test_the_fullest_core_decides(simple):
+    """20 columns in tiles of 16: one of two cores holds four fifths of the layer, and reads as much."""
+    chip = Chip.load("loihi2")
+    small = replace(chip, limits=dict(chip.limits) | {"neurons_per_core": replace(chip.limits["neurons_per_core"], value=16)})
+    maps = Population("p", (1, 20), threshold=131071)
+    program = Program((Input("in", (1, 20)),), (maps,), (Convolution("c", "in", "p", np.ones((1, 1, 1), int)),), (Output("p"),))
+    found = estimate(program, run(program, np.ones((1, 1, 1, 20), np.uint8), "reference"), [simple], chip=small)
+    assert found.cores == 2
+    assert terms_of(found)["synaptic reads", "p"] == pytest.approx(16 * 100)
+    assert terms_of(found)["messages", "p"] == pytest.approx(16 * 5)
+
+
+def test_energy_at_a_rate_is_static_power_over_rate(simple):
+    program = network()
+    recording = run(program, one_spike_each(), "reference")
+    fast, slow = (estimate(program, recording, [simple], rate_hz=rate).devices[0] for rate in (None, 50.0))
+    np.testing.assert_allclose(fast.static_j, 0.232 * fast.time_s)
+    np.testing.assert_allclose([slow.static_low_j, slow.static_j, slow.static_high_j], [[p / 50] * 2 for p in (0.12, 0.232, 0.282)])
+    np.testing.assert_array_equal(slow.dynamic_j, fast.dynamic_j)
+    np.testing.assert_array_equal(slow.time_s, fast.time_s)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 1e9])
+def test_a_rate_that_cannot_be_is_refused_with_the_highest_that_can(simple, rate):
+    program = network()
+    with pytest.raises(InputError, match=r"inferences/s: it must be above 0 and at most \d"):
+        estimate(program, run(program, one_spike_each(), "reference"), [simple], rate_hz=rate)
+
+
+def test_static_energy_is_of_whole_chips():
+    """A network of 130 cores takes two chips of 120 and one of 152; a conventional table has no static energy."""
+    silent, dense = Population("p", (130,), threshold=131071), Dense("d", "in", "p", np.ones((130, 4), int))
+    program = Program((Input("in", (4,)),), (silent,), (dense,), (Output("p"),))
+    recording = run(program, np.ones((1, 3, 4), np.uint8), "reference")
+    found = {}
+    for name in ("loihi2", "loihi2-152"):
+        chip = Chip.load(name)
+        one = replace(chip, limits=dict(chip.limits) | {"neurons_per_core": replace(chip.limits["neurons_per_core"], value=1)})
+        found[name] = estimate(program, recording, ["loihi-sanafe", "cmos-45nm"], chip=one)
+    assert [(f.cores, f.chips, f.cores_per_chip) for f in found.values()] == [(130, 2, 120), (130, 1, 152)]
+    two, single = (f.devices[0] for f in found.values())
+    np.testing.assert_allclose(two.static_j / two.time_s, 2 * 0.232)
+    np.testing.assert_allclose(single.static_j / single.time_s, 0.232 * 152 / 120, rtol=1e-3)
+    assert found["loihi2"].devices[1].static_j is None
+
+
+def test_parts_that_run_one_after_the_other_add_up(simple):
+    program, chip = network(), Chip.load("loihi2")
+    one = estimate(program, run(program, one_spike_each(), "reference"), [simple, "cmos-45nm"])
+    two = estimate(program, run(program, np.ones((2, 5, 6), np.uint8), "reference"), [simple, "cmos-45nm"])
+    both = together({"front.": one, "": two}, chip)
+    for name in QUANTITIES:
+        first, second, total = (getattr(found.devices[0], name) for found in (one, two, both))
+        np.testing.assert_allclose(total, first + second)
+    assert (both.cores, both.chips) == (6, 1)
+    assert both.devices[1].static_j is None
+    assert [layer.layer for layer in both.devices[0].layers] == ["front.a", "front.read", "front.b", "a", "read", "b"]
+    assert both.twin.macs == {f"front.{n}": m for n, m in one.twin.macs.items()} | dict(two.twin.macs)
+    assert together({"": one}, chip) is one
+    json.dumps(both.to_dict(per_sample=True), allow_nan=False)
 
 
 def test_synapses_of_several_kinds_in_one_layer(simple):
@@ -204,8 +315,13 @@ def test_energies_of_random_programs_add_up(data):
         assert len(plain["dynamic_j_per_sample"]) == recording.samples
         if entry.time_s is not None:
             assert (entry.time_s >= recording.steps * 0.6e-6).all()
-    low, high = found.dynamic_band_j
-    assert low <= high
+            assert entry.limit.step_s == max(term.step_s for term in entry.terms)
+            for name in ("dynamic{}_j", "static{}_j", "time{}_s"):
+                low, value, high = (getattr(entry, name.format(end)) for end in ("_low", "", "_high"))
+                assert (low <= value).all()
+                assert (value <= high).all()
+    for low, high in (found.dynamic_band_j, found.static_band_j, found.time_band_s):
+        assert low <= high
 
 
 def test_more_spikes_never_cost_less():
@@ -223,7 +339,9 @@ def test_the_chip_decides_how_many_cores_share_the_work():
     recording = run(program, np.ones((1, 3, 4), np.uint8), "reference")
     one, other = (estimate(program, recording, ["loihi-sanafe"], chip=Chip.load(name)) for name in ("loihi2", "loihi1"))
     assert (one.chip, one.cores, other.chip, other.cores) == ("loihi2", 1, "loihi1", 3)
-    assert other.devices[0].time_s < one.devices[0].time_s
+    assert terms_of(other)["neuron updates", "p"] < terms_of(one)["neuron updates", "p"]
+    assert (one.static_power.value, other.static_power.value) == (232, 89)
+    assert (one.devices[0].dynamic_calibrated_j is None, other.devices[0].dynamic_calibrated_j is None) == (False, True)
     assert other.devices[0].dynamic_j == one.devices[0].dynamic_j
 
 
@@ -236,6 +354,20 @@ def test_mean_hops_against_every_pair():
         np.testing.assert_allclose(mean_hops(tiles), (across, down))
 
 
+def test_the_busiest_link_against_every_pair():
+    """Messages between two tiles drawn evenly, along the row first."""
+    for tiles in (1, 2, 4, 6, 9, 12):
+        width = int(np.ceil(np.sqrt(tiles)))
+        height = -(-tiles // width)
+        east, south = np.zeros((height, width)), np.zeros((height, width))
+        places = [(y, x) for y in range(height) for x in range(width)]
+        for y, x in places:
+            for to_y, to_x in places:
+                east[y, x:to_x] += 1 / len(places) ** 2
+                south[y:to_y, to_x] += 1 / len(places) ** 2
+        np.testing.assert_allclose(busiest_link(tiles), (east.max(), south.max()))
+
+
 def test_report_says_what_it_rests_on():
     program = network()
     stored = estimate(program, run(program, one_spike_each(), "reference")).to_dict()
@@ -243,6 +375,11 @@ def test_report_says_what_it_rests_on():
     assert stored["not_covered"] == list(NOT_COVERED)
     assert all(entry["constants"] for entry in stored["devices"])
     assert "SANA-FE" in stored["devices"][0]["step_times_source"]
+    assert stored["devices"][0]["limit"]["term"] == "barrier"
+    assert len(stored["devices"][0]["terms"]) == 3 * 3 + 2
+    assert [row["device"] for row in stored["measured"]] == list(DEVICES[:3])
+    assert "n = 1" in stored["measured_text"]
+    assert (stored["chips"], stored["static_power_mw"]["value"], stored["rate_hz"]) == (1, 232, None)
     assert (stored["target"], stored["steps"], stored["samples"]) == ("reference", 5, 2)
 
 
@@ -268,7 +405,15 @@ BROKEN = {
     "no kind": (lambda t: t.replace('kind = "spiking"', ""), "kind is None; accepted is a text"),
     "other kind": (lambda t: t.replace('kind = "spiking"', 'kind = "quantum"'), "kind is 'quantum'; accepted are spiking, conventional"),
     "unknown": (lambda t: t.replace("[spike_pj]", "[spark_pj]"), "[spark_pj] is unknown; accepted are exactly dense_syn_op_pj"),
-    "missing": (lambda t: t[: t.index("[static_power_mw]")] + t[t.index("[times]") :], "[static_power_mw] is missing"),
+    "missing": (lambda t: t[: t.index("[hop_north")] + t[t.index("[times]") :], "[hop_north_south_pj] is missing"),
+    "static power": (
+        lambda t: t.replace("[times]", "[static_power_mw]\nvalue = 3.0\n\n[times]"),
+        "[static_power_mw] must stand in a chip's table",
+    ),
+    "relative error": (
+        lambda t: t.replace("relative_error = 0.25", "relative_error = 1.0"),
+        "relative_error is 1.0; it must be a number from 0 to below 1",
+    ),
     "no band": (lambda t: t.replace("low = 31.2\n", ""), "[dense_syn_op_pj]: accepted is a table with value, low, high and source"),
     "band beside": (lambda t: t.replace("low = 31.2", "low = 36.0"), "low 36.0, value 35.5, high 39.8; accepted are numbers from 0 with"),
     "negative": (lambda t: t.replace("low = 31.2", "low = -1.0"), "low -1.0, value 35.5"),

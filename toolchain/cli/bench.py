@@ -163,7 +163,8 @@ def summary(facts: dict) -> str:
         "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; energy: dynamic, of one clean "
         "inference, an estimate."
     )
-    return table(head, rows, right=range(2, len(head) - 1)) + legend
+    error = (facts["about"].get("energy") or {}).get("measured_text")
+    return table(head, rows, right=range(2, len(head) - 1)) + legend + (f"\n{error}" if error else "")
 
 
 def _share(share: dict | None) -> str | None:

@@ -9,13 +9,13 @@ import click
 from hardware import placement
 from hardware.chip import Chip
 from toolchain import files, fronts, stages
-from toolchain.cli.options import force_option, json_option, model_options, open_model
+from toolchain.cli.options import chip_option, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, table, write_json
 
 
 @click.command()
 @model_options
-@click.option("--chip", default="loihi2", show_default=True, metavar="NAME|CHIP.toml", help="loihi2, loihi1, or a table of your own.")
+@chip_option
 @click.option("--allow-microcode", is_flag=True, help="Neuron programs of one's own count as fitting (Loihi 2).")
 @json_option
 @force_option
@@ -66,7 +66,12 @@ def _print(report: placement.Report, limits: Chip) -> None:
             ("layer", "neurons", "cores", *(n.replace("_", " ") for n in resources), "limited by"), rows, right=range(1, 3 + len(resources))
         )
     )
-    click.echo(f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip")
+    click.echo(f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip; stepping: {limits.stepping}")
+    power, chips = report.static_power, "1 chip" if report.chips == 1 else f"{report.chips} chips"
+    click.echo(
+        f"static power of {chips}: {power.value:g} mW (band {power.low:g} to {power.high:g}), whatever runs; spikeport run says "
+        "what an inference is estimated to cost"
+    )
     for violation in report.violations:
         click.echo(f"{violation.severity}: {violation.rule}: {violation.where}: {violation.message}")
     for estimate in placement.ESTIMATES:

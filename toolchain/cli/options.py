@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hardware.chip import known
 from hardware.program import DECODINGS
 from toolchain import inputs, stages
 
@@ -14,6 +15,15 @@ PATH = click.Path(path_type=Path)
 
 json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too.")
 force_option = click.option("--force", is_flag=True, help="Replace output files that exist.")
+chip_option = click.option(
+    "--chip", default="loihi2", show_default=True, metavar="NAME|CHIP.toml", help=f"{', '.join(known())}, or a table of your own."
+)
+rate_option = click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HZ",
+    help="Inferences in a second that static energy is for. Default: one after the other, without a pause.",
+)
 batch_option = click.option(
     "--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses."
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from toolchain import files
-from toolchain.cli.options import PATH, force_option, json_option
+from toolchain.cli.options import PATH, force_option, json_option, rate_option
 from toolchain.cli.printing import write_json
 
 
@@ -17,8 +17,17 @@ from toolchain.cli.printing import write_json
 @json_option
 @click.option("--csv", "csv_folder", type=PATH, metavar="FOLDER", help="Write every table of the page as a CSV file into FOLDER, too.")
 @click.option("--neurobench", type=PATH, metavar="FILE", help="Write the result in NeuroBench's names, too (JSON).")
+@rate_option
 @force_option
-def command(run: Path, output: Path, json_file: Path | None, csv_folder: Path | None, neurobench: Path | None, force: bool) -> None:
+def command(
+    run: Path,
+    output: Path,
+    json_file: Path | None,
+    csv_folder: Path | None,
+    neurobench: Path | None,
+    rate: float | None,
+    force: bool,
+) -> None:
     """Make one self-contained page of RUN, a folder that spikeport bench wrote: attacked accuracy and energy, software against hardware.
 
     \b
@@ -33,7 +42,7 @@ def command(run: Path, output: Path, json_file: Path | None, csv_folder: Path | 
 
     files.claim([output, json_file, neurobench], force)
     found = load(run)
-    facts, shown = gather(found)
+    facts, shown = gather(found, rate)
     if csv_folder is not None:  # before the page: it may be refused
         written = tables.write(facts, csv_folder, force)
         click.echo(f"wrote {len(written)} tables to {csv_folder}", err=True)

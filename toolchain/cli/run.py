@@ -7,9 +7,21 @@ from pathlib import Path
 import click
 
 from hardware import recording_file
+from hardware.chip import Chip
 from hardware.recording import Record
-from toolchain import execution, files, fronts, inputs, stages, summary
-from toolchain.cli.options import PATH, batch_option, data_from, data_options, force_option, json_option, model_options, open_model
+from toolchain import costs, execution, files, fronts, inputs, stages, summary
+from toolchain.cli.options import (
+    PATH,
+    batch_option,
+    chip_option,
+    data_from,
+    data_options,
+    force_option,
+    json_option,
+    model_options,
+    open_model,
+    rate_option,
+)
 from toolchain.cli.printing import count, progress, seconds, table, write_json
 
 
@@ -17,25 +29,41 @@ from toolchain.cli.printing import count, progress, seconds, table, write_json
 @model_options
 @data_options
 @click.option("--target", type=click.Choice(execution.TARGETS), default="fast", show_default=True, help="Where to run it.")
+@chip_option
+@rate_option
 @batch_option
 @click.option("--save", type=PATH, metavar="REC.h5", help="Write the Recording: spikes of every layer.")
 @click.option("--potentials", is_flag=True, help="With --save: membrane potentials of every layer, too.")
 @json_option
 @force_option
-def command(model, target, batch, save: Path | None, potentials: bool, json_file: Path | None, force: bool, **options) -> None:
-    """Run MODEL on a target and print accuracy, spikes and synaptic operations for each layer and inference.
+def command(
+    model,
+    target,
+    chip: str,
+    rate: float | None,
+    batch,
+    save: Path | None,
+    potentials: bool,
+    json_file: Path | None,
+    force: bool,
+    **options,
+) -> None:
+    """Run MODEL on a target and print accuracy, spikes and synaptic operations for each layer and inference, and what one
+    inference is estimated to cost on a chip: energy and time with their bands, and how far such estimates are from measurement.
 
     MODEL is any stage: a checkpoint, a .nir, a Program .h5, a lava-dl .net, or package.module:factory with --weights.
 
     \b
     Example:
       spikeport run digits.safetensors --data digits --target fast
+      spikeport run digits.h5 --data digits --chip loihi2-152 --rate 30
       spikeport run digits.h5 --data my_digits.npz --target lava --samples 20 --save rec.h5 --potentials
     """
     if potentials and save is None:
         raise click.UsageError("--potentials goes with --save REC.h5")
     source = data_from(options)
     files.claim([save, json_file], force)
+    cost_on = Chip.load(chip)
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, [target])
     program, audit = stages.to_program(stage, ways)
@@ -65,9 +93,13 @@ def command(model, target, batch, save: Path | None, potentials: bool, json_file
     click.echo(f"ran        {recording.samples} samples x {recording.steps} steps on {target} in {seconds(recording.wall_time_s)}")
     if audit is not None:
         click.echo(f"audit      {audit.verdict} (spikeport export shows it in full)")
+    ran = {f"front.{part}.": (front.programs()[part][0], found) for part, found in parts.items()}
+    cost = costs.estimated({**ran, "": (program, recording)}, cost_on, rate)
+    facts["energy"] = cost.to_dict()
     summaries = {part: summary.summarise(front.programs()[part][0], found) for part, found in parts.items()}
     rows = [row for part, found in summaries.items() for row in _rows(found["layers"], f"front.{part}.")] + _rows(facts["layers"])
     click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
+    click.echo("\n" + "\n".join(costs.lines(cost)))
     if save is not None:
         recording_file.save(recording, save, force=force)
         click.echo(f"\nwrote {save}")

@@ -23,7 +23,7 @@ from hardware.chip import Chip
 from hardware.program import Program
 from hardware.recording import Recording, check_inputs
 from hardware.targets import Progress
-from toolchain import __version__, agreement, data, execution, files, summary, training
+from toolchain import __version__, agreement, costs, data, execution, files, summary, training
 from toolchain.demo import page, pictures
 from toolchain.stages import Stage
 
@@ -77,6 +77,7 @@ def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print
         "comparisons": comparisons,
         "target_names": TARGET_NAMES,
         "layers": summary.layers(program, whole),
+        "energy": _energy(program, whole, say),
         "weights": _weights(stage, graph),
         "shown": _shown(program, shown, labels),
         "versions": _versions(shown["lava"]),
@@ -191,6 +192,13 @@ def _compare(stage: Stage, program: Program, inputs: dict, labels: np.ndarray, s
     accuracy = summary.accuracy(summary.correct(whole, labels), whole.samples)
     say(f"accuracy {summary.accuracy_text(accuracy)}")
     return facts, {"whole": whole, "shown": recordings["shown"]}
+
+
+def _energy(program: Program, whole: Recording, say: Say) -> dict:
+    """What an inference is estimated to cost, mean over the test set, with every table, band and error."""
+    found = costs.estimated({"": (program, whole)}, Chip.load("loihi2"))
+    say(f"energy   of one inference, an estimate: {costs.short(found)}")
+    return found.to_dict() | {"shown": costs.shown(found).device.name}
 
 
 def _grid_step(entry: dict) -> np.ndarray:

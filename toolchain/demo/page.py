@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
+from toolchain.report.formats import quantity
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, numeric: Sequence[int] = ()) -> str:
     """A table whose first column names the row; columns in ``numeric`` are aligned to the right. Cells are plain text."""
@@ -223,6 +225,44 @@ def chip(facts: Mapping) -> str:
     )
 
 
+def energy(facts: Mapping) -> str:
+    """Estimate, bands, what limits the time, and the error against measurement."""
+    told = facts["energy"]
+    spiking = [entry for entry in told["devices"] if entry["kind"] == "spiking"]
+    shown = next(entry for entry in spiking if entry["name"] == told["shown"])
+    limit = shown["limit"]
+    where = limit["term"] if limit["layer"] is None else f"{limit['term']} of {limit['layer']}"
+    power = quantity(told["static_power_mw"]["value"] * 1e-3, "W")
+    names = ("dynamic_j", "static_j", "time_s")
+    rows = [
+        (
+            entry["title"],
+            *(cell for name in names for cell in _with_band(entry, name)),
+            quantity(entry["dynamic_calibrated_j"], "J"),
+            quantity(entry["time_calibrated_s"], "s"),
+        )
+        for entry in spiking
+    ]
+    head = ("Table", "dynamic", "band", "static", "band", "time", "band", "dynamic, calibrated", "time, calibrated")
+    assumed = "".join(f"<li>{escape(text)}</li>" for text in (*told["assumptions"], *told["not_covered"]))
+    return (
+        f"<p>No energy of an operation of Loihi 2 is public: this is an estimate from counts and tables of Loihi 1. A mean step takes "
+        f"{quantity(limit['step_s'], 's')}, limited by {escape(where)}. Static energy is {power} of {told['chips']} chip, without a pause "
+        "between inferences.</p>"
+        f"<p><strong>{escape(told['measured_text'])}</strong> {escape(told['static_text'])}</p>"
+        + table(head, rows, "One inference, mean over the test digits.", numeric=range(1, len(head)))
+        + details("What is assumed, and what is not covered", f"<ul>{assumed}</ul>")
+    )
+
+
+def _with_band(entry: Mapping, name: str) -> tuple[str, str]:
+    """A quantity, and its band."""
+    what, suffix = name.rsplit("_", 1)
+    unit = {"j": "J", "s": "s"}[suffix]
+    low, high = (quantity(entry[f"{what}_{end}_{suffix}"], unit) for end in ("low", "high"))
+    return quantity(entry[name], unit), f"{low} to {high}"
+
+
 def repeat(facts: Mapping) -> str:
     """How to get the same again, and with what it was made."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
@@ -252,6 +292,8 @@ def build(facts: Mapping, drawn: Mapping[str, str], panels: Sequence[Mapping]) -
             weights(facts, drawn["kernels"], drawn["rounding"]),
             f"<h2>Does it fit {escape(facts['chip']['name'])}?</h2>",
             chip(facts),
+            "<h2>What would it cost?</h2>",
+            energy(facts),
             "<h2>Repeat it</h2>",
             repeat(facts),
             "<footer>Lava’s Loihi 2 simulator computes what the chip’s neurons and synapses compute, not its speed or power. "

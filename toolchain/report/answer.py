@@ -174,9 +174,11 @@ def _cost(told: dict) -> str:
         )
     dynamic, low, high = (formats.quantity(v, "J") for v in (clean["dynamic_j"]["value"], clean["band_low_j"], clean["band_high_j"]))
     said = (
-        f"One inference is estimated at <strong>{dynamic}</strong> of dynamic energy on clean inputs ({low} to {high} over the device "
-        f"tables), and {formats.quantity(clean['static_j'], 'J')} static in {formats.quantity(clean['time_s'], 's')}"
+        f"One inference is estimated at <strong>{dynamic}</strong> of dynamic energy on clean inputs (band {low} to {high}), "
+        f"and {_banded(clean, 'static', 'j')} static in {_banded(clean, 'time', 's')}"
     )
+    if clean["time_limit"] is not None:
+        said += f", limited by {escape(clean['time_limit'])}"
     if told["software"] is not None:
         change = told["software"]["energy_change"]
         same = change is not None and change["value"] == change["low"] == change["high"] == 0
@@ -184,6 +186,14 @@ def _cost(told: dict) -> str:
     attacks = {"attacked": "under the attack that leaves least accuracy", "energy attack": "under the costliest energy attack"}
     parts = [f"{_change(row['change'])} {what}" for inputs, what in attacks.items() if (row := told["energy"].get(inputs))]
     return said + (f". Dynamic energy changes by {formats.listed(parts)}." if parts else ".")
+
+
+def _banded(row: Mapping, name: str, unit: str) -> str:
+    """A quantity with its band, where the run holds one."""
+    value, low, high = (row[f"{name}{end}_{unit}"] for end in ("", "_low", "_high"))
+    unit = unit.upper() if unit == "j" else unit
+    ends = "" if low is None else f" ({formats.quantity(low, unit)} to {formats.quantity(high, unit)})"
+    return formats.quantity(value, unit) + ends
 
 
 def _doubt(facts: dict, told: dict) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from hardware.charging import TimeTerm
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import align
 
@@ -101,6 +102,7 @@ def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
     """Mean energy of one inference: dynamic with the band over tables, static, time, and the change from clean inputs."""
     name, chosen = spent(record)
     tables = [values for values in record.energy.values() if "time_s" in values] or [chosen]
+    limit = (record.description.get("time_limit") or {}).get(name)
     _, (before, after) = align([clean, record])
     return {
         "inputs": inputs,
@@ -111,8 +113,16 @@ def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
         "dynamic_j": mean(chosen["dynamic_j"]),
         "band_low_j": min(float(v["dynamic_low_j"].mean()) for v in tables),
         "band_high_j": max(float(v["dynamic_high_j"].mean()) for v in tables),
-        "static_j": float(chosen["static_j"].mean()) if "static_j" in chosen else None,
-        "time_s": float(chosen["time_s"].mean()) if "time_s" in chosen else None,
+        "dynamic_calibrated_j": _mean(chosen, "dynamic_calibrated_j"),
+        "static_j": _mean(chosen, "static_j"),
+        "static_low_j": _end(tables, "static_low_j", min),
+        "static_high_j": _end(tables, "static_high_j", max),
+        "time_s": _mean(chosen, "time_s"),
+        "time_low_s": _end(tables, "time_low_s", min),
+        "time_high_s": _end(tables, "time_high_s", max),
+        "time_calibrated_s": _mean(chosen, "time_calibrated_s"),
+        "time_limit": None if limit is None else TimeTerm(**limit).text(),
+        "static_share": static_share(_mean(chosen, "dynamic_j"), _mean(chosen, "static_j")),
         "change": None if inputs == "clean" else change(dynamic(clean)[before], chosen["dynamic_j"][after]),
         "spikes": spikes(record),
         "syn_ops": total(record, "syn_ops"),
@@ -120,6 +130,20 @@ def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
             table: {quantity: float(v.mean()) for quantity, v in sorted(values.items())} for table, values in sorted(record.energy.items())
         },
     }
+
+
+def _mean(values: Mapping[str, np.ndarray], name: str) -> float | None:
+    return float(values[name].mean()) if name in values else None
+
+
+def _end(tables: Sequence[Mapping[str, np.ndarray]], name: str, choose: Callable) -> float | None:
+    """Lowest or highest mean over the tables; None where they have no such quantity."""
+    return choose((float(values[name].mean()) for values in tables if name in values), default=None)
+
+
+def static_share(dynamic_j: float, static_j: float | None) -> float | None:
+    """Static energy of all that is estimated, 0 to 1; None where there is no static energy."""
+    return None if static_j is None or not dynamic_j + static_j else static_j / (dynamic_j + static_j)
 
 
 def layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:

@@ -14,6 +14,7 @@ from toolchain import __version__
 from toolchain.report import examples
 from toolchain.report.analysis import analyse
 from toolchain.report.examples import Example
+from toolchain.report.rate import at_rate
 from toolchain.report.run import Run
 from toolchain.robustness.flags import CHECKS
 
@@ -21,9 +22,13 @@ CROWDED = 6
 """Models beyond which a report speaks of all of them together first, and leaves targets that ran fewer samples out of its pictures."""
 
 
-def gather(run: Run) -> tuple[dict, list[Example]]:
-    """(facts, the samples that are shown). Raises ReportError where the run is not one of this version, or holds nothing yet."""
+def gather(run: Run, rate_hz: float | None = None) -> tuple[dict, list[Example]]:
+    """(facts, the samples that are shown); ``rate_hz``: inferences in a second that static energy is for.
+
+    Raises ReportError where the run is not one of this version, holds nothing yet, or does not allow the rate.
+    """
     found = analyse(run.records, run.about, run.absent)
+    at_rate(found, rate_hz)
     shown = examples.choose(run, [model["name"] for model in found["models"]])
     for model in found["models"]:
         on_chip = model["program"] is not None

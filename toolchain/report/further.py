@@ -20,7 +20,8 @@ _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"),
 
 def build(facts: dict) -> list[Table]:
     """All of them, with or without rows."""
-    return [published(facts), masking(facts), near_threshold(facts), detector(facts), corruptions(facts), inference(facts), absent(facts)]
+    attacked = [published(facts), masking(facts), near_threshold(facts), detector(facts), corruptions(facts)]
+    return [*attacked, inference(facts), *measured(facts), absent(facts)]
 
 
 def _every(facts: dict):
@@ -156,6 +157,45 @@ def inference(facts: dict) -> Table:
     )
     caption = "Networks whose inference is random, over the seeds of the inference: the same samples, other noise or other input spikes."
     return Table("inference", caption, columns, tuple(rows))
+
+
+def measured(facts: dict) -> list[Table]:
+    """One row for each measured task that can be rebuilt and device table, and one for each measured task."""
+    told = facts["about"].get("energy") or {}
+    mega = ("total_mj", "dynamic_mj", "static_mj", "unstated_mj")
+    tasks = [
+        {n: task[n] for n in ("title", "chip", "unit", "read", "source", "note", "static_share")}
+        | {name.replace("_mj", "_j"): None if task[name] is None else 1e-3 * task[name] for name in mega}
+        | {"time_s": None if task["time_ms"] is None else 1e-3 * task["time_ms"]}
+        | {"rebuilt": "no" if task["counts"] is None else "yes"}
+        for task in told.get("tasks", [])
+    ]
+    ours = (
+        Column("title", "measured task"),
+        Column("chip", "chip"),
+        Column("device", "table"),
+        Column("measured_dynamic_j", "dynamic, measured", "joule"),
+        Column("dynamic_j", "dynamic, estimated", "joule"),
+        Column("dynamic_ratio", "estimated / measured", "number"),
+        Column("measured_time_s", "time, measured", "seconds"),
+        Column("time_s", "time, estimated", "seconds"),
+        Column("time_ratio", "estimated / measured, time", "number"),
+        Column("limited_by", "time limited by"),
+    )
+    theirs = (
+        *(Column(n, n) for n in ("title", "chip", "unit")),
+        *(Column(n.replace("_mj", "_j"), n.replace("_mj", "").replace("unstated", "energy, kind not stated"), "joule") for n in mega),
+        Column("time_s", "time", "seconds"),
+        Column("static_share", "static of all", "plain share"),
+        Column("rebuilt", "estimated here, too"),
+        Column("read", "how it was read"),
+        Column("source", "source"),
+        Column("note", "note"),
+    )
+    return [
+        Table("measured", told.get("measured_text", ""), ours, tuple(told.get("measured", []))),
+        Table("measured_tasks", f"Whole tasks that others measured. {told.get('static_text', '')}", theirs, tuple(tasks)),
+    ]
 
 
 def absent(facts: dict) -> Table:

@@ -94,6 +94,8 @@ def results(runs: Sequence[dict]) -> Table:
         "the training surrogate, on the whole model. Worst case: correct under every attack of the battery. Spikes and energy of one clean "
         "inference; energy is an estimate (for a model without a Program, of multiply-accumulate operations in 45 nm)."
     )
+    errors = dict.fromkeys((run["about"].get("energy") or {}).get("measured_text") for run in runs)
+    caption += "".join(f" {said}" for said in errors if said)
     return Table("results", caption, columns, tuple(rows))
 
 

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import examples, formats, marks, methods, pictures, tables
+from toolchain.report import examples, formats, marks, methods, pictures, rate, tables
 from toolchain.report.answer import answer, head
 from toolchain.report.examples import Example
 from toolchain.report.facts import CROWDED, flags_of, gather
@@ -19,6 +19,12 @@ from toolchain.report.table import Table
 
 APPENDIX = '<section id="appendix" aria-labelledby="appendix-title" hidden><h2 id="appendix-title">All numbers</h2></section>'
 """Where the script puts the tables in print, so that they do not interrupt the story."""
+
+NO_ERROR = "How far the estimate is from measurement, this run does not say: it was made by an earlier version. Run bench on it again."
+"""Instead of the error, where a run does not hold it."""
+
+MEASURED = (("measured", "The estimate beside measured tasks"), ("measured_tasks", "Whole tasks that others measured"))
+"""Tables about measurement, and their headings."""
 
 FINDINGS = 3
 """Findings of a flag on a model that are shown at once."""
@@ -157,9 +163,11 @@ def _energy(facts: dict, made: Mapping[str, Table]) -> str:
     parts = [
         f"<p>Estimates for one inference of {steps} time steps, from the counts of each run and published tables; single figures use the "
         f"table <code>{escape(table)}</code>. No energy of an operation of Loihi 2 is public: the constants are of Loihi 1, for comparing "
-        "networks, inputs and targets with each other. Clean and attacked inputs, static and dynamic energy are kept apart; static is "
-        "static power times time.</p>",
+        "networks, inputs and targets with each other. Clean and attacked inputs, static and dynamic energy are kept apart; "
+        f"{rate.said(facts)}.</p>",
+        f"<p><strong>{escape(told.get('measured_text') or NO_ERROR)}</strong> {escape(told.get('static_text') or '')}</p>",
         render(made["energy"], "Energy and time", most_open=20),
+        *(_plain(made, name, heading) for name, heading in MEASURED),
     ]
     if told.get("not_covered"):
         parts.append(f"<p>Not covered by any figure:</p>{items(told['not_covered'])}")

@@ -9,11 +9,12 @@ are refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 
 from hardware import program_file
+from hardware.measurements import Comparison, Task
 from hardware.program import Program
 from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
@@ -27,6 +28,7 @@ _COUNTS = ("seed", "inference_seed", "iterations", "eot", "steps", "classes", "t
 _ON_CHIP = {"program": str, "chip": str, "cores": int}
 """Of a model without a Program None, and then it says "no_program"."""
 _MAPPINGS = ("spikes_per_inference", "twin_energy_j")
+_LIMIT = {"term", "layer", "cores", "step_s"}
 _COUNTERS = ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
 
 
@@ -93,8 +95,16 @@ def _check_about(folder: Path, about: Mapping) -> None:
         require("models", entry, dict)
         require("models, name", entry.get("name", 0), str)
     energy = about["energy"] or {}
-    for part in ("devices", "assumptions", "not_covered"):
+    for part in ("devices", "assumptions", "not_covered", "measured", "tasks"):
         require(f"energy, {part}", energy.get(part), list)
+    for part in ("measured_text", "static_text"):
+        require(f"energy, {part}", energy.get(part), str)
+    for part, form in (("measured", Comparison), ("tasks", Task)):
+        for entry in energy.get(part, ()):
+            require(f"energy, {part}", entry, dict)
+            for field in fields(form):
+                _require_field(require, f"energy, {part}, {field.name}", field, entry)
+            require(f"energy, {part}, static_share", entry.get("static_share"), float)
     for text in (*energy.get("assumptions", ()), *energy.get("not_covered", ())):
         require("energy", text, str)
     for device in energy.get("devices", ()):
@@ -105,6 +115,14 @@ def _check_about(folder: Path, about: Mapping) -> None:
             require("energy, devices, constants", constant, dict)
             for key, kind in (("value", float), ("low", float), ("high", float), ("source", str)):
                 require(f"energy, devices, constants, {key}", constant.get(key, []), kind)
+
+
+def _require_field(require: Callable, name: str, field: Field, entry: Mapping) -> None:
+    """A field of a dataclass of texts and numbers as it was written; only one with a default may be None."""
+    value = entry.get(field.name)
+    if value is None and field.default is None:
+        return
+    require(name, 0 if value is None else value, float if "float" in field.type else str)
 
 
 def _scored(folder: Path, key: str, description: Mapping, store: Store) -> Scored:
@@ -127,6 +145,10 @@ def check(record: Scored) -> None:
     for name, kind in _ON_CHIP.items() if on_chip else (("no_program", str),):
         if not isinstance(description[name], kind) or isinstance(description[name], bool):
             raise TypeError(f"{name} is {description[name]!r}")
+    for limit in (description.get("time_limit") or {}).values():
+        _number("time_limit, step_s", limit["step_s"])
+        if not isinstance(limit["term"], str) or not isinstance(limit["layer"], str | None) or set(limit) != _LIMIT:
+            raise TypeError(f"time_limit is {limit!r:.60}")
     if not isinstance(description["epsilon"], (int, float)):
         raise TypeError(f"epsilon is {description['epsilon']!r}")
     flat = {name: getattr(record, name) for name in ("correct", "margin", "distance", "label", "prediction")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolchain import files
 from toolchain.report import facts as known
-from toolchain.report import formats, further, methods
+from toolchain.report import formats, further, methods, rate
 from toolchain.report.table import Column, Table, to_csv
 
 
@@ -55,6 +55,12 @@ def _band(row: Mapping | None) -> dict | None:
     return row and {"value": row["dynamic_j"]["value"], "low": row["band_low_j"], "high": row["band_high_j"]}
 
 
+def _ends(row: Mapping, name: str) -> dict | None:
+    """Static energy with its band."""
+    value, low, high = (row[f"{name}{end}_j"] for end in ("", "_low", "_high"))
+    return None if value is None else {"value": value, "low": low, "high": high}
+
+
 def _energy_at(entry: Mapping, inputs: str, epsilon: float | None) -> dict | None:
     return next((row for row in entry["energy"] if row["inputs"] == inputs and (inputs == "clean" or row["epsilon"] == epsilon)), None)
 
@@ -77,7 +83,7 @@ def glance(facts: dict) -> Table:
                 **{f"worst_{e:g}": worst[e]["share"] if e in worst else None for e in radii},
                 "difference": at and {"value": at["difference"], "low": at["low"], "high": at["high"]},
                 "energy_j": _band(clean),
-                "static_j": clean["static_j"],
+                "static_j": _ends(clean, "static"),
                 "attacked_energy": attacked and attacked["change"],
                 "costliest_energy": costly and costly["change"],
                 "flags": [flag["name"] for flag in entry["flags"]],
@@ -92,14 +98,14 @@ def glance(facts: dict) -> Table:
         *(Column(f"worst_{e:g}", f"worst case, {formats.radius(facts['norm'], e)}", "share") for e in radii),
         Column("difference", "against software", "points"),
         Column("energy_j", "dynamic energy", "joules"),
-        Column("static_j", "static energy", "joule"),
+        Column("static_j", "static energy", "joules"),
         Column("attacked_energy", "dynamic, attacked", "change"),
         Column("costliest_energy", "dynamic, energy attack", "change"),
         Column("flags", "flags", "flags"),
     )
     caption = (
         "Share of samples that are classified correctly, with 95 % intervals; worst case: correct under every attack, restart and "
-        "seed. Energy is an estimate for one inference on clean inputs, dynamic with the band over device tables; then its change "
+        f"seed. Energy is an estimate for one inference on clean inputs with its band ({rate.said(facts)}); then its change "
         "under attack. "
         f"Against software, and changes under attack: {said}."
     )
@@ -242,8 +248,12 @@ def energy(facts: dict) -> Table:
             "target": entry["target"],
             **{
                 n: row[n]
-                for n in ("inputs", "epsilon", "attack", "samples", "dynamic_j", "static_j", "time_s", "change", "spikes", "syn_ops")
+                for n in (
+                    *("inputs", "epsilon", "attack", "samples", "dynamic_j", "dynamic_calibrated_j", "static_share"),
+                    *("time_s", "time_low_s", "time_high_s", "time_limit", "change", "spikes", "syn_ops"),
+                )
             },
+            "static_j": _ends(row, "static"),
             **{f"on_{t}": row["tables"][t]["dynamic_j"] if t in row["tables"] else None for t in tables},
             "band_j": _band(row),
             "steps": model["steps"],
@@ -260,9 +270,14 @@ def energy(facts: dict) -> Table:
         Column("samples", "samples", "count"),
         Column("steps", "time steps", "count"),
         Column("dynamic_j", "dynamic, with 95 % interval", "joules"),
-        Column("band_j", "dynamic, with band over tables", "joules"),
-        Column("static_j", "static", "joule"),
+        Column("band_j", "dynamic, with band", "joules"),
+        Column("dynamic_calibrated_j", "dynamic, calibrated", "joule"),
+        Column("static_j", "static, with band", "joules"),
+        Column("static_share", "static of all", "plain share"),
         Column("time_s", "time", "seconds"),
+        Column("time_low_s", "time, low", "seconds"),
+        Column("time_high_s", "time, high", "seconds"),
+        Column("time_limit", "time limited by"),
         Column("change", "change from clean", "change"),
         Column("spikes", "spikes", "count"),
         Column("syn_ops", "synaptic operations", "count"),
@@ -270,7 +285,9 @@ def energy(facts: dict) -> Table:
     )
     caption = (
         "Estimates for one inference, mean over the samples. Attacked: inputs of the attack that leaves least accuracy; energy attack: "
-        "of the one that costs most. Dynamic energy is of events, static energy is static power times time; neither contains the other."
+        "of the one that costs most. Dynamic energy is of events, static energy is of the chip while it waits or works; neither contains "
+        f"the other; {rate.said(facts)}. Bands: over the device tables, widened by the error against measured tasks. Calibrated: times "
+        "measured/estimate of the measured tasks that can be rebuilt."
     )
     return Table("energy", caption, columns, tuple(rows))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware import program_file
+from hardware import measurements, program_file
 from hardware.device import Device
 from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED
 from toolchain import __version__
@@ -230,14 +230,19 @@ def _said(model: ModelFile) -> dict:
 
 
 def _energy() -> dict:
-    """The device tables that energies rest on, with their sources, and what the estimate assumes and leaves out."""
-    devices = []
-    for device in (Device.load(name) for name in DEVICES):
+    """The device tables that energies rest on, with their sources, what the estimate assumes and leaves out, and its error."""
+    devices, loaded = [], [Device.load(name) for name in DEVICES]
+    for device in loaded:
         constants = {name: asdict(constant) for name, constant in device.constants.items()}
         times = None if device.step_times is None else asdict(device.step_times)
         said = {"name": device.name, "title": device.title, "kind": device.kind, "measured_on": device.measured_on}
         devices.append({**said, "constants": constants, "step_times": times})
-    return {"devices": devices, "assumptions": list(ASSUMPTIONS), "not_covered": list(NOT_COVERED)}
+    return {
+        "devices": devices,
+        "assumptions": list(ASSUMPTIONS),
+        "not_covered": list(NOT_COVERED),
+        **measurements.facts(loaded),
+    }
 
 
 def _versions() -> dict:

@@ -23,8 +23,9 @@ class Scored:
     distance      float64 [sample]: size of the change, in the norm of the threat model
     activity      counter → float64 [sample, layer]: "axon_out", "syn_ops", "dendrite_updates", "spikes_in"
     layers        names of the layers, the columns of ``activity``
-    energy        device table → "dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s" → float64 [sample], joules and
-                  seconds of one inference (hardware.energy); static and time only where the table has them
+    energy        device table → a name of hardware.energy.QUANTITIES → float64 [sample], joules and seconds of one inference;
+                  static, time and calibrated ones only where there are such. The description's "time_limit" says, for each
+                  spiking table, which term of which layer the time is of
     history       what the attack reported about itself, see AttackResult
     label, prediction   int64 [sample]: the class that it is, and the one with the highest score
     detector      float64 [sample]: what the detector of a front reads; above the description's "detector_threshold" a sample is taken for

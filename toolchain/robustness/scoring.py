@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from toolchain.robustness.cells import Data, ScoreJob, Tick, require_code
 from toolchain.robustness.models import Opened, open_model
 from toolchain.robustness.records import Scored
 
+CHIP = "loihi2"
+"""The chip whose cores are counted and whose static power is taken."""
+
 NEAR = 0.3
 """How near is near, in thresholds: the half width that the kept networks were trained with (examples/recipes). Ours: the paper of threshold
 guarding does not say its own."""
-
-_QUANTITIES = ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "time_s")
 
 
 def score(
@@ -243,21 +245,21 @@ def _columns(recording: Recording, counter: str) -> np.ndarray:
 
 def _energy(parts: Mapping[str, tuple[Program, Recording]]) -> dict:
     """Energy of all parts, one after the other: energies, times and cores add up."""
-    from hardware.energy import estimate
+    from hardware.chip import Chip
+    from hardware.energy import QUANTITIES, estimate, together
 
-    spent = [estimate(program, recording) for program, recording in parts.values()]
-    energy: dict[str, dict[str, np.ndarray]] = {}
-    for one in spent:
-        for device in one.devices:
-            found = energy.setdefault(device.device.name, {})
-            for name in _QUANTITIES:
-                values = getattr(device, name)
-                if values is not None:
-                    found[name] = found[name] + values if name in found else values
+    chip = Chip.load(CHIP)
+    each = {f"{name}." if name else "": estimate(*part, chip=chip) for name, part in parts.items()}
+    spent = together(each, chip)
+    energy = {
+        entry.device.name: {name: values for name in QUANTITIES if (values := getattr(entry, name)) is not None}
+        for entry in spent.devices
+    }
     return {
         "energy": energy,
-        "chip": spent[-1].chip,
-        "cores": sum(one.cores for one in spent),
-        "twin_macs": sum(sum(one.twin.macs.values()) for one in spent),
-        "twin_energy_j": {name: sum(one.twin.energy_j[name] for one in spent) for name in spent[-1].twin.energy_j},
+        "chip": spent.chip,
+        "cores": spent.cores,
+        "time_limit": {entry.device.name: asdict(entry.limit) for entry in spent.spiking},
+        "twin_macs": sum(spent.twin.macs.values()),
+        "twin_energy_j": dict(spent.twin.energy_j),
     }

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware import program_file
+from hardware import measurements, program_file
+from hardware.device import Device
 from hardware.program import Convolution, Dense, Input, Output, Population, Program
 from toolchain.robustness.records import Scored
 from toolchain.robustness.store import Store, program_path
@@ -104,7 +105,13 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
             "dynamic_low_j": dynamic * factor * 0.8,
             "dynamic_high_j": dynamic * factor * 1.15,
             "static_j": np.full(samples, 1.1e-6),
+            "static_low_j": np.full(samples, 0.6e-6),
+            "static_high_j": np.full(samples, 2.4e-6),
             "time_s": np.full(samples, 12e-6),
+            "time_low_s": np.full(samples, 8e-6),
+            "time_high_s": np.full(samples, 24e-6),
+            "dynamic_calibrated_j": dynamic * factor * 0.7,
+            "time_calibrated_s": np.full(samples, 5e-6),
         }
         for device, factor in DEVICES.items()
     }
@@ -134,6 +141,7 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
         "classes": 10,
         "near_threshold": {"within": 0.3, "share": 0.25, "layers": {"dense": 0.25}} if clean and target == "software" else None,
         "chip": "loihi2",
+        "time_limit": {n: {"term": "synaptic reads", "layer": EVIL_LAYER, "cores": 2, "step_s": 1e-6} for n in DEVICES},
         "cores": 3,
         "twin_macs": 5000,
         "twin_energy_j": {"cmos-45nm": 2.3e-8},
@@ -221,4 +229,5 @@ def energy_tables() -> dict:
         }
         for n in DEVICES
     ]
-    return {"devices": devices, "assumptions": ["an assumption"], "not_covered": ["the host computer"]}
+    error = measurements.facts([Device.load(n) for n in DEVICES])
+    return {"devices": devices, "assumptions": ["an assumption"], "not_covered": ["the host computer"], **error}

@@ -112,6 +112,7 @@ def test_energy_with_its_band_and_its_change_under_attack():
     clean, attacked, costly = model(CLEAN, ONE, SPONGE)["targets"][0]["energy"]
     assert (clean["inputs"], clean["dynamic_j"]["value"], clean["band_low_j"], clean["band_high_j"]) == ("clean", 2.0, 1.0, 12.0)
     assert (clean["static_j"], clean["time_s"], clean["change"]) == (7.0, 0.5, None)
+    assert clean["static_share"] == 7 / 9
     assert clean["tables"]["cmos-45nm"]["dynamic_j"] == 2.0
     assert (attacked["inputs"], attacked["attack"], attacked["change"]["value"]) == ("attacked", "pgd", 0.25)
     # differences 0, 0, 1, 1 of mean 2: t interval with 3 degrees of freedom
