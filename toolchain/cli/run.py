@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from hardware import recording_file
 from hardware.chip import Chip
-from hardware.recording import Record
+from hardware.recording import Record, Recording
 from toolchain import costs, execution, files, fronts, inputs, stages, summary
 from toolchain.cli.options import (
     PATH,
@@ -87,30 +88,35 @@ def command(
             batch=batch,
             progress=update,
         )
+    wrote = [] if save is None else _save(recording, parts, save, force)  # before a rate may turn out to be too high
     facts = summary.summarise(program, recording, given.labels)
+    ran = {f"front.{part}.": (front.programs()[part][0], found) for part, found in parts.items()}
+    cost = costs.estimated({**ran, "": (program, recording)}, cost_on, rate)
+    facts["energy"] = cost.to_dict()
     if facts["accuracy"] is not None:
         click.echo(f"accuracy   {summary.accuracy_text(facts['accuracy'])}")
     click.echo(f"ran        {recording.samples} samples x {recording.steps} steps on {target} in {seconds(recording.wall_time_s)}")
     if audit is not None:
         click.echo(f"audit      {audit.verdict} (spikeport export shows it in full)")
-    ran = {f"front.{part}.": (front.programs()[part][0], found) for part, found in parts.items()}
-    cost = costs.estimated({**ran, "": (program, recording)}, cost_on, rate)
-    facts["energy"] = cost.to_dict()
     summaries = {part: summary.summarise(front.programs()[part][0], found) for part, found in parts.items()}
     rows = [row for part, found in summaries.items() for row in _rows(found["layers"], f"front.{part}.")] + _rows(facts["layers"])
     click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
     click.echo("\n" + "\n".join(costs.lines(cost)))
-    if save is not None:
-        recording_file.save(recording, save, force=force)
-        click.echo(f"\nwrote {save}")
-        for part, found in parts.items():
-            recording_file.save(found, fronts.beside(save, part), force=force)
-            click.echo(f"wrote {fronts.beside(save, part)}")
+    if wrote:
+        click.echo("\n" + "\n".join(f"wrote {path}" for path in wrote))
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": summaries}
     write_json(
         json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force
     )
+
+
+def _save(recording: Recording, parts: Mapping[str, Recording], save: Path, force: bool) -> list[Path]:
+    """Write the Recording, and beside it those of what ran before the network; the files."""
+    files = {save: recording} | {fronts.beside(save, part): found for part, found in parts.items()}
+    for path, found in files.items():
+        recording_file.save(found, path, force=force)
+    return list(files)
 
 
 def _rows(layers: list[dict], prefix: str = "") -> list[tuple]:
