@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,27 @@ def test_bands_contain_what_was_measured(name):
         assert time * (1 - own) / wrong.time_factor <= task.time_ms * 1e-3 <= time * (1 + own) * wrong.time_factor
         assert found.limited_by == "synaptic reads of conv_5"
         assert found.dynamic_ratio == pytest.approx(charged.dynamic_j.mean() / (task.dynamic_mj * 1e-3))
+
+
+def test_the_documentation_states_what_is_computed():
+    """docs/energy.md holds figures of PilotNet: those of the measurement, and those of this package."""
+    text = (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
+    rows = [compare(Device.load(name))[0] for name in SPIKING]
+    first = rows[0]
+    assert f"{' · '.join(f'{1e3 * row.dynamic_j:.2f}' for row in rows)} mJ (1.25 to 1.40 times)" in text
+    assert f"{1e3 * first.time_s:.2f} ms ({first.time_ratio:.2f} times)" in text
+    assert f"{232 * first.time_s:.2f} mJ" in text
+
+    dynamic, time = [], []
+    for name in SPIKING:
+        device = Device.load(name)
+        found, wrong = charge(rebuilt()[0][1].workload, device), error(compare(device), CHIP)
+        dynamic += [found.dynamic_low_j.mean() / wrong.dynamic_factor, found.dynamic_high_j.mean() * wrong.dynamic_factor]
+        own = device.step_times.relative_error
+        time += [found.time_s.mean() * (1 - own) / wrong.time_factor, found.time_s.mean() * (1 + own) * wrong.time_factor]
+    assert f"{1e3 * min(dynamic):.2f} to {1e3 * max(dynamic):.1f} mJ" in text
+    assert f"{1e3 * min(time):.1f} to {1e3 * max(time):.0f} ms" in text
+    assert f"{120 * min(time):.2f} to {282 * max(time):.1f} mJ" in text
 
 
 def test_a_conventional_table_is_compared_with_nothing():
