@@ -88,7 +88,7 @@ def _methods(facts: dict, made: Mapping[str, Table]) -> str:
     if facts["radii"]:
         caption = (
             "Up and to the left is better. Mean over trainings; vertical bars: smallest to largest training (one training: 95 % interval), "
-            "horizontal bars: band over device tables. Energy is dynamic, of one inference on clean inputs. Dashed: no method beats those "
+            "horizontal bars: band (tables, and the error against measurement). Energy is dynamic, of one inference on clean inputs. Dashed: no method beats those "
             "on the line in both. On the target that ran most samples."
         )
         drawn = figure(pictures.pareto(together, "methods", "smallest to largest training"), caption, marks.legend(together))
@@ -100,9 +100,9 @@ def _pareto(facts: dict, made: Mapping[str, Table]) -> str:
     if not facts["radii"]:
         return ""
     caption = (
-        "Up and to the left is better. Vertical bars are 95 % intervals, horizontal bars the band over device tables (one choice of table "
-        "for all, so models differ by less doubt than the bars suggest). Energy is dynamic, of one inference on clean inputs. Dashed: no "
-        "model beats those on the line in both. Marks inside each other: targets that agree."
+        "Up and to the left is better. Vertical bars are 95 % intervals, horizontal bars the band (tables, and the error against "
+        "measurement; both are the same for all models, which so differ by less doubt than the bars suggest). Energy is dynamic, of one "
+        "inference on clean inputs. Dashed: no model beats those on the line in both. Marks inside each other: targets that agree."
     )
     if len(facts["models"]) > CROWDED:
         if "methods" in made:

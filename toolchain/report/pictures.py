@@ -37,7 +37,7 @@ def pareto(facts: dict, name: str = "pareto", bars: str = "95 % intervals") -> s
         bottom + 20,
         f"plot-{name}",
         "Energy of one inference against worst-case accuracy",
-        f"Up and to the left is better. Vertical bars: {bars}; horizontal bars: band over the device tables. The values are in the table "
+        f"Up and to the left is better. Vertical bars: {bars}; horizontal bars: band of the energy. The values are in the table "
         "below.",
         body,
         "group",
