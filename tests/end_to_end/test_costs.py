@@ -15,7 +15,7 @@ from tests.end_to_end.models import tiny_inputs, tiny_program
 def tiny(tmp_path):
     program_file.save(tiny_program(), tmp_path / "tiny.h5")
     np.savez(tmp_path / "tiny.npz", inputs=tiny_inputs())
-    return "tiny.h5", "--data", "tiny.npz"
+    return "tiny.h5", "--data", "tiny.npz", "--target", "reference"
 
 
 def flat(text: str) -> str:

@@ -88,8 +88,8 @@ def _methods(facts: dict, made: Mapping[str, Table]) -> str:
     if facts["radii"]:
         caption = (
             "Up and to the left is better. Mean over trainings; vertical bars: smallest to largest training (one training: 95 % interval), "
-            "horizontal bars: band (tables, and the error against measurement). Energy is dynamic, of one inference on clean inputs. Dashed: no method beats those "
-            "on the line in both. On the target that ran most samples."
+            "horizontal bars: band (tables, and the error against measurement). Energy is dynamic, of one inference on clean inputs. "
+            "Dashed: no method beats those on the line in both. On the target that ran most samples."
         )
         drawn = figure(pictures.pareto(together, "methods", "smallest to largest training"), caption, marks.legend(together))
     numbers = render(made["methods"], "Every method and target", most_open=60)
