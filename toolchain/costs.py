@@ -51,14 +51,14 @@ def lines(found: EnergyEstimate) -> list[str]:
     ]
 
 
-def short(found: EnergyEstimate) -> str:
-    """Dynamic and static energy and time with their bands, and what limits the time, in one line."""
+def short(found: EnergyEstimate) -> tuple[str, str]:
+    """Energy and time with their bands, and what limits the time, in few words."""
     entry = shown(found)
-    (dynamic, static, time) = (float(v.mean()) for v in (entry.dynamic_j, entry.static_j, entry.time_s))
+    dynamic, static, time = (float(v.mean()) for v in (entry.dynamic_j, entry.static_j, entry.time_s))
     return (
-        f"{formats.quantity(dynamic, 'J')} dynamic ({_band(*found.dynamic_band_j, 'J')}), {formats.quantity(static, 'J')} static "
-        f"({_band(*found.static_band_j, 'J')}) in {formats.quantity(time, 's')} ({_band(*found.time_band_s, 's')}), limited by "
-        f"{entry.limit.text()}"
+        f"estimated {formats.quantity(dynamic, 'J')} dynamic ({_band(*found.dynamic_band_j, 'J')}), "
+        f"{formats.quantity(static, 'J')} static ({_band(*found.static_band_j, 'J')}) an inference",
+        f"estimated {formats.quantity(time, 's')} ({_band(*found.time_band_s, 's')}), limited by {entry.limit.text()}",
     )
 
 

@@ -197,7 +197,8 @@ def _compare(stage: Stage, program: Program, inputs: dict, labels: np.ndarray, s
 def _energy(program: Program, whole: Recording, say: Say) -> dict:
     """What an inference is estimated to cost, mean over the test set, with every table, band and error."""
     found = costs.estimated({"": (program, whole)}, Chip.load("loihi2"))
-    say(f"energy   of one inference, an estimate: {costs.short(found)}")
+    for what, text in zip(("energy", "time"), costs.short(found)):
+        say(f"{what:8} {text}")
     return found.to_dict() | {"shown": costs.shown(found).device.name}
 
 
