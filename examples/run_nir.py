@@ -1,6 +1,8 @@
 """Any NIR file, from whichever framework, on the fast executor and on Lava.
 
-python examples/run_nir.py network.nir [time step in seconds, where the file does not state it]
+python examples/run_nir.py network.nir [dt=1e-3] [dialect=sinabs] [reset=subtract] [r_per=step]
+
+What the file leaves open (docs/dialects.md) is asked for; the audit says how it was read.
 """
 
 import sys
@@ -10,8 +12,10 @@ import numpy as np
 import export
 import hardware
 
-path, dt = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else None
-program, audit = export.lower(export.read(path), dt=dt, source=path)
+path, told = sys.argv[1], dict(argument.split("=") for argument in sys.argv[2:])
+if "dt" in told:
+    told["dt"] = float(told["dt"])
+program, audit = export.lower(export.read(path), source=path, **told)
 print(audit.table(), "\n")
 
 rng = np.random.default_rng(0)

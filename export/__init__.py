@@ -2,6 +2,7 @@
 
     graph = export.read("model.nir")              NIR graph, checked
     export.write(graph, "copy.nir", force=False)  atomic; readable by ``nir.read``
+    graph = export.state(graph, reset="zero")     says what the file leaves open, once and for all
     lowered = export.lower(graph, dt=1e-3)        lowered.program (hardware.Program) and lowered.audit
     lowered = export.netx.load("network.net")     the same from lava-dl's .net
 
@@ -13,5 +14,6 @@ from export.audit import Audit
 from export.errors import ExportError
 from export.graph import read, write
 from export.lower import Lowered, lower
+from export.reading import state
 
-__all__ = ["Audit", "ExportError", "Lowered", "lower", "netx", "read", "write"]
+__all__ = ["Audit", "ExportError", "Lowered", "lower", "netx", "read", "state", "write"]

@@ -137,6 +137,8 @@ class Audit:
     dt_s        time step in seconds; None where nothing depends on it
     dt_source   "stated in the graph", "given by the caller", "not needed" ...
     notes       what concerns no single layer
+    reading     how what the model leaves open was read, what else it could mean, and who said so
+    warnings    what looks like a mistake in the model or in how it is read; commands print them
     """
 
     source: str
@@ -144,6 +146,8 @@ class Audit:
     dt_source: str
     layers: tuple[LayerAudit, ...]
     notes: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -165,6 +169,8 @@ class Audit:
             "dt_source": self.dt_source,
             "verdict": self.verdict,
             "notes": list(self.notes),
+            "reading": list(self.reading),
+            "warnings": list(self.warnings),
             "layers": [layer.to_dict() for layer in self.layers],
         }
 
@@ -198,10 +204,12 @@ class Audit:
         ]
         lines.append("")
         lines.append(f"time step: {'none' if self.dt_s is None else f'{self.dt_s:g} s'} ({self.dt_source})")
+        lines += [f"reading: {text}" for text in self.reading]
         for layer in self.layers:
             lines += [f"{layer.name}: {key} {value} ({source})" for key, (value, source) in layer.statements.items()]
             lines += [f"{layer.name}: {reason}" for reason in layer.reasons]
         lines += list(self.notes)
+        lines += [f"warning: {text}" for text in self.warnings]
         lines.append(f"verdict: {self.verdict}")
         return "\n".join(lines)
 

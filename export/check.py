@@ -1,7 +1,9 @@
 """What must hold for every NIR graph, read from a file or made in memory; and what can be completed without doubt.
 
 Completed: scalar neuron parameters are spread over the population, convolutions and Flatten get the input shape that they are given,
-integers and strides become tuples. Node order becomes canonical: sources first, equals in natural order of their names.
+integers and strides become tuples, batch and time leave the shapes (export.passes.batch), subgraphs of the old form become nested graphs.
+Node order becomes canonical: sources first, equals in natural order of their names. A reset that is stated nowhere stays open: the entry
+"reset" of such a neuron is "unknown", and export.reading asks for it.
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as default
 
 import nir
 import numpy as np
 
 from export import metadata as graph_metadata
 from export.errors import GraphError, UnsupportedError
-from export.passes.subgraphs import Flat, flatten, sources_of
+from export.passes import batch
+from export.passes.subgraphs import Flat, flatten, regrouped, sources_of
 from export.shapes import ENDS, LINEAR, NEURONS, PARAMETERS, SPIKING, infer, tuple_of
 
 MAX_NODES = 2_000
@@ -24,7 +29,22 @@ KNOWN = (*ENDS, *NEURONS, *LINEAR, nir.NIRGraph)
 
 _POSITIVE = ("tau", "tau_syn", "tau_mem")
 _ABSENT = {"v_reset": 0.0, "w_in": 1.0}
-"""What NIR's definition says for parameters that older files leave out."""
+"""What parameters are that older files leave out: w_in by NIR's definition, v_reset until the reset is known."""
+
+
+@dataclass
+class _Found:
+    """What is found on the way through a graph.
+
+    notes          what was completed, for the audit
+    unstated       neurons whose file has no v_reset
+    placeholders   Flatten nodes whose input_type is all zeros
+    """
+
+    notes: list[str] = default(default_factory=list)
+    unstated: list[str] = default(default_factory=list)
+    placeholders: list[str] = default(default_factory=list)
+    count: int = 0
 
 
 def _label(name: str, node) -> str:
@@ -72,11 +92,15 @@ def _shape(where: str, value, field: str = "shape") -> np.ndarray:
     return array.reshape(-1).astype(np.int64)
 
 
-def _elementwise(where: str, node, notes: list[str]) -> dict[str, np.ndarray]:
+def _elementwise(name: str, node, found: _Found) -> dict[str, np.ndarray]:
     """The parameters of a node with one value for each element; scalars among arrays are spread."""
+    where = _label(name, node)
     given = {field: getattr(node, field) for field in PARAMETERS[type(node)]}
     absent = [field for field, value in given.items() if value is None and field in _ABSENT]
-    notes += [f"{where}: {field} is absent; {_ABSENT[field]:g} by NIR's definition" for field in absent]
+    if "v_reset" in absent:
+        found.unstated.append(name)
+    if "w_in" in absent:
+        found.notes.append(f"{where}: w_in is absent; {_ABSENT['w_in']:g} by NIR's definition")
     values = {field: _array(where, field, _ABSENT[field] if field in absent else value) for field, value in given.items()}
     shapes = {a.shape for a in values.values() if a.shape}
     if len(shapes) > 1:
@@ -85,7 +109,8 @@ def _elementwise(where: str, node, notes: list[str]) -> dict[str, np.ndarray]:
     if shapes:
         spread = [field for field, a in values.items() if not a.shape and field not in absent]
         if spread:
-            notes.append(f"{where}: {', '.join(spread)} given once, used for all of shape {next(iter(shapes))}")
+            shape = next(iter(shapes))
+            found.notes.append(f"{where}: {', '.join(spread)} given once, used for all of shape {shape}")
         values = {field: np.array(np.broadcast_to(a, next(iter(shapes)))) for field, a in values.items()}
     for field, array in values.items():
         if not array.size:
@@ -134,7 +159,7 @@ def _convolution(where: str, node) -> dict:
     }
 
 
-def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
+def _node(name: str, node: nir.NIRNode, found: _Found) -> nir.NIRNode:
     """A copy of a node with checked values. Raises GraphError or UnsupportedError."""
     where, kind = _label(name, node), type(node)
     if kind not in KNOWN:
@@ -145,7 +170,7 @@ def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
     if kind is nir.Output:
         return nir.Output(output_type={"output": _shape(where, node.output_type["output"])}, **extra)
     if kind in PARAMETERS:
-        return kind(**_elementwise(where, node, notes), **extra)
+        return kind(**_elementwise(name, node, found), **extra)
     if kind in (nir.Linear, nir.Affine):
         values = {"weight": _array(where, "weight", node.weight)}
         if values["weight"].ndim != 2 or 0 in values["weight"].shape:
@@ -168,6 +193,10 @@ def _node(name: str, node: nir.NIRNode, notes: list[str]) -> nir.NIRNode:
             )
         return kind(**values, **extra)
     stated = (node.input_type or {}).get("input")
+    if stated is not None and np.size(stated) and not np.any(stated):
+        found.placeholders.append(name)
+        found.notes.append(f"{where}: input_type is zeros, a placeholder; the shape is inferred")
+        stated = None
     dims = {field: _dimension(where, field, getattr(node, field)) for field in ("start_dim", "end_dim")}
     copy = nir.Flatten(input_type=None, **dims, **extra)
     copy.input_type = {"input": None if stated is None else _shape(where, stated, "input_type")}
@@ -193,21 +222,22 @@ def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> l
     return list(done)
 
 
-def _graph(graph: nir.NIRGraph, prefix: str, depth: int, notes: list[str], count: list[int]) -> nir.NIRGraph:
+def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: _Found) -> nir.NIRGraph:
     """A checked copy of a graph and its subgraphs; shapes come later."""
     if depth > MAX_DEPTH:
         raise GraphError(f"subgraph {prefix[:-1]!r}: nested deeper than {MAX_DEPTH} levels")
+    graph = regrouped(graph, found.notes)
     nodes: dict[str, nir.NIRNode] = {}
     for name, node in graph.nodes.items():
-        count[0] += 1
-        if count[0] > MAX_NODES:
+        found.count += 1
+        if found.count > MAX_NODES:
             raise GraphError(f"more than {MAX_NODES} nodes")
         if not isinstance(name, str) or not name or len(prefix + name) > 150 or "/" in name or not name.isprintable():
             raise GraphError(f"a node's name is 1 to 150 printable characters without '/', subgraphs included, not {prefix + str(name)!r}")
         if isinstance(node, nir.NIRGraph):
-            nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, notes, count)
+            nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, found)
         else:
-            nodes[name] = _node(prefix + name, node, notes)
+            nodes[name] = _node(prefix + name, node, found)
     edges = []
     for a, b in graph.edges:
         for end in (a, b):
@@ -236,7 +266,7 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, notes: list[str], count
 
 
 _ENTRIES = {
-    "neuron": {"reset", "reset_amount_v", "threshold_comparison", "refractory", "caveats", "grid"},
+    "neuron": {"reset", "reset_amount_v", "threshold_comparison", "refractory", "caveats", "grid", "r_per"},
     "weight": {"grid"},
     "Input": {"message_bits", "fraction_bits"},
     "Output": {"decode"},
@@ -259,6 +289,7 @@ def _check_entries(flat: Flat, meta: dict) -> None:
             strange |= set(entry) & {"reset_amount_v"} | ({"refractory"} if entry.get("refractory") else set())
             strange |= {"reset"} if entry.get("reset", "none") != "none" else set()
         strange |= set(entry.get("grid", ())) - _GRIDS.get(kind, set())
+        strange |= {"r_per"} & set(entry) if not isinstance(node, (nir.IF, nir.I)) else set()
         if not isinstance(node, SPIKING) or isinstance(node, nir.Threshold):  # a Threshold may become part of an integrator
             strange |= set(entry.get("grid", ())) & {"noise"}
         if strange:
@@ -300,19 +331,38 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
         raise GraphError(f"accepted is a nir.NIRGraph, not {type(graph).__name__}")
     if not graph.nodes:
         raise GraphError("the graph has no nodes")
-    notes: list[str] = []
-    copy = _graph(graph, "", 0, notes, [0])
+    found = _Found()
+    copy = _graph(graph, "", 0, found)
     flat = flatten(copy)
     for kind in ENDS:
         if not any(isinstance(node, kind) for name, node in flat.nodes.items() if name not in flat.virtual):
             raise GraphError(f"the graph has no {kind.__name__} node")
     meta = graph_metadata.of(copy)
     _check_entries(flat, meta)
-    _complete(copy, "", infer(flat.nodes, flat.edges), notes)
+    _complete(copy, "", _shapes(flat, found.notes), found.notes)
     copy.__post_init__()
-    if notes:
-        known = meta["origin"].get("notes", [])
-        meta["origin"]["notes"] = [*known, *(note for note in notes if note not in known)]
-    if notes or graph_metadata.KEY in copy.metadata:
+    stated = graph_metadata.KEY in copy.metadata
+    if _record(meta, found) or stated:
         copy.metadata[graph_metadata.KEY] = graph_metadata.dumps(meta)
     return copy
+
+
+def _shapes(flat: Flat, notes: list[str]) -> Mapping:
+    """Shapes of all nodes, after dimensions of a batch or of time were taken out where nothing else fits."""
+    try:
+        return infer(flat.nodes, flat.edges)
+    except (GraphError, UnsupportedError) as error:
+        notes += batch.without(flat.nodes, flat.edges, error)
+        return infer(flat.nodes, flat.edges)
+
+
+def _record(meta: dict, found: _Found) -> bool:
+    """Put what was found into the metadata; whether there was anything."""
+    for part, texts in (("notes", found.notes), ("placeholders", found.placeholders)):
+        known = meta["origin"].get(part, [])
+        if texts:
+            meta["origin"][part] = [*known, *(text for text in texts if text not in known)]
+    unstated = [name for name in found.unstated if "reset" not in meta["nodes"].get(name, {})]
+    for name in unstated:
+        meta["nodes"].setdefault(name, {})["reset"] = graph_metadata.UNKNOWN
+    return bool(found.notes or found.placeholders or unstated)

@@ -105,8 +105,20 @@ def _graph(values: Tree, where: str, depth: int, metadata: dict) -> nir.NIRGraph
     return graph
 
 
+def _with_version(graph: nir.NIRGraph, version: object) -> nir.NIRGraph:
+    """The graph with the version of nir that wrote its file in its metadata; one that is there is older and is kept."""
+    meta = graph_metadata.of(graph)
+    if isinstance(version, str) and 0 < len(version) <= 40 and version.isprintable():
+        meta["origin"].setdefault("nir_version", version)
+        graph.metadata[graph_metadata.KEY] = graph_metadata.dumps(meta)
+    return graph
+
+
 def read(path: str | Path) -> nir.NIRGraph:
     """Read a .nir file into a complete, checked graph in canonical order (see export.check).
+
+    What the file leaves open (time step, reset, what r counts) stays open: ``export.lower`` and ``export.state`` settle it.
+
 
     Raises GraphFileError where the file is not NIR, damaged or unreasonably large, GraphError where the graph contradicts itself,
     UnsupportedError for unknown kinds of nodes. The texts name the file and the place in it.
@@ -118,7 +130,7 @@ def read(path: str | Path) -> nir.NIRGraph:
         graph = _node(tree["node"], "/node", 0)
         if not isinstance(graph, nir.NIRGraph):
             raise GraphError(f"holds a single {type(graph).__name__}; accepted is a NIRGraph")
-        return checked(graph)
+        return _with_version(checked(graph), tree.get("version"))
     except (GraphFileError, GraphError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 

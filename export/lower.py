@@ -1,7 +1,8 @@
 """NIR graph → Program: the passes, the integers, and the audit of both, in order.
 
-flatten subgraphs → shapes → join integrators with Thresholds → find the ways between populations (folding scales, pooling, Flatten
-and delays into them) → neurons in discrete time → scales and integers → Program
+settle what is open (export.reading) → flatten subgraphs → shapes → join integrators with Thresholds
+→ find the ways between populations (folding scales, pooling, Flatten and delays into them)
+→ neurons in discrete time → scales and integers → Program
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 
 from export import metadata as graph_metadata
 from export.audit import APPROXIMATE, FAITHFUL, REFUSED, Audit, LayerAudit
-from export.check import checked
 from export.errors import CalibrationError, ExportError, GraphError, MissingInformationError, QuantizationError, RefusedError
 from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
 from export.populations import constant_source, lower_population
+from export.reading import Reading, Told, settle
 from export.shapes import NEURONS, infer
 from export.simulate import Extremes, execution_order, simulate
 from export.synapses import Options, Sources
@@ -43,6 +44,9 @@ def lower(
     graph: nir.NIRGraph,
     *,
     dt: float | None = None,
+    reset: str | None = None,
+    r_per: str | None = None,
+    dialect: str | None = None,
     weight_bits: int = 8,
     per_channel: bool = False,
     calibration: np.ndarray | Mapping[str, np.ndarray] | None = None,
@@ -55,6 +59,9 @@ def lower(
     """Lower a NIR graph to a Program.
 
     dt                    time step in seconds, where the graph does not state it
+    reset                 "zero", "subtract" or "none", where the graph does not state it
+    r_per                 "second" (r * dt, NIR's equation) or "step": what r of IF and I counts by, where it is not unmistakable
+    dialect               one of export.dialects.DIALECTS: the framework that wrote the graph, which states its conventions at once
     weight_bits           2 to 8, for layers without a grid from quantisation-aware training
     per_channel           one power-of-two weight scale for each output channel instead of one for the layer (same layers)
     calibration           typical inputs, whole numbers [sample, step, *shape] (or Input node → array): the numbers of layers without a
@@ -65,23 +72,29 @@ def lower(
     allow_clipping        clip weights where that makes the squared error smaller; counted in the audit
     source                where the graph came from, for the audit
 
-    Raises MissingInformationError (dt), GraphError, UnsupportedError, QuantizationError, CalibrationError; and RefusedError, which holds
+    Raises MissingInformationError (dt, reset, r_per: all that are open, with their options),
+    GraphError, UnsupportedError, QuantizationError, CalibrationError; and RefusedError, which holds
     the audit, where nodes of the graph have no integer counterpart.
     """
     if not isinstance(weight_bits, int) or not 2 <= weight_bits <= 8:
         raise QuantizationError(f"weight_bits is {weight_bits!r}; accepted are 2 to 8")
     if discretization not in DISCRETIZATIONS:
         raise MissingInformationError(f"discretization is {discretization!r}; accepted are {', '.join(DISCRETIZATIONS)}")
-    graph = checked(graph)
+    read = settle(graph, Told(dt, reset, r_per, dialect))
+    graph, dt_s, dt_source = read.graph, read.dt_s, read.dt_source
     meta = graph_metadata.of(graph)
+    if discretization != "euler" and "discretization" in meta["origin"]:
+        raise MissingInformationError(
+            f"discretization is {discretization!r}, but the graph's time constants were brought into Euler's form; leave it out"
+        )
     flat = flatten(graph)
     shapes = infer(flat.nodes, flat.edges)
     flat, fused = fuse(without_virtual(flat))
-    dt_s, dt_source = _time_step(flat.nodes, meta, dt)
     traced = trace(flat, shapes, dt_s)
-    neurons = _neurons(traced, meta["nodes"], dt_s, discretization, fused)
+    sources = {name: {**entry, "sources": read.sources.get(name, {})} for name, entry in meta["nodes"].items()}
+    neurons = _neurons(traced, sources, dt_s, discretization, fused)
     if traced.refused:
-        _refuse(traced, source, dt_s, dt_source)
+        _refuse(traced, source, read)
     inputs, input_audits, fractions = _inputs(flat.nodes, shapes, meta["nodes"], message_bits, input_fraction_bits)
     largest = {part.name: max(map(abs, part.value_range)) * 2.0 ** -fractions[part.name] for part in inputs}
     known = Sources(
@@ -116,36 +129,8 @@ def lower(
     notes = [str(note) for note in meta["origin"].get("notes", [])]
     if discretization != "euler" and any(needs_dt(node, meta["nodes"].get(n, {})) for n, node in flat.nodes.items()):
         notes.append("discretization: exponential")
-    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), tuple(notes)))
-
-
-def _time_step(nodes: Mapping[str, nir.NIRNode], meta: Mapping, dt: float | None) -> tuple[float | None, str]:
-    """The time step and where it is known from. Raises MissingInformationError where it is needed and unknown."""
-    if dt is not None and not (isinstance(dt, (int, float)) and np.isfinite(dt) and dt > 0):
-        raise MissingInformationError(f"dt is {dt!r}; accepted is a positive number of seconds")
-    stated = meta["dt_s"]
-    if graph_metadata.in_steps(meta):
-        if dt is not None:
-            raise MissingInformationError(
-                f"dt is {dt:g} s, but the graph's time constants are in steps; leave dt out here, or give it to the export of the model"
-            )
-        return 1.0, "not needed: time constants are in steps"
-    if dt is not None and stated is not None and not np.isclose(dt, stated, rtol=1e-6, atol=0):
-        raise MissingInformationError(f"dt is {dt:g} s, but the graph states {stated:g} s; leave dt out, or correct the graph")
-    needing = [
-        n for n, node in nodes.items() if needs_dt(node, meta["nodes"].get(n, {})) or (isinstance(node, nir.Delay) and np.any(node.delay))
-    ]
-    if stated is not None:
-        return stated, "stated in the graph"
-    if dt is not None:
-        return float(dt), "given by the caller"
-    if needing:
-        kind = type(nodes[needing[0]]).__name__
-        raise MissingInformationError(
-            f"node {needing[0]!r} ({kind}) is in seconds and the graph does not state the time step: say it with dt (--dt); "
-            f"{len(needing)} nodes need it"
-        )
-    return None, "not needed: no time constants"
+    said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
+    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said))
 
 
 def _neurons(traced: Traced, entries: Mapping, dt_s: float | None, discretization: str, fused: Mapping[str, str]) -> dict[str, Neuron]:
@@ -164,7 +149,7 @@ def _neurons(traced: Traced, entries: Mapping, dt_s: float | None, discretizatio
     return neurons
 
 
-def _refuse(traced: Traced, source: str, dt_s: float | None, dt_source: str):
+def _refuse(traced: Traced, source: str, read: Reading):
     """Raise a RefusedError that says for every node whether it could be lowered."""
     layers = [
         LayerAudit(name, type(node).__name__, REFUSED, (str(traced.refused[name]),), nodes=(name,))
@@ -174,7 +159,8 @@ def _refuse(traced: Traced, source: str, dt_s: float | None, dt_source: str):
     ]
     causes = tuple(traced.refused.values())
     more = f" (and {len(causes) - 1} more: see the audit)" if len(causes) > 1 else ""
-    raise RefusedError(f"{causes[0]}{more}", Audit(source, dt_s, dt_source, tuple(layers)), causes) from causes[0]
+    said = ((), tuple(read.lines), tuple(read.warnings))
+    raise RefusedError(f"{causes[0]}{more}", Audit(source, read.dt_s, read.dt_source, tuple(layers), *said), causes) from causes[0]
 
 
 def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[Input], list[LayerAudit], dict[str, int]]:

@@ -9,7 +9,9 @@ One text for the whole graph, because nir drops the metadata of some nodes. Its 
 
 Entries by kind of node:
 
-    neurons   "reset": "zero" | "subtract" | "none"; "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
+    neurons   "reset": "zero" | "subtract" | "none" | "unknown" (the file that it was read from does not say it);
+              "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
+              "r_per": "second" | "step", of IF and I: r counts an input r * dt times, or r times, in a step;
               "caveats": texts, in what the model that it comes from may differ from this node;
               "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list,
               "threshold": int or list, "overflow": "error" | "wrap", "noise": {"seed": int, "sigma": int}}
@@ -17,6 +19,10 @@ Entries by kind of node:
               "source_fraction_bits": k}
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
+
+"origin" may hold "nir_version" (of the file that the graph was read from), "reading" (texts: how an open question of that file was
+settled, and by whom), "placeholders" (see export.check), and "discretization": "euler" where a dialect has brought the time constants into
+the form that a forward Euler step needs.
 
 "dt_s" null with "time_unit": "step" in "origin": time constants are in steps, which is enough for a Program but not for a NIR file.
 
@@ -39,6 +45,8 @@ from hardware.program import DECODINGS, RESETS
 
 KEY = "spikeport"
 FORMAT = 1
+UNKNOWN = "unknown"
+"""Entry "reset" of a neuron whose file does not say how it is reset."""
 MAX_TEXT = 1 << 26
 """Longest text that is accepted."""
 
@@ -88,7 +96,8 @@ _GRID = {
     "source_fraction_bits": _int(-32, 32),
 }
 _ENTRY = {
-    "reset": _one_of(*RESETS),
+    "reset": _one_of(*RESETS, UNKNOWN),
+    "r_per": _one_of("second", "step"),
     "reset_amount_v": (
         lambda v: _number(v) or (isinstance(v, list) and bool(v) and all(_number(x) for x in v)),
         "a number of volts, or a list of them (one for each neuron, in C order)",
@@ -129,9 +138,10 @@ def check(metadata: Any) -> dict:
     for part in ("nodes", "data", "origin"):
         if not isinstance(metadata.get(part, {}), Mapping):
             raise GraphError(f"{where}: {part} must be a JSON object")
-    notes = metadata.get("origin", {}).get("notes", [])
-    if not _is_texts(notes):
-        raise GraphError(f"{where}: origin, notes is {notes!r}; accepted is a list of texts")
+    for part in ("notes", "reading", "warnings", "placeholders"):
+        texts = metadata.get("origin", {}).get(part, [])
+        if not _is_texts(texts):
+            raise GraphError(f"{where}: origin, {part} is {texts!r}; accepted is a list of texts")
     nodes = {}
     for name, entry in metadata.get("nodes", {}).items():
         place = f"{where}, node {name!r}"

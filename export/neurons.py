@@ -5,8 +5,9 @@ NIR states differential equations; a step of dt is forward Euler, as the framewo
     u[t] = u[t-1] * (1 - dt/tau_syn) + gain * input[t]          gain = w_in * dt/tau_syn * r * dt/tau_mem
     v[t] = v[t-1] * (1 - dt/tau_mem) + u[t] + v_leak * dt/tau_mem
 
-so u is in volts per step. Without synaptic current (LIF, LI) u is just gain * input, gain = r * dt/tau. IF and I count their input
-once a step (gain = r): they need no dt. With ``discretization="exponential"`` 1 - exp(-dt/tau) stands for dt/tau: the exact solution
+so u is in volts per step; a spike counts 1 in its step, as every framework has it, not 1/dt. Without synaptic current (LIF, LI) u is just
+gain * input, gain = r * dt/tau. For IF and I NIR's equation gives r * dt; many writers mean r, once a step: the entry "r_per" says which
+(export.reading has settled it). With ``discretization="exponential"`` 1 - exp(-dt/tau) stands for dt/tau: the exact solution
 for input that is constant during a step; ``compensated`` then keeps it near the exact solution with the chip's 12-bit decays.
 """
 
@@ -19,6 +20,7 @@ import nir
 import numpy as np
 
 from export.errors import GraphError, MissingInformationError, QuantizationError, UnsupportedError
+from export.metadata import UNKNOWN
 from export.passes.reset import shifted
 from export.shapes import SPIKING, Shape
 from hardware.noise import Noise
@@ -83,7 +85,7 @@ class Neuron:
 
 def needs_dt(node: nir.NIRNode, entry: Mapping) -> bool:
     """Whether a node can only be understood with the time step known. One with a grid states its decays."""
-    return isinstance(node, _NEED_DT) and "grid" not in entry
+    return (isinstance(node, _NEED_DT) or entry.get("r_per") == "second") and "grid" not in entry
 
 
 def collapse(array) -> np.ndarray:
@@ -103,8 +105,15 @@ def _share(where: str, tau: np.ndarray, dt_s: float, discretization: str) -> np.
     if discretization == "exponential":
         return -np.expm1(-ratio)
     if ratio.max() > 1 + 1e-6:
+        shortest = float(np.min(tau))
+        norse = (
+            f". Norse 1.1 writes a time constant times dt, here {shortest / dt_s:g} s: if Norse wrote this, say dialect 'norse' "
+            "(--dialect norse)"
+            if shortest >= dt_s**2
+            else ""
+        )
         raise UnsupportedError(
-            f"{where}: the time constant {float(np.min(tau)):g} s is shorter than the time step {dt_s:g} s; accepted are longer ones"
+            f"{where}: the time constant {shortest:g} s is shorter than the time step {dt_s:g} s; accepted are longer ones{norse}"
         )
     return np.minimum(ratio, 1.0)
 
@@ -120,7 +129,9 @@ def _integers(where: str, grid: Mapping, key: str, shape: Shape) -> np.ndarray:
 def discretize(
     name: str, node: nir.NIRNode, shape: Shape, entry: Mapping, dt_s: float | None, discretization: str, fused: str | None = None
 ) -> Neuron:
-    """One neuron node. ``entry``: its metadata; ``fused``: name of the Threshold node that was joined to an integrator.
+    """One neuron node. ``entry``: its metadata, in which a reset that is open and what r counts are settled (export.reading; IF and I
+    without "r_per" count once a step), and under "sources" who said so; ``fused``: name of the Threshold node that was joined to an
+    integrator.
 
     Raises MissingInformationError where dt is needed and unknown, UnsupportedError for what has no integer counterpart, GraphError and
     QuantizationError where node and grid contradict each other.
@@ -145,12 +156,15 @@ def discretize(
     reasons = []
     if grid is not None:
         alpha_v, alpha_i, gain = _on_grid(where, node, grid, shape, alpha_v, alpha_i, gain, known)
-    elif isinstance(node, (nir.IF, nir.I)) and known:
-        reasons.append("IF and I count their input once a step, whatever dt: taken from the frameworks that write such graphs")
+    elif entry.get("r_per") == "second":
+        gain = r * dt_s
     v_leak = getattr(node, "v_leak", None)
     threshold = reset_amount = None
     offset = zero
     statements: dict[str, tuple[str, str]] = {}
+    if grid is None and "r_per" in entry:
+        counted = "once a step" if entry["r_per"] == "step" else "per second"
+        statements["r"] = (counted, entry.get("sources", {}).get("r_per", "stated in the graph"))
     reset = "zero"
     if isinstance(node, SPIKING):
         threshold = np.asarray(node.threshold if isinstance(node, nir.Threshold) else node.v_threshold, np.float64)
@@ -224,7 +238,10 @@ def _reset(node: nir.NIRNode, entry: Mapping, fused: str | None, statements: dic
         statements["reset"] = ("none", "a Threshold has no memory")
         return "zero"  # everything is lost in each step anyway; the chip's own reset
     reset = entry.get("reset")
-    statements["reset"] = (reset or "zero", "stated in the graph" if reset else "assumed: NIR's definition, hard reset to v_reset")
+    if reset == UNKNOWN:
+        raise MissingInformationError("it is not stated how the neuron is reset: say it with reset (--reset)")
+    stated = entry.get("sources", {}).get("reset", "stated in the graph")
+    statements["reset"] = (reset or "zero", stated if reset else "assumed: NIR's definition, hard reset to v_reset")
     return reset or "zero"
 
 

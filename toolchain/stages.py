@@ -41,6 +41,9 @@ _WEIGHTS = (
     "alone, because that runs all code in the file"
 )
 
+READING = ("dt", "reset", "r_per", "dialect")
+"""The fields of Ways that say how a .nir is read."""
+
 _WRONG = {
     "recording": "a Recording, which is what a run produced",
     "hdf5": "an HDF5 file of another kind",
@@ -84,9 +87,13 @@ class Ways:
     input_shape   shape of one step of one sample, for a factory's model or a .net that does not say it
     call          one of CALLS, for a factory's model that does not say it
     trace_steps   time steps that the model is traced with; None: found out
+    reset, r_per, dialect   how a .nir is read where it leaves that open (docs/dialects.md)
     """
 
     dt: float | None = None
+    reset: str | None = None
+    r_per: str | None = None
+    dialect: str | None = None
     weight_bits: int | None = None
     per_channel: bool = False
     discretization: str | None = None
@@ -97,6 +104,10 @@ class Ways:
     decode: str | None = None
     trace_steps: int | None = None
     calibration: np.ndarray | None = field(default=None, repr=False)
+
+    def reading(self) -> dict[str, float | str]:
+        """What is said of how a graph is read: arguments of ``export.state``."""
+        return {name: getattr(self, name) for name in READING if getattr(self, name) is not None}
 
 
 def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool = False) -> Stage:
@@ -153,7 +164,9 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
     """The model as a NIR graph. Raises ModelError where it lies behind that stage already, ExportError where it cannot be one."""
     _refuse_unused(stage, ways)
     if stage.graph is not None:
-        return stage.graph
+        import export
+
+        return export.state(stage.graph, **ways.reading())
     module = stage.require_module("a NIR graph")
     from export.frameworks import trace
 
@@ -189,11 +202,19 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
         return netx.load(stage.source, input_shape=ways.input_shape)
     import export
 
-    names = ("dt", "weight_bits", "discretization", "message_bits", "calibration")
+    names = ("weight_bits", "discretization", "message_bits", "calibration")
     given = {name: getattr(ways, name) for name in names if getattr(ways, name) is not None}
+    graph = to_graph(stage, ways) if stage.graph is None else stage.graph
     # the name alone: a Program made from the same file in another folder is the same file
     source = stage.source if stage.kind == "factory" else Path(stage.source).name
-    return export.lower(to_graph(stage, ways), per_channel=ways.per_channel, allow_clipping=ways.allow_clipping, source=source, **given)
+    return export.lower(
+        graph,
+        per_channel=ways.per_channel,
+        allow_clipping=ways.allow_clipping,
+        source=source,
+        **ways.reading(),
+        **given,
+    )
 
 
 _LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clipping", "message_bits", "calibration")
@@ -201,7 +222,8 @@ _LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clippi
 
 def _refuse_unused(stage: Stage, ways: Ways) -> None:
     """Options that would change nothing are a mistake. Raises ModelError."""
-    allowed: tuple[str, ...] = {"program": (), "network": ("input_shape",), "graph": _LOWERING}.get(stage.kind, (*_LOWERING, "decode"))
+    of_kind = {"program": (), "network": ("input_shape",), "graph": (*_LOWERING, *READING)}
+    allowed: tuple[str, ...] = of_kind.get(stage.kind, (*_LOWERING, "decode"))
     if stage.module is not None and not callable(getattr(stage.module, "spikeport_io", None)):
         allowed = (*allowed, "input_shape", "call")
     for name, default in vars(Ways()).items():

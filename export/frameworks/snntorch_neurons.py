@@ -216,13 +216,15 @@ class Neuron(Leaf):
             current = _time_constant(rule.current_leak)
             node = nir.CubaLIF(tau_syn=current * dt, tau_mem=steps * dt, r=steps * rule.gain, v_leak=zeros, w_in=current, **shared)
         elif not rule.leak.any():
-            node = nir.IF(r=rule.gain, **shared)  # counts its input once a step, as sinabs and others write it
+            node = nir.IF(r=rule.gain, **shared)
         else:
             node = nir.LIF(tau=steps * dt, r=steps * rule.gain, v_leak=zeros, **shared)
         entry = {"reset": rule.reset, "threshold_comparison": ">", "refractory": rule.refractory}
         if rule.amount is not None:
             flat = rule.amount.ravel()
             entry["reset_amount_v"] = float(flat[0]) if np.all(flat == flat[0]) else flat.tolist()
+        if isinstance(node, nir.IF):
+            entry["r_per"] = "step"
         part = Part.single(self.name, node, entry)
         if self.caveats():
             entry["caveats"] = self.caveats()

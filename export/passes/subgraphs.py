@@ -40,6 +40,38 @@ class Flat:
         return self._sources[name]
 
 
+def _named_only_by_edges(graph: nir.NIRGraph) -> list[str]:
+    ends = dict.fromkeys(end for edge in graph.edges for end in edge)
+    return [name for name in ends if isinstance(name, str) and name not in graph.nodes]
+
+
+def regrouped(graph: nir.NIRGraph, notes: list[str]) -> nir.NIRGraph:
+    """Subgraphs of the old form made into nested graphs; the argument is left alone.
+
+    In files of 2023 a subgraph ``x`` lies among the other nodes as ``x.input``, ``x.lif``, ``x.output``, while the edges into and out of it
+    name ``x``. It is read so where ``x.input`` and ``x.output`` are its only Input and Output and no other edge leaves it.
+    """
+    nodes, edges = dict(graph.nodes), [tuple(edge) for edge in graph.edges]
+    for name in _named_only_by_edges(graph):
+        inner = {n: node for n, node in nodes.items() if isinstance(n, str) and n.startswith(f"{name}.")}
+        ends = [(kind, n) for n, node in inner.items() for kind in (nir.Input, nir.Output) if isinstance(node, kind)]
+        closed = all((a in inner) == (b in inner) for a, b in edges)
+        if sorted(ends, key=str) != sorted([(nir.Input, f"{name}.input"), (nir.Output, f"{name}.output")], key=str) or not closed:
+            continue
+        within = nir.NIRGraph.__new__(nir.NIRGraph)  # its constructor asks for checked nodes
+        within.nodes = {n[len(name) + 1 :]: node for n, node in inner.items()}
+        within.edges = [(a[len(name) + 1 :], b[len(name) + 1 :]) for a, b in edges if a in inner]
+        within.metadata = {}
+        nodes = {n: node for n, node in nodes.items() if n not in inner} | {name: within}
+        edges = [(a, b) for a, b in edges if a not in inner]
+        notes.append(f"subgraph {name!r}: old form; edges to its name are read to '{name}.input', edges from it from '{name}.output'")
+    if nodes.keys() == graph.nodes.keys():
+        return graph
+    found = nir.NIRGraph.__new__(nir.NIRGraph)
+    found.nodes, found.edges, found.metadata = nodes, edges, graph.metadata
+    return found
+
+
 def flatten(graph: nir.NIRGraph) -> Flat:
     """All nodes under their canonical names, with the ends of subgraphs kept as virtual nodes."""
     flat = Flat()

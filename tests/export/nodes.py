@@ -5,9 +5,11 @@ from __future__ import annotations
 import nir
 import numpy as np
 
+from export import metadata
 from export.check import checked
 from export.neurons import discretize
 from export.passes.subgraphs import flatten, without_virtual
+from export.reading import Told, settle
 from export.shapes import infer
 from export.simulate import simulate
 from export.trace import trace
@@ -46,6 +48,18 @@ def float_traces(graph, inputs, dt, discretization="euler"):
     flat = without_virtual(flat)
     traced = trace(flat, shapes, dt)
     neurons = {n: discretize(n, flat.nodes[n], shapes[n][0], {}, dt, discretization) for n in traced.ways}
+    return simulate(traced, neurons, inputs, record=True)
+
+
+def float_as_read(graph, inputs, **told):
+    """Spikes and potentials in volts in floating point, of a graph as ``export.lower`` reads it with the options ``told``."""
+    read = settle(graph, Told(**told))
+    flat = flatten(read.graph)
+    shapes = infer(flat.nodes, flat.edges)
+    flat = without_virtual(flat)
+    traced = trace(flat, shapes, read.dt_s)
+    entries = metadata.of(read.graph)["nodes"]
+    neurons = {n: discretize(n, flat.nodes[n], shapes[n][0], entries.get(n, {}), read.dt_s, "euler") for n in traced.ways}
     return simulate(traced, neurons, inputs, record=True)
 
 

@@ -154,9 +154,11 @@ def test_a_threshold_node_forgets_everything():
     assert neuron.statements["reset"][0] == "none"
 
 
-def test_the_audit_tells_if_and_i_count_input_per_step():
+def test_the_audit_tells_what_r_of_if_counts():
     graph = chain(("in", inp(1)), ("n", spiking(1)), ("out", out(1)), dt=1e-3)
-    assert any("once a step" in reason for reason in lower(graph).audit.layer("n").reasons)
+    audit = lower(graph).audit
+    assert audit.layer("n").statements["r"] == ("once a step", "recognised by its value")
+    assert any("once a step (recognised: r is 1, r * dt 0.001)" in line for line in audit.reading)
 
 
 def test_order_of_execution_is_sources_first():

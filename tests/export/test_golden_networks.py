@@ -28,7 +28,9 @@ def golden(shared_data) -> Path:
 
 def single_lif(golden, trace, discretization):
     """(our spikes, our potentials in volts, recorded spikes, recorded potentials)."""
-    program, _ = export.lower(export.read(golden / "nir" / "lif" / "lif_norse.nir"), dt=1e-4, discretization=discretization)
+    program, _ = export.lower(
+        export.read(golden / "nir" / "lif" / "lif_norse.nir"), dt=1e-4, reset="zero", discretization=discretization
+    )
     recorded = np.loadtxt(golden / "nir" / "lif" / f"{trace}.csv", delimiter=",")
     recording = hardware.run(program, recorded[None, :, :1], "reference", record=EVERYTHING)
     volts = recording.potentials["1"][0, :, 0] * 2.0 ** -(program.metadata["fraction_bits"]["1"] + 6)
@@ -60,14 +62,16 @@ def test_single_lif_against_the_solution_in_continuous_time(golden):
 
 def test_nmnist_network_keeps_its_accuracy(golden, shared_data):
     inputs, labels = nmnist.recordings(shared_data, 100)
-    program, audit = export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"))
+    program, audit = export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs")
     assert [p.name for p in program.populations] == ["1", "3", "6", "10", "12"]
     assert program.projections[2].weights.shape == (8, 16, 6, 6)
     assert audit.dt_s is None
     recording = hardware.run(program, np.minimum(inputs, 1), "fast")
     assert recording.accuracy(labels) >= 0.96
     few = hardware.run(
-        export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), weight_bits=2).program, np.minimum(inputs[:40], 1), "fast"
+        export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs", weight_bits=2).program,
+        np.minimum(inputs[:40], 1),
+        "fast",
     )
     assert few.accuracy(labels[:40]) < 0.6  # the figure above depends on the weights
 
@@ -76,7 +80,7 @@ def test_nmnist_network_keeps_its_accuracy(golden, shared_data):
 @pytest.mark.parametrize("samples", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_nmnist_network_is_the_same_on_lava(golden, shared_data, samples):
     inputs, _ = nmnist.recordings(shared_data, samples)
-    program, _ = export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"))
+    program, _ = export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs")
     runs = [hardware.run(program, np.minimum(inputs, 1), target, record=EVERYTHING) for target in ("fast", "lava")]
     assert hardware.compare(*runs).identical
 

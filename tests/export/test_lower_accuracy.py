@@ -35,8 +35,8 @@ def test_potentials_stay_within_the_error_that_the_audit_states(data):
     }[kind]
     graph = chain(("in", inp(n)), ("w", nir.Affine(weight, bias)), ("n", node), ("out", out(m)), dt=None)
     x = rng.integers(0, 2, (2, steps, n))
-    needs_dt = kind != "I"
-    program, audit = export.lower(graph, dt=dt if needs_dt else None, weight_bits=bits, per_channel=data.draw(st.booleans()))
+    told = {"r_per": "step"} if kind == "I" else {"dt": dt}
+    program, audit = export.lower(graph, **told, weight_bits=bits, per_channel=data.draw(st.booleans()))
     exact = float_traces(graph, {"in": x}, dt)
     found = volts(hardware.run(program, x, "reference", record=hardware.Record(True, True)), program, "n")
 

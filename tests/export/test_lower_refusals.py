@@ -127,7 +127,7 @@ def test_products_beyond_floating_point_are_refused():
     neuron = nir.IF(r=full(1, 1e200), v_threshold=full(1, 1))
     huge = chain(("in", inp(2)), ("w", nir.Linear(np.array([[1e200, 0.0]]))), ("n", neuron), ("out", out(1)))
     with pytest.raises(QuantizationError, match="'w': weights times the neuron's gain are infinite"):
-        export.lower(huge)
+        export.lower(huge, r_per="step")
 
 
 def test_a_threshold_that_would_become_zero_is_refused():

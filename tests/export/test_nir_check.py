@@ -93,7 +93,7 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
             [inp(1, 4, 4), nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([2, 2])), out(1, 4, 4)],
             "is not smaller than the window",
         ),
-        ([inp(2, 3), nir.Flatten(None, 1, 2), out(6)], "joins dimensions 1 to 2; it is given"),
+        ([inp(2, 3), nir.Flatten(None, 1, 3), out(6)], "joins dimensions 1 to 3; it is given"),
         ([inp(2, 3), nir.Flatten({"input": np.array([3, 2])}, 0, -1), out(6)], r"states input_type \(3, 2\); it is given \(2, 3\)"),
         ([inp(3), nir.Linear(np.ones((2, 3))), out(3)], r"joins shape \(2,\) \(Linear\) to shape \(3,\) \(Output\)"),
         ([inp(3), nir.Affine(np.ones((2, 3)), np.ones(3)), out(2)], "bias has shape"),
@@ -106,7 +106,7 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
         ([inp(2, 3), flat(np.zeros(0, int), -1), out(6)], "start_dim is .*; accepted is one whole number"),
         ([inp(2, 3), flat(0, np.nan), out(6)], "end_dim is nan; accepted is one whole number"),
         ([inp(2, 3), flat(0.5, -1), out(6)], "start_dim is 0.5; accepted is one whole number"),
-        ([inp(1, 2, 3, 4), nir.Scale(np.ones((1, 2, 3, 4))), out(1, 2, 3, 4)], "without batch or time"),
+        ([inp(2, 2, 3, 4), nir.Scale(np.ones((2, 2, 3, 4))), out(2, 2, 3, 4)], "without batch or time"),
     ],
 )
 def test_contradictions_name_the_node(nodes, text):
@@ -164,9 +164,9 @@ def test_absent_parameters_take_nirs_definition_and_say_so():
     assert copy.nodes["n"].w_in.tolist() == [1, 1]
     assert copy.nodes["n"].v_reset.tolist() == [0, 0]
     assert graph_metadata.of(copy)["origin"]["notes"] == [
-        "node 'n' (CubaLIF): v_reset is absent; 0 by NIR's definition",
         "node 'n' (CubaLIF): w_in is absent; 1 by NIR's definition",
     ]
+    assert graph_metadata.of(copy)["nodes"] == {"n": {"reset": "unknown"}}
     again = checked(copy)
     assert graph_metadata.of(again) == graph_metadata.of(copy)
 

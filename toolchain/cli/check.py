@@ -10,7 +10,7 @@ from hardware import placement
 from hardware.chip import Chip
 from toolchain import files, fronts, stages
 from toolchain.cli.options import chip_option, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, table, write_json
+from toolchain.cli.printing import count, reading, table, write_json
 
 
 @click.command()
@@ -31,7 +31,8 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
     files.claim([json_file], force)
     limits = Chip.load(chip)
     stage, ways = open_model(model, **options)
-    program, _ = stages.to_program(stage, ways)
+    program, audit = stages.to_program(stage, ways)
+    reading(audit)
     report, front = placement.check(program, limits, allow_microcode=allow_microcode), fronts.of(stage)
     parts = (
         {}

@@ -8,7 +8,7 @@ import click
 
 from toolchain import agreement, execution, files, fronts, inputs, stages, summary
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, progress, seconds, table, write_json
+from toolchain.cli.printing import count, progress, reading, seconds, table, write_json
 
 
 @click.command()
@@ -34,7 +34,8 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
     files.claim([json_file], force)
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, names)
-    program, _ = stages.to_program(stage, ways)
+    program, audit = stages.to_program(stage, ways)
+    reading(audit)
     front, parts = fronts.of(stage), {}
     if front is None:
         given = inputs.load(program=program, **source)

@@ -30,6 +30,7 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     \b
     Example:
       spikeport export digits.safetensors -o digits.h5
+      spikeport export old.nir --dialect sinabs --dt 1e-3 -o stated.nir   # the copy needs neither
       spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 --call time-first --dt 1e-3 -o net.nir
     """
     if output.suffix not in (".nir", ".h5"):
@@ -38,9 +39,11 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     stage, ways = open_model(model, **options)
     front = fronts.of(stage)
     files.claim(fronts.files_of(front, output), force)
-    graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else stage.graph
+    graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else None
     try:
-        program, audit = stages.to_program(replace(stage, graph=graph), ways)
+        # a graph is read anew, so that the audit says who settled what; a model is not traced twice
+        traced = stage if stage.graph is not None or graph is None else replace(stage, graph=graph)
+        program, audit = stages.to_program(traced, ways)
     except RefusedError as error:
         click.echo(error.audit.table())
         raise

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from export.dialects import DIALECTS
+from export.reading import PER
 from hardware.chip import known
-from hardware.program import DECODINGS
+from hardware.program import DECODINGS, RESETS
 from toolchain import inputs, stages
 
 PATH = click.Path(path_type=Path)
@@ -74,6 +76,17 @@ _MODEL_OPTIONS = (
         "--trust-pickle", is_flag=True, help="Read a pickled module, or weights with other objects beside: runs all code in the file."
     ),
     click.option("--dt", type=float, metavar="SECONDS", help="Time step, where the model does not state it."),
+    click.option(
+        "--dialect",
+        type=click.Choice(list(DIALECTS)),
+        help="The framework that wrote a .nir: states its reset, its units and more at once (docs/dialects.md).",
+    ),
+    click.option("--reset", type=click.Choice(RESETS), help="How neurons of a .nir are reset, where it does not state it."),
+    click.option(
+        "--r-per",
+        type=click.Choice(PER),
+        help="What r of a .nir's IF and I counts by: step (r) or second (r * dt, NIR's equation).",
+    ),
     click.option("--weight-bits", type=click.IntRange(2, 8), help="Bits of weights that are quantised here. Default: 8."),
     click.option("--per-channel", is_flag=True, help="One weight scale for each output channel, not for each layer."),
     click.option("--discretization", type=click.Choice(["euler", "exponential"]), help="How time constants become decays. Default: euler."),

@@ -6,11 +6,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
 from toolchain import __version__, files
+
+if TYPE_CHECKING:
+    from export.audit import Audit
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
@@ -50,6 +54,22 @@ def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], 
 def line(text: str) -> None:
     """A line on stdout while a progress bar is on the screen."""
     tqdm.write(text, file=sys.stdout)
+
+
+def reading(audit: Audit | None) -> None:
+    """How an open model was read, and what looks like a mistake in it: lines on stdout, before any result."""
+    if audit is not None:
+        for text in audit.reading:
+            click.echo(f"reading    {text}")
+        for text in audit.warnings:
+            click.echo(f"warning: {text}")
+
+
+def audited(audit: Audit | None) -> dict:
+    """The same for --json, with the verdict."""
+    if audit is None:
+        return {"verdict": None, "reading": [], "warnings": []}
+    return {"verdict": audit.verdict, "reading": list(audit.reading), "warnings": list(audit.warnings)}
 
 
 def write_json(path: Path | None, command: str, value: Mapping, force: bool) -> None:

@@ -23,7 +23,7 @@ from toolchain.cli.options import (
     open_model,
     rate_option,
 )
-from toolchain.cli.printing import count, progress, seconds, table, write_json
+from toolchain.cli.printing import audited, count, progress, reading, seconds, table, write_json
 
 
 @click.command()
@@ -68,6 +68,7 @@ def command(
     stage, ways = open_model(model, **options)
     execution.check_targets(stage, [target])
     program, audit = stages.to_program(stage, ways)
+    reading(audit)
     front, recorded = fronts.of(stage), Record(spikes=save is not None, potentials=potentials)
     parts: dict = {}
     if front is None:
@@ -107,7 +108,7 @@ def command(
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": summaries}
     write_json(
-        json_file, "run", {"model": model, "data": given.description, "verdict": None if audit is None else audit.verdict, **facts}, force
+        json_file, "run", {"model": model, "data": given.description, **audited(audit), **facts}, force
     )
 
 

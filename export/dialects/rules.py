@@ -1,0 +1,239 @@
+"""What each framework writes, and what it computes: the rules behind ``export.dialects.DIALECTS``.
+
+``*_step`` finds the time step that a file's numbers imply, and refuses numbers that the framework
+does not write. The others bring one neuron into the form in which a forward Euler step
+(export.neurons) computes what the framework computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import nir
+import numpy as np
+
+from export.errors import GraphError, UnsupportedError
+
+SNNTORCH_DT_S = 1e-4
+"""snnTorch's exporter knows no other time step."""
+
+CLOSE = 1e-4
+"""Relative error within which parameters follow a writer's formula: files hold single precision,
+after an exponential."""
+
+LEAKY = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
+
+Nodes = Mapping[str, nir.NIRNode]
+
+
+@dataclass
+class Site:
+    """One neuron while a dialect is applied.
+
+    entry       its metadata, to be completed
+    reset       "zero", "subtract" or "none", as the dialect or the caller says
+    recurrent   its spikes come back to it
+    shortest    smallest time constant of the whole file, seconds
+    """
+
+    name: str
+    node: nir.NIRNode
+    entry: dict
+    reset: str
+    recurrent: bool
+    dt_s: float | None
+    shortest: float
+
+    @property
+    def where(self) -> str:
+        return f"node {self.name!r} ({type(self.node).__name__})"
+
+    @property
+    def tau(self) -> np.ndarray:
+        """The membrane time constant, as stated."""
+        return np.asarray(
+            self.node.tau if hasattr(self.node, "tau") else self.node.tau_mem, np.float64
+        )
+
+    def amount(self, volts: np.ndarray) -> None:
+        """State what a reset by subtraction takes off."""
+        flat = np.asarray(volts, np.float64).ravel()
+        self.entry["reset_amount_v"] = float(flat[0]) if np.all(flat == flat[0]) else flat.tolist()
+
+
+def leaky(nodes: Nodes) -> Iterator[tuple[str, nir.NIRNode, np.ndarray, np.ndarray]]:
+    """(where, node, membrane time constant, r) of every neuron with a leak, float64."""
+    for name, node in nodes.items():
+        if isinstance(node, LEAKY):
+            tau = node.tau if hasattr(node, "tau") else node.tau_mem
+            where = f"node {name!r} ({type(node).__name__})"
+            yield where, node, np.asarray(tau, np.float64), np.asarray(node.r, np.float64)
+
+
+def _one(title: str, law: str, found: list[tuple[str, np.ndarray]]) -> float | None:
+    """The time step that all neurons imply."""
+    if not found:
+        return None
+    dt = float(np.median(np.concatenate([np.ravel(values) for _, values in found])))
+    for where, values in found:
+        if not (
+            np.all(np.isfinite(values)) and dt > 0 and np.allclose(values, dt, rtol=CLOSE, atol=0)
+        ):
+            raise GraphError(
+                f"{where}: {title} writes {law}, and this node does not fit that; leave the "
+                "dialect out, or name another"
+            )
+    return dt
+
+
+# Rockpool: r = tau * exp(-dt / tau) / dt
+
+
+def _of_decayed(tau: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """dt with r = tau * exp(-dt / tau) / dt: Newton's method on x = tau / dt, r growing with x."""
+    x = np.maximum(r, 1e-3) + 1.0
+    for _ in range(50):
+        e = np.exp(-1.0 / x)
+        x = np.maximum(x - (x * e - r) / (e * (1.0 + 1.0 / x)), 1e-3)
+    return tau / x
+
+
+def rockpool_step(nodes: Nodes) -> float | None:
+    found = [(where, _of_decayed(tau, r)) for where, _, tau, r in leaky(nodes)]
+    return _one("Rockpool", "r = tau * exp(-dt / tau) / dt with one dt", found)
+
+
+def rockpool(site: Site) -> None:
+    node, dt = site.node, site.dt_s
+    lost_v = -np.expm1(-dt / site.tau)
+    if isinstance(node, nir.LI):
+        node.tau, node.r = (
+            dt / lost_v,
+            (1.0 - lost_v) / lost_v,
+        )  # an ExpSyn decays what has just come in, too
+        return
+    if isinstance(node, nir.LIF):
+        node.tau, node.r = dt / lost_v, 1.0 / lost_v
+        return
+    lost_i = -np.expm1(-dt / np.asarray(node.tau_syn, np.float64))
+    node.tau_mem, node.r = dt / lost_v, 1.0 / lost_v
+    node.tau_syn, node.w_in = dt / lost_i, (1.0 - lost_i) / lost_i
+
+
+# Sinabs: time constants in steps, exponential decay, input normalised
+
+
+def sinabs(site: Site) -> None:
+    node, unit = site.node, 1.0 if site.dt_s is None else site.dt_s
+    if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
+        raise UnsupportedError(
+            f"{site.where}: Sinabs writes no such node; leave the dialect out, or name another"
+        )
+    if isinstance(node, (nir.LIF, nir.LI)):
+        node.tau = unit / -np.expm1(-1.0 / site.tau)
+
+
+# Norse: a time constant times dt; a spike is a jump of the current by 1
+
+
+def norse(site: Site) -> None:
+    node, dt = site.node, site.dt_s
+    if not isinstance(node, LEAKY):
+        return
+    if site.shortest < dt:  # Norse before 1.1 wrote time constants as they are
+        for name in ("tau", "tau_mem", "tau_syn"):
+            if hasattr(node, name):
+                setattr(node, name, np.asarray(getattr(node, name), np.float64) / dt)
+    if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
+        if np.any(np.asarray(node.w_in) != 1):
+            raise GraphError(
+                f"{site.where}: w_in is not 1, which Norse does not write; leave the dialect out"
+            )
+        node.w_in = np.asarray(node.tau_syn, np.float64) / dt
+
+
+# snnTorch: r = tau / dt, w_in = tau_syn / dt, dt = 1e-4
+
+
+def snntorch_step(nodes: Nodes) -> float | None:
+    found = list(leaky(nodes))
+    for name, node in nodes.items():
+        if isinstance(node, (nir.IF, nir.I)):
+            raise GraphError(
+                f"node {name!r} ({type(node).__name__}): snnTorch's exporter writes no such node; "
+                "leave the dialect out, or name another"
+            )
+    for where, node, tau, r in found:
+        steps = [tau / r]
+        if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
+            steps.append(np.asarray(node.tau_syn, np.float64) / np.asarray(node.w_in, np.float64))
+        if not np.allclose(
+            np.concatenate(list(map(np.ravel, steps))), SNNTORCH_DT_S, rtol=CLOSE, atol=0
+        ):
+            raise GraphError(
+                f"{where}: snnTorch 1.0 writes r = tau / 1e-4 and w_in = tau_syn / 1e-4, and this "
+                "node does not fit that; leave the "
+                "dialect out, or name another"
+            )
+    return SNNTORCH_DT_S if found else None
+
+
+def snntorch(site: Site) -> None:
+    if site.reset == "subtract":
+        beta = 1.0 - site.dt_s / site.tau
+        if beta.min() <= CLOSE:
+            raise UnsupportedError(
+                f"{site.where}: beta is 0, so that snnTorch's reset by subtraction acts on the "
+                "next input alone; accepted are a beta "
+                "above 0, and reset 'zero' or 'none'"
+            )
+        # taken off one step late, after the decay: the same spikes as threshold / beta at once
+        site.amount(np.asarray(site.node.v_threshold, np.float64) / beta)
+    elif site.reset == "zero" and (site.recurrent or isinstance(site.node, nir.CubaLIF)):
+        site.entry["refractory"] = 1  # the whole next potential is put to zero, its input included
+
+
+# SpikingJelly: r of IF is 1 / dt
+
+
+def spikingjelly_step(nodes: Nodes) -> float | None:
+    found = [
+        (f"node {name!r} (IF)", 1.0 / np.asarray(node.r, np.float64))
+        for name, node in nodes.items()
+        if isinstance(node, nir.IF)
+    ]
+    return _one("SpikingJelly", "r = 1 / dt in every IF", found)
+
+
+# Spyx: r = 1 - dt / tau
+
+
+def spyx_step(nodes: Nodes) -> float | None:
+    found = [(where, tau * (1.0 - r)) for where, _, tau, r in leaky(nodes)]
+    return _one("Spyx", "r = 1 - dt / tau with one dt", found)
+
+
+def spyx(site: Site) -> None:
+    node = site.node
+    if site.recurrent:
+        raise UnsupportedError(
+            f"{site.where}: Spyx leads the input of a recurrent layer through its recurrent "
+            "weights when it writes it, which its model "
+            "does not do; accepted are layers without feedback"
+        )
+    threshold = np.asarray(getattr(node, "v_threshold", 0.0), np.float64)
+    if not isinstance(node, LEAKY):
+        site.amount(threshold)
+        return
+    beta = 1.0 - site.dt_s / site.tau
+    node.r = site.tau / site.dt_s
+    if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
+        node.w_in = np.asarray(node.tau_syn, np.float64) / site.dt_s
+    if isinstance(node, (nir.LIF, nir.CubaLIF)):
+        if beta.min() <= CLOSE:
+            raise UnsupportedError(
+                f"{site.where}: beta is 0, so that Spyx's late reset acts on the next input alone"
+            )
+        # CuBaLIF takes the threshold off twice, before and after the decay
+        site.amount(threshold / beta + (threshold if isinstance(node, nir.CubaLIF) else 0.0))

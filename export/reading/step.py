@@ -1,0 +1,72 @@
+"""The time step: stated in the graph, given, or implied by a writer's numbers."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+
+from export import metadata as graph_metadata
+from export.dialects import Dialect, needs_step
+from export.errors import GraphError, MissingInformationError
+from export.neurons import needs_dt
+from export.reading.draft import Draft
+
+
+def settle_step(draft: Draft, dialect: Dialect | None) -> None:
+    """Find the time step, or ask for it. Raises where two sources contradict each other."""
+    told, stated, out = draft.told.dt, draft.meta["dt_s"], draft.out
+    if graph_metadata.in_steps(draft.meta):
+        if told is not None:
+            raise MissingInformationError(
+                f"dt is {told:g} s, but the graph's time constants are in steps; leave dt out "
+                "here, or give it to the export of the model"
+            )
+        out.dt_s, out.dt_source = 1.0, "not needed: time constants are in steps"
+        return
+    if told is not None and stated is not None and not np.isclose(told, stated, rtol=1e-6, atol=0):
+        raise MissingInformationError(
+            f"dt is {told:g} s, but the graph states {stated:g} s; leave dt out, or correct the "
+            "graph"
+        )
+    implied = None if dialect is None else dialect.time_step(draft.nodes)
+    known = stated if stated is not None else told
+    both = implied is not None and known is not None
+    if both and not np.isclose(known, implied, rtol=1e-3, atol=0):
+        who = "given" if stated is None else "stated in the graph"
+        raise GraphError(
+            f"dt is {known:g} s ({who}), but {dialect.title} wrote this with {implied:g} s; leave "
+            "one of them out"
+        )
+    found = implied if known is None else known
+    out.dt_s = None if found is None else float(found)
+    if stated is not None:
+        out.dt_source = "stated in the graph"
+    elif told is not None:
+        out.dt_source = "given by the caller"
+    elif implied is not None:
+        out.dt_source = f"implied: the parameters are those that {dialect.title} writes with it"
+    else:
+        _without(draft, dialect)
+
+
+def _without(draft: Draft, dialect: Dialect | None) -> None:
+    needing = [n for n, node in draft.nodes.items() if _needs(draft, n, node, dialect)]
+    draft.out.dt_source = "not needed: no time constants"
+    if needing:
+        draft.questions.append(
+            f"{draft.label(needing[0])} is in seconds and the graph does not state the time step: "
+            f"say it with dt (--dt); {len(needing)} nodes need it"
+        )
+
+
+def _needs(draft: Draft, name: str, node: nir.NIRNode, dialect: Dialect | None) -> bool:
+    if isinstance(node, nir.Delay):
+        return bool(np.any(node.delay))
+    per = dialect.r_per if dialect is not None else draft.told.r_per
+    if name in draft.counting and per == "second":
+        return True
+    if dialect is not None and dialect.in_steps and isinstance(node, dialect.rewrites):
+        return False
+    return needs_dt(node, draft.entry(name)) or (
+        dialect is not None and needs_step(dialect, {name: node})
+    )

@@ -1,0 +1,65 @@
+"""What looks like a mistake in a graph, or in how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import nir
+import numpy as np
+
+from export import metadata as graph_metadata
+from export.dialects.rules import SNNTORCH_DT_S
+from export.neurons import NO_LEAK
+from export.reading.draft import Draft
+
+MANY_STEPS = 0.999e5
+"""A time constant of so many steps is hardly meant."""
+
+
+def suspect(draft: Draft) -> list[str]:
+    """A warning for each."""
+    origin, dt = draft.meta["origin"], draft.out.dt_s
+    ours = "torch" in origin or "discretization" in origin  # traced, or brought into form, here
+    if dt is None or ours or graph_metadata.in_steps(draft.meta):
+        return []
+
+    warnings = []
+    long = [
+        (n, t)
+        for n, node in draft.nodes.items()
+        if (t := _longest(node, draft.entry(n), dt)) >= MANY_STEPS * dt
+    ]
+    if long:
+        name, tau = long[0]
+        warnings.append(
+            f"{draft.label(name)}: a time constant of {tau:g} s is {tau / dt:,.0f} steps of "
+            f"{dt:g} s: it looks as if it were written in steps ({len(long)} such nodes). If so, "
+            "say --dt 1"
+        )
+
+    leaky = [n for n, node in draft.nodes.items() if isinstance(node, (nir.LIF, nir.CubaLIF))]
+    if draft.free and leaky and all(_like_snntorch(draft.nodes[n]) for n in leaky):
+        warnings.append(
+            "r is tau / 1e-4 throughout and v_reset 0: so snnTorch writes its models however they "
+            "reset (by default by subtraction, one step late), and SpikingJelly those that reset "
+            "to 0. If snnTorch wrote this, say --dialect snntorch"
+        )
+    return warnings
+
+
+def _longest(node: nir.NIRNode, entry: Mapping, dt: float) -> float:
+    """Longest time constant that is not one of no leak."""
+    if "grid" in entry:
+        return 0.0
+    taus = [
+        np.asarray(getattr(node, name)).ravel()
+        for name in ("tau", "tau_mem", "tau_syn")
+        if hasattr(node, name)
+    ]
+    values = np.concatenate(taus) if taus else np.zeros(0)
+    return float(values[values < dt / NO_LEAK].max(initial=0.0))
+
+
+def _like_snntorch(node: nir.NIRNode) -> bool:
+    tau = node.tau if hasattr(node, "tau") else node.tau_mem
+    return bool(np.allclose(np.asarray(node.r) * SNNTORCH_DT_S, tau, rtol=1e-4, atol=0))

@@ -1,0 +1,176 @@
+"""The dialect of the framework that wrote a graph, named or recognised, and applied."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+
+from export.dialects import DIALECTS, Dialect, Site, recognised, shortest
+from export.errors import GraphError
+from export.reading.counts import COUNTED
+from export.reading.draft import Draft
+
+
+def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
+    """The dialect and who says so."""
+    name, evidence, origin = draft.told.dialect, "", draft.meta["origin"]
+    stated = [n for n in draft.resetting if n not in draft.open and n not in draft.free]
+    ours = stated or "framework" in origin or "discretization" in origin
+    if name is not None and ours:
+        raise GraphError(
+            f"dialect is {name!r}, but the graph states how it is to be read; leave dialect out "
+            "(--dialect)"
+        )
+
+    found, dt_s = None, draft.meta["dt_s"] or draft.told.dt
+    if not ours:
+        found = recognised(draft.nodes, list(origin.get("placeholders", [])), dt_s)
+    if found is not None:
+        known, evidence = found
+        if name not in (None, known, "nir"):
+            raise GraphError(
+                f"dialect is {name!r}, but {evidence}: {DIALECTS[known].title} wrote this; say "
+                f"{known!r}, or 'nir'"
+            )
+    if name is None and found is None:
+        return None, ""
+    source = "given by the caller" if name is not None else f"recognised: {evidence}"
+    return DIALECTS[name or found[0]], source
+
+
+def refuse_unused(draft: Draft, dialect: Dialect | None) -> None:
+    """What is told must change something, and must not contradict the dialect."""
+    told = draft.told
+    if told.reset is not None and not draft.open and not draft.free:
+        stated = sorted({draft.entry(n)["reset"] for n in draft.resetting})
+        why = (
+            f"the graph states {', '.join(map(repr, stated))}"
+            if stated
+            else "no neuron of the graph has a reset that is open"
+        )
+        raise GraphError(
+            f"reset is {told.reset!r}, but {why}; leave it out (--reset), or correct the graph"
+        )
+    if told.r_per is not None and not draft.counting:
+        raise GraphError(
+            f"r_per is {told.r_per!r}, but no IF or I of the graph leaves open what its r counts; "
+            "leave it out (--r-per)"
+        )
+    if told.dialect is None or dialect is None:
+        return
+    if told.r_per is not None:
+        raise GraphError(
+            f"r_per is {told.r_per!r}, but dialect {told.dialect!r} states {dialect.r_per!r}; "
+            "leave one of them out (--r-per, --dialect)"
+        )
+    if told.reset is not None and told.reset not in dialect.resets:
+        others = f"; its models can also have {', '.join(dialect.resets)}" if dialect.resets else ""
+        raise GraphError(
+            f"reset is {told.reset!r}, but dialect {told.dialect!r} states "
+            f"{dialect.reset!r}{others}; leave reset out (--reset)"
+        )
+
+
+def apply(draft: Draft, dialect: Dialect, source: str) -> None:
+    """Bring the parameters into Euler's form, and state what the dialect states."""
+    name = next(n for n, d in DIALECTS.items() if d is dialect)
+    by, reset = f"dialect {name}, {source}", draft.told.reset or _default_reset(draft, dialect)
+    dt, least = draft.out.dt_s, shortest(draft.nodes)
+    rewritten = []
+    for n, node in draft.nodes.items():
+        resetting = n in draft.open or n in draft.free
+        if not resetting and not isinstance(node, (nir.I, nir.LI, nir.CubaLI)):
+            continue
+        entry = draft.entries.setdefault(n, {})
+        before = {
+            k: np.array(v)
+            for k, v in vars(node).items()
+            if k in ("tau", "tau_mem", "tau_syn", "r", "w_in")
+        }
+        dialect.rewrite(Site(n, node, entry, reset, _recurrent(draft, n), dt, least))
+        if any(not np.array_equal(before[k], getattr(node, k)) for k in before):
+            rewritten.append(n)
+            _into_shape(node)
+        if resetting:
+            draft.set_reset(n, reset, by if draft.told.reset is None else "given by the caller")
+            if dialect.lost:
+                entry["caveats"] = [
+                    *entry.get("caveats", []),
+                    f"dialect {name} leaves something open: see the reading",
+                ]
+        if n in draft.counting:
+            draft.set_count(n, dialect.r_per, by)
+    if not (draft.open or draft.free or draft.counting or rewritten):
+        raise GraphError(
+            f"dialect is {name!r}, but no node of the graph leaves anything open; leave dialect "
+            "out (--dialect)"
+        )
+    _say(draft, f"dialect {name} ({source})", dialect, reset, rewritten)
+    draft.open, draft.free, draft.counting = [], [], []
+
+
+def _default_reset(draft: Draft, dialect: Dialect) -> str:
+    """The dialect's reset; NIR documented another one before 1.0.6, without v_reset in its
+    files."""
+    documented = dialect is DIALECTS["nir"] and draft.open and not _new_file(draft)
+    return "subtract" if documented else dialect.reset
+
+
+def _new_file(draft: Draft) -> bool:
+    version = str(draft.meta["origin"].get("nir_version", ""))
+    numbers = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:3]]
+    return numbers >= [1, 0, 6]
+
+
+def _say(draft: Draft, head: str, dialect: Dialect, reset: str, rewritten: list[str]) -> None:
+    """What the dialect came to, for the audit and for a copy."""
+    said = []
+    if draft.open or draft.free:
+        said.append(
+            f"reset {reset}" + ("" if draft.told.reset is None else " (given by the caller)")
+        )
+    if draft.counting:
+        said.append(f"r of IF and I {COUNTED[dialect.r_per]}")
+    draft.kept.append(": ".join((head, ", ".join(said))) if said else head)
+
+    others = [r for r in (dialect.reset, *dialect.resets) if r != reset]
+    if others and (draft.open or draft.free):
+        draft.kept.append(
+            f"the other readings: {dialect.title} models can also reset otherwise "
+            f"({', '.join(others)}), which their files do not tell"
+        )
+    draft.kept += dialect.lost
+    if dialect.warning and draft.resetting:
+        draft.warned.append(dialect.warning)
+
+    if rewritten:
+        more = f" and {len(rewritten) - 5} more" if len(rewritten) > 5 else ""
+        draft.kept.append(
+            f"time constants and r of {', '.join(rewritten[:5])}{more} brought into the form in "
+            f"which a forward Euler step computes what {dialect.title} does"
+        )
+        draft.meta["origin"]["discretization"] = "euler"
+        if draft.out.dt_s is None:
+            draft.meta["origin"]["time_unit"] = "step"
+            draft.out.dt_s, draft.out.dt_source = 1.0, "not needed: time constants are in steps"
+
+
+def _into_shape(node: nir.NIRNode) -> None:
+    """Parameters that a dialect computed, in the shape of the population."""
+    shape = np.shape(node.r)
+    for k in ("tau", "tau_mem", "tau_syn", "r", "w_in"):
+        if hasattr(node, k):
+            setattr(node, k, np.array(np.broadcast_to(getattr(node, k), shape)))
+
+
+def _recurrent(draft: Draft, name: str) -> bool:
+    """Whether its spikes come back to it without passing another neuron."""
+    seen, waiting = set(), list(draft.flat.sources(name))
+    while waiting:
+        at = waiting.pop()
+        if at == name:
+            return True
+        if at not in seen and not hasattr(draft.nodes[at], "v_threshold"):
+            seen.add(at)
+            waiting += draft.flat.sources(at)
+    return False
