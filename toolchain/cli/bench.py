@@ -11,8 +11,8 @@ import click
 from tqdm import tqdm
 
 from toolchain import files
-from toolchain.cli.options import PATH, force_option, json_option
-from toolchain.cli.printing import progress, table, write_json
+from toolchain.cli.options import PATH, force_option, json_option, salvage_option
+from toolchain.cli.printing import say_salvaged, table, write_json
 
 DELAY, REFRESH = 1.0, 0.2
 """Seconds before a bar is shown at all, and between two states of it."""
@@ -25,12 +25,33 @@ BARS = 8
 @click.argument("sweep", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="RUN", help="Folder of the results; made or continued. Default: runs/NAME OF THE SWEEP.")
 @click.option(
-    "--scheduler", metavar="tcp://HOST:PORT", help="An existing Dask cluster. Default: one of this machine's cores, for this run."
+    "--scheduler", metavar="tls://HOST:PORT", help="An existing Dask cluster. Default: processes of this machine; no port is opened."
+)
+@click.option("--tls-ca", type=PATH, metavar="PEM", help="With --scheduler: the authority that signed the cluster's certificates.")
+@click.option("--tls-cert", type=PATH, metavar="PEM", help="With --scheduler: our certificate.")
+@click.option("--tls-key", type=PATH, metavar="PEM", help="With --scheduler: its private key.")
+@click.option(
+    "--insecure-scheduler",
+    is_flag=True,
+    help="With a --scheduler tcp://HOST:PORT that nobody else can reach: everybody who can runs code as you.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine. Default: one for each core.")
+@salvage_option
 @json_option
 @force_option
-def command(sweep: Path, output: Path | None, scheduler: str | None, workers: int | None, json_file: Path | None, force: bool) -> None:
+def command(
+    sweep: Path,
+    output: Path | None,
+    scheduler: str | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    insecure_scheduler: bool,
+    workers: int | None,
+    salvage: bool,
+    json_file: Path | None,
+    force: bool,
+) -> None:
     """Measure accuracy under attack, spikes and energy as SWEEP, a TOML file, says: models x attacks x radii x targets x seeds.
 
     A cell that is in RUN already is never computed again, so an interrupted run goes on where it stopped.
@@ -42,21 +63,31 @@ def command(sweep: Path, output: Path | None, scheduler: str | None, workers: in
     """
     if scheduler is not None and workers is not None:
         raise click.UsageError("--workers goes with a run on this machine; a cluster at --scheduler has workers of its own")
+    tls = {"ca": tls_ca, "cert": tls_cert, "key": tls_key}
+    if scheduler is None and (insecure_scheduler or any(tls.values())):
+        raise click.UsageError("--tls-ca, --tls-cert, --tls-key and --insecure-scheduler go with --scheduler")
+    from toolchain.cells.engine import Report
+    from toolchain.cells.remote import Scheduler
     from toolchain.report import run as reading
     from toolchain.report.analysis import analyse
     from toolchain.robustness import bench
     from toolchain.robustness.sweep import load
 
+    cluster = None if scheduler is None else Scheduler(scheduler, **tls, trusted_network=insecure_scheduler)
     files.claim([json_file], force)
     wanted = load(sweep)
     folder = Path("runs") / sweep.stem if output is None else output
+    if salvage:
+        say_salvaged(folder)
     typed = ["spikeport", "bench", str(sweep), "-o", str(folder)]
     typed += ["--scheduler", scheduler] if scheduler else []
+    typed += [part for name, path in tls.items() if path is not None for part in (f"--tls-{name}", str(path))]
+    typed += ["--insecure-scheduler"] if insecure_scheduler else []
     typed += ["--workers", str(workers)] if workers else []
     with Bars() as bars:
-        report = bench.Report(cell=bars.cell, inside=bars.inside)
+        report = Report(cell=bars.cell, inside=bars.inside)
         bench.run(
-            wanted, folder, scheduler=scheduler, workers=workers, report=report, training_progress=bars.training, command=shlex.join(typed)
+            wanted, folder, scheduler=cluster, workers=workers, report=report, command=shlex.join(typed)
         )
     found = reading.load(folder)
     facts = analyse(found.records, found.about)
@@ -82,36 +113,25 @@ class Bars:
             leave=False,
             bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, {remaining} left]",
         )
-        self._training = None
 
     def __enter__(self) -> Bars:
         return self
 
     def __exit__(self, *exception) -> None:
         with self._lock:
-            for bar in (*self._bars.values(), self._overall):
-                bar.close()
-            self._bars.clear()
-            self._end_training()
+            self._close_bars()
+            self._overall.close()
 
-    def _end_training(self) -> None:
-        if self._training is not None:
-            self._training[1].__exit__(None, None, None)
-            self._training = None
-
-    def training(self, name: str, done: int, total: int) -> None:
-        """While a recipe is trained."""
-        with self._lock:
-            if self._training is None or self._training[0] != name:
-                self._end_training()
-                context = progress(name, unit="batch")
-                self._training = name, context, context.__enter__()
-            self._training[2](done, total)
+    def _close_bars(self) -> None:
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()
 
     def cell(self, name: str, done: int, total: int, share: float) -> None:
         """A cell is finished."""
         with self._lock:
-            self._end_training()
+            if not name:  # the networks are trained, and the cells are counted
+                self._close_bars()
             self._finished.add(name)
             if (bar := self._bars.pop(name, None)) is not None:
                 bar.close()
@@ -126,7 +146,8 @@ class Bars:
                 return
             if name not in self._bars:
                 options = {"file": sys.stderr, "leave": False, "delay": DELAY, "mininterval": REFRESH}
-                self._bars[name] = tqdm(desc=name, total=total, unit="sample", **options)
+                unit = "batch" if name.startswith("training ") else "sample"
+                self._bars[name] = tqdm(desc=name, total=total, unit=unit, **options)
             bar = self._bars[name]
             bar.update(done - bar.n)
 

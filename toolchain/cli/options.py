@@ -26,6 +26,9 @@ rate_option = click.option(
     metavar="HZ",
     help="Inferences in a second that static energy is for. Default: one after the other, without a pause.",
 )
+salvage_option = click.option(
+    "--salvage", is_flag=True, help="Where RUN is damaged: keep every cell that can be read, set the damaged file aside, and go on."
+)
 batch_option = click.option(
     "--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses."
 )

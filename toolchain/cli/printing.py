@@ -72,6 +72,17 @@ def audited(audit: Audit | None) -> dict:
     return {"verdict": audit.verdict, "reading": list(audit.reading), "warnings": list(audit.warnings)}
 
 
+def say_salvaged(folder: Path) -> None:
+    """What --salvage asks for, and what came of it. Raises StoreError."""
+    from toolchain.cells.salvage import salvage
+
+    found = salvage(folder)
+    if found.aside is None:
+        click.echo(f"nothing in {folder} is damaged: {found.kept} cells", err=True)
+    else:
+        click.echo(f"salvaged {found.kept} cells, {found.lost} more are damaged; the damaged file is now {found.aside}", err=True)
+
+
 def write_json(path: Path | None, command: str, value: Mapping, force: bool) -> None:
     """What --json asks for; nothing where it was not given."""
     if path is not None:

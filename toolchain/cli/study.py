@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from toolchain import files
-from toolchain.cli.options import PATH, force_option, json_option
-from toolchain.cli.printing import line, progress, write_json
+from toolchain.cli.options import PATH, force_option, json_option, salvage_option
+from toolchain.cli.printing import line, progress, say_salvaged, write_json
 from toolchain.studies import STUDIES
 
 
@@ -18,9 +18,12 @@ from toolchain.studies import STUDIES
 @click.argument("config", type=PATH, metavar="CONFIG.toml")
 @click.option("-o", "--output", type=PATH, metavar="RUN", help="Folder of the results; made or continued. Default: runs/NAME.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one for each core.")
+@salvage_option
 @json_option
 @force_option
-def command(name: str, config: Path, output: Path | None, workers: int | None, json_file: Path | None, force: bool) -> None:
+def command(
+    name: str, config: Path, output: Path | None, workers: int | None, salvage: bool, json_file: Path | None, force: bool
+) -> None:
     """Answer one question with many networks, as CONFIG says; writes RUN/NAME.html and RUN/NAME.csv.
 
     A cell that is in RUN already is never computed again, so an interrupted study goes on where it stopped.
@@ -33,6 +36,8 @@ def command(name: str, config: Path, output: Path | None, workers: int | None, j
 
     files.claim([json_file], force)
     folder = Path("runs") / name if output is None else output
+    if salvage:
+        say_salvaged(folder)
     typed = ["spikeport", "study", name, str(config), "-o", str(folder)]
     with progress(f"study {name}", "cell") as update:
 

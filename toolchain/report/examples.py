@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolchain.cells.store import Store
 from toolchain.report.run import ReportError, Run
 from toolchain.robustness.records import Scored
-from toolchain.robustness.store import Store
 
 SHOWN = 3
 """Samples of each model."""

@@ -294,17 +294,35 @@ def _made(facts: dict) -> str:
     sources = {entry.get("name"): entry for entry in about["models"] or []}
     rows = [(model["name"], _model(model, sources.get(model["name"], {}))) for model in facts["models"]]
     seeds = sorted({row["seed"] for m in facts["models"] for e in m["targets"] for row in e["attacks"]})
-    versions = ", ".join(f"{name} {version}" for name, version in (about["versions"] or {}).items())
     rows += [
         ("data", _data(data)),
         ("attack seeds", ", ".join(map(str, seeds)) or formats.NOTHING),
-        ("code", f"{_code(about['code'])} (SHA-256 over the sources that results depend on)"),
-        ("versions", f"{escape(versions)}; reported by spikeport {escape(facts['reported_by'])}"),
+        *(("made by", _maker(maker)) for maker in about["makers"]),
+        *_mixed(about["makers"]),
+        ("reported by", f"spikeport {escape(facts['reported_by'])}"),
         ("cells", f"{about['cells']['stored']:,} of {about['cells']['planned']:,}, each computed once and kept sample by sample"),
     ]
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in rows)
     sweep = json.dumps(about["sweep"], indent=2, ensure_ascii=False)
     return f"{command}<dl>{listed}</dl>{details('The sweep', f'<pre>{escape(sweep)}</pre>')}"
+
+
+def _maker(maker: Mapping) -> str:
+    """What made some of the cells."""
+    cells = f"{maker['cells']:,} {maker['kind']} cells"
+    if maker["versions"] is None:
+        return f"{cells}: unknown, kept by a version of spikeport whose cells do not say what made them"
+    versions = ", ".join(f"{name} {version}" for name, version in maker["versions"].items())
+    when = " to ".join(dict.fromkeys(str(maker[end])[:16].replace("T", " ") for end in ("first", "last")))
+    return f"{cells}: code {_code(maker['code'])} (all modules that compute them), {escape(versions)}; {escape(when)} UTC"
+
+
+def _mixed(makers: Sequence[Mapping]) -> list[tuple[str, str]]:
+    """A line where cells that stand beside each other were made by different versions of packages, or nobody knows."""
+    versions = {json.dumps(maker["versions"], sort_keys=True) for maker in makers if maker["versions"]}
+    if len(versions) < 2 and all(maker["versions"] for maker in makers):
+        return []
+    return [("provenance", "<strong>differs from cell to cell</strong>: their numbers may differ for that reason alone")]
 
 
 def _data(data: Mapping) -> str:

@@ -9,16 +9,16 @@ are refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 
 from hardware import program_file
 from hardware.measurements import Comparison, Task
 from hardware.program import Program
+from toolchain.cells.store import Store, program_path
 from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
-from toolchain.robustness.store import Store, program_path
 
 ABOUT = {"sweep": dict, "models": list, "versions": dict, "code": str, "energy": dict, "command": str}
 """What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is None where it was started from Python."""
@@ -38,7 +38,7 @@ class ReportError(ToolchainError):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """records: every scored cell of the last sweep. about: see ``ABOUT``, and "cells" {"planned", "stored"}.
+    """records: every scored cell of the last sweep. about: see ``ABOUT``, "cells" {"planned", "stored"}, and "makers", see ``makers``.
 
     programs: fingerprint → Program. absent: descriptions of the cells that cannot be, with "reason".
     """
@@ -65,12 +65,32 @@ def load(folder: str | Path) -> Run:
                     if kind == "absent":
                         absent.append(_absent(folder, key, description))
         about = {name: store.recall(name) for name in ABOUT}
+        made_by = makers(store, wanted)
     _check_about(folder, about)
     if not records:
         raise ReportError(f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet")
     about["cells"] = {"planned": len(planned), "stored": stored}
+    about["makers"] = made_by
     fingerprints = {r.description["program"] for r in records} - {None}
     return Run(folder, records, about, {f: _program(folder, f) for f in fingerprints}, absent)
+
+
+def makers(store: Store, wanted: Collection[str]) -> list[dict]:
+    """What made the cells of a run: {"kind", "code", "versions", "cells": how many, "first", "last": when}, one entry for each
+    kind of cell and each code and versions that made any; code and versions are None where an earlier version kept the cell."""
+    found: dict[tuple, dict] = {}
+    for kind in ("crafted", "scored"):
+        for key, _ in store.cells(kind):
+            if key not in wanted:
+                continue
+            made = store.made(key)
+            code, versions, when = made.get("code"), made.get("versions"), made.get("when")
+            entry = {"kind": kind, "code": code, "versions": versions, "cells": 0, "first": when, "last": when}
+            entry = found.setdefault((kind, code, str(versions)), entry)
+            entry["cells"] += 1
+            if when is not None:
+                entry["first"], entry["last"] = min(entry["first"], when), max(entry["last"], when)
+    return list(found.values())
 
 
 def _absent(folder: Path, key: str, description: Mapping) -> Mapping:

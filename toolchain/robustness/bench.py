@@ -8,9 +8,11 @@ The same call on a folder that holds part of the results computes only what is m
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -24,14 +26,19 @@ from toolchain import __version__
 from toolchain import data as datasets
 from toolchain.attacks.batteries import battery, energy_battery, transfers
 from toolchain.attacks.registry import ATTACKS, AttackSpec
+from toolchain.cells import engine, maker, threads
+from toolchain.cells.engine import Cell, Report
+from toolchain.cells.plain import training
+from toolchain.cells.pool import Inside, Pool
+from toolchain.cells.remote import Scheduler, cluster
+from toolchain.cells.store import Store, program_path
+from toolchain.cells.work import Shared
 from toolchain.doctor import NEEDED
 from toolchain.errors import ToolchainError
-from toolchain.robustness import engine
-from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, Data, code_version
-from toolchain.robustness.engine import Plan, Report
+from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, Data, ScoreJob
 from toolchain.robustness.models import ModelFile, Opened, noisy, open_model
+from toolchain.robustness.plan import Plan, keys
 from toolchain.robustness.records import Scored
-from toolchain.robustness.store import Store, program_path
 from toolchain.robustness.sweep import ModelPart, Sweep
 
 
@@ -39,35 +46,39 @@ class BenchError(ToolchainError):
     """The models of a sweep cannot be measured together: different data, or nothing said about it."""
 
 
-def models(sweep: Sweep, folder: Path, progress=None) -> list[ModelFile]:
-    """Every model of a sweep as a file; recipes are trained, once, into ``folder``/models."""
-    found = []
+def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
+    """(name of a model, seed) → the cell that trains it, for every model that is a recipe."""
+    from toolchain.training import read_config
+
+    found = {}
     for part in sweep.models:
-        for seed in part.seeds:
-            name = part.name if len(part.seeds) == 1 else f"{part.name} seed {seed}"
-            if part.source is None:
-                found.append(_trained(sweep, part, name, seed, folder, progress))
-                continue
-            source, weights = (
-                None if path is None else sweep.path(path.replace("{seed}", str(seed))) for path in (part.source, part.weights)
-            )
-            found.append(ModelFile.read(name, source, weights, part.options))
+        for seed in part.seeds if part.recipe is not None else ():
+            config = read_config(sweep.path(part.recipe))
+            config = replace(config, training=replace(config.training, seed=seed))
+            found[part.name, seed] = training(config, f"training {_named(part, seed)}")
     return found
 
 
-def _trained(sweep: Sweep, part: ModelPart, name: str, seed: int, folder: Path, progress) -> ModelFile:
-    from toolchain import training
+def models(sweep: Sweep, folder: Path, trained: Mapping[tuple[str, int], Cell] | None = None) -> list[ModelFile]:
+    """Every model of a sweep as a file.
 
-    config = training.read_config(sweep.path(part.recipe))
-    config = replace(config, training=replace(config.training, seed=seed))
-    recipe = json.dumps(config.to_table(), sort_keys=True).encode()
-    path = folder / "models" / f"{hashlib.sha256(recipe).hexdigest()[:16]}.safetensors"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        inside = None if progress is None else lambda done, total: progress(f"training {name}", done, total)
-        result = training.train(config, progress=inside)
-        training.save_checkpoint(path, result.model, config)
-    return ModelFile.read(name, str(path), options=part.options)
+    trained  of ``trainings``, where the checkpoints of recipes are in ``folder``
+    """
+    found = []
+    for part in sweep.models:
+        for seed in part.seeds:
+            if part.source is None:
+                source, weights = str(folder / trained[part.name, seed].product), None
+            else:
+                source, weights = (
+                    None if path is None else sweep.path(path.replace("{seed}", str(seed))) for path in (part.source, part.weights)
+                )
+            found.append(ModelFile.read(_named(part, seed), source, weights, part.options))
+    return found
+
+
+def _named(part: ModelPart, seed: int) -> str:
+    return part.name if len(part.seeds) == 1 else f"{part.name} seed {seed}"
 
 
 def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
@@ -172,19 +183,24 @@ def run(
     sweep: Sweep,
     folder: str | Path,
     *,
-    scheduler: str | None = None,
+    scheduler: Scheduler | None = None,
     workers: int | None = None,
     report: Report | None = None,
-    training_progress=None,
     command: str | None = None,
 ) -> Plan:
     """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells stay in the store.
 
-    command  what the user typed, for the report
+    scheduler  of a Dask cluster that computes the cells; None: processes of this machine
+    workers    so many of them; None: one for each core; 1: this process
+    report     of progress; networks are trained before its cells are counted
+    command    what the user typed, for the report
     """
-    folder = Path(folder)
+    report = report or Report()
     with Store(folder) as store:
-        files = models(sweep, folder, training_progress)
+        trained = trainings(sweep)
+        engine.run(trained.values(), store, lambda *given: _trainers(workers, *given), Report(inside=report.inside))
+        with threads.limited(1):  # as workers compute, so that what a model becomes is the same to the last bit
+            files = [model.sealed() for model in models(sweep, store.folder, trained)]
         data, name = load_data(sweep, files)
         planned = plan(sweep, files, data)
         store.remember(
@@ -196,17 +212,28 @@ def run(
             },
         )
         store.remember("models", [_said(m) for m in files])
-        store.remember("keys", sorted(engine.keys(planned)))
+        store.remember("keys", sorted(keys(planned)))
         store.remember("versions", _versions())
-        store.remember("code", code_version())
+        store.remember("code", maker.of(ScoreJob.MADE_BY).code.digest)
         store.remember("energy", _energy())
         store.remember("command", command)
-        _keep_programs(files, folder)
-        if all(key in store for key in engine.keys(planned)):
-            return planned
-        with engine.cluster(scheduler, workers) as client:
-            engine.run(planned, store, client, report)
+        _keep_programs(files, store.folder)
+        engine.run(planned.cells(), store, lambda *given: _crew(scheduler, workers, *given), report, data)
     return planned
+
+
+def _crew(scheduler: Scheduler | None, workers: int | None, count: int, shared: Shared, inside: Inside) -> AbstractContextManager:
+    """Who computes the cells of a sweep."""
+    if scheduler is not None:
+        return cluster(scheduler, shared, inside)
+    return Pool(min(workers or os.cpu_count() or 1, count), shared, inside)
+
+
+def _trainers(workers: int | None, count: int, shared: Shared, inside: Inside) -> Pool:
+    """Who trains, on this machine: where there are fewer networks than cores, each has several."""
+    cores = os.cpu_count() or 1
+    crew = min(workers or cores, count)
+    return Pool(crew, shared, inside, threads=max(1, cores // crew))
 
 
 def _keep_programs(files: list[ModelFile], folder: Path) -> None:

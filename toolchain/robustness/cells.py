@@ -2,57 +2,32 @@
 
 A *crafted* cell is one attack on one model: adversarial samples. A *scored* cell is one target's view of them. Every
 target scores the same samples, so software and hardware are compared sample by sample. Both are pure functions of a job
-that holds everything they depend on, and the key is the hash of the job. A cell that cannot be (an estimator that this kind of
-neuron does not have, a target for a model without a Program) raises NotApplicable, and is kept with its reason.
+that holds everything they depend on; the key is the hash of the job, and of the code and versions that compute it. A cell
+that cannot be (an estimator that this kind of neuron does not have, a target for a model without a Program) raises
+NotApplicable, and is kept with its reason.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain import sources
-from toolchain.attacks.base import Threat, verify
+from toolchain.attacks.base import NotApplicable, Threat, verify
 from toolchain.attacks.registry import ATTACKS, AttackSpec, run
-from toolchain.errors import ToolchainError
+from toolchain.cells import maker
+from toolchain.cells.keys import key_of
+from toolchain.cells.maker import Maker
+from toolchain.cells.work import Arrays, Context, NotPossible, Tick
 from toolchain.robustness.models import ModelFile, Opened, open_model
 
-CODE = (
-    "hardware",
-    "export",
-    "toolchain/attacks",
-    "toolchain/data",
-    "toolchain/defences",
-    "toolchain/execution.py",
-    "toolchain/inputs.py",
-    "toolchain/layers",
-    "toolchain/models",
-    "toolchain/robustness/cells.py",
-    "toolchain/robustness/models.py",
-    "toolchain/robustness/scoring.py",
-    "toolchain/software.py",
-    "toolchain/stages.py",
-    "toolchain/summary.py",
-)
-"""Sources whose text is part of every key: what they compute is what a cell holds."""
+MADE_BY = "toolchain.robustness.cells"
+"""Where crafted cells are computed; every module that this one leads to is part of their keys."""
 
 SOFTWARE, INTEGERS = "software", "fast"
 """Where samples are made: on the PyTorch model, or (attacks without gradients) on its Program."""
-
-Tick = Callable[[int, int], None]
-"""Called with (done, in all) of a cell's own units."""
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """SHA-256 over the source text that results depend on, as it was when first asked for."""
-    return sources.digest(CODE)
-
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -75,16 +50,12 @@ class Data:
         return Data(self.samples[:count], self.labels[:count], self.index[:count])
 
 
-class CodeError(ToolchainError):
-    """A worker has other sources than the process that planned the cell: its result would be kept under a wrong key."""
-
-
 @dataclass(frozen=True)
 class CraftJob:
     """One attack on one model. ``spec`` None: the clean samples. ``source``: the other model of a transfer attack.
 
     on     SOFTWARE or INTEGERS: where the attack looks
-    code   version of the sources where the job was planned; no other version computes it
+    code   digest of the code, of the user's own modules and of the packages' versions that compute it; found where it is planned
     """
 
     model: ModelFile
@@ -96,7 +67,16 @@ class CraftJob:
     batch: int
     source: ModelFile | None = None
     on: str = SOFTWARE
-    code: str = field(default_factory=lambda: code_version())
+    code: str = ""
+
+    def __post_init__(self):
+        if not self.code:
+            object.__setattr__(self, "code", self.maker.digest)
+
+    @property
+    def maker(self) -> Maker:
+        """What computes it, where this process is the one that plans it."""
+        return maker_of(self, MADE_BY)
 
     @property
     def key(self) -> str:
@@ -106,7 +86,7 @@ class CraftJob:
         if spec is not None and self.source is not None:
             spec["params"] = {**spec["params"], "source": "the other model"}  # its name changes nothing
         parts = (self.model.key, self.data_key, spec, source, self.norm, self.epsilon, self.seed, self.batch, self.on, self.code)
-        return _hash("crafted", *parts)
+        return key_of("crafted", *parts)
 
     @property
     def crafted_on(self) -> str:
@@ -147,17 +127,10 @@ def _iterations(spec: AttackSpec) -> int:
     return next((spec.params[n] for n in ("steps", "queries", "tries", "rounds") if n in spec.params), 1)
 
 
-def _hash(*parts) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def require_code(job: CraftJob) -> None:
-    """Raises CodeError where this process has other sources than the one that planned the job."""
-    if job.code != code_version():
-        raise CodeError(
-            f"this worker's sources are version {code_version()[:12]}, the cell was planned with {job.code[:12]}; start workers from the "
-            "same installation, and again after every change"
-        )
+def maker_of(job: CraftJob, module: str) -> Maker:
+    """What computes a cell: our code from a module on, and the modules of the user that its models are made by."""
+    users = {*job.model.modules, *(job.source.modules if job.source is not None else ())}
+    return maker.of(module, *sorted(users))
 
 
 def victim(job: CraftJob, opened: Opened):
@@ -171,7 +144,6 @@ def craft(job: CraftJob, data: Data, tick: Tick = lambda done, total: None) -> d
 
     Raises NotApplicable where the attack cannot be made on this model.
     """
-    require_code(job)
     size = len(data.samples)
     if job.spec is None:
         return {"adversarial": data.samples, "queries": np.zeros(size, np.int64), "success": np.zeros(size, bool)}
@@ -193,6 +165,14 @@ def craft(job: CraftJob, data: Data, tick: Tick = lambda done, total: None) -> d
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
+def craft_cell(job: CraftJob, context: Context) -> tuple[dict, Arrays]:
+    """A crafted cell: its arrays. Raises NotPossible."""
+    try:
+        return {}, craft(job, context.data, context.tick)
+    except NotApplicable as reason:
+        raise NotPossible(str(reason)) from None
+
+
 @dataclass(frozen=True)
 class ScoreJob:
     """One target's view of a crafted cell; ``samples``: the first so many of it. ``seed``: of the inference, where it is random."""
@@ -201,11 +181,23 @@ class ScoreJob:
     target: str
     samples: int
     seed: int = 0
+    code: str = ""
+
+    MADE_BY = "toolchain.robustness.scoring"
+
+    def __post_init__(self):
+        if not self.code:
+            object.__setattr__(self, "code", self.maker.digest)
+
+    @property
+    def maker(self) -> Maker:
+        """As of a crafted cell."""
+        return maker_of(self.crafted, self.MADE_BY)
 
     @property
     def key(self) -> str:
         """Content hash of everything that the result depends on."""
-        return _hash("scored", self.crafted.key, self.target, self.samples, self.seed)
+        return key_of("scored", self.crafted.key, self.target, self.samples, self.seed, self.code)
 
     def description(self) -> dict:
         """Plain JSON values: the crafted cell's, and the target."""

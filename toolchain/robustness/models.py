@@ -7,7 +7,6 @@ software alone. A module that does not say what it reads (a plain snnTorch netwo
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +19,11 @@ from torch import nn
 
 from hardware.program import Population, Program
 from toolchain.attacks.base import NotApplicable
+from toolchain.cells import closure
+from toolchain.cells.keys import key_of
+from toolchain.cells.source import ClosureError
 from toolchain.errors import ModelError
+from toolchain.robustness import content
 from toolchain.stages import Stage
 
 CALIBRATION_SAMPLES = 200
@@ -65,13 +68,19 @@ class Options:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as it travels to a worker: ``source`` (package.module:factory), or the bytes of a file with its name."""
+    """A model as it travels to a worker: ``source`` (package.module:factory), or the bytes of a file with its name.
+
+    modules  of the user, that a factory's network is made by; with every module of the user that they lead to
+    opened   hash of what the model is once it is open (``Opened.content``); empty: nobody has looked
+    """
 
     name: str
     source: str
     content: bytes = field(repr=False, default=b"")
     weights: bytes = field(repr=False, default=b"")
     options: Options = Options()
+    modules: tuple[str, ...] = ()
+    opened: str = ""
 
     @classmethod
     def read(cls, name: str, source: str, weights: str | None = None, options: Options = Options()) -> ModelFile:
@@ -81,24 +90,32 @@ class ModelFile:
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything but the name; of a factory, the text of its module, too."""
-        digest = hashlib.sha256(b"" if self.content else self.source.encode() + _module_text(self.source))
-        for part in (self.content, self.weights, json.dumps(asdict(self.options), sort_keys=True).encode()):
+        """SHA-256 of everything but the name; of a factory, what its modules do, and what it makes."""
+        source = b"" if self.content else self.source.encode() + self._code().encode()
+        digest = hashlib.sha256(source)
+        for part in (self.content, self.weights, json.dumps(asdict(self.options), sort_keys=True).encode(), self.opened.encode()):
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
 
+    def _code(self) -> str:
+        try:
+            return closure.of_user(*(self.modules or (self.source.partition(":")[0],))).digest
+        except ClosureError:
+            return ""  # opening it says what is wrong
 
-def _module_text(source: str) -> bytes:
-    try:
-        found = importlib.util.find_spec(source.partition(":")[0])
-    except (ImportError, ValueError):
-        return b""  # opening it says what is wrong
-    return Path(found.origin).read_bytes() if found is not None and found.origin and Path(found.origin).is_file() else b""
+    def sealed(self) -> ModelFile:
+        """With the modules of the user that it is made by, and what it is once it is open. Raises as ``open_model``."""
+        found = open_model(self)
+        return replace(self, modules=found.modules, opened=found.content)
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A model, its Program where it has one (``no_program``: why not), and what it reads (``io``, see ``toolchain.layers``)."""
+    """A model, its Program where it has one (``no_program``: why not), and what it reads (``io``, see ``toolchain.layers``).
+
+    content  SHA-256 of its weights and graph
+    modules  of the user, that made it
+    """
 
     stage: Stage
     module: nn.Module
@@ -106,6 +123,8 @@ class Opened:
     io: Mapping
     sample_shape: tuple[int, ...]
     no_program: str = ""
+    content: str = ""
+    modules: tuple[str, ...] = ()
 
     @property
     def data(self) -> dict:
@@ -201,13 +220,20 @@ def noisy(program: Program | None) -> list[Population]:
 
 def open_model(model: ModelFile) -> Opened:
     """Open a model, once for each process. Raises ToolchainError or ExportError."""
-    return _opened(model.key, replace(model, name=""))
+    found = _opened(replace(model, opened="").key, replace(model, name="", modules=(), opened=""))
+    if model.opened and model.opened != found.content:
+        raise ModelError(
+            f"{model.source}: is another network here than where the run was planned ({found.content[:12]}, not {model.opened[:12]}); a "
+            "factory must make the same one every time: give it weights, or a seed"
+        )
+    return found
 
 
 @lru_cache(maxsize=8)
 def _opened(key: str, model: ModelFile) -> Opened:
     from toolchain import stages
 
+    before = set(closure.loaded())
     with tempfile.TemporaryDirectory(prefix="spikeport-model-") as folder:
         path, side = model.source, None
         if model.content:
@@ -218,6 +244,24 @@ def _opened(key: str, model: ModelFile) -> Opened:
             side.write_bytes(model.weights)
         stage = replace(stages.load(path, side), source=model.source)  # not the name of this folder, which would enter the Program
         module = stage.require_module("an attack")
+    stage = replace(stage, source=model.source)  # the name of a folder that is gone says nothing, and differs from time to time
+    made = content.of_module(module)
+    found = _read(stage, module, model)
+    modules = () if model.content else _users(model, module, before)
+    return replace(found, content=key_of(made, content.of_program(found.program)), modules=modules)
+
+
+def _users(model: ModelFile, module: nn.Module, before: set[str]) -> tuple[str, ...]:
+    """Modules of the user that a factory's network is made by: the factory's, those of its classes, and those that were loaded
+    on the way, however that was done."""
+    there = closure.loaded()
+    classes = {type(part).__module__ for part in module.modules()}
+    return tuple(sorted({model.source.partition(":")[0], *(classes & set(there)), *(set(there) - before)}))
+
+
+def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
+    from toolchain import stages
+
     describe = getattr(module, "spikeport_io", None)
     options = model.options
     if not callable(describe):

@@ -11,7 +11,8 @@ from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.attacks.base import NotApplicable, steps_moved
 from toolchain.attacks.victims import BATCH
-from toolchain.robustness.cells import Data, ScoreJob, Tick, require_code
+from toolchain.cells.work import Arrays, Context, NotPossible, Tick
+from toolchain.robustness.cells import Data, ScoreJob
 from toolchain.robustness.models import Opened, open_model
 from toolchain.robustness.records import Scored
 
@@ -27,7 +28,6 @@ def score(
     job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Tick = lambda done, total: None
 ) -> tuple[dict, dict[str, np.ndarray]]:
     """(description, arrays) of a scored cell, see ``records.Scored``. Raises NotApplicable for a target that the model has nothing for."""
-    require_code(job.crafted)
     opened, part = open_model(job.crafted.model), data.first(job.samples)
     adversarial = crafted["adversarial"][: job.samples]
     found = _on_software(opened, adversarial, job) if opened.program is None else _on_target(opened, adversarial, job, tick)
@@ -68,6 +68,14 @@ def score(
         detector=read,
     )
     return description, record.to_arrays()
+
+
+def score_cell(job: ScoreJob, context: Context) -> tuple[dict, Arrays]:
+    """A scored cell: its description and arrays. Raises NotPossible."""
+    try:
+        return score(job, context.data, context.inputs[0], context.tick)
+    except NotApplicable as reason:
+        raise NotPossible(str(reason)) from None
 
 
 def _on_clean(job: ScoreJob) -> bool:

@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from toolchain.defences import Defence
 from toolchain.errors import ConfigError
 from toolchain.studies import base, margin_page
@@ -26,6 +24,9 @@ from toolchain.studies.base import Cell
 from toolchain.studies.page import Findings
 from toolchain.tables import bounds, from_table
 from toolchain.training import Config, read_config
+
+FLOATING = "toolchain.studies.deploying:train"
+"""Trains as a recipe says; the network forgets the chip before."""
 
 
 @dataclass(frozen=True)
@@ -76,98 +77,20 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
         for delta in settings.deltas:
             defence = Defence(margin=replace(margin, delta=delta) if delta else None)
             label = f"margin {delta:g} V, seed {seed}"
-            trained = _float_training(replace(seeded, defence=defence), f"{label}: training")
+            trained = base.training(replace(seeded, defence=defence), f"{label}: training", by=FLOATING, prefix="float-")
             job = {"network": trained.product, "weight_bits": list(settings.weight_bits), "near": settings.near, "delta": delta}
-            measured[delta, seed] = Cell("toolchain.studies.margin:measure", job, f"{label}: flips", (trained,))
+            measured[delta, seed] = base.cell("toolchain.studies.deploying:measure", job, f"{label}: flips", (trained,))
         config = replace(seeded, defence=Defence(), grid=replace(seeded.grid, weight_bits=min(settings.weight_bits)))
         trained = base.training(config, f"on the grid, seed {seed}: training")
-        aware[seed] = Cell("toolchain.studies.margin:measure_aware", {"network": trained.product}, f"on the grid, seed {seed}", (trained,))
+        aware[seed] = base.cell(
+            "toolchain.studies.deploying:measure_aware", {"network": trained.product}, f"on the grid, seed {seed}", (trained,)
+        )
     return Plan(settings, recipe, measured, aware)
-
-
-def _float_training(config: Config, label: str) -> Cell:
-    """As ``base.training``; the network forgets the chip before it is trained."""
-    cell = base.training(config, label)
-    product = cell.product.replace("models/", "models/float-")
-    return Cell("toolchain.studies.margin:train", {**cell.job, "checkpoint": product}, label, (), product)
 
 
 def cells(plan: Plan) -> list[Cell]:
     """See ``toolchain.studies``."""
     return [*plan.measured.values(), *plan.aware.values()]
-
-
-def train(job: dict, folder: Path) -> dict:
-    """Train one floating-point network; its weights are kept in a checkpoint, which says nothing of its arithmetic."""
-    from toolchain.studies.floating import floating
-    from toolchain.training import save_checkpoint
-    from toolchain.training import train as fit
-
-    config = Config.from_table(job["config"])
-    result = fit(config, prepare=floating)
-    path = folder / job["checkpoint"]
-    path.parent.mkdir(exist_ok=True)
-    save_checkpoint(path, result.model, config, force=True)
-    return {"accuracy": result.accuracy, "test_samples": result.test_samples, "seconds": result.seconds}
-
-
-def measure(job: dict, folder: Path) -> dict:
-    """{"accuracy" (floating point), "samples", "near" (layer → share of potentials within ``near`` of the threshold, and within delta),
-    "size" (layer → root mean square distance from the threshold, volts), "bits": {number of bits: {"accuracy", "changed" (share of
-    predictions), "flips" (see flips.flips)}}}."""
-    import export
-    import hardware
-    from export.frameworks import trace
-    from toolchain import data
-    from toolchain.studies import flips
-    from toolchain.studies.floating import floating
-    from toolchain.training import load_checkpoint
-
-    model = floating(load_checkpoint(folder / job["network"])[0])
-    inputs, labels = data.inputs(model.data)
-    graph = trace(model)
-    run = flips.run_floating(model, inputs)
-    predicted = run.scores.argmax(axis=1)
-    found = {}
-    for bits in job["weight_bits"]:
-        program = export.lower(graph, weight_bits=bits).program
-        scores = hardware.run(program, inputs, "fast", record=hardware.Record(spikes=False)).scores[program.outputs[0].population]
-        found[str(bits)] = {
-            "accuracy": float(np.mean(scores.argmax(axis=1) == labels)),
-            "changed": float(np.mean(scores.argmax(axis=1) != predicted)),
-            "flips": flips.flips(program, run),
-        }
-    distance = {name: np.sqrt(np.mean((v - run.thresholds[name]) ** 2)) for name, v in run.potentials.items()}
-    return {
-        "accuracy": float(np.mean(predicted == labels)),
-        "samples": len(labels),
-        "near": flips.near(run, job["near"]),
-        "within": flips.near(run, job["delta"]),
-        "size": {name: float(value) for name, value in distance.items()},
-        "bits": found,
-    }
-
-
-def measure_aware(job: dict, folder: Path) -> dict:
-    """{"accuracy", "flips", "comparisons"} of a network trained on the grid, beside its Program."""
-    import export
-    import hardware
-    from export.frameworks import trace
-    from toolchain import data, software
-    from toolchain.training import load_checkpoint
-
-    model, _ = load_checkpoint(folder / job["network"])
-    inputs, labels = data.inputs(model.data)
-    program = export.lower(trace(model)).program
-    given = {program.inputs[0].name: inputs}
-    ours = software.record(model, program, given, record=hardware.Record(spikes=True))
-    theirs = hardware.run(program, given, "fast", record=hardware.Record(spikes=True))
-    spiking = [p.name for p in program.populations if p.spiking]
-    return {
-        "accuracy": float(np.mean(theirs.scores[program.outputs[0].population].argmax(axis=1) == labels)),
-        "flips": sum(int(np.count_nonzero(ours.spikes[name] != theirs.spikes[name])) for name in spiking),
-        "comparisons": sum(int(theirs.spikes[name].size) for name in spiking),
-    }
 
 
 def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:

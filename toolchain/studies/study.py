@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hardware import _toml
 from toolchain import files
+from toolchain.cells.store import Store
 from toolchain.errors import ConfigError
 from toolchain.report.table import to_csv
 from toolchain.studies import STUDIES, base, page
@@ -38,11 +39,13 @@ def run(
     workers   processes; None: one for each core
     command   what the user typed, for the page
 
-    Raises ConfigError, StudyError (finished cells are kept) and OutputError.
+    Raises ConfigError, StudyError (finished cells are kept), StoreError (another run is at work there, a damaged store, a full disk)
+    and OutputError.
     """
     study, plan = read(name, path)
-    results = base.run(study.cells(plan), folder, workers=workers, progress=progress)
-    findings = study.findings(plan, results)
-    files.write_text(Path(folder) / f"{name}.csv", to_csv(findings.table), force=True)
-    files.write_text(Path(folder) / f"{name}.html", page.build(name, findings, command), force=True)
+    with Store(folder) as store:
+        results = base.run(study.cells(plan), store, workers=workers, progress=progress)
+        findings = study.findings(plan, results)
+        files.write_text(store.folder / f"{name}.csv", to_csv(findings.table), force=True)
+        files.write_text(store.folder / f"{name}.html", page.build(name, findings, command), force=True)
     return findings

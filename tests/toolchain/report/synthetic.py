@@ -16,8 +16,8 @@ import numpy as np
 from hardware import measurements, program_file
 from hardware.device import Device
 from hardware.program import Convolution, Dense, Input, Output, Population, Program
+from toolchain.cells.store import Store, program_path
 from toolchain.robustness.records import Scored
-from toolchain.robustness.store import Store, program_path
 
 EVIL = "<script>alert(1)</script>\"'&amp;=1"
 EVIL_LAYER = '"><img src=x onerror=alert(2)>'

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.toolchain.report import synthetic
+from toolchain.cells.store import Store
 from toolchain.report import examples
 from toolchain.report.examples import Example
 from toolchain.report.run import ReportError, load
-from toolchain.robustness.store import Store
 
 
 def read_png(data):

@@ -9,9 +9,10 @@ import pytest
 from hardware import program_file
 from hardware.errors import ProgramFileError
 from tests.toolchain.report import synthetic
+from toolchain.cells.errors import StoreError
+from toolchain.cells.store import Store, program_path
 from toolchain.report.facts import gather, unfinished
 from toolchain.report.run import ReportError, load
-from toolchain.robustness.store import Store, StoreError, program_path
 
 FEW = {"models": synthetic.MODELS[:1], "targets": {"software": 6, "fast": 6}, "epsilons": (0.1,), "seeds": (0,)}
 
@@ -68,7 +69,7 @@ def _change(folder, change):
     """Alters the description or the arrays of one scored cell behind the store's back."""
     with sqlite3.connect(folder / "results.sqlite") as db:
         key, text, blob = db.execute("SELECT key, description, arrays FROM cells WHERE kind = 'scored'").fetchone()
-        from toolchain.robustness.store import pack, unpack
+        from toolchain.cells.files import pack, unpack
 
         said, arrays = json.loads(text), unpack(blob)
         change(said, arrays)

@@ -8,7 +8,7 @@ from toolchain.report import page
 from toolchain.report.facts import gather, unfinished
 from toolchain.report.neurobench import result
 from toolchain.report.run import load
-from toolchain.robustness import bench, engine, sweep
+from toolchain.robustness import bench, sweep
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_cell_is_there_or_says_why_not(run, values, monkeypatch):
     # a float model is attacked by a black box on both; an ANN on the one that it has
     made = {m["name"]: sorted(r["crafted_on"] for r in m["targets"][0]["attacks"] if r["name"] == "square 6") for m in (ann, other)}
     assert made == {"ann": ["software"], "float": ["fast", "software"]}
-    monkeypatch.setattr(engine, "cluster", lambda *a: pytest.fail("a finished run started a cluster"))
+    monkeypatch.setattr(bench, "Pool", lambda *a: pytest.fail("a finished run started a cluster"))
     bench.run(sweep.parse(values, "sweep"), run)
 
 

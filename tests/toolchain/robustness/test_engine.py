@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from toolchain import training
-from toolchain.robustness import bench, cells, engine, scoring, sweep
+from toolchain.cells import remote
+from toolchain.cells.engine import Report
+from toolchain.cells.errors import EngineError
+from toolchain.cells.store import Store
+from toolchain.robustness import bench, sweep
 from toolchain.robustness.cells import CraftJob
-from toolchain.robustness.engine import EngineError, Plan, Report
-from toolchain.robustness.store import Store
+from toolchain.robustness.plan import Plan, keys
 
 ROOT = Path(__file__).parents[3]
 ATTACKS = [
@@ -50,7 +53,7 @@ def described(model, **attacks):
 
 def rows(folder):
     with Store(folder, read_only=True) as store:
-        return list(store._db.execute("SELECT * FROM cells ORDER BY key"))
+        return list(store._db.execute("SELECT key, kind, description, arrays FROM cells ORDER BY key"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def test_a_run_holds_every_cell_and_software_equals_fast(undisturbed):
 
 
 def test_a_finished_run_computes_nothing_again(model, undisturbed, monkeypatch):
-    monkeypatch.setattr(engine, "cluster", lambda *a: pytest.fail("a finished run started a cluster"))
+    monkeypatch.setattr(bench, "Pool", lambda *a: pytest.fail("a finished run started a cluster"))
     before = rows(undisturbed)
     bench.run(described(model), undisturbed)
     assert rows(undisturbed) == before
@@ -105,45 +108,30 @@ def test_a_failing_cell_is_named_and_costs_no_other(model, tmp_path):
 
 
 def test_a_killed_worker_has_its_cells_run_again(model, undisturbed, tmp_path):
-    values = described(model)
-    with Store(tmp_path / "run") as store, engine.cluster(workers=2) as client:
-        files = bench.models(values, tmp_path)
-        data, _ = bench.load_data(values, files)
-        plan = bench.plan(values, files, data)
-        killed = []
+    killed = []
 
-        def kill_once(name, done, total, share):
-            if done == 3 and not killed:
-                killed.append(next(iter(client.run(os.getpid).values())))
-                os.kill(killed[0], signal.SIGKILL)
+    def kill_once(name, done, total, share):
+        if done == 3 and not killed:
+            # of this process, those that were started last: a worker at work
+            killed.append(max(int(p) for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+            os.kill(killed[0], signal.SIGKILL)
 
-        engine.run(plan, store, client, Report(cell=kill_once))
+    bench.run(described(model), tmp_path / "run", workers=2, report=Report(cell=kill_once))
     assert killed
     assert rows(tmp_path / "run") == rows(undisturbed)
 
 
-def test_a_worker_with_other_sources_computes_nothing(model):
-    values = described(model)
-    files = bench.models(values, ROOT)
-    data, _ = bench.load_data(values, files)
-    job = next(job for job in bench.plan(values, files, data).jobs if job.spec is not None)
-    other = replace(job, code="0" * 64)
-    assert other.key != job.key
-    for compute in (lambda: cells.craft(other, data), lambda: scoring.score(cells.ScoreJob(other, "fast", 2), data, {})):
-        with pytest.raises(cells.CodeError, match="planned with 000000000000"):
-            compute()
-
-
-def test_a_scheduler_that_is_not_there_is_one_clear_error():
-    with pytest.raises(EngineError, match="dask scheduler"), engine.cluster("tcp://127.0.0.1:9"):
-        pass
+def test_a_scheduler_that_is_not_there_is_one_clear_error(model, tmp_path):
+    nowhere = remote.Scheduler("tcp://127.0.0.1:9", trusted_network=True)
+    with pytest.raises(EngineError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        bench.run(described(model), tmp_path, scheduler=nowhere)
 
 
 CLIENT = """
 import sys
 sys.path.insert(0, {root!r})
 from toolchain.robustness import bench, sweep
-from toolchain.robustness.engine import Report
+from toolchain.cells.engine import Report
 if __name__ == "__main__":
     values = sweep.parse({values!r}, "sweep")
     bench.run(values, {folder!r}, workers=1, report=Report(cell=lambda name, done, total, share: print(done, flush=True)))
@@ -193,5 +181,5 @@ def test_a_plan_names_each_cell_once(model):
     data, _ = bench.load_data(values, files)
     plan = bench.plan(values, files, data)
     assert isinstance(plan, Plan)
-    assert len(set(engine.keys(plan))) == len(list(engine.keys(plan)))
+    assert len(set(keys(plan))) == len(list(keys(plan)))
     assert all(isinstance(job, CraftJob) for job in plan.jobs)

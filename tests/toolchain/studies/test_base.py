@@ -1,21 +1,21 @@
-import json
 import re
 from dataclasses import replace
 
 import pytest
 
+from toolchain.cells.errors import StoreError
 from toolchain.errors import ConfigError
 from toolchain.models import Model
 from toolchain.report.table import Column, Table
 from toolchain.studies import base, page, plot, study
-from toolchain.studies.base import Cell, StudyError, run
+from toolchain.studies.base import StudyError, cell, run
 from toolchain.training import Config, Training, load_checkpoint
 
 WORK = "tests.toolchain.studies.work"
 
 
 def doubled(value, after=()):
-    return Cell(f"{WORK}:double", {"value": value}, f"double {value}", after)
+    return cell(f"{WORK}:double", {"value": value}, f"double {value}", after)
 
 
 def calls(folder, value):
@@ -34,28 +34,21 @@ def test_a_finished_cell_is_never_computed_again(tmp_path):
     assert sorted(r["value"] for r in again.values()) == [2, 4, 6]
 
 
-def test_a_cell_killed_while_it_is_written_is_the_only_one_lost(tmp_path):
-    cells = [doubled(1), doubled(2)]
-    run(cells, tmp_path, workers=1)
-    path = tmp_path / base.CELLS
-    path.write_bytes(path.read_bytes()[:-20])  # the process died in the middle of the last line
-    results = run(cells, tmp_path, workers=1)
-    assert [results[cell.key]["value"] for cell in cells] == [2, 4]
-    assert (calls(tmp_path, 1), calls(tmp_path, 2)) == (1, 2)
-    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 2
-
-
-def test_a_process_that_dies_costs_its_cell_only_and_the_next_run_repairs_it(tmp_path):
-    cells = [Cell(f"{WORK}:die", {}, "die"), *(doubled(n) for n in range(3))]
-    with pytest.raises(StudyError, match=r"1 cells failed.*die: its process died"):
-        run(cells, tmp_path, workers=2)
+def test_a_process_that_dies_has_its_cell_computed_again(tmp_path):
+    cells = [cell(f"{WORK}:die", {}, "die"), *(doubled(n) for n in range(3))]
     results = run(cells, tmp_path, workers=2)
     assert [results[cell.key]["value"] for cell in cells] == [1, 0, 2, 4]
     assert [calls(tmp_path, n) for n in range(3)] == [1, 1, 1]
 
 
+def test_a_cell_that_kills_every_process_is_named_and_costs_no_other(tmp_path):
+    with pytest.raises(StudyError, match=r"1 cells failed.*always: its process died 4 times \(signal 9"):
+        run([cell(f"{WORK}:die_always", {}, "always"), doubled(1)], tmp_path, workers=2)
+    assert calls(tmp_path, 1) == 1
+
+
 def test_failures_are_named_and_what_rests_on_them_is_not_run(tmp_path):
-    failing = Cell(f"{WORK}:fail", {}, "the first")
+    failing = cell(f"{WORK}:fail", {}, "the first")
     with pytest.raises(StudyError, match=r"2 cells failed.*the first: ValueError: no such number; double 5: what it needs failed"):
         run([doubled(5, after=(failing,)), doubled(1)], tmp_path, workers=1)
     assert (calls(tmp_path, 1), calls(tmp_path, 5)) == (1, 0)
@@ -63,30 +56,33 @@ def test_failures_are_named_and_what_rests_on_them_is_not_run(tmp_path):
 
 def test_a_result_that_json_cannot_hold_is_refused(tmp_path):
     with pytest.raises(StudyError, match="endless: ValueError"):
-        run([Cell(f"{WORK}:infinite", {}, "endless")], tmp_path, workers=1)
+        run([cell(f"{WORK}:infinite", {}, "endless")], tmp_path, workers=1)
 
 
 def test_keys_are_of_contents(tmp_path):
-    assert doubled(1).key == Cell(f"{WORK}:double", {"value": 1}, "another label").key
-    others = [doubled(2), Cell(f"{WORK}:fail", {"value": 1}, ""), doubled(1, after=(doubled(2),))]
+    assert doubled(1).key == cell(f"{WORK}:double", {"value": 1}, "another label").key
+    others = [doubled(2), cell(f"{WORK}:fail", {"value": 1}, ""), doubled(1, after=(doubled(2),))]
     assert len({doubled(1).key, *(cell.key for cell in others)}) == 4
 
 
-def test_a_file_of_something_else_is_refused(tmp_path):
-    (tmp_path / base.CELLS).write_text("once upon a time\n")
-    with pytest.raises(StudyError, match="line 1 is no cell"):
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "results.sqlite").write_text("once upon a time\n")
+    with pytest.raises(StoreError, match="file is not a database"):
         run([doubled(1)], tmp_path, workers=1)
 
 
-def test_a_checkpoint_that_is_gone_is_trained_again(tmp_path):
+def test_a_checkpoint_that_is_gone_or_another_is_trained_again(tmp_path):
     config = Config(model=Model("mlp"), training=Training(epochs=1, samples=32))
-    cell = base.training(config, "training")
-    accuracy = run([cell], tmp_path, workers=1)[cell.key]["accuracy"]
-    _, said = load_checkpoint(tmp_path / cell.product)
+    trained = base.training(config, "training")
+    accuracy = run([trained], tmp_path, workers=1)[trained.key]["accuracy"]
+    path = tmp_path / trained.product
+    before = path.read_bytes()
+    _, said = load_checkpoint(path)
     assert said == replace(config, model=config.model.resolved())
-    (tmp_path / cell.product).unlink()
-    assert run([cell], tmp_path, workers=1)[cell.key]["accuracy"] == accuracy
-    assert (tmp_path / cell.product).exists()
+    for spoil in (path.unlink, lambda: path.write_bytes(before[:-1])):
+        spoil()
+        assert run([trained], tmp_path, workers=1)[trained.key]["accuracy"] == accuracy
+        assert path.read_bytes() == before
 
 
 def test_the_page_needs_nothing_from_outside_and_escapes_every_text(tmp_path):

@@ -34,8 +34,7 @@ def config(tmp_path):
     return path
 
 
-def test_the_study_from_its_file_to_its_page(tmp_path, config, monkeypatch):
-    monkeypatch.setattr(base.pool, "Pool", InThisProcess)
+def test_the_study_from_its_file_to_its_page(tmp_path, config):
     findings = study.run("margin", config, tmp_path / "run", workers=1)
     page = (tmp_path / "run" / "margin.html").read_text()
     assert findings.title in page
@@ -54,30 +53,6 @@ def test_the_study_from_its_file_to_its_page(tmp_path, config, monkeypatch):
     aware = findings.facts["on_the_grid"]["seeds"]
     assert [entry["flips"] for entry in aware.values()] == [0, 0]
     assert all(entry["comparisons"] == 364 * 3 * 18 for entry in aware.values())
-
-
-class InThisProcess:
-    """Cells one after the other, without the seconds that a process takes to start."""
-
-    def __init__(self, function, workers):
-        self.function, self.waiting = function, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    @property
-    def free(self):
-        return not self.waiting
-
-    def submit(self, key, *arguments):
-        self.waiting.append((key, arguments))
-
-    def next(self):
-        key, arguments = self.waiting.pop()
-        return key, self.function(*arguments), None
 
 
 @pytest.mark.parametrize(
@@ -112,9 +87,9 @@ def test_every_network_is_trained_once_and_apart_from_those_on_the_grid(config):
     products = [cell.product for cell in cells if cell.product]
     assert len(products) == len(set(products)) == 2 * 2 + 2
     assert sum(product.startswith("models/float-") for product in products) == 4
-    assert plan.measured[0.0, 0].after[0].job["config"]["defence"] == {}
-    assert plan.measured[1.0, 1].after[0].job["config"]["defence"]["margin"]["delta"] == 1.0
-    assert plan.aware[1].after[0].job["config"]["grid"]["weight_bits"] == 3
+    assert plan.measured[0.0, 0].after[0].job["job"]["config"]["defence"] == {}
+    assert plan.measured[1.0, 1].after[0].job["job"]["config"]["defence"]["margin"]["delta"] == 1.0
+    assert plan.aware[1].after[0].job["job"]["config"]["grid"]["weight_bits"] == 3
 
 
 def made_up(flips, accuracy=0.9):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from toolchain.attacks.registry import AttackSpec
+from toolchain.cells.store import Store
 from toolchain.cli import run as spikeport
 from toolchain.errors import ConfigError
 from toolchain.models import Model
-from toolchain.studies import STUDIES, attacked, base, leak, networks, quantisation, setting, steps, study
+from toolchain.studies import STUDIES, attacked, attacking, base, leak, networks, quantisation, setting, steps, study
 from toolchain.studies.attacked import Attack
 from toolchain.training import Config, Data, Training
 
@@ -104,9 +105,15 @@ def test_a_study_from_its_file_to_its_page(folder, capsys):
     csv = (folder / "run" / "leak.csv").read_text().splitlines()
     assert len(csv) == 1 + len(answer["rows"])
     # again: everything is there, so nothing is computed
-    before = (folder / "run" / base.CELLS).read_bytes()
+    before = kept(folder / "run")
     assert spikeport([*arguments, "--force"]) == 0
-    assert (folder / "run" / base.CELLS).read_bytes() == before
+    assert kept(folder / "run") == before
+
+
+def kept(folder):
+    """Key of every finished cell of a run -> what is kept with it."""
+    with Store(folder, read_only=True) as store:
+        return dict(store.cells("result"))
 
 
 def test_the_four_networks_and_who_fools_whom(folder):
@@ -114,7 +121,7 @@ def test_the_four_networks_and_who_fools_whom(folder):
     rows = {(row["network"], row["name"]): row["each"] for row in findings.facts["rows"]}
     for target in ("ANN", "converted"):
         assert {name for network, name in rows if network == target} >= {"pgd from ANN", "pgd from converted", "worst of all"}
-    cells = [json.loads(line) for line in (folder / "run" / base.CELLS).read_text().splitlines()]
+    cells = list(kept(folder / "run").values())
     trained = {cell["label"]: cell["job"] for cell in cells if cell["label"].endswith("training")}
     assert trained["converted, seed 1: training"]["ann"] == trained["ANN, seed 1: training"]["checkpoint"]
     ann, converted = (rows[name, "worst of all"] for name in ("ANN", "converted"))
@@ -134,8 +141,8 @@ def test_spread_of_correctness_over_a_random_encoder_is_a_majority(folder):
     measured = attacked.cells(cell, config, "a", Attack(samples=10, draws=3, steps=1, naive_steps=1, queries=1), 0, {})
     clean = measured["clean"][1]
     result = base.run([clean], folder, workers=1)[clean.key]
-    victim, _ = attacked._victim(str(folder / cell.product))
-    pixels, labels = attacked.images("digits", 10)
+    victim, _ = attacking._victim(str(folder / cell.product))
+    pixels, labels = attacking.images("digits", 10)
     from toolchain.attacks.randomness import derived_seed
 
     votes = sum((victim.predict(pixels, seed=derived_seed(0, "evaluation", draw)).argmax(1) == labels).astype(int) for draw in range(3))

@@ -1,0 +1,142 @@
+"""Workers of a Dask cluster that runs already.
+
+Whoever reaches a scheduler can run code on its workers, and Dask's own protocol asks nobody who they are. So a scheduler is
+spoken to with TLS, where both sides show a certificate of one authority; without it only where that was asked for.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.cells import threads, work
+from toolchain.cells.errors import EngineError
+from toolchain.cells.pool import RETRIES
+from toolchain.cells.work import Failed, Outcome, Shared, Task
+
+TOPIC = "spikeport-cell-progress"
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Where a scheduler listens, and how it is known.
+
+    address         tls://HOST:PORT
+    ca, cert, key   PEM files: the authority that signed every certificate of the cluster, and our certificate with its key
+    trusted_network tcp:// without any of it: everybody who reaches the scheduler or a worker can run code as their owner
+
+    Raises EngineError for what does not go together.
+    """
+
+    address: str
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    trusted_network: bool = False
+
+    def __post_init__(self):
+        given = {name: getattr(self, name) for name in ("ca", "cert", "key")}
+        scheme = self.address.partition("://")[0] if "://" in self.address else None
+        if scheme not in ("tls", "tcp"):
+            raise EngineError(f"scheduler {self.address!r}: must be tls://HOST:PORT (or tcp://HOST:PORT with --insecure-scheduler)")
+        if scheme == "tcp":
+            if any(given.values()):
+                raise EngineError(f"{self.address} is not encrypted, so certificates change nothing; give tls://HOST:PORT")
+            if not self.trusted_network:
+                raise EngineError(
+                    f"{self.address}: anyone who reaches this scheduler can run code as the owner of its workers, and read what is sent; "
+                    "start it with TLS and give tls:// with --tls-ca, --tls-cert and --tls-key (docs/robustness.md), or, where nobody "
+                    "else can reach it, --insecure-scheduler"
+                )
+            return
+        if self.trusted_network:
+            raise EngineError(f"{self.address} is encrypted; --insecure-scheduler goes with tcp://")
+        for name, path in given.items():
+            if path is None:
+                raise EngineError(f"{self.address} needs --tls-ca, --tls-cert and --tls-key (PEM files); --tls-{name} is missing")
+            if not path.is_file():
+                raise EngineError(f"--tls-{name} {path}: there is no such file")
+
+    def security(self):
+        """For Dask."""
+        from distributed import Security
+
+        if self.ca is None:
+            return Security(require_encryption=False)
+        files = {"tls_ca_file": self.ca, "tls_client_cert": self.cert, "tls_client_key": self.key}
+        return Security(require_encryption=True, **{name: str(path) for name, path in files.items()})
+
+
+@contextmanager
+def cluster(scheduler: Scheduler, shared: Shared, inside: Callable[[str, int, int], None]) -> Iterator[Cluster]:
+    """The workers of a running cluster as a crew. Raises EngineError where no scheduler answers."""
+    from distributed import Client
+
+    try:
+        client = Client(scheduler.address, timeout="10s", set_as_default=False, security=scheduler.security())
+    except (OSError, ValueError, TimeoutError) as error:
+        raise EngineError(
+            f"no Dask scheduler answers at {scheduler.address}: {error}; how to start one says docs/robustness.md, 'More than one machine'"
+        ) from None
+    try:
+        client.subscribe_topic(TOPIC, lambda event: inside(event[1]["cell"], event[1]["done"], event[1]["total"]))
+        yield Cluster(client, shared)
+    finally:
+        client.close()
+
+
+class Cluster:
+    """Cells on their way through a cluster.
+
+    Dask runs a task again when its worker died, but what was sent to that worker beforehand (what all cells share) is lost with
+    it; such a cell is submitted anew, up to RETRIES times.
+    """
+
+    free = True
+
+    def __init__(self, client, shared: Shared):
+        from distributed import as_completed
+
+        self._client, self._shared = client, shared
+        self._there = self._scatter()
+        self._waiting: dict[str, tuple[Task, int]] = {}
+        self._completed = as_completed([], loop=client.loop)
+
+    def _scatter(self):
+        return self._client.scatter(self._shared, broadcast=True, hash=False)
+
+    def submit(self, task: Task, attempt: int = 0) -> None:
+        """Add a cell."""
+        future = self._client.submit(_perform, task, self._there, key=f"{task.key}-{attempt}", pure=False)
+        self._waiting[future.key] = task, attempt
+        self._completed.add(future)
+
+    def next(self) -> tuple[str, Outcome]:
+        """(key, outcome) of the next cell that ends."""
+        while True:
+            future = next(self._completed)
+            task, attempt = self._waiting.pop(future.key)
+            try:
+                return task.key, future.result()
+            except (Exception, CancelledError) as error:
+                if attempt >= RETRIES:
+                    return task.key, Failed(f"its workers died {RETRIES + 1} times ({type(error).__name__}: {error})")
+                self._there = self._scatter()
+                self.submit(task, attempt + 1)
+            finally:
+                future.release()
+
+
+def _perform(task: Task, shared: Shared) -> Outcome:
+    from distributed import get_worker
+
+    worker = get_worker()
+    threads.limit(1)
+
+    def tick(done: int, total: int) -> None:
+        worker.log_event(TOPIC, {"cell": task.label, "done": int(done), "total": int(total)})
+
+    return work.perform(task, shared, tick)

@@ -1,0 +1,74 @@
+"""The cells of a sweep, as ``toolchain.cells`` computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from toolchain.cells.engine import Cell
+from toolchain.robustness.cells import CraftJob, Data, ScoreJob
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a sweep: every crafted job with the targets (name, samples) that score it.
+
+    seeds   of the inference of models that are random (their keys); all others have one inference
+    """
+
+    data: Data
+    jobs: tuple[CraftJob, ...]
+    targets: tuple[tuple[str, int], ...]
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def scores(self, job: CraftJob) -> list[ScoreJob]:
+        """The scored cells of a crafted one."""
+        seeds = self.seeds.get(job.model.key, (0,))
+        return [ScoreJob(job, target, min(samples, len(self.data.labels)), seed) for target, samples in self.targets for seed in seeds]
+
+    def cells(self) -> list[Cell]:
+        """All of them, each crafted one before those that score it."""
+        said = {"data": self.data.key}
+        found = []
+        for job in self.jobs:
+            crafted = Cell(
+                "toolchain.robustness.cells:craft_cell",
+                job,
+                job.key,
+                "crafted",
+                label(job),
+                job.maker,
+                work=1.0 + job.work,
+                description=job.description() | said,
+            )
+            found.append(crafted)
+            found += [
+                Cell(
+                    "toolchain.robustness.scoring:score_cell",
+                    score,
+                    score.key,
+                    "scored",
+                    label(score),
+                    score.maker,
+                    (crafted,),
+                    given=True,
+                    description=score.description() | said,
+                )
+                for score in self.scores(job)
+            ]
+        return found
+
+
+def label(job: CraftJob | ScoreJob) -> str:
+    """A cell in a few words, for people."""
+    if isinstance(job, ScoreJob):
+        return f"{label(job.crafted)} on {job.target}" + (f", inference seed {job.seed}" if job.seed else "")
+    what = "clean samples" if job.spec is None else f"{job.spec.label} on {job.on}, {job.norm} {job.epsilon:g}, seed {job.seed}"
+    return f"{job.model.name}: {what}"
+
+
+def keys(plan: Plan) -> Iterable[str]:
+    """Keys of every cell of a plan."""
+    for job in plan.jobs:
+        yield job.key
+        yield from (score.key for score in plan.scores(job))
