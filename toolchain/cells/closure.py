@@ -195,31 +195,28 @@ def _file(root: Path, module: str) -> Path | None:
 
 def _found(module: str) -> Path | None:
     """The file that an import of a module would read; nothing is imported on the way."""
-    places, spec, name = None, None, ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = _spec(name, places)
-        if spec is None:
-            return None
-        if spec.origin is None:  # a folder without __init__.py; its own list of places needs the packages around it imported
-            places = [str(path) for place in places or _path() if (path := Path(place) / part).is_dir()]
-        else:
-            places = spec.submodule_search_locations
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    top, *inside = module.split(".")
+    spec = _spec(top)
+    if spec is None:
+        return None
+    if not inside:
+        return Path(spec.origin) if spec.has_location and spec.origin else None
+    places = [Path(place) for place in spec.submodule_search_locations or ()]
+    for part in inside[:-1]:
+        places = [place / part for place in places if (place / part).is_dir()]
+    files = (file for place in places for file in (place / inside[-1] / "__init__.py", place / f"{inside[-1]}.py"))
+    return next((file for file in files if file.is_file()), None)
 
 
-def _path() -> list[str]:
-    """Where modules are looked for; a factory may also lie in the working directory."""
-    return [*sys.path, os.getcwd()]
-
-
-def _spec(name: str, places: list[str] | None) -> ModuleSpec | None:
-    finders = [f.find_spec for f in sys.meta_path if hasattr(f, "find_spec")]
-    try:
-        found = next((found for find in finders if (found := find(name, places)) is not None), None)
-    except (ImportError, AttributeError, ValueError):  # a finder of somebody else's
-        found = None
-    return PathFinder.find_spec(name, _path()) if found is None and places is None else found
+def _spec(name: str) -> ModuleSpec | None:
+    """Of a module outside all packages; a factory may also lie in the working directory."""
+    for finder in sys.meta_path:
+        try:
+            if (found := finder.find_spec(name, None)) is not None:
+                return found
+        except (ImportError, AttributeError, ValueError):  # a finder of somebody else's
+            continue
+    return PathFinder.find_spec(name, [os.getcwd()])
 
 
 @lru_cache(maxsize=1)

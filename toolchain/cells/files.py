@@ -20,6 +20,9 @@ from toolchain.cells.errors import StoreError
 MAX_BLOB = 1 << 31
 """Largest unpacked cell, in bytes, so that a damaged store cannot ask for all memory."""
 
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises for a file that is damaged; the latter where its own message quotes bytes that are no text."""
+
 ADVICE = "; 'spikeport bench' and 'spikeport study' with --salvage keep every cell that can be read, and compute the others"
 
 
@@ -95,7 +98,7 @@ def _opened(path: Path, how: str, alone: bool = False) -> sqlite3.Connection | N
     except sqlite3.OperationalError:  # its files cannot be made or locked
         db.close()
         return None
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         db.close()
         raise StoreError(f"{path}: cannot be used as a store of results: {error}{ADVICE}") from None
     return db

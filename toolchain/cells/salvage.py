@@ -45,7 +45,7 @@ def salvage(folder: str | Path) -> Salvaged:
             new = Path(inside) / "new.sqlite"
             _write(new, rows)
             return Salvaged(len(rows), lost, _exchange(path, new))
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *files.DAMAGE) as error:
             raise StoreError(f"{path}: what can be read of it cannot be kept: {error}") from None
 
 
@@ -57,7 +57,7 @@ def _rows(path: Path) -> tuple[list[tuple], int, bool]:
         for number in sorted(_numbers(db)):
             try:
                 row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM cells WHERE rowid = ?", (number,)).fetchone()
-            except sqlite3.Error:
+            except files.DAMAGE:
                 row = None
             if row is not None and _as_written(row):
                 rows.append(row)
@@ -65,7 +65,7 @@ def _rows(path: Path) -> tuple[list[tuple], int, bool]:
                 lost += 1
         try:
             whole = db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok" and files.is_ours(db)
-        except (sqlite3.Error, TypeError):
+        except (*files.DAMAGE, TypeError):
             whole = False
     return list({row[0]: row for row in rows}.values()), lost, whole
 
@@ -87,7 +87,7 @@ def _numbers(db: sqlite3.Connection) -> set[int]:
 
 
 def _until_damage(db: sqlite3.Connection, query: str) -> Iterator[int]:
-    with suppress(sqlite3.Error):
+    with suppress(*files.DAMAGE):
         for (number,) in db.execute(query):
             yield number
 

@@ -124,7 +124,7 @@ class Store:
         """What goes wrong with the file as a StoreError."""
         try:
             yield
-        except sqlite3.Error as error:
+        except files.DAMAGE as error:
             full = "full" in str(error)
             advice = "; free some space and start again: every finished cell is kept" if full else files.ADVICE
             raise StoreError(f"{self.path}: {what}: {error}{advice}") from None
@@ -138,7 +138,7 @@ class Store:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # where the disk is full, SQLite has rolled back by itself
+            with suppress(*files.DAMAGE):  # where the disk is full, SQLite has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
 

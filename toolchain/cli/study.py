@@ -10,7 +10,7 @@ import click
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
 from toolchain.cli.printing import line, progress, say_salvaged, write_json
-from toolchain.studies import STUDIES
+from toolchain.studies.registry import STUDIES
 
 
 @click.command()

@@ -35,7 +35,7 @@ from toolchain.cells.store import Store, program_path
 from toolchain.cells.work import Shared
 from toolchain.doctor import NEEDED
 from toolchain.errors import ToolchainError
-from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, Data, ScoreJob
+from toolchain.robustness.cells import INTEGERS, SCORED_BY, SOFTWARE, CraftJob, Data
 from toolchain.robustness.models import ModelFile, Opened, noisy, open_model
 from toolchain.robustness.plan import Plan, keys
 from toolchain.robustness.records import Scored
@@ -214,7 +214,7 @@ def run(
         store.remember("models", [_said(m) for m in files])
         store.remember("keys", sorted(keys(planned)))
         store.remember("versions", _versions())
-        store.remember("code", maker.of(ScoreJob.MADE_BY).code.digest)
+        store.remember("code", maker.of(SCORED_BY).code.digest)
         store.remember("energy", _energy())
         store.remember("command", command)
         _keep_programs(files, store.folder)

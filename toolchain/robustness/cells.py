@@ -26,6 +26,9 @@ from toolchain.robustness.models import ModelFile, Opened, open_model
 MADE_BY = "toolchain.robustness.cells"
 """Where crafted cells are computed; every module that this one leads to is part of their keys."""
 
+SCORED_BY = ".".join(("toolchain.robustness", "scoring"))
+"""Where scored cells are; put together, because a text that names a module makes it part of what reads the text."""
+
 SOFTWARE, INTEGERS = "software", "fast"
 """Where samples are made: on the PyTorch model, or (attacks without gradients) on its Program."""
 
@@ -183,8 +186,6 @@ class ScoreJob:
     seed: int = 0
     code: str = ""
 
-    MADE_BY = "toolchain.robustness.scoring"
-
     def __post_init__(self):
         if not self.code:
             object.__setattr__(self, "code", self.maker.digest)
@@ -192,7 +193,7 @@ class ScoreJob:
     @property
     def maker(self) -> Maker:
         """As of a crafted cell."""
-        return maker_of(self.crafted, self.MADE_BY)
+        return maker_of(self.crafted, SCORED_BY)
 
     @property
     def key(self) -> str:

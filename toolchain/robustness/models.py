@@ -244,7 +244,6 @@ def _opened(key: str, model: ModelFile) -> Opened:
             side.write_bytes(model.weights)
         stage = replace(stages.load(path, side), source=model.source)  # not the name of this folder, which would enter the Program
         module = stage.require_module("an attack")
-    stage = replace(stage, source=model.source)  # the name of a folder that is gone says nothing, and differs from time to time
     made = content.of_module(module)
     found = _read(stage, module, model)
     modules = () if model.content else _users(model, module, before)

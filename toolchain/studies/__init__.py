@@ -2,7 +2,7 @@
 
     spikeport study leak examples/studies/leak.toml -o runs/leak
 
-A study (``STUDIES``) is a module with three functions, or an object with three such methods:
+A study (``registry.STUDIES``) is a module with three functions, or an object with three such methods:
 
     read(table, where, folder) -> plan          the TOML file's table, checked; paths in it start from ``folder``; raises ConfigError
     cells(plan) -> list[Cell]                   what has to be computed (toolchain.studies.base)
@@ -10,12 +10,3 @@ A study (``STUDIES``) is a module with three functions, or an object with three 
 
 ``study.run`` reads, computes what is missing, and writes RUN/NAME.html and RUN/NAME.csv.
 """
-
-STUDIES: dict[str, str] = {
-    "leak": "toolchain.studies.leak:LEAK",
-    "steps": "toolchain.studies.steps:STEPS",
-    "quantisation": "toolchain.studies.quantisation:QUANTISATION",
-    "margin": "toolchain.studies.margin",
-    "networks": "toolchain.studies.networks",
-}
-"""Name of a study -> its module, or module:object."""

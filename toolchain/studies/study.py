@@ -10,7 +10,8 @@ from toolchain import files
 from toolchain.cells.store import Store
 from toolchain.errors import ConfigError
 from toolchain.report.table import to_csv
-from toolchain.studies import STUDIES, base, page
+from toolchain.studies import base, page
+from toolchain.studies.registry import STUDIES
 
 
 def read(name: str, path: str | Path):

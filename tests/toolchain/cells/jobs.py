@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import time
@@ -77,3 +78,9 @@ def spoils_its_own_source(job, folder):
     with open(own_cell_of_a_test.__file__, "a") as file:
         file.write("\nOTHER = 1\n")
     return {}
+
+
+def heavy(job, folder):
+    """A result of so many kilobytes."""
+    rng = random.Random(job["number"])
+    return {"noise": rng.randbytes(job["kilobytes"] * 512).hex()}

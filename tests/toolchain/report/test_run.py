@@ -1,7 +1,5 @@
 """Reading a run's folder: what is refused, by name."""
 
-import json
-import sqlite3
 
 import numpy as np
 import pytest
@@ -66,14 +64,12 @@ def test_a_program_that_is_missing_other_or_damaged(folder):
 
 
 def _change(folder, change):
-    """Alters the description or the arrays of one scored cell behind the store's back."""
-    with sqlite3.connect(folder / "results.sqlite") as db:
-        key, text, blob = db.execute("SELECT key, description, arrays FROM cells WHERE kind = 'scored'").fetchone()
-        from toolchain.cells.files import pack, unpack
-
-        said, arrays = json.loads(text), unpack(blob)
+    """Alters the description or the arrays of one scored cell, as another version could have written it."""
+    with Store(folder) as store:
+        key, _ = next(store.cells("scored"))
+        said, arrays = store.get(key)
         change(said, arrays)
-        db.execute("UPDATE cells SET description = ?, arrays = ? WHERE key = ?", (json.dumps(said), pack(arrays), key))
+        store.put(key, "scored", said, arrays, replace=True)
 
 
 @pytest.mark.parametrize(

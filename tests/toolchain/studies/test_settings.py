@@ -13,8 +13,9 @@ from toolchain.cells.store import Store
 from toolchain.cli import run as spikeport
 from toolchain.errors import ConfigError
 from toolchain.models import Model
-from toolchain.studies import STUDIES, attacked, attacking, base, leak, networks, quantisation, setting, steps, study
+from toolchain.studies import attacked, attacking, base, leak, networks, quantisation, setting, steps, study
 from toolchain.studies.attacked import Attack
+from toolchain.studies.registry import STUDIES
 from toolchain.training import Config, Data, Training
 
 POISSON = """
