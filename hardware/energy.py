@@ -1,17 +1,21 @@
-"""Energy and time of one inference, estimated from a run's counts and published tables, with the error against measurement.
+"""Energy and time of one inference, estimated from a run's counts and published tables, with the
+error against measurement.
 
 What is computed, for every sample of a Recording and every table:
 
-    dynamic energy   synaptic operations × the table's energy for their kind of synapse, neuron updates, spikes, and
-                     messages between cores (each with its way over the mesh)
-    time             steps × the largest of five named terms on the busiest core or link (hardware.charging)
-    static energy    the chip's static power × time; with a rate of inferences × the time between two of them
+    dynamic energy   synaptic operations × the table's energy for their kind of synapse, neuron
+                     updates, spikes, and messages between cores (each with its way over the mesh)
+    time             steps × the largest of five named terms on the busiest core or link
+                     (hardware.charging)
+    static energy    the chip's static power × time; with a rate of inferences × the time between
+                     two of them
 
-No energy for an operation of Loihi 2 is public: the tables are of Loihi 1. So the estimate is set beside every measured task
-that can be estimated here (hardware.measurements), and each band is made of both: the table's own band, widened to both sides
-by the factor by which the estimate was wrong on a measured task. A calibrated figure (the estimate times measured/estimate)
-stands beside the estimate, never in its place. A conventional network of the same geometry (the ANN twin) is counted in
-multiply-accumulate operations, as the literature does.
+No energy for an operation of Loihi 2 is public: the tables are of Loihi 1. So the estimate is set
+beside every measured task that can be estimated here (hardware.measurements), and each band is made
+of both: the table's own band, widened to both sides by the factor by which the estimate was wrong
+on a measured task. A calibrated figure (the estimate times measured/estimate) stands beside the
+estimate, never in its place. A conventional network of the same geometry (the ANN twin) is counted
+in multiply-accumulate operations, as the literature does.
 """
 
 from __future__ import annotations
@@ -22,15 +26,13 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from hardware import counters, measurements, workload
-from hardware.charging import TERMS, Charge, LayerEnergy, TimeTerm, charge, mean_hops
+from hardware.charging import Charge, LayerEnergy, TimeTerm, charge
 from hardware.chip import Chip, StaticPower
 from hardware.device import Device
 from hardware.errors import DeviceError, InputError
 from hardware.measurements import Comparison, Error
 from hardware.program import Program
 from hardware.recording import Recording
-
-__all__ = ["ASSUMPTIONS", "DEVICES", "NOT_COVERED", "TERMS", "EnergyEstimate", "estimate", "mean_hops", "together"]
 
 DEVICES = ("loihi-davies2018", "loihi-sanafe", "keras-spiking", "cmos-45nm")
 """Tables of an estimate that names none."""
@@ -46,22 +48,29 @@ NOT_COVERED = (
 """What no figure of an estimate includes."""
 
 ASSUMPTIONS = (
-    "Constants are of Loihi 1: no energy of an operation of Loihi 2 is public. Use for comparison, not as absolute figures.",
-    "Bands are those of the tables, widened to both sides by the largest factor between estimate and measurement.",
-    "Every neuron is updated in every step and charged the active update; the low end takes the cheapest update.",
-    "A spike is one message to each core of a dense or sparse target, and one to the target of a convolution.",
+    "Constants are of Loihi 1: no energy of an operation of Loihi 2 is public. Use for comparison, "
+    "not as absolute figures.",
+    "Bands are those of the tables, widened to both sides by the largest factor between estimate "
+    "and measurement.",
+    "Every neuron is updated in every step and charged the active update; the low end takes the "
+    "cheapest update.",
+    "A spike is one message to each core of a dense or sparse target, and one to the target of a "
+    "convolution.",
     "Messages travel the mean distance between two tiles of a square mesh that holds all cores.",
-    "A layer that several kinds of synapses enter has its operations divided by spikes times mean fan-out.",
-    "A step takes the largest of its terms on the fullest core of a layer; the layer's neurons are equally active.",
+    "A layer that several kinds of synapses enter has its operations divided by spikes times mean "
+    "fan-out.",
+    "A step takes the largest of its terms on the fullest core of a layer; the layer's neurons are "
+    "equally active.",
     "Time takes each layer's mean step: a step with more spikes than the mean is longer.",
     "Static power is of whole chips: a core that is not used leaks, too.",
 )
 """What every estimate assumes."""
 
-_ENERGIES = ("dynamic_j", "dynamic_low_j", "dynamic_high_j", "static_j", "static_low_j", "static_high_j")
-_TIMES = ("time_s", "time_low_s", "time_high_s")
-_CALIBRATED = ("dynamic_calibrated_j", "time_calibrated_s")
-QUANTITIES = (*_ENERGIES, *_TIMES, *_CALIBRATED)
+QUANTITIES = (
+    *("dynamic_j", "dynamic_low_j", "dynamic_high_j", "dynamic_calibrated_j"),
+    *("static_j", "static_low_j", "static_high_j"),
+    *("time_s", "time_low_s", "time_high_s", "time_calibrated_s"),
+)
 """Arrays of a DeviceEnergy."""
 
 
@@ -69,8 +78,10 @@ QUANTITIES = (*_ENERGIES, *_TIMES, *_CALIBRATED)
 class DeviceEnergy:
     """One table's estimate; arrays are [sample], joules and seconds for one inference.
 
-    *_low_*, *_high_*   the band: of the table's constants, widened by the error against measured tasks
-    *_calibrated_*      times measured/estimate of measured tasks of the chip's generation; None without one
+    *_low_*, *_high_*   the band: of the table's constants, widened by the error against measured
+                        tasks
+    *_calibrated_*      times measured/estimate of measured tasks of the chip's generation; None
+                        without one
     static_*, time_*    None for a conventional device
     terms, limit        of a mean step: every term of every layer, and the largest
     """
@@ -96,8 +107,9 @@ class DeviceEnergy:
 
 @dataclass(frozen=True)
 class Twin:
-    """The conventional network of the same geometry: one pass, every connection one multiply-accumulate operation.
+    """The conventional network of the same geometry, one pass.
 
+    Every connection is one multiply-accumulate operation.
     macs: population → operations; energy_j: conventional device → joules for one inference.
     """
 
@@ -110,7 +122,8 @@ class EnergyEstimate:
     """Estimates of one Recording over several tables.
 
     static_power   of all ``chips``
-    rate_hz        inferences in a second that static energy is for; None: as fast as the estimate's time allows
+    rate_hz        inferences in a second that static energy is for; None: as fast as the estimate's
+                   time allows
     """
 
     program: str
@@ -133,7 +146,9 @@ class EnergyEstimate:
 
     @property
     def dynamic_band_j(self) -> tuple[float, float]:
-        """Lowest and highest mean dynamic energy over all spiking tables and their bands, joules for one inference."""
+        """Lowest and highest mean dynamic energy over all spiking tables and their bands, joules
+        for one inference.
+        """
         return self._band("dynamic_low_j", "dynamic_high_j")
 
     @property
@@ -149,11 +164,14 @@ class EnergyEstimate:
     def _band(self, low: str, high: str) -> tuple[float, float]:
         if not self.spiking:
             raise DeviceError("the estimate has no spiking table; a band needs one")
-        means = [(float(getattr(d, low).mean()), float(getattr(d, high).mean())) for d in self.spiking]
+        means = [
+            (float(getattr(d, low).mean()), float(getattr(d, high).mean())) for d in self.spiking
+        ]
         return min(low for low, _ in means), max(high for _, high in means)
 
     def to_dict(self, *, per_sample: bool = False) -> dict:
-        """Plain JSON values: means over the samples, and with ``per_sample`` every sample's value."""
+        """Plain JSON values: means over the samples, and with ``per_sample`` every sample's value.
+        """
         bands = {}
         if self.spiking:
             names = ("dynamic_band_j", "static_band_j", "time_band_s")
@@ -186,7 +204,12 @@ def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict:
         if per_sample:
             numbers[f"{name}_per_sample"] = None if values is None else values.tolist()
     device = entry.device
-    about = {"name": device.name, "title": device.title, "kind": device.kind, "measured_on": device.measured_on}
+    about = {
+        "name": device.name,
+        "title": device.title,
+        "kind": device.kind,
+        "measured_on": device.measured_on,
+    }
     about["constants"] = {name: asdict(constant) for name, constant in device.constants.items()}
     if device.step_times is not None:
         about["step_times_source"] = device.step_times.source
@@ -210,10 +233,11 @@ def estimate(
 
     devices  names of tables, or Devices
     chip     whose neurocores are counted and whose static power is taken; None: Loihi 2
-    rate_hz  inferences in a second; static energy of one is then static power / rate. None: one follows the other at once
+    rate_hz  inferences in a second; static energy of one is then static power / rate. None: one
+             follows the other at once
 
-    Raises InputError where the Recording is of another Program or holds no counts, or where the rate is above what the band
-    of the time allows; DeviceError for an unknown table.
+    Raises InputError where the Recording is of another Program or holds no counts, or where the
+    rate is above what the band of the time allows; DeviceError for an unknown table.
     """
     _check(program, recording)
     chip = Chip.load("loihi2") if chip is None else chip
@@ -233,17 +257,24 @@ def estimate(
         static_power=chip.static_power.of(chips),
         rate_hz=None,
         devices=tuple(_estimated(charge(work, table), table, chip) for table in tables),
-        twin=Twin(macs, {t.name: sum(macs.values()) * _mac_j(t) for t in tables if t.kind == "conventional"}),
+        twin=Twin(
+            macs,
+            {t.name: sum(macs.values()) * _mac_j(t) for t in tables if t.kind == "conventional"},
+        ),
     )
     return with_static(found, rate_hz)
 
 
 def _check(program: Program, recording: Recording) -> None:
     if recording.program != program.fingerprint:
-        raise InputError(f"the Recording is of Program {recording.program[:12]}, not of {program.fingerprint[:12]}")
-    missing = [n for n in counters.COUNTERS if not set(recording.layers) <= set(recording.counts.get(n, ()))]
-    if missing:
-        raise InputError(f"the Recording does not hold {missing[0]} of every layer; accepted is one with all counters")
+        here = program.fingerprint[:12]
+        raise InputError(f"the Recording is of Program {recording.program[:12]}, not of {here}")
+    layers = set(recording.layers)
+    for name in counters.COUNTERS:
+        if not layers <= set(recording.counts.get(name, ())):
+            raise InputError(
+                f"the Recording does not hold {name} of every layer; it must hold all counters"
+            )
 
 
 def _mac_j(device: Device) -> float:
@@ -251,19 +282,23 @@ def _mac_j(device: Device) -> float:
 
 
 def _macs(program: Program) -> dict[str, int]:
-    """Multiply-accumulate operations of one pass through the same geometry; edges of images are exact."""
+    """Multiply-accumulate operations of one pass through the same geometry, exact at edges."""
     macs = {}
     for name in program.order:
         shape = program.nodes[name].shape
         into = program.into(name)
-        macs[name] = sum(int(counters.fan_out(p, program.nodes[p.source].shape, shape).sum()) for p in into)
+        macs[name] = sum(
+            int(counters.fan_out(p, program.nodes[p.source].shape, shape).sum()) for p in into
+        )
     return macs
 
 
 def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
     """What a table charges, with bands and calibrated figures; static energy is added later."""
     if found.time_s is None:
-        return DeviceEnergy(device, found.dynamic_j, found.dynamic_low_j, found.dynamic_high_j, found.layers)
+        return DeviceEnergy(
+            device, found.dynamic_j, found.dynamic_low_j, found.dynamic_high_j, found.layers
+        )
     rows = measurements.compare(device)
     error = measurements.error(rows, chip)
     uncertain = device.step_times.relative_error
@@ -287,17 +322,19 @@ def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
 
 
 def with_static(found: EnergyEstimate, rate_hz: float | None) -> EnergyEstimate:
-    """The same estimate with static energy at a rate; None: the time of an inference is all the time there is.
+    """The same estimate with static energy at a rate; None: one inference follows the other.
 
-    Raises InputError for a rate that is not positive, or that the lowest time of the band does not allow.
+    Raises InputError for a rate that is not positive, or that the lowest time of the band does not
+    allow.
     """
     power = found.static_power
     if rate_hz is not None and found.spiking:
         fastest = found.time_band_s[0]
         if not rate_hz > 0 or rate_hz * fastest > 1:
             raise InputError(
-                f"a rate of {rate_hz:g} inferences/s: it must be above 0 and at most {1 / fastest:.4g}, since one inference "
-                f"takes {fastest:.3g} s at the low end of the estimate's band"
+                f"a rate of {rate_hz:g} inferences/s: it must be above 0 and at most "
+                f"{1 / fastest:.4g}, since one inference takes {fastest:.3g} s at the low end of "
+                "the estimate's band"
             )
 
     def static(entry: DeviceEnergy) -> DeviceEnergy:
@@ -307,53 +344,8 @@ def with_static(found: EnergyEstimate, rate_hz: float | None) -> EnergyEstimate:
         if rate_hz is not None:
             times = {name: np.full(found.samples, 1 / rate_hz) for name in times}
         milliwatts = {"": power.value, "_low": power.low, "_high": power.high}
-        return replace(entry, **{f"static{name}_j": times[name] * milliwatts[name] * 1e-3 for name in times})
+        return replace(
+            entry, **{f"static{name}_j": times[name] * milliwatts[name] * 1e-3 for name in times}
+        )
 
     return replace(found, rate_hz=rate_hz, devices=tuple(static(entry) for entry in found.devices))
-
-
-def together(parts: Mapping[str, EnergyEstimate], chip: Chip) -> EnergyEstimate:
-    """Several Programs that run one after the other on the same samples, all on the chip at once: everything adds up.
-
-    parts  prefix of the layers' names → estimate on ``chip``, without a rate; the last is the one whose texts are kept
-    """
-    every = list(parts.values())
-    if len(every) == 1:
-        return every[0]
-    cores = sum(part.cores for part in every)
-    chips = -(-cores // chip["cores_per_chip"])
-    devices = zip(*(part.devices for part in every))
-    twins = [part.twin for part in every]
-    added = replace(
-        every[-1],
-        cores=cores,
-        chips=chips,
-        static_power=chip.static_power.of(chips),
-        devices=tuple(_added(dict(zip(parts, entries))) for entries in devices),
-        twin=Twin(
-            {f"{name}{layer}": macs for name, part in parts.items() for layer, macs in part.twin.macs.items()},
-            {name: sum(twin.energy_j[name] for twin in twins) for name in twins[0].energy_j},
-        ),
-    )
-    return with_static(added, None)
-
-
-def _added(entries: Mapping[str, DeviceEnergy]) -> DeviceEnergy:
-    """One table's estimates of several parts; the part that takes longest limits."""
-    every = list(entries.values())
-    longest = max(entries, key=lambda name: 0.0 if entries[name].time_s is None else float(entries[name].time_s.mean()))
-    arrays = {
-        name: None if getattr(every[0], name) is None else sum(getattr(entry, name) for entry in every)
-        for name in QUANTITIES
-    }
-
-    def renamed(term: TimeTerm, prefix: str) -> TimeTerm:
-        return term if term.layer is None else replace(term, layer=f"{prefix}{term.layer}")
-
-    return replace(
-        every[-1],
-        **arrays,
-        layers=tuple(replace(e, layer=f"{name}{e.layer}") for name, entry in entries.items() for e in entry.layers),
-        terms=tuple(renamed(term, name) for name, entry in entries.items() for term in entry.terms),
-        limit=entries[longest].limit and renamed(entries[longest].limit, longest),
-    )

@@ -1,7 +1,8 @@
 """What one inference asks of the cores: the counts of a run, laid out on the chip's cores.
 
-A Workload is all that an energy table is charged with, so an estimate needs no network beside it: the counts of a task that
-was measured elsewhere are kept as a small file (hardware/measured), and are charged like those of a run at hand.
+A Workload is all that an energy table is charged with, so an estimate needs no network beside it:
+the counts of a task that was measured elsewhere are kept as a small file (hardware/measured), and
+are charged like those of a run at hand.
 
 What the counters count says hardware.counters; where the cores come from, hardware.neurocores.
 """
@@ -49,7 +50,9 @@ class LayerLoad:
 
     @property
     def share(self) -> float:
-        """The part of the layer that its fullest core holds: neurons of a layer are taken to be equally active."""
+        """The part of the layer that its fullest core holds: neurons of a layer are taken to be
+        equally active.
+        """
         return self.fullest / self.neurons
 
 
@@ -83,7 +86,9 @@ def _layer(
     sent: Mapping[str, np.ndarray],
 ) -> LayerLoad:
     here = placed[name]
-    fullest = min(here.uses["neurons"].used, here.neurons)  # a tile of a convolution may stand over the edge
+    fullest = min(
+        here.uses["neurons"].used, here.neurons
+    )  # a tile of a convolution may stand over the edge
     operations = {kind: np.zeros(recording.samples) for kind in KINDS}
     graded, arriving = np.zeros(recording.samples), np.zeros(recording.samples)
 
@@ -94,7 +99,9 @@ def _layer(
         reaching = fullest / here.neurons if isinstance(projection, Convolution) else 1.0
         arriving += sent[projection.source] * reaching
 
-    reached = sum(1 if isinstance(p, Convolution) else placed[p.target].cores for p in program.out_of(name))
+    reached = sum(
+        1 if isinstance(p, Convolution) else placed[p.target].cores for p in program.out_of(name)
+    )
     updates = recording.counts["dendrite_updates"][name].astype(np.float64)
     return LayerLoad(
         layer=name,
@@ -111,7 +118,9 @@ def _layer(
 
 
 def _sent(program: Program, recording: Recording, name: str) -> np.ndarray:
-    """Spikes of a layer: each is counted once for every projection that it enters, or recorded where it is an output."""
+    """Spikes of a layer: each is counted once for every projection that it enters, or recorded
+    where it is an output.
+    """
     if name in recording.spikes:
         spikes = recording.spikes[name]
         return np.count_nonzero(spikes.reshape(len(spikes), -1), axis=1).astype(np.float64)
@@ -121,7 +130,9 @@ def _sent(program: Program, recording: Recording, name: str) -> np.ndarray:
 def _divided(
     program: Program, recording: Recording, name: str, sent: Mapping[str, np.ndarray]
 ) -> list[tuple[Projection, np.ndarray]]:
-    """Synaptic operations of a layer, divided among the projections that enter it by spikes times mean fan-out."""
+    """Synaptic operations of a layer, divided among the projections that enter it by spikes times
+    mean fan-out.
+    """
     into = program.into(name)
     total = recording.counts["syn_ops"][name].astype(np.float64)
     if len(into) == 1:

@@ -1,4 +1,5 @@
-"""What an inference is estimated to cost, of a run at hand: the estimate of all its parts, and the lines that say it.
+"""What an inference is estimated to cost, of a run at hand: the estimate of all its parts, and the
+lines that say it.
 
     found = estimated({"": (program, recording)}, Chip.load("loihi2"), rate_hz=30.0)
     print("\\n".join(lines(found)))
@@ -11,7 +12,8 @@ from collections.abc import Mapping
 
 from hardware import measurements
 from hardware.chip import Chip
-from hardware.energy import DeviceEnergy, EnergyEstimate, estimate, together, with_static
+from hardware.energy import DeviceEnergy, EnergyEstimate, estimate, with_static
+from hardware.energy_parts import together
 from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.report import formats
@@ -29,37 +31,52 @@ def estimated(
 
     Raises InputError for a rate that the band of the time does not allow.
     """
-    each = {name: estimate(program, recording, chip=chip) for name, (program, recording) in parts.items()}
+    each = {
+        name: estimate(program, recording, chip=chip)
+        for name, (program, recording) in parts.items()
+    }
     return with_static(together(each, chip), rate_hz)
 
 
 def lines(found: EnergyEstimate) -> list[str]:
     """Energy, time, what limits it, and the error against measurement, for the terminal."""
-    entry = shown(found)
-    dynamic, static, time = (float(v.mean()) for v in (entry.dynamic_j, entry.static_j, entry.time_s))
-    bands = {"J": (found.dynamic_band_j, found.static_band_j), "s": (found.time_band_s,)}
-    (dynamic_band, static_band), (time_band,) = ([_band(*ends, unit) for ends in bands[unit]] for unit in ("J", "s"))
+    entry, said = shown(found), _quantities(found)
+    dynamic, static = float(entry.dynamic_j.mean()), float(entry.static_j.mean())
+    step = formats.quantity(entry.limit.step_s, "s")
+    cores = f"{found.cores} of {found.chips * found.cores_per_chip} neurocores"
+    margin = " " * 11
     return [
-        f"energy     dynamic {formats.quantity(dynamic, 'J')} (band {dynamic_band}){_calibrated(entry, 'dynamic', 'J')}",
-        f"           static {formats.quantity(static, 'J')} (band {static_band}), "
-        f"{formats.percent(static / (static + dynamic))} of both: {_regime(found)}",
-        f"time       {formats.quantity(time, 's')} (band {time_band}){_calibrated(entry, 'time', 's')}",
-        f"           limited by {entry.limit.text()}: {formats.quantity(entry.limit.step_s, 's')} of each of {found.steps} steps",
-        f"estimate   one inference on {found.chip}, {found.cores} of {found.chips * found.cores_per_chip} neurocores, "
-        f"table {entry.device.name}; bands over {len(found.spiking)} tables",
-        *(textwrap.fill(said, 110, initial_indent=" " * 11, subsequent_indent=" " * 11) for said in _errors(found)),
+        f"energy     dynamic {said['dynamic']}{_calibrated(entry, 'dynamic', 'J')}",
+        f"{margin}static {said['static']}, {formats.percent(static / (static + dynamic))} of both: "
+        f"{_regime(found)}",
+        f"time       {said['time']}{_calibrated(entry, 'time', 's')}",
+        f"{margin}limited by {entry.limit.text()}: {step} of each of {found.steps} steps",
+        f"estimate   one inference on {found.chip}, {cores}, table {entry.device.name}; bands over "
+        f"{len(found.spiking)} tables",
+        *(
+            textwrap.fill(text, 110, initial_indent=margin, subsequent_indent=margin)
+            for text in _errors(found)
+        ),
     ]
 
 
 def short(found: EnergyEstimate) -> tuple[str, str]:
     """Energy and time with their bands, and what limits the time, in few words."""
-    entry = shown(found)
-    dynamic, static, time = (float(v.mean()) for v in (entry.dynamic_j, entry.static_j, entry.time_s))
+    said = _quantities(found)
     return (
-        f"estimated {formats.quantity(dynamic, 'J')} dynamic ({_band(*found.dynamic_band_j, 'J')}), "
-        f"{formats.quantity(static, 'J')} static ({_band(*found.static_band_j, 'J')}) an inference",
-        f"estimated {formats.quantity(time, 's')} ({_band(*found.time_band_s, 's')}), limited by {entry.limit.text()}",
+        f"estimated dynamic {said['dynamic']}, static {said['static']} an inference",
+        f"estimated {said['time']}, limited by {shown(found).limit.text()}",
     )
+
+
+def _quantities(found: EnergyEstimate) -> dict[str, str]:
+    """Dynamic and static energy and time → mean over the samples, with its band."""
+    entry, said = shown(found), {}
+    for name, suffix, unit in (("dynamic", "j", "J"), ("static", "j", "J"), ("time", "s", "s")):
+        value = float(getattr(entry, f"{name}_{suffix}").mean())
+        low, high = (formats.quantity(end, unit) for end in getattr(found, f"{name}_band_{suffix}"))
+        said[name] = f"{formats.quantity(value, unit)} (band {low} to {high})"
+    return said
 
 
 def shown(found: EnergyEstimate) -> DeviceEnergy:
@@ -67,16 +84,13 @@ def shown(found: EnergyEstimate) -> DeviceEnergy:
     return next((entry for entry in found.spiking if entry.device.name == SHOWN), found.spiking[0])
 
 
-def _band(low: float, high: float, unit: str) -> str:
-    return f"{formats.quantity(low, unit)} to {formats.quantity(high, unit)}"
-
-
 def _calibrated(entry: DeviceEnergy, name: str, unit: str) -> str:
     values = getattr(entry, f"{name}_calibrated_{unit.lower()}")
     if values is None:
         return ""
-    tasks = sum(row.chip == entry.measured[0].chip for row in entry.measured)
-    return f"; calibrated on n = {tasks} measured task{'s' if tasks > 1 else ''}: {formats.quantity(float(values.mean()), unit)}"
+    number = len(entry.error.calibrated_on)
+    tasks = "1 measured task" if number == 1 else f"{number} measured tasks"
+    return f"; calibrated on n = {tasks}: {formats.quantity(float(values.mean()), unit)}"
 
 
 def _regime(found: EnergyEstimate) -> str:

@@ -1,4 +1,6 @@
-"""What an inference is estimated to cost, on the command line: bands, error, rate, chip; and wrong input."""
+"""What an inference is estimated to cost, on the command line: bands, error, rate, chip; and wrong
+input.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from hardware import measurements, program_file
+from hardware import measured_tasks, program_file
 from tests.end_to_end.models import tiny_inputs, tiny_program
 
 
@@ -27,19 +29,34 @@ def test_run_prints_energy_and_time_with_band_limit_and_error(spikeport, tiny):
     assert code == 0, err
     with open("run.json") as file:
         energy = json.load(file)["energy"]
-    for words in ("dynamic", "(band ", "static", "calibrated on n = 1 measured task", "limited by barrier", "without a pause"):
+    for words in (
+        "dynamic",
+        "(band ",
+        "static",
+        "calibrated on n = 1 measured task",
+        "limited by barrier",
+        "without a pause",
+    ):
         assert words in out
     assert energy["measured_text"] in flat(out)
     assert energy["static_text"] in flat(out)
     assert [row["task"] for row in energy["measured"]] == ["pilotnet-snn"] * 3
-    assert len(energy["tasks"]) == len(measurements.tasks())
+    assert len(energy["tasks"]) == len(measured_tasks.tasks())
     low, high = energy["dynamic_band_j"]
-    assert all(low <= entry["dynamic_j"] <= high for entry in energy["devices"] if entry["kind"] == "spiking")
+    assert all(
+        low <= entry["dynamic_j"] <= high
+        for entry in energy["devices"]
+        if entry["kind"] == "spiking"
+    )
 
 
 def test_rate_and_chip_change_static_energy_alone(spikeport, tiny):
     found = {}
-    for name, options in {"plain": (), "rate": ("--rate", 20), "chip": ("--chip", "loihi2-152", "--rate", 20)}.items():
+    for name, options in {
+        "plain": (),
+        "rate": ("--rate", 20),
+        "chip": ("--chip", "loihi2-152", "--rate", 20),
+    }.items():
         code, out, err = spikeport("run", *tiny, "--json", f"{name}.json", *options)
         assert code == 0, err
         with open(f"{name}.json") as file:
@@ -50,7 +67,11 @@ def test_rate_and_chip_change_static_energy_alone(spikeport, tiny):
     assert first["plain"]["static_j"] == pytest.approx(0.232 * first["plain"]["time_s"])
     assert first["rate"]["static_j"] == pytest.approx(0.232 / 20)
     assert first["chip"]["static_j"] == pytest.approx(0.2939 / 20)
-    assert (found["chip"]["chip"], found["chip"]["cores_per_chip"], found["rate"]["rate_hz"]) == ("loihi2-152", 152, 20)
+    assert (found["chip"]["chip"], found["chip"]["cores_per_chip"], found["rate"]["rate_hz"]) == (
+        "loihi2-152",
+        152,
+        20,
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware import measurements, run
-from hardware.charging import busiest_link
+from hardware.charging import busiest_link, mean_hops
 from hardware.chip import Chip
 from hardware.device import CONSTANTS, FOLDER, Device, known
-from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED, QUANTITIES, estimate, mean_hops, together
+from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED, QUANTITIES, estimate
+from hardware.energy_parts import together
 from hardware.errors import DeviceError, InputError
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from tests.hardware.test_counters import synapses
@@ -302,12 +303,15 @@ def test_twin_of_a_convolution_equals_brute_force():
     assert found.twin.macs == {"p": int(synapses(convolution, shape).sum())}
 
 
-@settings(max_examples=25, deadline=None)
+TABLES = [Device.load(name) for name in DEVICES]
+
+
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_energies_of_random_programs_add_up(data):
     program = data.draw(programs())
     recording = run(program, data.draw(inputs_for(program)), "reference")
-    found = estimate(program, recording)
+    found = estimate(program, recording, TABLES)
     stored = json.loads(json.dumps(found.to_dict(per_sample=True), allow_nan=False))
     for entry, plain in zip(found.devices, stored["devices"]):
         parts = sum(layer.synapses_j + layer.neurons_j + layer.spikes_j + layer.messages_j for layer in entry.layers)

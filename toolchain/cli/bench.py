@@ -162,7 +162,8 @@ def summary(facts: dict) -> str:
         "samples",
         "clean",
         *(f"worst, {formats.radius(facts['norm'], e)}" for e in facts["radii"]),
-        "energy",
+        "dynamic",
+        "static",
         "flags",
     ]
     rows = []
@@ -177,12 +178,13 @@ def summary(facts: dict) -> str:
                     _share(entry["clean"]),
                     *(_share(worst.get(epsilon)) for epsilon in facts["radii"]),
                     formats.quantity(entry["energy"][0]["dynamic_j"]["value"], "J"),
+                    formats.quantity(entry["energy"][0]["static_j"], "J"),
                     ", ".join(flag["name"] for flag in entry["flags"]) or None,
                 )
             )
     legend = (
-        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; energy: dynamic, of one clean "
-        "inference, an estimate."
+        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; dynamic, static: "
+        "energy of one clean inference, an estimate; static without a pause between inferences."
     )
     error = (facts["about"].get("energy") or {}).get("measured_text")
     return table(head, rows, right=range(2, len(head) - 1)) + legend + (f"\n{error}" if error else "")

@@ -14,7 +14,8 @@ from dataclasses import Field, dataclass, fields
 from pathlib import Path
 
 from hardware import program_file
-from hardware.measurements import Comparison, Task
+from hardware.measured_tasks import Task
+from hardware.measurements import Comparison
 from hardware.program import Program
 from toolchain.cells.store import Store, program_path
 from toolchain.errors import ToolchainError

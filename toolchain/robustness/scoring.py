@@ -254,7 +254,8 @@ def _columns(recording: Recording, counter: str) -> np.ndarray:
 def _energy(parts: Mapping[str, tuple[Program, Recording]]) -> dict:
     """Energy of all parts, one after the other: energies, times and cores add up."""
     from hardware.chip import Chip
-    from hardware.energy import QUANTITIES, estimate, together
+    from hardware.energy import QUANTITIES, estimate
+    from hardware.energy_parts import together
 
     chip = Chip.load(CHIP)
     each = {f"{name}." if name else "": estimate(*part, chip=chip) for name, part in parts.items()}

@@ -1,4 +1,6 @@
-"""Static energy of a report at a rate of inferences, and what a page says of the error against measurement."""
+"""Static energy of a report at a rate of inferences, and what a page says of the error against
+measurement.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ from toolchain.report import facts, page, results, tables
 from toolchain.report.rate import at_rate
 from toolchain.report.run import ReportError, load
 
-FEW = {"models": synthetic.MODELS[:1], "targets": {"software": 6, "fast": 6}, "epsilons": (0.1,), "seeds": (0,)}
+FEW = {
+    "models": synthetic.MODELS[:1],
+    "targets": {"software": 6, "fast": 6},
+    "epsilons": (0.1,),
+    "seeds": (0,),
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,10 @@ def gathered(run):
 
 def rows(found: dict) -> list[dict]:
     model = found["models"][0]
-    return [model["answer"]["energy"]["clean"], *(row for entry in model["targets"] for row in entry["energy"])]
+    return [
+        model["answer"]["energy"]["clean"],
+        *(row for entry in model["targets"] for row in entry["energy"]),
+    ]
 
 
 def test_static_energy_at_a_rate_is_its_power_over_the_rate(gathered):
@@ -47,7 +57,10 @@ def test_static_energy_at_a_rate_is_its_power_over_the_rate(gathered):
 
 @pytest.mark.parametrize("rate", [0.0, -3.0, float("nan"), 1e6])
 def test_a_rate_that_cannot_be_is_refused_with_the_highest_that_can(gathered, rate):
-    with pytest.raises(ReportError, match=r"it must be above 0 and at most 1\.25e\+05: .* an inference takes 8\.00 µs"):
+    with pytest.raises(
+        ReportError,
+        match=r"it must be above 0 and at most 1\.25e\+05: .* an inference takes 8\.00 µs",
+    ):
         at_rate(copy.deepcopy(gathered[0]), rate)
 
 
