@@ -128,7 +128,8 @@ def _task(where: str, entry: dict) -> Task:
 def counts(file: str) -> Counts:
     """The counts of a task that can be rebuilt. Raises DeviceError for a malformed file."""
     path = FOLDER / file
-    table, texts = _toml.read(path, DeviceError, ("network_sha256", "inputs_sha256", "chip", "source"))
+    names = ("network_sha256", "inputs_sha256", "chip", "source")
+    table, texts = _toml.read(path, DeviceError, names)
     _toml.exactly(path, DeviceError, table, ("steps", "layers"))
     layers = tuple(_load(path, entry) for entry in table["layers"])
     return Counts(**texts, workload=Workload(1, table["steps"], layers))
