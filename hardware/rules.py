@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hardware.chip import Chip
+from hardware.chip import Chip, known
 from hardware.neurocores import LayerPlacement, neuron_groups
 from hardware.program import Convolution, Program
 
@@ -321,15 +321,19 @@ def synaptic_memory_per_core(program: Program, chip: Chip, layers: Sequence[Laye
 
 
 def cores_per_chip(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """All populations fit on one chip."""
+    """All populations fit on one chip; where a table of another source counts more cores, the finding names it."""
     cores, limit = sum(layer.cores for layer in layers), chip["cores_per_chip"]
     if cores > limit:
         largest = max(layers, key=lambda layer: layer.cores)
+        others = [other for other in map(Chip.load, known()) if other.generation == chip.generation]
+        enough = [other.name for other in others if other["cores_per_chip"] >= cores]
+        also = f"; by other sources' count of cores it fits {', '.join(enough)}" if enough else ""
         yield broken(
             largest.population,
             cores,
             limit,
-            f"{cores} cores ({largest.cores} of them for this population); a chip has {limit}: {-(-cores // limit)} chips would be needed",
+            f"{cores} cores ({largest.cores} of them for this population); a chip has {limit}: "
+            f"{-(-cores // limit)} chips would be needed{also}",
         )
 
 

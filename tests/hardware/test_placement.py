@@ -198,6 +198,14 @@ def test_severities_decide():
     assert noted.fits
 
 
+def test_a_network_between_two_counts_of_cores_names_the_tables_that_hold_it():
+    """130 cores: more than lava-nc's 120 and the brief's 128, fewer than a paper's 152."""
+    for neurons, holds in ((130, "fits loihi2-152"), (125, "fits loihi2-128, loihi2-152"), (160, None)):
+        found = check(mlp(4, neurons), smaller(neurons_per_core=1)).broken
+        assert [(v.rule, v.value) for v in found] == [("cores_per_chip", neurons)]
+        assert found[0].message.endswith(f"by other sources' count of cores it {holds}" if holds else "2 chips would be needed")
+
+
 def test_report_is_plain_json_and_complete():
     report = check(mlp(784, 128, 64, 10, population={"reset": "subtract"}), LOIHI2)
     stored = json.loads(json.dumps(report.to_dict(), allow_nan=False))
@@ -209,6 +217,8 @@ def test_report_is_plain_json_and_complete():
     assert first["resources"]["input_axons"] == {"used": 784, "maximum": 16000, "percent": 4.9}
     assert {v["rule"] for v in stored["violations"]} == {"subtractive_reset_needs_microcode"}
     assert stored["limits"]["neurons_per_core"]["source"]
+    assert stored["static_power_mw"]["value"] == 232
+    assert stored["chip"]["stepping"].startswith("N3B3")
     assert any("estimate" in line for line in stored["estimates"])
 
 
