@@ -11,197 +11,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field as default
 
 import nir
 import numpy as np
 
 from export import metadata as graph_metadata
 from export.errors import GraphError, UnsupportedError
+from export.node_values import Found, checked_node, label
 from export.passes import batch
 from export.passes.subgraphs import Flat, flatten, regrouped, sources_of
-from export.shapes import ENDS, LINEAR, NEURONS, PARAMETERS, SPIKING, infer, tuple_of
+from export.shapes import ENDS, LINEAR, NEURONS, PARAMETERS, SPIKING, infer
 
 MAX_NODES = 2_000
 MAX_DEPTH = 8
-KNOWN = (*ENDS, *NEURONS, *LINEAR, nir.NIRGraph)
-
-_POSITIVE = ("tau", "tau_syn", "tau_mem")
-_ABSENT = {"v_reset": 0.0, "w_in": 1.0}
-"""What parameters are that older files leave out: w_in by NIR's definition, v_reset until the reset is known."""
-
-
-@dataclass
-class _Found:
-    """What is found on the way through a graph.
-
-    notes          what was completed, for the audit
-    unstated       neurons whose file has no v_reset
-    placeholders   Flatten nodes whose input_type is all zeros
-    """
-
-    notes: list[str] = default(default_factory=list)
-    unstated: list[str] = default(default_factory=list)
-    placeholders: list[str] = default(default_factory=list)
-    count: int = 0
-
-
-def _label(name: str, node) -> str:
-    return f"node {name!r} ({type(node).__name__})"
-
-
-def _array(where: str, field: str, value) -> np.ndarray:
-    """A finite floating-point array."""
-    try:
-        array = np.asarray(value)
-    except Exception:
-        raise GraphError(f"{where}: {field} is {type(value).__name__}; accepted is an array of numbers") from None
-    if array.dtype.kind not in "fiu":
-        raise GraphError(f"{where}: {field} has type {array.dtype}; accepted are real numbers")
-    if array.dtype.kind != "f":
-        array = array.astype(np.float64)
-    if not np.all(np.isfinite(array)):
-        first = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise GraphError(f"{where}: {field} holds NaN or infinite values, the first at {first}")
-    return array
-
-
-def _whole(where: str, field: str, value, low: int, dimensions: int) -> tuple[int, ...]:
-    """Whole numbers of at least ``low``, one for each dimension."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or array.size not in (1, dimensions) or not np.all(array == np.round(array.astype(np.float64))):
-        raise GraphError(f"{where}: {field} is {value!r}; accepted are whole numbers, one or {dimensions}")
-    if array.size and not (low <= array.min() and array.max() <= 1 << 15):
-        raise GraphError(f"{where}: {field} is {value!r}; accepted are whole numbers from {low} to {1 << 15}")
-    return tuple_of(array, dimensions)
-
-
-def _dimension(where: str, field: str, value) -> int:
-    """One whole number, which may be negative."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.size != 1:
-        raise GraphError(f"{where}: {field} is {value!r}; accepted is one whole number")
-    return int(array.reshape(-1)[0])
-
-
-def _shape(where: str, value, field: str = "shape") -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.ndim > 1 or array.size < 1 or array.min() < 1 or array.size > 8:
-        raise GraphError(f"{where}: {field} is {array.tolist()!r}; accepted are positive whole numbers, one for each dimension")
-    return array.reshape(-1).astype(np.int64)
-
-
-def _elementwise(name: str, node, found: _Found) -> dict[str, np.ndarray]:
-    """The parameters of a node with one value for each element; scalars among arrays are spread."""
-    where = _label(name, node)
-    given = {field: getattr(node, field) for field in PARAMETERS[type(node)]}
-    absent = [field for field, value in given.items() if value is None and field in _ABSENT]
-    if "v_reset" in absent:
-        found.unstated.append(name)
-    if "w_in" in absent:
-        found.notes.append(f"{where}: w_in is absent; {_ABSENT['w_in']:g} by NIR's definition")
-    values = {field: _array(where, field, _ABSENT[field] if field in absent else value) for field, value in given.items()}
-    shapes = {a.shape for a in values.values() if a.shape}
-    if len(shapes) > 1:
-        listed = ", ".join(f"{field} {a.shape}" for field, a in values.items())
-        raise GraphError(f"{where}: parameters of different shapes: {listed}")
-    if shapes:
-        spread = [field for field, a in values.items() if not a.shape and field not in absent]
-        if spread:
-            shape = next(iter(shapes))
-            found.notes.append(f"{where}: {', '.join(spread)} given once, used for all of shape {shape}")
-        values = {field: np.array(np.broadcast_to(a, next(iter(shapes)))) for field, a in values.items()}
-    for field, array in values.items():
-        if not array.size:
-            raise GraphError(f"{where}: {field} is empty; accepted is one value for each element")
-    for field in _POSITIVE:
-        if field in values and values[field].min() <= 0:
-            raise GraphError(f"{where}: {field} is {values[field].min():g} s; accepted are positive times")
-    if isinstance(node, nir.Delay) and values["delay"].min() < 0:
-        raise GraphError(f"{where}: delay is {values['delay'].min():g} s; accepted are delays from 0")
-    return values
-
-
-def _convolution(where: str, node) -> dict:
-    dimensions = 1 if isinstance(node, nir.Conv1d) else 2
-    weight = _array(where, "weight", node.weight)
-    if weight.ndim != dimensions + 2 or 0 in weight.shape:
-        form = "[out, in / groups, length]" if dimensions == 1 else "[out, in / groups, height, width]"
-        raise GraphError(f"{where}: weight has shape {weight.shape}; accepted is {form}")
-    bias = _array(where, "bias", node.bias if node.bias is not None else np.zeros(weight.shape[0], weight.dtype))
-    if bias.shape != weight.shape[:1]:
-        raise GraphError(f"{where}: bias has shape {bias.shape}; accepted is one for each output channel, {weight.shape[:1]}")
-    (groups,) = _whole(where, "groups", node.groups, 1, 1)
-    if weight.shape[0] % groups:
-        raise GraphError(f"{where}: {weight.shape[0]} output channels cannot be divided into {groups} groups")
-    stride = _whole(where, "stride", node.stride, 1, dimensions)
-    padding = node.padding
-    if isinstance(padding, bytes):
-        padding = padding.decode("ascii", "replace")
-    if isinstance(padding, str):
-        if padding not in ("same", "valid"):
-            raise GraphError(f"{where}: padding is {padding!r}; accepted are 'same', 'valid' and whole numbers")
-        if padding == "same" and set(stride) != {1}:
-            raise GraphError(f"{where}: padding 'same' goes with stride 1, not {stride}")
-    else:
-        padding = _whole(where, "padding", padding, 0, dimensions)
-    values = {"stride": stride, "padding": padding, "dilation": _whole(where, "dilation", node.dilation, 1, dimensions)}
-    if dimensions == 1:
-        values = {k: v if isinstance(v, str) else v[0] for k, v in values.items()}
-    stated = None if node.input_shape is None else _whole(where, "input_shape", node.input_shape, 1, dimensions)
-    return {
-        "input_shape": stated if stated is None or dimensions == 2 else stated[0],
-        "weight": weight,
-        "groups": groups,
-        "bias": bias,
-        **values,
-    }
-
-
-def _node(name: str, node: nir.NIRNode, found: _Found) -> nir.NIRNode:
-    """A copy of a node with checked values. Raises GraphError or UnsupportedError."""
-    where, kind = _label(name, node), type(node)
-    if kind not in KNOWN:
-        raise UnsupportedError(f"{where}: an unknown kind of node; known are {', '.join(sorted(k.__name__ for k in KNOWN))}")
-    extra = {"metadata": dict(node.metadata) if isinstance(node.metadata, Mapping) else {}}
-    if kind is nir.Input:
-        return nir.Input(input_type={"input": _shape(where, node.input_type["input"])}, **extra)
-    if kind is nir.Output:
-        return nir.Output(output_type={"output": _shape(where, node.output_type["output"])}, **extra)
-    if kind in PARAMETERS:
-        return kind(**_elementwise(name, node, found), **extra)
-    if kind in (nir.Linear, nir.Affine):
-        values = {"weight": _array(where, "weight", node.weight)}
-        if values["weight"].ndim != 2 or 0 in values["weight"].shape:
-            raise GraphError(f"{where}: weight has shape {values['weight'].shape}; accepted is [out, in]")
-        if kind is nir.Affine:
-            values["bias"] = _array(where, "bias", node.bias)
-            if values["bias"].shape != values["weight"].shape[:1]:
-                raise GraphError(
-                    f"{where}: bias has shape {values['bias'].shape}; accepted is one for each output, {values['weight'].shape[:1]}"
-                )
-        return kind(**values, **extra)
-    if kind in (nir.Conv1d, nir.Conv2d):
-        return kind(**_convolution(where, node), **extra)
-    if kind in (nir.SumPool2d, nir.AvgPool2d):
-        low = {"kernel_size": 1, "stride": 1, "padding": 0}
-        values = {field: np.array(_whole(where, field, getattr(node, field), least, 2)) for field, least in low.items()}
-        if np.any(values["padding"] >= values["kernel_size"]):
-            raise GraphError(
-                f"{where}: padding {values['padding'].tolist()} is not smaller than the window {values['kernel_size'].tolist()}"
-            )
-        return kind(**values, **extra)
-    stated = (node.input_type or {}).get("input")
-    if stated is not None and np.size(stated) and not np.any(stated):
-        found.placeholders.append(name)
-        found.notes.append(f"{where}: input_type is zeros, a placeholder; the shape is inferred")
-        stated = None
-    dims = {field: _dimension(where, field, getattr(node, field)) for field in ("start_dim", "end_dim")}
-    copy = nir.Flatten(input_type=None, **dims, **extra)
-    copy.input_type = {"input": None if stated is None else _shape(where, stated, "input_type")}
-    return copy
-
 
 def _natural(name: str) -> tuple:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d{1,9})", name) if part)
@@ -222,7 +44,7 @@ def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> l
     return list(done)
 
 
-def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: _Found) -> nir.NIRGraph:
+def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NIRGraph:
     """A checked copy of a graph and its subgraphs; shapes come later."""
     if depth > MAX_DEPTH:
         raise GraphError(f"subgraph {prefix[:-1]!r}: nested deeper than {MAX_DEPTH} levels")
@@ -237,7 +59,7 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: _Found) -> nir.N
         if isinstance(node, nir.NIRGraph):
             nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, found)
         else:
-            nodes[name] = _node(prefix + name, node, found)
+            nodes[name] = checked_node(prefix + name, node, found)
     edges = []
     for a, b in graph.edges:
         for end in (a, b):
@@ -293,7 +115,7 @@ def _check_entries(flat: Flat, meta: dict) -> None:
         if not isinstance(node, SPIKING) or isinstance(node, nir.Threshold):  # a Threshold may become part of an integrator
             strange |= set(entry.get("grid", ())) & {"noise"}
         if strange:
-            raise GraphError(f"graph metadata 'spikeport': {_label(name, node)} cannot have the entry {sorted(strange)[0]!r}")
+            raise GraphError(f"graph metadata 'spikeport': {label(name, node)} cannot have the entry {sorted(strange)[0]!r}")
 
 
 def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str]) -> None:
@@ -308,7 +130,7 @@ def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str
         if type(node) in PARAMETERS and own_scalar(node):
             for field in PARAMETERS[type(node)]:
                 setattr(node, field, np.full(takes, getattr(node, field)))
-            notes.append(f"{_label(full, node)}: parameters given once, used for all of shape {takes}")
+            notes.append(f"{label(full, node)}: parameters given once, used for all of shape {takes}")
         if isinstance(node, nir.Conv1d):
             node.input_shape = takes[1]
         elif isinstance(node, nir.Conv2d):
@@ -331,7 +153,7 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
         raise GraphError(f"accepted is a nir.NIRGraph, not {type(graph).__name__}")
     if not graph.nodes:
         raise GraphError("the graph has no nodes")
-    found = _Found()
+    found = Found()
     copy = _graph(graph, "", 0, found)
     flat = flatten(copy)
     for kind in ENDS:
@@ -356,7 +178,7 @@ def _shapes(flat: Flat, notes: list[str]) -> Mapping:
         return infer(flat.nodes, flat.edges)
 
 
-def _record(meta: dict, found: _Found) -> bool:
+def _record(meta: dict, found: Found) -> bool:
     """Put what was found into the metadata; whether there was anything."""
     for part, texts in (("notes", found.notes), ("placeholders", found.placeholders)):
         known = meta["origin"].get(part, [])

@@ -13,9 +13,10 @@ import nir
 import numpy as np
 
 from export import metadata as graph_metadata
-from export.check import KNOWN, MAX_DEPTH, checked
+from export.check import MAX_DEPTH, checked
 from export.errors import GraphError, GraphFileError, MissingInformationError, UnsupportedError
 from export.hdf5 import Tree, read_tree, write_atomic
+from export.node_values import KNOWN
 from export.shapes import PARAMETERS
 
 _MAY_BE_ABSENT = ("v_reset", "w_in")

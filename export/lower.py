@@ -7,7 +7,8 @@ settle what is open (export.reading) → flatten subgraphs → shapes → join i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import nir
@@ -104,12 +105,20 @@ def lower(
     measured = _calibrate(traced, neurons, inputs, fractions, calibration) if calibration is not None else {}
     names = _Names(flat.nodes)
     options = Options(weight_bits, per_channel, allow_clipping, names.unused("constant"))
-    lowered = {
-        name: lower_population(
-            neurons[name], traced.ways[name], traced.constants[name], known, meta["nodes"], options, measured.get(name), names.projection
-        )
-        for name in neurons
-    }
+    with _suspecting(read.warnings):
+        lowered = {
+            name: lower_population(
+                neurons[name],
+                traced.ways[name],
+                traced.constants[name],
+                known,
+                meta["nodes"],
+                options,
+                measured.get(name),
+                names.projection,
+            )
+            for name in neurons
+        }
     outputs, output_audits = _outputs(traced, neurons, meta["nodes"])
     constant = [constant_source(options.constant)] if any(p.needs_constant for p in lowered.values()) else []
     scales = {population.name: 1.0 for population in constant} | {name: part.scale for name, part in lowered.items()}
@@ -131,6 +140,17 @@ def lower(
         notes.append("discretization: exponential")
     said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
     return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said))
+
+
+@contextmanager
+def _suspecting(warnings: Sequence[str]) -> Iterator[None]:
+    """Numbers that do not fit are often a graph that was read wrongly: what looks like it is said, too."""
+    try:
+        yield
+    except QuantizationError as error:
+        if not warnings:
+            raise
+        raise QuantizationError(f"{error}. Warning: {' Warning: '.join(warnings)}") from error
 
 
 def _neurons(traced: Traced, entries: Mapping, dt_s: float | None, discretization: str, fused: Mapping[str, str]) -> dict[str, Neuron]:

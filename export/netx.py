@@ -34,6 +34,13 @@ FRACTION_BITS = 6
 INPUT_BITS = 13
 """An image is a bias: 13 bits with sign."""
 
+SLAYER_FIRES = (
+    "a neuron fires strictly above its threshold (>), as netx on Lava and the chip have it. The other "
+    "reading: slayer, in which such networks are trained, fires at the threshold, too (>=)"
+)
+"""Said of every network that spikes: slayer compares a potential with the threshold less a rounding
+error of floating point."""
+
 _LAYER_KEYS = {
     "input": {"shape", "neuron", "weight", "bias"},
     "conv": {"shape", "neuron", "weight", "bias", "stride", "padding", "dilation", "groups", "inChannels", "outChannels", "kernelSize"},
@@ -346,5 +353,8 @@ class _Builder:
             "input_fraction_bits": {"input": 0},
             "data": {},
         }
+        spiking = any(p.spiking for p in self.populations)
+        reading = (SLAYER_FIRES,) if spiking else ()
         program = Program(self.inputs, self.populations, self.projections, [Output(last.name, decode)], metadata)
-        return Lowered(program, Audit(self.source, None, "not needed: decays are stated in steps", tuple(self.audits), tuple(self.notes)))
+        said = (tuple(self.audits), tuple(self.notes), reading)
+        return Lowered(program, Audit(self.source, None, "not needed: decays are stated in steps", *said))

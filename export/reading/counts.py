@@ -61,7 +61,8 @@ def _line(draft: Draft, name: str, per: str, dt: float | None) -> str:
     )
     effect = each["second" if per == "step" else "step"]
     adds = f"a spike through a weight of 1 adds {each[per]} V"
-    return f"r of IF and I counts {COUNTED[per]} ({who}): {adds}. The other reading, {other}: {effect} V"
+    what = f"r of IF and I counts {COUNTED[per]} ({who}): {adds}"
+    return f"{what}. The other reading, {other}: {effect} V"
 
 
 def counted(r: np.ndarray, dt: float | None) -> str | None:

@@ -8,6 +8,7 @@ import nir
 import numpy as np
 
 from export import metadata as graph_metadata
+from export.dialects import shortest
 from export.dialects.rules import SNNTORCH_DT_S
 from export.neurons import NO_LEAK
 from export.reading.draft import Draft
@@ -37,10 +38,21 @@ def suspect(draft: Draft) -> list[str]:
             "say --dt 1"
         )
 
-    leaky = [n for n, node in draft.nodes.items() if isinstance(node, (nir.LIF, nir.CubaLIF))]
-    if draft.free and leaky and all(_like_snntorch(draft.nodes[n]) for n in leaky):
+    short = [n for n, node in draft.nodes.items() if _like_norse(node, draft.entry(n), dt)]
+    if short:
+        tau = shortest({n: draft.nodes[n] for n in short})
         warnings.append(
-            "r is tau / 1e-4 throughout and v_reset 0: so snnTorch writes its models however they "
+            f"{draft.label(short[0])}: a time constant of {tau:g} s is shorter than the time step "
+            f"of {dt:g} s: "
+            f"Norse 1.1 writes a time constant times dt, here {tau / dt:g} s. If Norse wrote "
+            "this, say "
+            "--dialect norse"
+        )
+
+    leaky = [n for n, node in draft.nodes.items() if isinstance(node, (nir.LIF, nir.CubaLIF))]
+    if (draft.free or draft.open) and leaky and all(_like_snntorch(draft.nodes[n]) for n in leaky):
+        warnings.append(
+            "r is tau / 1e-4 throughout: so snnTorch writes its models however they "
             "reset (by default by subtraction, one step late), and SpikingJelly those that reset "
             "to 0. If snnTorch wrote this, say --dialect snntorch"
         )
@@ -58,6 +70,11 @@ def _longest(node: nir.NIRNode, entry: Mapping, dt: float) -> float:
     ]
     values = np.concatenate(taus) if taus else np.zeros(0)
     return float(values[values < dt / NO_LEAK].max(initial=0.0))
+
+
+def _like_norse(node: nir.NIRNode, entry: Mapping, dt: float) -> bool:
+    """A time constant that is shorter than a step, and would not be once divided by it."""
+    return "grid" not in entry and dt**2 <= shortest({"": node}) < dt * (1 - 1e-6)
 
 
 def _like_snntorch(node: nir.NIRNode) -> bool:

@@ -71,6 +71,14 @@ def rng():
     return np.random.default_rng(0)
 
 
+def test_the_audit_says_at_which_potential_a_neuron_fires(tmp_path):
+    """At the threshold exactly no spike, as netx on Lava; slayer sends one."""
+    path = write(tmp_path / "a.net", dense([[2.0]], neuron={**CUBA, "vThMant": 2}))
+    _, audit, recording = run(path, np.ones((1, 1), np.uint8))
+    assert recording.spikes["dense_0"].sum() == 0
+    assert any("strictly above its threshold (>)" in line and "slayer" in line for line in audit.reading)
+
+
 def test_dense_layer_with_bias_and_current_decay(tmp_path, rng):
     weight, bias = rng.integers(-60, 60, (4, 6)) * 2, rng.integers(-50, 50, 4)
     neuron = {**CUBA, "iDecay": 1000, "vDecay": 300}

@@ -11,7 +11,7 @@ import pytest
 
 import export
 from export import metadata as graph_metadata
-from export.errors import GraphError, MissingInformationError
+from export.errors import GraphError, MissingInformationError, QuantizationError
 from export.reading import counted
 from tests.export.grid_graphs import chain
 from tests.export.nodes import cuba, float_as_read, full, inp, lif, out, spiking
@@ -247,3 +247,16 @@ def test_a_spike_counts_one_in_its_step_and_the_audit_says_so():
     assert not any(
         "counts 1 in its step" in line for line in export.lower(plain(spiking(4))).audit.reading
     )
+
+
+def test_a_time_constant_shorter_than_a_step_is_no_silent_decay():
+    """The exponential form takes any time constant; Norse's would be forgotten in one step."""
+    audit = export.lower(plain(lif(4, tau=2e-5)), dt=DT, discretization="exponential").audit
+    assert any("Norse 1.1 writes" in text and "0.02 s" in text for text in audit.warnings)
+    assert not export.lower(plain(lif(4)), dt=DT, discretization="exponential").audit.warnings
+
+
+def test_numbers_that_do_not_fit_come_with_what_looks_wrong():
+    steps = lif(4, tau=20.0, r=1e6, threshold=0.01)
+    with pytest.raises(QuantizationError, match=r"Warning: node 'n0' .*200,000 steps.*--dt 1"):
+        export.lower(plain(steps), dt=1e-4, reset="subtract")

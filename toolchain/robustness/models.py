@@ -34,6 +34,8 @@ class Options:
     """How a model becomes a Program, and, where it does not say so itself, what it reads. None: as the model says.
 
     weight_bits, per_channel, discretization, allow_clipping, dt, decode   as ``export.lower`` and ``export.frameworks.trace``
+    reset, r_per, dialect   how a graph is read that leaves this open, as ``export.state``; a model that is trained or traced
+                  states it itself, and refuses them
     calibration   data set whose training part shows how large numbers get; the first 200 samples
     input_shape   of one step of one sample; another shape than the data set's, of as many values, is filled in C order
     call          one of ``toolchain.stages.CALLS``
@@ -46,6 +48,9 @@ class Options:
     allow_clipping: bool = False
     dt: float | None = None
     decode: str | None = None
+    reset: str | None = None
+    r_per: str | None = None
+    dialect: str | None = None
     calibration: str | None = None
     input_shape: tuple[int, ...] | None = None
     call: str | None = None
@@ -56,7 +61,8 @@ class Options:
     rate: float | None = None
     bin_us: int | None = None
 
-    LOWERING = ("weight_bits", "per_channel", "discretization", "allow_clipping", "dt", "decode")
+    LOWERING = ("weight_bits", "per_channel", "discretization", "allow_clipping", "dt", "decode", "reset", "r_per", "dialect")
+    READING = ("reset", "r_per", "dialect")
     DESCRIBING = ("input_shape", "call", "dataset", "encoding", "steps", "bits", "rate", "bin_us")
     NEEDED = ("input_shape", "call", "dataset", "encoding", "steps")
 
@@ -303,7 +309,8 @@ def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
     if np.prod(shape) != np.prod(given) or (options.encoding == "events" and shape != given):
         raise ModelError(f"{stage.source}: input_shape is {given}; samples of {options.dataset} have {shape}")
     told = {"name": options.dataset, **encoding.describe()}
-    graph = stages.to_graph(stage, stages.Ways(dt=options.dt, decode=options.decode, input_shape=given, call=options.call))
+    tracing = options.given(("dt", "decode", *Options.READING))
+    graph = stages.to_graph(stage, stages.Ways(**tracing, input_shape=given, call=options.call))
     lowering = options.given(("weight_bits", "per_channel", "discretization", "allow_clipping"))
     program, _ = export.lower(
         graph, source=stage.source, message_bits=bits, input_fraction_bits=fraction, **lowering, **_calibration(options, told, given)

@@ -10,7 +10,7 @@ source = "plain.safetensors"      # a model at a stage with a PyTorch module; or
 recipe = "digits.toml"            # a training configuration: trained once into the run's folder
 seeds = [0, 1, 2]                 # of the recipe's training, one model each; or "NAME-{seed}.safetensors" is the source of each
 weight_bits = 6                   # how a float model becomes integers: weight_bits, per_channel, discretization, allow_clipping, dt,
-calibration = "digits"            # decode, and the data set that shows how large its numbers get
+calibration = "digits"            # decode, reset, r_per, dialect (docs/dialects.md), and the data set that shows how large its numbers get
 input_shape = [64]                # what a model without spikeport_io() reads: input_shape, call, dataset, encoding, steps, bits, rate,
                                   # bin_us
 [attacks]
@@ -37,8 +37,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from export.dialects import DIALECTS
+from export.reading import PER
 from hardware import _toml
-from hardware.program import DECODINGS
+from hardware.program import DECODINGS, RESETS
 from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
 from toolchain.attacks.registry import NORMS, AttackSpec
@@ -254,6 +256,9 @@ def _model(where: str, values) -> ModelPart:
         allow_clipping=_flag,
         dt=_number,
         decode=_one_of(*DECODINGS),
+        reset=_one_of(*RESETS),
+        r_per=_one_of(*PER),
+        dialect=_one_of(*DIALECTS),
         calibration=_text,
         input_shape=_shape,
         call=_one_of(*CALLS),

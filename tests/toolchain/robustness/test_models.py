@@ -85,6 +85,13 @@ def test_options_that_change_nothing_are_refused(ann):
         open_model(replace(ann, options=Options(weight_bits=4)))
 
 
+def test_a_model_that_states_its_reading_refuses_to_be_told(float_model, tmp_path):
+    for told in ({"reset": "zero"}, {"r_per": "step"}, {"dialect": "sinabs"}):
+        option = "--" + next(iter(told)).replace("_", "-")
+        with pytest.raises(ModelError, match=f"{option} changes nothing in a factory"):
+            open_model(replace(float_model, options=replace(float_model.options, **told)))
+
+
 def test_an_ann_is_scored_on_software_alone(ann, digits):
     crafted = job(ann, digits, AttackSpec("fgsm", {}, {"name": "training"}), epsilon=0.2)
     arrays = cells.craft(crafted, digits)
