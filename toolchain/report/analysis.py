@@ -18,7 +18,8 @@ A target's entry:
 "absent": cells that cannot be, with their reason: a target for a model without a Program, an estimator that a neuron does not have.
 Of a model that is random everything but "inference" is of its first inference seed.
 
-A share is {"value", "low", "high", "samples"} with its 95 % Wilson interval, 0 to 1. A mean is the same with a 95 % t interval.
+A share is {"value", "low", "high", "samples"} with its 95 % Wilson interval, 0 to 1. A mean is the same with a 95 % t interval, or
+none where there is no spread ("no_interval" says why). A difference of two accuracies on the same samples has Newcombe's interval.
 Energy is in joules of one inference, time in seconds. None stands for what there is no number for.
 """
 
@@ -359,6 +360,20 @@ def _published(records: list[Scored]) -> dict:
     }
 
 
+def _target_minus_baseline(baseline: np.ndarray, target: np.ndarray) -> dict:
+    """Difference of two correctness records of the same samples, and which of the two has what right."""
+    found = paired_difference(target, baseline)
+    return {
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "right_only_on_baseline": found.right_only_second,
+        "right_only_on_target": found.right_only_first,
+        "p_value": found.p_value,
+        "samples": found.samples,
+    }
+
+
 def _comparison(one: str, other: str, first: list[Scored], second: list[Scored]) -> dict:
     """Software against hardware on the same samples, clean, attack by attack, and in the worst case; with the same inference seed."""
     theirs = {(r.description["crafted"], _inference_seed(r)): r for r in second}
@@ -377,7 +392,7 @@ def _comparison(one: str, other: str, first: list[Scored], second: list[Scored])
                 "identical": bool(identical),
                 "predictions_that_differ": int(np.count_nonzero(a.prediction[i] != b.prediction[j])),
                 "energy_change": change(dynamic(a)[i], dynamic(b)[j]),
-                **asdict(paired_difference(b.correct[j], a.correct[i])),
+                **_target_minus_baseline(a.correct[i], b.correct[j]),
             }
         )
     worst = []
@@ -388,7 +403,7 @@ def _comparison(one: str, other: str, first: list[Scored], second: list[Scored])
         _, where = align([record for pair in here for record in pair])
         left = np.logical_and.reduce([a.correct[i] for (a, _), i in zip(here, where[0::2])])
         right = np.logical_and.reduce([b.correct[j] for (_, b), j in zip(here, where[1::2])])
-        worst.append({"epsilon": epsilon, "shares": [share(left), share(right)], **asdict(paired_difference(right, left))})
+        worst.append({"epsilon": epsilon, "shares": [share(left), share(right)], **_target_minus_baseline(left, right)})
     clean = next((row for row in rows if row["family"] == "clean"), None)
     return {
         "targets": [one, other],

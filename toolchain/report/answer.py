@@ -149,7 +149,10 @@ def _accuracy(facts: dict, told: dict) -> str:
         return f"{said}, <strong>exactly as in software</strong>: {counts}{also}."
     row = software["worst"] or software["clean"]
     difference = f"<strong>{formats.signed(row['difference'])} points</strong> ({formats.interval(row['low'], row['high'])}"
-    alone = f"{row['only_other']} samples only software gets right, {row['only_one']} only hardware; McNemar p = {row['p_value']:.2g})"
+    alone = (
+        f"{row['right_only_on_baseline']} samples only software gets right, {row['right_only_on_target']} only hardware; "
+        f"McNemar p = {row['p_value']:.2g})"
+    )
     keeps = f"; in software it keeps {_share(row['shares'][0], False)}" if software["worst"] else ""
     return f"{said}{keeps}. Hardware minus software: {difference}; {alone}."
 
@@ -181,7 +184,7 @@ def _cost(told: dict) -> str:
         said += f", limited by {escape(clean['time_limit'])}"
     if told["software"] is not None:
         change = told["software"]["energy_change"]
-        same = change is not None and change["value"] == change["low"] == change["high"] == 0
+        same = change is not None and change["value"] == 0 and change["no_interval"] is not None
         said += "; software’s spikes would cost the same" if same else f"; that is {_change(change)} against the spikes of software"
     attacks = {"attacked": "under the attack that leaves least accuracy", "energy attack": "under the costliest energy attack"}
     parts = [f"{_change(row['change'])} {what}" for inputs, what in attacks.items() if (row := told["energy"].get(inputs))]

@@ -35,13 +35,18 @@ def base(record: Scored, clean: Sequence[Scored]) -> Scored:
     return next((c for c in clean if c.description["seed"] == record.description["seed"]), clean[0])
 
 
+ONE, SAME = "one sample", "the same in every sample"
+"""Why a mean has no interval."""
+
+
 def mean(values: np.ndarray) -> dict:
-    """The mean of a sample with its 95 % t interval; no interval for one value."""
+    """The mean of a sample with its 95 % t interval. Without a spread there is none: "no_interval" says why (``ONE``, ``SAME``)."""
     size, middle = len(values), float(values.mean())
-    if size < 2:
-        return {"value": middle, "low": None, "high": None, "samples": size}
+    why = ONE if size < 2 else SAME if bool(np.all(values == values[0])) else None
+    if why is not None:
+        return {"value": middle, "low": None, "high": None, "samples": size, "no_interval": why}
     half = float(stats.t.ppf(0.975, size - 1) * values.std(ddof=1) / math.sqrt(size))
-    return {"value": middle, "low": middle - half, "high": middle + half, "samples": size}
+    return {"value": middle, "low": middle - half, "high": middle + half, "samples": size, "no_interval": None}
 
 
 def change(before: np.ndarray, after: np.ndarray) -> dict | None:

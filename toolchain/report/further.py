@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolchain.report import formats
 from toolchain.report.analysis import KINDS
-from toolchain.report.table import Column, Table
+from toolchain.report.table import SEEDS, Column, Table
 
 MASKING = (
     "The worst case of each kind of attack alone. Where attacks with another gradient, samples of another network, or attacks without a "
@@ -37,9 +37,9 @@ def published(facts: dict) -> Table:
             "model": model["name"],
             "target": entry["target"],
             "epsilon": row["epsilon"],
-            "published": row["published"],
-            "adaptive": row["share"],
-            "flattered": row["flattered"],
+            "published_attacks_leave": row["published"],
+            "worst_case": row["share"],
+            "published_minus_worst_case": row["flattered"],
             "published_attacks": "; ".join(row["published_attacks"]),
             "attacks": row["attacks"],
         }
@@ -51,9 +51,9 @@ def published(facts: dict) -> Table:
         _MODEL,
         _TARGET,
         _RADIUS,
-        Column("published", "as usually published", "share"),
-        Column("adaptive", "worst case of all", "share"),
-        Column("flattered", "published − worst case", "points"),
+        Column("published_attacks_leave", "as usually published", "share"),
+        Column("worst_case", "worst case of all", "share"),
+        Column("published_minus_worst_case", "published − worst case", "points"),
         Column("published_attacks", "the usual attacks"),
         Column("attacks", "attacks in all", "count"),
     )
@@ -67,12 +67,13 @@ def masking(facts: dict) -> Table:
         {
             **{"model": model["name"], "target": entry["target"], "epsilon": row["epsilon"], "zero_gradient": row["zero_gradient"]},
             **row["kinds"],
-            "all": row["share"],
+            "worst_case": row["share"],
         }
         for model, entry in _every(facts)
         for row in entry["worst"]
     ]
-    columns = (_MODEL, _TARGET, _RADIUS, ZERO, *(Column(name, name, "share") for name in KINDS), Column("all", "all together", "share"))
+    kinds = (Column(name, name, "share") for name in KINDS)
+    columns = (_MODEL, _TARGET, _RADIUS, ZERO, *kinds, Column("worst_case", "all together", "share"))
     return Table("masking", MASKING, columns, tuple(rows))
 
 
@@ -95,10 +96,10 @@ def near_threshold(facts: dict) -> Table:
 
 def detector(facts: dict) -> Table:
     """One row for each model with a detector and attack, and one for clean inputs."""
-    rows = [{"model": model["name"], **row} for model, entry in _every(facts) for row in entry["detector"]]
+    rows = [{"model": model["name"], "attack": row["name"], **row} for model, entry in _every(facts) for row in entry["detector"]]
     columns = (
         _MODEL,
-        Column("name", "attack"),
+        Column("attack", "attack"),
         _RADIUS,
         Column("seed", "seed", "count"),
         Column("crafted_on", "made on"),
@@ -114,16 +115,22 @@ def detector(facts: dict) -> Table:
 
 def corruptions(facts: dict) -> Table:
     """One row for each model, target, corruption and severity."""
-    rows = [{"model": model["name"], "target": entry["target"], **row} for model, entry in _every(facts) for row in entry["corruptions"]]
+    rows = [
+        {"model": model["name"], "target": entry["target"], "corruption": row["name"], "severity": row["severity"]}
+        | {"accuracy": row["share"], "accuracy_change": row["change"], "mean_margin": row["mean_margin"]}
+        | {"dynamic_change": row["energy_change"]}
+        for model, entry in _every(facts)
+        for row in entry["corruptions"]
+    ]
     columns = (
         _MODEL,
         _TARGET,
-        Column("name", "corruption"),
+        Column("corruption", "corruption"),
         Column("severity", "severity", "count"),
-        Column("share", "accuracy", "share"),
-        Column("change", "against clean", "points"),
+        Column("accuracy", "accuracy", "share"),
+        Column("accuracy_change", "against clean", "points"),
         Column("mean_margin", "mean margin", "number"),
-        Column("energy_change", "dynamic energy", "change"),
+        Column("dynamic_change", "dynamic energy", "change"),
     )
     caption = "Common corruptions, which nobody chose against the network: a second axis of robustness. Severity 1 to 5."
     return Table("corruptions", caption, columns, tuple(rows))
@@ -137,8 +144,8 @@ def inference(facts: dict) -> Table:
             "target": entry["target"],
             "epsilon": row["epsilon"],
             "inputs": "clean" if row["epsilon"] == 0 else "worst case",
-            "seeds": row["seeds"],
-            "share": {"value": row["mean"], "low": row["low"], "high": row["high"]},
+            "inference_seeds": row["seeds"],
+            "accuracy": {"value": row["mean"], "low": row["low"], "high": row["high"]},
             "deviation": row["deviation"],
             "each": ", ".join(f"{seed}: {formats.percent(value)}" for seed, value in zip(row["numbers"], row["each"])),
         }
@@ -150,8 +157,8 @@ def inference(facts: dict) -> Table:
         _TARGET,
         Column("inputs", "inputs"),
         _RADIUS,
-        Column("seeds", "inference seeds", "count"),
-        Column("share", "accuracy: mean, smallest, largest", "share"),
+        Column("inference_seeds", "inference seeds", "count"),
+        Column("accuracy", "accuracy: mean, smallest, largest", "share", SEEDS),
         Column("deviation", "standard deviation", "plain share"),
         Column("each", "each seed"),
     )

@@ -14,7 +14,10 @@ import numpy as np
 
 from toolchain.report.analysis import KINDS
 from toolchain.report.further import MASKING, ZERO
-from toolchain.report.table import Column, Table
+from toolchain.report.table import EITHER, Column, Table
+
+ENDS = Column("ends", "the two ends")
+"""What ``EITHER`` is in a row."""
 
 _SEED = re.compile(r" seed \d+$")
 
@@ -80,13 +83,14 @@ def results(runs: Sequence[dict]) -> Table:
         Column("steps", "time steps", "count"),
         Column("target", "target"),
         Column("epsilon", "radius", "number"),
-        Column("seeds", "trainings", "count"),
-        Column("clean", "clean", "share"),
-        Column("fgsm", "FGSM", "share"),
-        Column("pgd", "PGD", "share"),
-        Column("worst", "worst case", "share"),
+        Column("trainings", "trainings", "count"),
+        ENDS,
+        Column("clean", "clean", "share", EITHER),
+        Column("fgsm", "FGSM", "share", EITHER),
+        Column("pgd", "PGD", "share", EITHER),
+        Column("worst_case", "worst case", "share", EITHER),
         Column("spikes", "spikes", "count"),
-        Column("energy_j", "dynamic energy", "joule"),
+        Column("dynamic_j", "dynamic energy", "joule"),
         Column("flags", "flags", "flags"),
     )
     caption = (
@@ -106,16 +110,21 @@ def masking(runs: Sequence[dict]) -> Table:
         Column("method", "method"),
         Column("data", "data"),
         Column("epsilon", "radius", "number"),
-        Column("seeds", "trainings", "count"),
-        Column("near", "near threshold", "share"),
-        replace(ZERO, kind="share"),
-        *(Column(name, name, "share") for name in KINDS),
-        Column("published", "as usually published", "share"),
-        Column("worst", "worst case", "share"),
+        Column("trainings", "trainings", "count"),
+        ENDS,
+        Column("near_threshold", "near threshold", "share", EITHER),
+        replace(ZERO, kind="share", ends=EITHER),
+        *(Column(name, name, "share", EITHER) for name in KINDS),
+        Column("published_attacks_leave", "as usually published", "share", EITHER),
+        Column("worst_case", "worst case", "share", EITHER),
     )
     within = sorted({m["near_threshold"]["within"] for run in runs for m in run["models"] if m["near_threshold"]})
     near = f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs." if within else ""
     return Table("masking", MASKING + near, columns, tuple(rows))
+
+
+def _ends(entries: Sequence[Mapping]) -> str:
+    return "95 % interval" if len(entries) == 1 else "smallest and largest training"
 
 
 def _kinds(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float) -> dict:
@@ -125,12 +134,13 @@ def _kinds(run: dict, method: str, models: list[dict], target: str, entries: lis
         "method": method,
         "data": data(run),
         "epsilon": epsilon,
-        "seeds": len(entries),
-        "near": over(near),
+        "trainings": len(entries),
+        "ends": _ends(entries),
+        "near_threshold": over(near),
         "zero_gradient": over([row and _bare(row["zero_gradient"]) for row in worst]),
         **{name: over([row and row["kinds"][name] for row in worst]) for name in KINDS},
-        "published": over([row and row["published"] for row in worst]),
-        "worst": over([row and row["share"] for row in worst]),
+        "published_attacks_leave": over([row and row["published"] for row in worst]),
+        "worst_case": over([row and row["share"] for row in worst]),
     }
 
 
@@ -159,13 +169,14 @@ def _row(run: dict, method: str, models: list[dict], target: str, entries: list[
         "steps": models[0]["steps"],
         "target": target,
         "epsilon": epsilon,
-        "seeds": len(entries),
+        "trainings": len(entries),
+        "ends": _ends(entries),
         "clean": over([entry["clean"] for entry in entries]),
         "fgsm": over([_single(entry, epsilon, lambda name: name == "fgsm") for entry in entries]),
         "pgd": over([_single(entry, epsilon, lambda name: name.startswith("pgd ")) for entry in entries]),
-        "worst": over([_at(entry, epsilon) and _at(entry, epsilon)["share"] for entry in entries]),
+        "worst_case": over([_at(entry, epsilon) and _at(entry, epsilon)["share"] for entry in entries]),
         "spikes": float(np.mean(spikes)) if spikes else None,
-        "energy_j": float(np.mean([row["dynamic_j"]["value"] for row in clean])),
+        "dynamic_j": float(np.mean([row["dynamic_j"]["value"] for row in clean])),
         "flags": sorted({f for entry in entries for row in entry["worst"] if row["epsilon"] == epsilon for f in row["flags"]}),
     }
 

@@ -79,7 +79,10 @@ def _published(runs: Sequence[dict]) -> Table:
                     "network": entry["network"],
                     "steps": entry.get("steps"),
                     "epsilon": entry.get("epsilon"),
-                    **{name: None if name not in row else row[name] / 100 for name in ("clean", "fgsm", "pgd", "worst")},
+                    **{
+                        column: None if name not in row else row[name] / 100
+                        for name, column in (("clean", "clean"), ("fgsm", "fgsm"), ("pgd", "pgd"), ("worst", "worst_case"))
+                    },
                     "differs": f"{entry['setting']}. Ours: {'; '.join(dict.fromkeys(_differs(entry, run) for run in same))}",
                     "source": entry["source"],
                 }
@@ -93,7 +96,7 @@ def _published(runs: Sequence[dict]) -> Table:
         Column("epsilon", "radius", "number"),
         *(
             Column(name, label, "plain share")
-            for name, label in (("clean", "clean"), ("fgsm", "FGSM"), ("pgd", "PGD"), ("worst", "worst case"))
+            for name, label in (("clean", "clean"), ("fgsm", "FGSM"), ("pgd", "PGD"), ("worst_case", "worst case"))
         ),
         Column("differs", "its setting, and what ours has otherwise"),
         Column("source", "read in"),

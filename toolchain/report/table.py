@@ -1,7 +1,7 @@
 """A table as data, and as CSV: the page and the CSV files show the same one.
 
 A cell is a text, a number, a list of texts, or {"value", "low", "high"}; None where there is nothing. CSV holds numbers as they are
-(shares from 0 to 1, joules, seconds), an interval as three columns.
+(shares from 0 to 1, joules, seconds), an interval as three columns, whose names say what its ends are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ from dataclasses import dataclass
 INTERVALS = ("share", "points", "change", "joules")
 """Kinds of column whose cells are {"value", "low", "high"}."""
 
+SEEDS = ("smallest", "largest")
+"""``Column.ends`` where an interval is the spread over seeds, no interval of confidence."""
+
+BAND = ("band_low", "band_high")
+"""``Column.ends`` where an interval is what the device tables give, no interval of confidence."""
+
+EITHER = ("low_or_smallest", "high_or_largest")
+"""``Column.ends`` where some rows have an interval of confidence and some a spread; another column says which."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -21,11 +30,13 @@ class Column:
 
     kind  text, count, number, plain share, used ({"used", "maximum"}), seconds, joule, flags (a list of names), or one of ``INTERVALS``:
           share (0 to 1), points (difference of two shares), change (relative), joules (with a band or an interval)
+    ends  of an interval: what CSV calls its two ends, after the key. Default: a 95 % interval
     """
 
     key: str
     label: str
     kind: str = "text"
+    ends: tuple[str, str] = ("low", "high")
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Table:
 def _names(column: Column) -> tuple[str, ...]:
     if column.kind == "used":
         return column.key, f"{column.key}_maximum"
-    return (column.key, f"{column.key}_low", f"{column.key}_high") if column.kind in INTERVALS else (column.key,)
+    return (column.key, *(f"{column.key}_{end}" for end in column.ends)) if column.kind in INTERVALS else (column.key,)
 
 
 def values(column: Column, cell) -> tuple:

@@ -9,7 +9,7 @@ from pathlib import Path
 from toolchain import files
 from toolchain.report import facts as known
 from toolchain.report import formats, further, methods, rate
-from toolchain.report.table import Column, Table, to_csv
+from toolchain.report.table import BAND, SEEDS, Column, Table, to_csv
 
 
 def write(facts: dict, folder: str | Path, force: bool = False) -> list[Path]:
@@ -79,13 +79,13 @@ def glance(facts: dict) -> Table:
                 "model": model["name"],
                 "target": entry["target"],
                 "samples": entry["samples"],
-                "clean": entry["clean"],
-                **{f"worst_{e:g}": worst[e]["share"] if e in worst else None for e in radii},
-                "difference": at and {"value": at["difference"], "low": at["low"], "high": at["high"]},
-                "energy_j": _band(clean),
+                "clean_accuracy": entry["clean"],
+                **{f"worst_case_{e:g}": worst[e]["share"] if e in worst else None for e in radii},
+                "target_minus_software": at and {"value": at["difference"], "low": at["low"], "high": at["high"]},
+                "dynamic_j": _band(clean),
                 "static_j": _ends(clean, "static"),
-                "attacked_energy": attacked and attacked["change"],
-                "costliest_energy": costly and costly["change"],
+                "dynamic_change_attacked": attacked and attacked["change"],
+                "dynamic_change_energy_attack": costly and costly["change"],
                 "flags": [flag["name"] for flag in entry["flags"]],
             }
         )
@@ -94,13 +94,13 @@ def glance(facts: dict) -> Table:
         _MODEL,
         _TARGET,
         Column("samples", "samples", "count"),
-        Column("clean", "clean", "share"),
-        *(Column(f"worst_{e:g}", f"worst case, {formats.radius(facts['norm'], e)}", "share") for e in radii),
-        Column("difference", "against software", "points"),
-        Column("energy_j", "dynamic energy", "joules"),
-        Column("static_j", "static energy", "joules"),
-        Column("attacked_energy", "dynamic, attacked", "change"),
-        Column("costliest_energy", "dynamic, energy attack", "change"),
+        Column("clean_accuracy", "clean", "share"),
+        *(Column(f"worst_case_{e:g}", f"worst case, {formats.radius(facts['norm'], e)}", "share") for e in radii),
+        Column("target_minus_software", "against software", "points"),
+        Column("dynamic_j", "dynamic energy", "joules", BAND),
+        Column("static_j", "static energy", "joules", BAND),
+        Column("dynamic_change_attacked", "dynamic, attacked", "change"),
+        Column("dynamic_change_energy_attack", "dynamic, energy attack", "change"),
         Column("flags", "flags", "flags"),
     )
     caption = (
@@ -121,12 +121,12 @@ def worst(facts: dict) -> Table:
             "epsilon": row["epsilon"],
             "attacks": row["attacks"],
             "samples": row["share"]["samples"],
-            "share": row["share"],
-            "seeds": row["over_seeds"]["seeds"],
-            "over_seeds": {"value": row["over_seeds"]["mean"], "low": row["over_seeds"]["low"], "high": row["over_seeds"]["high"]},
-            "strongest": row["strongest"],
-            "strongest_share": row["strongest_share"],
-            "energy_j": _band(_energy_at(entry, "clean", None)),
+            "worst_case": row["share"],
+            "attack_seeds": row["over_seeds"]["seeds"],
+            "one_seed_alone": {"value": row["over_seeds"]["mean"], "low": row["over_seeds"]["low"], "high": row["over_seeds"]["high"]},
+            "strongest_attack": row["strongest"],
+            "strongest_attack_leaves": row["strongest_share"],
+            "dynamic_j": _band(_energy_at(entry, "clean", None)),
             "flags": row["flags"],
         }
         for model, entry in _every(facts)
@@ -138,12 +138,12 @@ def worst(facts: dict) -> Table:
         _RADIUS,
         Column("attacks", "attacks", "count"),
         Column("samples", "samples", "count"),
-        Column("share", "worst case", "share"),
-        Column("seeds", "seeds", "count"),
-        Column("over_seeds", "each seed alone: mean, smallest, largest", "share"),
-        Column("strongest", "strongest single attack"),
-        Column("strongest_share", "alone it leaves", "share"),
-        Column("energy_j", "dynamic energy", "joules"),
+        Column("worst_case", "worst case", "share"),
+        Column("attack_seeds", "seeds", "count"),
+        Column("one_seed_alone", "each seed alone: mean, smallest, largest", "share", SEEDS),
+        Column("strongest_attack", "strongest single attack"),
+        Column("strongest_attack_leaves", "alone it leaves", "share"),
+        Column("dynamic_j", "dynamic energy", "joules", BAND),
         Column("flags", "flags", "flags"),
     )
     return Table("worst_case", "Accuracy in the per-sample worst case, and energy of one inference on clean inputs.", columns, tuple(rows))
@@ -201,18 +201,21 @@ def comparisons(facts: dict) -> Table:
             for row in compared["cells"]:
                 rows.append(
                     common
-                    | {n: row[n] for n in ("epsilon", "seed", "samples", "only_one", "only_other", "p_value", "energy_change")}
-                    | {"attack": row["name"], "one": row["accuracy"][0], "other": row["accuracy"][1]}
-                    | {"predictions_that_differ": row["predictions_that_differ"], "identical": "yes" if row["identical"] else "no"}
-                    | {"difference": {n: row[k] for n, k in (("value", "difference"), ("low", "low"), ("high", "high"))}}
+                    | {n: row[n] for n in ("epsilon", "seed", "samples", "right_only_on_baseline", "right_only_on_target")}
+                    | {"mcnemar_p": row["p_value"], "dynamic_change": row["energy_change"]}
+                    | {"attack": row["name"], "baseline_accuracy": row["accuracy"][0], "target_accuracy": row["accuracy"][1]}
+                    | {"predictions_that_differ": row["predictions_that_differ"]}
+                    | {"every_count_the_same": "yes" if row["identical"] else "no"}
+                    | {"target_minus_baseline": {n: row[k] for n, k in (("value", "difference"), ("low", "low"), ("high", "high"))}}
                 )
             for row in compared["worst"]:
                 rows.append(
                     common
-                    | {n: row[n] for n in ("epsilon", "samples", "only_one", "only_other", "p_value")}
-                    | {"attack": "worst case of all", "seed": None, "one": row["shares"][0]["value"], "other": row["shares"][1]["value"]}
-                    | {"predictions_that_differ": None, "identical": None, "energy_change": None}
-                    | {"difference": {n: row[k] for n, k in (("value", "difference"), ("low", "low"), ("high", "high"))}}
+                    | {n: row[n] for n in ("epsilon", "samples", "right_only_on_baseline", "right_only_on_target")}
+                    | {"attack": "worst case of all", "seed": None, "mcnemar_p": row["p_value"], "dynamic_change": None}
+                    | {f"{name}_accuracy": share["value"] for name, share in zip(("baseline", "target"), row["shares"])}
+                    | {"predictions_that_differ": None, "every_count_the_same": None}
+                    | {"target_minus_baseline": {n: row[k] for n, k in (("value", "difference"), ("low", "low"), ("high", "high"))}}
                 )
     columns = (
         _MODEL,
@@ -222,19 +225,19 @@ def comparisons(facts: dict) -> Table:
         _RADIUS,
         Column("seed", "seed", "count"),
         Column("samples", "samples", "count"),
-        Column("one", "accuracy, baseline", "plain share"),
-        Column("other", "accuracy, target", "plain share"),
-        Column("difference", "target − baseline", "points"),
-        Column("only_other", "right on the baseline only", "count"),
-        Column("only_one", "right on the target only", "count"),
-        Column("p_value", "McNemar p", "number"),
+        Column("baseline_accuracy", "accuracy, baseline", "plain share"),
+        Column("target_accuracy", "accuracy, target", "plain share"),
+        Column("target_minus_baseline", "target − baseline", "points"),
+        Column("right_only_on_baseline", "right on the baseline only", "count"),
+        Column("right_only_on_target", "right on the target only", "count"),
+        Column("mcnemar_p", "McNemar p", "number"),
         Column("predictions_that_differ", "predictions that differ", "count"),
-        Column("energy_change", "dynamic energy", "change"),
-        Column("identical", "every count the same"),
+        Column("dynamic_change", "dynamic energy", "change"),
+        Column("every_count_the_same", "every count the same"),
     )
     caption = (
-        "The same samples on both. Difference with its 95 % interval (paired bootstrap), exact McNemar test. Every count the same: all "
-        "predictions, and spikes and synaptic operations of every layer and sample."
+        "The same samples on both. Difference with its 95 % interval (Newcombe’s, of paired shares), exact McNemar test. "
+        "Every count the same: all predictions, and spikes and synaptic operations of every layer and sample."
     )
     return Table("software_hardware", caption, columns, tuple(rows))
 
@@ -250,12 +253,13 @@ def energy(facts: dict) -> Table:
                 n: row[n]
                 for n in (
                     *("inputs", "epsilon", "attack", "samples", "dynamic_j", "dynamic_calibrated_j", "static_share"),
-                    *("time_s", "time_low_s", "time_high_s", "time_limit", "change", "spikes", "syn_ops"),
+                    *("time_s", "time_low_s", "time_high_s", "time_limit", "spikes", "syn_ops"),
                 )
             },
             "static_j": _ends(row, "static"),
-            **{f"on_{t}": row["tables"][t]["dynamic_j"] if t in row["tables"] else None for t in tables},
-            "band_j": _band(row),
+            "dynamic_change": row["change"],
+            **{f"dynamic_j_{t}": row["tables"][t]["dynamic_j"] if t in row["tables"] else None for t in tables},
+            "with_band_j": _band(row),
             "steps": model["steps"],
         }
         for model, entry in _every(facts)
@@ -270,18 +274,18 @@ def energy(facts: dict) -> Table:
         Column("samples", "samples", "count"),
         Column("steps", "time steps", "count"),
         Column("dynamic_j", "dynamic, with 95 % interval", "joules"),
-        Column("band_j", "dynamic, with band", "joules"),
+        Column("with_band_j", "dynamic, with band", "joules", BAND),
         Column("dynamic_calibrated_j", "dynamic, calibrated", "joule"),
-        Column("static_j", "static, with band", "joules"),
+        Column("static_j", "static, with band", "joules", BAND),
         Column("static_share", "static of all", "plain share"),
         Column("time_s", "time", "seconds"),
         Column("time_low_s", "time, low", "seconds"),
         Column("time_high_s", "time, high", "seconds"),
         Column("time_limit", "time limited by"),
-        Column("change", "change from clean", "change"),
+        Column("dynamic_change", "dynamic, change from clean", "change"),
         Column("spikes", "spikes", "count"),
         Column("syn_ops", "synaptic operations", "count"),
-        *(Column(f"on_{t}", f"dynamic, table {t}", "joule") for t in tables),
+        *(Column(f"dynamic_j_{t}", f"dynamic, table {t}", "joule") for t in tables),
     )
     caption = (
         "Estimates for one inference, mean over the samples. Attacked: inputs of the attack that leaves least accuracy; energy attack: "
@@ -326,10 +330,10 @@ def chip(facts: dict) -> Table:
         {
             "model": model["name"],
             "layer": layer["population"],
-            "size": layer["neurons"],
+            "neurons_in_all": layer["neurons"],
             "cores": layer["cores"],
             **{r: layer["resources"].get(r) for r in resources},
-            "binding": formats.words(layer["binding"]),
+            "limited_by": formats.words(layer["binding"]),
             "fits": "yes" if layer["fits"] else "no",
         }
         for model in placed
@@ -338,10 +342,10 @@ def chip(facts: dict) -> Table:
     columns = (
         _MODEL,
         Column("layer", "layer"),
-        Column("size", "neurons in all", "count"),
+        Column("neurons_in_all", "neurons in all", "count"),
         Column("cores", "cores", "count"),
         *(Column(r, formats.words(r), "used") for r in resources),
-        Column("binding", "limited by"),
+        Column("limited_by", "limited by"),
         Column("fits", "fits"),
     )
     return Table("chip", "Used of most allowed in the fullest core of each layer.", columns, tuple(rows))

@@ -88,7 +88,7 @@ def _better(one: Scored, other: Scored) -> tuple[float, float] | None:
         _, (a, b) = align([one, other])
     except StatisticsError:
         return None
-    found = paired_difference(one.correct[a], other.correct[b], resamples=1)
+    found = paired_difference(one.correct[a], other.correct[b])
     if found.difference > 0 and found.p_value < 0.05:
         return float(one.correct[a].mean()), float(other.correct[b].mean())
     return None
@@ -155,7 +155,7 @@ def black_box_beats_white_box(evidence: Evidence) -> Iterator[Finding]:
             continue
         left = np.logical_and.reduce([r.correct[where] for r, where in zip(white, positions[1:])])
         seen = black.correct[positions[0]]
-        found = paired_difference(left, seen, resamples=1)
+        found = paired_difference(left, seen)
         if found.difference > 0 and found.p_value < 0.05:
             together = f"all {len(white)} attacks with gradients together {_percent(float(left.mean()))}"
             yield f"{_at(black)}{_name(black)} leaves {_percent(float(seen.mean()))}, {together}", (black,)

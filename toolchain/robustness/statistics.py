@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
-from toolchain.statistics import wilson
+from toolchain.statistics import newcombe_paired, wilson
 
 
 class StatisticsError(ToolchainError):
@@ -95,34 +95,32 @@ def worst_case(records: Sequence[Scored]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Accuracy of one minus accuracy of another on the same samples.
+    """Accuracy of a first record minus accuracy of a second, on the same samples.
 
-    low, high     95 % percentile interval of a paired bootstrap (samples drawn with replacement, pairs kept together)
-    only_one      samples that only the first has right; only_other: only the second
-    p_value       exact McNemar test: both kinds of disagreement equally likely
+    low, high           95 % interval (Newcombe's for paired shares, see ``toolchain.statistics``)
+    right_only_first    samples that only the first has right; right_only_second: only the second
+    p_value             exact McNemar test: both kinds of disagreement equally likely
     """
 
     difference: float
     low: float
     high: float
-    only_one: int
-    only_other: int
+    right_only_first: int
+    right_only_second: int
     p_value: float
     samples: int
 
 
-def paired_difference(one: np.ndarray, other: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> PairedDifference:
-    """Compare two correctness records of the same samples, booleans [sample].
+def paired_difference(first: np.ndarray, second: np.ndarray) -> PairedDifference:
+    """Compare two correctness records of the same samples, booleans [sample]."""
+    first, second = _paired(first, second)
+    size = first.size
+    both, neither = int(np.count_nonzero(first & second)), int(np.count_nonzero(~first & ~second))
+    alone, other = int(np.count_nonzero(first & ~second)), int(np.count_nonzero(~first & second))
 
-    The bootstrap of a paired difference of 0/1 values depends only on the three counts of (+1, 0, -1), so the resampled
-    counts are drawn from a multinomial, which is the same distribution.
-    """
-    one, other = _paired(one, other)
-    size, plus, minus = one.size, int(np.count_nonzero(one & ~other)), int(np.count_nonzero(~one & other))
-    draws = np.random.default_rng(seed).multinomial(size, [plus / size, minus / size, (size - plus - minus) / size], resamples)
-    low, high = np.percentile((draws[:, 0] - draws[:, 1]) / size, [2.5, 97.5])
-    p_value = binomtest(plus, plus + minus).pvalue if plus + minus else 1.0
-    return PairedDifference((plus - minus) / size, float(low), float(high), plus, minus, float(p_value), size)
+    low, high = newcombe_paired(both, alone, other, neither)
+    p_value = float(binomtest(alone, alone + other).pvalue) if alone + other else 1.0
+    return PairedDifference((alone - other) / size, low, high, alone, other, p_value, size)
 
 
 @dataclass(frozen=True)

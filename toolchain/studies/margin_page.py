@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from toolchain.report.formats import percent, significant
-from toolchain.report.table import Column, Table
+from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies.flips import MODES
 from toolchain.studies.page import Figure, Findings, Section
@@ -244,14 +244,14 @@ def _summary(settings, deltas, seeds) -> Table:
     columns = (
         Column("delta", "δ (V)", "number"),
         Column("weight_bits", "bits", "count"),
-        Column("forced", f"flips per {PER:,}, forced", "number"),
-        Column("free", f"flips per {PER:,}, free", "number"),
-        Column("free_low", "smallest seed", "number"),
-        Column("free_high", "largest seed", "number"),
-        Column("samples", "samples with any flip in the last layer", "share"),
-        Column("changed", "predictions that change", "share"),
-        Column("accuracy", "accuracy, integers", "share"),
-        Column("float_accuracy", "accuracy, floating point", "share"),
+        Column("flips_forced", f"flips per {PER:,}, forced", "number"),
+        Column("flips_free", f"flips per {PER:,}, free", "number"),
+        Column("flips_free_smallest", "smallest seed", "number"),
+        Column("flips_free_largest", "largest seed", "number"),
+        Column("samples_with_flip", "samples with any flip in the last layer", "share", SEEDS),
+        Column("predictions_changed", "predictions that change", "share", SEEDS),
+        Column("integer_accuracy", "accuracy, integers", "share", SEEDS),
+        Column("float_accuracy", "accuracy, floating point", "share", SEEDS),
     )
     rows = []
     for delta in deltas:
@@ -269,13 +269,13 @@ def _summary(settings, deltas, seeds) -> Table:
                 {
                     "delta": delta,
                     "weight_bits": bits,
-                    "forced": found["forced"].mean,
-                    "free": found["free"].mean,
-                    "free_low": found["free"].low,
-                    "free_high": found["free"].high,
-                    "samples": share(lambda r, part=part: list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]),
-                    "changed": share(lambda r, part=part: part(r)["changed"]),
-                    "accuracy": share(lambda r, part=part: part(r)["accuracy"]),
+                    "flips_forced": found["forced"].mean,
+                    "flips_free": found["free"].mean,
+                    "flips_free_smallest": found["free"].low,
+                    "flips_free_largest": found["free"].high,
+                    "samples_with_flip": share(lambda r, part=part: list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]),
+                    "predictions_changed": share(lambda r, part=part: part(r)["changed"]),
+                    "integer_accuracy": share(lambda r, part=part: part(r)["accuracy"]),
                     "float_accuracy": share(lambda r: r["accuracy"]),
                 }
             )
@@ -284,8 +284,9 @@ def _summary(settings, deltas, seeds) -> Table:
 
 def _layers(settings, deltas, measured: Measured) -> Table:
     kinds = {"delta": "number", "seed": "count", "weight_bits": "count", "mode": "text", "layer": "text"}
-    kinds |= {"flips": "count", "comparisons": "count", "spikes": "count", "samples": "count", "error": "number"}
-    kinds |= {"near": "number", "within": "number", "size": "number", "changed": "number", "accuracy": "number", "float_accuracy": "number"}
+    kinds |= {"flips": "count", "comparisons": "count", "float_spikes": "count", "samples_with_flip": "count", "error_99_v": "number"}
+    kinds |= {"share_near_threshold": "number", "share_within_delta": "number", "rms_distance_v": "number"}
+    kinds |= {"predictions_changed": "number", "integer_accuracy": "number", "float_accuracy": "number"}
     rows = []
     for delta in deltas:
         for seed in settings.seeds:
@@ -295,12 +296,26 @@ def _layers(settings, deltas, measured: Measured) -> Table:
                 part = result["bits"][str(bits)]
                 for mode in MODES:
                     for layer, counts in part["flips"][mode].items():
-                        of_layer = {name: result[name][layer] for name in ("near", "within", "size")}
-                        of_bits = {"weight_bits": bits, "mode": mode, "changed": part["changed"], "accuracy": part["accuracy"]}
-                        rows.append({**own, **of_bits, "layer": layer, "error": None, **counts, **of_layer})
+                        rows.append(
+                            {
+                                **own,
+                                "weight_bits": bits,
+                                "mode": mode,
+                                "layer": layer,
+                                "predictions_changed": part["changed"],
+                                "integer_accuracy": part["accuracy"],
+                                "flips": counts["flips"],
+                                "comparisons": counts["comparisons"],
+                                "float_spikes": counts["spikes"],
+                                "samples_with_flip": counts["samples"],
+                                "error_99_v": counts.get("error"),
+                                "share_near_threshold": result["near"][layer],
+                                "share_within_delta": result["within"][layer],
+                                "rms_distance_v": result["size"][layer],
+                            }
+                        )
     caption = (
-        "Every network, layer and way of measuring. Spikes: of the floating-point network. Samples: with any flip in this layer. Error: "
-        f"99 % point, V. Near: share of potentials within {settings.near:g} V of the threshold; within: within δ; size: root mean square "
-        "distance from the threshold, V. Changed and accuracies are the network’s."
+        "Every network, layer and way of measuring. Samples with flip: with any in this layer. Error: 99 % point, V. Near threshold: "
+        f"within {settings.near:g} V of it. Predictions and accuracies are the network’s."
     )
     return Table("margin", caption, tuple(Column(name, name.replace("_", " "), kind) for name, kind in kinds.items()), tuple(rows))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from toolchain.errors import ConfigError
 from toolchain.report.formats import percent
-from toolchain.report.table import Column, Table
+from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies import attacked, base
 from toolchain.studies.attacked import CLEAN, HONEST, NAIVE, WORST, Attack
@@ -197,13 +197,13 @@ def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: st
 
 
 def _matrix(share: Mapping, names: list[str]) -> Table:
-    columns = (Column("source", "PGD made on"), *(Column(f"target{i}", f"tried on {name}", "share") for i, name in enumerate(names)))
+    columns = (Column("source", "PGD made on"), *(Column(f"tried_on_{name}", f"tried on {name}", "share", SEEDS) for name in names))
     made = []
     for source in names:
         row: dict = {"source": source}
-        for i, target in enumerate(names):
+        for target in names:
             s = spread(share[target, f"pgd from {source}"])
-            row[f"target{i}"] = {"value": s.mean, "low": s.low, "high": s.high}
+            row[f"tried_on_{target}"] = {"value": s.mean, "low": s.low, "high": s.high}
         made.append(row)
     return Table(
         "transfer",

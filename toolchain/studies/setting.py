@@ -17,7 +17,7 @@ from pathlib import Path
 
 from toolchain.errors import ConfigError
 from toolchain.report.formats import signed
-from toolchain.report.table import Column, Table
+from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies import attacked, base
 from toolchain.studies.attacked import BLACK_BOX, CLEAN, HONEST, NAIVE, WORST, Attack
@@ -263,10 +263,10 @@ def table_of(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple
     columns = (
         Column("network", "network"),
         *settings,
-        Column("group", "kind"),
-        Column("name", "attack"),
+        Column("kind", "kind"),
+        Column("attack", "attack"),
         Column("whose", "whose setting"),
-        Column("accuracy", "accuracy (smallest to largest seed)", "share"),
+        Column("accuracy", "accuracy (smallest to largest seed)", "share", SEEDS),
         Column("deviation", "standard deviation over seeds", "plain share"),
         Column("seeds", "seeds", "count"),
     )
@@ -275,7 +275,10 @@ def table_of(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple
         s = spread(row["each"])
         made.append(
             {
-                **{column.key: row[column.key] for column in columns[: 3 + len(settings)]},
+                "network": row["network"],
+                **{column.key: row[column.key] for column in settings},
+                "kind": row["group"],
+                "attack": row["name"],
                 "whose": whose.get(row["group"], "ours"),
                 "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
                 "deviation": s.deviation if s.seeds > 1 else None,

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from toolchain.report import tables
 from toolchain.report.analysis import analyse
-from toolchain.report.counts import change, mean
+from toolchain.report.counts import SAME, change, mean
 from toolchain.report.run import ReportError, check
 from toolchain.robustness.records import Scored
 from toolchain.statistics import wilson
@@ -142,14 +143,30 @@ def test_software_and_hardware_on_the_same_samples():
     assert not cells["pgd"]["identical"]
     assert not compared["identical"]
     assert cells["pgd"]["accuracy"] == [0.25, 0.25]
-    assert (cells["pgd"]["difference"], cells["pgd"]["only_one"], cells["pgd"]["only_other"]) == (0.0, 1, 1)
+    assert (cells["pgd"]["difference"], cells["pgd"]["right_only_on_baseline"], cells["pgd"]["right_only_on_target"]) == (0.0, 1, 1)
     assert cells["pgd"]["predictions_that_differ"] == 2
     assert cells["pgd"]["energy_change"]["value"] == pytest.approx(0.25 / 2.5)
     assert cells["apgd"]["difference"] == -0.25  # hardware minus software
+    assert (cells["apgd"]["right_only_on_baseline"], cells["apgd"]["right_only_on_target"]) == (1, 0)
+    # no sample differs in the clean cell, and four samples still say little
+    assert cells["clean"]["low"] < -0.1 < 0.1 < cells["clean"]["high"]
     assert [share["value"] for share in compared["worst"][0]["shares"]] == [0.0, 0.0]
     assert compared["energy_change"]["value"] == 0.0
     told = found["answer"]
     assert (told["target"], told["software"]["worst"]["difference"], told["software"]["identical"]) == ("fast", 0.0, False)
+
+
+def test_the_csv_says_who_has_what_right_and_what_the_ends_are():
+    fast = [record("clean", [1, 1, 1, 0], family="clean", target="fast"), record("pgd", [0, 0, 0, 1], target="fast")]
+    facts = analyse([CLEAN, ONE, record("pgd", [1, 1, 0, 0], seed=1), *fast], ABOUT)
+    table = tables.comparisons(facts)
+    row = dict(zip(table.header(), next(r for r in table.records() if r[3] == "pgd")))
+    # ONE: software has only sample 0 right, the fast target only sample 3
+    assert (row["right_only_on_baseline"], row["right_only_on_target"]) == (1, 1)
+    assert (row["baseline_accuracy"], row["target_accuracy"], row["target_minus_baseline"]) == (0.25, 0.25, 0.0)
+    assert row["target_minus_baseline_low"] < 0 < row["target_minus_baseline_high"]
+    worst = tables.worst(facts).header()
+    assert {"worst_case_low", "one_seed_alone_smallest", "dynamic_j_band_low"} <= set(worst)
 
 
 def test_only_cells_with_the_same_samples_are_compared():
@@ -244,7 +261,11 @@ def test_without_clean_records_there_is_no_report():
 
 
 def test_means_and_changes():
-    assert mean(np.array([3.0])) == {"value": 3.0, "low": None, "high": None, "samples": 1}
+    assert mean(np.array([3.0])) == {"value": 3.0, "low": None, "high": None, "samples": 1, "no_interval": "one sample"}
+    # two equal values have no spread, so no interval of 0 to 0 either
+    assert mean(np.array([3.0, 3.0])) == {"value": 3.0, "low": None, "high": None, "samples": 2, "no_interval": SAME}
+    assert mean(np.array([1.0, 3.0]))["no_interval"] is None
+    assert change(np.ones(2), np.ones(2)) == {"value": 0.0, "low": None, "high": None, "samples": 2, "no_interval": SAME}
     assert mean(np.array([1.0, 3.0]))["value"] == 2.0
     assert change(np.zeros(2), np.ones(2)) is None
     assert change(np.array([2.0]), np.array([3.0]))["value"] == 0.5

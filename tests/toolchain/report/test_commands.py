@@ -83,7 +83,7 @@ def test_bench_then_report(spikeport, model, tmp_path):
     assert report["models"][0]["placement"]["fits"]
     with open(tmp_path / "t" / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [float(r["worst_0.2"]) for r in rows] == [e["worst"][0]["share"]["value"] for e in report["models"][0]["targets"]]
+    assert [float(r["worst_case_0.2"]) for r in rows] == [e["worst"][0]["share"]["value"] for e in report["models"][0]["targets"]]
     entries = json.loads((tmp_path / "nb.json").read_text())["entries"]
     assert [e["results"]["ClassificationAccuracy"] for e in entries if e["inputs"] == "clean"] == [
         facts["models"][0]["targets"][0]["clean"]["value"]

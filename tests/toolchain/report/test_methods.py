@@ -77,5 +77,5 @@ def test_a_run_that_is_not_finished_shows_the_trainings_that_are(tmp_path):
     assert gone not in [row["epsilon"] for row in merged["targets"][0]["worst"]]
     assert len(merged["targets"][0]["worst"]) == len(facts["radii"]) - 1
     row = next(r for r in methods.results([facts]).rows if (r["method"], r["epsilon"], r["target"]) == ("a", gone, entries[1]["target"]))
-    assert row["worst"] is None
+    assert row["worst_case"] is None
     page.build(facts, shown)

@@ -136,7 +136,7 @@ def test_the_answer_comes_first_and_in_words(gathered, parsed):
     row = told[1]["software"]["worst"]
     assert "exactly" not in second
     assert f"Hardware minus software: {100 * row['difference']:+.1f} points".replace("-", "−") in second
-    assert f"{row['only_other']} samples only software gets right" in second
+    assert f"{row['right_only_on_baseline']} samples only software gets right" in second
     assert "2 flags" in third
     assert "noise beats gradient" in third
 

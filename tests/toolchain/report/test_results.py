@@ -34,10 +34,10 @@ def test_models_that_differ_in_the_seed_alone_are_one_method(folder):
     facts = analysed(folder)
     table, _, _ = results.build([facts])
     row = next(r for r in table.rows if (r["method"], r["target"], r["epsilon"]) == ("small", "fast", 0.1))
-    assert row["seeds"] == 2
+    assert (row["trainings"], row["ends"]) == (2, "smallest and largest training")
     entries = [next(e for e in m["targets"] if e["target"] == "fast") for m in facts["models"][:2]]
     worst = [next(w for w in e["worst"] if w["epsilon"] == 0.1)["share"]["value"] for e in entries]
-    assert row["worst"] == {"value": np.mean(worst), "low": min(worst), "high": max(worst)}
+    assert row["worst_case"] == {"value": np.mean(worst), "low": min(worst), "high": max(worst)}
     fgsm = [
         [a["attacked_accuracy"]["value"] for a in e["attacks"] if a["name"] == "fgsm · training" and a["epsilon"] == 0.1] for e in entries
     ]
@@ -68,7 +68,7 @@ def test_each_kind_of_attack_alone_says_what_the_training_surrogate_does_not_see
             assert worst["kinds"][kind]["value"] == worst_case(those).mean()
     assert row["other gradients"]["value"] == pytest.approx(np.mean([w["kinds"]["other gradients"]["value"] for w in rows]))
     assert row["from another network"] is None
-    assert row["near"] == {"value": 0.25, "low": 0.25, "high": 0.25}
+    assert row["near_threshold"] == {"value": 0.25, "low": 0.25, "high": 0.25}
     assert len(table.rows) == 2 * 2  # methods, radii
 
 

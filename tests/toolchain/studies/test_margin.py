@@ -49,7 +49,7 @@ def test_the_study_from_its_file_to_its_page(tmp_path, config):
     coarse, fine = (sum(int(r["flips"]) for r in rows if r["weight_bits"] == bits) for bits in ("3", "8"))
     assert coarse > fine
     assert all(int(r["comparisons"]) == 364 * 3 * (8 if r["layer"] == "lif1" else 10) for r in rows)
-    assert by["0.0", "0", "8", "free", "lif1"]["near"] != by["1.0", "0", "8", "free", "lif1"]["near"]
+    assert by["0.0", "0", "8", "free", "lif1"]["share_near_threshold"] != by["1.0", "0", "8", "free", "lif1"]["share_near_threshold"]
     aware = findings.facts["on_the_grid"]["seeds"]
     assert [entry["flips"] for entry in aware.values()] == [0, 0]
     assert all(entry["comparisons"] == 364 * 3 * 18 for entry in aware.values())
