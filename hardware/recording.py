@@ -30,8 +30,10 @@ class Recording:
     target        name of the target
     layers        names of inputs and populations, sources first
     spikes        layer → uint8 spikes (int32 for graded inputs). Spiking outputs always; all layers where recorded
-    potentials    layer → int32 membrane potential after the step's reset (float32 from floating-point software).
-                  Non-spiking outputs always; all layers where recorded
+    potentials    layer → int32 membrane potential after the step's reset (float32 from floating-point software, in the same units).
+                  Non-spiking outputs always; all layers where recorded. Every target records at this moment of a step: in the step of a
+                  spike, what the reset left. What shows another moment (a framework whose reset comes one step later) is converted
+                  where it becomes a Recording
     counts        counter (see hardware.counters) → layer → int64 [sample], summed over the steps of a sample
     scores        output → float64 [sample, neuron], decoded as the Program says
     wall_time_s   seconds for the whole run, set-up of the target included

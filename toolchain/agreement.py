@@ -38,12 +38,29 @@ class Agreement:
         """No difference anywhere."""
         return all(c.identical for c in self.comparisons)
 
+    @property
+    def spikes_identical(self) -> bool:
+        """No difference in any spike."""
+        return all(c.spikes_identical for c in self.comparisons)
+
+    @property
+    def floating(self) -> bool:
+        """Some comparison is of floating-point software with integers."""
+        return any(c.floating for c in self.comparisons)
+
+    def within(self, tolerance: float) -> bool:
+        """Every spike is the same, and so are the potentials of integer targets; those of floating-point software differ by at most
+        ``tolerance``, in thresholds (of a layer without: in its largest potential)."""
+        return all(c.identical or (c.floating and c.spikes_identical and c.largest_difference <= tolerance) for c in self.comparisons)
+
     def to_dict(self) -> dict:
         """Plain JSON values."""
         return {
             "samples": self.samples,
             "steps": self.steps,
             "identical": self.identical,
+            "spikes_identical": self.spikes_identical,
+            "floating": self.floating,
             "comparisons": [c.to_dict() for c in self.comparisons],
             "runs": {name: dict(run) for name, run in self.runs.items()},
         }
@@ -87,7 +104,7 @@ def agree(
             if baseline is None:
                 baseline = recording
             else:
-                found[target].append(_moved(compare(baseline, recording), start))
+                found[target].append(_moved(compare(baseline, recording, program), start))
     return Agreement(
         samples,
         steps,
@@ -104,18 +121,6 @@ def _moved(comparison: Comparison, start: int) -> Comparison:
 
 def _joined(parts: Sequence[Comparison]) -> Comparison:
     """Comparisons of consecutive samples as one."""
-
-    def total(values: Sequence[int | None]) -> int | None:
-        return None if None in values else sum(values)
-
-    layers = tuple(
-        LayerAgreement(
-            same[0].layer,
-            *(
-                total([getattr(entry, name) for entry in same])
-                for name in ("spikes", "spike_differences", "potentials", "potential_differences")
-            ),
-        )
-        for same in zip(*(part.layers for part in parts))
-    )
-    return Comparison(parts[0].targets, layers, next((part.first for part in parts if part.first is not None), None))
+    layers = tuple(LayerAgreement.joined(same) for same in zip(*(part.layers for part in parts)))
+    first = next((part.first for part in parts if part.first is not None), None)
+    return Comparison(parts[0].targets, layers, first, any(part.floating for part in parts))

@@ -2,8 +2,10 @@
 
 A layer of toolchain.layers computes the Program's integers, so its potentials are recorded as those integers (int32) and
 must equal the Program's. Any other model is floating point: its potentials are float32, in units of the state's lsb, and a
-comparison measures what quantisation changed. snnTorch's neurons show the potential before a reset that comes one step later;
-it is recorded as they show it.
+comparison measures what quantisation changed.
+
+A Recording holds potentials after the reset of the step. snnTorch's neurons, unless reset_delay is False, show the potential before
+a reset that comes one step later; what they show is converted here, so that like is compared with like.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from hardware.reference import run_sample
 from hardware.targets import Chunk, Options, Progress, collect
 from toolchain.errors import ModelError
 from toolchain.layers.neuron import Neuron
+from toolchain.whole import whole
 
 BATCH = 64
 """Samples in one forward pass, unless the caller says otherwise."""
@@ -172,13 +175,31 @@ def _chunk(program: Program, neurons: Mapping[str, nn.Module], part: np.ndarray,
                 potentials[name] = trace
             continue
         trace = traces[name]
+        theirs = None if isinstance(neurons[name], Neuron) else _snntorch(name, neurons[name], population.shape)
         if population.spiking:
-            spikes[name] = _stack(trace.spikes, shape, name).astype(np.uint8)
+            sent = _stack(trace.spikes, shape, name)
+            sent = sent if theirs is None else sent / theirs.spike_scale
+            spikes[name] = whole(sent, np.uint8, f"target software: spikes of layer {name!r}", 0, 1)
         if name in wanted:
-            bits = float(program.metadata["fraction_bits"][name]) + 6
-            values = _stack(trace.potentials, shape, name).astype(np.float64) * 2.0**bits
-            potentials[name] = np.rint(values).astype(np.int32) if isinstance(neurons[name], Neuron) else values.astype(np.float32)
+            values = _stack(trace.potentials, shape, name).astype(np.float64)
+            if theirs is not None and population.spiking:
+                values = theirs.after_reset(values, spikes[name].astype(bool))
+            values *= 2.0 ** (float(program.metadata["fraction_bits"][name]) + 6)
+            if isinstance(neurons[name], Neuron):
+                potentials[name] = whole(values, np.int32, f"target software: potentials of layer {name!r}")
+            else:
+                potentials[name] = values.astype(np.float32)
     return Chunk(spikes, potentials)
+
+
+def _snntorch(name: str, module: nn.Module, shape: tuple[int, ...]):
+    """One of snnTorch's neurons as the exporter reads it, which knows what its potential is; None for other modules."""
+    from export.frameworks import snntorch_neurons
+
+    found = snntorch_neurons.leaf(name, module)
+    if found is not None:
+        found.see_shapes(shape)
+    return found
 
 
 def _stack(parts: list[torch.Tensor], shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -208,6 +208,21 @@ class Neuron(Leaf):
         delayed = self.kind in ("Lapicque", "RSynaptic") or bool(self.module.reset_delay)
         return self._reset() == "none" or not delayed
 
+    def after_reset(self, potential: np.ndarray, fired: np.ndarray) -> np.ndarray:
+        """The potential that a Program shows, in volts: after the reset in the step of the spike.
+
+        potential, fired   what the module shows, and where it spiked, [..., *shape of the layer]
+
+        snnTorch's delayed reset shows the potential before it. A reset by subtraction then takes the threshold off after the next
+        decay, which is threshold / beta before it (see the module).
+        """
+        if self.potential_readable():
+            return potential
+        rule = self.rule()
+        if rule.reset == "zero":
+            return np.where(fired, 0.0, potential)
+        return potential - np.where(fired, rule.amount, 0.0)
+
     def part(self, dt: float) -> Part:
         rule, shape = self.rule(), self.input_shape
         steps, zeros = _time_constant(rule.leak), np.zeros(shape)

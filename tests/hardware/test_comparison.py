@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware import Record, compare, run
+from hardware.comparison import LayerAgreement
 from hardware.errors import InputError
 from hardware.program import Dense, Input, Output, Population, Program
 
@@ -80,6 +81,36 @@ def test_first_difference_is_the_earliest_sample_then_step_then_layer(places):
     assert first.values == (int(getattr(FULL, quantity)[layer][index]), 77)
     assert sum((e.spike_differences or 0) + (e.potential_differences or 0) for e in found.layers) == len(places)
     assert not found.identical
+
+
+def test_how_large_a_difference_is_in_thresholds_or_in_the_largest_potential():
+    value = int(FULL.potentials["a"][0, 0, 0, 0])
+    other = changed(FULL, ("potentials", "a", (0, 0, 0, 0), value + 32), ("potentials", "b", (0, 0, 0), 100))
+    found = {entry.layer: entry for entry in compare(FULL, other, PROGRAM).layers}
+    # threshold 1, which is 64 steps of the state
+    assert (found["a"].largest_difference, found["a"].mean_difference, found["a"].unit) == (0.5, 0.5 / 48, "threshold")
+    change = abs(100 - int(FULL.potentials["b"][0, 0, 0]))
+    assert (found["b"].largest_difference, found["b"].unit) == (change, "state")
+    largest = max(abs(FULL.potentials["b"]).max(), 100)
+    assert found["b"].relative == pytest.approx((change / largest, change / 24 / largest))
+    assert compare(FULL, other, PROGRAM).largest_difference == pytest.approx(max(0.5, change / largest))
+    assert compare(FULL, other).layers[1].unit == "state"
+    assert compare(FULL, other, PROGRAM).spikes_identical
+    assert not compare(FULL, other, PROGRAM).floating
+
+
+def test_parts_joined_are_the_whole():
+    other = changed(FULL, ("potentials", "a", (2, 0, 0, 0), 9000), ("spikes", "a", (0, 0, 0, 0), 7))
+
+    def of(recording, part):
+        arrays = {q: {n: a[part] for n, a in getattr(recording, q).items()} for q in ("spikes", "potentials")}
+        return replace(recording, samples=len(arrays["spikes"]["a"]), **arrays)
+
+    parts = [compare(of(FULL, part), of(other, part), PROGRAM) for part in (slice(0, 1), slice(1, 3))]
+    for same, expected in zip(zip(*(part.layers for part in parts)), compare(FULL, other, PROGRAM).layers):
+        joined = LayerAgreement.joined(same)
+        assert joined == replace(expected, mean_difference=joined.mean_difference)
+        assert joined.mean_difference == (None if expected.potentials is None else pytest.approx(expected.mean_difference))
 
 
 def test_result_is_plain_json():

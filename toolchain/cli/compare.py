@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from hardware.comparison import LayerAgreement
 from toolchain import agreement, execution, files, fronts, inputs, stages, summary
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import count, progress, reading, seconds, table, write_json
+from toolchain.errors import ToolchainError
 
 
 @click.command()
@@ -17,19 +19,29 @@ from toolchain.cli.printing import count, progress, reading, seconds, table, wri
 @click.option(
     "--targets", default="software,fast", show_default=True, metavar="A,B,...", help="Every further target is compared with the first."
 )
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, max=1),
+    metavar="T",
+    help="Of a floating-point model: potentials may differ by up to T thresholds where every spike agrees. Default: not at all.",
+)
 @batch_option
 @json_option
 @force_option
-def command(model, targets: str, batch, json_file: Path | None, force: bool, **options) -> int:
+def command(model, targets: str, tolerance: float | None, batch, json_file: Path | None, force: bool, **options) -> int:
     """Run MODEL on several targets and compare every spike and every membrane potential, with zero tolerance.
 
-    Exit code 1 where anything differs; the first difference is printed: the earliest sample, step, layer and neuron.
+    Exit code 1 where anything differs; the first difference is printed: the earliest sample, step, layer and neuron. Potentials are those
+    after the reset of a step, on every target. How large their differences are is printed in thresholds of the neurons; of a layer
+    without threshold, in its largest potential.
 
     \b
     Example:
       spikeport compare digits.safetensors --data digits --samples 20 --targets software,reference,fast,lava
     """
     names = [name.strip() for name in targets.split(",")]
+    if tolerance is not None and "software" not in names:
+        raise ToolchainError("--tolerance is for floating-point models on target software; integer targets must be equal: leave it out")
     source = data_from(options)
     files.claim([json_file], force)
     stage, ways = open_model(model, **options)
@@ -56,22 +68,53 @@ def command(model, targets: str, batch, json_file: Path | None, force: bool, **o
     for part, found in parts.items():
         _print(found, f"front: {part}: ")
     _print(result)
-    identical = result.identical and all(found.identical for found in parts.values())
-    click.echo("\nidentical" if identical else "\nDIFFERENT")
+    every = [result, *parts.values()]
+    if tolerance is not None and not any(found.floating for found in every):
+        raise ToolchainError("--tolerance is for floating-point models; these targets compute integers, which must be equal: leave it out")
+    identical = all(found.identical for found in every)
+    passed = all(found.within(tolerance or 0.0) for found in every)
+    click.echo(f"\n{_verdict(every, tolerance)}")
     facts = {"model": model, "data": given.description, "program": program.fingerprint, **result.to_dict(), "identical": identical}
+    facts |= {"tolerance": tolerance, "passed": passed}
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": {part: found.to_dict() for part, found in parts.items()}}
     write_json(json_file, "compare", facts, force)
-    return 0 if identical else 1
+    return 0 if passed else 1
+
+
+def _verdict(every: list[agreement.Agreement], tolerance: float | None) -> str:
+    """One line: identical, different, or the same spikes from potentials that quantisation changed, and by how much."""
+    if all(found.identical for found in every):
+        return "identical"
+    comparisons = [c for found in every for c in found.comparisons]
+    if any(not c.spikes_identical or not (c.identical or c.floating) for c in comparisons):
+        return "DIFFERENT"
+    largest = max(c.largest_difference for c in comparisons)
+    said = f"every spike is identical; potentials of the floating-point model differ by up to {largest:.3g} thresholds"
+    if tolerance is None:
+        return f"DIFFERENT only by quantisation: {said} (--tolerance says how much may be)"
+    return f"{said}, {'within' if largest <= tolerance else 'MORE than'} the tolerance of {tolerance:g}"
 
 
 def _print(result: agreement.Agreement, title: str = "") -> None:
     for comparison in result.comparisons:
         click.echo(f"\n{title}{' and '.join(comparison.targets)}")
-        rows = [(e.layer, *map(count, (e.spikes, e.spike_differences, e.potentials, e.potential_differences))) for e in comparison.layers]
-        click.echo(table(("layer", "spike values", "differ", "potentials", "differ"), rows, right=(1, 2, 3, 4)))
+        rows = [_row(entry) for entry in comparison.layers]
+        head = ("layer", "spike values", "differ", "share", "potentials", "differ", "largest", "mean", "in units of")
+        click.echo(table(head, rows, right=range(1, 8)))
         if comparison.first is not None:
             first = comparison.first
             values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
             place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
             click.echo(f"first difference: {place}, {first.quantity}: {values}")
+
+
+def _row(entry: LayerAgreement) -> tuple:
+    share = None if entry.spike_share is None else f"{100 * entry.spike_share:.3g} %"
+    counts = (count(entry.potentials), count(entry.potential_differences))
+    spikes = (entry.layer, count(entry.spikes), count(entry.spike_differences), share)
+    if entry.relative is None:
+        return *spikes, *counts, None, None, None
+    largest, mean = entry.relative
+    unit = "thresholds" if entry.unit == "threshold" else "its largest potential"
+    return *spikes, *counts, f"{largest:.3g}", f"{mean:.2g}", unit
