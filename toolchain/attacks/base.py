@@ -28,6 +28,10 @@ class NotApplicable(AttackError):
     """An attack cannot be made on this network (another kind of neuron, no gradient, no purifier): no failure, a cell that is not there."""
 
 
+PIXELS, EVENTS = ("linf", "l2"), ("flips", "shift")
+"""Threats of an adversary, by what they change: grey levels of images, or binary events."""
+
+
 @dataclass(frozen=True)
 class Threat:
     """What an adversary may change.
@@ -60,6 +64,7 @@ class Threat:
 class Victim(Protocol):
     """A network as an attack sees it: samples in, one score for each class out.
 
+    events         True: samples are binary events; False (and where a victim does not say): images
     sample_shape   (channels, height, width) of an image in [0, 1], or (step, channels, height, width) of binary events
     classes        number of scores
     stochastic     True where two calls with different seeds differ (Poisson encoder, noisy neurons): attacks then average
@@ -77,6 +82,17 @@ class Victim(Protocol):
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores [sample, class] without gradient; the only call that black-box attacks make. Counts as one query each."""
         ...
+
+
+def check_kind(victim: Victim, threat: Threat) -> None:
+    """Raises AttackError where a threat changes pixels and the victim reads events, or the other way round.
+
+    A pixel attack on events would leave fractions of events, which no chip can be given.
+    """
+    events = bool(getattr(victim, "events", False))
+    if events != (threat.norm in EVENTS):
+        kind, fitting = ("events", EVENTS) if events else ("images", (*PIXELS, "corruption"))
+        raise AttackError(f"the network reads {kind}, and the threat is {threat.norm!r}; with {kind} go {', '.join(fitting)}")
 
 
 @dataclass(frozen=True, eq=False)

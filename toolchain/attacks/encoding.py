@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackError
+from toolchain.whole import whole
 
 
 class Encoder(Protocol):
@@ -29,10 +30,11 @@ class Encoder(Protocol):
 
 
 def integers(encoder: Encoder, images: np.ndarray, seed: int) -> np.ndarray:
-    """What a Program is given: int32 [sample, step, *shape]."""
+    """What a Program is given: int32 [sample, step, *shape]. Raises DataError where the encoder leaves its own grid."""
     with torch.no_grad():
         values = encoder(torch.from_numpy(np.ascontiguousarray(images, np.float32)), seed)
-    return np.rint(values.numpy().astype(np.float64) * 2.0**encoder.fraction_bits).astype(np.int32).swapaxes(0, 1)
+    scaled = values.numpy().astype(np.float64) * 2.0**encoder.fraction_bits
+    return whole(scaled, np.int32, f"values of {type(encoder).__name__} in units of 2**-{encoder.fraction_bits}").swapaxes(0, 1)
 
 
 def _check(encoder: str, steps: int, **others: tuple[float, float, float]) -> None:

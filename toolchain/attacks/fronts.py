@@ -61,6 +61,11 @@ class Purified:
         self.temperature = getattr(victim, "temperature", 1.0)
 
     @property
+    def events(self) -> bool:
+        """Of the victim behind."""
+        return bool(getattr(self.victim, "events", False))
+
+    @property
     def device(self) -> torch.device:
         return getattr(self.victim, "device", torch.device("cpu"))
 

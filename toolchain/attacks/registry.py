@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from hardware.noise import MAX_SEED
-from toolchain.attacks.base import AttackError, AttackResult, NotApplicable, Threat, Victim
+from toolchain.attacks.base import EVENTS, PIXELS, AttackError, AttackResult, NotApplicable, Threat, Victim, check_kind
 from toolchain.attacks.energy import Sponge, synapses_per_spike
 from toolchain.attacks.estimators import ESTIMATORS, make_estimator
 from toolchain.attacks.events.flips import SparseFlips
@@ -33,7 +33,6 @@ from toolchain.attacks.optimisers.square import Square
 from toolchain.attacks.optimisers.transfer import Transfer
 from toolchain.attacks.tuning import Tuning
 
-PIXELS, EVENTS = ("linf", "l2"), ("flips", "shift")
 NORMS = (*PIXELS, *EVENTS)
 """Threats of a sweep's attacks; corruptions are an axis of their own."""
 
@@ -98,6 +97,11 @@ ATTACKS: Mapping[str, Entry] = {
         "Hendrycks & Dietterich, ICLR 2019",
     ),
 }
+
+
+def attacks_on(norm: str) -> tuple[str, ...]:
+    """Names of the attacks that keep to a threat and look at one network alone."""
+    return tuple(name for name, entry in ATTACKS.items() if norm in entry.norms and entry.access != "source")
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,7 @@ def run(
         raise AttackError(
             f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are {', '.join(ATTACKS[spec.attack].norms)}"
         )
+    check_kind(victim, threat)
     if spec.attack == "transfer":
         return _transfer(spec, victim, samples, labels, threat, seed, sources or {}, program, progress)
     if spec.known_seed is not None:

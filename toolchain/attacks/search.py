@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from toolchain.attacks import geometry
-from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim, verify
+from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim, check_kind, verify
 from toolchain.attacks.estimators.base import Estimator
 from toolchain.attacks.goals import Goal, Misclassify, Outcome
 from toolchain.attacks.randomness import derived_seed, generators
+from toolchain.whole import whole
 
 Progress = Callable[[int, int], None]
 
@@ -45,6 +46,7 @@ class Search:
     ):
         if threat.norm not in norms:
             raise AttackError(f"this attack cannot keep to the threat {threat.norm!r}; accepted are {', '.join(norms)}")
+        check_kind(victim, threat)
         if isinstance(eot, bool) or not isinstance(eot, int) or eot < 1:
             raise AttackError(f"eot is {eot!r}; accepted is a number of gradient samples from 1")
         samples = np.asarray(samples)
@@ -128,12 +130,17 @@ class Search:
     def query(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> Outcome:
         """Outcome at x by ``victim.predict`` alone: all that a black-box attack may ask."""
         rows = self.rows if rows is None else rows
-        arrays = x.detach().cpu().numpy().astype(self.kind)
+        arrays = self._samples(x)
         outcomes = []
         for _ in range(self.repeats):
             scores = torch.from_numpy(np.asarray(self.victim.predict(arrays, seed=self._next_seed()))).to(self.device)
             outcomes.append(self.goal.outcome(scores, rows))
         return self._judge(x, outcomes, rows)
+
+    def _samples(self, x: torch.Tensor) -> np.ndarray:
+        """Points as samples: float32 images, or uint8 events, which must be 0 and 1."""
+        found = x.detach().cpu().numpy()
+        return found.astype(self.kind) if self.kind is np.float32 else whole(found, np.uint8, "attacked events", 0, 1)
 
     def log(self, **values: torch.Tensor) -> None:
         """Append one line, [sample], to each named history."""
@@ -147,7 +154,7 @@ class Search:
 
     def finish(self) -> AttackResult:
         """The best samples, verified; success by the victim's own prediction at the search's seed."""
-        adversarial = self.best.cpu().numpy().astype(self.kind)
+        adversarial = self._samples(self.best)
         verify(self.samples, adversarial, self.threat)
         success = self.best_reached.cpu().numpy()
         if isinstance(self.goal, Misclassify):

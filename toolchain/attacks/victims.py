@@ -25,6 +25,7 @@ from toolchain.data import ENCODINGS, Encoding
 from toolchain.data.datasets import DATASETS, intensity_bits
 from toolchain.layers.network import decode
 from toolchain.layers.noise import noise_seed
+from toolchain.whole import whole
 
 BATCH = 256
 """Most samples of one forward pass without gradient, which bounds its memory."""
@@ -169,6 +170,8 @@ class PixelVictim(_ModelVictim):
     sample_shape   of an image; default: what the model reads. Another one goes with an encoder that lays it out anew
     """
 
+    events = False
+
     def __init__(
         self,
         model: nn.Module,
@@ -195,6 +198,8 @@ class EventVictim(_ModelVictim):
     steps        time steps of a sample
     stochastic, io   as for ``PixelVictim``
     """
+
+    events = True
 
     def __init__(self, model: nn.Module, steps: int, *, stochastic: bool | None = None, io: Mapping | None = None):
         super().__init__(model, stochastic, io)
@@ -245,6 +250,11 @@ class ProgramVictim:
         self.stochastic = reseeded is not None or (encoder is not None and encoder.stochastic)
 
     @property
+    def events(self) -> bool:
+        """True: samples are binary events; False: images."""
+        return self.encoder is None
+
+    @property
     def model(self) -> nn.Module:
         raise NotApplicable(
             "an integer Program has no gradient; attack its PyTorch twin, or use a black-box attack (square, noise, transfer)"
@@ -258,7 +268,10 @@ class ProgramVictim:
         """The Recording of the samples, with counts and scores; float32 images or uint8 events [sample, *sample_shape]."""
         if self.front is not None:
             samples, _ = self.front.run(np.ascontiguousarray(samples, np.float32), self.target)
-        inputs = samples.astype(np.uint8) if self.encoder is None else integers(self.encoder, samples, seed)
+        if self.events:
+            inputs = whole(samples, np.uint8, f"events for target {self.target}", 0, 1)
+        else:
+            inputs = integers(self.encoder, samples, seed)
         program = self.program if self.reseeded is None else self.reseeded(self.program, seed)
         return targets.run(program, inputs, self.target)
 

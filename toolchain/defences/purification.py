@@ -30,6 +30,7 @@ from toolchain.defences.detector import Gate, distance
 from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, LayerError, ModelError
 from toolchain.layers.surrogate import SURROGATES
+from toolchain.whole import whole
 
 FRACTION_BITS = 10
 """Of all layers that read spikes."""
@@ -229,7 +230,8 @@ class Front(nn.Module):
 
         def on_target(part: str, values: torch.Tensor) -> torch.Tensor:
             program = programs[part][0]
-            inputs = np.rint(values.double().numpy() * 2.0**self.settings.bits).astype(np.int32).swapaxes(0, 1)
+            scaled = values.double().numpy() * 2.0**self.settings.bits
+            inputs = whole(scaled, np.int32, f"front: {part}: inputs in units of 2**-{self.settings.bits}").swapaxes(0, 1)
             run = runner or self._runner(target)
             recordings[part] = run(part, getattr(self, part), program, inputs)
             output = program.outputs[0].population

@@ -35,6 +35,7 @@ from toolchain.cells.store import Store, program_path
 from toolchain.cells.work import Shared
 from toolchain.doctor import NEEDED
 from toolchain.errors import ToolchainError
+from toolchain.robustness import kinds
 from toolchain.robustness.cells import INTEGERS, SCORED_BY, SOFTWARE, CraftJob, Data
 from toolchain.robustness.models import ModelFile, Opened, noisy, open_model
 from toolchain.robustness.plan import Plan, keys
@@ -57,6 +58,25 @@ def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
             config = replace(config, training=replace(config.training, seed=seed))
             found[part.name, seed] = training(config, f"training {_named(part, seed)}")
     return found
+
+
+def check_kinds(sweep: Sweep) -> None:
+    """Hold attacks against the data that each model reads, before anything is trained.
+
+    Raises SweepError, and what opening a model raises.
+    """
+    for part in kinds.check_stated(sweep):
+        if part.source is None:
+            continue  # its recipe is not there; reading it says so
+        source, weights = (
+            None if path is None else sweep.path(path.replace("{seed}", str(part.seeds[0])))
+            for path in (part.source, part.weights)
+        )
+        if ":" not in source and not Path(source).is_file():
+            continue  # reading it says what is wrong
+        with threads.limited(1):  # as in ``run``: an opened model is kept
+            opened = open_model(ModelFile.read(part.name, source, weights, part.options))
+        kinds.check(sweep, part.name, "events" if opened.events else "images")
 
 
 def models(sweep: Sweep, folder: Path, trained: Mapping[tuple[str, int], Cell] | None = None) -> list[ModelFile]:
@@ -196,6 +216,7 @@ def run(
     command    what the user typed, for the report
     """
     report = report or Report()
+    check_kinds(sweep)
     with Store(folder) as store:
         trained = trainings(sweep)
         engine.run(trained.values(), store, lambda *given: _trainers(workers, *given), Report(inside=report.inside))

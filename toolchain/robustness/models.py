@@ -25,6 +25,7 @@ from toolchain.cells.source import ClosureError
 from toolchain.errors import ModelError
 from toolchain.robustness import content
 from toolchain.stages import Stage
+from toolchain.whole import whole
 
 CALIBRATION_SAMPLES = 200
 
@@ -337,7 +338,7 @@ def _check_reading(opened: Opened) -> None:
     victim, program = opened.classifier(), opened.program
     drawn = np.random.default_rng(0).random((3, *victim.sample_shape)).astype(np.float32)
     samples = (drawn < 0.3).astype(np.float32) if opened.events else drawn
-    inputs = samples.astype(np.uint8) if opened.events else integers(victim.encoder, samples, 0)
+    inputs = whole(samples, np.uint8, "events", 0, 1) if opened.events else integers(victim.encoder, samples, 0)
     recording = software.record(opened.module, program, {program.inputs[0].name: inputs}, call=opened.io["call"])
     name, read = next(iter(recording.scores.items()))
     own = victim.predict(samples).astype(np.float64)

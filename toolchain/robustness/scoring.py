@@ -15,6 +15,7 @@ from toolchain.cells.work import Arrays, Context, NotPossible, Tick
 from toolchain.robustness.cells import Data, ScoreJob
 from toolchain.robustness.models import Opened, open_model
 from toolchain.robustness.records import Scored
+from toolchain.whole import whole
 
 CHIP = "loihi2"
 """The chip whose cores are counted and whose static power is taken."""
@@ -222,7 +223,10 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
         programs = front.programs()
         parts = {f"front.{name}": (programs[name][0], recording) for name, recording in recordings.items()}
     program = opened.reseeded(opened.program, job.seed)
-    inputs = samples.astype(np.uint8) if opened.events else integers(opened.classifier().encoder, samples, job.seed)
+    if opened.events:
+        inputs = whole(samples, np.uint8, f"events for target {job.target}", 0, 1)
+    else:
+        inputs = integers(opened.classifier().encoder, samples, job.seed)
     call = None if callable(getattr(opened.module, "spikeport_io", None)) else opened.io["call"]
     with ExitStack() as stack:
         if program is not opened.program:

@@ -43,7 +43,7 @@ from hardware import _toml
 from hardware.program import DECODINGS, RESETS
 from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
-from toolchain.attacks.registry import NORMS, AttackSpec
+from toolchain.attacks.registry import ATTACKS, NORMS, AttackSpec, attacks_on
 from toolchain.data import DATASETS, ENCODINGS
 from toolchain.errors import ToolchainError
 from toolchain.execution import TARGETS
@@ -114,7 +114,7 @@ class RunPart:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole sweep; ``folder`` is where relative paths start."""
+    """A whole sweep; ``folder`` is where relative paths start, ``where`` names it in errors."""
 
     models: tuple[ModelPart, ...]
     attacks: AttackPart
@@ -123,6 +123,7 @@ class Sweep:
     run: RunPart = RunPart()
     corruptions: CorruptionPart | None = None
     folder: Path = field(default=Path("."), compare=False)
+    where: str = field(default="sweep", compare=False)
 
     def path(self, name: str) -> str:
         """A path of the sweep file, relative to where that file lies."""
@@ -130,14 +131,20 @@ class Sweep:
 
 
 def load(path: str | Path) -> Sweep:
-    """Read a sweep file. Raises SweepError, which names the key, the value and what is accepted."""
+    """Read a sweep file, and hold its attacks against the data that its models read (``kinds``), before anything runs.
+
+    Raises SweepError, which names the key, the value and what is accepted; what reading a damaged recipe or checkpoint raises.
+    """
+    from toolchain.robustness import kinds
+
     path = Path(path)
-    values = _toml.load(path, SweepError, "a sweep, a TOML file,")
-    return parse(values, str(path), path.parent)
+    sweep = parse(_toml.load(path, SweepError, "a sweep, a TOML file,"), str(path), path.parent)
+    kinds.check_stated(sweep)
+    return sweep
 
 
 def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sweep:
-    """A sweep from plain values; see ``load``."""
+    """A sweep from plain values; see ``load``. Looks at no other file."""
     _known(where, values, ("data", "models", "attacks", "corruptions", "targets", "run"))
     if not isinstance(values.get("models"), list) or not values["models"]:
         raise SweepError(f"{where}: [[models]] is missing; at least one is needed")
@@ -153,6 +160,7 @@ def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sw
         run=RunPart(**_part(f"{where}: [run]", RunPart, values.get("run", {}), batch=_count)),
         corruptions=_corruptions(f"{where}: [corruptions]", values["corruptions"]) if "corruptions" in values else None,
         folder=folder,
+        where=where,
     )
 
 
@@ -229,7 +237,7 @@ def _one_of(*accepted):
 
 
 def _data(where: str, values) -> DataPart:
-    return DataPart(**_part(where, DataPart, values, name=_text, samples=_count, inference_seeds=_list(_seed)))
+    return DataPart(**_part(where, DataPart, values, name=_one_of(*DATASETS), samples=_count, inference_seeds=_list(_seed)))
 
 
 def _corruptions(where: str, values) -> CorruptionPart:
@@ -304,9 +312,27 @@ def _attacks(where: str, values) -> AttackPart:
         raise SweepError(f"{where}: epsilons is missing: the radii, in pixel units for linf and l2, as counts for flips and shift")
     if ("preset" in part) == ("list" in part):
         raise SweepError(f"{where}: give either preset ({', '.join(PRESETS)}) or list")
+    norm = part.get("norm", AttackPart.norm)
     for epsilon in part["epsilons"]:
-        Threat(part.get("norm", "linf"), epsilon)
+        Threat(norm, epsilon)
+    for number, spec in enumerate(part.get("list", ())):
+        _keeps_to(f"{where} list[{number}]", spec, norm)
+    if part.get("energy"):
+        _keeps_to(f"{where} energy", AttackSpec("sponge", estimator={"name": "training"}), norm)
     return AttackPart(**part)
+
+
+def _keeps_to(where: str, spec: AttackSpec, norm: str) -> None:
+    """Raises SweepError for an attack that cannot keep to the threat, or that is asked for elsewhere."""
+    if spec.attack == "transfer":
+        raise SweepError(f"{where}: transfers between models are asked for with transfer = true (or the models' names) in [attacks]")
+    if spec.attack == "corruption":
+        raise SweepError(f"{where}: corruptions have a table of their own, [corruptions]")
+    fitting = ATTACKS[spec.attack].norms
+    if norm not in fitting:
+        raise SweepError(
+            f"{where}: {spec.attack!r} keeps to norm {' or '.join(fitting)}, and norm is {norm!r}; with it go {', '.join(attacks_on(norm))}"
+        )
 
 
 def _targets(where: str, values) -> TargetPart:

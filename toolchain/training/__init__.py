@@ -9,8 +9,20 @@ Defences of a recipe: ``toolchain.defences``.
 """
 
 from toolchain.defences import Defence
-from toolchain.training.checkpoint import load_checkpoint, save_checkpoint
+from toolchain.training.checkpoint import load_checkpoint, read_recipe, save_checkpoint
 from toolchain.training.config import Config, Data, Training, read_config
 from toolchain.training.loop import Result, evaluate, train
 
-__all__ = ["Config", "Data", "Defence", "Result", "Training", "evaluate", "load_checkpoint", "read_config", "save_checkpoint", "train"]
+__all__ = [
+    "Config",
+    "Data",
+    "Defence",
+    "Result",
+    "Training",
+    "evaluate",
+    "load_checkpoint",
+    "read_config",
+    "read_recipe",
+    "save_checkpoint",
+    "train",
+]

@@ -81,6 +81,12 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     return model.eval(), config
 
 
+def read_recipe(path: str | Path) -> Config:
+    """The recipe of a checkpoint; its network is not made. Raises CheckpointError."""
+    path = Path(path)
+    return _description(path, _read(path))[0]
+
+
 def read_results(path: str | Path) -> dict:
     """What was kept with a checkpoint besides weights and recipe. Raises CheckpointError."""
     path = Path(path)

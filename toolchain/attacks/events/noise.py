@@ -11,6 +11,7 @@ from toolchain.attacks.base import AttackResult, Threat, Victim
 from toolchain.attacks.events.retiming import offsets, retimed
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
+from toolchain.whole import whole
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,5 @@ class EventNoise:
             return changed.reshape(sample.shape)
         events = torch.from_numpy(sample.astype(np.float32)).flatten(1)[None]
         count = len(offsets(min(int(threat.epsilon), len(sample) - 1)))
-        return retimed(events, torch.from_numpy(generator.random((*events.shape, count)))).reshape(sample.shape).numpy().astype(np.uint8)
+        moved = retimed(events, torch.from_numpy(generator.random((*events.shape, count))))
+        return whole(moved.reshape(sample.shape).numpy(), np.uint8, "events moved in time", 0, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim, verify
+from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim, check_kind, verify
 from toolchain.attacks.randomness import derived_seed
 
 
@@ -23,6 +23,7 @@ class Corruption:
 
         if self.name not in CORRUPTIONS:
             raise AttackError(f"there is no corruption {self.name!r}; there are {', '.join(CORRUPTIONS)}")
+        check_kind(victim, threat)
         clean = np.ascontiguousarray(samples, np.float32)
         spoilt = corrupt(clean, self.name, int(threat.epsilon), seed=derived_seed("corruption", seed) & 0xFFFFFFFF).astype(np.float32)
         verify(clean, spoilt, threat)
