@@ -189,5 +189,8 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
 
 
 def constant_source(name: str) -> Population:
-    """A neuron without input that fires in every step, from the first."""
-    return Population(name, (1,), current_decay=4096, voltage_decay=4096, threshold=0, bias=1)
+    """A neuron without input that fires in every step, from the first.
+
+    Its potential is reset in every step, so no voltage decay changes anything; 0 is one that a chip has.
+    """
+    return Population(name, (1,), current_decay=4096, voltage_decay=0, threshold=0, bias=1)

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hardware.arithmetic import CURRENT_LIMIT, fires
 from hardware.chip import Chip, known
 from hardware.neurocores import LayerPlacement, neuron_groups
-from hardware.program import Convolution, Program
+from hardware.program import Convolution, Population, Program
 
 SEVERITIES = ("broken", "microcode", "note")
 
@@ -142,27 +143,55 @@ def current_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlac
     high = 1 << chip["current_decay_bits"]
     for p in program.populations:
         low, top = int(p.current_decay.min()), int(p.current_decay.max())
-        if low < 1 or top > high:
-            value = low if low < 1 else top
-            yield broken(
-                p.name,
-                value,
-                f"1 to {high}",
-                f"current_decay {value}; the chip adds 1 to what it stores, so it has 1 to {high}",
-            )
+        if low >= 1 and top <= high:
+            continue
+        value = low if low < 1 else top
+        said = f"current_decay {value}; the chip adds 1 to what it stores, so it has 1 to {high}"
+        form = _other_form(program, p)
+        yield (broken if form is None else note)(p.name, value, f"1 to {high}", said if form is None else f"{said}. {form}")
 
 
 def voltage_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """The 12-bit voltage decay ends at 4095/4096: a potential that keeps nothing is not possible."""
+    """The 12-bit voltage decay ends at 4095/4096: a potential that keeps nothing is not possible, though some need no such potential."""
     limit = (1 << chip["voltage_decay_bits"]) - 1
     for p in program.populations:
-        if int(p.voltage_decay.max()) > limit:
-            yield broken(
-                p.name,
-                int(p.voltage_decay.max()),
-                f"0 to {limit}",
-                f"voltage_decay {int(p.voltage_decay.max())}; the chip has 0 to {limit}",
-            )
+        value = int(p.voltage_decay.max())
+        if value <= limit:
+            continue
+        said = f"voltage_decay {value}; the chip has 0 to {limit}"
+        form = _other_form(program, p)
+        if form is None:
+            yield broken(p.name, value, f"0 to {limit}", f"{said}: {limit} keeps 1/4096 of the potential, which can change spikes")
+        else:
+            yield note(p.name, value, f"0 to {limit}", f"{said}. {form}")
+
+
+def _other_form(program: Program, p: Population) -> str | None:
+    """How a chip computes the same with other decays, for people; None where none is known.
+
+    A neuron that is reset in every step keeps no potential that could decay. A read-out without memory has v = 0 + u + bias, so its
+    synaptic current says the same; one that adds up in its current can add up in its potential.
+    """
+    if _fires_in_every_step(program, p):
+        return "It fires and is reset in every step, so that every other decay, such as 0, gives the same"
+    if p.spiking or program.out_of(p.name) or int(p.voltage_decay.min()) < 4096:
+        return None
+    if int(p.current_decay.min()) >= 1:
+        added = "plus the bias " if np.any(p.bias) else ""
+        return f"This read-out has no memory: its potential is its synaptic current {added}in every step, so read the current instead"
+    if int(p.current_decay.max()) == 0 and not np.any(p.bias):
+        return (
+            "This read-out adds up in its synaptic current: with current_decay 4096 and voltage_decay 0 it adds up in its potential, the "
+            f"same as long as the sum stays within {CURRENT_LIMIT - 1:,}"
+        )
+    return None
+
+
+def _fires_in_every_step(program: Program, p: Population) -> bool:
+    """A constant source: nothing comes in, and the bias alone exceeds every threshold from a potential of zero."""
+    if not p.spiking or p.reset != "zero" or p.refractory or p.noise is not None or program.into(p.name):
+        return False
+    return bool(np.all(fires(p.bias_state, p.threshold.astype(np.int64))))
 
 
 def bias_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
@@ -176,16 +205,15 @@ def bias_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -
 
 
 def bias_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """Bias exponents are not negative."""
+    """Bias exponents are not negative; the mantissa shifted right, with an exponent of 0, is the same bias."""
     limit = chip["bias_exponent_max"]
     for p in program.populations:
-        if np.any(p.bias) and not 0 <= p.bias_exponent <= limit:
-            yield broken(
-                p.name,
-                p.bias_exponent,
-                f"0 to {limit}",
-                f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: store the shifted mantissa",
-            )
+        here = p.name, p.bias_exponent, f"0 to {limit}"
+        if np.any(p.bias) and p.bias_exponent < 0:
+            said = f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: the mantissa shifted right, with exponent 0, is the same"
+            yield note(*here, said)
+        elif np.any(p.bias) and p.bias_exponent > limit:
+            yield broken(*here, f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}")
 
 
 def delay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:

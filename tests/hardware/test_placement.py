@@ -80,12 +80,12 @@ CASES = {
     "voltage_decay_range": (mlp(4, 3, population={"voltage_decay": 4096}), LOIHI2, "broken", "layer0", 4096, "the chip has 0 to 4095"),
     "bias_range": (mlp(4, 3, population={"bias": -2049}), smaller(bias_mantissa_bits=12), "broken", "layer0", -2049, "holds -2048 to 2047"),
     "bias_exponent_range": (
-        mlp(4, 3, population={"bias": 1, "bias_exponent": -1}),
-        LOIHI2,
+        mlp(4, 3, population={"bias": 1, "bias_exponent": 5}),
+        smaller(bias_exponent_max=4),
         "broken",
         "layer0",
-        -1,
-        "bias exponent -1; the chip has 0 to 7",
+        5,
+        "bias exponent 5; the chip has 0 to 4",
     ),
     "delay_range": (mlp(4, 3, projection={"delay": 62}), smaller(delay_max_steps=14), "broken", "into-layer0", 62, "the chip has up to 14"),
     "convolution_delay": (convolution(delay=1), LOIHI2, "broken", "kernel", 1, "a delay of 1 steps on a convolution"),
@@ -183,6 +183,26 @@ def test_edges_of_what_is_allowed():
     assert not check(mlp(4, 3, population={"refractory": 63}), LOIHI1).fits
     assert check(mlp(16000, 1), smaller(synaptic_memory_words_per_core=16000)).fits
     assert check(mlp(4, 3, population={"bias_exponent": -1}), LOIHI2).fits  # of a bias of zero
+
+
+@pytest.mark.parametrize(
+    ("population", "fits"),
+    [
+        ({"voltage_decay": 4096}, False),  # a spiking neuron without memory: its spikes could change
+        ({"voltage_decay": 4096, "threshold": None}, True),  # a read-out: the current says the same
+        ({"voltage_decay": 4095, "threshold": None}, True),
+        ({"voltage_decay": np.array([4096, 0, 0]), "threshold": None}, False),  # only one of three
+        ({"voltage_decay": 4096, "current_decay": 0, "threshold": None}, True),  # adds up in its potential as well
+        ({"voltage_decay": 4096, "current_decay": 0, "threshold": None, "bias": 3}, False),  # a bias would be added up, too
+        ({"current_decay": 0}, False),
+        ({"bias": 65, "bias_exponent": -1}, True),  # the same as 32
+    ],
+)
+def test_what_a_chip_has_in_another_form_breaks_nothing(population, fits):
+    report = check(mlp(4, 3, population=population), LOIHI2)
+    assert report.fits == fits
+    if fits and "voltage_decay" in population and np.all(population["voltage_decay"] == 4096):
+        assert any("read-out" in v.message and v.severity == "note" for v in report.violations)
 
 
 def test_severities_decide():
