@@ -82,12 +82,14 @@ class LayerAgreement:
 class Comparison:
     """Agreement of two runs, layer by layer.
 
-    floating   one of the two is floating point: potentials differ by what quantisation changed
+    first_spike   the same of spikes alone
+    floating      one of the two is floating point: potentials differ by what quantisation changed
     """
 
     targets: tuple[str, str]
     layers: tuple[LayerAgreement, ...]
     first: FirstDifference | None
+    first_spike: FirstDifference | None = None
     floating: bool = False
 
     @property
@@ -111,6 +113,7 @@ class Comparison:
             "targets": list(self.targets),
             "layers": [layer.to_dict() for layer in self.layers],
             "first": None if self.first is None else asdict(self.first),
+            "first_spike": None if self.first_spike is None else asdict(self.first_spike),
             "floating": self.floating,
             "identical": self.identical,
             "spikes_identical": self.spikes_identical,
@@ -126,7 +129,8 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
         raise InputError(f"the runs are of different Programs: {one.program[:12]} and {other.program[:12]}")
     if (one.samples, one.steps) != (other.samples, other.steps):
         raise InputError(f"the runs differ in [sample, step]: {(one.samples, one.steps)} and {(other.samples, other.steps)}")
-    layers, first, floating = [], None, False
+    layers, floating = [], False
+    found: list[tuple[tuple, FirstDifference]] = []
     for order, layer in enumerate(one.layers):
         compared: dict[str, tuple[int, int] | tuple[None, None]] = {}
         size: tuple = (None, None, None, None)
@@ -143,13 +147,14 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
             if compared[quantity][1]:
                 where = tuple(int(i) for i in np.unravel_index(int(different.argmax()), different.shape))
                 rank = (where[0], where[1], order, quantity != "potentials")
-                if first is None or rank < first[0]:
-                    values = (a[where].item(), b[where].item())
-                    first = (rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values))
+                values = (a[where].item(), b[where].item())
+                found.append((rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values)))
         layers.append(LayerAgreement(layer, *compared["spikes"], *compared["potentials"], *size))
     if all(entry.spikes is None and entry.potentials is None for entry in layers):
         raise InputError("the runs recorded nothing that can be compared")
-    return Comparison((one.target, other.target), tuple(layers), None if first is None else first[1], floating)
+    found.sort(key=lambda entry: entry[0])
+    first, first_spike = (next((entry for _, entry in found if quantity in (None, entry.quantity)), None) for quantity in (None, "spikes"))
+    return Comparison((one.target, other.target), tuple(layers), first, first_spike, floating)
 
 
 def _size(a: np.ndarray, b: np.ndarray, different: np.ndarray, program: Program | None, layer: str) -> tuple[float, float, str, float]:

@@ -150,7 +150,7 @@ def sniff(path: str | Path) -> str:
     """What kind of file this is, by its content alone; nothing in it is executed or loaded.
 
     "program", "recording", "nir", "netx" (lava-dl's .net), "hdf5" (another HDF5 file), "safetensors", "torch" (a zip archive
-    with a pickle inside, as ``torch.save`` writes), "npz", "zip", "pickle", or "unknown".
+    with a pickle inside, as ``torch.save`` writes), "npy", "npz", "zip", "pickle", or "unknown".
     Raises ProgramFileError where there is no such file, or it cannot be read.
     """
     path = Path(path)
@@ -161,6 +161,8 @@ def sniff(path: str | Path) -> str:
         return _sniff_hdf5(path)
     if head.startswith(b"PK\x03\x04"):
         return _sniff_zip(head)
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
     if len(head) > 9 and head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= min(size - 8, 100 << 20):
         return "safetensors"
     if len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from hardware.comparison import Comparison, FirstDifference, LayerAgreement, com
 from hardware.program import Program
 from hardware.recording import Record, Recording
 from toolchain.errors import ToolchainError
+from toolchain.remarks import Remark, chance, silence
 from toolchain.summary import accuracy, correct
 
 Run = Callable[[str, dict[str, np.ndarray], Record], Recording]
@@ -26,12 +27,23 @@ class Agreement:
 
     comparisons   one for each further target
     runs          target → {"wall_time_s", "accuracy"}; accuracy None without labels
+    spikes        layer → spikes on the first target, of all samples; None for layers that do not spike by design
     """
 
     samples: int
     steps: int
     comparisons: tuple[Comparison, ...]
     runs: Mapping[str, Mapping]
+    spikes: Mapping[str, int | None] = field(default_factory=dict)
+
+    def warnings(self, program: Program) -> list[Remark]:
+        """What looks like a mistake: layers that never spike, an accuracy on the first target that guessing would give."""
+        over = f"{self.samples} samples of {self.steps} steps"
+        found = silence(self.spikes, [part.name for part in program.inputs], over)
+        read = next(iter(self.runs.values()))["accuracy"]
+        if read is not None:
+            found += chance(read["correct"], read["samples"], program.nodes[program.outputs[0].population].size)
+        return found
 
     @property
     def identical(self) -> bool:
@@ -63,6 +75,7 @@ class Agreement:
             "floating": self.floating,
             "comparisons": [c.to_dict() for c in self.comparisons],
             "runs": {name: dict(run) for name, run in self.runs.items()},
+            "spikes": dict(self.spikes),
         }
 
 
@@ -92,6 +105,7 @@ def agree(
     samples, steps = next(iter(inputs.values())).shape[:2]
     size = samples_at_once(program, steps, memory)
     found: dict[str, list[Comparison]] = {target: [] for target in targets[1:]}
+    spikes: dict[str, int | None] = dict.fromkeys(program.nodes)
     times, hits = dict.fromkeys(targets, 0.0), dict.fromkeys(targets, 0)
     for start in range(0, samples, size):
         part = {name: array[start : start + size] for name, array in inputs.items()}
@@ -103,6 +117,8 @@ def agree(
                 hits[target] += correct(recording, labels[start : start + size])
             if baseline is None:
                 baseline = recording
+                for name, array in recording.spikes.items():
+                    spikes[name] = (spikes[name] or 0) + int(np.count_nonzero(array))
             else:
                 found[target].append(_moved(compare(baseline, recording, program), start))
     return Agreement(
@@ -110,17 +126,21 @@ def agree(
         steps,
         tuple(_joined(parts) for parts in found.values()),
         {t: {"wall_time_s": times[t], "accuracy": None if labels is None else accuracy(hits[t], samples)} for t in targets},
+        spikes,
     )
 
 
 def _moved(comparison: Comparison, start: int) -> Comparison:
-    """The same with the first difference counted from the first sample of all."""
-    first: FirstDifference | None = comparison.first
-    return comparison if first is None else replace(comparison, first=replace(first, sample=first.sample + start))
+    """The same with the first differences counted from the first sample of all."""
+
+    def moved(first: FirstDifference | None) -> FirstDifference | None:
+        return None if first is None else replace(first, sample=first.sample + start)
+
+    return replace(comparison, first=moved(comparison.first), first_spike=moved(comparison.first_spike))
 
 
 def _joined(parts: Sequence[Comparison]) -> Comparison:
     """Comparisons of consecutive samples as one."""
     layers = tuple(LayerAgreement.joined(same) for same in zip(*(part.layers for part in parts)))
-    first = next((part.first for part in parts if part.first is not None), None)
-    return Comparison(parts[0].targets, layers, first, any(part.floating for part in parts))
+    first, spike = (next(filter(None, (getattr(part, name) for part in parts)), None) for name in ("first", "first_spike"))
+    return Comparison(parts[0].targets, layers, first, spike, any(part.floating for part in parts))

@@ -53,6 +53,7 @@ def images(
     root: Path | None = None,
     encoding: str | None = None,
     steps: int | None = None,
+    bin_us: int | None = None,
 ) -> Images:
     """The first ``samples`` test images of a data set, for a model with a front; arguments as ``toolchain.inputs.load``.
 
@@ -62,7 +63,7 @@ def images(
 
     if source not in data.DATASETS:
         raise DataError(f"{source}: this model has a front, which takes images; accepted are the data sets {', '.join(data.DATASETS)}")
-    if encoding is not None or steps is not None:
+    if encoding is not None or steps is not None or bin_us is not None:
         raise DataError("an encoding or steps of one's own: what is behind a front is encoded as it was trained; leave them out")
     dataset = data.load(source, "test", root=root, samples=samples)
     if dataset.is_events:

@@ -1,4 +1,4 @@
-"""Input data for a Program: a known data set, encoded as the model was trained, or the user's own .npz file."""
+"""Input data for a Program: a known data set, encoded as the model was trained, the user's own .npz file, or a recording of events."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ import numpy as np
 from hardware import program_file
 from hardware.program import Program
 from hardware.recording import check_inputs
+from toolchain.data import Encoding, event_files
 from toolchain.data.arrays import read as read_arrays
 from toolchain.errors import DataError
+from toolchain.remarks import Remark, time_first
 from toolchain.summary import check_labels
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (name → array [sample, step, *shape], checked against the Program), labels (int64 [sample], or None), and what they are."""
+    """Inputs (name → array [sample, step, *shape], checked against the Program), labels (int64 [sample], or None), and what they are.
+
+    notes    what became of events on the way, for people
+    events   the same in numbers (``toolchain.data.event_files.Binned.counts``); None where the inputs are no recording
+    warnings   of inputs that look like a mistake
+    """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray | None
     description: str
+    notes: tuple[str, ...] = ()
+    events: Mapping[str, int] | None = None
+    warnings: tuple[Remark, ...] = ()
 
 
 def load(
@@ -33,20 +43,24 @@ def load(
     root: Path | None = None,
     encoding: str | None = None,
     steps: int | None = None,
+    bin_us: int | None = None,
 ) -> Samples:
     """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
-    source    name of a data set in ``toolchain.data``, or a .npz file with ``inputs`` (several inputs: ``inputs/NAME``) and optionally
-              ``labels``
+    source    name of a data set in ``toolchain.data``; a .npz file with ``inputs`` (several inputs: ``inputs/NAME``) and optionally
+              ``labels``; or a recording of events, one sample (``toolchain.data.event_files``)
     root      folder that holds data sets
-    encoding, steps   how a data set is encoded; None: as the Program's metadata says it was in training
+    encoding, steps, bin_us   how a data set is encoded, and events are binned; None: as the Program's metadata says it was in training
 
     Raises DataError; InputError where the arrays do not fit the Program.
     """
     if Path(source).is_file():
-        if root is not None or encoding is not None or steps is not None:
+        kind = program_file.sniff(source)
+        if event_files.is_recording(source, kind):
+            return _recording(source, kind, program, samples, root, encoding, steps, bin_us)
+        if root is not None or encoding is not None or steps is not None or bin_us is not None:
             raise DataError(
-                f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding and steps go with a data set"
+                f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding, steps and bins go with a data set"
             )
         arrays, labels = read_npz(source)
         labels = None if labels is None else _first(source, "labels", labels, samples)
@@ -55,16 +69,49 @@ def load(
             if isinstance(arrays, Mapping)
             else _first(source, "inputs", arrays, samples)
         )
-        description = source
+        description, notes = source, ()
     else:
-        arrays, labels, description = known(source, program.metadata.get("data", {}), samples, "test", root, encoding, steps)
+        arrays, labels, description, notes = known(source, program.metadata.get("data", {}), samples, "test", root, encoding, steps, bin_us)
     inputs = check_inputs(program, arrays)
+    count, length = next(iter(inputs.values())).shape[:2]
     if labels is not None:
         labels = check_labels(program, labels)
-        count = len(next(iter(inputs.values())))
         if len(labels) != count:
-            raise DataError(f"{source}: {len(labels)} labels for {count} samples")
-    return Samples(inputs, labels, description)
+            first = f": it looks like [step, sample, ...]; inputs must be [sample, step, ...], not {count} x {length}"
+            raise DataError(f"{source}: {len(labels)} labels for {count} samples{first if len(labels) == length else ''}")
+    stated = program.metadata.get("data", {}).get("steps")
+    return Samples(inputs, labels, description, notes, warnings=tuple(time_first(count, length, stated)))
+
+
+def _recording(
+    source: str,
+    kind: str,
+    program: Program,
+    samples: int | None,
+    root: Path | None,
+    encoding: str | None,
+    steps: int | None,
+    bin_us: int | None,
+) -> Samples:
+    """A recording of events as one sample of the Program's input; bins as asked, or as the model was trained."""
+    if root is not None or encoding not in (None, "events") or samples not in (None, 1):
+        raise DataError(
+            f"{source}: is a recording of events, one sample; a data folder, another encoding and more samples go with a data set"
+        )
+    if len(program.inputs) != 1:
+        raise DataError(f"{source}: is a recording of events for one input; the Program has {len(program.inputs)}")
+    stated = program.metadata.get("data", {})
+    stated = stated if stated.get("encoding") == "events" else {}
+    steps, bin_us = steps or stated.get("steps"), bin_us or stated.get("bin_us", Encoding.bin_us if stated else None)
+    if steps is None or bin_us is None:
+        raise DataError(f"{source}: the model does not say how events are binned: give --steps and --bin-us (microseconds of a step)")
+
+    part = program.inputs[0]
+    events = event_files.read(source, kind)
+    found = event_files.binned(source, events, part.shape, steps, bin_us, part.message_bits)
+    inputs = check_inputs(program, found.frames[None])
+    description = f"{source} ({found.counts['events']:,} events)"
+    return Samples(inputs, None, description, found.notes, found.counts)
 
 
 def _first(source: str, name: str, array: np.ndarray, samples: int | None) -> np.ndarray:
@@ -82,21 +129,26 @@ def known(
     root: Path | None = None,
     encoding: str | None = None,
     steps: int | None = None,
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Samples of a data set [sample, step, *shape], their labels, and a description; see ``load``. ``stated``: the model's own words."""
+    bin_us: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, str, tuple[str, ...]]:
+    """Samples of a data set [sample, step, *shape], their labels, a description, and notes; see ``load``. ``stated``: the model's own
+    words."""
     from toolchain import data
 
     if name not in data.DATASETS:
         raise DataError(f"{name}: there is no such file and no such data set; data sets are {', '.join(data.DATASETS)}")
     if encoding is not None and encoding != stated.get("encoding"):
         stated = {"encoding": encoding}
-    description = {**stated, "name": name} | ({} if steps is None else {"steps": steps})
+    given = {"steps": steps, "bin_us": bin_us}
+    description = {**stated, "name": name} | {key: value for key, value in given.items() if value is not None}
     if "encoding" not in description or "steps" not in description:
         raise DataError(
             f"{name}: the model does not say how its data is encoded: give --encoding ({', '.join(data.ENCODINGS)}) and --steps"
         )
-    arrays, labels = data.inputs(description, split, samples=samples, root=root)
-    return arrays, labels, f"{name} ({split}, {description['encoding']} encoding)"
+    dataset, how = data.load(name, split, root=root, samples=samples), Encoding.from_description(description)
+    late = how.after_the_last_step(dataset)
+    notes = (f"{late:,} events of {len(dataset)} recordings come after the last step and are no part of the samples",) if late else ()
+    return how.encode(dataset, slice(None)), dataset.labels, f"{name} ({split}, {how.kind} encoding)", notes
 
 
 def calibration(source: str, stated: Mapping, samples: int = 200) -> np.ndarray | dict[str, np.ndarray]:

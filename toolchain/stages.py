@@ -50,6 +50,7 @@ _WRONG = {
     "torch": f"a PyTorch file; {_WEIGHTS}",
     "pickle": f"a pickle; {_WEIGHTS}",
     "npz": "an array file; it goes with --data",
+    "npy": "an array file; it goes with --data",
     "zip": "a zip archive",
     "unknown": "a file of unknown kind, or a damaged one",
 }

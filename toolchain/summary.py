@@ -10,6 +10,7 @@ from hardware.counters import COUNTERS
 from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.errors import DataError
+from toolchain.remarks import Remark, chance, silence
 from toolchain.statistics import wilson
 
 
@@ -64,6 +65,17 @@ def layers(program: Program, recording: Recording) -> list[dict]:
         entry |= {counter: float(recording.counts[counter][name].mean()) for counter in COUNTERS}
         table.append(entry)
     return table
+
+
+def warnings(program: Program, recording: Recording, labels: np.ndarray | None = None) -> list[Remark]:
+    """What looks like a mistake in a run: layers that never spike, an accuracy that guessing would give."""
+    spikes = {name: spikes_sent(program, recording, name) for name in recording.layers}
+    over = f"{recording.samples} samples of {recording.steps} steps"
+    found = silence(spikes, [part.name for part in program.inputs], over)
+    if labels is not None:
+        classes = next(iter(recording.scores.values())).shape[1]
+        found += chance(correct(recording, labels), recording.samples, classes)
+    return found
 
 
 def summarise(program: Program, recording: Recording, labels: np.ndarray | None = None) -> dict:

@@ -78,6 +78,8 @@ def test_first_difference_is_the_earliest_sample_then_step_then_layer(places):
     quantity, layer, index = min(places, key=rank)
     first = found.first
     assert (first.quantity, first.layer, (first.sample, first.step, *first.neuron)) == (quantity, layer, index)
+    spikes = min((p for p in places if p[0] == "spikes"), key=rank, default=None)
+    assert (found.first_spike and (found.first_spike.layer, found.first_spike.sample)) == (spikes and (spikes[1], spikes[2][0]))
     assert first.values == (int(getattr(FULL, quantity)[layer][index]), 77)
     assert sum((e.spike_differences or 0) + (e.potential_differences or 0) for e in found.layers) == len(places)
     assert not found.identical

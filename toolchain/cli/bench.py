@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
-from toolchain.cli.printing import say_salvaged, table, write_json
+from toolchain.cli.printing import say_salvaged, say_warnings, table, write_json
+from toolchain.remarks import Remark, chance, silence
 
 DELAY, REFRESH = 1.0, 0.2
 """Seconds before a bar is shown at all, and between two states of it."""
@@ -92,6 +93,9 @@ def command(
     found = reading.load(folder)
     facts = analyse(found.records, found.about)
     click.echo(summary(facts))
+    warnings = remarks_of(facts)
+    say_warnings(warnings)
+    facts["warnings"] = [remark.to_dict() for remark in warnings]
     click.echo(f"\nresults are in {folder}; a page of them: spikeport report {shlex.quote(str(folder))} -o report.html")
     write_json(json_file, "bench", facts, force)
 
@@ -150,6 +154,22 @@ class Bars:
                 self._bars[name] = tqdm(desc=name, total=total, unit=unit, **options)
             bar = self._bars[name]
             bar.update(done - bar.n)
+
+
+def remarks_of(facts: dict) -> list[Remark]:
+    """What looks like a mistake in a run: on clean inputs, layers that never spike and accuracies that guessing would give."""
+    found: dict[str, Remark] = {}
+    for model in facts["models"]:
+        for entry in model["targets"]:
+            clean, over = entry["clean"], f"{entry['samples']} samples of {model['steps']} steps"
+            rows = [row for row in entry["layers"] if row["inputs"] == "clean"]
+            inputs = [row["layer"] for row in rows if not row["dendrite_updates"]]
+            here = [] if model["program"] is None else silence({row["layer"]: row["spikes"] for row in rows}, inputs, over)
+            here += chance(round(clean["value"] * clean["samples"]), clean["samples"], model["classes"])
+            for remark in here:
+                said = f"{model['name']}: {remark.message}"
+                found.setdefault(said, Remark(remark.name, said))
+    return list(found.values())
 
 
 def summary(facts: dict) -> str:

@@ -9,7 +9,7 @@ import click
 from hardware.comparison import LayerAgreement
 from toolchain import agreement, execution, files, fronts, inputs, stages, summary
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, progress, reading, seconds, table, write_json
+from toolchain.cli.printing import count, data_facts, progress, reading, say_data, say_warnings, seconds, table, write_json
 from toolchain.errors import ToolchainError
 
 
@@ -62,6 +62,7 @@ def command(model, targets: str, tolerance: float | None, batch, json_file: Path
 
     result = agreement.agree(program, given.inputs, names, run, given.labels)
     click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")
+    say_data(given)
     for name, facts in result.runs.items():
         read = "" if facts["accuracy"] is None else f", accuracy {summary.accuracy_text(facts['accuracy'])}"
         click.echo(f"{name}: {seconds(facts['wall_time_s'])}{read}")
@@ -74,8 +75,10 @@ def command(model, targets: str, tolerance: float | None, batch, json_file: Path
     identical = all(found.identical for found in every)
     passed = all(found.within(tolerance or 0.0) for found in every)
     click.echo(f"\n{_verdict(every, tolerance)}")
-    facts = {"model": model, "data": given.description, "program": program.fingerprint, **result.to_dict(), "identical": identical}
-    facts |= {"tolerance": tolerance, "passed": passed}
+    facts = {"model": model, **data_facts(given), "program": program.fingerprint, **result.to_dict(), "identical": identical}
+    warnings = [*given.warnings, *result.warnings(program)]
+    say_warnings(warnings)
+    facts |= {"tolerance": tolerance, "passed": passed, "warnings": [remark.to_dict() for remark in warnings]}
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": {part: found.to_dict() for part, found in parts.items()}}
     write_json(json_file, "compare", facts, force)
@@ -102,11 +105,14 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
         rows = [_row(entry) for entry in comparison.layers]
         head = ("layer", "spike values", "differ", "share", "potentials", "differ", "largest", "mean", "in units of")
         click.echo(table(head, rows, right=range(1, 8)))
-        if comparison.first is not None:
-            first = comparison.first
-            values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
-            place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
-            click.echo(f"first difference: {place}, {first.quantity}: {values}")
+        firsts = {"first difference": comparison.first}
+        if comparison.floating and comparison.first_spike is not comparison.first:
+            firsts["first spike that differs"] = comparison.first_spike
+        for what, first in firsts.items():
+            if first is not None:
+                values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
+                place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
+                click.echo(f"{what}: {place}, {first.quantity}: {values}")
 
 
 def _row(entry: LayerAgreement) -> tuple:

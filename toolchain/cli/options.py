@@ -35,7 +35,10 @@ batch_option = click.option(
 
 _DATA_OPTIONS = (
     click.option(
-        "--data", required=True, metavar="NAME|FILE.npz", help="A data set (its test part), or a file with 'inputs' and 'labels'."
+        "--data",
+        required=True,
+        metavar="NAME|FILE",
+        help="A data set (its test part), an .npz file with 'inputs' and 'labels', or a recording of events (.npy, .npz with t, x, y, p).",
     ),
     click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."),
     click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA."),
@@ -45,6 +48,9 @@ _DATA_OPTIONS = (
         help="How a data set becomes spikes, where the model does not state it: direct, poisson, latency, events.",
     ),
     click.option("--steps", type=click.IntRange(min=1), metavar="T", help="Time steps of a sample. Default: as the model was trained."),
+    click.option(
+        "--bin-us", type=click.IntRange(min=1), metavar="US", help="Of events: microseconds of a step. Default: as the model was trained."
+    ),
 )
 
 
@@ -117,7 +123,7 @@ def model_options(command: Callable) -> Callable:
 
 def data_from(options: dict) -> dict:
     """Takes what ``data_options`` collected out of a command's options: the arguments of ``toolchain.inputs.load`` besides the Program."""
-    names = {"data": "source", "samples": "samples", "root": "root", "encoding": "encoding", "steps": "steps"}
+    names = {"data": "source", "samples": "samples", "root": "root", "encoding": "encoding", "steps": "steps", "bin_us": "bin_us"}
     return {argument: options.pop(name) for name, argument in names.items()}
 
 

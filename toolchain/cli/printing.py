@@ -12,6 +12,8 @@ import click
 from tqdm import tqdm
 
 from toolchain import __version__, files
+from toolchain.inputs import Samples
+from toolchain.remarks import Remark
 
 if TYPE_CHECKING:
     from export.audit import Audit
@@ -49,6 +51,24 @@ def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], 
             bar.update(done - bar.n)
 
         yield update
+
+
+def say_data(given: Samples) -> None:
+    """What became of events on the way to the network."""
+    for note in given.notes:
+        click.echo(f"data       {note}")
+
+
+def data_facts(given: Samples) -> dict:
+    """The same in JSON, beside the description of the data."""
+    facts: dict = {"data": given.description, "data_notes": list(given.notes)}
+    return facts if given.events is None else facts | {"events": dict(given.events)}
+
+
+def say_warnings(found: Sequence[Remark]) -> None:
+    """A line for each."""
+    for remark in found:
+        click.echo(f"warning: {remark.message}")
 
 
 def line(text: str) -> None:

@@ -23,7 +23,7 @@ from toolchain.cli.options import (
     open_model,
     rate_option,
 )
-from toolchain.cli.printing import audited, count, progress, reading, seconds, table, write_json
+from toolchain.cli.printing import audited, count, data_facts, progress, reading, say_data, say_warnings, seconds, table, write_json
 
 
 @click.command()
@@ -94,6 +94,7 @@ def command(
     ran = {f"front.{part}.": (front.programs()[part][0], found) for part, found in parts.items()}
     cost = costs.estimated({**ran, "": (program, recording)}, cost_on, rate)
     facts["energy"] = cost.to_dict()
+    say_data(given)
     if facts["accuracy"] is not None:
         click.echo(f"accuracy   {summary.accuracy_text(facts['accuracy'])}")
     click.echo(f"ran        {recording.samples} samples x {recording.steps} steps on {target} in {seconds(recording.wall_time_s)}")
@@ -103,13 +104,14 @@ def command(
     rows = [row for part, found in summaries.items() for row in _rows(found["layers"], f"front.{part}.")] + _rows(facts["layers"])
     click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
     click.echo("\n" + "\n".join(costs.lines(cost)))
+    warnings = [*given.warnings, *summary.warnings(program, recording, given.labels)]
+    say_warnings(warnings)
+    facts["warnings"] = [remark.to_dict() for remark in warnings]
     if wrote:
         click.echo("\n" + "\n".join(f"wrote {path}" for path in wrote))
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": summaries}
-    write_json(
-        json_file, "run", {"model": model, "data": given.description, **audited(audit), **facts}, force
-    )
+    write_json(json_file, "run", {"model": model, **data_facts(given), **audited(audit), **facts}, force)
 
 
 def _save(recording: Recording, parts: Mapping[str, Recording], save: Path, force: bool) -> list[Path]:

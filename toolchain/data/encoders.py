@@ -125,6 +125,12 @@ class Encoding:
         spikes = drawn < np.floor(np.abs(level) * self.rate * (1 << 32)).astype(np.uint64)
         return spikes.astype(np.uint8) if self.kind == "poisson" else spikes * np.sign(level).astype(np.int16)
 
+    def after_the_last_step(self, dataset: Dataset) -> int:
+        """Events that come too late to be part of a sample; 0 for other encodings."""
+        if self.kind != "events":
+            return 0
+        return sum(int(np.count_nonzero(events[:, 0] // self.bin_us >= self.steps)) for events in dataset.values)
+
     def _bins(self, events: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         frames = np.zeros((self.steps, *shape), np.uint8)
         step = events[:, 0] // self.bin_us

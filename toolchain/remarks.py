@@ -1,0 +1,73 @@
+"""Warnings: a result that can be computed, and yet looks like a mistake. Each says what it looks like.
+
+They change no number and no exit code; commands print them, and their JSON holds them as ``warnings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from toolchain.statistics import wilson
+
+
+@dataclass(frozen=True)
+class Remark:
+    """name: for programs; message: for people."""
+
+    name: str
+    message: str
+
+    def to_dict(self) -> dict:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def silence(spikes: Mapping[str, float | None], inputs: Sequence[str], over: str) -> list[Remark]:
+    """Layers that never spike.
+
+    spikes   layer → spikes of all samples (or their mean); None for layers that do not spike by design
+    inputs   those of them that are inputs
+    over     what was run, such as "20 samples of 8 steps"
+    """
+    counted = {name: value for name, value in spikes.items() if value is not None}
+    empty = [name for name in inputs if counted.get(name) == 0]
+    if empty and len(empty) == len(inputs):
+        return [Remark("silent_input", f"the input {_names(empty)} is all zero in {over}: it looks like data of another scale, or none")]
+    layers = {name: value for name, value in counted.items() if name not in inputs}
+    silent = [name for name, value in layers.items() if value == 0]
+    if not silent:
+        return []
+    likely = "a threshold or scale of inputs other than in training (grey levels, time step, unit of a parameter), or weights not loaded"
+    if len(silent) == len(layers):
+        return [Remark("never_spikes", f"no neuron spikes in {over}: it looks like {likely}")]
+    said = f"layer {_names(silent)} never spikes in {over}, so nothing behind it sees the input: it looks like {likely}"
+    return [Remark("silent_layers", said)]
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:5]))
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def chance(correct: int, samples: int, classes: int) -> list[Remark]:
+    """A clean accuracy that guessing would also give: its 95 % interval reaches down to one in ``classes``."""
+    if classes < 2 or not samples:
+        return []
+    low, high = wilson(correct, samples)
+    if low > 1 / classes:
+        return []
+    said = f"{correct} of {samples} samples are classified correctly"
+    if high < 1 / classes:
+        return [Remark("below_chance", f"{said}, fewer than by guessing among {classes} classes: it looks like labels in another order")]
+    likely = "labels in another order, inputs laid out or scaled otherwise than in training, or weights not loaded"
+    few = "; so few samples cannot tell" if samples < 5 * classes else ""
+    return [Remark("near_chance", f"{said}, which guessing among {classes} classes would also give{few}: it looks like {likely}")]
+
+
+def time_first(samples: int, steps: int, stated: int | None) -> list[Remark]:
+    """Inputs [sample, step, ...] whose first axis is as long as the model's sample, and whose second is not."""
+    if stated is None or samples != stated or steps == stated:
+        return []
+    said = f"{samples} samples of {steps} steps, and the model was trained with {stated} steps"
+    return [Remark("time_first", f"{said}: it looks like [step, sample, ...]; inputs must be [sample, step, ...]")]
