@@ -1,4 +1,4 @@
-"""Arrays of a .npz file that nobody vouches for: measured before they are read, never unpickled."""
+"""Arrays of a .npz or .npy file that nobody vouches for: measured before they are read, never unpickled."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ _DAMAGE = (ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, O
 _DAMAGE += (NotImplementedError, zlib.error, zipfile.BadZipFile)
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
+def read(
+    path: str | Path, *, records: bool = False, most: int | None = None
+) -> dict[str, np.ndarray]:
     """Name → array of a .npz file, as ``numpy.savez`` or ``numpy.savez_compressed`` writes it.
+
+    records   structured arrays, whose fields are numbers, are read as well
+    most      values in one array; None: as many as there may be bytes
 
     A packed file may hold 128 MiB, or 64 times its size where that is more. Raises DataError where
     it is absent, damaged, holds more than that, or anything but arrays of numbers.
@@ -37,7 +42,32 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             size = os.fstat(file.fileno()).st_size
             with zipfile.ZipFile(file) as archive:
                 _measure(path, archive.infolist(), size)
-                return {_name(m): _array(path, archive, m) for m in archive.infolist()}
+                arrays = {}
+                for member in archive.infolist():
+                    if member.compress_type not in _METHODS:
+                        raise DataError(
+                            f"{path}: {_name(member)!r} is packed in a way that is not read"
+                        )
+                    with archive.open(member) as inside:
+                        where = f"{path}: {_name(member)!r}"
+                        arrays[_name(member)] = _array(
+                            where, inside, member.file_size, records, most
+                        )
+                return arrays
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        reason = str(error)[:200] or type(error).__name__
+        raise DataError(f"{path}: damaged, or holds what is not read: {reason}") from None
+
+
+def read_one(path: str | Path, *, records: bool = False, most: int | None = None) -> np.ndarray:
+    """The array of a .npy file, as ``numpy.save`` writes it; arguments and errors as ``read``."""
+    path = Path(path)
+    try:
+        with opened(path, DataError, MAX_BYTES, "a .npy file") as file:
+            size = os.fstat(file.fileno()).st_size
+            return _array(f"{path}: the array", file, size, records, most)
     except DataError:
         raise
     except _DAMAGE as error:
@@ -64,23 +94,22 @@ def _name(member: zipfile.ZipInfo) -> str:
     return member.filename.removesuffix(".npy")
 
 
-def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """One array, whose header must declare exactly the bytes that are there."""
-    if member.compress_type not in _METHODS:
-        raise DataError(f"{path}: {_name(member)!r} is packed in a way that is not read")
-    with archive.open(member) as file:
-        shape, fortran, dtype = _header(file)
-        if dtype.hasobject or dtype.kind not in "biufc":
-            raise DataError(
-                f"{path}: {_name(member)!r} is of type {str(dtype)[:60]}, or holds Python objects, "
-                "which are not read; it must hold numbers"
-            )
-        declared, stored = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
-        if declared != stored:
-            raise DataError(
-                f"{path}: {_name(member)!r} declares {declared:,} bytes; {stored:,} are stored"
-            )
-        values = np.frombuffer(bytearray(file.read()), dtype)
+def _array(where: str, file: BinaryIO, size: int, records: bool, most: int | None) -> np.ndarray:
+    """One array of ``size`` bytes, whose header must declare exactly the bytes that are there."""
+    shape, fortran, dtype = _header(file)
+    fields = [dtype[name] for name in dtype.names] if records and dtype.names else [dtype]
+    if dtype.hasobject or any(field.kind not in "biufc" for field in fields):
+        raise DataError(
+            f"{where} is of type {str(dtype)[:60]}, or holds Python objects, "
+            "which are not read; it must hold numbers"
+        )
+    count = math.prod(shape)
+    if most is not None and count > most:
+        raise DataError(f"{where} declares {count:,} values; at most {most:,} are read")
+    declared, stored = count * dtype.itemsize, size - file.tell()
+    if declared != stored:
+        raise DataError(f"{where} declares {declared:,} bytes; {stored:,} are stored")
+    values = np.frombuffer(bytearray(file.read()), dtype)
     return values.reshape(shape, order="F" if fortran else "C")
 
 

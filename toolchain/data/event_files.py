@@ -12,14 +12,13 @@ the sensor is refused. Other formats (HDF5 of spikes, AEDAT) get a reader in ``R
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from toolchain.data import arrays
 from toolchain.errors import DataError
 
 FIELDS = ("t", "x", "y", "p")
@@ -66,6 +65,8 @@ def read(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     if unknown or not set(NEEDED) <= set(found):
         held = ", ".join(sorted(found)) or "nothing"
         raise DataError(f"{path}: holds {held}; events must be {ACCEPTED}")
+    if not all(array.size for array in found.values()):
+        raise DataError(f"{path}: holds no event")
     lengths = {name: array.shape for name, array in found.items()}
     if len(set(lengths.values())) > 1 or any(len(shape) != 1 for shape in lengths.values()):
         said = ", ".join(f"{name} {list(shape)}" for name, shape in lengths.items())
@@ -99,66 +100,22 @@ def _structured(path: Path, where: str, array: np.ndarray) -> dict[str, np.ndarr
 
 
 def _npy(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:
-        return _structured(path, "the array", _array(path, file, path.stat().st_size))
+    return _structured(path, "the array", arrays.read_one(path, records=True, most=MAX_EVENTS))
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for member in archive.infolist():
-                with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = _array(
-                        path, file, member.file_size
-                    )
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise DataError(f"{path}: damaged: {error}") from None
-    if "events" not in arrays:
-        return arrays
-    if len(arrays) > 1:
+    found = arrays.read(path, records=True, most=MAX_EVENTS)
+    if "events" not in found:
+        return found
+    if len(found) > 1:
         raise DataError(
-            f"{path}: holds {', '.join(sorted(arrays))}; beside 'events' there must be nothing"
+            f"{path}: holds {', '.join(sorted(found))}; beside 'events' there must be nothing"
         )
-    return _structured(path, "'events'", arrays["events"])
+    return _structured(path, "'events'", found["events"])
 
 
 READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {"npy": _npy, "npz": _npz}
 """Kind of file → reader of its fields."""
-
-
-def _array(path: Path, file: IO[bytes], size: int) -> np.ndarray:
-    """An array of a .npy stream of ``size`` bytes; its header is believed only as far as the bytes go. Nothing is unpickled."""
-    try:
-        version = np.lib.format.read_magic(file)
-        reader = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = reader(file, max_header_size=1 << 16)
-    except (ValueError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: holds no array that can be read: {error}") from None
-    count = int(np.prod(shape, dtype=object))
-    if dtype.hasobject:
-        raise DataError(
-            f"{path}: holds Python objects, which are not read; events must be {ACCEPTED}"
-        )
-    if count > MAX_EVENTS:
-        raise DataError(
-            f"{path}: {count:,} values in one array; at most {MAX_EVENTS:,} events are read"
-        )
-    if not count or count * dtype.itemsize > size:
-        what = (
-            "no event"
-            if not count
-            else f"{count:,} values of {dtype.itemsize} bytes in {size:,} bytes"
-        )
-        raise DataError(f"{path}: holds {what}")
-
-    content = file.read(count * dtype.itemsize)
-    if len(content) < count * dtype.itemsize:
-        raise DataError(f"{path}: damaged: ends before its last event")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def binned(
