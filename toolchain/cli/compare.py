@@ -74,10 +74,11 @@ def command(model, targets: str, tolerance: float | None, batch, json_file: Path
         raise ToolchainError("--tolerance is for floating-point models; these targets compute integers, which must be equal: leave it out")
     identical = all(found.identical for found in every)
     passed = all(found.within(tolerance or 0.0) for found in every)
-    click.echo(f"\n{_verdict(every, tolerance)}")
-    facts = {"model": model, **data_facts(given), "program": program.fingerprint, **result.to_dict(), "identical": identical}
     warnings = [*given.warnings, *result.warnings(program)]
+    click.echo()
     say_warnings(warnings)
+    click.echo(_verdict(every, tolerance))
+    facts = {"model": model, **data_facts(given), "program": program.fingerprint, **result.to_dict(), "identical": identical}
     facts |= {"tolerance": tolerance, "passed": passed, "warnings": [remark.to_dict() for remark in warnings]}
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": {part: found.to_dict() for part, found in parts.items()}}
