@@ -30,4 +30,5 @@ def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force:
     files.claim([json_file], force)
     tables = results.write(runs, output, force=force)
     click.echo(f"wrote {output}", err=True)
-    write_json(json_file, "results", {table.name: [dict(row) for row in table.rows] for table in tables}, force)
+    said = {"captions": {table.name: table.caption for table in tables}}  # what the numbers are, and the energy's error
+    write_json(json_file, "results", {table.name: [dict(row) for row in table.rows] for table in tables} | said, force)

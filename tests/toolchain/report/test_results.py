@@ -99,7 +99,9 @@ def test_the_command_writes_markdown_and_html_that_markup_cannot_leave(folder, t
     assert "<script" not in text.replace("\\<script", "")
     assert "No published figure that we have read" in text
     assert run(["results", str(folder), "-o", str(tmp_path / "r.html"), "--json", str(tmp_path / "r.json")]) == 0
-    assert json.loads((tmp_path / "r.json").read_text())["results"][0]["method"] == "small"
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["results"][0]["method"] == "small"
+    assert "Against measurement: PilotNet" in found["captions"]["results"]
     page = (tmp_path / "r.html").read_text()
     assert "<script>alert(1)" not in page
     assert json.dumps("small")[1:-1] in page
