@@ -119,7 +119,7 @@ def _of_trainings(facts: dict) -> str:
 def sentences(facts: dict, model: dict) -> list[str]:
     """Accuracy, energy and flags of a model in words."""
     told = model["answer"]
-    return [s for s in (_accuracy(facts, told), _cost(told), _doubt(facts, told)) if s]
+    return [s for s in (_accuracy(facts, told), _cost(told, facts.get("rate_hz")), _doubt(facts, told)) if s]
 
 
 def _share(share: Mapping, strong: bool = True) -> str:
@@ -168,7 +168,7 @@ def _change(change: Mapping | None) -> str:
     return f"{formats.signed(change['value'])} %" + (f" ({ends})" if ends else "")
 
 
-def _cost(told: dict) -> str:
+def _cost(told: dict, rate: float | None) -> str:
     clean = told["energy"]["clean"]
     if clean["static_j"] is None:
         return (
@@ -176,9 +176,10 @@ def _cost(told: dict) -> str:
             f"{formats.quantity(clean['dynamic_j']['value'], 'J')}</strong> of multiply-accumulate operations ({escape(clean['table'])})."
         )
     dynamic, low, high = (formats.quantity(v, "J") for v in (clean["dynamic_j"]["value"], clean["band_low_j"], clean["band_high_j"]))
+    pace = "without a pause between inferences" if rate is None else f"at {rate:g} inferences in a second"
     said = (
         f"One inference is estimated at <strong>{dynamic}</strong> of dynamic energy on clean inputs (band {low} to {high}), "
-        f"and {_banded(clean, 'static', 'j')} static in {_banded(clean, 'time', 's')}"
+        f"and {_banded(clean, 'static', 'j')} of static energy {pace}; it takes {_banded(clean, 'time', 's')}"
     )
     if clean["time_limit"] is not None:
         said += f", limited by {escape(clean['time_limit'])}"
