@@ -233,6 +233,7 @@ def energy(facts: Mapping) -> str:
     limit = shown["limit"]
     where = limit["term"] if limit["layer"] is None else f"{limit['term']} of {limit['layer']}"
     power = quantity(told["static_power_mw"]["value"] * 1e-3, "W")
+    chips = "1 chip" if told["chips"] == 1 else f"{told['chips']} chips"
     names = ("dynamic_j", "static_j", "time_s")
     rows = [
         (
@@ -247,7 +248,7 @@ def energy(facts: Mapping) -> str:
     assumed = "".join(f"<li>{escape(text)}</li>" for text in (*told["assumptions"], *told["not_covered"]))
     return (
         f"<p>No energy of an operation of Loihi 2 is public: this is an estimate from counts and tables of Loihi 1. A mean step takes "
-        f"{quantity(limit['step_s'], 's')}, limited by {escape(where)}. Static energy is {power} of {told['chips']} chip, without a pause "
+        f"{quantity(limit['step_s'], 's')}, limited by {escape(where)}. Static energy is {power} of {chips}, without a pause "
         "between inferences.</p>"
         f"<p><strong>{escape(told['measured_text'])}</strong> {escape(told['static_text'])}</p>"
         + table(head, rows, "One inference, mean over the test digits.", numeric=range(1, len(head)))

@@ -18,7 +18,7 @@ SEEDS = ("smallest", "largest")
 """``Column.ends`` where an interval is the spread over seeds, no interval of confidence."""
 
 BAND = ("band_low", "band_high")
-"""``Column.ends`` where an interval is what the device tables give, no interval of confidence."""
+"""``Column.ends`` where an interval is what the device tables and their error against measurement give, no interval of confidence."""
 
 EITHER = ("low_or_smallest", "high_or_largest")
 """``Column.ends`` where some rows have an interval of confidence and some a spread; another column says which."""
