@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hardware._files import read_text
@@ -16,10 +17,15 @@ except ModuleNotFoundError:  # Python 3.10
 MOST = 256 << 10
 """Bytes of a TOML file. The longest that people write, a sweep of fifty models, has 10 kB."""
 
+KEY_PARTS = 64
+
 
 def load(path: str | Path, error: type[Exception], what: str) -> dict:
     """A TOML file as a dictionary. Raises ``error``, which names the file, where it is none."""
     text = read_text(path, error, MOST, what)
+    # the time that the parser takes grows with the square of the parts of a key
+    if any(part.count(".") > KEY_PARTS for part in re.split(r"[={,\n]", text)):
+        raise error(f"{path}: a key of more than {KEY_PARTS} parts with a dot between; {what} must be given")
     try:
         return tomllib.loads(text)
     except RecursionError:

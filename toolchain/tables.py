@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from hardware._text import shown
 from toolchain.errors import ConfigError
 
 T = TypeVar("T")
@@ -20,18 +22,21 @@ def from_table(kind: type[T], table: Any, where: str) -> T:
     Raises ConfigError, which names ``where``, the key and what is accepted.
     """
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{where}: is {table!r}; accepted is a table")
-    hints = get_type_hints(kind)
+        raise ConfigError(f"{where}: is {shown(table)}; accepted is a table")
+    hints = _hints(kind)
     known = [f.name for f in fields(kind)]
     unknown = [str(key) for key in table if key not in known]
     if unknown:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; accepted are {', '.join(known)}")
+        raise ConfigError(f"{where}: unknown key {shown(unknown[0])}; accepted are {', '.join(known)}")
     values = {name: _value(hints[name], table[name], f"{where}.{name}") for name in known if name in table}
     try:
         return kind(**values)
     except TypeError:
         needed = [f.name for f in fields(kind) if f.name not in values]
         raise ConfigError(f"{where}: lacks a key; not given are {', '.join(needed)}") from None
+
+
+_hints = cache(get_type_hints)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -43,10 +48,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         value = float(value)
     if get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where}: is {value!r}; accepted is a list")
+            raise ConfigError(f"{where}: is {shown(value)}; accepted is a list")
         return tuple(_value(get_args(hint)[0], item, f"{where}[{number}]") for number, item in enumerate(value))
     if type(value) is not hint or (hint is float and not math.isfinite(value)):
-        raise ConfigError(f"{where}: is {value!r}; accepted is {_NAMES[hint]}")
+        raise ConfigError(f"{where}: is {shown(value)}; accepted is {_NAMES[hint]}")
     return value
 
 
@@ -68,11 +73,11 @@ def bounds(where: str, **values: tuple[Any, float, float]) -> None:
     """Raise ConfigError for a number outside [low, high]; name → (value, low, high)."""
     for name, (value, low, high) in values.items():
         if value is not None and not low <= value <= high:
-            raise ConfigError(f"{where}: {name} is {value!r}; accepted are {low} to {high}")
+            raise ConfigError(f"{where}: {name} is {shown(value)}; accepted are {low} to {high}")
 
 
 def one_of(where: str, **values: tuple[Any, Any]) -> None:
     """Raise ConfigError for a value that is none of the accepted; name → (value, accepted)."""
     for name, (value, accepted) in values.items():
         if value not in accepted:
-            raise ConfigError(f"{where}: {name} is {value!r}; accepted are {', '.join(map(str, accepted))}")
+            raise ConfigError(f"{where}: {name} is {shown(value)}; accepted are {', '.join(map(str, accepted))}")

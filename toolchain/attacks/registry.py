@@ -252,6 +252,18 @@ def _estimator(spec: AttackSpec, changed: Mapping | None = None):
     return make_estimator(spec.estimator["name"], {**(spec.estimator.get("params") or {}), **(changed or {})})
 
 
+def try_out(spec: AttackSpec) -> None:
+    """Make everything that a specification names, as ``run`` will. Raises AttackError, or what a wrong value raises."""
+    if spec.attack == "transfer":
+        try_out(AttackSpec.from_json(spec.params["spec"]))
+        return
+    _make(replace(spec, params={name: value for name, value in spec.params.items() if name != "count"}), None)
+    if spec.estimator is not None:
+        _estimator(spec)
+    if spec.tuning is not None:
+        Tuning(**spec.tuning)
+
+
 def _make(spec: AttackSpec, program):
     params = dict(spec.params)
     if spec.attack == "sponge":

@@ -40,7 +40,9 @@ from typing import Any
 from export.dialects import DIALECTS
 from export.reading import PER
 from hardware import _toml
+from hardware._text import shortened, shown
 from hardware.program import DECODINGS, RESETS
+from toolchain.attacks import registry
 from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
 from toolchain.attacks.registry import ATTACKS, NORMS, AttackSpec, attacks_on
@@ -166,10 +168,10 @@ def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sw
 
 def _known(where: str, values, accepted) -> None:
     if not isinstance(values, Mapping):
-        raise SweepError(f"{where}: {values!r}; accepted is a table with {', '.join(accepted)}")
+        raise SweepError(f"{where}: {shown(values)}; accepted is a table with {', '.join(accepted)}")
     for key in values:
         if key not in accepted:
-            raise SweepError(f"{where}: there is no key {key!r}; accepted are {', '.join(accepted)}")
+            raise SweepError(f"{where}: there is no key {shown(key)}; accepted are {', '.join(accepted)}")
 
 
 def _part(where: str, kind, values, **checks) -> dict:
@@ -181,29 +183,29 @@ def _part(where: str, kind, values, **checks) -> dict:
 
 def _count(where: str, value) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SweepError(f"{where}: {value!r}; accepted is a whole number from 1")
+        raise SweepError(f"{where}: {shown(value)}; accepted is a whole number from 1")
     return value
 
 
 def _text(where: str, value) -> str:
     if not isinstance(value, str) or not value or len(value) > 500 or not value.isprintable():
-        raise SweepError(f"{where}: {value!r}; accepted is a text of printable characters")
+        raise SweepError(f"{where}: {shown(value)}; accepted is a text of printable characters")
     return value
 
 
 def _flag(where: str, value) -> bool:
     if not isinstance(value, bool):
-        raise SweepError(f"{where}: {value!r}; accepted are true and false")
+        raise SweepError(f"{where}: {shown(value)}; accepted are true and false")
     return value
 
 
 def _list(check):
     def checked(where: str, value) -> tuple:
         if not isinstance(value, list) or not value:
-            raise SweepError(f"{where}: {value!r}; accepted is a list with at least one entry")
+            raise SweepError(f"{where}: {shown(value)}; accepted is a list with at least one entry")
         found = tuple(check(where, entry) for entry in value)
         if any(found.count(entry) > 1 for entry in found):
-            raise SweepError(f"{where}: {value!r} holds an entry twice")
+            raise SweepError(f"{where}: {shown(value)} holds an entry twice")
         return found
 
     return checked
@@ -211,26 +213,26 @@ def _list(check):
 
 def _shape(where: str, value) -> tuple[int, ...]:
     if not isinstance(value, list) or not value:
-        raise SweepError(f"{where}: {value!r}; accepted is a list of sizes")
+        raise SweepError(f"{where}: {shown(value)}; accepted is a list of sizes")
     return tuple(_count(where, size) for size in value)
 
 
 def _seed(where: str, value) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
-        raise SweepError(f"{where}: {value!r}; accepted are whole numbers from 0 to {(1 << 31) - 1}")
+        raise SweepError(f"{where}: {shown(value)}; accepted are whole numbers from 0 to {(1 << 31) - 1}")
     return value
 
 
 def _number(where: str, value) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise SweepError(f"{where}: {value!r}; accepted are finite numbers above 0")
+        raise SweepError(f"{where}: {shown(value)}; accepted are finite numbers above 0")
     return float(value)
 
 
 def _one_of(*accepted):
     def checked(where: str, value):
-        if isinstance(value, bool) or value not in accepted:
-            raise SweepError(f"{where}: {value!r}; accepted are {', '.join(map(str, accepted))}")
+        if not any(type(value) is type(one) and value == one for one in accepted):
+            raise SweepError(f"{where}: {shown(value)}; accepted are {', '.join(map(str, accepted))}")
         return value
 
     return checked
@@ -287,12 +289,25 @@ def _model(where: str, values) -> ModelPart:
     return ModelPart(**part)
 
 
-def _spec(where: str, value) -> AttackSpec:
+def _table(where: str, value) -> Mapping:
     if not isinstance(value, Mapping):
-        raise SweepError(
-            f'{where}: {value!r}; accepted is a table such as {{attack = "pgd", params = {{steps = 40}}, estimator = {{name = "atan"}}}}'
-        )
-    return AttackSpec.from_json(value)
+        raise SweepError(f'{where}: {shown(value)}; it must be a table, such as {{name = "atan"}}')
+    return value
+
+
+def _spec(where: str, value) -> AttackSpec:
+    """An attack of one's own, with everything that it is given tried out: no wrong value waits for its cell."""
+    if not isinstance(value, Mapping):
+        example = '{attack = "pgd", params = {steps = 40}, estimator = {name = "atan"}}'
+        raise SweepError(f"{where}: {shown(value)}; accepted is a table such as {example}")
+    tables = dict.fromkeys(("params", "estimator", "tuning"), _table)
+    found = _part(where, AttackSpec, value, attack=_text, front=_text, eot=_count, known_seed=_seed, **tables)
+    try:
+        spec = AttackSpec.from_json(found)
+        registry.try_out(spec)
+    except (ToolchainError, TypeError, ValueError, KeyError) as error:
+        raise SweepError(f"{where}: {shortened(str(error), 300)}") from None
+    return spec
 
 
 def _attacks(where: str, values) -> AttackPart:

@@ -17,13 +17,18 @@ from toolchain.studies.registry import STUDIES
 def read(name: str, path: str | Path):
     """(study, plan) of a study from its TOML file. Raises ConfigError."""
     path = Path(path)
+    study = named(name)
+    table = _toml.load(path, ConfigError, "a study, a TOML file,")
+    return study, study.read(table, str(path), path.parent)
+
+
+def named(name: str):
+    """The study of this name, see ``toolchain.studies``. Raises ConfigError."""
     if name not in STUDIES:
         raise ConfigError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
-    table = _toml.load(path, ConfigError, "a study, a TOML file,")
     module, _, inside = STUDIES[name].partition(":")
     study = importlib.import_module(module)
-    study = getattr(study, inside) if inside else study
-    return study, study.read(table, str(path), path.parent)
+    return getattr(study, inside) if inside else study
 
 
 def run(
