@@ -6,8 +6,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 WORKERS ?= 2
 BIN    := $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-lava-dl benchmark lint lava lava-dl clean
+.PHONY: demo test test-slow test-lava-dl benchmark lint lava lava-dl pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -38,11 +39,17 @@ lava-dl: lava
 	@$(BIN)/spikeport lava setup --lava-dl
 
 # The stamp: the environment is made again only where what it is made from has changed.
-$(VENV)/ready: pyproject.toml constraints/main.txt
+$(VENV)/ready: pyproject.toml constraints/main.txt constraints/torch.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 13) and f"$(PYTHON) is Python {v[0]}.{v[1]}; spikeport needs 3.10 to 3.13: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/main.txt --editable '.[test,dev]'
+	$(PIP) --require-hashes --no-deps --requirement constraints/main.txt
+	$(PIP) --requirement constraints/torch.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Needs uv.
+pins:
+	$(PYTHON) constraints/pin.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -16,7 +16,8 @@ import pytest
 
 from toolchain.errors import ToolchainError
 from toolchain.robustness import sweep
-from toolchain.studies import STUDIES, study
+from toolchain.studies import study
+from toolchain.studies.registry import STUDIES
 from toolchain.training.config import Config
 
 if sys.version_info >= (3, 11):
@@ -95,6 +96,8 @@ def replaced(table: dict, way: tuple, value: object) -> dict:
 def examples(kind: str) -> Iterator[tuple[Path, dict]]:
     """Files of a kind with their tables."""
     for path in sorted((EXAMPLES / kind).glob("*.toml")):
+        if kind == "studies" and path.stem.startswith("cifar10"):
+            continue  # to plan a study is to read its data; the others have the same entries
         yield path, tomllib.loads(path.read_text())
     if kind == "robustness":
         yield Path("sweep.toml"), SWEEP

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from hardware import limits
+from hardware._files import read_bytes
 from hardware.program import Population, Program
 from toolchain.attacks.base import NotApplicable
 from toolchain.cells import closure
@@ -92,8 +94,8 @@ class ModelFile:
     @classmethod
     def read(cls, name: str, source: str, weights: str | None = None, options: Options = Options()) -> ModelFile:
         """From what a sweep names."""
-        content = Path(source).read_bytes() if Path(source).is_file() else b""
-        return cls(name, Path(source).name if content else source, content, b"" if weights is None else Path(weights).read_bytes(), options)
+        content = _read(source) if Path(source).is_file() else b""
+        return cls(name, Path(source).name if content else source, content, b"" if weights is None else _read(weights), options)
 
     @property
     def key(self) -> str:
@@ -114,6 +116,10 @@ class ModelFile:
         """With the modules of the user that it is made by, and what it is once it is open. Raises as ``open_model``."""
         found = open_model(self)
         return replace(self, modules=found.modules, opened=found.content)
+
+
+def _read(path: str) -> bytes:
+    return read_bytes(path, ModelError, limits.MODEL_BYTES, "a model")
 
 
 @dataclass(frozen=True, eq=False)
