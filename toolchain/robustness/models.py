@@ -94,8 +94,8 @@ class ModelFile:
     @classmethod
     def read(cls, name: str, source: str, weights: str | None = None, options: Options = Options()) -> ModelFile:
         """From what a sweep names."""
-        content = _read(source) if Path(source).is_file() else b""
-        return cls(name, Path(source).name if content else source, content, b"" if weights is None else _read(weights), options)
+        content = _bytes_of(source) if Path(source).is_file() else b""
+        return cls(name, Path(source).name if content else source, content, b"" if weights is None else _bytes_of(weights), options)
 
     @property
     def key(self) -> str:
@@ -118,7 +118,7 @@ class ModelFile:
         return replace(self, modules=found.modules, opened=found.content)
 
 
-def _read(path: str) -> bytes:
+def _bytes_of(path: str) -> bytes:
     return read_bytes(path, ModelError, limits.MODEL_BYTES, "a model")
 
 
