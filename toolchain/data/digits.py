@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from toolchain.whole import whole
+
 
 def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """(values uint8 [sample, 1, 8, 8], labels). Test: every fifth image of each class (364 images); train: the others."""
@@ -17,4 +19,4 @@ def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
         where = labels == label
         number_in_class[where] = np.arange(where.sum())
     chosen = (number_in_class % 5 == 0) == (split == "test")
-    return images[chosen].astype(np.uint8).reshape(-1, 1, 8, 8), labels[chosen]
+    return whole(images[chosen], np.uint8, "digits", 0, 16).reshape(-1, 1, 8, 8), labels[chosen]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from toolchain.attacks.registry import AttackSpec
+from toolchain.errors import ConfigError
 from toolchain.studies import base
 from toolchain.studies.base import Cell
 from toolchain.tables import bounds
@@ -82,6 +84,15 @@ def honest(attack: Attack, config: Config) -> list[AttackSpec]:
 def is_random(config: Config) -> bool:
     """Two evaluations of its network with different seeds differ."""
     return config.data.encoding.startswith("poisson") or bool(config.neuron.noise and config.neuron.noise_at_inference)
+
+
+def require_images(recipes: Mapping[str, Config]) -> None:
+    """Raises ConfigError where a network reads events: attacks of a study change pixels."""
+    for name, config in recipes.items():
+        if config.data.encoding == "events":
+            raise ConfigError(
+                f"network {name!r}: attacks of a study change pixels, and {config.data.name} are events; its recipe must be of images"
+            )
 
 
 def cells(network: Cell, config: Config, label: str, attack: Attack, seed: int, sources: dict[str, Cell]) -> dict[str, tuple[str, Cell]]:

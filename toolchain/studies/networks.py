@@ -59,6 +59,7 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
             f"{where}: seeds is {list(settings.seeds)!r}; black-box attacks come from a second seed, so accepted are two or more"
         )
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
+    attacked.require_images(recipes)
     anns = [name for name, recipe in recipes.items() if recipe.model.kind == "ann"]
     converted = [name for name, recipe in recipes.items() if recipe.model.init is not None]
     if converted and len(anns) != 1:

@@ -94,6 +94,7 @@ def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
         if not entries or len(set(entries)) < len(entries):
             raise ConfigError(f"{where}: {name} is {list(entries)!r}; accepted is a list with at least one entry, none of them twice")
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
+    attacked.require_images(recipes)
     trained, configs, measured = {}, {}, {}
     for name, recipe in recipes.items():
         for value in settings.values:

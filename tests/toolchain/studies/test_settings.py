@@ -199,6 +199,14 @@ def test_study_files_are_checked(folder, name, old, new, message):
         study.read(name, path)
 
 
+def test_recipes_of_events_are_refused_before_anything_is_trained(folder):
+    (folder / "dvs.toml").write_text('[data]\nname = "nmnist"\nencoding = "events"\nsteps = 4\n')
+    path = folder / "leak.toml"
+    path.write_text(path.read_text().replace("poisson.toml", "dvs.toml"))
+    with pytest.raises(ConfigError, match="change pixels, and nmnist are events"):
+        study.read("leak", path)
+
+
 @pytest.mark.parametrize(("put", "value"), [(steps.put, 2.5), (steps.put, 0), (quantisation.put, 9), (quantisation.put, 1.5)])
 def test_settings_that_are_none_are_refused(put, value):
     with pytest.raises(ConfigError, match="accepted are whole numbers"):
