@@ -7,7 +7,7 @@ not depend on its batch mates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -86,11 +86,17 @@ class Poisson:
 
     Backward: the identity, averaged over the steps, times the slope of the expected spike (rate; 2 * rate where signed). This is
     the gradient of Sharmin et al.: what reaches the first layer is summed over time, the expected spike is the pixel.
+
+    reach      None; or how far an adversary who knows the draws can move a pixel: backward, a step counts only where that is far enough
+               to change its spike (a rectangular surrogate about the draw, of half width ``reach``)
+
+    What is drawn is a function of the seed, the step and the pixel: all samples of a seed share it.
     """
 
     steps: int
     signed: bool = False
     rate: float = 1.0
+    reach: float | None = None
 
     stochastic = True
     fraction_bits = 0
@@ -103,7 +109,11 @@ class Poisson:
         chance = torch.rand((self.steps, 1, *images.shape[1:]), generator=generator).to(images.device)
         level = images.detach() * 2 - 1 if self.signed else images.detach()
         spikes = (chance < self.rate * level.abs()).to(images.dtype) * level.sign()
-        return _Expected.apply(images, spikes, self.rate * (2.0 if self.signed else 1.0))
+        slope = self.rate * (2.0 if self.signed else 1.0)
+        if self.reach is None:
+            return _Expected.apply(images, spikes, slope)
+        near = (self.rate * level.abs() - chance).abs() <= self.reach * slope
+        return _Within.apply(images, spikes, near.to(images.dtype) / (2 * self.reach))
 
 
 @dataclass(frozen=True)
@@ -202,6 +212,27 @@ class StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return gradient, None
+
+
+def revealed(encoder: Encoder, reach: float) -> Encoder:
+    """The encoder as one who knows its draws sees it: the same values, another gradient where it draws any (``Poisson.reach``)."""
+    if isinstance(encoder, Around):
+        return replace(encoder, encoder=revealed(encoder.encoder, reach))
+    return replace(encoder, reach=reach) if isinstance(encoder, Poisson) and reach > 0 else encoder
+
+
+class _Within(torch.autograd.Function):
+    """Forward: spikes [step, sample, *shape]. Backward: the sum over the steps, each with its slope."""
+
+    @staticmethod
+    def forward(ctx, images, spikes, slopes):
+        ctx.save_for_backward(slopes)
+        return spikes
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (slopes,) = ctx.saved_tensors
+        return (gradient * slopes).sum(dim=0), None, None
 
 
 class _Expected(torch.autograd.Function):

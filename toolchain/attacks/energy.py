@@ -22,6 +22,7 @@ from toolchain.attacks.estimators.base import spiking_neurons
 from toolchain.attacks.goals import Outcome, margin
 from toolchain.attacks.optimisers import sa_pgd
 from toolchain.attacks.optimisers.signed_steps import positive_number
+from toolchain.attacks.readings import Reading
 from toolchain.attacks.search import Search
 
 
@@ -130,7 +131,8 @@ class _Drain:
     def watching(self):
         return self.activity.counting()
 
-    def outcome(self, scores: torch.Tensor, rows: torch.Tensor) -> Outcome:
+    def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:
+        scores = reading.scores
         total = self.activity.total
         clean = total.detach() if self.clean is None else self.clean[rows]
         reached, loss = total.detach() > clean, total / clean.clamp_min(1)

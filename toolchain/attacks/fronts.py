@@ -16,6 +16,7 @@ from torch import nn
 
 from toolchain.attacks.base import AttackError, NotApplicable, Victim
 from toolchain.attacks.encoding import StraightThrough
+from toolchain.attacks.readings import Reading, ask, read
 from toolchain.attacks.victims import as_attacked
 
 FRONTS = ("through", "bpda", "skip", "detector")
@@ -75,15 +76,23 @@ class Purified:
         inside = isinstance(self.purify, nn.Module) and self.gradient == "through"
         return nn.ModuleList([self.victim.model, self.purify]) if inside else self.victim.model
 
+    def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
+        """Of the purified samples, differentiable as ``gradient`` says."""
+        return read(self.victim, self._purified(samples), seed)
+
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores of the purified samples, differentiable as ``gradient`` says."""
-        return self.victim.scores(self._purified(samples), seed=seed)
+        return self.read(samples, seed=seed).scores
+
+    def ask(self, samples: np.ndarray, *, seed: int = 0) -> Reading:
+        """Of the purified samples, without gradient."""
+        with torch.no_grad():
+            purified = self._purified(torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device))
+        return ask(self.victim, purified.cpu().numpy(), seed)
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores without gradient."""
-        with torch.no_grad():
-            purified = self._purified(torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device))
-        return self.victim.predict(purified.cpu().numpy(), seed=seed)
+        return self.ask(samples, seed=seed).scores.cpu().numpy()
 
     def _purified(self, samples: torch.Tensor) -> torch.Tensor:
         if not isinstance(self.purify, nn.Module):
@@ -118,10 +127,10 @@ class DetectorAware(Purified):
             )
         self.penalty: torch.Tensor | None = None
 
-    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
-        """Scores as in ``Purified``; the penalty of the same samples, [sample], is left in ``penalty``."""
+    def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
+        """As in ``Purified``; the penalty of the same samples, [sample], is left in ``penalty``."""
         with as_attacked(self.purify):
             reading = self.purify.distance(samples)
         threshold = float(self.purify.gate.threshold)
         self.penalty = PENALTY * (reading - threshold).clamp_min(0) / max(threshold, 1e-6)
-        return super().scores(samples, seed=seed)
+        return super().read(samples, seed=seed)

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from toolchain.attacks.base import AttackError
+from toolchain.attacks.readings import Reading
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(scores [sample, class], labels [sample]) → what the attack climbs, [sample]."""
@@ -57,6 +58,11 @@ def dlr_targeted(scores: torch.Tensor, labels: torch.Tensor, targets: torch.Tens
 
 
 LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dlr": dlr, "margin": margin}
+"""Of scores."""
+
+CURRENT = "current"
+"""The margin of the current into the neurons that are counted: it passes no surrogate of the read-out, and is not flat. Where scores are
+potentials it is their margin."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,8 @@ class Goal(Protocol):
         """Entered around every forward pass, for goals that look at more than scores."""
         ...
 
-    def outcome(self, scores: torch.Tensor, rows: torch.Tensor) -> Outcome:
-        """Judge scores [row, class] of the samples with numbers ``rows``."""
+    def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:
+        """Judge the reading [row, class] of the samples with numbers ``rows``."""
         ...
 
 
@@ -93,15 +99,21 @@ class Misclassify:
     """
 
     def __init__(self, labels: torch.Tensor, loss: str = "ce", targets: torch.Tensor | None = None, temperature: float = 1.0):
-        if loss not in LOSSES:
-            raise AttackError(f"loss is {loss!r}; accepted are {', '.join(LOSSES)}")
+        if loss not in (*LOSSES, CURRENT):
+            raise AttackError(f"loss is {loss!r}; accepted are {', '.join((*LOSSES, CURRENT))}")
         self.labels, self.loss, self.targets, self.temperature = labels, loss, targets, temperature
 
     def watching(self) -> AbstractContextManager:
         return nullcontext()
 
-    def outcome(self, scores: torch.Tensor, rows: torch.Tensor) -> Outcome:
+    def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:
+        labels, seen = self.labels[rows], reading.detach()
+        reached = seen.scores.argmax(dim=1) != labels
+        return Outcome(self._loss(reading, rows), reached, margin(seen.ranked, labels))
+
+    def _loss(self, reading: Reading, rows: torch.Tensor) -> torch.Tensor:
         labels = self.labels[rows]
-        cool = scores / self.temperature
-        loss = LOSSES[self.loss](cool, labels) if self.targets is None else dlr_targeted(cool, labels, self.targets[rows])
-        return Outcome(loss, scores.detach().argmax(dim=1) != labels, margin(scores.detach(), labels))
+        if self.loss == CURRENT and self.targets is None:
+            return margin(reading.scores if reading.ties is None else reading.ties, labels)
+        cool = reading.scores / self.temperature
+        return LOSSES[self.loss](cool, labels) if self.targets is None else dlr_targeted(cool, labels, self.targets[rows])

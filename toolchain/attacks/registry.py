@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from hardware.noise import MAX_SEED
+from toolchain.attacks import cascade
 from toolchain.attacks.base import EVENTS, PIXELS, AttackError, AttackResult, NotApplicable, Threat, Victim, check_kind
 from toolchain.attacks.energy import Sponge, synapses_per_spike
 from toolchain.attacks.estimators import ESTIMATORS, make_estimator
@@ -26,6 +27,8 @@ from toolchain.attacks.optimisers.apgd import APGD, TargetedAPGD
 from toolchain.attacks.optimisers.carlini_wagner import CarliniWagner
 from toolchain.attacks.optimisers.corruption import Corruption
 from toolchain.attacks.optimisers.fab import FAB
+from toolchain.attacks.optimisers.local_search import LocalSearch
+from toolchain.attacks.optimisers.momentum import Momentum
 from toolchain.attacks.optimisers.noise import Noise
 from toolchain.attacks.optimisers.sa_pgd import SAPGD
 from toolchain.attacks.optimisers.signed_steps import FGSM, PGD, RFGSM
@@ -33,13 +36,15 @@ from toolchain.attacks.optimisers.square import Square
 from toolchain.attacks.optimisers.transfer import Transfer
 from toolchain.attacks.tuning import Tuning
 
+STARTS = ("random", "best")
 NORMS = (*PIXELS, *EVENTS)
 """Threats of a sweep's attacks; corruptions are an axis of their own."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions" or "source" (another victim).
+    """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions", "source" (another victim)
+    or "stages" (what each of its attacks asks for).
     family: "noise", "single_step", "iterative", "black_box", "energy" or "corruption", by which honesty checks compare attacks."""
 
     make: Callable
@@ -78,11 +83,18 @@ ATTACKS: Mapping[str, Entry] = {
         TargetedAPGD, PIXELS, "gradient", "iterative", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"
     ),
     "sa_pgd": Entry(SAPGD, PIXELS, "gradient", "iterative", "stable adaptive PGD, per-pixel steps", "ASSG, CVPR 2026"),
+    "momentum": Entry(Momentum, PIXELS, "gradient", "iterative", "momentum sign steps", "Dong et al., CVPR 2018 (MI-FGSM)"),
     "cw": Entry(
         CarliniWagner, PIXELS, "gradient", "iterative", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"
     ),
     "fab": Entry(FAB, PIXELS, "gradient", "iterative", "nearest decision boundary, several targets", "Croce & Hein, ICML 2020 (FAB-T)"),
     "square": Entry(Square, PIXELS, "predictions", "black_box", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
+    "local_search": Entry(
+        LocalSearch, ("linf",), "predictions", "black_box", "pixels, pairs and blocks to the edges of the ball", "-"
+    ),
+    "cascade": Entry(
+        lambda stages: _stages(stages), NORMS, "stages", "cascade", "attacks in a row, each on what is left", "toolchain.attacks.cascade"
+    ),
     "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "black_box", "made on one victim, tried on another", "Papernot et al., 2016"),
     "event_noise": Entry(EventNoise, EVENTS, "predictions", "noise", "worst of several random changes of events: the floor", "-"),
     "sparse_flips": Entry(SparseFlips, ("flips",), "gradient", "iterative", "few flipped events, confirmed one by one", "SDA, CVPR 2025"),
@@ -110,12 +122,14 @@ class AttackSpec:
 
     attack      name in ATTACKS
     params      its parameters. transfer: {"spec": the inner spec as JSON, "source": name of a victim given to ``run``};
-                sponge: "count" is "spikes" or "synaptic_operations" (then ``run`` needs the Program)
+                sponge: "count" is "spikes" or "synaptic_operations" (then ``run`` needs the Program);
+                cascade: {"stages": specs as JSON}, see ``cascade``
     estimator   {"name": name in ESTIMATORS, "params": {…}}; None for attacks that use no gradient
     eot         gradient samples for random victims
     tuning      None, or the fields of ``tuning.Tuning``: the estimator's parameter is chosen on some of the attacked samples
     front       how what stands before the network is treated, see ``fronts``; without anything there only "through"
     known_seed  None, or the seed of the inference, which the adversary knows, see ``known``
+    start       "random": where the attack itself begins; "best": a stage of a cascade begins at the best points so far
     """
 
     attack: str
@@ -125,6 +139,7 @@ class AttackSpec:
     tuning: Mapping | None = None
     front: str = "through"
     known_seed: int | None = None
+    start: str = "random"
 
     def __post_init__(self):
         known = self.known_seed
@@ -136,6 +151,10 @@ class AttackSpec:
             raise AttackError(f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}")
         if self.attack not in ATTACKS:
             raise AttackError(f"there is no attack {self.attack!r}; there are {', '.join(ATTACKS)}")
+        if self.start not in STARTS:
+            raise AttackError(f"attack {self.attack!r}: start is {self.start!r}; it must be one of {', '.join(STARTS)}")
+        if self.attack == "cascade":
+            _stages(**self.params)
         wants = ATTACKS[self.attack].access == "gradient"
         if wants != (self.estimator is not None):
             raise AttackError(f"attack {self.attack!r} needs {'an' if wants else 'no'} estimator, not {self.estimator!r}")
@@ -175,21 +194,40 @@ class AttackSpec:
         """A short name for tables, such as "sa_pgd 100 · assg 0.85"."""
         if self.attack == "transfer":
             return f"transfer from {self.params.get('source')}: {AttackSpec.from_json(self.params['spec']).label}"
-        counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count", "name") if n in self.params]
+        if self.attack == "cascade":
+            return f"cascade of {len(self.params['stages'])}" + self._suffix
+        counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count", "name", "loss") if n in self.params]
         extra = [f"x{self.params['restarts']}"] if self.params.get("restarts", 1) > 1 else []
         text = " ".join([self.attack, *counts, *extra, *([self.params["label"]] if "label" in self.params else [])])
-        behind = "" if self.front == "through" else f" · {self.front}"
-        behind += "" if self.known_seed is None else f" · knows seed {self.known_seed}"
         if self.estimator is None:
-            return text + behind
+            return text + self._suffix
         values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
-        return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "") + behind
+        return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "") + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        """What differs from an attack of its own on a network without a front and without randomness."""
+        parts = [
+            "" if self.front == "through" else self.front,
+            f"EOT {self.eot}" if self.eot > 1 else "",
+            "" if self.known_seed is None else f"knows seed {self.known_seed}",
+            "from the best" if self.start == "best" else "",
+        ]
+        return "".join(f" · {part}" for part in parts if part)
+
+    @property
+    def stages(self) -> tuple[AttackSpec, ...]:
+        """Of a cascade; of any other attack itself alone."""
+        return _stages(**self.params) if self.attack == "cascade" else (self,)
 
     def describe(self) -> dict:
         """Plain values for records: name, optimiser, estimator ("" without one), family, iterations, eot."""
         if self.attack == "transfer":
             inner = AttackSpec.from_json(self.params["spec"]).describe()
             return {**inner, "name": self.label, "optimiser": "transfer", "family": "black_box"}
+        if self.attack == "cascade":
+            own = {"name": self.label, "optimiser": "cascade", "estimator": "", "family": "cascade"}
+            return own | {"iterations": len(self.stages), "eot": self.eot}
         attack = ATTACKS[self.attack].make(**{n: v for n, v in self.params.items() if n != "count"})
         iterations = next((getattr(attack, n) for n in ("steps", "queries", "tries", "rounds") if hasattr(attack, n)), 1)
         estimator = self.label.split(" · ")[1] if self.estimator is not None else ""
@@ -203,6 +241,19 @@ class AttackSpec:
         }
 
 
+def _stages(stages) -> tuple[AttackSpec, ...]:
+    """The attacks of a cascade. Raises AttackError for what cannot be one of them."""
+    if not isinstance(stages, (list, tuple)) or not stages:
+        raise AttackError("cascade: stages must be a list with at least one attack")
+    made = tuple(AttackSpec.from_json(stage) for stage in stages)
+    for stage in made:
+        if stage.attack in ("cascade", "transfer", "sponge", "corruption"):
+            raise AttackError(f"cascade: {stage.attack!r} cannot be one of its stages")
+        if stage.known_seed is not None or stage.eot != 1:
+            raise AttackError("cascade: known_seed and eot are given for all of it, not for a stage")
+    return made
+
+
 def run(
     spec: AttackSpec,
     victim: Victim,
@@ -211,12 +262,21 @@ def run(
     threat: Threat,
     seed: int = 0,
     *,
+    start: np.ndarray | None = None,
+    judge: Victim | None = None,
+    behind: Callable[[str], Victim] | None = None,
+    batch: int | None = None,
     sources: Mapping[str, Victim] | None = None,
     program=None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AttackResult:
     """Run one attack on all the samples at once (the caller bounds memory by the number of samples).
 
+    start     points within the threat model where the attack begins instead of its own
+    judge     of a cascade: the integer Program as a victim, which says what has fallen, and which attacks without gradients ask; None: the
+              victim itself
+    behind    of a cascade: front → the victim that a stage with this ``front`` is made on; None: only "through" can be
+    batch     of a cascade: samples in one call of a stage
     sources   victims by name, for transfer attacks
     program   the victim's Program, for the energy attack that counts synaptic operations
 
@@ -227,12 +287,17 @@ def run(
             f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are {', '.join(ATTACKS[spec.attack].norms)}"
         )
     check_kind(victim, threat)
+    if spec.start == "best":
+        raise AttackError(f"attack {spec.attack!r}: start \"best\" is of a stage of a cascade; an attack alone begins where it does itself")
     if spec.attack == "transfer":
         return _transfer(spec, victim, samples, labels, threat, seed, sources or {}, program, progress)
     if spec.known_seed is not None:
-        victim = Known(victim, spec.known_seed)
+        victim = Known(victim, spec.known_seed, threat.epsilon)
+        judge = None if judge is None else Known(judge, spec.known_seed)
+    if spec.attack == "cascade":
+        return _cascade(spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress)
     attack = _make(spec, program)
-    options = {"seed": seed, "eot": spec.eot}
+    options = {"seed": seed, "eot": spec.eot} | ({} if start is None else {"start": start})
     if spec.estimator is None:
         return attack(victim, samples, labels, threat, progress=progress, **options)
     if spec.tuning is None:
@@ -246,6 +311,29 @@ def run(
     value = tuning.choose(attempt, victim, labels, seed)
     result = attack(victim, samples, labels, threat, estimator=_estimator(spec, {tuning.parameter: value}), progress=progress, **options)
     return replace(result, history={**result.history, "tuned": np.array([[value]], np.float32)})
+
+
+def _cascade(spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress) -> AttackResult:
+    judge = victim if judge is None else judge
+
+    def attacked(stage: AttackSpec) -> Victim:
+        if ATTACKS[stage.attack].access != "gradient":
+            return judge
+        if stage.front == "through":
+            return victim
+        if behind is None:
+            raise NotApplicable(f"nothing stands before the network that a stage could treat as {stage.front!r}")
+        found = behind(stage.front)
+        return found if spec.known_seed is None else Known(found, spec.known_seed, threat.epsilon)
+
+    def made(stage: AttackSpec):
+        def attack(samples, labels, seed, start):
+            alone = replace(stage, eot=spec.eot, start="random")
+            return run(alone, attacked(stage), samples, labels, threat, seed, start=start, program=program)
+
+        return cascade.Stage(attack, stage.start == "best")
+
+    return cascade.run([made(s) for s in spec.stages], judge, samples, labels, threat, seed, batch, progress)
 
 
 def _estimator(spec: AttackSpec, changed: Mapping | None = None):

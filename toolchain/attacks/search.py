@@ -12,6 +12,7 @@ from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim, ch
 from toolchain.attacks.estimators.base import Estimator
 from toolchain.attacks.goals import Goal, Misclassify, Outcome
 from toolchain.attacks.randomness import derived_seed, generators
+from toolchain.attacks.readings import Reading, ask, read
 from toolchain.whole import whole
 
 Progress = Callable[[int, int], None]
@@ -43,6 +44,7 @@ class Search:
         norms: tuple[str, ...] = ("linf", "l2"),
         white_box: bool = True,
         goal: Goal | None = None,
+        start: np.ndarray | None = None,
     ):
         if threat.norm not in norms:
             raise AttackError(f"this attack cannot keep to the threat {threat.norm!r}; accepted are {', '.join(norms)}")
@@ -73,6 +75,7 @@ class Search:
         self.goal: Goal = self.misclassify() if goal is None else goal
         self.repeats = eot if victim.stochastic else 1
         self.rows = torch.arange(len(samples), device=self.device)
+        self.start = self._checked_start(start)
         self.queries = np.zeros(len(samples), np.int64)
         self.best = self.clean.clone()
         self.best_reached = torch.zeros(len(samples), dtype=torch.bool, device=self.device)
@@ -82,6 +85,18 @@ class Search:
         if white_box:
             self.estimator.begin()
             self.evaluate(self.clean)
+            if self.start is not None:
+                self.evaluate(self.start)
+
+    def _checked_start(self, start: np.ndarray | None) -> torch.Tensor | None:
+        if start is None:
+            return None
+        verify(self.samples, np.asarray(start), self.threat)
+        return torch.from_numpy(np.ascontiguousarray(start, np.float32)).to(self.device)
+
+    def first(self, run: int, draw: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """Where run number ``run`` begins: the first one at the point that the search was given, others where ``draw`` says."""
+        return self.start if run == 0 and self.start is not None else draw(run)
 
     def misclassify(self, loss: str = "ce", targets: torch.Tensor | None = None) -> Misclassify:
         """The goal of attacks on accuracy, with the victim's temperature."""
@@ -110,6 +125,7 @@ class Search:
                 np.add.at(self.queries, self.rows.cpu().numpy(), 1)
             # all parts saw the same forward pass
             outcomes.append(outcome)
+        self.estimator.advance()
         if not bool(torch.isfinite(total).all()):
             raise AttackError(f"estimator {self.estimator.name!r} gave a gradient that is not finite")
         outcome = self._judge(x, outcomes, self.rows, counted=True)
@@ -127,15 +143,29 @@ class Search:
                 outcomes.append(self._outcome(x, self._next_seed(), rows))
         return self._judge(x, outcomes, rows, candidate)
 
-    def query(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> Outcome:
-        """Outcome at x by ``victim.predict`` alone: all that a black-box attack may ask."""
+    def query(self, x: torch.Tensor, rows: torch.Tensor | None = None, *, candidate: bool = True) -> Outcome:
+        """Outcome at x by ``victim.ask`` alone: all that a black-box attack may ask."""
         rows = self.rows if rows is None else rows
         arrays = self._samples(x)
         outcomes = []
         for _ in range(self.repeats):
-            scores = torch.from_numpy(np.asarray(self.victim.predict(arrays, seed=self._next_seed()))).to(self.device)
-            outcomes.append(self.goal.outcome(scores, rows))
-        return self._judge(x, outcomes, rows)
+            found = ask(self.victim, arrays, self._next_seed())
+            ties = None if found.ties is None else found.ties.to(self.device)
+            outcomes.append(self.goal.outcome(Reading(found.scores.to(self.device), ties), rows))
+        return self._judge(x, outcomes, rows, candidate)
+
+    def query_each(self, x: torch.Tensor, rows: torch.Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(number of the best point, its rank), [row] each, of ``count`` points for each of some samples: x [row * count, *shape].
+
+        One call of the victim for all of them; the best ones are candidates. A point that reaches the goal ranks above all others.
+        """
+        each = rows.repeat_interleave(count)
+        outcome = self.query(x, each, candidate=False)
+        rank = torch.where(outcome.reached, float("inf"), outcome.rank.double()).reshape(-1, count)
+        best = rank.argmax(dim=1)
+        chosen = torch.arange(len(rows), device=best.device) * count + best
+        self._keep(x[chosen], Outcome(*(getattr(outcome, name)[chosen] for name in ("loss", "reached", "rank"))), rows)
+        return best.cpu().numpy(), rank.gather(1, best[:, None])[:, 0].cpu().numpy()
 
     def _samples(self, x: torch.Tensor) -> np.ndarray:
         """Points as samples: float32 images, or uint8 events, which must be 0 and 1."""
@@ -177,7 +207,7 @@ class Search:
 
     def _outcome(self, x: torch.Tensor, seed: int, rows: torch.Tensor) -> Outcome:
         """The goal's outcome of one forward pass, less the penalty that a victim may put on its detector's reading."""
-        outcome = self.goal.outcome(self.victim.scores(x, seed=seed), rows)
+        outcome = self.goal.outcome(read(self.victim, x, seed), rows)
         penalty = getattr(self.victim, "penalty", None)
         return outcome if penalty is None else Outcome(outcome.loss - penalty, outcome.reached, outcome.rank)
 
@@ -188,12 +218,17 @@ class Search:
         reached = torch.stack([o.reached for o in outcomes]).float().mean(dim=0) > 0.5
         if not counted:
             np.add.at(self.queries, rows.cpu().numpy(), len(outcomes))
-        if not candidate:
-            return Outcome(loss, reached, rank)
-        known, rank = self.best_rank[rows], rank.to(self.best_rank)
+        outcome = Outcome(loss, reached, rank)
+        if candidate:
+            self._keep(x, outcome, rows)
+        return outcome
+
+    def _keep(self, x: torch.Tensor, outcome: Outcome, rows: torch.Tensor) -> None:
+        """Points [row, *shape], each sample once, that are better than the best so far take its place."""
+        reached = outcome.reached
+        known, rank = self.best_rank[rows], outcome.rank.to(self.best_rank)
         better = (reached & ~self.best_reached[rows]) | ((reached == self.best_reached[rows]) & (rank > known))
         better &= self._allowed(x, rows)
         chosen = rows[better]
         self.best[chosen] = x.detach()[better].to(self.best)
         self.best_reached[chosen], self.best_rank[chosen] = reached[better], rank[better]
-        return Outcome(loss, reached, rank)

@@ -21,6 +21,7 @@ from hardware.program import Program
 from toolchain.attacks import levels
 from toolchain.attacks.base import AttackError, NotApplicable
 from toolchain.attacks.encoding import Encoder, Latency, Still, integers
+from toolchain.attacks.readings import TIE_BREAKER, Currents, Reading, join, thresholds, with_tie_breaker
 from toolchain.data import ENCODINGS, Encoding
 from toolchain.data.datasets import DATASETS, intensity_bits
 from toolchain.layers.network import decode
@@ -84,12 +85,25 @@ class _ModelVictim:
     def _temperature(self, steps: int) -> float:
         return float(steps) if self.io["output"]["decode"] == "spike_count" else 1.0
 
-    def run(self, values: torch.Tensor, seed: int = 0) -> torch.Tensor:
-        """Scores [sample, class] of what the network reads, [step, sample, *shape]."""
+    def run(self, values: torch.Tensor, seed: int = 0) -> Reading:
+        """Reading of what the network reads, [step, sample, *shape]."""
         if self.io["call"] == "images":
             with as_attacked(self.model):
-                return self.model(values[0])
-        return decode(self._trace(values, seed), self.io["output"]["decode"])
+                return Reading(self.model(values[0]))
+        how = self.io["output"]["decode"]
+        if how != "spike_count":
+            return Reading(decode(self._trace(values, seed), how))
+        with Currents().watching(self.model) as currents:
+            scores = decode(self._trace(values, seed), how)
+        return Reading(scores, currents.of_the_read_out(scores))
+
+    def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
+        """Scores and what breaks their ties, differentiable."""
+        raise NotImplementedError
+
+    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
+        """Scores [sample, class], differentiable."""
+        return self.read(samples, seed=seed).scores
 
     def _trace(self, values: torch.Tensor, seed: int) -> torch.Tensor:
         """Output trace for values [step, sample, *shape]; random layers draw from the seed."""
@@ -117,14 +131,18 @@ class _ModelVictim:
             return found
         return found[0 if self.io["output"]["decode"] == "spike_count" else -1]
 
-    def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """Scores without gradient, float32 [sample, class]."""
+    def ask(self, samples: np.ndarray, *, seed: int = 0) -> Reading:
+        """Scores and what breaks their ties, without gradient."""
         found = []
         with torch.no_grad():
             for start in range(0, len(samples), BATCH):
                 part = torch.from_numpy(np.ascontiguousarray(samples[start : start + BATCH], np.float32)).to(self.device)
-                found.append(self.scores(part, seed=seed).cpu().numpy())
-        return np.concatenate(found)
+                found.append(self.read(part, seed=seed))
+        return join(found)
+
+    def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Scores without gradient, float32 [sample, class]."""
+        return self.ask(samples, seed=seed).scores.cpu().numpy()
 
 
 def encoder_of(io: dict) -> Encoder:
@@ -187,8 +205,8 @@ class PixelVictim(_ModelVictim):
         self.sample_shape = tuple(self.io["input"]["shape"]) if sample_shape is None else tuple(sample_shape)
         self.temperature = self._temperature(self.encoder.steps)
 
-    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
-        """Scores [sample, class] of images [sample, *shape], differentiable."""
+    def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
+        """Of images [sample, *shape]."""
         return self.run(self.encoder(samples, seed), seed)
 
 
@@ -206,8 +224,8 @@ class EventVictim(_ModelVictim):
         self.sample_shape = (steps, *self.io["input"]["shape"])
         self.temperature = self._temperature(steps)
 
-    def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
-        """Scores [sample, class] of events [sample, step, *shape], differentiable."""
+    def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
+        """Of events [sample, step, *shape]."""
         return self.run(samples.transpose(0, 1), seed)
 
 
@@ -248,6 +266,9 @@ class ProgramVictim:
         self.classes = program.nodes[self.output].size
         self.reseeded, self.front = reseeded, front
         self.stochastic = reseeded is not None or (encoder is not None and encoder.stochastic)
+        self._counted = any(o.population == self.output and o.decode == "spike_count" for o in program.outputs)
+        self._tie_breaking = with_tie_breaker(program, self.output) if self._counted else program
+        self._seeded: tuple[int, Program] | None = None
 
     @property
     def events(self) -> bool:
@@ -266,15 +287,33 @@ class ProgramVictim:
 
     def recording(self, samples: np.ndarray, *, seed: int = 0):
         """The Recording of the samples, with counts and scores; float32 images or uint8 events [sample, *sample_shape]."""
-        if self.front is not None:
-            samples, _ = self.front.run(np.ascontiguousarray(samples, np.float32), self.target)
-        if self.events:
-            inputs = whole(samples, np.uint8, f"events for target {self.target}", 0, 1)
-        else:
-            inputs = integers(self.encoder, samples, seed)
         program = self.program if self.reseeded is None else self.reseeded(self.program, seed)
-        return targets.run(program, inputs, self.target)
+        return targets.run(program, self._inputs(samples, seed), self.target)
+
+    def ask(self, samples: np.ndarray, *, seed: int = 0) -> Reading:
+        """Scores and what breaks their ties, float64 [sample, class]."""
+        program = self._with_noise_of(seed)
+        scores = targets.run(program, self._inputs(samples, seed), self.target).scores
+        counts = torch.from_numpy(np.asarray(scores[self.output]))
+        if not self._counted:
+            return Reading(counts)
+        return Reading(counts, torch.from_numpy(scores[TIE_BREAKER] / thresholds(self.program, self.output)))
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores, float64 [sample, class], in the Program's own units."""
-        return np.asarray(self.recording(samples, seed=seed).scores[self.output])
+        return self.ask(samples, seed=seed).scores.numpy()
+
+    def _inputs(self, samples: np.ndarray, seed: int) -> np.ndarray:
+        if self.front is not None:
+            samples, _ = self.front.run(np.ascontiguousarray(samples, np.float32), self.target)
+        if self.events:
+            return whole(samples, np.uint8, f"events for target {self.target}", 0, 1)
+        return integers(self.encoder, samples, seed)
+
+    def _with_noise_of(self, seed: int) -> Program:
+        """The Program that is asked, kept for the next call: executors prepare a Program once."""
+        if self.reseeded is None:
+            return self._tie_breaking
+        if self._seeded is None or self._seeded[0] != seed:
+            self._seeded = seed, self.reseeded(self._tie_breaking, seed)
+        return self._seeded[1]

@@ -25,6 +25,7 @@ from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED
 from toolchain import __version__
 from toolchain import data as datasets
 from toolchain.attacks.batteries import battery, energy_battery, transfers
+from toolchain.attacks.estimators.base import spiking_neurons
 from toolchain.attacks.registry import ATTACKS, AttackSpec
 from toolchain.cells import engine, maker, threads
 from toolchain.cells.engine import Cell, Report
@@ -37,7 +38,7 @@ from toolchain.doctor import NEEDED
 from toolchain.errors import ToolchainError
 from toolchain.robustness import kinds
 from toolchain.robustness.cells import INTEGERS, SCORED_BY, SOFTWARE, CraftJob, Data
-from toolchain.robustness.models import ModelFile, Opened, noisy, open_model
+from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.plan import Plan, keys
 from toolchain.robustness.records import Scored
 from toolchain.robustness.sweep import ModelPart, Sweep
@@ -175,8 +176,11 @@ def _battery(sweep: Sweep, opened: Opened) -> list[AttackSpec]:
     """Attacks that are made on the model itself."""
     attacks, random = sweep.attacks, opened.stochastic
     front = opened.front is not None
-    known = sweep.data.inference_seeds[0] if noisy(opened.program) else None
-    specs = list(attacks.list) if attacks.preset is None else battery(attacks.preset, attacks.norm, random, front, known)
+    known = sweep.data.inference_seeds[0] if random else None
+    spiking = any(True for _ in spiking_neurons(opened.module))
+    specs = list(attacks.list)
+    if attacks.preset is not None:
+        specs = battery(attacks.preset, attacks.norm, random, front, known, spiking)
     if attacks.energy:
         specs += energy_battery(attacks.preset or "quick", attacks.norm, random, "synaptic_operations")
     return specs
@@ -185,7 +189,7 @@ def _battery(sweep: Sweep, opened: Opened) -> list[AttackSpec]:
 def _looks(spec: AttackSpec, opened: Opened) -> tuple[str, ...]:
     """Where an attack is made. One that only asks for predictions asks the Program. Where the PyTorch model computes other numbers (a float
     model), it is made on both, so that what each hides is seen."""
-    if ATTACKS[spec.attack].access == "gradient" or opened.program is None:
+    if ATTACKS[spec.attack].access in ("gradient", "source") or opened.program is None:
         return (SOFTWARE,)
     return (INTEGERS,) if opened.exact else (SOFTWARE, INTEGERS)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,7 +101,7 @@ class CraftJob:
         spec = self.spec
         common = {"model": self.model.name, "norm": self.norm, "epsilon": self.epsilon, "seed": self.seed, "crafted_on": self.crafted_on}
         if spec is None:
-            empty = {"estimator": None, "iterations": 0, "eot": 1, "params": {}, "front": "through", "known_seed": None}
+            empty = {"estimator": None, "iterations": 0, "eot": 1, "params": {}, "front": "through", "known_seed": None, "stages": []}
             return common | {"name": "clean", "family": "clean", "optimiser": "clean"} | empty
         inner = AttackSpec.from_json(spec.params["spec"]) if spec.attack == "transfer" else spec
         return common | {
@@ -114,6 +114,7 @@ class CraftJob:
             "params": dict(spec.params) if spec.attack != "transfer" else {"source": spec.params["source"]},
             "front": spec.front,
             "known_seed": spec.known_seed,
+            "stages": [stage.label for stage in spec.stages] if spec.attack == "cascade" else [],
         }
 
     @property
@@ -122,11 +123,15 @@ class CraftJob:
         if self.spec is None:
             return 0.0
         inner = AttackSpec.from_json(self.spec.params["spec"]) if self.spec.attack == "transfer" else self.spec
+        if inner.attack == "cascade":
+            return sum(replace(self, spec=stage).work for stage in inner.stages) / 2  # most samples fall on the way
         runs = (1 + inner.params.get("restarts", 0)) * inner.params.get("targets", 9 if inner.attack in ("apgd_targeted", "fab") else 1)
         return float(_iterations(inner) * inner.eot * runs * (3 if inner.estimator else 1))
 
 
 def _iterations(spec: AttackSpec) -> int:
+    if spec.attack == "cascade":
+        return len(spec.stages)
     return next((spec.params[n] for n in ("steps", "queries", "tries", "rounds") if n in spec.params), 1)
 
 
@@ -151,6 +156,8 @@ def craft(job: CraftJob, data: Data, tick: Tick = lambda done, total: None) -> d
     if job.spec is None:
         return {"adversarial": data.samples, "queries": np.zeros(size, np.int64), "success": np.zeros(size, bool)}
     threat, opened = Threat(job.norm, job.epsilon), open_model(job.model)
+    if job.spec.attack == "cascade":
+        return _cascade(job, data, opened, threat, tick)
     target = victim(job, opened)
     sources = {job.spec.params["source"]: open_model(job.source).victim()} if job.source is not None else None
     parts: dict[str, list[np.ndarray]] = {}
@@ -174,6 +181,27 @@ def craft_cell(job: CraftJob, context: Context) -> tuple[dict, Arrays]:
         return {}, craft(job, context.data, context.tick)
     except NotApplicable as reason:
         raise NotPossible(str(reason)) from None
+
+
+def _cascade(job: CraftJob, data: Data, opened: Opened, threat: Threat, tick: Tick) -> dict[str, np.ndarray]:
+    """All samples at once: those that have fallen leave room for others. Gradients are the PyTorch model's; ``on`` says who judges."""
+    judge = opened.integers(job.on) if job.on != SOFTWARE else None
+    result = run(
+        job.spec,
+        opened.victim(),
+        data.samples,
+        data.labels,
+        threat,
+        job.seed,
+        judge=judge,
+        behind=opened.victim,
+        batch=job.batch,
+        program=opened.program,
+        progress=tick,
+    )
+    verify(data.samples, result.adversarial, threat)
+    history = {f"history.{name}": values[0] for name, values in result.history.items()}
+    return {"adversarial": result.adversarial, "queries": result.queries, "success": result.success, **history}
 
 
 @dataclass(frozen=True)

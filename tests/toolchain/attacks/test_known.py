@@ -1,6 +1,7 @@
 """An adversary who knows the seed of the noise attacks a network without randomness, and finds more than one who averages over it."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 import toolchain.layers as snn
 from toolchain.attacks.base import AttackError, NotApplicable, Threat
-from toolchain.attacks.batteries import battery, transfers
+from toolchain.attacks.batteries import battery
+from toolchain.attacks.encoding import Poisson, revealed
 from toolchain.attacks.known import Known
 from toolchain.attacks.registry import AttackSpec, run
 from toolchain.attacks.victims import PixelVictim
@@ -73,8 +75,6 @@ def test_what_it_finds_fools_the_inference_of_that_seed_more_often(noisy):
 def test_where_there_is_no_seed_to_know_it_is_not_applicable():
     with pytest.raises(NotApplicable, match="not random"):
         Known(PixelVictim(network()), 0)
-    with pytest.raises(NotApplicable, match="by a sample's place in its batch"):
-        Known(PixelVictim(network("poisson")), 0)
     spec = AttackSpec("pgd", {"steps": 1}, ATAN, known_seed=0)
     with pytest.raises(NotApplicable, match="not random"):
         run(spec, PixelVictim(network()), samples(2), np.zeros(2, int), Threat("linf", 0.1))
@@ -86,15 +86,52 @@ def test_a_seed_that_is_none_is_refused(seed):
         AttackSpec("pgd", {"steps": 1}, ATAN, known_seed=seed)
 
 
-def test_beyond_quick_the_strongest_attacks_of_the_battery_also_know_the_seed():
-    assert battery("quick", "linf", True, known_seed=2) == battery("quick", "linf", True)
-    own = battery("standard", "linf", True)
-    more = battery("standard", "linf", True, known_seed=2)[len(own) :]
-    assert {spec.known_seed for spec in more} == {2}
-    assert {spec.eot for spec in more} == {1}
-    assert [spec.label for spec in more] == [
-        f"{AttackSpec.from_json(t.params['spec']).label} · knows seed 2" for t in transfers("standard", "linf", ["x"], True)
-    ]
-    assert AttackSpec.from_json(more[0].to_json()) == more[0]
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+@pytest.mark.parametrize("norm", ["linf", "flips"])
+def test_who_knows_the_seed_has_every_attack_and_a_few_are_made_without_it(preset, norm):
+    plain = battery(preset, norm)
+    specs = battery(preset, norm, True, known_seed=2)
+    knowing, secret = ([s for s in specs if (s.known_seed is None) == without] for without in (False, True))
+    assert [replace(s, known_seed=None) for s in knowing] == plain
+    assert {s.known_seed for s in knowing} == {2}
+    assert all(s.eot > 1 for s in secret)
+    assert 0 < len(secret) <= len(plain)
+    assert len({s.label for s in specs}) == len(specs)
     with pytest.raises(AttackError, match="belongs into the inner spec"):
-        AttackSpec("transfer", {"source": "x", "spec": own[2].to_json()}, known_seed=1)
+        AttackSpec("transfer", {"source": "x", "spec": secret[1].to_json()}, known_seed=1)
+
+
+def test_a_known_poisson_encoder_is_one_of_known_spikes():
+    """What is drawn depends on the seed alone, so a sample has the same spikes alone, in a batch, and in any order."""
+    victim = PixelVictim(network("poisson"))
+    x, known = samples(12), Known(victim, 3, 0.1)
+    whole = known.predict(x)
+    assert np.array_equal(whole, victim.predict(x, seed=3))
+    assert np.array_equal(known.predict(x[5:6]), whole[5:6])
+    assert np.array_equal(known.predict(x[::-1]), whole[::-1])
+    assert victim.encoder.reach is None
+
+
+def test_who_knows_the_spikes_follows_only_those_that_can_change():
+    """A pixel whose spikes are out of reach has no gradient; within reach the change of one spike is seen."""
+    encoder = revealed(Poisson(steps=1), 0.1)
+    images = torch.linspace(0, 1, 101)[:, None, None, None].requires_grad_()
+    (chance,) = images.detach()[encoder(images.detach(), 7)[0, :, 0, 0, 0] == 0][-1:].flatten()
+    encoder(images, 7).sum().backward()
+    near = (images.detach() - chance).abs() < 0.08
+    far = (images.detach() - chance).abs() > 0.12
+    assert torch.all(images.grad[near] > 0)
+    assert torch.all(images.grad[far] == 0)
+
+
+@pytest.mark.parametrize("encoding", ["poisson", "direct"])
+def test_the_known_seed_is_the_programs_too(encoding):
+    """An attack that knows the seed of the encoder fools the inference of that seed on the chip's arithmetic."""
+    noise = {} if encoding == "poisson" else {"noise": 0.5, "noise_at_inference": True}
+    victim = PixelVictim(network(encoding, **noise))
+    x = samples(30)
+    labels = victim.predict(x, seed=3).argmax(1)
+    spec = AttackSpec("apgd_dlr", {"steps": 10}, ATAN, known_seed=3)
+    result = run(spec, victim, x, labels, Threat("linf", 0.1), seed=0)
+    assert np.array_equal(result.success, victim.predict(result.adversarial, seed=3).argmax(1) != labels)
+    assert result.success.mean() > 0.3

@@ -65,6 +65,9 @@ SHORT = {
     "cw": {"steps": 2, "rounds": 2},
     "fab": {"steps": 2, "targets": 2},
     "square": {"queries": 6},
+    "momentum": {"steps": 2},
+    "local_search": {"rounds": 2},
+    "cascade": {"stages": [{"attack": "fgsm", "estimator": {"name": "training"}}]},
     "sponge": {"steps": 2},
 }
 
@@ -76,9 +79,8 @@ def test_every_pixel_attack_runs_by_name(name, victim, some):
     result = run(spec, victim, images, labels, THREAT, seed=1)
     assert result.adversarial.shape == images.shape
     assert np.array_equal(result.adversarial, run(spec, victim, images, labels, THREAT, seed=1).adversarial)
-    assert spec.describe()["iterations"] == SHORT.get(name, {}).get(
-        "steps", SHORT.get(name, {}).get("queries", SHORT.get(name, {}).get("tries", 1))
-    )
+    counts = [SHORT.get(name, {}).get(count) for count in ("steps", "queries", "tries", "rounds")]
+    assert spec.describe()["iterations"] == next((count for count in counts if count), 1)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -21,7 +21,7 @@ from toolchain.robustness.cells import Data
 from toolchain.robustness.flags import Evidence, check
 from toolchain.robustness.models import Options
 
-RELEVANT = (("pgd", "training"), ("pgd", "atan"), ("sa_pgd", "assg"), ("square", None), ("fgsm", "training"))
+RELEVANT = (("pgd", "training"), ("pgd", "atan"), ("apgd_dlr", "assg"), ("square", None), ("fgsm", "training"))
 """Of the preset standard: the plain attacks, and those that need no gradient of the network's own."""
 
 

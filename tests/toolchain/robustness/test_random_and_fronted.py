@@ -31,7 +31,9 @@ def described(**changes):
 def test_a_random_network_is_attacked_with_eot_and_scored_with_every_inference_seed(own_layers, digits, name):
     model = own_layers[name]
     plan = bench.plan(described(), [model], digits)
-    assert all(j.spec.eot == 4 for j in plan.jobs if j.spec is not None and j.spec.estimator)
+    made = [j.spec for j in plan.jobs if j.spec is not None]
+    assert all((s.eot, s.known_seed) in ((4, None), (1, 0)) for s in made)
+    assert {s.known_seed for s in made} == {None, 0}
     assert [(s.target, s.seed) for s in plan.scores(plan.jobs[0])] == [(t, k) for t in ("software", "fast") for k in (0, 1, 2)]
     crafted = job(model, digits)
     arrays = cells.craft(crafted, digits)
@@ -53,7 +55,7 @@ def test_an_adversary_who_knows_the_seed_of_the_noise_is_in_the_battery_and_has_
     for name in ("noisy", "poisson"):
         specs = [j.spec for j in bench.plan(standard, [own_layers[name]], digits).jobs if j.spec is not None]
         seeds[name] = {spec.known_seed for spec in specs}
-    assert seeds == {"noisy": {None, 4}, "poisson": {None}}
+    assert seeds == {"noisy": {None, 4}, "poisson": {None, 4}}
     model, records = own_layers["noisy"], []
     for spec in (None, AttackSpec(**PGD, eot=2), AttackSpec(**PGD, known_seed=4)):
         crafted = job(model, digits, spec)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.estimators.adaptive import AdaptiveSharpness, PotentialDependent
 from toolchain.attacks.estimators.base import Estimator, Mixed
+from toolchain.attacks.estimators.ensemble import in_turn
 from toolchain.attacks.estimators.rates import Activation, RateGradient, RateThrough, RateTime
 from toolchain.attacks.estimators.slopes import Pointwise
 
@@ -53,6 +54,7 @@ ESTIMATORS: Mapping[str, Entry] = {
         "Hao et al., ICLR 2024 (MIX)",
     ),
     "pdsg": Entry(PotentialDependent, "normal density as wide as the potentials spread", "PDSG-SDA, CVPR 2025", batch_dependent=True),
+    "in_turn": Entry(in_turn, "nine surrogates, narrow to endless, one for each step", "Dong et al., CVPR 2018 (ensemble)"),
     "assg": Entry(AdaptiveSharpness, "arctangent with a sharpness learnt for every neuron and step", "ASSG, CVPR 2026"),
 }
 

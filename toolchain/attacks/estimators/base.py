@@ -40,6 +40,9 @@ class Estimator:
     def begin(self) -> None:
         """A new attack on new samples: forget what was learnt from others."""
 
+    def advance(self) -> None:
+        """A gradient was made; the next one may be of another part."""
+
     @contextmanager
     def applied(self, model: nn.Module, frozen: bool = False):
         """Replace the backward pass for forward passes inside. ``frozen``: learn nothing from this one (all but the first of EOT)."""

@@ -83,7 +83,8 @@ class APGD:
         search.goal = search.misclassify(self.loss)
         for run in range(self.restarts if threat.epsilon > 0 else 0):
             search.estimator.begin()
-            climb(search, self.steps, geometry.on_the_sphere(search.clean, threat, search.generators(f"apgd {run}")))
+            start = search.first(run, lambda r: geometry.on_the_sphere(search.clean, threat, search.generators(f"apgd {r}")))
+            climb(search, self.steps, start)
         return search.finish()
 
 

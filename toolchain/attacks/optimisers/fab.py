@@ -11,6 +11,7 @@ from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.goals import Outcome, margin, others
 from toolchain.attacks.optimisers.signed_steps import positive_number
+from toolchain.attacks.readings import Reading
 from toolchain.attacks.search import Search
 
 HALVINGS = 40
@@ -23,10 +24,11 @@ class _Towards:
     def __init__(self, search: Search, targets: torch.Tensor):
         self.labels, self.targets, self.watching = search.labels, targets, search.goal.watching
 
-    def outcome(self, scores: torch.Tensor, rows: torch.Tensor) -> Outcome:
+    def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:
+        scores, seen = reading.scores, reading.detach()
         labels, targets = self.labels[rows], self.targets[rows]
         climb = scores.gather(1, targets[:, None])[:, 0] - scores.gather(1, labels[:, None])[:, 0]
-        return Outcome(climb, scores.detach().argmax(dim=1) != labels, margin(scores.detach(), labels))
+        return Outcome(climb, seen.scores.argmax(dim=1) != labels, margin(seen.ranked, labels))
 
 
 def onto_plane(x: torch.Tensor, gradient: torch.Tensor, climb: torch.Tensor, threat: Threat) -> torch.Tensor:

@@ -74,5 +74,6 @@ class SAPGD:
         search.goal = search.misclassify(self.loss)
         for run in range(self.restarts if threat.epsilon > 0 else 0):
             search.estimator.begin()
-            climb(search, self.steps, geometry.on_the_sphere(search.clean, threat, search.generators(f"sa-pgd {run}")))
+            start = search.first(run, lambda r: geometry.on_the_sphere(search.clean, threat, search.generators(f"sa-pgd {r}")))
+            climb(search, self.steps, start)
         return search.finish()

@@ -110,13 +110,16 @@ class PGD:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise AttackError(f"PGD: {name} is {getattr(self, name)!r}; accepted are positive numbers")
 
+    def _start(self, search: Search, run: int) -> torch.Tensor | None:
+        return geometry.uniform_in_ball(search.clean, search.threat, search.generators(f"pgd {run}")) if self.restarts else None
+
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
         size = self.step_size if self.step_size is not None else (2.5 / self.steps if self.step is None else self.step) * threat.epsilon
         runs = max(1, self.restarts) if threat.epsilon > 0 else 0
         for run in range(runs):
-            start = geometry.uniform_in_ball(search.clean, threat, search.generators(f"pgd {run}")) if self.restarts else None
+            start = search.first(run, lambda r: self._start(search, r))
             search.estimator.begin()
             climb_with_toolbox(search, self.steps, size, start)
             search.tick(run + 1, runs)
