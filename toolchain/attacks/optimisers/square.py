@@ -85,13 +85,16 @@ class Square:
 
     queries   5000 as in AutoAttack
     share     of the image that the first windows cover; 0.8 as in AutoAttack
+    ties      keep a candidate that is as good as the point so far. False as published, where scores are real numbers: on a plateau of
+              counts such a search stands still
 
-    A candidate is kept where the margin (label's score minus the best other, ties broken by currents)
-    does not grow. Every sample has its own windows, so that the result does not depend on its batch mates.
+    A candidate is kept where the margin (label's score minus the best other, ties broken by currents) shrinks, or stays.
+    Every sample has its own windows, so that the result does not depend on its batch mates.
     """
 
     queries: int = 5000
     share: float = 0.8
+    ties: bool = True
 
     def __post_init__(self):
         positive_number("square", "queries", self.queries, 2)
@@ -123,8 +126,8 @@ class Square:
             side = min(max(round(np.sqrt(share_of_image(iteration, iterations, self.share) * shape[1] * shape[2])), 1), *shape[1:])
             proposals = np.stack([self._proposal(search, int(row), generators[int(row)], changes[int(row)], side) for row in rows])
             found = self._ask(search, proposals, rows).rank.cpu().numpy()
-            # ties are kept: on a plateau of counts a search that only takes improvements stands still
-            better = found >= margins[rows.cpu().numpy()]
+            before = margins[rows.cpu().numpy()]
+            better = found >= before if self.ties else found > before
             chosen = rows.cpu().numpy()[better]
             changes[chosen], margins[chosen] = proposals[better], found[better]
             log.append(search.best_rank.cpu().numpy())
