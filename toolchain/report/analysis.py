@@ -299,9 +299,11 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
 
 
 TRAINED, OTHER, ELSEWHERE, NONE, KNOWN = "training surrogate", "other gradients", "from another network", "no gradient", "knows the seed"
-KINDS = (TRAINED, OTHER, ELSEWHERE, NONE, KNOWN)
+CASCADE = "cascade"
+KINDS = (TRAINED, OTHER, ELSEWHERE, NONE, CASCADE, KNOWN)
 """Kinds of attack that a network which masks its gradient looks different under: white box with the surrogate that it was trained with;
-with surrogates that vanish nowhere, and other ways to a gradient; made on another network; without any gradient; and, of a network whose
+with surrogates that vanish nowhere, and other ways to a gradient; made on another network; without any gradient; all of these one after
+the other, each on what is left (``toolchain.attacks.cascade``); and, of a network whose
 noise stays on, by an adversary who knows the noise."""
 
 
@@ -312,6 +314,8 @@ def kind(record: Scored) -> str:
         return ELSEWHERE
     if said.get("known_seed") is not None:
         return KNOWN
+    if said["family"] == "cascade":
+        return CASCADE
     estimator = _estimator(said)
     return NONE if estimator is None else TRAINED if estimator == "training" else OTHER
 

@@ -18,7 +18,13 @@ from toolchain.report import formats
 WIDTH = 960.0
 """Of every plot, in its own units."""
 
-FAMILIES = {"noise": "random noise", "single_step": "one gradient step", "iterative": "many gradient steps", "black_box": "no gradient"}
+FAMILIES = {
+    "noise": "random noise",
+    "single_step": "one gradient step",
+    "iterative": "many gradient steps",
+    "black_box": "no gradient",
+    "cascade": "one after the other",
+}
 """Family of attacks → what the legend says."""
 
 MODEL_SHAPES = (
