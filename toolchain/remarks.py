@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from toolchain.statistics import wilson
+
+if TYPE_CHECKING:
+    from export.audit import Audit
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Remark:
     def to_dict(self) -> dict:
         """Plain JSON values."""
         return asdict(self)
+
+
+def of_model(audit: Audit | None) -> list[Remark]:
+    """What looks like a mistake in the model, or in how it is read; see ``export.audit.Audit.warnings``."""
+    return [] if audit is None else [Remark("reading", text) for text in audit.warnings]
 
 
 def silence(spikes: Mapping[str, float | None], inputs: Sequence[str], over: str) -> list[Remark]:

@@ -35,6 +35,7 @@ class Dialect:
     rewrite    brings one neuron into Euler's form and completes its entry
     in_steps   its time constants are in steps
     rewrites   kinds of nodes that it rewrites
+    strict     its neurons fire strictly above their threshold, as a Program's
     lost       what its files do not keep; warning: what of it is likely to change results
     """
 
@@ -48,6 +49,7 @@ class Dialect:
     rewrites: tuple[type, ...] = ()
     lost: tuple[str, ...] = ()
     warning: str = ""
+    strict: bool = False
 
 
 _MULTIPLE = (
@@ -58,7 +60,7 @@ _MULTIPLE = (
 _EQUAL = "fires at a potential equal to the threshold, too; a Program fires strictly above it"
 
 DIALECTS: Mapping[str, Dialect] = {
-    "nir": Dialect("NIR's own equations", "zero", "second"),
+    "nir": Dialect("NIR's own equations", "zero", "second", strict=True),
     "sinabs": Dialect(
         "Sinabs",
         "subtract",
@@ -83,6 +85,7 @@ DIALECTS: Mapping[str, Dialect] = {
         resets=("zero", "none"),
         time_step=rules.snntorch_step,
         rewrite=rules.snntorch,
+        strict=True,
         rewrites=LEAKY,
         lost=(
             "the file does not keep snnTorch's reset_mechanism and reset_delay: read as the "
@@ -103,6 +106,7 @@ DIALECTS: Mapping[str, Dialect] = {
         "step",
         resets=("subtract",),
         rewrite=rules.norse,
+        strict=True,
         rewrites=LEAKY,
         lost=("the file does not keep Norse's reset method, nor a v_reset other than 0",),
     ),
@@ -126,6 +130,7 @@ DIALECTS: Mapping[str, Dialect] = {
         "step",
         time_step=rules.spyx_step,
         rewrite=rules.spyx,
+        strict=True,
         rewrites=LEAKY,
         lost=(
             "Spyx sends a spike one step after its potential has passed the threshold: each layer "
@@ -171,28 +176,25 @@ def recognised(nodes: Nodes, placeholders: list[str], dt_s: float | None) -> tup
             f"Flatten node {placeholders[0]!r} has an input_type of zeros, which its exporter "
             "alone writes",
         )
-    taus = [np.ravel(tau) for _, _, tau, _ in leaky(nodes)]
-    if not taus:
+    with np.errstate(all="ignore"):
+        ratios = [np.ravel(tau / r) for _, _, tau, r in leaky(nodes)]
+    if not ratios:
         return None
     try:
         implied = rules.rockpool_step(nodes)
     except GraphError:
         return None
-    flat = np.concatenate(taus)
-    several = float(flat.max()) > 1.01 * float(flat.min())
-    agrees = dt_s is not None and bool(np.isclose(implied, dt_s, rtol=CLOSE, atol=0))
-    plain = bool(
-        np.allclose(
-            np.concatenate([np.ravel(r) for *_, r in leaky(nodes)]),
-            flat / implied,
-            rtol=CLOSE,
-            atol=0,
-        )
+
+    # with r = tau / dt, which others write, this is one number; it must be off by more than
+    # rounding
+    steps = np.concatenate(ratios)
+    told = implied if dt_s is None else dt_s
+    several = float(steps.max()) > 1.001 * float(steps.min())
+    known = dt_s is not None and not np.allclose(steps, dt_s, rtol=1e-3, atol=0)
+    if not (several or known) or not np.isclose(implied, told, rtol=CLOSE, atol=0):
+        return None
+    return (
+        "rockpool",
+        f"r is tau * exp(-dt / tau) / dt with dt {implied:g} s throughout, which its exporter "
+        "alone writes",
     )
-    if (several or agrees) and not plain and (dt_s is None or agrees):
-        return (
-            "rockpool",
-            f"r is tau * exp(-dt / tau) / dt with dt {implied:g} s throughout, which its exporter "
-            "alone writes",
-        )
-    return None

@@ -7,7 +7,7 @@ does not write. The others bring one neuron into the form in which a forward Eul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import nir
@@ -71,47 +71,73 @@ def leaky(nodes: Nodes) -> Iterator[tuple[str, nir.NIRNode, np.ndarray, np.ndarr
             yield where, node, np.asarray(tau, np.float64), np.asarray(node.r, np.float64)
 
 
-def _one(title: str, law: str, found: list[tuple[str, np.ndarray]]) -> float | None:
-    """The time step that all neurons imply."""
+def _without_if(title: str, nodes: Nodes) -> None:
+    for name, node in nodes.items():
+        if isinstance(node, (nir.IF, nir.I)):
+            raise GraphError(
+                f"node {name!r} ({type(node).__name__}): {title}'s exporter writes no such node; "
+                "leave the dialect out, or name another"
+            )
+
+
+def _implied(
+    title: str,
+    law: str,
+    nodes: Nodes,
+    step_of: Callable[[float, float], float],
+    fits: Callable[[np.ndarray, np.ndarray, float], np.ndarray],
+) -> float | None:
+    """The time step that follows from tau and r of one neuron, that of the smallest r, and fits
+    all.
+
+    Raises GraphError where it does not; None where no neuron has a leak.
+    """
+    found = list(leaky(nodes))
     if not found:
         return None
-    dt = float(np.median(np.concatenate([np.ravel(values) for _, values in found])))
-    for where, values in found:
-        if not (
-            np.all(np.isfinite(values)) and dt > 0 and np.allclose(values, dt, rtol=CLOSE, atol=0)
-        ):
-            raise GraphError(
-                f"{where}: {title} writes {law}, and this node does not fit that; leave the "
-                "dialect out, or name another"
-            )
+
+    _, _, taus, rs = min(found, key=lambda item: item[3].min())
+    least = int(rs.argmin())
+    with np.errstate(all="ignore"):  # numbers that follow no law may give anything
+        dt = step_of(float(taus.flat[least]), float(rs.flat[least]))
+        for where, _, tau, r in found:
+            if not (np.isfinite(dt) and dt > 0 and np.all(fits(tau, r, dt))):
+                raise GraphError(
+                    f"{where}: {title} writes {law}, and this node does not fit that; leave the "
+                    "dialect out, or name another"
+                )
     return dt
 
 
 # Rockpool: r = tau * exp(-dt / tau) / dt
 
 
-def _of_decayed(tau: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """dt with r = tau * exp(-dt / tau) / dt: Newton's method on x = tau / dt, r growing with x."""
-    x = np.maximum(r, 1e-3) + 1.0
+def _rockpools_step(tau: float, r: float) -> float:
+    """Newton's method on x = tau / dt: r = x * exp(-1 / x) grows with x, and is below it."""
+    x = max(r, 1e-3) + 1.0
     for _ in range(50):
         e = np.exp(-1.0 / x)
-        x = np.maximum(x - (x * e - r) / (e * (1.0 + 1.0 / x)), 1e-3)
+        x = max(x - (x * e - r) / (e * (1.0 + 1.0 / x)), 1e-3)
     return tau / x
 
 
 def rockpool_step(nodes: Nodes) -> float | None:
-    found = [(where, _of_decayed(tau, r)) for where, _, tau, r in leaky(nodes)]
-    return _one("Rockpool", "r = tau * exp(-dt / tau) / dt with one dt", found)
+    """dt; raises GraphError."""
+
+    def fits(tau, r, dt):
+        return np.isclose(r, tau * np.exp(-dt / tau) / dt, rtol=CLOSE, atol=0)
+
+    _without_if("Rockpool", nodes)
+    law = "r = tau * exp(-dt / tau) / dt with one dt"
+    return _implied("Rockpool", law, nodes, _rockpools_step, fits)
 
 
 def rockpool(site: Site) -> None:
     node, dt = site.node, site.dt_s
     lost_v = -np.expm1(-dt / site.tau)
     if isinstance(node, nir.LI):
-        node.tau, node.r = (
-            dt / lost_v,
-            (1.0 - lost_v) / lost_v,
-        )  # an ExpSyn decays what has just come in, too
+        # an ExpSyn decays what has just come in, too
+        node.tau, node.r = dt / lost_v, (1.0 - lost_v) / lost_v
         return
     if isinstance(node, nir.LIF):
         node.tau, node.r = dt / lost_v, 1.0 / lost_v
@@ -158,23 +184,15 @@ def norse(site: Site) -> None:
 
 def snntorch_step(nodes: Nodes) -> float | None:
     found = list(leaky(nodes))
-    for name, node in nodes.items():
-        if isinstance(node, (nir.IF, nir.I)):
-            raise GraphError(
-                f"node {name!r} ({type(node).__name__}): snnTorch's exporter writes no such node; "
-                "leave the dialect out, or name another"
-            )
+    _without_if("snnTorch", nodes)
     for where, node, tau, r in found:
-        steps = [tau / r]
+        pairs = [(r, tau)]
         if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
-            steps.append(np.asarray(node.tau_syn, np.float64) / np.asarray(node.w_in, np.float64))
-        if not np.allclose(
-            np.concatenate(list(map(np.ravel, steps))), SNNTORCH_DT_S, rtol=CLOSE, atol=0
-        ):
+            pairs.append((np.asarray(node.w_in), np.asarray(node.tau_syn)))
+        if not all(np.allclose(gain * SNNTORCH_DT_S, t, rtol=CLOSE, atol=0) for gain, t in pairs):
             raise GraphError(
                 f"{where}: snnTorch 1.0 writes r = tau / 1e-4 and w_in = tau_syn / 1e-4, and this "
-                "node does not fit that; leave the "
-                "dialect out, or name another"
+                "node does not fit that; leave the dialect out, or name another"
             )
     return SNNTORCH_DT_S if found else None
 
@@ -198,20 +216,35 @@ def snntorch(site: Site) -> None:
 
 
 def spikingjelly_step(nodes: Nodes) -> float | None:
-    found = [
-        (f"node {name!r} (IF)", 1.0 / np.asarray(node.r, np.float64))
-        for name, node in nodes.items()
-        if isinstance(node, nir.IF)
-    ]
-    return _one("SpikingJelly", "r = 1 / dt in every IF", found)
+    """dt, where there is an IF; raises GraphError."""
+    found = {
+        name: np.asarray(n.r, np.float64) for name, n in nodes.items() if isinstance(n, nir.IF)
+    }
+    if not found:
+        return None
+
+    first = float(next(iter(found.values())).flat[0])
+    for name, r in found.items():
+        if first <= 0 or not np.allclose(r, first, rtol=CLOSE, atol=0):
+            raise GraphError(
+                f"node {name!r} (IF): SpikingJelly writes r = 1 / dt in every IF, and this node "
+                "does "
+                "not fit that; leave the dialect out, or name another"
+            )
+    return 1.0 / first
 
 
 # Spyx: r = 1 - dt / tau
 
 
 def spyx_step(nodes: Nodes) -> float | None:
-    found = [(where, tau * (1.0 - r)) for where, _, tau, r in leaky(nodes)]
-    return _one("Spyx", "r = 1 - dt / tau with one dt", found)
+    """dt; raises GraphError."""
+
+    def fits(tau, r, dt):
+        return np.isclose(1.0 - r, dt / tau, rtol=1e-3, atol=1e-6)
+
+    law = "r = 1 - dt / tau with one dt"
+    return _implied("Spyx", law, nodes, lambda tau, r: tau * (1.0 - r), fits)
 
 
 def spyx(site: Site) -> None:

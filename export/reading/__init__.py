@@ -82,7 +82,7 @@ def _stated(draft: Draft) -> Reading:
     out.graph.metadata[graph_metadata.KEY] = graph_metadata.dumps(meta)
 
     version = origin.get("nir_version")
-    file = [] if version is None else [f"the file was written by nir {version}"]
+    file = [] if version is None else [f"first written by nir {version}"]
     out.lines = [*file, *draft.kept, *draft.passing]
     out.warnings = [*draft.warned, *suspect(draft)]
     return out

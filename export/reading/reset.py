@@ -37,7 +37,8 @@ def settle_resets(draft: Draft) -> None:
     filled = [n for n in draft.free if not np.any(draft.nodes[n].v_reset)]
     if filled:
         draft.passing.append(
-            f"reset zero ({len(filled)} nodes): by v_reset 0, as NIR 1.0.6 and later define it; "
+            f"reset zero ({len(filled)} node{'s' * (len(filled) != 1)}): by v_reset 0, as NIR 1.0.6 "
+            "and later define it; "
             "they write 0 where nobody says anything, too. The other readings: subtract, none "
             "(--reset, --dialect)"
         )

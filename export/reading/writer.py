@@ -93,6 +93,8 @@ def apply(draft: Draft, dialect: Dialect, source: str) -> None:
             _into_shape(node)
         if resetting:
             draft.set_reset(n, reset, by if draft.told.reset is None else "given by the caller")
+            if dialect.strict:
+                entry.setdefault("threshold_comparison", ">")
             if dialect.lost:
                 entry["caveats"] = [
                     *entry.get("caveats", []),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import export
-from export.dialects import DIALECTS
+from export.dialects import DIALECTS, recognised
 from export.errors import GraphError, MissingInformationError, UnsupportedError
 from tests.export.grid_graphs import chain
 from tests.export.nodes import float_as_read, full, inp, out, spiking
@@ -225,6 +225,7 @@ def test_a_dialect_and_its_parts_must_not_contradict_each_other():
         ({"dialect": "spikingjelly", "reset": "subtract"}, "'spikingjelly' states 'zero'"),
         ({"dialect": "norse", "r_per": "step"}, "leave one of them out"),
         ({"dialect": "snntorch"}, r"node 'n0' \(IF\): snnTorch's exporter writes no such node"),
+        ({"dialect": "rockpool"}, r"node 'n0' \(IF\): Rockpool's exporter writes no such node"),
     ):
         with pytest.raises(GraphError, match=text):
             export.lower(plain(spiking(4)), **told)
@@ -266,3 +267,16 @@ def test_a_loop_through_a_spyx_layer_is_refused():
     graph.edges += [("n", "back"), ("back", "n")]
     with pytest.raises(UnsupportedError, match="through its recurrent weights"):
         export.lower(graph, dialect="spyx")
+
+
+def test_large_time_constants_of_another_writer_are_not_taken_for_rockpools():
+    """r = tau / dt differs from Rockpool's law by less than rounding there; and numbers that follow no law prove nothing."""
+    taus = np.array([5.0, 6.0, 7.0, 8.0])
+    for r in (taus / 1e-3, taus * 0.0, -taus, np.full(4, 1e30), np.full(4, 1e-30)):
+        node = nir.LIF(tau=taus, r=r, v_leak=full(4, 0), v_threshold=full(4, 1))
+        for dt_s in (None, 1e-3):
+            assert recognised({"n": node}, [], dt_s) is None
+        for dialect in ("rockpool", "spyx"):
+            if not np.allclose(r, taus / 1e-3):
+                with pytest.raises(GraphError, match="does not fit that"):
+                    DIALECTS[dialect].time_step({"n": node})

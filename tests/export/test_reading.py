@@ -140,7 +140,7 @@ def test_a_file_without_a_reset_is_read_as_it_is_told(tmp_path, reset):
     )
     audit = export.lower(graph, reset=reset).audit
     assert audit.layer("n0").statements["reset"] == (reset, "given by the caller")
-    assert audit.reading[0] == "the file was written by nir 0.2.0"
+    assert audit.reading[0] == "first written by nir 0.2.0"
     others = {"zero", "subtract", "none"} - {reset}
     assert any(
         line.startswith(f"reset {reset}: given by the caller") and all(o in line for o in others)

@@ -8,9 +8,9 @@ import click
 
 from hardware import placement
 from hardware.chip import Chip
-from toolchain import files, fronts, stages
+from toolchain import files, fronts, remarks, stages
 from toolchain.cli.options import chip_option, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, reading, table, write_json
+from toolchain.cli.printing import audited, count, reading, say_warnings, table, write_json
 
 
 @click.command()
@@ -33,6 +33,8 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
     stage, ways = open_model(model, **options)
     program, audit = stages.to_program(stage, ways)
     reading(audit)
+    warnings = remarks.of_model(audit)
+    say_warnings(warnings)
     report, front = placement.check(program, limits, allow_microcode=allow_microcode), fronts.of(stage)
     parts = (
         {}
@@ -45,7 +47,7 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
         click.echo()
     _print(report, limits)
     facts = report.to_dict() | ({} if front is None else {"front": {part: found.to_dict() for part, found in parts.items()}})
-    write_json(json_file, "check", facts, force)
+    write_json(json_file, "check", {**audited(audit), "warnings": [remark.to_dict() for remark in warnings], **facts}, force)
     return 0 if report.fits and all(found.fits for found in parts.values()) else 1
 
 

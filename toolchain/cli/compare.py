@@ -7,9 +7,20 @@ from pathlib import Path
 import click
 
 from hardware.comparison import LayerAgreement
-from toolchain import agreement, execution, files, fronts, inputs, stages, summary
+from toolchain import agreement, execution, files, fronts, inputs, remarks, stages, summary
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import count, data_facts, progress, reading, say_data, say_warnings, seconds, table, write_json
+from toolchain.cli.printing import (
+    audited,
+    count,
+    data_facts,
+    progress,
+    reading,
+    say_data,
+    say_warnings,
+    seconds,
+    table,
+    write_json,
+)
 from toolchain.errors import ToolchainError
 
 
@@ -74,11 +85,12 @@ def command(model, targets: str, tolerance: float | None, batch, json_file: Path
         raise ToolchainError("--tolerance is for floating-point models; these targets compute integers, which must be equal: leave it out")
     identical = all(found.identical for found in every)
     passed = all(found.within(tolerance or 0.0) for found in every)
-    warnings = [*given.warnings, *result.warnings(program)]
+    warnings = [*remarks.of_model(audit), *given.warnings, *result.warnings(program)]
     click.echo()
     say_warnings(warnings)
     click.echo(_verdict(every, tolerance))
-    facts = {"model": model, **data_facts(given), "program": program.fingerprint, **result.to_dict(), "identical": identical}
+    facts = {"model": model, **data_facts(given), "program": program.fingerprint, **audited(audit), **result.to_dict()}
+    facts["identical"] = identical
     facts |= {"tolerance": tolerance, "passed": passed, "warnings": [remark.to_dict() for remark in warnings]}
     if front is not None:
         facts["front"] = {"plan": front.plan(), "parts": {part: found.to_dict() for part, found in parts.items()}}

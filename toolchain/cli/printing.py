@@ -77,19 +77,17 @@ def line(text: str) -> None:
 
 
 def reading(audit: Audit | None) -> None:
-    """How an open model was read, and what looks like a mistake in it: lines on stdout, before any result."""
+    """How a model that leaves something open was read: lines on stdout, before any result."""
     if audit is not None:
         for text in audit.reading:
             click.echo(f"reading    {text}")
-        for text in audit.warnings:
-            click.echo(f"warning: {text}")
 
 
 def audited(audit: Audit | None) -> dict:
     """The same for --json, with the verdict."""
     if audit is None:
-        return {"verdict": None, "reading": [], "warnings": []}
-    return {"verdict": audit.verdict, "reading": list(audit.reading), "warnings": list(audit.warnings)}
+        return {"verdict": None, "reading": []}
+    return {"verdict": audit.verdict, "reading": list(audit.reading)}
 
 
 def say_salvaged(folder: Path) -> None:

@@ -10,7 +10,7 @@ import click
 from hardware import recording_file
 from hardware.chip import Chip
 from hardware.recording import Record, Recording
-from toolchain import costs, execution, files, fronts, inputs, stages, summary
+from toolchain import costs, execution, files, fronts, inputs, remarks, stages, summary
 from toolchain.cli.options import (
     PATH,
     batch_option,
@@ -104,7 +104,7 @@ def command(
     rows = [row for part, found in summaries.items() for row in _rows(found["layers"], f"front.{part}.")] + _rows(facts["layers"])
     click.echo("\nPer inference (mean):\n" + table(("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)))
     click.echo("\n" + "\n".join(costs.lines(cost)))
-    warnings = [*given.warnings, *summary.warnings(program, recording, given.labels)]
+    warnings = [*remarks.of_model(audit), *given.warnings, *summary.warnings(program, recording, given.labels)]
     say_warnings(warnings)
     facts["warnings"] = [remark.to_dict() for remark in warnings]
     if wrote:
