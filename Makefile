@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-lava-dl benchmark lint lava lava-dl pins clean
+.PHONY: demo test test-slow test-kill test-lava-dl benchmark lint lava lava-dl pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -20,6 +20,11 @@ test: lava
 # 2,000 random programs on Lava, 20,000 reference against fast, full training runs.
 test-slow: lava
 	$(BIN)/python -m pytest -m "slow and not lava_dl"
+
+# bench and study killed at random moments, KILLS times in all: two to three hours of two cores.
+KILLS ?= 1000
+test-kill: $(VENV)/ready
+	SPIKEPORT_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow tests/toolchain/cells/test_kills.py
 
 # Cross-checks against lava-dl, which brings a PyTorch of its own (several GB).
 test-lava-dl: lava-dl

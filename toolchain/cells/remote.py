@@ -6,6 +6,7 @@ spoken to with TLS, where both sides show a certificate of one authority; withou
 
 from __future__ import annotations
 
+import ssl
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,16 @@ class Scheduler:
                 raise EngineError(f"{self.address} needs --tls-ca, --tls-cert and --tls-key (PEM files); --tls-{name} is missing")
             if not path.is_file():
                 raise EngineError(f"--tls-{name} {path}: there is no such file")
+        self._check()
+
+    def _check(self) -> None:
+        """That the files are certificates and belong together, before anything is computed."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(self.ca)
+            context.load_cert_chain(self.cert, self.key, password=_no_password)
+        except (OSError, ValueError) as error:  # an SSLError is an OSError
+            raise EngineError(f"{self.ca}, {self.cert} and {self.key} cannot be used as certificates: {error}") from None
 
     def security(self):
         """For Dask."""
@@ -70,13 +81,19 @@ class Scheduler:
         return Security(require_encryption=True, **{name: str(path) for name, path in files.items()})
 
 
+def _no_password() -> str:
+    raise ValueError("the key is locked with a password; it must not be, because workers cannot ask for it")
+
+
 @contextmanager
-def cluster(scheduler: Scheduler, shared: Shared, inside: Callable[[str, int, int], None]) -> Iterator[Cluster]:
+def cluster(
+    scheduler: Scheduler, shared: Shared, inside: Callable[[str, int, int], None], timeout_s: float = 10.0
+) -> Iterator[Cluster]:
     """The workers of a running cluster as a crew. Raises EngineError where no scheduler answers."""
     from distributed import Client
 
     try:
-        client = Client(scheduler.address, timeout="10s", set_as_default=False, security=scheduler.security())
+        client = Client(scheduler.address, timeout=timeout_s, set_as_default=False, security=scheduler.security())
     except (OSError, ValueError, TimeoutError) as error:
         raise EngineError(
             f"no Dask scheduler answers at {scheduler.address}: {error}; how to start one says docs/robustness.md, 'More than one machine'"

@@ -268,7 +268,14 @@ def _users(model: ModelFile, module: nn.Module, before: set[str]) -> tuple[str, 
     on the way, however that was done."""
     there = closure.loaded()
     classes = {type(part).__module__ for part in module.modules()}
-    return tuple(sorted({model.source.partition(":")[0], *(classes & set(there)), *(set(there) - before)}))
+    # a module is loaded once in a process, and counts as often as the model is opened
+    loaded = _loaded_by.setdefault(model.source, set())
+    loaded |= set(there) - before
+    return tuple(sorted({model.source.partition(":")[0], *(classes & set(there)), *(loaded & set(there))}))
+
+
+_loaded_by: dict[str, set[str]] = {}
+"""Factory → modules of the user that were loaded while it was called."""
 
 
 def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:

@@ -59,6 +59,21 @@ def test_a_file_that_changes_what_it_does_changes_the_digest(entry, modules, cod
     assert closure.Code(copied.files, ()).digest == copied.digest
 
 
+@pytest.mark.parametrize(
+    ("entry", "module", "old", "new"),
+    [
+        ("toolchain.studies.deploying", "toolchain.software", "return", "return None and"),
+        ("toolchain.training.cell", "toolchain.training.loop", "optimiser.step()", "pass"),
+    ],
+)
+def test_what_once_left_a_stale_result_changes_the_digest(entry, module, old, new, packages):
+    code = closure.of(entry, root=packages)
+    text = code.files[module].read_text()
+    assert old in text
+    code.files[module].write_text(text.replace(old, new))
+    assert closure.Code(code.files, ()).digest != code.digest
+
+
 def test_what_only_shows_or_starts_is_no_part_of_it(codes):
     for code in codes.values():
         apart = [m for m in code.modules if m.startswith(("toolchain.cli", "toolchain.report", "toolchain.demo", "toolchain.doctor"))]

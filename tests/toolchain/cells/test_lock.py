@@ -13,6 +13,7 @@ import pytest
 from toolchain.cells import lock
 from toolchain.cells.errors import StoreError
 from toolchain.cells.store import Store
+from toolchain.cli import run as spikeport
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,6 +43,13 @@ def test_a_second_run_is_told_who_is_there_and_may_read(tmp_path, holder):
         Store(tmp_path)
     with Store(tmp_path, read_only=True) as store:
         assert store.recall("nothing") is None
+
+
+def test_both_commands_end_with_exit_code_2(tmp_path, holder, capsys):
+    sweep, study = ROOT / "examples/robustness/one-minute.toml", ROOT / "examples/studies/leak.toml"
+    for command in (["bench", str(sweep)], ["study", "leak", str(study)]):
+        assert spikeport([*command, "-o", str(tmp_path)]) == 2
+        assert "another run is at work here" in capsys.readouterr().err
 
 
 def test_a_killed_run_leaves_no_lock(tmp_path, holder):
