@@ -123,7 +123,8 @@ def test_a_training_rests_on_its_data_and_on_the_files_that_its_recipe_names(tmp
     ann = tmp_path / "ann.toml"
     ann.write_text('[model]\nkind = "ann"\nlayers = [{ kind = "dense", features = 10 }]\n')
     plain = Config(training=Training(epochs=1, samples=16))
-    table = {**plain.to_table(), "model": {"layers": [{"kind": "dense", "features": 10}], "init": {"kind": "conversion", "ann": str(ann)}}}
+    model = {"layers": [{"kind": "dense", "features": 10}], "init": {"kind": "conversion", "ann": str(ann)}}
+    table = {**plain.to_table(), "neuron": {"reset": "subtract"}, "model": model}
     converted = Config.from_table(table)
     first = training(converted, "a").key, training(plain, "a").key
     ann.write_text(ann.read_text() + "[training]\nepochs = 2\n")
