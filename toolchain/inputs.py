@@ -146,9 +146,7 @@ def known(
             f"{name}: the model does not say how its data is encoded: give --encoding ({', '.join(data.ENCODINGS)}) and --steps"
         )
     dataset, how = data.load(name, split, root=root, samples=samples), Encoding.from_description(description)
-    late = how.after_the_last_step(dataset)
-    notes = (f"{late:,} events of {len(dataset)} recordings come after the last step and are no part of the samples",) if late else ()
-    return how.encode(dataset, slice(None)), dataset.labels, f"{name} ({split}, {how.kind} encoding)", notes
+    return how.encode(dataset, slice(None)), dataset.labels, f"{name} ({split}, {how.kind} encoding)", how.notes(dataset)
 
 
 def calibration(source: str, stated: Mapping, samples: int = 200) -> np.ndarray | dict[str, np.ndarray]:

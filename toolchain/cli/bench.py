@@ -93,6 +93,8 @@ def command(
     found = reading.load(folder)
     facts = analyse(found.records, found.about)
     click.echo(summary(facts))
+    for note in facts["about"]["sweep"]["data"].get("notes", ()):  # runs of before have none
+        click.echo(f"data: {note}")
     warnings = remarks_of(facts)
     say_warnings(warnings)
     facts["warnings"] = [remark.to_dict() for remark in warnings]

@@ -131,6 +131,12 @@ class Encoding:
             return 0
         return sum(int(np.count_nonzero(events[:, 0] // self.bin_us >= self.steps)) for events in dataset.values)
 
+    def notes(self, dataset: Dataset) -> tuple[str, ...]:
+        """What the encoding leaves out of a data set, for people."""
+        late = self.after_the_last_step(dataset)
+        said = f"{late:,} events of {len(dataset)} recordings come after the last step and are no part of the samples"
+        return (said,) if late else ()
+
     def _bins(self, events: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         frames = np.zeros((self.steps, *shape), np.uint8)
         step = events[:, 0] // self.bin_us

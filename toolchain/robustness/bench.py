@@ -125,8 +125,9 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     described = {json.dumps({k: v for k, v in e.items() if k in ("encoding", "steps", "bin_us")}, sort_keys=True) for e in said.values()}
     if len(described) > 1:
         raise BenchError(f"the models bin events differently: {', '.join(sorted(described))}; a sweep has one encoding")
-    frames = datasets.Encoding.from_description(first).encode(dataset, slice(None))
-    return Data(np.ascontiguousarray(frames, np.uint8), dataset.labels, index), chosen
+    encoding = datasets.Encoding.from_description(first)
+    frames = encoding.encode(dataset, slice(None))
+    return Data(np.ascontiguousarray(frames, np.uint8), dataset.labels, index, encoding.notes(dataset)), chosen
 
 
 def _sources(transfer: bool | tuple[str, ...], files: list[ModelFile]) -> list[ModelFile]:
@@ -233,7 +234,13 @@ def run(
             {
                 "attacks": _plain(sweep.attacks),
                 "targets": _plain(sweep.targets),
-                "data": {"name": name, "samples": len(data.labels), "key": data.key, "inference_seeds": list(sweep.data.inference_seeds)},
+                "data": {
+                    "name": name,
+                    "samples": len(data.labels),
+                    "key": data.key,
+                    "inference_seeds": list(sweep.data.inference_seeds),
+                    "notes": list(data.notes),
+                },
             },
         )
         store.remember("models", [_said(m) for m in files])

@@ -34,11 +34,15 @@ SOFTWARE, INTEGERS = "software", "fast"
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """The attacked samples: images [sample, ...] in [0, 1] or binary events [sample, step, ...]; labels and positions in the data set."""
+    """The attacked samples: images [sample, ...] in [0, 1] or binary events [sample, step, ...]; labels and positions in the data set.
+
+    notes   what the encoding left out, for people; no part of the key
+    """
 
     samples: np.ndarray
     labels: np.ndarray
     index: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hardware import program_file
 from hardware.program import Dense, Input, Output, Population, Program
 from toolchain import inputs
-from toolchain.data import Encoding, event_files, load
+from toolchain.data import Dataset, Encoding, event_files
 from toolchain.errors import DataError
 
 TONIC = [("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "i1")]
@@ -223,18 +223,13 @@ def test_a_recording_is_one_sample_and_plain_inputs_are_no_recording(tmp_path):
     assert program_file.sniff(tmp_path / "e.npy") == "npy"
 
 
-def test_events_of_a_data_set_that_come_too_late_are_counted(shared_data, monkeypatch):
-    root = shared_data.parent if (shared_data.parent / "nmnist").is_dir() else shared_data
-    monkeypatch.setenv("SPIKEPORT_DATA", str(root))
-    try:
-        dataset = load("nmnist", samples=2)
-    except DataError as error:
-        pytest.skip(str(error))
+def test_events_of_a_data_set_that_come_too_late_are_counted(monkeypatch):
+    times = [np.array([0, 2999, 3000]), np.array([5000])]
+    values = [np.stack([t, *np.zeros((3, len(t)), int)], axis=1).astype(np.int32) for t in times]
+    dataset = Dataset("nmnist", "test", values, np.array([1, 2]), (2, 34, 34), 0)
+    monkeypatch.setattr("toolchain.data.load", lambda *given, **named: dataset)
     short = {"encoding": "events", "steps": 3, "bin_us": 1000}
-    late = sum(int((events[:, 0] >= 3000).sum()) for events in dataset.values)
-    assert late > 0
-    _, _, _, notes = inputs.known("nmnist", short, 2, "test")
-    assert notes == (
-        f"{late:,} events of 2 recordings come after the last step and are no part of the samples",
-    )
-    assert Encoding("direct").after_the_last_step(load("digits", samples=1)) == 0
+    arrays, _, _, notes = inputs.known("nmnist", short, 2, "test")
+    assert arrays.sum() == 2
+    assert notes == ("2 events of 2 recordings come after the last step and are no part of the samples",)
+    assert Encoding("events", 6, bin_us=1000).notes(dataset) == ()
