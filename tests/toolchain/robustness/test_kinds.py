@@ -143,7 +143,7 @@ def test_a_factory_that_describes_itself_is_asked_before_another_model_is_traine
         ({"preset": "quick", "energy": True}, "energy: 'sponge' keeps to norm linf or l2"),
         ({"list": [{"attack": "corruption", "params": {"name": "fog"}}]}, "a table of their own"),
         (
-            {"list": [{"attack": "transfer", "params": {"source": "x", "spec": {}}}]},
+            {"list": [{"attack": "transfer", "params": {"source": "x", "spec": {"attack": "event_noise"}}}]},
             "transfer = true",
         ),
     ],
