@@ -124,7 +124,7 @@ def _rockpools_step(tau: float, r: float) -> float:
 def rockpool_step(nodes: Nodes) -> float | None:
     """dt; raises GraphError."""
 
-    def fits(tau, r, dt):
+    def fits(tau: np.ndarray, r: np.ndarray, dt: float) -> np.ndarray:
         return np.isclose(r, tau * np.exp(-dt / tau) / dt, rtol=CLOSE, atol=0)
 
     _without_if("Rockpool", nodes)
@@ -240,7 +240,7 @@ def spikingjelly_step(nodes: Nodes) -> float | None:
 def spyx_step(nodes: Nodes) -> float | None:
     """dt; raises GraphError."""
 
-    def fits(tau, r, dt):
+    def fits(tau: np.ndarray, r: np.ndarray, dt: float) -> np.ndarray:
         return np.isclose(1.0 - r, dt / tau, rtol=1e-3, atol=1e-6)
 
     law = "r = 1 - dt / tau with one dt"

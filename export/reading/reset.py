@@ -31,14 +31,14 @@ def settle_resets(draft: Draft) -> None:
         draft.questions.append(
             f"{draft.label(draft.open[0])}: the file{written} does not state how a neuron is "
             f"reset: say it with reset (--reset {'|'.join(RESETS)}), or name the writer with "
-            "dialect (--dialect "
-            f"{'|'.join(DIALECTS)}); {len(draft.open)} nodes need it"
+            f"dialect (--dialect {'|'.join(DIALECTS)}); {len(draft.open)} nodes need it"
         )
+
     filled = [n for n in draft.free if not np.any(draft.nodes[n].v_reset)]
     if filled:
+        many = f"{len(filled)} node{'s' * (len(filled) != 1)}"
         draft.passing.append(
-            f"reset zero ({len(filled)} node{'s' * (len(filled) != 1)}): by v_reset 0, as NIR 1.0.6 "
-            "and later define it; "
-            "they write 0 where nobody says anything, too. The other readings: subtract, none "
-            "(--reset, --dialect)"
+            f"reset zero ({many}): by v_reset 0, as NIR 1.0.6 and later define it; they write 0 "
+            "where nobody says anything, too. The other readings: subtract, none (--reset, "
+            "--dialect)"
         )

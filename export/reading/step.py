@@ -16,27 +16,18 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
     """Find the time step, or ask for it. Raises where two sources contradict each other."""
     told, stated, out = draft.told.dt, draft.meta["dt_s"], draft.out
     if graph_metadata.in_steps(draft.meta):
-        if told is not None:
-            raise MissingInformationError(
-                f"dt is {told:g} s, but the graph's time constants are in steps; leave dt out "
-                "here, or give it to the export of the model"
-            )
+        _refuse_told(told)
         out.dt_s, out.dt_source = 1.0, "not needed: time constants are in steps"
         return
+
     if told is not None and stated is not None and not np.isclose(told, stated, rtol=1e-6, atol=0):
         raise MissingInformationError(
             f"dt is {told:g} s, but the graph states {stated:g} s; leave dt out, or correct the "
             "graph"
         )
-    implied = None if dialect is None else dialect.time_step(draft.nodes)
     known = stated if stated is not None else told
-    both = implied is not None and known is not None
-    if both and not np.isclose(known, implied, rtol=1e-3, atol=0):
-        who = "given" if stated is None else "stated in the graph"
-        raise GraphError(
-            f"dt is {known:g} s ({who}), but {dialect.title} wrote this with {implied:g} s; leave "
-            "one of them out"
-        )
+    implied = None if dialect is None else _implied(draft, dialect, known)
+
     found = implied if known is None else known
     out.dt_s = None if found is None else float(found)
     if stated is not None:
@@ -47,6 +38,26 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
         out.dt_source = f"implied: the parameters are those that {dialect.title} writes with it"
     else:
         _without(draft, dialect)
+
+
+def _refuse_told(told: float | None) -> None:
+    if told is not None:
+        raise MissingInformationError(
+            f"dt is {told:g} s, but the graph's time constants are in steps; leave dt out here, or "
+            "give it to the export of the model"
+        )
+
+
+def _implied(draft: Draft, dialect: Dialect, known: float | None) -> float | None:
+    """The time step that a dialect's numbers imply. Raises GraphError where another is known."""
+    implied = dialect.time_step(draft.nodes)
+    if implied is None or known is None or np.isclose(known, implied, rtol=1e-3, atol=0):
+        return implied
+    who = "given" if draft.meta["dt_s"] is None else "stated in the graph"
+    raise GraphError(
+        f"dt is {known:g} s ({who}), but {dialect.title} wrote this with {implied:g} s; leave one "
+        "of them out"
+    )
 
 
 def _without(draft: Draft, dialect: Dialect | None) -> None:

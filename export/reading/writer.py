@@ -10,6 +10,8 @@ from export.errors import GraphError
 from export.reading.counts import COUNTED
 from export.reading.draft import Draft
 
+_REWRITTEN = ("tau", "tau_mem", "tau_syn", "r", "w_in")
+
 
 def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
     """The dialect and who says so."""
@@ -75,33 +77,21 @@ def apply(draft: Draft, dialect: Dialect, source: str) -> None:
     """Bring the parameters into Euler's form, and state what the dialect states."""
     name = next(n for n, d in DIALECTS.items() if d is dialect)
     by, reset = f"dialect {name}, {source}", draft.told.reset or _default_reset(draft, dialect)
-    dt, least = draft.out.dt_s, shortest(draft.nodes)
-    rewritten = []
+    least, rewritten = shortest(draft.nodes), []
+
     for n, node in draft.nodes.items():
         resetting = n in draft.open or n in draft.free
         if not resetting and not isinstance(node, (nir.I, nir.LI, nir.CubaLI)):
             continue
-        entry = draft.entries.setdefault(n, {})
-        before = {
-            k: np.array(v)
-            for k, v in vars(node).items()
-            if k in ("tau", "tau_mem", "tau_syn", "r", "w_in")
-        }
-        dialect.rewrite(Site(n, node, entry, reset, _recurrent(draft, n), dt, least))
-        if any(not np.array_equal(before[k], getattr(node, k)) for k in before):
+        entry, recurrent = draft.entries.setdefault(n, {}), _recurrent(draft, n)
+        if _rewrite(dialect, Site(n, node, entry, reset, recurrent, draft.out.dt_s, least)):
             rewritten.append(n)
-            _into_shape(node)
         if resetting:
             draft.set_reset(n, reset, by if draft.told.reset is None else "given by the caller")
-            if dialect.strict:
-                entry.setdefault("threshold_comparison", ">")
-            if dialect.lost:
-                entry["caveats"] = [
-                    *entry.get("caveats", []),
-                    f"dialect {name} leaves something open: see the reading",
-                ]
+            _state_rest(entry, name, dialect)
         if n in draft.counting:
             draft.set_count(n, dialect.r_per, by)
+
     if not (draft.open or draft.free or draft.counting or rewritten):
         raise GraphError(
             f"dialect is {name!r}, but no node of the graph leaves anything open; leave dialect "
@@ -109,6 +99,26 @@ def apply(draft: Draft, dialect: Dialect, source: str) -> None:
         )
     _say(draft, f"dialect {name} ({source})", dialect, reset, rewritten)
     draft.open, draft.free, draft.counting = [], [], []
+
+
+def _rewrite(dialect: Dialect, site: Site) -> bool:
+    """Let the dialect rewrite a neuron; whether a parameter has changed."""
+    names = [name for name in _REWRITTEN if hasattr(site.node, name)]
+    before = {name: np.array(getattr(site.node, name)) for name in names}
+    dialect.rewrite(site)
+    for name in names:
+        value = np.broadcast_to(getattr(site.node, name), before[name].shape)
+        setattr(site.node, name, np.array(value))
+    return any(not np.array_equal(before[name], getattr(site.node, name)) for name in names)
+
+
+def _state_rest(entry: dict, name: str, dialect: Dialect) -> None:
+    """At which potential a neuron fires, and that something stays open."""
+    if dialect.strict:
+        entry.setdefault("threshold_comparison", ">")
+    if dialect.lost:
+        said = f"dialect {name} leaves something open: see the reading"
+        entry["caveats"] = [*entry.get("caveats", []), said]
 
 
 def _default_reset(draft: Draft, dialect: Dialect) -> str:
@@ -155,14 +165,6 @@ def _say(draft: Draft, head: str, dialect: Dialect, reset: str, rewritten: list[
         if draft.out.dt_s is None:
             draft.meta["origin"]["time_unit"] = "step"
             draft.out.dt_s, draft.out.dt_source = 1.0, "not needed: time constants are in steps"
-
-
-def _into_shape(node: nir.NIRNode) -> None:
-    """Parameters that a dialect computed, in the shape of the population."""
-    shape = np.shape(node.r)
-    for k in ("tau", "tau_mem", "tau_syn", "r", "w_in"):
-        if hasattr(node, k):
-            setattr(node, k, np.array(np.broadcast_to(getattr(node, k), shape)))
 
 
 def _recurrent(draft: Draft, name: str) -> bool:
