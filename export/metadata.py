@@ -20,9 +20,10 @@ Entries by kind of node:
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
 
-"origin" may hold "nir_version" (of the file that the graph was read from), "reading" (texts: how an open question of that file was
-settled, and by whom), "placeholders" (see export.check), and "discretization": "euler" where a dialect has brought the time constants into
-the form that a forward Euler step needs.
+"origin" may hold "nir_version" (of the file that the graph was read from), "reading" and "warnings"
+(texts: how an open question of that file was settled, and by whom), "placeholders" (see
+export.node_values.Found), and "discretization": "euler" where a dialect has brought the time
+constants into the form that a forward Euler step needs.
 
 "dt_s" null with "time_unit": "step" in "origin": time constants are in steps, which is enough for a Program but not for a NIR file.
 

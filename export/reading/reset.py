@@ -10,8 +10,7 @@ from hardware.program import RESETS
 
 
 def settle_resets(draft: Draft) -> None:
-    """State what is told of them, or ask for it; v_reset alone is taken at its word, with a
-    line."""
+    """State what is told of them, or ask for it; v_reset alone is taken at its word, and said."""
     told, names = draft.told.reset, [*draft.open, *draft.free]
     if not names:
         return
