@@ -101,7 +101,8 @@ def readout(name: str, shape: Shape) -> Neuron:
 
 
 def _share(where: str, tau: np.ndarray, dt_s: float, discretization: str) -> np.ndarray:
-    ratio = dt_s / np.asarray(tau, np.float64)
+    with np.errstate(over="ignore"):  # refused below
+        ratio = dt_s / np.asarray(tau, np.float64)
     if discretization == "exponential":
         return -np.expm1(-ratio)
     if ratio.max() > 1 + 1e-6:
@@ -152,7 +153,8 @@ def discretize(
         gain = r * alpha_v
     elif isinstance(node, (nir.CubaLIF, nir.CubaLI)) and known:
         alpha_v, alpha_i = _share(where, node.tau_mem, dt_s, discretization), _share(where, node.tau_syn, dt_s, discretization)
-        gain = np.asarray(node.w_in, np.float64) * alpha_i * r * alpha_v
+        with np.errstate(over="ignore"):  # an infinite gain is refused with the weights that it meets
+            gain = np.asarray(node.w_in, np.float64) * alpha_i * r * alpha_v
     reasons = []
     if grid is not None:
         alpha_v, alpha_i, gain = _on_grid(where, node, grid, shape, alpha_v, alpha_i, gain, known)

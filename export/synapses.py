@@ -17,6 +17,9 @@ from export.quantize import Weights, fit, on_grid
 from export.trace import Way
 from hardware.program import Convolution, Dense, Projection, Sparse
 
+LEAST = 1e-100
+"""Smallest largest weight, in volts; one over it is the largest."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -78,6 +81,16 @@ class Synapses:
         return self.operator.rows // size
 
 
+def _check_size(name: str, volts: np.ndarray) -> None:
+    """Weights whose squares floating point cannot hold are no weights. Raises QuantizationError."""
+    what = f"projection {name!r}: weights times the neuron's gain are"
+    if not np.all(np.isfinite(volts)):
+        raise QuantizationError(f"{what} infinite; accepted are finite products")
+    largest = float(np.abs(volts).max(initial=0.0))
+    if largest and not LEAST <= largest <= 1 / LEAST:
+        raise QuantizationError(f"{what} up to {largest:g} V; accepted are {LEAST:g} to {1 / LEAST:g} V")
+
+
 def synapses_of(way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]) -> Synapses:
     """A way with the neuron's gain multiplied in, as an operator that a projection has."""
     operator, notes = way.operator, list(way.notes)
@@ -85,8 +98,7 @@ def synapses_of(way: Way, name: str, neuron: Neuron, sources: Sources, entries: 
         with np.errstate(over="ignore", invalid="ignore"):
             chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
             operator = products.multiply(chain)
-    if not np.all(np.isfinite(operator.values if isinstance(operator, Triples) else operator.weight)):
-        raise QuantizationError(f"projection {name!r}: weights times the neuron's gain are infinite; accepted are finite products")
+    _check_size(name, operator.values if isinstance(operator, Triples) else operator.weight)
     if isinstance(operator, Kernel):
         operator = symmetric(operator) or operator.triples()
     if isinstance(operator, Triples):

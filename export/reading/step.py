@@ -11,6 +11,9 @@ from export.errors import GraphError, MissingInformationError
 from export.neurons import needs_dt
 from export.reading.draft import Draft
 
+SHORTEST_S, LONGEST_S = 1e-12, 1e6
+"""Time steps within this are seconds that somebody can mean."""
+
 
 def settle_step(draft: Draft, dialect: Dialect | None) -> None:
     """Find the time step, or ask for it. Raises where two sources contradict each other."""
@@ -38,6 +41,10 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
         out.dt_source = f"implied: the parameters are those that {dialect.title} writes with it"
     else:
         _without(draft, dialect)
+    if out.dt_s is not None and not SHORTEST_S <= out.dt_s <= LONGEST_S:
+        raise GraphError(
+            f"dt is {out.dt_s:g} s ({out.dt_source}); accepted are {SHORTEST_S:g} to {LONGEST_S:g} s"
+        )
 
 
 def _refuse_told(told: float | None) -> None:

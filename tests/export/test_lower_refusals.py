@@ -130,6 +130,13 @@ def test_products_beyond_floating_point_are_refused():
         export.lower(huge, r_per="step")
 
 
+@pytest.mark.parametrize("weight", [1e150, 1e-160, 1e-310])
+def test_weights_whose_squares_floating_point_cannot_hold_are_refused(weight):
+    graph = chain(("in", inp(2)), ("w", nir.Linear(np.array([[weight, 0.0]]))), ("n", spiking(1)), ("out", out(1)))
+    with pytest.raises(QuantizationError, match=r"'w': weights times the neuron's gain are up to .*; accepted are 1e-100 to 1e\+100 V"):
+        export.lower(graph)
+
+
 def test_a_threshold_that_would_become_zero_is_refused():
     """Its neurons would fire at every positive potential."""
     graph = chain(("in", inp(100)), ("w", nir.Linear(full((1, 100), 1e4))), ("n", spiking(1, 1.0)), ("out", out(1)))

@@ -129,6 +129,16 @@ def test_what_is_told_must_be_known(told):
         export.lower(plain(spiking(4)), **told)
 
 
+@pytest.mark.parametrize("dt", [1e-200, 1e300])
+def test_a_time_step_that_nobody_means_is_refused(dt):
+    for graph, told in (
+        (plain(lif(4)), {"dt": dt}),
+        (chain(("in", inp(4)), ("n", lif(4)), ("out", out(4)), dt=dt), {}),
+    ):
+        with pytest.raises(GraphError, match=r"dt is .*; accepted are 1e-12 to 1e\+06 s"):
+            export.lower(graph, **told)
+
+
 # the reset
 
 
