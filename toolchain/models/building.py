@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import toolchain.layers as snn
+from hardware import limits
 from toolchain.data.datasets import DATASETS
 from toolchain.data.encoders import Encoding
 from toolchain.errors import ConfigError
@@ -18,14 +19,22 @@ from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
 
 
 def build(
-    model: Model, neuron: Neuron, grid: Grid, surrogate: Surrogate | None, *, dataset: str, encoding: Encoding
+    model: Model,
+    neuron: Neuron,
+    grid: Grid,
+    surrogate: Surrogate | None,
+    *,
+    dataset: str,
+    encoding: Encoding,
+    most_weights: int = limits.SYNAPSES,
 ) -> snn.Network | ReluNetwork:
     """A network for a dataset, with fresh weights from torch's generator; of kind "ann" the ReluNetwork with the same layers.
 
     Layers are called conv1, lif1, pool1, conv2, …, dense3, and the last neurons "readout". Raises ConfigError where layers do not fit
     together, LayerError where a number fits no format of the chip.
 
-    surrogate   None: Surrogate(), of noisy neurons the normal density of their noise
+    surrogate      None: Surrogate(), of noisy neurons the normal density of their noise
+    most_weights   a network with more is refused before it is made; by default what ``hardware.limits`` allows
     """
     if model.kind == "ann" and not (encoding.constant and encoding.steps == 1):
         raise ConfigError(
@@ -37,6 +46,7 @@ def build(
     io = {"input_shape": shape, "message_bits": message_bits, "fraction_bits": k, "decode": model.readout}
     layers: dict[str, nn.Module] = {}
     described = model.resolved().layers
+    weights = 0
     for number, layer in enumerate(described, 1):
         where = f"model: layer {number} ({layer.kind})"
         if layer.kind == "dropout":
@@ -62,11 +72,15 @@ def build(
             }
             if shape[0] % geometry["groups"] or layer.channels % geometry["groups"]:
                 raise ConfigError(f"{where}: {shape[0]} and {layer.channels} channels cannot be divided into {geometry['groups']} groups")
+            weights += layer.channels * (shape[0] // geometry["groups"]) * layer.kernel**2
+            _check_size(where, weights, most_weights, _map_of(layer, shape))
             synapse: nn.Module = snn.Conv2d(shape[0], layer.channels, layer.kernel, **geometry, **_synapse(layer, grid, k))
         else:
             if len(shape) > 1:
                 layers[f"flatten{number}"] = snn.Flatten()
                 shape = (math.prod(shape),)
+            weights += layer.features * (shape[0] + (layer.features if layer.recurrent else 0))
+            _check_size(where, weights, most_weights, layer.features)
             synapse = snn.Linear(shape[0], layer.features, **_synapse(layer, grid, k))
         initialise(synapse, model.gain)
         layers[f"{layer.kind}{number}"] = synapse
@@ -82,6 +96,20 @@ def _synapse(layer: Layer, grid: Grid, k: int) -> dict:
     bias = True if layer.bias is None else layer.bias
     numbers = {"weight_bits": grid.weight_bits, "fraction_bits": grid.fraction_bits, "granularity": grid.granularity}
     return {"bias": bias, "source_fraction_bits": k, **numbers}
+
+
+def _map_of(layer: Layer, shape: tuple[int, ...]) -> int:
+    """Neurons behind a convolution, at most."""
+    sides = [max(1, (size + 2 * (layer.padding or 0)) // (layer.stride or 1) + 1) for size in shape[1:]]
+    return layer.channels * math.prod(sides)
+
+
+def _check_size(where: str, weights: int, most_weights: int, neurons: int) -> None:
+    """Refuse a layer before anything is allocated for it."""
+    if weights > most_weights:
+        raise ConfigError(f"{where}: with it the network has {weights:,} weights; it must have at most {most_weights:,}")
+    if neurons > limits.NEURONS:
+        raise ConfigError(f"{where}: has up to {neurons:,} neurons; there must be at most {limits.NEURONS:,}")
 
 
 def _need_map(where: str, shape: tuple[int, ...]) -> None:

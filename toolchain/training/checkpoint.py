@@ -8,7 +8,6 @@ checkpoint does not depend on what a name means in later versions.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +16,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from hardware import limits
+from hardware._files import read_bytes
 from toolchain import files
-from toolchain.errors import CheckpointError, ConfigError
+from toolchain.errors import CheckpointError, ConfigError, LayerError
 from toolchain.layers import Network
 from toolchain.models import build
 from toolchain.training.config import Config
 
 FORMAT = 1
 MAX_HEADER = 8 << 20
-MAX_FILE = 4 << 30
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """First bytes of PyTorch's files (zip, and the older plain pickle) and of other pickles."""
 
@@ -54,14 +54,16 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     path = Path(path)
     content = _read(path)
     config, _ = _description(path, content)
-    with torch.random.fork_rng(devices=[]):
-        model = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=config.data.encoder)
-        if config.purifier is not None:
-            _put_front(path, model, config)
     try:
         tensors = load(content)
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged: {error}") from None
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: damaged: {str(error)[:200]}") from None
+    # the recipe alone could ask for any number of weights; the file holds those that there are
+    held = sum(tensor.numel() for tensor in tensors.values())
+    with torch.random.fork_rng(devices=[]):
+        model = _built(path, config, held)
+        if config.purifier is not None:
+            _put_front(path, model, config)
     own = _state(model)
     if set(tensors) != set(own):
         wrong = sorted(set(tensors) ^ set(own))[0]
@@ -93,6 +95,14 @@ def read_results(path: str | Path) -> dict:
     return _description(path, _read(path))[1]
 
 
+def _built(path: Path, config: Config, most: int) -> Network:
+    numbers = {"dataset": config.data.name, "encoding": config.data.encoder, "most_weights": most}
+    try:
+        return build(config.model, config.neuron, config.grid, config.surrogate, **numbers)
+    except (ConfigError, LayerError) as error:
+        raise CheckpointError(f"{path}: its recipe is not usable: {error}") from None
+
+
 def _put_front(path: Path, model: Network, config: Config) -> None:
     from toolchain.defences.purification import Front, attach
 
@@ -115,13 +125,7 @@ def _check_finite(where: str, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        size = os.stat(path).st_size
-        if size > MAX_FILE:
-            raise CheckpointError(f"{path}: {size} bytes; accepted are at most {MAX_FILE}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    content = read_bytes(path, CheckpointError, limits.MODEL_BYTES, "a checkpoint")
     if content.startswith(PICKLES):
         raise CheckpointError(
             f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted is a safetensors checkpoint: where you "

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from toolchain.errors import CheckpointError, OutputError
-from toolchain.models import Layer, Model, build
+from toolchain.data import Encoding
+from toolchain.errors import CheckpointError, ConfigError, OutputError
+from toolchain.models import Grid, Layer, Model, Neuron, build
 from toolchain.training import Config, Data, load_checkpoint, save_checkpoint
 from toolchain.training.checkpoint import read_results
 
@@ -97,6 +98,23 @@ def test_a_checkpoint_that_does_not_fit_is_refused(path, change, message):
     rewrite(path, change)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("features", [20_000, 1 << 20])
+def test_a_recipe_that_declares_more_weights_than_the_file_holds_is_refused_before_they_are_made(path, features):
+    def widen(tensors, described):
+        layers = described["config"]["model"]["layers"]
+        described["config"]["model"]["layers"] = [{"kind": "dense", "features": features}] * 2 + layers[-1:]
+
+    rewrite(path, widen)
+    with pytest.raises(CheckpointError, match=r"layer 1 .* weights; it must have at most"):
+        load_checkpoint(path)
+
+
+def test_a_recipe_of_more_weights_than_chips_hold_is_refused():
+    layers = tuple(Layer("dense", features=size) for size in (20_000, 20_000, 10))
+    with pytest.raises(ConfigError, match=r"layer 2 \(dense\): .* weights; it must have at most 147,456,000"):
+        build(Model(layers=layers), Neuron(), Grid(), None, dataset="digits", encoding=Encoding("direct", 4))
 
 
 class Bomb:
