@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-kill test-lava-dl benchmark lint lava lava-dl pins clean
+.PHONY: demo test test-slow test-kill test-lava-dl benchmark lint lava lava-dl fuzz pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -51,6 +51,10 @@ $(VENV)/ready: pyproject.toml constraints/main.txt constraints/torch.txt
 	$(PIP) --requirement constraints/torch.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# 10,000 damaged files of every kind that is read; the normal tests read 300. What fails is kept in runs/fuzz.
+fuzz: $(VENV)/ready
+	$(BIN)/python -m tests.fuzz --files 10000
 
 # Needs uv.
 pins:

@@ -53,7 +53,7 @@ def is_recording(path: str | Path, kind: str) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return False  # reading it says what is wrong
     return "inputs" not in names and ("events" in names or set(NEEDED) <= names)
 
