@@ -113,7 +113,7 @@ ATTACKS: Mapping[str, Entry] = {
 
 def attacks_on(norm: str) -> tuple[str, ...]:
     """Names of the attacks that keep to a threat and look at one network alone."""
-    return tuple(name for name, entry in ATTACKS.items() if norm in entry.norms and entry.access != "source")
+    return tuple(name for name, entry in ATTACKS.items() if norm in entry.norms and entry.access not in ("source", "stages"))
 
 
 @dataclass(frozen=True)

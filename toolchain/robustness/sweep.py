@@ -338,7 +338,11 @@ def _attacks(where: str, values) -> AttackPart:
 
 
 def _keeps_to(where: str, spec: AttackSpec, norm: str) -> None:
-    """Raises SweepError for an attack that cannot keep to the threat, or that is asked for elsewhere."""
+    """Raises SweepError for an attack, or a stage of a cascade, that cannot keep to the threat, or that is asked for elsewhere."""
+    if spec.attack == "cascade":
+        for number, stage in enumerate(spec.stages):
+            _keeps_to(f"{where} stage {number}", stage, norm)
+        return
     if spec.attack == "transfer":
         raise SweepError(f"{where}: transfers between models are asked for with transfer = true (or the models' names) in [attacks]")
     if spec.attack == "corruption":

@@ -140,6 +140,17 @@ def test_a_factory_that_describes_itself_is_asked_before_another_model_is_traine
             },
             r"list\[1\]: 'retiming' keeps to norm shift.*with it go event_noise, sparse_flips",
         ),
+        (
+            {
+                "list": [
+                    {
+                        "attack": "cascade",
+                        "params": {"stages": [{"attack": "event_noise"}, {"attack": "square"}]},
+                    }
+                ]
+            },
+            r"list\[0\] stage 1: 'square' keeps to norm linf or l2, and norm is 'flips'",
+        ),
         ({"preset": "quick", "energy": True}, "energy: 'sponge' keeps to norm linf or l2"),
         ({"list": [{"attack": "corruption", "params": {"name": "fog"}}]}, "a table of their own"),
         (
