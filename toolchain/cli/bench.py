@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
-from toolchain.cli.printing import say_salvaged, say_warnings, table, write_json
+from toolchain.cli.printing import say_battery, say_salvaged, say_warnings, table, write_json
 from toolchain.remarks import Remark, chance, silence
 
 DELAY, REFRESH = 1.0, 0.2
@@ -99,6 +99,7 @@ def command(
     say_warnings(warnings)
     facts["warnings"] = [remark.to_dict() for remark in warnings]
     click.echo(f"\nresults are in {folder}; a page of them: spikeport report {shlex.quote(str(folder))} -o report.html")
+    say_battery(facts["battery"])
     write_json(json_file, "bench", facts, force)
 
 
@@ -176,7 +177,7 @@ def remarks_of(facts: dict) -> list[Remark]:
 
 def summary(facts: dict) -> str:
     """The table in the terminal: a row for each model and target."""
-    from toolchain.report import formats
+    from toolchain.report import battery, formats
 
     head = [
         "model",
@@ -201,7 +202,7 @@ def summary(facts: dict) -> str:
                     *(_share(worst.get(epsilon)) for epsilon in facts["radii"]),
                     formats.quantity(entry["energy"][0]["dynamic_j"]["value"], "J"),
                     formats.quantity(entry["energy"][0]["static_j"], "J"),
-                    ", ".join(flag["name"] for flag in entry["flags"]) or None,
+                    ", ".join(battery.flags([flag["name"] for flag in entry["flags"]], entry["battery"])) or None,
                 )
             )
     legend = (

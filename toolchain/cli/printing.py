@@ -101,6 +101,14 @@ def say_salvaged(folder: Path) -> None:
         click.echo(f"salvaged {found.kept} cells, {found.lost} more are damaged; the damaged file is now {found.aside}", err=True)
 
 
+def say_battery(tried: Mapping | None) -> None:
+    """The last line of a command that prints accuracies under attack, where the attacks were a smoke test."""
+    from toolchain.report import battery
+
+    if battery.weak(tried):
+        click.echo(f"\n{battery.title(tried)}. {battery.warning(tried)}")
+
+
 def write_json(path: Path | None, command: str, value: Mapping, force: bool) -> None:
     """What --json asks for; nothing where it was not given."""
     if path is not None:

@@ -8,7 +8,7 @@ import click
 
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, rate_option
-from toolchain.cli.printing import write_json
+from toolchain.cli.printing import say_battery, write_json
 
 
 @click.command()
@@ -50,5 +50,6 @@ def command(
     click.echo(f"wrote {output}", err=True)
     if missing := unfinished(facts):
         click.echo(f"unfinished: {missing} of {facts['about']['cells']['planned']} cells are missing; the page says so")
+    say_battery(facts["battery"])
     write_json(json_file, "report", facts, force)
     write_json(neurobench, "report --neurobench", benchmark.result(found), force)

@@ -8,7 +8,7 @@ import click
 
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option
-from toolchain.cli.printing import write_json
+from toolchain.cli.printing import say_battery, write_json
 
 
 @click.command()
@@ -28,7 +28,8 @@ def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force:
     from toolchain.report import results
 
     files.claim([json_file], force)
-    tables = results.write(runs, output, force=force)
+    tables, tried = results.write(runs, output, force=force)
     click.echo(f"wrote {output}", err=True)
-    said = {"captions": {table.name: table.caption for table in tables}}  # what the numbers are, and the energy's error
+    say_battery(tried)
+    said = {"battery": tried, "captions": {table.name: table.caption for table in tables}}  # what the numbers are, and the energy's error
     write_json(json_file, "results", {table.name: [dict(row) for row in table.rows] for table in tables} | said, force)

@@ -9,7 +9,7 @@ import click
 
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
-from toolchain.cli.printing import line, progress, say_salvaged, write_json
+from toolchain.cli.printing import line, progress, say_battery, say_salvaged, write_json
 from toolchain.studies.registry import STUDIES
 
 
@@ -49,4 +49,5 @@ def command(
         findings = study.run(name, config, folder, workers=workers, progress=report, command=shlex.join(typed))
     click.echo(f"\n{findings.title}")
     click.echo(f"wrote {folder / name}.html and {folder / name}.csv")
+    say_battery(findings.battery)
     write_json(json_file, "study", {"study": name, **findings.facts}, force)

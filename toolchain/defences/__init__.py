@@ -23,6 +23,7 @@ from toolchain.defences.hooks import Hook, Step
 from toolchain.defences.sparsity import Sparsity, SparsityRegularisation
 from toolchain.defences.threshold_guarding import Margin, ThresholdGuarding
 from toolchain.defences.weight_retraction import Retraction, WeightRetraction
+from toolchain.errors import ConfigError
 
 __all__ = ["Adversarial", "Defence", "Hooks", "Margin", "Retraction", "Sparsity"]
 
@@ -35,6 +36,13 @@ class Defence:
     adversarial: Adversarial | None = None
     retraction: Retraction | None = None
     sparsity: Sparsity | None = None
+
+    def __post_init__(self):
+        if self.margin is not None and self.margin.images == "both" and self.adversarial is None:
+            raise ConfigError(
+                'defence.margin: images is "both", and without adversarial training there are no attacked '
+                'images; it must be "trained", or [defence] must have adversarial'
+            )
 
     def hooks(self) -> Hooks:
         """What takes part in the training."""

@@ -103,4 +103,4 @@ class AdversarialTraining(Hook):
         self.settings = settings
 
     def prepare(self, step: Step) -> None:
-        step.images = perturb(self.settings, step)
+        step.clean, step.images = step.images, perturb(self.settings, step)

@@ -14,12 +14,14 @@ class Step(Protocol):
 
     images    what the network is trained on, before the encoder, [sample, channels, height, width] in [0, 1]; a defence may replace
               them. None where no defence asks for images
+    clean     the images as they were before a defence replaced them; None where none did
     labels    int64 [sample]
     progress  0 in the first step of the training, 1 in the last
     """
 
     model: nn.Module
     images: torch.Tensor | None
+    clean: torch.Tensor | None
     labels: torch.Tensor
     progress: float
 

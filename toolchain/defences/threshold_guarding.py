@@ -4,8 +4,9 @@ The membrane-potential constraint of the paper, its equation 12, is a hinge of h
 
     C_l = mean over steps and samples, mean or sum over neurons, of  max(0, delta - |V - V_th|) ** power
 
-with V the potential that is compared with the threshold, before the reset. The loss gains lambda * mean over layers of C_l, where lambda
-rises from 0 to ``lambda_max``. Its other half, the noisy neuron, is ``[neuron] noise`` (``toolchain.layers.noise``).
+with V the potential that is compared with the threshold, before the reset, with or without the noise of a noisy neuron.
+The loss gains lambda * mean over layers of C_l, where lambda rises from 0 to ``lambda_max``. Its other half, the noisy
+neuron, is ``[neuron] noise`` (``toolchain.layers.noise``).
 
 The paper's (as far as known): the hinge, its two sides, lambda_max 0.4 (WRN-16) and 0.6 (VGG-11), a cosine schedule. Ours, because the
 paper says nothing, or not clearly: delta; power 1 (the formula; its text calls the penalty quadratic: 2); the schedule as
@@ -13,8 +14,9 @@ lambda_max / 2 * (1 - cos(pi * progress)), step by step; the mean over neurons, 
 networks of any size. The equation divides by steps and layers alone, so read literally it is the sum ("sum"), whose lambda_max is smaller
 by the number of neurons of a layer. A lambda_max can be compared under one normalisation only, and the paper's hardly at all (on digits,
 delta 0.3: a mean with 0.6 changes nothing, a mean with 60 takes a third off the share near threshold, a sum with 0.1 half); what can is the
-share of potentials near threshold, which it reports to fall by about 40 %. Refractory steps count like any other. Integrators have
-no threshold and take no part.
+share of potentials near threshold, which it reports to fall by about 40 %. Also ours, each to be chosen in the recipe: V
+without its noise ("quiet"), and, with adversarial training, the attacked images alone ("trained"). Refractory steps count like any other.
+Integrators have no threshold and take no part.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from toolchain.tables import bounds, one_of
 
 SCHEDULES = ("cosine", "constant")
 NEURONS = ("mean", "sum")
+POTENTIALS = ("quiet", "noisy")
+IMAGES = ("trained", "both")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Margin:
     power       1 or 2
     schedule    "cosine": from 0 to lambda_max over the training; "constant"
     neurons     "mean" or "sum" over the neurons of a layer
+    potential   "quiet": without the noise of a noisy neuron; "noisy": with it, as it is compared with
+                the threshold
+    images      "trained": those that the network is trained on, with adversarial training the attacked
+                ones alone; "both": the mean of those and of the clean ones
     """
 
     delta: float
@@ -52,11 +60,14 @@ class Margin:
     power: int = 1
     schedule: str = "cosine"
     neurons: str = "mean"
+    potential: str = "quiet"
+    images: str = "trained"
 
     def __post_init__(self):
         where = "defence.margin"
         bounds(where, delta=(self.delta, 1e-6, 1e3), lambda_max=(self.lambda_max, 0, 1e6))
         one_of(where, power=(self.power, (1, 2)), schedule=(self.schedule, SCHEDULES), neurons=(self.neurons, NEURONS))
+        one_of(where, potential=(self.potential, POTENTIALS), images=(self.images, IMAGES))
 
     def weight(self, progress: float) -> float:
         """lambda at ``progress`` of the training, 0 to 1."""
@@ -65,11 +76,19 @@ class Margin:
         return self.lambda_max / 2 * (1 - math.cos(math.pi * progress))
 
 
-def penalty(layers: Mapping[str, Observation], delta: float, power: int = 1, neurons: str = "mean") -> torch.Tensor:
-    """Mean over layers of C_l (see above), differentiable, in volts**power; 0 for a network without spiking layers."""
+def penalty(
+    layers: Mapping[str, Observation],
+    delta: float,
+    power: int = 1,
+    neurons: str = "mean",
+    potential: str = "quiet",
+) -> torch.Tensor:
+    """Mean over layers of C_l (see above), differentiable, in volts**power; 0 for a network without
+    spiking layers."""
     parts = []
     for layer in layers.values():
-        part = (delta - (layer.potential - layer.threshold).abs()).clamp(min=0).pow(power).mean()
+        compared = layer.compared if potential == "noisy" else layer.potential
+        part = (delta - (compared - layer.threshold).abs()).clamp(min=0).pow(power).mean()
         parts.append(part * layer.potential[0, 0].numel() if neurons == "sum" else part)
     return torch.stack(parts).mean() if parts else torch.zeros(())
 
@@ -140,7 +159,16 @@ class ThresholdGuarding(Hook):
         layers, self._layers = self._layers, {}
         self._lambda = self.settings.weight(step.progress)
         self._shares.append(near_threshold(layers, self.settings.delta).share)
-        return self._lambda * penalty(layers, self.settings.delta, self.settings.power, self.settings.neurons)
+        if self.settings.images == "trained":
+            return self._lambda * self._penalty(layers)
+
+        with observe(step.model) as seen:
+            step.scores(step.clean)
+        return self._lambda * (self._penalty(layers) + self._penalty(seen.layers())) / 2
+
+    def _penalty(self, layers: Mapping[str, Observation]) -> torch.Tensor:
+        chosen = self.settings
+        return penalty(layers, chosen.delta, chosen.power, chosen.neurons, chosen.potential)
 
     def figures(self) -> dict[str, float]:
         shares, self._shares = self._shares, []

@@ -66,7 +66,8 @@ Every layer here is a leaf for a tracer, and has one of
      "call": "sequence" | "step",
      "data": {"name": ..., "encoding": ..., "steps": ..., free},
      "origin": {"framework": "spikeport" | "snntorch" | ..., free},
-     "program": False where no integer Program computes the model (an ANN; a layer with the attribute ``software_only``)}
+     "program": False where no integer Program computes the model (an ANN; a layer with the attribute ``software_only``), and then
+     "no_program": why}
     "sequence": ``model(x)`` takes a whole sample, float tensor x [step, batch, *shape] in real units (integer input times
     2**-k), starts from zero state, and returns the output's trace [step, batch, n] (first of a tuple): spikes of a spiking
     output layer, potentials of an integrator. "step": ``model(x)`` takes one step [batch, *shape] and keeps its state in

@@ -96,8 +96,9 @@ class Network(nn.Module):
 
     def spikeport_io(self) -> dict:
         """Input, output and data as the exporter reads them; see the package's docstring."""
-        software_only = any(hasattr(module, "software_only") for module in self.modules())
-        return ({"program": False} if software_only else {}) | {
+        reasons = {type(module).__name__: module.software_only for module in self.modules() if hasattr(module, "software_only")}
+        told = "; ".join(f"{name} is {reason}" for name, reason in reasons.items())
+        return ({"program": False, "no_program": told} if reasons else {}) | {
             "input": {"shape": list(self.input_shape), "message_bits": self.message_bits, "fraction_bits": self.fraction_bits},
             "output": {"decode": self.decode},
             "call": "sequence",

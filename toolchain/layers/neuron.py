@@ -22,7 +22,7 @@ class Neuron(nn.Module):
     ``backward_rule``   replaces the backward pass of whole sequences (scan.BackwardRule); None, the default: through time
     ``layer_name``      what errors call this layer; ``name_layers(model)`` sets it to the path in the model
     ``noise``           the NoiseSource of a noisy neuron; None: no noise
-    ``observer``        called with (potential before the reset, threshold) of every call; set by ``observe(model)``
+    ``observer``        called with (potential before the reset, threshold, noise or None) of every call, volts; set by ``observe(model)``
     """
 
     temporal = True
@@ -200,7 +200,9 @@ class Neuron(nn.Module):
             rules, integers, current.reshape(flat), given.get("syn"), given.get("mem"), given.get("rest"), *floats, noise
         )
         if self.observer is not None:
-            self.observer((potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape)))
+            added = None if noise is None else noise.to(potential.dtype) * 2.0 ** -(self.fraction_bits + STATE_SHIFT)
+            added = None if added is None else added.reshape(flat[0], -1, *shape)
+            self.observer((potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape), added))
         after = {"syn": syn, "mem": mem, "rest": None if rest is None else rest.unsqueeze(0)}
         shaped = [after[name].reshape(-1, *current.shape[1:]) for name in self.states]
         return [None if spikes is None else spikes.reshape(current.shape), *shaped]

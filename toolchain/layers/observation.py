@@ -24,12 +24,21 @@ class Observation:
 
     potential  before the reset, [time, batch, *shape]; without the noise of a noisy neuron
     threshold  [*shape]
+    noise      what was added to the potential in the comparison alone, [time, batch or 1, *shape];
+               None: nothing
 
-    Both carry gradients where the forward pass does: the potential to currents and parameters through all earlier steps.
+    The first two carry gradients where the forward pass does: the potential to currents and
+    parameters through all earlier steps.
     """
 
     potential: torch.Tensor
     threshold: torch.Tensor
+    noise: torch.Tensor | None = None
+
+    @property
+    def compared(self) -> torch.Tensor:
+        """What was compared with the threshold: potential and noise, [time, batch, *shape]."""
+        return self.potential if self.noise is None else self.potential + self.noise
 
 
 class Observed:
@@ -43,9 +52,13 @@ class Observed:
         return {name: self._joined(parts) for name, parts in self._parts.items() if parts}
 
     @staticmethod
-    def _joined(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> Observation:
-        potentials = [potential for potential, _ in parts]
-        return Observation(potentials[0] if len(potentials) == 1 else torch.cat(potentials), parts[0][1])
+    def _joined(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]) -> Observation:
+        potential, threshold, noise = parts[0]
+        if len(parts) == 1:
+            return Observation(potential, threshold, noise)
+        if noise is not None:  # of one call it may be one row for all samples of a batch
+            noise = torch.cat([noise.expand_as(potential) for potential, _, noise in parts])
+        return Observation(torch.cat([potential for potential, _, _ in parts]), threshold, noise)
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 The page, the CSV tables and the command line show what is here and compute nothing of their own.
 
     {"norm", "radii", "radius",        the threat; "radius": the one that the answer in words is about
+     "battery",                        how strong the weakest battery was: {"level", "missing"}, see ``strength``; also of every
+                                       model, target and row of "worst"
      "about",                          how the run was made
-     "models": [{"name", "program", "steps", "chip", "classes", "near_threshold", "twin", "answer", "targets", "comparisons", "absent"}]}
+     "models": [{"name", "program", "steps", "chip", "classes", "near_threshold", "twin", "answer", "targets", "comparisons", "absent",
+                 "differs"}]}
 
 A target's entry:
 
@@ -15,6 +18,7 @@ A target's entry:
     and the worst case of each radius, over the seeds of the inference], of one with a detector "detector" [clean inputs, and each attack:
     AUC, and the share that is taken for perturbed], "corruptions" [one row for each and its severity]
 
+"differs": what the form of a model has otherwise than the papers of its defences, see ``toolchain.defences.differences``.
 "absent": cells that cannot be, with their reason: a target for a model without a Program, an estimator that a neuron does not have.
 Of a model that is random everything but "inference" is of its first inference seed.
 
@@ -25,7 +29,6 @@ Energy is in joules of one inference, time in seconds. None stands for what ther
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -35,11 +38,13 @@ from scipy import stats
 
 from toolchain.attacks.batteries import PUBLISHED
 from toolchain.execution import TARGETS
+from toolchain.report import battery
 from toolchain.report.counts import attacks, base, change, dynamic, energies, layers, spikes, strongest, total
 from toolchain.report.run import ReportError
-from toolchain.robustness import flags
+from toolchain.robustness import flags, strength
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, align, paired_difference, robustness, spread, worst_case
+from toolchain.robustness.traits import CASCADE, estimator_of
 
 PREFERRED = ("loihi2", "lava", "fast", "reference")
 """Which hardware the answer in words is about, among those with most samples."""
@@ -58,9 +63,20 @@ def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping]
     norm = next((r.description["norm"] for r in ordered if attacks(r)), ordered[0].description["norm"])
     radius = _middle(norm, radii)
     models = [_model(name, [r for r in ordered if r.description["model"] == name], radius) for name in names]
+    forms = {m["name"]: m.get("differs") or [] for m in about.get("models") or []}
     for model in models:
+        model["differs"] = forms.get(model["name"], [])
         model["absent"] = _absent([entry for entry in absent if entry["model"] == model["name"]])
-    return _plain({"norm": norm, "radii": radii, "radius": radius, "about": dict(about), "models": models})
+    return _plain(
+        {
+            "norm": norm,
+            "radii": radii,
+            "radius": radius,
+            "battery": battery.weakest(models),
+            "about": dict(about),
+            "models": models,
+        }
+    )
 
 
 def _order(record: Scored):
@@ -110,6 +126,7 @@ def _model(name: str, records: list[Scored], radius: float | None) -> dict:
         "exact": said.get("exact", True),
         "near_threshold": next((r.description["near_threshold"] for r in records if r.description.get("near_threshold")), None),
         "twin": {"macs": said["twin_macs"], "energy_j": said["twin_energy_j"]},
+        "battery": battery.weakest(entries),
         "answer": _answer(entries, comparisons, radius),
         "targets": entries,
         "comparisons": comparisons,
@@ -181,13 +198,15 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> dict:
         )
     reference = clean[0]
     found = [asdict(f) | {"finding": f.finding} for f in flags.check(flags.Evidence(records, reference.description["classes"], others))]
+    worst = _worst(records, found)
     return {
         "target": target,
         "samples": int(reference.correct.size),
         "clean": share(reference.correct),
         "clean_over_seeds": asdict(spread([c.accuracy for c in clean])),
         "attacks": [_attack(r, base(r, clean), found) for r in records if attacks(r) or r.description["family"] == "energy"],
-        "worst": _worst(records, found),
+        "worst": worst,
+        "battery": battery.weakest(worst),
         "energy": energies(reference, records),
         "layers": layers(reference, records),
         "flags": found,
@@ -290,6 +309,7 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
                 "strongest": single.description["name"],
                 "strongest_share": share(single.correct),
                 "flags": [f["name"] for f in found if any(cell[1] == epsilon for cell in f["cells"])],
+                "battery": asdict(strength.of_records(here)),
                 "kinds": _kinds(here),
                 "zero_gradient": _zero_gradient(here),
                 **_published(here),
@@ -299,7 +319,6 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
 
 
 TRAINED, OTHER, ELSEWHERE, NONE, KNOWN = "training surrogate", "other gradients", "from another network", "no gradient", "knows the seed"
-CASCADE = "cascade"
 KINDS = (TRAINED, OTHER, ELSEWHERE, NONE, CASCADE, KNOWN)
 """Kinds of attack that a network which masks its gradient looks different under: white box with the surrogate that it was trained with;
 with surrogates that vanish nowhere, and other ways to a gradient; made on another network; without any gradient; all of these one after
@@ -314,9 +333,9 @@ def kind(record: Scored) -> str:
         return ELSEWHERE
     if said.get("known_seed") is not None:
         return KNOWN
-    if said["family"] == "cascade":
+    if said["optimiser"] == CASCADE:
         return CASCADE
-    estimator = _estimator(said)
+    estimator = estimator_of(said)
     return NONE if estimator is None else TRAINED if estimator == "training" else OTHER
 
 
@@ -332,10 +351,6 @@ def _zero_gradient(records: list[Scored]) -> float | None:
     return float(np.mean(said)) if said else None
 
 
-def _estimator(said: Mapping) -> str | None:
-    return json.loads(said["estimator"]).get("name") if (said["estimator"] or "").startswith("{") else said["estimator"]
-
-
 def published(record: Scored) -> bool:
     """Whether it is an attack that most publications stop at: FGSM or PGD with the training surrogate, on the network alone where
     something stands before it."""
@@ -344,7 +359,7 @@ def published(record: Scored) -> bool:
     return (
         said["optimiser"] in PUBLISHED
         and said.get("known_seed") is None
-        and _estimator(said) == "training"
+        and estimator_of(said) == "training"
         and said.get("front", "through") == front
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from toolchain.report import formats, methods
+from toolchain.report import battery, formats, methods
 from toolchain.report.facts import CROWDED, unfinished
 from toolchain.report.html import details, flag_links, title
 
@@ -33,11 +33,15 @@ def head(facts: dict) -> list[str]:
     ran = formats.listed(f"{formats.TARGET_NAMES[t]}{'' if n == samples else f' (the first {n})'}" for t, n in targets)
     models = f"{len(facts['models'])} networks" if len(facts["models"]) > 1 else "One network"
     what = f"{models} on {samples} test samples of {escape(str(data.get('name') or 'unnamed data'))}, run in {escape(ran)}."
+    weak = battery.title(facts["battery"])
+    heading = "Attacked accuracy and energy: the same networks and inputs in software and on the chip’s arithmetic"
     parts = [
         '<header><p class="eyebrow">spikeport report</p>',
-        "<h1>Attacked accuracy and energy: the same networks and inputs in software and on the chip’s arithmetic</h1>",
+        f"<h1>{escape(weak)}. {heading}</h1>" if weak else f"<h1>{heading}</h1>",
         f'<p class="lead">{what} {_attacked(facts, entries, preset)}</p></header>',
     ]
+    if weak:
+        parts.append(f'<p class="warning" role="note"><strong>Smoke test.</strong> {escape(battery.warning(facts["battery"]))}</p>')
     if missing := unfinished(facts):
         parts.append(
             f'<p class="warning" role="note"><strong>Unfinished.</strong> {missing} of {facts["about"]["cells"]["planned"]} cells are '
@@ -52,7 +56,8 @@ def _attacked(facts: dict, entries: list[dict], preset) -> str:
     ways = max((row["attacks"] for entry in entries for row in entry["worst"]), default=0)
     seeds = {row["seed"] for entry in entries for row in entry["attacks"]}
     radii = formats.listed(formats.radius(facts["norm"], e) for e in facts["radii"])
-    named = f" (preset {escape(str(preset))})" if preset else ""
+    chosen = f"preset {escape(str(preset))}" if preset else "a list of one’s own"
+    named = f" ({chosen}; battery: {battery.mark(facts['battery'])})"
     drawn = f", with {len(seeds)} seeds" if len(seeds) > 1 else ""
     return f"Attacked in {ways} ways{named} at {radii}{drawn}: {formats.threat(facts['norm'])}."
 
@@ -94,7 +99,9 @@ def overall(facts: dict) -> str:
         )
     flagged = sum(bool(answer["flags"]) for _, answer in told)
     if facts["radii"]:
-        parts.append(f"On {flagged or 'none'} of {len(told)}, a check says that the attacks may have failed; see the flags in the table.")
+        said = f"On {flagged or 'none'} of {len(told)}, a check says that the attacks may have failed; see the flags in the table."
+        weak = " That there is none on the others means nothing: the battery is a smoke test." if battery.weak(facts["battery"]) else ""
+        parts.append(said + weak)
     return "".join(f"<p>{_UNIT.sub(chr(160), part)}</p>" for part in parts)
 
 
@@ -119,7 +126,12 @@ def _of_trainings(facts: dict) -> str:
 def sentences(facts: dict, model: dict) -> list[str]:
     """Accuracy, energy and flags of a model in words."""
     told = model["answer"]
-    return [s for s in (_accuracy(facts, told), _cost(told, facts.get("rate_hz")), _doubt(facts, told)) if s]
+    return [s for s in (_accuracy(facts, told), _form(model), _cost(told, facts.get("rate_hz")), _doubt(facts, told, model["battery"])) if s]
+
+
+def _form(model: dict) -> str:
+    """What the form of a defence has otherwise than its paper."""
+    return f"Its form differs from its paper in: {escape('; '.join(model['differs']))}." if model["differs"] else ""
 
 
 def _share(share: Mapping, strong: bool = True) -> str:
@@ -134,7 +146,8 @@ def _accuracy(facts: dict, told: dict) -> str:
         said += f" (over {told['inference'][0]['seeds']} inference seeds {_over_seeds(told['inference'][0])})"
     if worst is not None:
         radius = formats.radius(facts["norm"], facts["radius"])
-        said += f" and keeps {_share(worst['share'])} under the worst of {worst['attacks']} attacks at {radius}"
+        keeps = "keeps at most" if battery.weak(worst["battery"]) else "keeps"
+        said += f" and {keeps} {_share(worst['share'])} under the worst of {worst['attacks']} attacks at {radius}"
         over = next((row for row in told["inference"] if row["epsilon"] == worst["epsilon"]), None)
         said += f" (over inference seeds {_over_seeds(over)})" if over else ""
         if worst["published"] is not None and worst["flattered"]["value"] > 0:
@@ -200,10 +213,10 @@ def _banded(row: Mapping, name: str, unit: str) -> str:
     return formats.quantity(value, unit) + ends
 
 
-def _doubt(facts: dict, told: dict) -> str:
+def _doubt(facts: dict, told: dict, tried: Mapping | None) -> str:
     if not facts["radii"]:
         return ""
     if not told["flags"]:
-        return f"No flag: none of {len(facts['checks'])} checks says that the attacks failed."
+        return battery.no_flag(len(facts["checks"]), tried)
     number = len(told["flags"])
     return f"<strong>{number} flag{'s' if number > 1 else ''}</strong> on the attacks behind these numbers: {flag_links(told['flags'])}"

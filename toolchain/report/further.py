@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolchain.report import formats
+from toolchain.report import battery, formats
 from toolchain.report.analysis import KINDS
 from toolchain.report.table import SEEDS, Column, Table
 
@@ -58,7 +58,7 @@ def published(facts: dict) -> Table:
         Column("attacks", "attacks in all", "count"),
     )
     caption = "Accuracy under the attacks that most publications stop at, together, and in the worst case of the whole battery."
-    return Table("published", caption, columns, tuple(rows))
+    return Table("published", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
 
 
 def masking(facts: dict) -> Table:
@@ -74,7 +74,7 @@ def masking(facts: dict) -> Table:
     ]
     kinds = (Column(name, name, "share") for name in KINDS)
     columns = (_MODEL, _TARGET, _RADIUS, ZERO, *kinds, Column("worst_case", "all together", "share"))
-    return Table("masking", MASKING, columns, tuple(rows))
+    return Table("masking", battery.caption(facts["battery"]) + MASKING, columns, tuple(rows))
 
 
 def near_threshold(facts: dict) -> Table:
@@ -163,7 +163,7 @@ def inference(facts: dict) -> Table:
         Column("each", "each seed"),
     )
     caption = "Networks whose inference is random, over the seeds of the inference: the same samples, other noise or other input spikes."
-    return Table("inference", caption, columns, tuple(rows))
+    return Table("inference", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
 
 
 def measured(facts: dict) -> list[Table]:

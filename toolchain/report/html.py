@@ -9,6 +9,7 @@ from html import escape
 from importlib import resources
 
 from toolchain.report import formats
+from toolchain.report.battery import NOT_TESTED
 from toolchain.report.facts import letters
 from toolchain.report.table import Column, Table, values
 
@@ -18,7 +19,10 @@ _TEXTS = ("text", "flags")
 
 def flag_links(names: Sequence[str]) -> str:
     """Links to the explanations of flags."""
-    return " ".join(f'<a class="flag" href="#flag-{escape(name)}">{escape(formats.words(name))}</a>' for name in names)
+    return " ".join(
+        NOT_TESTED if name == NOT_TESTED else f'<a class="flag" href="#flag-{escape(name)}">{escape(formats.words(name))}</a>'
+        for name in names
+    )
 
 
 def items(texts: Iterable[str]) -> str:
@@ -45,7 +49,7 @@ def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -
         for c in table.columns
     )
     rows = "".join(
-        f"<tr{' class=flagged' if row.get('flags') else ''}>"
+        f"<tr{' class=flagged' if set(row.get('flags') or ()) - {NOT_TESTED} else ''}>"
         + "".join(_cell(c, row[c.key], i == 0, units) for i, c in enumerate(table.columns))
         + "</tr>"
         for row in table.rows

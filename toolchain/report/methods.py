@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from toolchain.report import battery
 from toolchain.report.analysis import KINDS
 from toolchain.report.further import MASKING, ZERO
 from toolchain.report.table import EITHER, Column, Table
@@ -20,6 +21,10 @@ ENDS = Column("ends", "the two ends")
 """What ``EITHER`` is in a row."""
 
 _SEED = re.compile(r" seed \d+$")
+
+
+DIFFERS = Column("differs", "differs from its paper in")
+"""The form in which a method was trained and attacked, where its paper has, or may have, another."""
 
 
 def grouped(models: Sequence[dict]) -> dict[str, list[dict]]:
@@ -91,9 +96,11 @@ def results(runs: Sequence[dict]) -> Table:
         Column("worst_case", "worst case", "share", EITHER),
         Column("spikes", "spikes", "count"),
         Column("dynamic_j", "dynamic energy", "joule"),
+        Column("battery", "battery"),
         Column("flags", "flags", "flags"),
+        *([DIFFERS] if any(row["differs"] for row in rows) else []),
     )
-    caption = (
+    caption = battery.caption(battery.weakest(runs)) + (
         "Mean over trainings (and attack seeds), with the smallest and the largest; for one training its 95 % interval. FGSM and PGD: with "
         "the training surrogate, on the whole model. Worst case: correct under every attack of the battery. Spikes and energy of one clean "
         "inference; energy is an estimate (for a model without a Program, of multiply-accumulate operations in 45 nm)."
@@ -120,7 +127,7 @@ def masking(runs: Sequence[dict]) -> Table:
     )
     within = sorted({m["near_threshold"]["within"] for run in runs for m in run["models"] if m["near_threshold"]})
     near = f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs." if within else ""
-    return Table("masking", MASKING + near, columns, tuple(rows))
+    return Table("masking", battery.caption(battery.weakest(runs)) + MASKING + near, columns, tuple(rows))
 
 
 def _ends(entries: Sequence[Mapping]) -> str:
@@ -161,6 +168,8 @@ def _rows(run: dict, row: Callable[..., dict], everywhere: bool = True) -> list[
 
 def _row(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float | None) -> dict:
     clean = [entry["energy"][0] for entry in entries]
+    worst = [row for entry in entries for row in entry["worst"] if row["epsilon"] == epsilon]
+    tried = battery.weakest(worst)
     spikes = [row["spikes"] for row in clean if row["spikes"] is not None]
     return {
         "method": method,
@@ -177,7 +186,9 @@ def _row(run: dict, method: str, models: list[dict], target: str, entries: list[
         "worst_case": over([_at(entry, epsilon) and _at(entry, epsilon)["share"] for entry in entries]),
         "spikes": float(np.mean(spikes)) if spikes else None,
         "dynamic_j": float(np.mean([row["dynamic_j"]["value"] for row in clean])),
-        "flags": sorted({f for entry in entries for row in entry["worst"] if row["epsilon"] == epsilon for f in row["flags"]}),
+        "battery": battery.mark(tried),
+        "differs": "; ".join(dict.fromkeys(text for model in models for text in model["differs"])) or None,
+        "flags": battery.flags(sorted({flag for row in worst for flag in row["flags"]}), tried),
     }
 
 

@@ -29,15 +29,17 @@ Source: neurobench 2.3.0, ``neurobench/metrics`` (static, workload, utils/layers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from hardware import counters
 from hardware.program import Input, Program
+from toolchain.report import battery
 from toolchain.report.counts import attacks, strongest
 from toolchain.report.run import Run
 from toolchain.robustness.records import Scored
+from toolchain.robustness.strength import of_records
 
 NAMES = "neurobench 2.3.0"
 
@@ -57,12 +59,13 @@ _DELAY_BITS, _EXPONENT_BITS = 6, 4
 
 
 def result(run: Run) -> dict:
-    """The whole file: {"names", "conventions", "entries": [{"model", "target", "inputs", "attack", "epsilon", "samples", "results"}]}."""
+    """The whole file: {"names", "conventions", "entries": [{"model", "target", "inputs", "attack", "epsilon", "battery",
+    "samples", "results"}]}."""
     entries, run = [], replace(run, records=[r for r in run.records if r.description["program"] is not None])
     for model in sorted({r.description["model"] for r in run.records}):
         for target in sorted({r.description["target"] for r in run.records if r.description["model"] == model}):
             mine = [r for r in run.records if (r.description["model"], r.description["target"]) == (model, target)]
-            entries += [_entry(run, record) for record in _shown(mine)]
+            entries += [_entry(run, record, _battery(mine, record)) for record in _shown(mine)]
     return {"names": NAMES, "conventions": list(CONVENTIONS), "entries": entries}
 
 
@@ -74,7 +77,13 @@ def _shown(records: Sequence[Scored]) -> list[Scored]:
     return found
 
 
-def _entry(run: Run, record: Scored) -> dict:
+def _battery(records: Sequence[Scored], record: Scored) -> str | None:
+    """How strong all attacks at a record's radius were together; None for clean inputs."""
+    here = [r for r in records if attacks(r) and r.description["epsilon"] == record.description["epsilon"]]
+    return battery.mark(asdict(of_records(here))) if here else None
+
+
+def _entry(run: Run, record: Scored, tried: str | None) -> dict:
     said, program = record.description, run.programs[record.description["program"]]
     clean = said["family"] == "clean"
     return {
@@ -83,6 +92,7 @@ def _entry(run: Run, record: Scored) -> dict:
         "inputs": "clean" if clean else "attacked",
         "attack": None if clean else said["name"],
         "epsilon": None if clean else said["epsilon"],
+        "battery": tried,
         "samples": len(record.index),
         "results": {**static(program), **workload(program, record)},
     }

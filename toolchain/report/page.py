@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import examples, formats, marks, methods, pictures, rate, tables
+from toolchain.report import battery, examples, formats, marks, methods, pictures, rate, tables
 from toolchain.report.answer import answer, head
 from toolchain.report.examples import Example
 from toolchain.report.facts import CROWDED, flags_of, gather
@@ -77,7 +77,9 @@ def build(facts: dict, shown: Sequence[Example]) -> str:
     ]
     names = [marks.short(model["name"], 60) for model in facts["models"]]
     said = formats.listed(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} others"
-    return document(f"Energy and robustness of {said}", [part.replace("ε = ", "ε&nbsp;=&nbsp;") for part in body])
+    weak = battery.title(facts["battery"])
+    named = f"Energy and robustness of {said}"
+    return document(f"{weak}. {named}" if weak else named, [part.replace("ε = ", "ε&nbsp;=&nbsp;") for part in body])
 
 
 def _methods(facts: dict, made: Mapping[str, Table]) -> str:
@@ -86,7 +88,7 @@ def _methods(facts: dict, made: Mapping[str, Table]) -> str:
         return ""
     together, drawn = methods.merged(facts), ""
     if facts["radii"]:
-        caption = (
+        caption = battery.caption(facts["battery"]) + (
             "Up and to the left is better. Mean over trainings; vertical bars: smallest to largest training (one training: 95 % interval), "
             "horizontal bars: band (tables, and the error against measurement). Energy is dynamic, of one inference on clean inputs. "
             "Dashed: no method beats those on the line in both. On the target that ran most samples."
@@ -99,7 +101,7 @@ def _methods(facts: dict, made: Mapping[str, Table]) -> str:
 def _pareto(facts: dict, made: Mapping[str, Table]) -> str:
     if not facts["radii"]:
         return ""
-    caption = (
+    caption = battery.caption(facts["battery"]) + (
         "Up and to the left is better. Vertical bars are 95 % intervals, horizontal bars the band (tables, and the error against "
         "measurement; both are the same for all models, which so differ by less doubt than the bars suggest). Energy is dynamic, of one "
         "inference on clean inputs. Dashed: no model beats those on the line in both. Marks inside each other: targets that agree."
@@ -119,7 +121,7 @@ def _folded(facts: dict, drawn: str) -> str:
 def _curves(facts: dict, made: Mapping[str, Table]) -> str:
     if not facts["radii"]:
         return ""
-    caption = (
+    caption = battery.caption(facts["battery"]) + (
         "Thin: single attacks, mean over seeds. Thick: the per-sample worst case over all of them, the number that counts, with its 95 % "
         "interval."
     )
@@ -261,6 +263,8 @@ def _flags(facts: dict, made: Mapping[str, Table]) -> str:
     tripped = [check for check in facts["checks"] if any(check["name"] in flags for _, flags in found)]
     rest = [check for check in facts["checks"] if check not in tripped]
     verdict = f"{len(tripped)} of them tripped." if tripped else "None of them tripped."
+    if battery.weak(facts["battery"]):
+        verdict += " That the others did not means nothing here: the battery is a smoke test."
     number = len(facts["checks"])
     parts = [f"<p>{number} checks look for signs that an attack failed, which makes a model look stronger than it is. {verdict}</p>"]
     for check in tripped:

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import formats, methods
+from toolchain.report import battery, formats, methods
 from toolchain.report.analysis import analyse
 from toolchain.report.html import document, render, small_number
 from toolchain.report.run import ReportError, Run, load
@@ -28,8 +28,8 @@ else:
 FORMS = (".html", ".md")
 
 
-def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = False) -> list[Table]:
-    """Write the page, HTML or Markdown by the ending of ``path``; returns its tables.
+def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = False) -> tuple[list[Table], dict | None]:
+    """Write the page, HTML or Markdown by the ending of ``path``; returns its tables, and the weakest battery behind them.
 
     Raises ReportError or StoreError for a run that cannot be reported or an unknown ending, OutputError where ``path`` exists.
     """
@@ -37,9 +37,10 @@ def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = Fals
     if path.suffix not in FORMS:
         raise ReportError(f"{path}: accepted endings are {', '.join(FORMS)}")
     files.claim([path], force)
-    tables = build([_analysed(load(folder)) for folder in folders])
-    files.write_text(path, _html(tables) if path.suffix == ".html" else _markdown(tables), force)
-    return tables
+    runs = [_analysed(load(folder)) for folder in folders]
+    tables, tried = build(runs), battery.weakest(runs)
+    files.write_text(path, _html(tables, tried) if path.suffix == ".html" else _markdown(tables, tried), force)
+    return tables, tried
 
 
 def _analysed(run: Run) -> dict:
@@ -129,11 +130,19 @@ def _width(run: dict) -> str:
     return f"{' to '.join(ends)} multiply-accumulates"
 
 
-def _html(tables: Sequence[Table]) -> str:
+def _html(tables: Sequence[Table], tried: Mapping | None) -> str:
     shown = [table for table in tables if table.rows]
-    parts = ["<header><h1>Results</h1></header>", *(render(table, most_open=200) for table in shown)]
+    parts = [f"<header><h1>{escape(headline(tried))}</h1></header>"]
+    if battery.weak(tried):
+        parts.append(f'<p class="warning" role="note">{escape(battery.warning(tried))}</p>')
+    parts += [render(table, most_open=200) for table in shown]
     parts += [f"<p>{escape(line)}</p>" for line in _nothing(tables)]
-    return document("Results", parts)
+    return document(headline(tried), parts)
+
+
+def headline(tried: Mapping | None) -> str:
+    """The first line of a page of results."""
+    return battery.title(tried) or "Results"
 
 
 def _nothing(tables: Sequence[Table]) -> list[str]:
@@ -141,8 +150,10 @@ def _nothing(tables: Sequence[Table]) -> list[str]:
     return ["No published figure that we have read is of these data sets."] if not tables[-1].rows else []
 
 
-def _markdown(tables: Sequence[Table]) -> str:
-    parts = ["# Results\n"]
+def _markdown(tables: Sequence[Table], tried: Mapping | None) -> str:
+    parts = [f"# {headline(tried)}\n"]
+    if battery.weak(tried):
+        parts.append(battery.warning(tried) + "\n")
     for table in (t for t in tables if t.rows):
         parts.append(table.caption + "\n")
         parts.append("| " + " | ".join(column.label for column in table.columns) + " |")

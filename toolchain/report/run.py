@@ -20,15 +20,16 @@ from hardware.program import Program
 from toolchain.cells.store import Store, program_path
 from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
+from toolchain.robustness.traits import Traits
 
 ABOUT = {"sweep": dict, "models": list, "versions": dict, "code": str, "energy": dict, "command": str}
 """What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is None where it was started from Python."""
 
-_TEXTS = ("name", "family", "model", "target", "norm", "crafted", "crafted_on", "front")
+_TEXTS = ("name", "family", "optimiser", "model", "target", "norm", "crafted", "crafted_on", "front")
 _COUNTS = ("seed", "inference_seed", "iterations", "eot", "steps", "classes", "twin_macs")
 _ON_CHIP = {"program": str, "chip": str, "cores": int}
 """Of a model without a Program None, and then it says "no_program"."""
-_MAPPINGS = ("spikes_per_inference", "twin_energy_j")
+_MAPPINGS = ("spikes_per_inference", "twin_energy_j", "params")
 _LIMIT = {"term", "layer", "cores", "step_s"}
 _COUNTERS = ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
 
@@ -115,6 +116,9 @@ def _check_about(folder: Path, about: Mapping) -> None:
     for entry in about["models"] or []:
         require("models", entry, dict)
         require("models, name", entry.get("name", 0), str)
+        require("models, differs", entry.get("differs"), list)
+        for text in entry.get("differs") or ():
+            require("models, differs", text, str)
     energy = about["energy"] or {}
     for part in ("devices", "assumptions", "not_covered", "measured", "tasks"):
         require(f"energy, {part}", energy.get(part), list)
@@ -162,6 +166,9 @@ def check(record: Scored) -> None:
         for name in names:
             if not isinstance(description[name], kind) or isinstance(description[name], bool):
                 raise TypeError(f"{name} is {description[name]!r}")
+    if not isinstance(description["estimator"], (str, type(None))):
+        raise TypeError(f"estimator is {description['estimator']!r}")
+    Traits.made(record)
     on_chip = description["program"] is not None
     for name, kind in _ON_CHIP.items() if on_chip else (("no_program", str),):
         if not isinstance(description[name], kind) or isinstance(description[name], bool):

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolchain import files
+from toolchain.report import battery, formats, further, methods, rate
 from toolchain.report import facts as known
-from toolchain.report import formats, further, methods, rate
 from toolchain.report.table import BAND, SEEDS, Column, Table, to_csv
 
 
@@ -40,6 +40,9 @@ def _methods(facts: dict) -> list[Table]:
         for name, table in zip(("methods", "methods_masking"), made)
     ]
 
+
+BATTERY = Column("battery", "battery")
+"""How strong the attacks were that a worst case rests on, see ``battery``."""
 
 _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
 
@@ -86,7 +89,9 @@ def glance(facts: dict) -> Table:
                 "static_j": _ends(clean, "static"),
                 "dynamic_change_attacked": attacked and attacked["change"],
                 "dynamic_change_energy_attack": costly and costly["change"],
-                "flags": [flag["name"] for flag in entry["flags"]],
+                "battery": battery.mark(entry["battery"]),
+                "flags": battery.flags([flag["name"] for flag in entry["flags"]], entry["battery"]),
+                "differs": "; ".join(model["differs"]) or None,
             }
         )
     said = formats.radius(facts["norm"], radius)
@@ -101,7 +106,9 @@ def glance(facts: dict) -> Table:
         Column("static_j", "static energy", "joules", BAND),
         Column("dynamic_change_attacked", "dynamic, attacked", "change"),
         Column("dynamic_change_energy_attack", "dynamic, energy attack", "change"),
+        BATTERY,
         Column("flags", "flags", "flags"),
+        *([methods.DIFFERS] if any(row["differs"] for row in rows) else []),
     )
     caption = (
         "Share of samples that are classified correctly, with 95 % intervals; worst case: correct under every attack, restart and "
@@ -109,7 +116,7 @@ def glance(facts: dict) -> Table:
         "under attack. "
         f"Against software, and changes under attack: {said}."
     )
-    return Table("summary", caption, columns, tuple(rows))
+    return Table("summary", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
 
 
 def worst(facts: dict) -> Table:
@@ -127,7 +134,8 @@ def worst(facts: dict) -> Table:
             "strongest_attack": row["strongest"],
             "strongest_attack_leaves": row["strongest_share"],
             "dynamic_j": _band(_energy_at(entry, "clean", None)),
-            "flags": row["flags"],
+            "battery": battery.mark(row["battery"]),
+            "flags": battery.flags(row["flags"], row["battery"]),
         }
         for model, entry in _every(facts)
         for row in entry["worst"]
@@ -144,9 +152,11 @@ def worst(facts: dict) -> Table:
         Column("strongest_attack", "strongest single attack"),
         Column("strongest_attack_leaves", "alone it leaves", "share"),
         Column("dynamic_j", "dynamic energy", "joules", BAND),
+        BATTERY,
         Column("flags", "flags", "flags"),
     )
-    return Table("worst_case", "Accuracy in the per-sample worst case, and energy of one inference on clean inputs.", columns, tuple(rows))
+    caption = "Accuracy in the per-sample worst case, and energy of one inference on clean inputs."
+    return Table("worst_case", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
 
 
 def attacks(facts: dict) -> Table:
@@ -239,7 +249,7 @@ def comparisons(facts: dict) -> Table:
         "The same samples on both. Difference with its 95 % interval (Newcombe’s, of paired shares), exact McNemar test. "
         "Every count the same: all predictions, and spikes and synaptic operations of every layer and sample."
     )
-    return Table("software_hardware", caption, columns, tuple(rows))
+    return Table("software_hardware", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
 
 
 def energy(facts: dict) -> Table:

@@ -243,7 +243,7 @@ def run(
                 },
             },
         )
-        store.remember("models", [_said(m) for m in files])
+        store.remember("models", [_said(m, sweep) for m in files])
         store.remember("keys", sorted(keys(planned)))
         store.remember("versions", _versions())
         store.remember("code", maker.of(SCORED_BY).code.digest)
@@ -280,12 +280,24 @@ def _keep_programs(files: list[ModelFile], folder: Path) -> None:
             program_file.save(program, path)
 
 
-def _said(model: ModelFile) -> dict:
-    """What a run remembers of a model: its source and key, the options that it became integers with, and what runs where before it."""
+def _said(model: ModelFile, sweep: Sweep) -> dict:
+    """What a run remembers of a model: its source and key, the options that it became integers with, what runs where before it, and
+    what its form has otherwise than the papers of its defences."""
     opened = open_model(model)
     options = model.options.given()
     front = [] if opened.front is None else [dict(entry) for entry in opened.front.plan()]
-    return {"name": model.name, "source": model.source, "key": model.key, "options": options, "front": front}
+    said = {"name": model.name, "source": model.source, "key": model.key, "options": options, "front": front}
+    return {**said, "differs": _differs(model, opened, sweep)}
+
+
+def _differs(model: ModelFile, opened: Opened, sweep: Sweep) -> list[str]:
+    """Of a checkpoint; what is no checkpoint has no recipe, and nothing is known of its training."""
+    if opened.stage.kind != "checkpoint":
+        return []
+    from toolchain.defences.differences import differences
+    from toolchain.training import recipe_of
+
+    return differences(recipe_of(model.source, model.content), sweep.attacks.epsilons if sweep.attacks.norm == "linf" else ())
 
 
 def _energy() -> dict:

@@ -7,20 +7,22 @@ Sources: Athalye et al. 2018 and Carlini et al. 2019 for the general signs; meth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from toolchain.execution import TARGETS
+from toolchain.robustness.evidence import Evidence, better, lower, name, pairs, same, together, worst_with_gradients
 from toolchain.robustness.records import Scored
-from toolchain.robustness.statistics import Share, StatisticsError, align, paired_difference, worst_case
+from toolchain.robustness.statistics import Share, StatisticsError, align, unseen_at_least, worst_case
+from toolchain.robustness.traits import Traits, estimator_of
 
 ZERO_GRADIENT_SHARE = 0.1
-"""A record whose gradients vanish for more than this share of the still correct samples trips ``zero_gradients`` (our choice)."""
+"""A battery whose gradients all vanish for more than this share of the samples trips ``zero_gradients`` (our choice)."""
 
 UNSEEN_SHARE = 0.05
-"""More than this share of the samples, by estimate still to be broken, trips ``worst_case_not_reached`` (our choice)."""
+"""More than this share of the samples, at least still to be broken, trips ``worst_case_not_reached`` (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -44,62 +46,11 @@ class Flag:
     @property
     def attacks(self) -> tuple[str, ...]:
         """Names of the accused attacks."""
-        return tuple(dict.fromkeys(name for name, _, _ in self.cells))
+        return tuple(dict.fromkeys(attack for attack, _, _ in self.cells))
 
 
 Finding = tuple[str, Sequence[Scored]]
 """One sentence, and the records whose numbers it accuses: those of the attack that should have done better."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Records of one model: ``scored`` on the target in question, ``others`` on other targets; ``classes`` of the task."""
-
-    scored: Sequence[Scored]
-    classes: int
-    others: Sequence[Scored] = ()
-
-    def attacked(self, *families: str) -> list[Scored]:
-        """Attacked records, of some families only where given.
-
-        Energy attacks and corruptions aim at something else and are left out; so are attacks on the network alone where something stands
-        before it ("skip"), which are weak by design: they are shown as what is usually published.
-        """
-        return [
-            r
-            for r in self.scored
-            if r.description["family"] not in ("clean", "energy", "corruption")
-            and r.description.get("front") != "skip"
-            and (not families or r.description["family"] in families)
-        ]
-
-
-def _name(record: Scored) -> str:
-    return record.description["name"]
-
-
-def _same(one: Scored, other: Scored, *keys: str) -> bool:
-    return all(one.description.get(key) == other.description.get(key) for key in keys)
-
-
-def _better(one: Scored, other: Scored) -> tuple[float, float] | None:
-    """(accuracy under one, under other) where the accuracy under ``other`` is lower beyond chance (exact McNemar, 5 %)."""
-    try:
-        _, (a, b) = align([one, other])
-    except StatisticsError:
-        return None
-    found = paired_difference(one.correct[a], other.correct[b])
-    if found.difference > 0 and found.p_value < 0.05:
-        return float(one.correct[a].mean()), float(other.correct[b].mean())
-    return None
-
-
-def _pairs(stronger: Iterable[Scored], weaker: Sequence[Scored], *keys: str):
-    """Every (record that should be at least as strong, record that should not be stronger) under the same conditions."""
-    for one in stronger:
-        for other in weaker:
-            if one is not other and _same(one, other, "known_seed", *keys):
-                yield one, other
 
 
 def _percent(share: float) -> str:
@@ -111,30 +62,32 @@ def _at(record: Scored) -> str:
 
 
 def _leaves(one: Scored, other: Scored, found: tuple[float, float], remark: str = "") -> Finding:
-    return f"{_at(one)}{_name(one)} leaves {_percent(found[0])}, {_name(other)}{remark} {_percent(found[1])}", (one,)
+    return f"{_at(one)}{name(one)} leaves {_percent(found[0])}, {name(other)}{remark} {_percent(found[1])}", (one,)
 
 
 def more_steps_did_not_help(evidence: Evidence) -> Iterator[Finding]:
     """The same attack with more iterations left a higher accuracy: it does not converge, or its gradient misleads."""
-    for one, other in _pairs(
+    for one, other in pairs(
         evidence.attacked("iterative"), evidence.attacked("iterative"), "optimiser", "estimator", "front", "norm", "epsilon", "seed"
     ):
-        if one.description["iterations"] > other.description["iterations"] and (found := _better(one, other)):
+        if one.description["iterations"] > other.description["iterations"] and (found := better(one, other)):
             yield _leaves(one, other, found, " with fewer steps")
 
 
 def larger_epsilon_did_not_lower_accuracy(evidence: Evidence) -> Iterator[Finding]:
     """The same attack with a larger radius left a higher accuracy, although every smaller change is allowed to it."""
-    for one, other in _pairs(evidence.attacked(), evidence.attacked(), "name", "crafted_on", "norm", "seed"):
+    for one, other in pairs(evidence.attacked(), evidence.attacked(), "name", "crafted_on", "norm", "seed"):
         if one.description["family"] == "noise" or one.description["epsilon"] <= other.description["epsilon"]:
             continue
-        if found := _better(one, other):
-            yield f"{_name(one)} leaves {_percent(found[0])} {_at(one)}and {_percent(found[1])} {_at(other)}".rstrip(), (one,)
+        if found := better(one, other):
+            yield f"{name(one)} leaves {_percent(found[0])} {_at(one)}and {_percent(found[1])} {_at(other)}".rstrip(), (one,)
 
 
 def accuracy_above_chance_at_epsilon_one(evidence: Evidence) -> Iterator[Finding]:
-    """With every pixel free, the best iterative or black-box attack leaves more than chance: the search fails, not the adversary."""
-    free = [r for r in evidence.attacked("iterative", "black_box") if r.description["norm"] == "linf" and r.description["epsilon"] >= 1]
+    """With every pixel free, the best iterative or black-box attack, or cascade, leaves more than chance: the search fails, not the
+    adversary."""
+    searches = evidence.attacked("iterative", "black_box", "cascade")
+    free = [r for r in searches if r.description["norm"] == "linf" and r.description["epsilon"] >= 1]
     if not free:
         return
     share = Share.of(worst_case(free))
@@ -146,54 +99,82 @@ def accuracy_above_chance_at_epsilon_one(evidence: Evidence) -> Iterator[Finding
 def black_box_beats_white_box(evidence: Evidence) -> Iterator[Finding]:
     """An attack without gradients left a lower accuracy than the worst case of all attacks with them."""
     for black in evidence.attacked("black_box"):
-        white = [r for r in evidence.attacked("single_step", "iterative") if _same(r, black, "norm", "epsilon", "seed")]
-        if not white:
-            continue
-        try:
-            _, positions = align([black, *white])
-        except StatisticsError:
-            continue
-        left = np.logical_and.reduce([r.correct[where] for r, where in zip(white, positions[1:])])
-        seen = black.correct[positions[0]]
-        found = paired_difference(left, seen)
-        if found.difference > 0 and found.p_value < 0.05:
-            together = f"all {len(white)} attacks with gradients together {_percent(float(left.mean()))}"
-            yield f"{_at(black)}{_name(black)} leaves {_percent(float(seen.mean()))}, {together}", (black,)
+        if found := _beats(evidence, black):
+            yield found
 
 
 def noise_beats_gradient(evidence: Evidence) -> Iterator[Finding]:
-    """Random noise of the same size left a lower accuracy than an attack that follows gradients."""
-    for one, other in _pairs(evidence.attacked("single_step", "iterative"), evidence.attacked("noise"), "norm", "epsilon", "seed"):
-        if found := _better(one, other):
-            yield _leaves(one, other, found)
+    """Random noise of the same size left a lower accuracy than the worst case of all attacks that follow gradients."""
+    for noise in evidence.attacked("noise"):
+        if found := _beats(evidence, noise):
+            yield found
+
+
+def _beats(evidence: Evidence, other: Scored) -> Finding | None:
+    """What an attack that follows no gradient found beyond all that do."""
+    compared = worst_with_gradients(evidence, other)
+    if compared is None:
+        return None
+    white, left, seen = compared
+    if not lower(left, seen):
+        return None
+    together = f"all {len(white)} attacks with gradients together {_percent(float(left.mean()))}"
+    return f"{_at(other)}{name(other)} leaves {_percent(float(seen.mean()))}, {together}", white
 
 
 def zero_gradients(evidence: Evidence) -> Iterator[Finding]:
-    """For many samples that stay correct the gradient is exactly zero: the attack has nothing to follow."""
-    for record in evidence.attacked("single_step", "iterative"):
-        zero = record.history.get("zero_gradient")
-        if zero is None or not record.correct.any():
+    """For many samples that stay correct the gradient is exactly zero under every estimator of the battery: no attack has anything
+    to follow. (One narrow estimator that vanishes while others do not is no failure of the battery.)"""
+    for records in together(evidence.attacked("single_step", "iterative"), "norm", "epsilon", "seed", "front", "known_seed"):
+        logged = [r for r in records if "zero_gradient" in r.history]
+        if not logged:
             continue
-        share = float(np.asarray(zero, float).mean(axis=0)[record.correct].mean() * record.correct.mean())
+        try:
+            _, positions = align(logged)
+        except StatisticsError:
+            continue
+        stays = np.logical_and.reduce([r.correct[where] for r, where in zip(logged, positions)])
+        # NaN: an attack that did not look at a sample any more
+        zero = [np.nanmean(np.asarray(r.history["zero_gradient"], float), axis=0)[where] for r, where in zip(logged, positions)]
+        share = float(np.where(stays, np.fmin.reduce(zero), 0.0).mean())
         if share > ZERO_GRADIENT_SHARE:
+            under = name(logged[0]) if len(logged) == 1 else f"all {len(logged)} attacks with gradients"
             stay = f"{_percent(share)} of the samples stay correct with gradients that are exactly zero"
-            yield f"{_at(record)}under {_name(record)} {stay}", (record,)
+            yield f"{_at(logged[0])}under {under} {stay}", logged
+
+
+def other_gradients_beat_training_surrogate(evidence: Evidence) -> Iterator[Finding]:
+    """The same attack left a lower accuracy with another gradient than with the surrogate that the network was trained with, beyond
+    chance (as many tests as there are other gradients: Bonferroni): what is published with that surrogate alone flatters."""
+    keys = ("optimiser", "params", "iterations", "front", "norm", "epsilon", "seed", "eot")
+    everything = evidence.attacked("single_step", "iterative")
+    for one in everything:
+        if estimator_of(one.description) != "training":
+            continue
+        others = [
+            r for r in everything if estimator_of(r.description) not in ("training", None) and same(one, r, "known_seed", *keys)
+        ]
+        found = [(other, seen) for other in others if (seen := better(one, other, tests=len(others)))]
+        if found:
+            other, seen = min(found, key=lambda pair: pair[1][1])
+            yield _leaves(one, other, seen)
 
 
 def pgd_weaker_than_fgsm(evidence: Evidence) -> Iterator[Finding]:
     """An iterative attack left a higher accuracy than a single step with the same gradient estimator."""
     keys = ("estimator", "front", "norm", "epsilon", "seed")
-    for one, other in _pairs(evidence.attacked("iterative"), evidence.attacked("single_step"), *keys):
-        if found := _better(one, other):
+    for one, other in pairs(evidence.attacked("iterative"), evidence.attacked("single_step"), *keys):
+        if found := better(one, other):
             yield _leaves(one, other, found)
 
 
 def randomness_without_eot(evidence: Evidence) -> Iterator[Finding]:
-    """The model is stochastic, and an attack with gradients averaged over one draw only."""
-    random = [r for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"]]
-    single = [r for r in random if r.description["eot"] < 2 and r.description.get("known_seed") is None]
-    if single:
-        yield f"the model is random, and {len({_name(r) for r in single})} attacks follow the gradient of one draw", single
+    """The model is stochastic, and no attack with gradients averages over draws, or knows the seed."""
+    white = [r for r in evidence.attacked("single_step", "iterative") if r.description["stochastic"]]
+    for records in together(white, "norm", "epsilon", "seed"):
+        if all(r.description["eot"] < 2 and r.description.get("known_seed") is None for r in records):
+            number = len({name(r) for r in records})
+            yield f"{_at(records[0])}the model is random, and all {number} attacks follow the gradient of one draw", records
 
 
 def _integers(where: str) -> bool:
@@ -205,40 +186,63 @@ def quantisation_masks(evidence: Evidence) -> Iterator[Finding]:
     """An attack made on the integers themselves left a higher accuracy on them than the same attack made on software and carried over."""
     own = [r for r in evidence.attacked() if _integers(r.description["crafted_on"]) and _integers(r.description["target"])]
     carried = [r for r in evidence.attacked() if r.description["crafted_on"] == "software" and _integers(r.description["target"])]
-    for one, other in _pairs(own, carried, "optimiser", "estimator", "params", "front", "norm", "epsilon", "seed"):
-        if found := _better(one, other):
+    for one, other in pairs(own, carried, "optimiser", "estimator", "params", "front", "norm", "epsilon", "seed"):
+        if found := better(one, other):
             yield (
-                f"{_at(one)}{_name(one)}, crafted on {one.description['target']}, leaves {_percent(found[0])}; "
-                f"{_name(other)}, carried over from {other.description['crafted_on']}, {_percent(found[1])}",
+                f"{_at(one)}{name(one)}, crafted on {one.description['target']}, leaves {_percent(found[0])}; "
+                f"{name(other)}, carried over from {other.description['crafted_on']}, {_percent(found[1])}",
                 (one,),
             )
 
 
 def worst_case_not_reached(evidence: Evidence) -> Iterator[Finding]:
-    """Many samples were broken by one attack of the battery alone: with more attacks more would break, and the worst case is lower."""
-    groups: dict[tuple, list[Scored]] = {}
-    for record in evidence.attacked("iterative", "black_box"):
-        groups.setdefault((record.description["norm"], record.description["epsilon"], record.description["seed"]), []).append(record)
-    for _, records in sorted(groups.items()):
-        if len(records) < 3:
+    """Many samples were broken by one kind of attack of the battery alone, or by the last stages of a cascade: with further kinds, or
+    more stages, more would break, and the worst case is lower. A kind is what attacks share that fail together (loss, gradient, access)."""
+    yield from _kinds_that_stand_alone(evidence)
+    yield from _cascades_that_still_find(evidence)
+
+
+def _cascades_that_still_find(evidence: Evidence) -> Iterator[Finding]:
+    """The last quarter of a cascade's stages felled more than ``UNSEEN_SHARE``: it was not at its end."""
+    for record in evidence.attacked("cascade"):
+        felled_by = record.history.get("felled_by")
+        if felled_by is None:
+            continue
+        stages = record.description["iterations"]
+        last = -(-stages // 4)
+        felled = float((np.asarray(felled_by)[0] > stages - last).mean())
+        if felled > UNSEEN_SHARE:
+            yield (
+                f"{_at(record)}the last {last} of {stages} stages of {name(record)} still felled {_percent(felled)} of the samples; more "
+                f"stages would fell more of the {_percent(record.accuracy)} that stand",
+                (record,),
+            )
+
+
+def _kinds_that_stand_alone(evidence: Evidence) -> Iterator[Finding]:
+    """Chao's lower bound over the kinds of the attacks that were made alone."""
+    for records in together(evidence.attacked("iterative", "black_box"), "norm", "epsilon", "seed"):
+        kinds: dict[str, list[Scored]] = {}
+        for record in records:
+            kinds.setdefault(Traits.of(record.description).kind, []).append(record)
+        if len(kinds) < 2:
             continue
         try:
             _, positions = align(records)
         except StatisticsError:
             continue
-        broken = ~np.array([r.correct[where] for r, where in zip(records, positions)])
-        alone = broken & (broken.sum(axis=0) == 1)
-        # first-order jackknife (Burnham & Overton 1978): what m samplings are still to find is (m - 1) / m times what only one has found
-        unseen = float(alone.any(axis=0).mean()) * (len(records) - 1) / len(records)
-        left = 1 - float(broken.any(axis=0).mean())
-        unseen = min(unseen, left)
+        where = dict(zip(map(id, records), positions))
+        broken = np.array([np.logical_or.reduce([~r.correct[where[id(r)]] for r in some]) for some in kinds.values()])
+
+        times = broken.sum(axis=0)
+        alone, left = float((times == 1).mean()), float((times == 0).mean())
+        unseen = min(unseen_at_least(times, len(kinds)), left)
         if unseen > UNSEEN_SHARE:
-            record = records[int(alone.sum(axis=1).argmax())]
+            kind, some = list(kinds.items())[int((broken & (times == 1)).sum(axis=1).argmax())]
             yield (
-                f"{_at(record)}{_percent(float(alone.any(axis=0).mean()))} of the samples were broken by one of {len(records)} attacks "
-                f"alone, most of them by {_name(record)}; about {_percent(unseen)} more would fall to further attacks, of {_percent(left)} "
-                "that stand",
-                (record,),
+                f"{_at(some[0])}{_percent(alone)} of the samples were broken by one of {len(kinds)} kinds of attack alone, most of them by "
+                f"one kind ({kind}); at least {_percent(unseen)} more would fall to further kinds, of {_percent(left)} that stand",
+                some,
             )
 
 
@@ -249,6 +253,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     black_box_beats_white_box,
     noise_beats_gradient,
     zero_gradients,
+    other_gradients_beat_training_surrogate,
     pgd_weaker_than_fgsm,
     randomness_without_eot,
     quantisation_masks,
@@ -257,7 +262,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
 
 
 def _cell(record: Scored) -> tuple[str, float, int]:
-    return _name(record), record.description["epsilon"], record.description["seed"]
+    return name(record), record.description["epsilon"], record.description["seed"]
 
 
 def check(evidence: Evidence) -> list[Flag]:

@@ -163,6 +163,11 @@ class Opened:
             return False
         return all(isinstance(module, Neuron) for module in self._spiking())
 
+    @property
+    def spiking(self) -> bool:
+        """False for a network without a spiking neuron, whose gradient is exact."""
+        return bool(self._spiking())
+
     def _spiking(self) -> list[nn.Module]:
         return [m for m in self.module.modules() if hasattr(m, "spike_grad") and getattr(m, "threshold", None) is not None]
 

@@ -10,6 +10,7 @@ import numpy as np
 from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.attacks.base import NotApplicable, steps_moved
+from toolchain.attacks.fronts import has_detector
 from toolchain.attacks.victims import BATCH
 from toolchain.cells.work import Arrays, Context, NotPossible, Tick
 from toolchain.robustness.cells import Data, ScoreJob
@@ -42,6 +43,8 @@ def score(
     description = job.description() | {
         "stochastic": opened.stochastic,
         "has_front": opened.front is not None,
+        "has_detector": has_detector(opened.front),
+        "spiking": opened.spiking,
         "exact": opened.exact,
         "layers": list(layers),
         "samples": len(rows),
@@ -109,8 +112,6 @@ def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
     same on every target."""
     import torch
 
-    from toolchain.attacks.fronts import has_detector
-
     front = opened.front
     if not has_detector(front):
         return None
@@ -169,8 +170,9 @@ def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict:
 def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     """(layer → multiply-accumulate operations of one inference, passes through the network that they are of).
 
-    Every product of a convolution and a linear layer, edges of images exact. An input that is the same in every step (direct encoding, or
-    none) needs one pass: a network without state gives the same scores every time.
+    Every product of a convolution and a linear layer, edges of images exact, those of what stands before the network ("front.")
+    included. An input that is the same in every step (direct encoding, or none) needs one pass of a network without state, which gives
+    the same scores every time; one with spiking neurons needs all of them.
     """
     import torch
     from torch import nn
@@ -194,14 +196,21 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
         return after
 
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
-    hooks = [m.register_forward_hook(counted(name)) for name, m in opened.module.named_modules() if isinstance(m, kinds)]
+    modules = dict(opened.module.named_modules())
+    front = opened.front
+    if isinstance(front, nn.Module):
+        modules |= {f"front.{name}": m for name, m in front.named_modules()}
+    hooks = [m.register_forward_hook(counted(name)) for name, m in modules.items() if isinstance(m, kinds)]
     victim = opened.classifier()
     samples = torch.zeros(1, *victim.sample_shape)
     values = samples.transpose(0, 1) if opened.events else victim.encoder(samples, 0)
-    values = values[:1] if opened.data.get("encoding", "direct") == "direct" else values
+    constant = opened.data.get("encoding", "direct") == "direct" and not opened.spiking
+    values = values[:1] if constant else values
     try:
         with torch.no_grad():
             victim.run(values)
+            if front is not None:
+                front(samples)
     finally:
         for hook in hooks:
             hook.remove()

@@ -146,3 +146,20 @@ def spread(values: Sequence[float]) -> Spread:
         float(array.max()),
         array.size,
     )
+
+
+def unseen_at_least(times: np.ndarray, occasions: int) -> float:
+    """A lower bound of the share of samples that can be broken and were not: Chao's estimator of incidence, bias corrected.
+
+    times      how many of the occasions (here: kinds of attack) broke each sample, whole numbers [sample]
+    occasions  how many there were
+
+    With a samples broken on one occasion alone and b on two, (m - 1) / m * a (a - 1) / (2 (b + 1)) more are expected at least
+    (Chao 1987, Biometrics 43:783; form of Chao & Chiu 2016). It stays a lower bound where some samples are easier than others for
+    all occasions, which is so for attacks. It says nothing of samples that no occasion of these kinds can break.
+    """
+    times = np.asarray(times)
+    if not times.size or occasions < 1:
+        raise StatisticsError(f"{times.size} samples and {occasions} occasions; at least one of each is needed")
+    once, twice = int(np.count_nonzero(times == 1)), int(np.count_nonzero(times == 2))
+    return (occasions - 1) / occasions * once * (once - 1) / (2 * (twice + 1)) / times.size

@@ -73,7 +73,7 @@ class FloatLIF(snn.LIF):
             spikes.append(fired)
             after.append(potential)
         if self.observer is not None:
-            self.observer((torch.stack(before), self.threshold.expand(current.shape[2:])))
+            self.observer((torch.stack(before), self.threshold.expand(current.shape[2:]), None))
         return [torch.stack(spikes), torch.stack(after)]
 
     def nir_node(self, input_shape, dt: float = 1.0):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.errors import ConfigError
+from toolchain.report import battery
 from toolchain.report.formats import percent
 from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
@@ -107,7 +108,8 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     found, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
     share = {(row["network"], row["name"]): row["each"] for row in found}
     theirs = "the attack is the papers’; data, network, radius ours"
-    table = table_of("networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs})
+    tried = attacked.battery(plan.recipes.values(), attack)
+    table = table_of("networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs}, tried)
     white = _categories(
         names,
         [
@@ -124,7 +126,7 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
         [(f"PGD made on {source}", {name: share[name, f"pgd from {source}"] for name in names}, False) for source in names],
         "Black box: made on another network, of the next seed",
     )
-    caption = f"Mean over {len(plan.settings.seeds)} seeds of training; bars: smallest to largest seed."
+    caption = battery.caption(tried) + f"Mean over {len(plan.settings.seeds)} seeds of training; bars: smallest to largest seed."
     axes = Axis("attacked network", "category", names=tuple((float(i), name) for i, name in enumerate(names))), Axis("accuracy", "share")
     figures = tuple(
         Figure(lines(f"networks-{kind}", title, [panel], *axes), legend([panel]), caption)
@@ -156,7 +158,7 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
         f"{len(names)} networks of {len(plan.settings.seeds)} seeds each on {data}, {attack.samples} test samples, every pixel changed by "
         f"up to ε = {attack.epsilon:g} of 1."
     )
-    return Findings(_title(share, names), lead, sections, table, {"rows": found})
+    return Findings(_title(share, names), lead, sections, table, {"battery": tried, "rows": found}, tried)
 
 
 def _title(share: Mapping, names: list[str]) -> str:

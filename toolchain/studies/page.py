@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
+from toolchain.report import battery
 from toolchain.report.html import document, figure, items, render
 from toolchain.report.page import APPENDIX
 from toolchain.report.table import Table
@@ -46,6 +47,7 @@ class Findings:
     lead      what was measured
     table     one row for each measured number; the CSV file
     facts     the same and more as plain JSON values, for --json
+    battery   how strong the attacks were, see ``toolchain.report.battery``; None: nothing was attacked
     """
 
     title: str
@@ -53,21 +55,25 @@ class Findings:
     sections: tuple[Section, ...]
     table: Table
     facts: Mapping = field(default_factory=dict)
+    battery: Mapping | None = None
 
 
 def build(name: str, findings: Findings, command: str | None = None) -> str:
     """The page of a study; ``command``: what the user typed."""
     links = "".join(f'<li><a href="#{escape(s.name)}">{escape(s.heading)}</a></li>' for s in findings.sections[1:])
     how = f"<p>Made by <code>{escape(command)}</code></p>" if command else ""
+    weak = battery.title(findings.battery)
+    title = f"{weak}. {findings.title}" if weak else findings.title
     body = [
-        f'<header><p class="eyebrow">spikeport study: {escape(name)}</p><h1>{escape(findings.title)}</h1>'
+        f'<header><p class="eyebrow">spikeport study: {escape(name)}</p><h1>{escape(title)}</h1>'
         f'<p class="lead">{escape(findings.lead)}</p></header>',
+        *([f'<p class="warning" role="note">{escape(battery.warning(findings.battery))}</p>'] if weak else []),
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>',
         *(_section(section) for section in findings.sections),
         APPENDIX,
         f"<footer>{how}</footer>",
     ]
-    return document(f"spikeport study: {name}", body)
+    return document(f"{weak}. spikeport study: {name}" if weak else f"spikeport study: {name}", body)
 
 
 def _section(section: Section) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.errors import ConfigError
+from toolchain.report import battery
 from toolchain.report.formats import signed
 from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
@@ -147,6 +148,7 @@ def pick(found: list[dict], network: str, value: float, group: str, start: str) 
 
 def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Findings:
     found, settings = rows(plan, results), plan.settings
+    tried = attacked.battery(plan.recipes.values(), settings.attack)
     panels = []
     ordered = sorted(settings.values)
     place = {value: float(i) for i, value in enumerate(ordered)}
@@ -158,12 +160,12 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
         panels.append(PlotPanel(network, tuple(line for line in drawn if line.points)))
     axis = Axis(setting.axis, names=tuple((place[v], f"{v:g}") for v in ordered))
     picture = lines(setting.name, setting.title, panels, axis, Axis("accuracy", "share"))
-    caption = (
+    caption = battery.caption(tried) + (
         f"Mean over {len(settings.seeds)} seeds of training; bars: smallest to largest seed. Values of the setting stand at equal "
         "distances. The distance between the published kind of attack and the worst case is what the former does not see."
     )
     whose = {NAIVE: "the attack is the paper’s; data, network, radius ours", BLACK_BOX: "second seed as in the paper; the rest ours"}
-    table = table_of(setting.name, found, settings.attack, (Column("value", setting.name, "number"),), whose)
+    table = table_of(setting.name, found, settings.attack, (Column("value", setting.name, "number"),), whose, tried)
     changes = [_change(setting, found, network, settings) for network in plan.recipes]
     sections = [
         Section("answer", "The answer", tuple(change["said"] for change in changes), figures=(Figure(picture, legend(panels), caption),)),
@@ -177,7 +179,8 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
         Section("numbers", "All numbers", tables=(table,), folded=0),
     ]
     first = changes[0]
-    return Findings(first["title"], _lead(setting, plan), tuple(sections), table, {"rows": found, "changes": changes})
+    facts = {"battery": tried, "rows": found, "changes": changes}
+    return Findings(first["title"], _lead(setting, plan), tuple(sections), table, facts, tried)
 
 
 def _point(network: str, x: float, value: float, label: str, setting: Setting, row: dict | None) -> Point | None:
@@ -254,12 +257,15 @@ SHARMIN = (
 """Sharmin et al., ECCV 2020, from the paper's code."""
 
 
-def table_of(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple[Column, ...], whose: Mapping[str, str]) -> Table:
+def table_of(
+    name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple[Column, ...], whose: Mapping[str, str], tried: Mapping | None
+) -> Table:
     """Every number of a study.
 
     rows       {"network", "group", "name", "each": the accuracy of every seed, and a value for each column of ``settings``}
     settings   columns of what the study varies
     whose      group -> whose setting its numbers have; not said: ours
+    tried      how strong the attacks were, see ``toolchain.report.battery``
     """
     columns = (
         Column("network", "network"),
@@ -270,6 +276,7 @@ def table_of(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple
         Column("accuracy", "accuracy (smallest to largest seed)", "share", SEEDS),
         Column("deviation", "standard deviation over seeds", "plain share"),
         Column("seeds", "seeds", "count"),
+        Column("battery", "battery"),
     )
     made = []
     for row in rows:
@@ -284,6 +291,8 @@ def table_of(name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple
                 "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
                 "deviation": s.deviation if s.seeds > 1 else None,
                 "seeds": s.seeds,
+                "battery": None if row["group"] == CLEAN else battery.mark(tried),
             }
         )
-    return Table(name, f"Share of {attack.samples} test samples that are classified correctly.", columns, tuple(made))
+    caption = f"Share of {attack.samples} test samples that are classified correctly."
+    return Table(name, battery.caption(tried) + caption, columns, tuple(made))

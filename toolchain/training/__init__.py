@@ -9,7 +9,7 @@ Defences of a recipe: ``toolchain.defences``.
 """
 
 from toolchain.defences import Defence
-from toolchain.training.checkpoint import load_checkpoint, read_recipe, save_checkpoint
+from toolchain.training.checkpoint import load_checkpoint, read_recipe, recipe_of, save_checkpoint
 from toolchain.training.config import Config, Data, Training, read_config
 from toolchain.training.loop import Result, evaluate, train
 
@@ -23,6 +23,7 @@ __all__ = [
     "load_checkpoint",
     "read_config",
     "read_recipe",
+    "recipe_of",
     "save_checkpoint",
     "train",
 ]

@@ -26,6 +26,7 @@ class Step:
     progress: float
     values: torch.Tensor | None = None
     images: torch.Tensor | None = None
+    clean: torch.Tensor | None = None
     encode: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def scores(self, images: torch.Tensor | None = None) -> torch.Tensor:

@@ -95,6 +95,11 @@ def read_results(path: str | Path) -> dict:
     return _description(path, _read(path))[1]
 
 
+def recipe_of(where: str, content: bytes) -> Config:
+    """The recipe in the bytes of a checkpoint; ``where`` names it in errors. Raises CheckpointError."""
+    return _description(Path(where), content)[0]
+
+
 def _built(path: Path, config: Config, most: int) -> Network:
     numbers = {"dataset": config.data.name, "encoding": config.data.encoder, "most_weights": most}
     try:

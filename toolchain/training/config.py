@@ -120,6 +120,11 @@ class Config:
             raise ConfigError(
                 'model: init converts into neurons that carry a rate; accepted are reset = "subtract", without alpha and refractory'
             )
+        margin = self.defence.margin
+        if margin is not None and margin.potential == "noisy" and not self.neuron.noise:
+            raise ConfigError(
+                'defence.margin: potential is "noisy", and neuron.noise is 0; it must be "quiet", or the neurons must be noisy'
+            )
         self._check_pixels()
 
     def _check_pixels(self) -> None:

@@ -1,6 +1,7 @@
 """Every number by hand, on records small enough to count."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,8 +35,9 @@ def record(name, correct, *, target="software", epsilon=0.1, seed=0, family="ite
         "crafted": f"{model} {name} {0.0 if clean else epsilon} {seed}",
         "crafted_on": "software",
         "optimiser": name,
-        "estimator": "training",
+        "estimator": "training" if family in ("single_step", "iterative", "energy") else None,
         "iterations": 10,
+        "params": {},
         "eot": 1,
         "front": "through",
         "inference_seed": 0,
@@ -230,11 +232,13 @@ def test_a_worst_case_that_rests_on_single_attacks_is_flagged_itself():
     half = np.arange(40) < 20
     three = [record("pgd", half), record("apgd", ~half), record("cw", np.arange(40) < 39)]
     entry = model(record("clean", [1] * 40, family="clean"), *three[:2])["targets"][0]
-    assert entry["flags"] == []  # two attacks say nothing of a third
-    # the third breaks one more: 39 of 40 broken by one alone, but none stands
-    entry = model(record("clean", [1] * 40, family="clean"), *three)["targets"][0]
+    assert entry["flags"] == []  # two attacks of one kind say nothing of another
+    # of three kinds: 39 of 40 broken by one alone, but none stands
+    kinds = [replace(r, description=r.description | {"estimator": name}) for r, name in zip(three, ("training", "atan 2", "hart 1"))]
+    entry = model(record("clean", [1] * 40, family="clean"), *kinds)["targets"][0]
     assert entry["flags"] == []
-    some = [record(name, ~np.isin(np.arange(40), broken)) for name, broken in (("a", range(8)), ("b", range(8, 14)), ("c", range(14, 18)))]
+    parts = (("a", "training", range(8)), ("b", "atan 2", range(8, 14)), ("c", "hart 1", range(14, 18)))
+    some = [record(name, ~np.isin(np.arange(40), broken), estimator=estimator) for name, estimator, broken in parts]
     entry = model(record("clean", [1] * 40, family="clean"), *some)["targets"][0]
     assert [flag["name"] for flag in entry["flags"]] == ["worst_case_not_reached"]
     assert entry["worst"][0]["flags"] == ["worst_case_not_reached"]

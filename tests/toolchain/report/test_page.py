@@ -127,10 +127,8 @@ def test_the_answer_comes_first_and_in_words(gathered, parsed):
     first, second, third = (e.text.replace("\xa0", " ") for e in parsed.all("article"))
     told = [m["answer"] for m in gathered[0]["models"]]
     share = told[0]["worst"]["share"]
-    assert (
-        f"keeps {100 * share['value']:.1f} % ({100 * share['low']:.1f}–{100 * share['high']:.1f}) under the worst of 5 attacks at ε = 0.1"
-        in first
-    )
+    worst = f"{100 * share['value']:.1f} % ({100 * share['low']:.1f}–{100 * share['high']:.1f})"
+    assert f"keeps at most {worst} under the worst of 5 attacks at ε = 0.1" in first
     assert "exactly as in software" in first
     assert "Lava, on the first 20 samples, too" in first
     row = told[1]["software"]["worst"]
@@ -143,11 +141,12 @@ def test_the_answer_comes_first_and_in_words(gathered, parsed):
 
 def test_flags_are_with_their_numbers_and_explained(parsed, gathered):
     accused = [e for e in parsed.all("tr") if e.attributes.get("class") == "flagged"]
-    rows = sum(bool(row.get("flags")) for table in tables.build(gathered[0]) for row in table.rows)
+    shown = [row for table in tables.build(gathered[0]) for row in table.rows]
+    rows = sum(bool(row.get("flags")) and row["flags"] != ["not tested"] for row in shown)
     assert len(accused) == rows > 0
     explained = next(e for e in parsed.all("div") if e.attributes.get("id") == "flag-noise_beats_gradient")
     assert "Random noise of the same size left a lower accuracy" in explained.text
-    assert "at 0.1 fgsm · training leaves" in explained.text
+    assert "at 0.1 noise 5 uniform leaves" in explained.text
     flags = [e for e in parsed.elements if "flagmark" in e.attributes.get("class", "") and "svg" in e.inside]
     assert flags
     said = [e.attributes["aria-label"] for e in parsed.all("g") if "mark" in e.attributes.get("class", "")]
@@ -174,7 +173,67 @@ def test_how_it_was_made(parsed):
 
 def test_an_unfinished_run_is_called_so(gathered):
     facts = {**gathered[0], "about": {**gathered[0]["about"], "cells": {"planned": 400, "stored": 393}}}
-    assert "7 of 400 cells are missing" in next(e.text for e in parse(page.build(facts, [])).all("p") if e.attributes.get("role") == "note")
+    notes = [e.text for e in parse(page.build(facts, [])).all("p") if e.attributes.get("role") == "note"]
+    assert any("7 of 400 cells are missing" in note for note in notes)
+
+
+WORST = ("summary", "worst_case", "software_hardware", "published", "masking")
+
+
+def test_a_weak_battery_is_the_first_that_is_read_and_stands_at_every_worst_case(gathered, parsed):
+    headline = next(e.text for e in parsed.all("h1"))
+    assert headline.startswith("Smoke test: upper bounds of robust accuracy. ")
+    assert parsed.all("title")[0].text.startswith("Smoke test")
+    note = next(e.text for e in parsed.all("p") if e.attributes.get("role") == "note")
+    assert "upper bound of its robust accuracy" in note
+    assert "200 rounds of a local search on the integer Program" in note
+    captions = {e.attributes["id"]: e.text for e in parsed.all("caption")}
+    for name in WORST:
+        assert captions[f"table-{name}-caption"].startswith("Smoke test: accuracies under attack are upper bounds"), name
+    made = {table.name: table for table in tables.build(gathered[0])}
+    assert {row["battery"] for name in WORST[:2] for row in made[name].rows} == {"smoke test: upper bound"}
+    assert gathered[0]["battery"]["level"] == "smoke test"
+
+
+STAGES = [
+    {"attack": "apgd_dlr", "params": {"steps": 100}, "estimator": {"name": "assg", "params": {}}},
+    {"attack": "square", "params": {"queries": 200}},
+]
+
+
+def test_no_flag_is_said_of_a_strong_battery_alone(tmp_path):
+    """The same records, once with a battery that has everything, once without the local search."""
+    made, many = synthetic.program(), np.arange(40)
+    near = {"optimiser": "local_search", "family": "black_box", "iterations": 200}
+    records = [
+        record("clean", many < 39, family="clean"),
+        record("all", many < 20, optimiser="cascade", params={"stages": STAGES}, family="cascade"),
+        record("near", many < 20, **near),
+    ]
+    records = [replace(r, description={**r.description, "program": made.fingerprint}) for r in records]
+    about = dict.fromkeys(("sweep", "models", "versions", "code", "energy", "command"))
+    about |= {"cells": {"planned": 1, "stored": 1}, "makers": []}
+    strong, weak = (
+        gather(Run(tmp_path / "empty", some, about, {made.fingerprint: made}))[0] for some in (records, records[:2])
+    )
+    assert strong["battery"]["level"] == "standard"
+    assert "No flag: none of" in answer(strong)
+    assert "Smoke test" not in page.build(strong, [])
+    assert tables.glance(strong).rows[0]["flags"] == []
+    assert "keeps at most" not in answer(strong)
+
+    assert "No flag, which here means nothing: not tested" in answer(weak)
+    assert tables.glance(weak).rows[0]["flags"] == ["not tested"]
+    assert "keeps at most" in answer(weak)
+
+
+def test_the_form_of_a_defence_stands_beside_its_numbers(gathered):
+    facts = json.loads(json.dumps(gathered[0]))
+    facts["models"][0]["differs"] = ["margin penalty <without> noise"]
+    table = tables.glance(facts)
+    assert [row["differs"] for row in table.rows if row["model"] == facts["models"][0]["name"]] == ["margin penalty <without> noise"] * 3
+    assert "Its form differs from its paper in: margin penalty &lt;without&gt; noise." in answer(facts)
+    assert "differs" not in [column.key for column in tables.glance(gathered[0]).columns]
 
 
 def small(tmp_path, *records):
