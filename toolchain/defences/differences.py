@@ -37,7 +37,7 @@ def surrogate_wider_than_margin(recipe: Config, radii: Sequence[float]) -> Found
     elif chosen.name not in HALF_WIDTHS:
         yield f"surrogate {chosen.name}, which vanishes nowhere, instead of one as wide as the margin"
     elif (width := HALF_WIDTHS[chosen.name] * chosen.parameter) > margin.delta:
-        yield f"surrogate of half width {width:g} V, wider than the margin of {margin.delta:g} V, so that no gradient vanishes"
+        yield f"surrogate of half width {width:g} V, wider than the margin of {margin.delta:g} V"
 
 
 def penalty_on_potential_without_noise(recipe: Config, radii: Sequence[float]) -> Found:

@@ -126,7 +126,8 @@ def _of_trainings(facts: dict) -> str:
 def sentences(facts: dict, model: dict) -> list[str]:
     """Accuracy, energy and flags of a model in words."""
     told = model["answer"]
-    return [s for s in (_accuracy(facts, told), _form(model), _cost(told, facts.get("rate_hz")), _doubt(facts, told, model["battery"])) if s]
+    said = (_accuracy(facts, told), _form(model), _cost(told, facts.get("rate_hz")), _doubt(facts, told, model["battery"]))
+    return [sentence for sentence in said if sentence]
 
 
 def _form(model: dict) -> str:
