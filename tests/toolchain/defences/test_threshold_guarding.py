@@ -32,6 +32,44 @@ def test_the_penalty_by_hand(power, neurons, expected):
     assert penalty(layers, 0.3, power, neurons).item() == pytest.approx(expected)
 
 
+def test_the_penalty_on_the_potential_with_its_noise_by_hand():
+    quiet = observed([1.0, 1.2, 0.9, -4.0])
+    noisy = Observation(quiet.potential, quiet.threshold, torch.tensor([0.3, -0.1, 0.0, 5.0], dtype=torch.float64).reshape(1, 1, -1))
+    # compared are 1.3, 1.1, 0.9 and 1.0
+    assert penalty({"a": noisy}, 0.3, potential="noisy").item() == pytest.approx((0 + 0.2 + 0.2 + 0.3) / 4)
+    assert penalty({"a": noisy}, 0.3).item() == penalty({"a": quiet}, 0.3, potential="noisy").item()
+
+
+def test_what_is_observed_of_a_noisy_neuron_is_what_it_compares():
+    lif = snn.LIF(1.0, beta=0.5, noise=0.5)
+    torch.manual_seed(0)
+    with snn.observe(lif) as seen:
+        spikes = lif(torch.full((6, 3, 4), 0.75), sequence=True)
+        again = lif(torch.full((2, 3, 4), 0.75), sequence=True)
+    (layer,) = seen.layers().values()
+    assert layer.noise.shape == layer.potential.shape == (8, 3, 4)
+    assert torch.equal(layer.compared > layer.threshold, torch.cat([spikes, again]) > 0)
+
+
+def test_images_both_is_the_mean_of_attacked_and_clean_images():
+    class Step:
+        model = snn.Network({"dense": snn.Linear(1, 1, bias=False), "lif": snn.IF(1.0)}, input_shape=(1,))
+        progress, clean = 1.0, torch.full((4, 1, 1), 0.5)
+
+        def scores(self, x):
+            return self.model.scores(x)
+
+    torch.nn.init.constant_(Step.model.dense.weight, 1.0)
+    step, parts = Step(), []
+    for images in ("trained", "both"):
+        hook = ThresholdGuarding(Margin(0.4, 1.0, images=images))
+        with hook.watching(step):
+            scores = step.scores(torch.full((4, 1, 1), 0.75))
+        parts.append(hook.penalty(step, scores).item())
+    # attacked: 0.75, 1.5 and a spike, twice; clean: 0.5, 1 (at the threshold, no spike), 1.5 and a spike, 0.5
+    assert parts == pytest.approx([2 * 0.15 / 4, (2 * 0.15 / 4 + 0.4 / 4) / 2])
+
+
 def test_the_penalty_does_not_depend_on_batch_or_steps():
     potential = torch.randn(5, 4, 6, generator=torch.Generator().manual_seed(0))
     one = Observation(potential, torch.ones(6))

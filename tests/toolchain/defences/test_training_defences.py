@@ -25,6 +25,8 @@ TABLE = {
     "training": {"epochs": 1, "samples": 90, "batch": 30},
 }
 
+MARGIN = {"delta": 0.3, "lambda_max": 1.0}
+
 
 def config(**parts) -> Config:
     return Config.from_table({name: TABLE.get(name, {}) | parts.get(name, {}) for name in {*TABLE, *parts}})
@@ -257,6 +259,9 @@ def test_adversarial_training_goes_through_every_encoder(encoding):
         ({"neuron": {"noise": 0.1, "noise_seed": 3}}, "noise_seed goes with noise_at_inference"),
         ({"neuron": {"noise": -1.0}}, "neuron: noise is -1.0"),
         ({"training": {"device": "tpu"}}, "device is 'tpu'; accepted are cpu, cuda, auto"),
+        ({"defence": {"margin": MARGIN | {"images": "both"}}}, "without adversarial training there are no attacked images"),
+        ({"defence": {"margin": MARGIN | {"potential": "noisy"}}}, "potential is .noisy., and neuron.noise is 0"),
+        ({"defence": {"margin": MARGIN | {"images": "all"}}}, "images is 'all'"),
     ],
 )
 def test_what_a_recipe_may_not_say(parts, message):
