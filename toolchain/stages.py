@@ -177,7 +177,7 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
                 f"{stage.source}: an ANN, which no chip of spiking neurons computes; accepted are spiking networks, such as one "
                 "converted from it (model.init in a recipe)"
             )
-        return trace(module, dt=ways.dt, decode=ways.decode, notes=stage.notes)
+        return trace(module, dt=ways.dt, decode=ways.decode, steps=ways.trace_steps, notes=stage.notes)
     if ways.input_shape is None or ways.call is None:
         raise ModelError(f"{stage.source}: the model does not say what it takes: give --input-shape and --call ({', '.join(CALLS)})")
     import torch
@@ -188,7 +188,14 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
     time_first = {"time-first": True, "batch-first": False}.get(ways.call)
     example = torch.zeros(*lead, *ways.input_shape)
     return trace(
-        module, example, time_first=time_first, single_step=ways.call == "step", dt=ways.dt, decode=ways.decode, notes=stage.notes
+        module,
+        example,
+        time_first=time_first,
+        single_step=ways.call == "step",
+        dt=ways.dt,
+        decode=ways.decode,
+        steps=ways.trace_steps,
+        notes=stage.notes,
     )
 
 
@@ -224,7 +231,7 @@ _LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clippi
 def _refuse_unused(stage: Stage, ways: Ways) -> None:
     """Options that would change nothing are a mistake. Raises ModelError."""
     of_kind = {"program": (), "network": ("input_shape",), "graph": (*_LOWERING, *READING)}
-    allowed: tuple[str, ...] = of_kind.get(stage.kind, (*_LOWERING, "decode"))
+    allowed: tuple[str, ...] = of_kind.get(stage.kind, (*_LOWERING, "decode", "trace_steps"))
     if stage.module is not None and not callable(getattr(stage.module, "spikeport_io", None)):
         allowed = (*allowed, "input_shape", "call")
     for name, default in vars(Ways()).items():

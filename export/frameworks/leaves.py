@@ -78,6 +78,14 @@ class Leaf:
         """What ``check_state`` compares with in the next step."""
         return {}
 
+    def held(self, module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+        """(port, tensor) of the states that a model may read as attributes of the module after a call."""
+        return []
+
+    def fixed(self) -> dict[str, torch.Tensor]:
+        """Parameters that a run must leave as they are, where ``compute`` does not show it."""
+        return {}
+
     def ports(self, count: int) -> tuple[str, ...]:
         """What each of its outputs carries."""
         return (WEIGHTED,) * count

@@ -14,7 +14,9 @@ from dataclasses import replace
 import torch
 from torch.overrides import resolve_name
 
-from export.frameworks.values import Opaque, Reading, Stack, Traced, Value, terms_of
+from export.frameworks import readings
+from export.frameworks.taint import CREATING
+from export.frameworks.values import Opaque, Stack, Traced, Value, sources_of, tensors_in
 
 MOVING = {
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "swapaxes", "swapdims", "movedim"),
@@ -40,27 +42,12 @@ ARITHMETIC = {
     **dict.fromkeys(("neg", "negative", "__neg__"), "neg"),
 }
 
-ORDER_KEEPING = {"softmax", "log_softmax", "argmax", "argsort", "sort", "topk", "sigmoid", "tanh", "exp"}
-"""Readout operations after which the largest score is still the largest."""
-
-
 def name_of(function: Callable) -> str:
     """Short name of a torch function or method; in-place variants and attribute getters under the plain name."""
     full = resolve_name(function) or getattr(function, "__name__", "an operation")
     parts = full.split(".")
     name = parts[-2] if parts[-1] == "__get__" else parts[-1]
     return name if name.startswith("__") else name.rstrip("_") if name != "requires_grad_" else name
-
-
-def tensors_in(arguments) -> list[torch.Tensor]:
-    """Tensors among positional and keyword arguments, one level of lists deep."""
-    found = []
-    for item in arguments:
-        if isinstance(item, torch.Tensor):
-            found.append(item)
-        elif isinstance(item, (list, tuple)):
-            found += [x for x in item if isinstance(x, torch.Tensor)]
-    return found
 
 
 class Interpreter:
@@ -76,16 +63,12 @@ class Interpreter:
         """(tensor, value) of every tensor in ``result``; ``where``: path of the module that runs the operation."""
         name = name_of(function)
         results = [r for r in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(r, torch.Tensor)]
-        if not results:
+        if not results or name in CREATING:
             return []
         inputs = tensors_in((*args, *kwargs.values()))
-        sources = tuple(term for t in inputs for term in terms_of(self.lookup(t) or Value()))
-        # the first operation that could not be followed is the one to name
-        earlier = [v for v in map(self.lookup, inputs) if isinstance(v, Opaque)]
-        opaque = Opaque(earlier[0].operation if earlier else name, earlier[0].where if earlier else where, sources)
         values: list[Traced] | None = None
         if name in MOVING and self._only(inputs):
-            values = self._moved(function, args, kwargs, inputs[0], results)
+            values = self._moved(function, args, kwargs, inputs[0], results, name, where)
         elif name in SAME or name in DROPOUTS:
             values = self._same(inputs[0], results)
         elif name in ARITHMETIC:
@@ -95,19 +78,24 @@ class Interpreter:
             value = self._joined(name, args, kwargs, results[0])
             values = None if value is None else [value]
         elif name in ("sum", "mean", "max", "amax"):
-            values = self._reduced(name, args, kwargs, opaque)
+            values = self._reduced(name, args, kwargs, where)
         if values is None or len(values) != len(results):
-            reading = self._reading_of(inputs) if name in ORDER_KEEPING else None
-            values = [replace(opaque, reading=reading)] * len(results)
+            opaque = self._opaque(name, where, inputs)
+            one = inputs[0] if len(inputs) == 1 else None
+            read = None if one is None else readings.after(name, args, kwargs, one, self.lookup(one))
+            values = [replace(opaque, reading=read)] * len(results)
         return list(zip(results, values))
+
+    def _opaque(self, name: str, where: str, inputs: Sequence[torch.Tensor]) -> Opaque:
+        """What is not followed; the first operation that could not be is the one to name."""
+        values = [self.lookup(t) for t in inputs]
+        earlier = next((v for v in values if isinstance(v, Opaque) and v.reading is None), None)
+        sources = frozenset().union(*map(sources_of, values))
+        return Opaque(name, where, sources) if earlier is None else replace(earlier, sources=sources)
 
     def _only(self, inputs: list[torch.Tensor]) -> bool:
         """Only the first tensor is a traced one (others may give a shape, or an index)."""
-        return bool(inputs) and self.lookup(inputs[0]) is not None and not any(terms_of(self.lookup(t) or Value()) for t in inputs[1:])
-
-    def _reading_of(self, inputs: list[torch.Tensor]) -> Reading | None:
-        value = self.lookup(inputs[0])
-        return value.reading if isinstance(value, Opaque) else reading(value) if len(inputs) == 1 and value is not None else None
+        return bool(inputs) and self.lookup(inputs[0]) is not None and not any(sources_of(self.lookup(t)) for t in inputs[1:])
 
     def _same(self, source: torch.Tensor, results: list[torch.Tensor]) -> list[Traced] | None:
         value = self.lookup(source)
@@ -116,14 +104,18 @@ class Interpreter:
             return None
         return [value]
 
-    def _moved(self, function, args, kwargs, source, results) -> list[Traced] | None:
+    def _moved(self, function, args, kwargs, source, results, name, where) -> list[Traced] | None:
         value = self.lookup(source)
-        if isinstance(value, Opaque):
+        if isinstance(value, Opaque) and value.reading is None:
             return [value] * len(results)
         numbers_ = torch.arange(source.numel(), device=source.device).reshape(source.shape)
         replaced = [numbers_ if a is source else a for a in args]
         moved = function(*replaced, **{k: numbers_ if v is source else v for k, v in kwargs.items()})
         moved = [m for m in (moved if isinstance(moved, (tuple, list)) else (moved,)) if isinstance(m, torch.Tensor)]
+        if isinstance(value, Opaque):
+            kept = [readings.moved(value.reading, source, r, m) for r, m in zip(results, moved)]
+            lost = self._opaque(name, where, [source])
+            return [lost if read is None else value for read in kept]
         values = [self._rearranged(value, m, source) for m in moved]
         return None if any(v is None for v in values) else values
 
@@ -216,7 +208,7 @@ class Interpreter:
             return _each(value, lambda v: v.scaled(sign))
         factor = float(kwargs.get("alpha", 1.0)) * (1.0 if kind == "add" else -1.0)
         first, second = (b, a) if kind == "rsub" else (a, b)
-        shapes = {tuple(x.shape) for x in args[:2] if isinstance(x, torch.Tensor) and terms_of(self.lookup(x))}
+        shapes = {tuple(x.shape) for x in args[:2] if isinstance(x, torch.Tensor) and sources_of(self.lookup(x))}
         if len(shapes) > 1:
             return None
         return _pairwise(first, second, factor)
@@ -247,22 +239,21 @@ class Interpreter:
                 return None
         return Stack(tuple(items), layout)
 
-    def _reduced(self, name: str, args: Sequence, kwargs: dict, opaque: Opaque) -> list[Traced] | None:
+    def _reduced(self, name: str, args: Sequence, kwargs: dict, where: str) -> list[Traced] | None:
+        """A sum, mean or maximum over the steps of a Stack; None for another."""
         tensor = args[0] if args else kwargs.get("input")
         value = self.lookup(tensor)
         axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
         if isinstance(axis, (tuple, list)) and len(axis) == 1:
             axis = axis[0]
-        if isinstance(value, Value) and name in ("max", "amax"):
-            return [replace(opaque, reading=reading(value))] * (2 if name == "max" else 1)
         if isinstance(axis, bool) or not isinstance(axis, int) or not isinstance(value, Stack) or "*" in value.layout:
             return None
         if axis % tensor.dim() != value.layout.index("S"):
             return None
         if name in ("max", "amax"):
-            read = reading(value)
-            found = replace(opaque, reading=replace(read, how="max") if read is not None and read.how == "trace" else None)
-            return [found, replace(found, reading=None)] if name == "max" else [found]
+            opaque = self._opaque(name, where, [tensor])
+            found = replace(opaque, reading=readings.over_time(value))
+            return [found, opaque] if name == "max" else [found]
         total = Value()
         for item in value.items:
             total = total.plus(item, 1.0 if name == "sum" else 1.0 / len(value.items))
@@ -284,25 +275,3 @@ def _pairwise(a: Value | Stack, b: Value | Stack, factor: float) -> Value | Stac
     if isinstance(a, Stack):
         return a if not b.terms else None
     return b.map(lambda v: v.scaled(factor)) if not a.terms else None
-
-
-def reading(value: Value | Stack) -> Reading | None:
-    """How a value reads one node: its whole trace, the sum or mean over the steps, or the last step so far; None for other values.
-
-    A positive factor changes no decision, so it only tells a mean from a sum; both need every step from the first.
-    """
-    terms = terms_of(value)
-    if len({(t.node, t.port) for t in terms}) != 1 or any(t.step is None for t in terms):
-        return None
-    node, port = terms[0].node, terms[0].port
-    steps, scales = [t.step for t in terms], {t.scale for t in terms}
-    if isinstance(value, Stack):
-        whole = all(len(item.terms) == 1 for item in value.items) and steps == list(range(len(steps)))
-        return Reading(node, port, "trace", len(steps)) if whole and len(scales) == 1 and min(scales) > 0 else None
-    if len(scales) != 1 or min(scales) <= 0:
-        return None
-    if len(steps) == 1:
-        return Reading(node, port, "last", steps[0] + 1)
-    if sorted(steps) != list(range(len(steps))):
-        return None
-    return Reading(node, port, "mean" if scales != {1.0} else "sum", len(steps))

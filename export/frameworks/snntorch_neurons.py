@@ -124,6 +124,15 @@ class Neuron(Leaf):
         if layout is not None:
             raise UnsupportedError(f"{self.label}: its input holds several time steps, which it takes for a batch; call it step by step")
 
+    def held(self, module) -> list[tuple[str, torch.Tensor]]:
+        ports = {"mem": POTENTIAL, "syn": CURRENT}
+        states = {ports[name]: getattr(module, name) for name in STATES[self.kind] if name in ports}
+        return [(port, state) for port, state in states.items() if isinstance(state, torch.Tensor)]
+
+    def fixed(self) -> dict[str, torch.Tensor]:
+        tensors = (*self.module.named_parameters(), *self.module.named_buffers())
+        return {name: tensor for name, tensor in tensors if name not in STATES[self.kind]}
+
     def ports(self, count: int) -> tuple[str, ...]:
         return {1: (SPIKES,), 2: (SPIKES, POTENTIAL), 3: (SPIKES, CURRENT, POTENTIAL)}[count]
 

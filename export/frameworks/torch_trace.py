@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata as packages
 from typing import Literal
 
@@ -16,15 +16,17 @@ from torch import nn
 from export import check
 from export import metadata as graph_metadata
 from export.errors import ExportError, GraphError, MissingInformationError, UnsupportedError
-from export.frameworks import assembly, readout
+from export.frameworks import assembly, readout, returned
+from export.frameworks import steps as time_steps
 from export.frameworks.described import find
 from export.frameworks.model_state import untouched
+from export.frameworks.steps import MIN_STEPS
 from export.frameworks.tracker import Tracker
 from export.frameworks.values import INPUT, Stack, Term, Value
-from export.frameworks.wrappers import unwrapped
+from export.frameworks.wrappers import refuse_scripted, unwrapped
 
-STEPS = 3
-"""Steps of a run that the tracer chooses itself; feedback shows in the second, whether it stays the same in the third."""
+STEPS = MIN_STEPS
+"""Steps of a run that the tracer chooses itself."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class _Plan:
 
     layout    "SB" or "BS" for inputs with a time axis; None for one step, or for an input that is the same in every step
     binary    the user's example holds zeros and ones, both of them
+    own_steps  the model's own number of time steps, where it wants another than it was given
     """
 
     example: torch.Tensor
@@ -40,6 +43,7 @@ class _Plan:
     single_step: bool
     io: dict
     binary: bool
+    own_steps: int | None = None
 
 
 def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
@@ -83,6 +87,17 @@ def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
     return _Plan(example, layout, single_step, io, binary)
 
 
+def _long_enough(model: nn.Module, leaves: dict, plan: _Plan, steps: int | None) -> tuple[_Plan, list[str]]:
+    """The plan with an example of as many steps as are stated, or as the model wants; and what to say of it."""
+    axis = plan.layout.index("S") if plan.layout else None
+    if steps is not None:
+        return replace(plan, example=time_steps.stated(plan.example, axis, steps)), []
+    if axis is None or plan.io:
+        return plan, []
+    example, said = time_steps.wanted(model, leaves, plan.example, axis)
+    return replace(plan, example=example, own_steps=example.shape[axis] if said else None), said
+
+
 def _call(model: nn.Module, given: torch.Tensor):
     try:
         return model(given)
@@ -90,7 +105,8 @@ def _call(model: nn.Module, given: torch.Tensor):
         raise
     except Exception as error:
         raise UnsupportedError(
-            f"the model fails when it is called with a tensor of shape {tuple(given.shape)}: {type(error).__name__}: {error}"
+            f"the model fails when it is called with a tensor of shape {tuple(given.shape)}: {type(error).__name__}: {error} "
+            "(where it wants a number of time steps of its own: steps=N, --trace-steps N)"
         ) from error
 
 
@@ -126,6 +142,7 @@ def trace(
     single_step: bool = False,
     dt: float | None = None,
     decode: Literal["spike_count", "last_potential", "mean_potential", "max_potential"] | None = None,
+    steps: int | None = None,
     notes: Sequence[str] = (),
 ) -> nir.NIRGraph:
     """The NIR graph of a model of snnTorch's neurons, of layers that describe themselves, and of PyTorch's linear layers.
@@ -137,7 +154,9 @@ def trace(
     single_step     the model computes one step a call, [batch, ...], and keeps its state itself (``init_hidden=True``)
     dt              length of a step in seconds. None: time constants are in steps, which is enough for a Program, and the graph
                     states no dt (NIR files need one)
-    decode          how outputs are read, where what the model returns does not say it
+    decode          how outputs are read, where the model returns every step and so does not say it. It stands for no operation
+    steps           time steps that the model is run with, the example cut or repeated to that length. None: as many as the example
+                    has; where the model wants another number of its own, that one is found out, and noted
     notes           lines for the audit on how the model came to be (``open_factory``'s, for one)
 
     The model is run in evaluation mode for a few steps and left as it was: parameters, hidden state, training mode, random generators.
@@ -151,6 +170,7 @@ def trace(
         raise UnsupportedError(f"the model is {type(model).__name__}; accepted is a torch.nn.Module")
     if dt is not None and not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
         raise UnsupportedError(f"dt is {dt!r}; accepted is a positive number of seconds, or None")
+    refuse_scripted(model)
     plan = _plan(model, example_input, time_first, single_step)
     batch_axis = 0 if plan.layout is None else plan.layout.index("B")
     batch = plan.example.shape[batch_axis]
@@ -166,18 +186,22 @@ def trace(
         input_name = "input"
         while input_name in {leaf.name for leaf in leaves.values()}:
             input_name += "_"
+        plan, said = _long_enough(model, leaves, plan, steps)
         for leaf in leaves.values():
             leaf.prepare()
         tracker = Tracker(model, leaves, batch)
         with ExitStack() as stack:
             stack.callback(tracker.close)
+            stack.enter_context(tracker.taint)
             stack.enter_context(tracker)
             outputs = _run(model, plan, tracker, input_name)
+        tracker.bystanders.check()
         for node in tracker.nodes.values():
             if hasattr(node.leaf, "prove"):
                 node.leaf.prove()
         net, readouts = _network(tracker, plan, outputs, input_name, shape, decode)
-        net.notes = [*notes, *taken_off, *net.notes]
+        apart = tracker.bystanders.notes(set(tracker.nodes))
+        net.notes = [*notes, *taken_off, *said, *net.notes, *tracker.notes, *apart]
         return _graph(model, net, readouts, plan, dt)
 
 
@@ -199,7 +223,7 @@ def _network(
     def feeds_others(name: str) -> bool:
         return any(name not in net.reach(target) for target in net.out_of(name))
 
-    readouts = readout.find(tracker, readout.values_of(tracker, outputs), steps, feeds_others, stated)
+    readouts = readout.find(tracker, returned.collect(tracker, outputs), steps, feeds_others, stated)
     assembly.prune(net, [r.node for r in readouts])
     assembly.fold(net)
     return net, readouts
@@ -226,6 +250,8 @@ def _graph(model: nn.Module, net: assembly.Network, readouts, plan: _Plan, dt: f
     data = dict(plan.io.get("data", {}))
     if plan.layout is None and not plan.single_step:
         data.setdefault("presentation", "constant")
+    if plan.own_steps is not None:
+        data.setdefault("steps", plan.own_steps)
     metadata = {"dt_s": None if dt is None else float(dt), "nodes": graph.entries, "data": data, "origin": origin}
     text = graph_metadata.dumps(metadata)
     return check.checked(nir.NIRGraph(graph.nodes, graph.edges, metadata={graph_metadata.KEY: text}, type_check=False))

@@ -15,10 +15,28 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from export.errors import UnsupportedError
+from export.frameworks.bystanders import Bystanders
 from export.frameworks.leaves import Leaf
 from export.frameworks.linear_layers import pool_leaf
-from export.frameworks.operations import Interpreter, name_of, tensors_in
-from export.frameworks.values import CURRENT, POTENTIAL, SPIKES, WEIGHTED, Opaque, Stack, Term, Traced, Value, terms_of
+from export.frameworks.operations import Interpreter, name_of
+from export.frameworks.taint import Taint
+from export.frameworks.values import (
+    CURRENT,
+    INPUT,
+    POTENTIAL,
+    SPIKES,
+    WEIGHTED,
+    Opaque,
+    Sources,
+    Stack,
+    Term,
+    Traced,
+    Value,
+    sources_of,
+    tensors_in,
+    terms_of,
+)
+from export.frameworks.wrappers import described
 
 ADVICE = {
     "max_pool1d": "a maximum is not linear; use a strided convolution",
@@ -30,8 +48,15 @@ ADVICE = {
     "conv1d": "use the module nn.Conv1d",
     "conv2d": "use the module nn.Conv2d",
     "bernoulli": "encode the input before the model",
-    "gt": "use a neuron module such as snntorch.Leaky",
+    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "where"), "use a neuron module such as snntorch.Leaky"),
 }
+NUMBERS = {
+    *("item", "tolist", "numpy", "__array__", "__dlpack__", "__float__", "__int__", "__index__", "__complex__"),
+}
+"""Operations that take numbers out of tensors, where nothing can follow them."""
+
+DECISIONS = {"__bool__", "equal", "allclose", "is_nonzero"}
+"""Operations by which a model decides what to do; only the way that it took is seen."""
 RATE = 0.25
 """Share of ones among the random spikes: enough to tell elements apart, few enough not to overflow integer currents."""
 
@@ -63,6 +88,10 @@ class Tracker(TorchFunctionMode):
         self.batch = batch
         self.nodes: dict[str, Node] = {}
         self.leaves = leaves
+        self.modules = dict(model.named_modules())
+        self.bystanders = Bystanders(model, leaves)
+        self.taint = Taint(self.where)
+        self.notes: list[str] = []
         self.random = torch.Generator().manual_seed(seed)
         self._values: dict[int, tuple[torch.Tensor, Traced]] = {}
         self._records: dict[tuple[str, str, int | None], torch.Tensor] = {}
@@ -71,7 +100,7 @@ class Tracker(TorchFunctionMode):
         self._paths: list[str] = []
         self._depth = 0
         self._handles = []
-        for path, module in model.named_modules():
+        for path, module in self.modules.items():
             self._handles.append(module.register_forward_pre_hook(self._before(path), with_kwargs=True))
             self._handles.append(module.register_forward_hook(self._after(path), with_kwargs=True))
 
@@ -85,15 +114,39 @@ class Tracker(TorchFunctionMode):
     def track(self, tensor: torch.Tensor, value: Traced) -> None:
         """Say what a tensor stands for. The tensor is kept, so that its id stays its own."""
         self._values[id(tensor)] = (tensor, value)
+        self.taint.mark(tensor, value)
 
     def value_of(self, tensor: torch.Tensor) -> Traced | None:
-        """What a tensor stands for; zero if it is not traced and holds only zeros; None if it is not traced."""
+        """What a tensor stands for; zero if nothing traced went into it and it holds only zeros; None for another constant."""
         known = self._values.get(id(tensor))
         if known is not None:
             return known[1]
+        unseen = self.taint.of(tensor)
+        if unseen is not None:
+            return unseen
         if tensor.numel() and not tensor.is_complex() and not bool(torch.count_nonzero(tensor)):
             return Value()
         return None
+
+    def where(self) -> str:
+        """Path of the module that runs."""
+        return self._paths[-1] if self._paths else ""
+
+    def place(self, path: str) -> str:
+        """A module as messages name it."""
+        return described(path, self.modules[path])
+
+    def kept(self) -> list[tuple[str, str, Traced]]:
+        """(path, attribute, value) of what modules that are no layers hold of the run."""
+        found = []
+        for path, module in self.modules.items():
+            if any(path == leaf or path.startswith(f"{leaf}.") for leaf in self.leaves):
+                continue
+            for name, held in (*vars(module).items(), *module._buffers.items()):
+                tensors = [held] if isinstance(held, torch.Tensor) else held if isinstance(held, list) else []
+                values = [self.value_of(t) for t in tensors if isinstance(t, torch.Tensor)]
+                found += [(path, name, v) for v in values[-1:] if sources_of(v)]
+        return found
 
     def record(self, node: str, port: str, step: int | None, tensor: torch.Tensor) -> None:
         """Keep the numbers of one output in one step, to check later inputs with."""
@@ -104,24 +157,60 @@ class Tracker(TorchFunctionMode):
         if self._depth:
             return func(*args, **kwargs)
         inputs = tensors_in((*args, *kwargs.values()))
+        self.bystanders.see(inputs)
         if not any(id(t) in self._values for t in inputs):
             return func(*args, **kwargs)
-        before = {id(t): self.value_of(t) for t in inputs}
+        with self.taint.paused():
+            before = {id(t): self.value_of(t) for t in inputs}
+        name = name_of(func)
+        if name in NUMBERS or name in DECISIONS:
+            self._left(name, before.values())
+        result = func(*args, **kwargs)
+        with self.taint.paused():
+            self._applied(func, args, kwargs, inputs, before, result)
+        return result
+
+    def _applied(self, func, args, kwargs: dict, inputs: list, before: dict, result) -> None:
+        """An operation was applied to ``inputs``, which stood for ``before``."""
         name = name_of(func)
         if name == "__setitem__":
-            result = func(*args, **kwargs)
             self._written(args, before)
-            return result
-        result = func(*args, **kwargs)
-        where = self._paths[-1] if self._paths else ""
+            return
         if name in POOLS:
-            value = self._pooled(func, name, args, kwargs, before, result, where)
+            value = self._pooled(func, name, args, kwargs, before, result, self.where())
             self.track(result, value)
-            return result
+            return
         interpreter = Interpreter(lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch)
-        for tensor, value in interpreter.derive(func, args, kwargs, result, where):
+        for tensor, value in interpreter.derive(func, args, kwargs, result, self.where()):
+            if isinstance(value, Opaque) and value.reading is not None:
+                self._check_read(inputs[0], before[id(inputs[0])])
             self.track(tensor, value)
-        return result
+
+    def _left(self, name: str, values) -> None:
+        """Numbers leave the tensors, where they cannot be followed. Decisions by the model's input are noted, all else is refused."""
+        sources = frozenset().union(*map(sources_of, values))
+        if not sources:
+            return
+        nodes = ", ".join(sorted({repr(node) for node, _ in sources}))
+        if name in DECISIONS and all(port == INPUT for _, port in sources):
+            note = f"{self.place(self.where())}: decides by the numbers of its input ({name!r}); traced is the way that it took"
+            if note not in self.notes:
+                self.notes.append(note)
+            return
+        raise UnsupportedError(
+            f"{self.place(self.where())}: the operation {name!r} takes numbers of {nodes} out of their tensors, so that what is done "
+            "with them cannot be followed; leave it out, or do it only in training (if self.training)"
+        )
+
+    def _check_read(self, tensor: torch.Tensor, value: Traced | None) -> None:
+        if isinstance(value, (Value, Stack)):
+            self.check_numbers("the model's output", value, tensor)
+
+    def check_numbers(self, label: str, value: Value | Stack, tensor: torch.Tensor) -> None:
+        """The terms of a value must add up to the numbers that are really there. Raises UnsupportedError."""
+        items = zip(value.items, value.split(tensor, self.batch)) if isinstance(value, Stack) else [(value, tensor)]
+        for item, part in items:
+            self._check_numbers(label, item, part)
 
     def _written(self, args, before) -> None:
         """``buffer[t] = value`` and ``buffer[:, t] = value`` fill a Stack item by item; anything else makes the buffer opaque."""
@@ -132,10 +221,13 @@ class Tracker(TorchFunctionMode):
         if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None) and isinstance(index[1], int):
             place, layout = index[1], "BS"
         axis = 0 if layout == "SB" else 1
-        if old is None and id(buffer) not in self._values:
+        if id(buffer) not in self._values and not isinstance(old, Opaque):
             old = Value()  # an empty buffer: whatever it held is overwritten, or shows as a wrong number later
+        sources = sources_of(old) | sources_of(value)
+        unseen = next((v for v in (value, old) if isinstance(v, Opaque)), Opaque("__setitem__", self.where()))
+        opaque = replace(unseen, sources=sources, reading=None)
         if place is None or not isinstance(value, Value) or buffer.dim() < 2 or buffer.shape[1 - axis] != self.batch:
-            self.track(buffer, Opaque("__setitem__", self._paths[-1] if self._paths else "", terms_of(value or Value())))
+            self.track(buffer, opaque)
             return
         if isinstance(old, Value) and not old.terms:
             old = Stack((Value(),) * buffer.shape[axis], layout)
@@ -144,7 +236,7 @@ class Tracker(TorchFunctionMode):
             items[place] = value
             self.track(buffer, Stack(tuple(items), layout))
         else:
-            self.track(buffer, Opaque("__setitem__", self._paths[-1] if self._paths else "", terms_of(value)))
+            self.track(buffer, opaque)
 
     # layers
 
@@ -158,16 +250,20 @@ class Tracker(TorchFunctionMode):
             if leaf is None:
                 return
             self._depth = 1
-            given = args[0] if args else next(iter(kwargs.values()), None)
-            if not isinstance(given, torch.Tensor):
-                raise UnsupportedError(f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}")
-            value = self.value_of(given)
-            items = self._items(leaf, value, given)
-            leaf.accept(value.layout if isinstance(value, Stack) else None, kwargs)
-            leaf.check_state(module, args[1:], kwargs, self._states.get(path), given)
-            self._pending = (value, items)
+            with self.taint.paused():
+                self._enter(path, leaf, module, args, kwargs)
 
         return hook
+
+    def _enter(self, path: str, leaf: Leaf, module: nn.Module, args, kwargs: dict) -> None:
+        given = args[0] if args else next(iter(kwargs.values()), None)
+        if not isinstance(given, torch.Tensor):
+            raise UnsupportedError(f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}")
+        value = self.value_of(given)
+        items = self._items(leaf, value, given)
+        leaf.accept(value.layout if isinstance(value, Stack) else None, kwargs)
+        leaf.check_state(module, args[1:], kwargs, self._states.get(path), given)
+        self._pending = (value, items)
 
     def _after(self, path: str):
         def hook(module, args, kwargs, output):
@@ -176,7 +272,8 @@ class Tracker(TorchFunctionMode):
                 return None
             self._depth, leaf = 1, self.leaves.get(path)
             try:
-                return None if leaf is None else self._called(path, leaf, module, output)
+                with self.taint.paused():
+                    return None if leaf is None else self._called(path, leaf, module, output)
             finally:
                 self._depth = 0
                 self._paths.pop()
@@ -191,13 +288,9 @@ class Tracker(TorchFunctionMode):
                 "(a constant tensor, numpy, a custom autograd function?); accepted are outputs of layers and the model's input"
             )
         if isinstance(value, Opaque):
-            sources = sorted({t.node for t in value.sources})
-            inside = f" (in {value.where!r})" if value.where else ""
-            advice = ADVICE.get(value.operation.strip("_"), "")
             raise UnsupportedError(
-                f"{leaf.label}: its input passed through the operation {value.operation!r}{inside} after "
-                f"{', '.join(map(repr, sources)) or 'a constant'}, which a chip does not have between layers; accepted are sums, factors, "
-                f"reshaping, average pooling and dropout{': ' + advice if advice else ''}"
+                f"{leaf.label}: its input passed through {self.unfollowed(value)}, which a chip does not have between layers; "
+                f"accepted are sums, factors, reshaping, average pooling and dropout{self.advice(value)}"
             )
         analog = [t for t in terms_of(value) if t.port in (POTENTIAL, CURRENT)]
         if analog:
@@ -212,6 +305,26 @@ class Tracker(TorchFunctionMode):
                 )
             self._check_numbers(leaf.label, item, part)
         return items
+
+    def unfollowed(self, value: Opaque) -> str:
+        """The operation that was not followed, in words: its module, and after which layers."""
+        nodes = ", ".join(sorted({repr(node) for node, _ in value.sources})) or "a constant"
+        return f"the operation {value.operation!r} (in {self.place(value.where)}) after {nodes}"
+
+    def advice(self, value: Opaque) -> str:
+        """What to do instead of it, with a colon before."""
+        advice = ADVICE.get(value.operation.strip("_"), "") or self.keepers(value.sources)
+        return f": {advice}" if advice else ""
+
+    def keepers(self, sources: Sources) -> str:
+        """Modules that keep what came from these sources between steps, in words: a neuron written by hand does."""
+        nodes = {node for node, _ in sources}
+        kept = [
+            f"{self.place(path)} keeps it in {name!r}"
+            for path, name, value in self.kept()
+            if {node for node, _ in sources_of(value)} & nodes
+        ]
+        return f"{'; '.join(kept)}: a neuron written by hand? use snntorch.Leaky" if kept else ""
 
     def _check_numbers(self, label: str, value: Value, tensor: torch.Tensor) -> None:
         """The terms of a value must add up to the numbers that are really there."""
@@ -282,6 +395,10 @@ class Tracker(TorchFunctionMode):
             self.track(tensor, Stack(tuple(terms), value.layout) if isinstance(value, Stack) else terms[0])
             traced.append(tensor)
         self._states[path] = leaf.state(module, traced)
+        for port, tensor in leaf.held(module):
+            if id(tensor) not in self._values and not isinstance(value, Stack):
+                self.record(leaf.output_name, port, steps[0], tensor)
+                self.track(tensor, Value((Term(leaf.output_name, port, steps[0]),)))
         if isinstance(output, (tuple, list)):
             return type(output)(traced) if not hasattr(output, "_fields") else type(output)(*traced)
         return traced[0]
@@ -304,7 +421,7 @@ class Tracker(TorchFunctionMode):
         """Average pooling may be one module used in many places, so a pool is known by what it is applied to."""
         source = args[0] if args else kwargs["input"]
         value = before[id(source)]
-        opaque = Opaque(name, where, terms_of(value) if value is not None else ())
+        opaque = Opaque(name, where, sources_of(value))
         if isinstance(value, Opaque):
             return replace(opaque, operation=value.operation, where=value.where)
         if value is None or (isinstance(value, Stack) and "*" not in value.layout):

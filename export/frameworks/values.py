@@ -11,8 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+
 SPIKES, POTENTIAL, CURRENT, WEIGHTED, INPUT = "spikes", "potential", "current", "weighted", "input"
 """What a term carries: a neuron's spikes, membrane potential or synaptic current; a weighted sum; the model's input."""
+
+
+Sources = frozenset[tuple[str, str]]
+"""(node, port) of what something was made from."""
 
 
 @dataclass(frozen=True)
@@ -86,33 +92,60 @@ class Opaque:
 
     operation   its name
     where       path of the module that ran it
-    sources     the terms it was made from
+    sources     (node, port) of what it was made from, without the steps: their number would grow with every step
     reading     set where the operation merely reads layers out (a maximum over time, a softmax): see ``Reading``
     """
 
     operation: str
     where: str
-    sources: tuple[Term, ...]
+    sources: Sources = frozenset()
     reading: Reading | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a node's output was read over the first ``steps`` steps: "trace", "sum", "mean", "last" or "max"."""
+    """How a node's output was read over the first ``steps`` steps.
+
+    how     "trace", "sum", "mean", "last" or "max"
+    factor  on what was read (1 / steps of a mean left aside)
+    lead    leading axes of the tensor that hold no features: batch, and steps of a trace
+    after   operations that came after and keep the largest score the largest, in order
+    """
 
     node: str
     port: str
     how: str
     steps: int
+    factor: float = 1.0
+    lead: int = 1
+    after: tuple[str, ...] = ()
 
 
 Traced = Value | Stack | Opaque
 
 
-def terms_of(value: Traced) -> tuple[Term, ...]:
-    """All terms in a value, whatever its kind."""
+def terms_of(value: Value | Stack) -> tuple[Term, ...]:
+    """All terms in a value."""
     if isinstance(value, Value):
         return value.terms
-    if isinstance(value, Stack):
-        return tuple(term for item in value.items for term in item.terms)
-    return value.sources
+    return tuple(term for item in value.items for term in item.terms)
+
+
+def sources_of(value: Traced | None) -> Sources:
+    """(node, port) of everything in a value, whatever its kind."""
+    if value is None:
+        return frozenset()
+    if isinstance(value, Opaque):
+        return value.sources
+    return frozenset((term.node, term.port) for term in terms_of(value))
+
+
+def tensors_in(arguments) -> list[torch.Tensor]:
+    """Tensors among positional and keyword arguments, one level of lists deep."""
+    found = []
+    for item in arguments:
+        if isinstance(item, torch.Tensor):
+            found.append(item)
+        elif isinstance(item, (list, tuple)):
+            found += [x for x in item if isinstance(x, torch.Tensor)]
+    return found

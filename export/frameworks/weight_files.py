@@ -77,7 +77,7 @@ def read_pickle(path: str | os.PathLike) -> tuple[object, list[str]]:
             content = torch.load(file, map_location="cpu", weights_only=False)
     except Exception as error:
         raise ModelError(f"{path}: cannot be unpickled: {_first_line(error)}") from None
-    return content, [f"{path}: unpickled with all code in it, on your word (trust pickle)"]
+    return content, [f"{path.name}: unpickled with all code in it, on your word (trust pickle)"]
 
 
 def _start(path: Path) -> tuple[bytes, int]:
@@ -197,7 +197,7 @@ def _state_of(path: Path, content) -> tuple[dict[str, torch.Tensor], list[str]]:
     notes: list[str] = []
     for _ in range(3):  # {"model": {"state_dict": ...}} occurs
         if isinstance(content, nn.Module):
-            notes.append(f"{path}: a pickled {type(content).__name__}; its state dict is used")
+            notes.append(f"{path.name}: a pickled {type(content).__name__}; its state dict is used")
             content = content.state_dict()
         if _is_state(content):
             return dict(content), notes
@@ -212,7 +212,7 @@ def _state_of(path: Path, content) -> tuple[dict[str, torch.Tensor], list[str]]:
             )
         aside = listed(k for k in content if k != found[0])
         notes.append(
-            f"{path}: weights taken from {found[0]!r}" + (f"; left aside: {aside}" if aside else "")
+            f"{path.name}: weights taken from {found[0]!r}" + (f"; left aside: {aside}" if aside else "")
         )
         content = content[found[0]]
     raise ModelError(

@@ -36,12 +36,12 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> list
     weights, notes = _without_prefix(weights, own.keys() - younger, path)
     hidden = weights.keys() & states - own.keys()
     if hidden:
-        notes.append(f"{path}: hidden states {listed(hidden)} left out; a run starts from zero")
+        notes.append(f"{path.name}: hidden states {listed(hidden)} left out; a run starts from zero")
         weights = {name: value for name, value in weights.items() if name not in hidden}
     kept = own.keys() & younger - weights.keys()
     if kept:
         told = listed(f"{name} = {own[name].tolist()}" for name in kept)
-        notes.append(f"{path}: of an older snnTorch; kept as the model has it: {told}")
+        notes.append(f"{path.name}: of an older snnTorch; kept as the model has it: {told}")
         weights = {**weights, **{name: own[name] for name in kept}}
 
     _check(own, weights, path)
@@ -66,7 +66,7 @@ def _without_prefix(
     if renamed.keys() & others.keys():
         return weights, []
     count = f"{len(renamed)} name{'s' * (len(renamed) > 1)}"
-    return renamed | others, [f"{path}: prefix {prefix!r} taken off {count}"]
+    return renamed | others, [f"{path.name}: prefix {prefix!r} taken off {count}"]
 
 
 def _check(own: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], path: Path) -> None:

@@ -110,6 +110,12 @@ _MODEL_OPTIONS = (
         "--input-shape", type=Shape(), metavar="C,H,W", help="Shape of one step of one sample, where the model does not state it."
     ),
     click.option("--call", type=click.Choice(list(stages.CALLS)), help="How MODEL package.module:factory takes its input."),
+    click.option(
+        "--trace-steps",
+        type=click.IntRange(min=1),
+        metavar="T",
+        help="Time steps that the model is traced with, where it wants its own number. Default: found out.",
+    ),
     click.option("--decode", type=click.Choice(DECODINGS), help="How the output is read, where the model does not state it."),
 )
 

@@ -84,24 +84,13 @@ def test_clear_cases(name):
     assert np.allclose(scores / unit, wanted, atol=1e-3 * np.max(np.abs(wanted)))
 
 
-UNCLEAR = {
-    "potentials of every step": (lambda s, v, c: v, NO_RESET),
-    "last spikes": (lambda s, v, c: s[-1], {}),
-    "sum without the last step": (lambda s, v, c: s[:-1].sum(0), {}),
-    "two readings": (lambda s, v, c: (s.sum(0), v[-1]), NO_RESET),
-    "groups of neurons": (lambda s, v, c: s.sum(0)[:, :4].view(-1, 2, 2).sum(-1), {}),
-    "weighted steps": (lambda s, v, c: s[0] + 2 * s[1] + s[2], {}),
-    "neurons mixed": (lambda s, v, c: s.sum(0) @ torch.eye(5), {}),
-}
-
-
-@pytest.mark.parametrize("name", UNCLEAR)
-def test_unclear_cases_must_be_stated(name):
-    read, leaky = UNCLEAR[name]
-    with pytest.raises(MissingInformationError, match=r"layer 'lif' .*state decode='spike_count' \| 'last_potential'"):
-        trace(Read(read, **leaky), torch.rand(4, 2, 12), time_first=True)
-    graph = trace(Read(read, **leaky), torch.rand(4, 2, 12), time_first=True, decode="spike_count")
-    assert json.loads(graph.metadata["spikeport"])["nodes"]["output"] == {"decode": "spike_count"}
+def test_potentials_of_every_step_must_be_stated():
+    model = Read(lambda s, v, c: v, **NO_RESET)
+    says = r"layer 'lif' .*state decode \(--decode\) as 'last_potential' \| 'mean_potential' \| 'max_potential'"
+    with pytest.raises(MissingInformationError, match=says):
+        trace(model, torch.rand(4, 2, 12), time_first=True)
+    graph = trace(model, torch.rand(4, 2, 12), time_first=True, decode="max_potential")
+    assert json.loads(graph.metadata["spikeport"])["nodes"]["output"] == {"decode": "max_potential"}
 
 
 def test_a_potential_before_the_reset_is_another_number():

@@ -63,7 +63,7 @@ OPERATIONS = {
     "constant": (lambda m, s, v: torch.ones(s.shape), r"does not come from the model's input"),
     "nothing": (lambda m, s, v: torch.zeros(s.shape), r"nothing but zeros"),
     "out of sight": (written_behind_the_back, r"changed them out of sight"),
-    "numpy": (by_numpy, r"changed them out of sight"),
+    "numpy": (by_numpy, r"'numpy' takes numbers of 'lif1' out of their tensors"),
     "indexed write": (lambda m, s, v: s.index_fill(1, torch.tensor([0]), 1.0), r"'index_fill'"),
 }
 
@@ -83,7 +83,7 @@ def test_where_it_happened():
 
     model = Between(lambda m, s, v: m.block(s))
     model.block = Block()
-    with pytest.raises(UnsupportedError, match=r"layer 'fc2' \(Linear\).*operation 'sigmoid' \(in 'block'\) after 'lif1'"):
+    with pytest.raises(UnsupportedError, match=r"layer 'fc2' \(Linear\).*operation 'sigmoid' \(in module 'block' \(Block\)\) after 'lif1'"):
         trace(model, torch.rand(4, 3, 12), time_first=True)
 
 

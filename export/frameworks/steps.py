@@ -1,0 +1,87 @@
+"""How many time steps a model is run with: as many as the example has, or as it wants itself."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import torch
+from torch import nn
+
+from export.errors import UnsupportedError
+from export.frameworks.leaves import Leaf
+from export.frameworks.model_state import untouched
+from export.frameworks.snntorch_neurons import Neuron
+
+MIN_STEPS = 3
+"""Feedback shows in the second step, whether it stays the same in the third."""
+
+MAX_FOUND = 3072
+"""Most steps that are tried to find out how many a model wants."""
+
+
+def resized(example: torch.Tensor, axis: int, steps: int) -> torch.Tensor:
+    """An example of another length: cut, or repeated from its start."""
+    given = example.shape[axis]
+    index = torch.arange(steps, device=example.device) % given
+    return example.index_select(axis, index)
+
+
+def stated(example: torch.Tensor, axis: int | None, steps: int) -> torch.Tensor:
+    """The example with the number of steps that the caller states. Raises UnsupportedError."""
+    if axis is None:
+        raise UnsupportedError(
+            f"steps is {steps}, but the model is given one step, or presents its input by itself; "
+            "steps goes with an example that has a time axis"
+        )
+    if not isinstance(steps, int) or steps < MIN_STEPS:
+        raise UnsupportedError(f"steps is {steps!r}; it must be a whole number from {MIN_STEPS}")
+    return resized(example, axis, steps)
+
+
+def wanted(
+    model: nn.Module, leaves: dict[str, Leaf], example: torch.Tensor, axis: int
+) -> tuple[torch.Tensor, list[str]]:
+    """The example as long as the model wants it, and a line where that is another length.
+
+    A model that reaches beyond the last step is given twice as many until it does not; one whose
+    neurons all run in fewer steps than it is given is given those. Models that fail otherwise are
+    left to fail when they are traced.
+    """
+    given = steps = example.shape[axis]
+    runs = None
+    while runs is None and steps <= max(given, MAX_FOUND):
+        try:
+            runs = _runs(model, leaves, resized(example, axis, steps))
+        except IndexError:
+            steps *= 2
+        except Exception:
+            break
+    if runs is None:
+        return example, []
+    wants = runs if MIN_STEPS <= runs < steps else steps
+    if wants == given:
+        return example, []
+    said = f"the model runs {wants} time steps of its own, not the {given} that it was given"
+    return resized(example, axis, wants), [f"{said}; traced with {wants}"]
+
+
+def _runs(model: nn.Module, leaves: dict[str, Leaf], example: torch.Tensor) -> int:
+    """How often the neurons ran; 0 where there are none, or not all ran alike.
+
+    What the model raises passes through; the model is left as it was.
+    """
+    counts = {path: 0 for path, leaf in leaves.items() if isinstance(leaf, Neuron)}
+
+    def count(path: str):
+        def hook(module, args):
+            counts[path] += 1
+
+        return hook
+
+    with untouched(model), ExitStack() as stack:
+        for path in counts:
+            leaves[path].prepare()
+            handle = leaves[path].module.register_forward_pre_hook(count(path))
+            stack.callback(handle.remove)
+        model(example.clone())
+    return next(iter(counts.values()), 0) if len(set(counts.values())) == 1 else 0
