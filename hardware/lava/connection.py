@@ -12,7 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from hardware.lava import guardian
+from hardware._text import shortened
+from hardware.lava import guardian, leftovers
 from hardware.lava.errors import LavaEnvironmentError, LavaTimeoutError, LavaUnsupportedError, LavaWorkerError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -33,6 +34,11 @@ STARTING_S = 60.0
 """Longest time from the start of the worker to its first word; importing Lava takes about one second."""
 
 LAST_LINES = 20
+LINE = 300
+"""Most characters of a line that a message shows."""
+
+LAST_BYTES = 1 << 16
+"""Of what the worker wrote, looked at for its last lines."""
 
 
 class Connection:
@@ -45,14 +51,17 @@ class Connection:
     def __init__(self, interpreter: str | os.PathLike):
         if os.name != "posix":
             raise LavaEnvironmentError("the Lava target needs Linux or macOS: Lava forks its processes")
+        leftovers.sweep()
         self._token = secrets.token_hex(4)
-        self.folder = Path(tempfile.mkdtemp(prefix="spikeport-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX))
+        self._lock = leftovers.hold(self.folder, self._token)
         self._rest = b""
         self._closed = False
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {"TMPDIR": str(self.folder)}
         worker = [os.fspath(interpreter), "-E", "-c", BOOTSTRAP, str(PACKAGE), self._token, str(self.folder)]
-        watcher = [os.fspath(interpreter), "-I", "-S", guardian.__file__, str(os.getpid()), str(self.folder), self._token, *worker]
+        watcher = [os.fspath(interpreter), "-I", "-S", guardian.__file__, str(os.getpid()), str(self.folder), self._token]
+        watcher += [str(self._lock), *worker]
         self.ready: dict = {}
         try:
             with open(self.folder / "stderr", "wb") as errors:
@@ -64,6 +73,7 @@ class Connection:
                     start_new_session=True,
                     env=environment,
                     cwd=self.folder,
+                    pass_fds=(self._lock,),
                 )
             os.set_blocking(self._process.stdout.fileno(), False)
             self.ready = self.receive(STARTING_S)
@@ -146,6 +156,7 @@ class Connection:
         # Its number may belong to somebody else by now, unless the guardian was killed before it could see to the group.
         group = self.ready.get("pid") if process is not None and process.returncode < 0 else None
         guardian.clean_up(group, str(self.folder), self._token)
+        os.close(self._lock)
 
     def _exit_code(self) -> str:
         try:
@@ -156,7 +167,10 @@ class Connection:
 
     def _failure(self, what: str, kind: type[LavaWorkerError] = LavaWorkerError) -> LavaWorkerError:
         try:
-            lines = (self.folder / "stderr").read_text(errors="replace").splitlines()[-LAST_LINES:]
+            with (self.folder / "stderr").open("rb") as written:
+                written.seek(max(0, os.fstat(written.fileno()).st_size - LAST_BYTES))
+                lines = written.read().decode(errors="replace").splitlines()[-LAST_LINES:]
         except OSError:
             lines = []
-        return kind(f"Lava worker: {what}" + "".join(f"\n  | {line}" for line in lines))
+        shown = "".join(f"\n  | {shortened(line, LINE)}" for line in lines)
+        return kind(f"Lava worker: {shortened(what, LAST_LINES * LINE)}{shown}")

@@ -2,7 +2,9 @@
 
 Run as a script (standard library alone) in a session of its own, so that neither Ctrl-C nor a killed parent reaches it:
 
-    python -I -S guardian.py PARENT_PID FOLDER TOKEN COMMAND...
+    python -I -S guardian.py PARENT_PID FOLDER TOKEN LOCK COMMAND...
+
+LOCK is a descriptor that is held by all processes of the run (see ``leftovers``).
 
 Standard input and output belong to the worker. The guardian acts when the worker ends, when the parent closes its end of
 the worker's standard input, when the parent dies, or on SIGTERM. It exits with the worker's exit code (128 + signal).
@@ -38,7 +40,7 @@ def clean_up(group: int | None, folder: str, token: str, reap: bool = False) -> 
             time.sleep(0.01)
     for pattern in (f"psm_{token}_*", f"sem.mp-{token}-*"):
         for segment in glob.glob(os.path.join(SHARED_MEMORY, pattern)):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # gone, or somebody else's
                 os.unlink(segment)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -59,14 +61,14 @@ def _adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def main(parent: int, folder: str, token: str, command: list[str]) -> int:
+def main(parent: int, folder: str, token: str, lock: int, command: list[str]) -> int:
     """Watch over one worker."""
     asked_to_stop = []
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     _adopt_orphans()
     lifeline = os.dup(0)
     os.set_inheritable(lifeline, False)
-    worker = subprocess.Popen(command, start_new_session=True)
+    worker = subprocess.Popen(command, start_new_session=True, pass_fds=(lock,))
     with open(os.devnull, "r+b") as nothing:  # the worker alone holds its ends: its death must close them
         os.dup2(nothing.fileno(), 0)
         os.dup2(nothing.fileno(), 1)
@@ -82,4 +84,4 @@ def main(parent: int, folder: str, token: str, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5:]))

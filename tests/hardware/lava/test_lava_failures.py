@@ -63,7 +63,7 @@ def test_a_run_names_its_shared_memory_and_leaves_none(started):
     assert len(list(chunks)) == 49
     assert len(members(pid)) <= 2, "with the run Lava's own processes end; the worker (and its resource tracker) stay for the next"
     assert segments(token) == []
-    assert os.listdir(folder) == ["stderr"]
+    assert sorted(os.listdir(folder)) == ["lock", "stderr"]
     session.close()
     assert left(pid, token, folder) == {}
 
@@ -152,6 +152,24 @@ def test_kill_9_of_parent_and_guardian(elsewhere):
     os.kill(about["guardian"], signal.SIGKILL)
     process.kill()
     assert left(about["pid"], about["token"], about["folder"], patience_s=15) == {}
+
+
+def test_what_a_run_leaves_that_was_killed_with_all_its_watchers_goes_at_the_next_start(elsewhere):
+    process, about = elsewhere
+    watchers = [about["guardian"], *members(about["pid"]), process.pid]
+    for pid in watchers:
+        os.kill(pid, signal.SIGSTOP)  # so that none sees the others die
+    for pid in watchers:
+        os.kill(pid, signal.SIGKILL)
+    process.wait(10)
+    deadline = time.monotonic() + 30
+    while members(about["pid"]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = left(about["pid"], about["token"], about["folder"])
+    assert found["segments"]
+    assert found["folder"]
+    with Session():
+        assert left(about["pid"], about["token"], about["folder"], patience_s=5) == {}
 
 
 def test_no_interpreter(monkeypatch, tmp_path):
