@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+from hardware._text import shortened
 from hardware.lava.errors import LavaEnvironmentError
 
 PYTHON = (3, 10)
@@ -26,6 +27,9 @@ BEGUN = "spikeport-begun"
 
 MARKER = "spikeport-complete.json"
 HERE = Path(__file__).parent
+WANTED = {False: "lava.proc.lif.process", True: "lava.lib.dl.netx"}
+"""Module that must be importable; by whether the environment is lava-dl's."""
+
 PACKAGES = ("lava-nc", "lava-dl", "numpy", "scipy", "h5py", "torch")
 
 CLOSED_MODULES = ("lava.utils.loihi2_profiler", "lava.magma.compiler.subcompilers.nc.ncproc_compiler", "lava.proc.embedded_io")
@@ -60,13 +64,18 @@ def interpreter(lava_dl: bool = False) -> Path:
 
 
 def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> Path:
-    """Make the environment where there is none yet, and return its interpreter; at once, without network, where it is complete.
+    """Make the environment where there is none yet, or repair it, and return its interpreter; without network where it is complete.
 
     progress    called with a line of text whenever something happens
 
     Raises LavaEnvironmentError where no Python 3.10 is found, the folder is in other use, or the installation fails.
     """
     found = _present(lava_dl)
+    if found == _python(folder(lava_dl)) and (fault := _fault(found, lava_dl)):
+        progress(f"{folder(lava_dl)} is damaged ({fault}); it is made anew")
+        (folder(lava_dl) / MARKER).unlink(missing_ok=True)
+        (folder(lava_dl) / BEGUN).touch()
+        found = None
     if found is not None:
         if "lava-nc" not in _versions(found):
             raise LavaEnvironmentError(
@@ -96,11 +105,34 @@ def status() -> dict:
         try:
             found = interpreter(lava_dl)
             versions = _versions(found)
-            missing = None if versions.get("lava-nc") else f"{found} has no lava-nc"
+            fault = _fault(found, lava_dl) or (None if versions.get("lava-nc") else "it has no lava-nc")
+            missing = None if fault is None else f"{found} does not work ({fault}){_repair(found, lava_dl)}"
             report[key] = {"python": str(found), "versions": versions, "missing": missing}
         except LavaEnvironmentError as error:
-            report[key] = {"python": None, "versions": {}, "missing": str(error)}
+            began = (folder(lava_dl) / BEGUN).exists()
+            half = f"{folder(lava_dl)} was not installed to its end or for this version{_repair(_python(folder(lava_dl)), lava_dl)}"
+            report[key] = {"python": None, "versions": {}, "missing": half if began else str(error)}
     return report
+
+
+def _repair(python: Path, lava_dl: bool) -> str:
+    """What to do about an interpreter that does not work."""
+    if python != _python(folder(lava_dl)):
+        return "; install lava-nc 0.10.0 there"
+    return f": `spikeport lava setup{' --lava-dl' if lava_dl else ''}` makes it anew"
+
+
+def _fault(python: Path, lava_dl: bool) -> str | None:
+    """Why what the worker imports cannot be imported there, in a line; None where it can."""
+    wanted = f"import {WANTED[lava_dl]}, h5py"
+    try:
+        result = subprocess.run([python, "-E", "-c", wanted], capture_output=True, text=True, timeout=120)
+    except OSError as error:
+        return shortened(str(error), 200)
+    except subprocess.TimeoutExpired:
+        return None  # a machine that is very busy is no reason to make it anew
+    last = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
+    return shortened(last[0], 200) if result.returncode else None
 
 
 def missing_back_end() -> tuple[str, ...]:
@@ -186,8 +218,7 @@ def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
     progress(f"installing {'lava-dl 0.6.0' if lava_dl else 'lava-nc 0.10.0'} ({size})")
     pip = [_python(place), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", _requirements(lava_dl)]
     _run(pip, "the installation failed")
-    wanted = "lava.lib.dl.netx" if lava_dl else "lava.proc.lif.process"
-    _run([_python(place), "-E", "-c", f"import {wanted}, h5py"], "what was installed does not work")
+    _run([_python(place), "-E", "-c", f"import {WANTED[lava_dl]}, h5py"], "what was installed does not work")
     (place / MARKER).write_text(json.dumps({"requirements_sha256": _digest(lava_dl), "versions": _versions(_python(place))}, indent=1))
 
 
@@ -254,5 +285,5 @@ def _run(command: list, failure: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     result = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     if result.returncode:
-        last = "\n".join(f"  | {line}" for line in result.stdout.splitlines()[-15:])
+        last = "\n".join(f"  | {shortened(line, 300)}" for line in result.stdout.splitlines()[-15:])
         raise LavaEnvironmentError(f"{failure} (exit code {result.returncode}): {' '.join(map(str, command))}\n{last}")

@@ -142,6 +142,27 @@ def test_a_second_set_up_does_nothing(place, steps):
     assert steps == []
 
 
+def test_set_up_repairs_an_environment_that_lost_a_package(place, steps):
+    environment.setup(print)
+    steps.clear()
+    program(place / "bin" / "python", "echo \"ModuleNotFoundError: No module named 'lava'\" >&2; exit 1")
+    assert "No module named 'lava'): `spikeport lava setup` makes it anew" in environment.status()["lava"]["missing"]
+
+    lines = []
+    assert environment.setup(lines.append) == place / "bin" / "python"
+    assert "is damaged (ModuleNotFoundError: No module named 'lava'); it is made anew" in lines[0]
+    assert len(steps) == 3
+    assert environment.status()["lava"]["missing"] is None
+
+
+def test_a_set_up_that_was_interrupted_is_named(place):
+    place.mkdir()
+    (place / environment.BEGUN).touch()
+    missing = environment.status()["lava"]["missing"]
+    assert "was not installed to its end" in missing
+    assert "`spikeport lava setup` makes it anew" in missing
+
+
 def test_a_set_up_that_fails_leaves_no_marker_and_the_next_starts_anew(place, steps):
     steps.fail = "pip install"
     with pytest.raises(LavaEnvironmentError, match="the installation failed"):
