@@ -109,6 +109,11 @@ def _forward(module: nn.Module, neurons: Mapping[str, nn.Module], part: np.ndarr
             for m in module.modules():
                 if hasattr(m, "reset_mem"):
                     m.reset_mem()
+    except IndexError as error:
+        raise ModelError(
+            f"target software: the model reaches beyond the {len(x)} time steps of its inputs "
+            f"({error}); give data with as many steps as the model wants"
+        ) from error
     finally:
         for m, training in modes.items():
             m.training = training

@@ -153,3 +153,19 @@ def test_what_cannot_be_recorded_is_named():
         software.record(model, program, inputs)
     with pytest.raises(ModelError, match="'lif' is no module"):
         software.record(nn.Identity(), program, inputs, call="time-first")
+
+
+class OwnSteps(Float):
+    """Loops over its own 4 steps, whatever it is given."""
+
+    def forward(self, x):
+        return super().forward(torch.stack([x[step] for step in range(4)]))
+
+
+@pytest.mark.parametrize(("steps", "says"), [(3, "beyond the 3 time steps.*as many steps as the model"), (9, "gave 4 steps")])
+def test_data_of_another_length_than_the_model_wants(steps, says):
+    model = OwnSteps()
+    program = lowered(model, example_input=torch.zeros(3, 2, 6), time_first=True)
+    inputs = {program.inputs[0].name: RNG.integers(0, 2, (2, steps, 6))}
+    with pytest.raises(ModelError, match=says):
+        software.record(model, program, inputs, call="time-first")
