@@ -186,11 +186,16 @@ class _Run:
             self._absent(cell, outcome.reason)
         else:
             self._keep(cell, outcome)
-            for key in self._behind.get(cell.key, ()):
+            self._release(self._behind.get(cell.key, ()))
+        self._say(cell.label)
+
+    def _release(self, behind: Iterable[str]) -> None:
+        """One of the cells that these wait for is finished; what failed with another of them waits no longer."""
+        for key in behind:
+            if key in self._missing:
                 self._missing[key] -= 1
                 if not self._missing[key]:
                     self._push(len(self._cells), self._cells[key])
-        self._say(cell.label)
 
     def _keep(self, cell: Cell, done: Done) -> None:
         made = {**cell.maker.said(), "seconds": done.seconds}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toolchain.cells import files, lock
 from toolchain.cells.errors import StoreError
-from toolchain.cells.store import COLUMNS, FORMAT, NAME, TABLES, checksum
+from toolchain.cells.store import COLUMNS, FORMAT, NAME, OLDER, TABLES, Store, checksum
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ def salvage(folder: str | Path) -> Salvaged:
 
     ``lost`` counts the cells that could be seen and not read; of those that cannot be seen nobody knows.
 
-    Raises StoreError where there is no store, another run is at work, or the new file cannot be written.
+    Raises StoreError where there is no store, one of an earlier version or of another program, where another run is at work, or
+    the new file cannot be written.
     """
     folder = Path(folder)
     path = folder / NAME
@@ -40,6 +41,8 @@ def salvage(folder: str | Path) -> Salvaged:
         try:
             copy = files.copied(path, Path(inside))
             rows, lost, whole = _rows(copy)
+            if whole:
+                _require_ours(Path(inside), path)
             if whole and not lost:
                 return Salvaged(len(rows), 0, None)
             new = Path(inside) / "new.sqlite"
@@ -47,6 +50,13 @@ def salvage(folder: str | Path) -> Salvaged:
             return Salvaged(len(rows), lost, _exchange(path, new))
         except (OSError, *files.DAMAGE) as error:
             raise StoreError(f"{path}: what can be read of it cannot be kept: {error}") from None
+
+
+def _require_ours(folder: Path, path: Path) -> None:
+    """A file that is in order is a store of this version, or nothing of it is touched."""
+    with Store(folder, read_only=True) as store:
+        if store.format == OLDER:
+            raise StoreError(f"{path}: is in order, and was made by an earlier version; -o another folder starts a new run")
 
 
 def _rows(path: Path) -> tuple[list[tuple], int, bool]:
@@ -64,7 +74,7 @@ def _rows(path: Path) -> tuple[list[tuple], int, bool]:
             else:
                 lost += 1
         try:
-            whole = db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok" and files.is_ours(db)
+            whole = db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
         except (*files.DAMAGE, TypeError):
             whole = False
     return list({row[0]: row for row in rows}.values()), lost, whole

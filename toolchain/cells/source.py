@@ -48,14 +48,34 @@ def _read(path: Path, changed: int, size: int) -> Source:
         return Source((), frozenset(), text, text)
     try:
         tree = ast.parse(content)
+        _without_texts(tree.body)
         imports = tuple(_imports(tree.body))
-        # level 2 leaves docstrings out; assertions, which go too, stop a computation and change none
+        # level 2: assertions go, which stop a computation and change none
         code = compile(tree, path.name, "exec", dont_inherit=True, optimize=2)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise ClosureError(f"{path}: is no Python that can be read, and a result rests on it: {error}") from None
     strings: set[str] = set()
     meaning = hashlib.sha256(_described(code, strings).encode("utf-8", "surrogatepass")).hexdigest()
     return Source(imports, frozenset(strings), text, meaning)
+
+
+def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The blocks of statements inside a statement."""
+    yield from (block for name in ("body", "orelse", "finalbody") if (block := getattr(node, name, None)))
+    yield from (inner.body for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())))
+
+
+def _without_texts(statements: list[ast.stmt]) -> None:
+    """Take out statements that are a text alone: docstrings, and descriptions below a constant. They leave a trace in code."""
+    kept = [node for node in statements if not (isinstance(node, ast.Expr) and _is_text(node.value))]
+    statements[:] = kept or [ast.copy_location(ast.Pass(), node) for node in statements[:1]]
+    for node in statements:
+        for block in _blocks(node):
+            _without_texts(block)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _imports(statements: list[ast.stmt]) -> Iterator[Import]:
@@ -68,10 +88,8 @@ def _imports(statements: list[ast.stmt]) -> Iterator[Import]:
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             yield from _imports(node.orelse)
         else:
-            for name in ("body", "orelse", "finalbody"):
-                yield from _imports(getattr(node, name, []))
-            for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
-                yield from _imports(inner.body)
+            for block in _blocks(node):
+                yield from _imports(block)
 
 
 def _described(value: object, strings: set[str]) -> str:

@@ -67,6 +67,8 @@ class Store:
 
     read_only  nothing is written, also not beside the file; the folder may lie on a read-only medium
 
+    ``format``: of the file, ``FORMAT`` or ``OLDER``.
+
     Every method raises StoreError where the file is damaged or cannot be written.
     """
 
@@ -74,15 +76,12 @@ class Store:
         self.folder = Path(folder)
         self.path = self.folder / NAME
         with ExitStack() as stack:
-            if read_only:
-                self._db, self._format = stack.enter_context(files.reading(self.path)), None
-            else:
-                self._db, self._format = stack.enter_context(self._writing()), None
+            self._db = stack.enter_context(files.reading(self.path) if read_only else self._writing())
             with self._typed():
-                self._format = self._checked()
-            if self._format != FORMAT and not read_only:
+                self.format = self._checked()
+            if self.format != FORMAT and not read_only:
                 raise StoreError(
-                    f"{self.path}: was made by an earlier version (format {self._format}), whose cells do not say what made them; it can "
+                    f"{self.path}: was made by an earlier version (format {self.format}), whose cells do not say what made them; it can "
                     "be read by 'spikeport report', and -o another folder starts a new run"
                 )
             self._close = stack.pop_all()
@@ -189,23 +188,23 @@ class Store:
         said = self._said(key)
         with self._typed():
             blob = self._db.execute("SELECT arrays FROM cells WHERE key = ?", (key,)).fetchone()[0]
-        if type(blob) is not bytes or (self._format == FORMAT and checksum(blob) != said[4]):
+        if type(blob) is not bytes or (self.format == FORMAT and checksum(blob) != said[4]):
             raise self._damaged(key)
         return self._json(said[2], dict, key), self._read(unpack, blob, key)
 
     def made(self, key: str) -> dict:
         """What made a cell; empty where an earlier version kept it. StoreError where there is no such cell."""
         said = self._said(key)
-        return self._json(said[3], dict, key) if self._format == FORMAT else {}
+        return self._json(said[3], dict, key) if self.format == FORMAT else {}
 
     def _said(self, key: str) -> tuple[str, ...]:
         """A row but for its arrays, or StoreError where it is not the one that was written."""
-        columns = SAID if self._format == FORMAT else ", ".join(OLDER_COLUMNS[:-1])
+        columns = SAID if self.format == FORMAT else ", ".join(OLDER_COLUMNS[:-1])
         with self._typed():
             row = self._db.execute(f"SELECT {columns} FROM cells WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise StoreError(f"{self.path}: there is no cell {key[:12]}")
-        if {type(part) for part in row} != {str} or (self._format == FORMAT and checksum(*row[:5]) != row[5]):
+        if {type(part) for part in row} != {str} or (self.format == FORMAT and checksum(*row[:5]) != row[5]):
             raise self._damaged(key)
         return row
 
@@ -245,7 +244,7 @@ class Store:
             row = self._db.execute("SELECT * FROM about WHERE name = ?", (f"run.{name}",)).fetchone()
         if row is None:
             return None
-        if {type(part) for part in row} != {str} or (self._format == FORMAT and checksum(*row[:2]) != row[2]):
+        if {type(part) for part in row} != {str} or (self.format == FORMAT and checksum(*row[:2]) != row[2]):
             raise StoreError(f"{self.path}: what it says about its {name} is damaged{files.ADVICE}")
         return self._read(json.loads, row[1], name)
 

@@ -324,7 +324,7 @@ def _maker(maker: Mapping) -> str:
 def _mixed(makers: Sequence[Mapping]) -> list[tuple[str, str]]:
     """A line where cells that stand beside each other were made by different versions of packages, or nobody knows."""
     versions = {json.dumps(maker["versions"], sort_keys=True) for maker in makers if maker["versions"]}
-    if len(versions) < 2 and all(maker["versions"] for maker in makers):
+    if len(versions) < 2 and (not versions or all(maker["versions"] for maker in makers)):
         return []
     return [("provenance", "<strong>differs from cell to cell</strong>: their numbers may differ for that reason alone")]
 

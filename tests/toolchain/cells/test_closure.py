@@ -68,10 +68,11 @@ def test_a_file_that_changes_what_it_does_changes_the_digest(entry, modules, cod
 )
 def test_what_once_left_a_stale_result_changes_the_digest(entry, module, old, new, packages):
     code = closure.of(entry, root=packages)
+    before = code.digest
     text = code.files[module].read_text()
     assert old in text
     code.files[module].write_text(text.replace(old, new))
-    assert closure.Code(code.files, ()).digest != code.digest
+    assert closure.Code(code.files, ()).digest != before
 
 
 def test_what_only_shows_or_starts_is_no_part_of_it(codes):
@@ -134,13 +135,14 @@ def test_a_users_modules_are_followed_wherever_they_are_imported(tmp_path, monke
     )
     (tmp_path / "own_nets" / "init.py").rename(tmp_path / "own_nets" / "__init__.py")
     found = closure.of_user("own_nets.model")
+    before = found.digest
     assert found.modules == {"own_nets", "own_nets.model", "own_nets.parts", "own_weights"}
     whole = closure.of("toolchain.errors", "own_nets.model")
     assert {"toolchain.layers.neuron", "own_weights"} <= whole.modules
     assert {"numpy", "torch"} <= set(whole.packages)
     assert not {"json", "own_other"} & {*whole.modules, *whole.packages}
     (tmp_path / "own_weights.py").write_text("zero = 0.0")
-    assert closure.of_user("own_nets.model").digest != found.digest
+    assert closure.of_user("own_nets.model").digest != before
 
 
 def test_words_do_not_count_and_everything_else_does(tmp_path):

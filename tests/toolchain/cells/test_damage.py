@@ -122,6 +122,8 @@ def test_a_store_of_another_program_is_refused_and_left_as_it_is(tmp_path):
     for how in ({}, {"read_only": True}):
         with pytest.raises(StoreError, match="is a database of another program"):
             Store(tmp_path, **how)
+    with pytest.raises(StoreError, match="is a database of another program"):
+        salvage(tmp_path)
     assert (tmp_path / NAME).read_bytes() == before
 
 
@@ -160,8 +162,9 @@ def test_a_store_of_an_earlier_version_is_read_and_not_written(tmp_path):
         assert store.recall("keys") == ["k"]
         assert store.get("k")[0] == {"a": 1}
         assert store.made("k") == {}
-    with pytest.raises(StoreError, match=r"made by an earlier version.*new run"):
-        Store(tmp_path)
+    for use in (Store, salvage):
+        with pytest.raises(StoreError, match=r"made by an earlier version.*new run"):
+            use(tmp_path)
 
 
 @contextmanager

@@ -56,6 +56,14 @@ def test_failures_are_named_and_what_rests_on_them_is_not_run(tmp_path, compute)
     assert [calls(tmp_path, n) for n in (1, 5, 6)] == [1, 0, 0]
 
 
+def test_what_waits_for_a_cell_that_failed_and_for_one_that_did_not(tmp_path, compute):
+    first, second = job("fail", "the first"), job("double", value=1)
+    for order in ((first, second), (second, first)):
+        with pytest.raises(EngineError, match=r"2 cells failed.*the first: ValueError"):
+            compute([job("double", "behind", order, value=9)])
+    assert (calls(tmp_path, 1), calls(tmp_path, 9)) == (1, 0)
+
+
 def test_what_cannot_be_is_kept_with_its_reason_and_so_is_what_rests_on_it(tmp_path, compute):
     first = job("cannot", "colours")
     cells = [job("double", after=(first,), value=5), job("double", value=1)]
