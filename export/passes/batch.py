@@ -23,6 +23,9 @@ from export.shapes import ENDS, PARAMETERS, Shape, infer, own_shapes
 MOST = 3
 """Most leading dimensions that are taken out of one shape."""
 
+MOST_WORK = 10_000
+"""Most nodes in all ways together: some seconds. Networks of 100 nodes have a few dozen ways."""
+
 _FLATTEN = ("as it is", "input_type without the batch", "dimensions counted without the batch")
 
 
@@ -112,7 +115,13 @@ def _fitting(
 ) -> dict[tuple, dict[str, nir.NIRNode]]:
     """Shapes of the whole graph → the nodes, for each way in which every edge fits."""
     found: dict[tuple, dict[str, nir.NIRNode]] = {}
-    for trial in _trials(nodes, ones):
+    trials = list(_trials(nodes, ones))
+    if len(trials) == 1:
+        return found  # the graph as it is
+    if len(trials) * len(nodes) > MOST_WORK:
+        raise _TooMuch(f"{len(trials)} ways of leaving dimensions out of {len(nodes)} nodes")
+
+    for trial in trials:
         tried = _tried(nodes, trial)
         try:
             shapes = infer(tried, edges)
@@ -120,6 +129,10 @@ def _fitting(
             continue
         found.setdefault(tuple(sorted(shapes.items())), tried)
     return found
+
+
+class _TooMuch(Exception):
+    """There are more ways than are tried."""
 
 
 def _note(name: str, before: nir.NIRNode, after: nir.NIRNode, ones: bool) -> str:
@@ -150,7 +163,10 @@ def without(
     with the reason where several do.
     """
     for ones in (True, False):
-        found = _fitting(nodes, edges, ones)
+        try:
+            found = _fitting(nodes, edges, ones)
+        except _TooMuch as many:
+            raise type(error)(f"{error}; a batch was not looked for, in {many}") from None
         if len(found) > 1:
             raise type(error)(
                 f"{error}; without its leading dimensions it fits in {len(found)} ways: state "

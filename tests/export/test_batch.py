@@ -104,6 +104,19 @@ def test_what_never_fits_says_why_it_does_not_as_it_is():
         checked(sequence(inp(2, 2, 2, 6), spiking((2, 2, 2, 6)), out(2, 2, 2, 6)))
 
 
+def test_no_graph_takes_longer_than_its_size_allows():
+    nodes = [
+        inp(1, 1, 1, 5),
+        *(nir.Scale(full((1, 1, 1, 5), 1)) for _ in range(400)),
+        out(1, 1, 1, 7),
+    ]
+    with pytest.raises(
+        GraphError,
+        match=r"'n400' → 'n401' joins .*; a batch was not looked for, in 64 ways .* 402 nodes",
+    ):
+        checked(sequence(*nodes))
+
+
 # subgraphs of the old form
 
 
