@@ -52,8 +52,10 @@ def test_what_is_observed_of_a_noisy_neuron_is_what_it_compares():
 
 
 def test_images_both_is_the_mean_of_attacked_and_clean_images():
+    layers = {"dense": snn.Linear(1, 1, bias=False, source_fraction_bits=2), "lif": snn.IF(1.0)}
+
     class Step:
-        model = snn.Network({"dense": snn.Linear(1, 1, bias=False), "lif": snn.IF(1.0)}, input_shape=(1,))
+        model = snn.Network(layers, input_shape=(1,), message_bits=4, fraction_bits=2)
         progress, clean = 1.0, torch.full((4, 1, 1), 0.5)
 
         def scores(self, x):
