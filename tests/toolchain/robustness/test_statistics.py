@@ -67,6 +67,11 @@ def test_samples_that_agree_everywhere_still_leave_an_interval(size):
     assert found.high > 1 / size
 
 
+def test_the_interval_is_the_published_one():
+    # Newcombe 1998, the table of examples: 36, 12, 2, 0 of 50 pairs by method 10
+    assert newcombe_paired(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)
+
+
 def test_the_interval_covers_the_true_difference():
     rng = np.random.default_rng(0)
     chances = (0.7, 0.06, 0.02, 0.22)  # both, first alone, second alone, neither
