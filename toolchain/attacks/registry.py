@@ -93,7 +93,7 @@ ATTACKS: Mapping[str, Entry] = {
         LocalSearch, ("linf",), "predictions", "black_box", "pixels, pairs and blocks to the edges of the ball", "-"
     ),
     "cascade": Entry(
-        lambda stages: _stages(stages), NORMS, "stages", "cascade", "attacks in a row, each on what is left", "toolchain.attacks.cascade"
+        lambda **params: _stages(params), NORMS, "stages", "cascade", "attacks in a row, each on what is left", "toolchain.attacks.cascade"
     ),
     "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "black_box", "made on one victim, tried on another", "Papernot et al., 2016"),
     "event_noise": Entry(EventNoise, EVENTS, "predictions", "noise", "worst of several random changes of events: the floor", "-"),
@@ -154,7 +154,7 @@ class AttackSpec:
         if self.start not in STARTS:
             raise AttackError(f"attack {self.attack!r}: start is {self.start!r}; it must be one of {', '.join(STARTS)}")
         if self.attack == "cascade":
-            _stages(**self.params)
+            _stages(self.params)
         wants = ATTACKS[self.attack].access == "gradient"
         if wants != (self.estimator is not None):
             raise AttackError(f"attack {self.attack!r} needs {'an' if wants else 'no'} estimator, not {self.estimator!r}")
@@ -218,7 +218,7 @@ class AttackSpec:
     @property
     def stages(self) -> tuple[AttackSpec, ...]:
         """Of a cascade; of any other attack itself alone."""
-        return _stages(**self.params) if self.attack == "cascade" else (self,)
+        return _stages(self.params) if self.attack == "cascade" else (self,)
 
     def describe(self) -> dict:
         """Plain values for records: name, optimiser, estimator ("" without one), family, iterations, eot."""
@@ -241,10 +241,15 @@ class AttackSpec:
         }
 
 
-def _stages(stages) -> tuple[AttackSpec, ...]:
+def _stages(params: Mapping) -> tuple[AttackSpec, ...]:
     """The attacks of a cascade. Raises AttackError for what cannot be one of them."""
+    if set(params) != {"stages"}:
+        raise AttackError(f"cascade with parameters {', '.join(params) or 'none'}; it must have stages, and nothing else")
+    stages = params["stages"]
     if not isinstance(stages, (list, tuple)) or not stages:
         raise AttackError("cascade: stages must be a list with at least one attack")
+    if not all(isinstance(stage, Mapping) for stage in stages):
+        raise AttackError("cascade: a stage must be a table such as {attack = \"fgsm\", estimator = {name = \"training\"}}")
     made = tuple(AttackSpec.from_json(stage) for stage in stages)
     for stage in made:
         if stage.attack in ("cascade", "transfer", "sponge", "corruption"):

@@ -39,6 +39,7 @@ from scipy import stats
 from toolchain.attacks.batteries import PUBLISHED
 from toolchain.execution import TARGETS
 from toolchain.report import battery
+from toolchain.report.cascades import stages
 from toolchain.report.counts import attacks, base, change, dynamic, energies, layers, spikes, strongest, total
 from toolchain.report.run import ReportError
 from toolchain.robustness import flags, strength
@@ -289,6 +290,7 @@ def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
         "syn_ops": total(record, "syn_ops"),
         "dynamic_j": float(dynamic(record).mean()),
         "flags": [flag["name"] for flag in found if cell in flag["cells"]],
+        "stages": stages(record),
     }
 
 

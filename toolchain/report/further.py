@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolchain.report import battery, formats
+from toolchain.report import battery, cascades, formats
 from toolchain.report.analysis import KINDS
 from toolchain.report.table import SEEDS, Column, Table
 
@@ -20,7 +20,7 @@ _MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"),
 
 def build(facts: dict) -> list[Table]:
     """All of them, with or without rows."""
-    attacked = [published(facts), masking(facts), near_threshold(facts), detector(facts), corruptions(facts)]
+    attacked = [cascades.table(facts), published(facts), masking(facts), near_threshold(facts), detector(facts), corruptions(facts)]
     return [*attacked, inference(facts), *measured(facts), absent(facts)]
 
 

@@ -126,7 +126,8 @@ def _curves(facts: dict, made: Mapping[str, Table]) -> str:
         "interval."
     )
     drawn = figure(pictures.curves(facts), caption, marks.families(facts))
-    return _folded(facts, drawn) + render(made["attacks"], "Every attack by itself")
+    added = _plain(made, "cascade", "What each attack added, and at which cost")
+    return _folded(facts, drawn) + added + render(made["attacks"], "Every attack by itself")
 
 
 def _plain(made: Mapping[str, Table], name: str, heading: str) -> str:

@@ -170,7 +170,8 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
         ]
     everything = len(data.labels)
     targets = tuple((name, min(sweep.targets.lava_samples, everything) if name == "lava" else everything) for name in sweep.targets.names)
-    return Plan(data, tuple(jobs), targets, seeds)
+    brief = ("lava",) if sweep.targets.lava_attacks == "cascade" else ()
+    return Plan(data, tuple(jobs), targets, seeds, brief)
 
 
 def _battery(sweep: Sweep, opened: Opened) -> list[AttackSpec]:

@@ -14,17 +14,25 @@ class Plan:
     """The cells of a sweep: every crafted job with the targets (name, samples) that score it.
 
     seeds   of the inference of models that are random (their keys); all others have one inference
+    brief   targets that score clean samples and cascades alone, with the first of these seeds: slow ones
     """
 
     data: Data
     jobs: tuple[CraftJob, ...]
     targets: tuple[tuple[str, int], ...]
     seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    brief: tuple[str, ...] = ()
 
     def scores(self, job: CraftJob) -> list[ScoreJob]:
         """The scored cells of a crafted one."""
         seeds = self.seeds.get(job.model.key, (0,))
-        return [ScoreJob(job, target, min(samples, len(self.data.labels)), seed) for target, samples in self.targets for seed in seeds]
+        worth = job.spec is None or job.spec.attack == "cascade"
+        return [
+            ScoreJob(job, target, min(samples, len(self.data.labels)), seed)
+            for target, samples in self.targets
+            for seed in (seeds[:1] if target in self.brief else seeds)
+            if worth or target not in self.brief
+        ]
 
     def cells(self) -> list[Cell]:
         """All of them, each crafted one before those that score it."""

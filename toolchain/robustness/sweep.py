@@ -26,6 +26,7 @@ severities = [1, 3, 5]
 [targets]
 names = ["software", "fast", "lava"]
 lava_samples = 20          # Lava runs the first so many samples of every cell
+lava_attacks = "all"       # "cascade": Lava scores clean samples and cascades alone, with the first inference seed
 [run]
 batch = 100                # samples in one cell's computation at once
 """
@@ -101,10 +102,15 @@ class AttackPart:
 
 @dataclass(frozen=True)
 class TargetPart:
-    """lava_samples: Lava runs one sample at a time, so it gets the first so many."""
+    """What scores the samples.
+
+    lava_samples   Lava runs one sample at a time, so it gets the first so many
+    lava_attacks   "all"; or "cascade": clean samples and cascades alone, of random networks with the first inference seed
+    """
 
     names: tuple[str, ...] = ("software", "fast")
     lava_samples: int = 20
+    lava_attacks: str = "all"
 
 
 @dataclass(frozen=True)
@@ -355,4 +361,5 @@ def _keeps_to(where: str, spec: AttackSpec, norm: str) -> None:
 
 
 def _targets(where: str, values) -> TargetPart:
-    return TargetPart(**_part(where, TargetPart, values, names=_list(_one_of(*TARGETS)), lava_samples=_count))
+    checks = {"names": _list(_one_of(*TARGETS)), "lava_samples": _count, "lava_attacks": _one_of("all", "cascade")}
+    return TargetPart(**_part(where, TargetPart, values, **checks))
