@@ -68,7 +68,8 @@ def stages(preset: str, norm: str) -> list[dict]:
         closing(50),
         _apgd(30),
         closing(50),
-        _momentum(20, "margin", **WARM),
+        # the best other class is not always the nearest one: each of several in turn
+        {"attack": "apgd_targeted", "params": {"steps": 20, "targets": 5}, "estimator": ASSG},
         closing(150),
     ]
     if preset == "standard":
