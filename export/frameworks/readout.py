@@ -65,7 +65,8 @@ def find(
     read: dict[str, _Read] = {}
     for item in [i for i in returned if not _aside(tracker, i, returned)]:
         reading = item.reading
-        if reading is None or reading.steps != steps or reading.port in (INPUT, CURRENT):
+        unread = reading is None or reading.steps != steps or reading.port in (INPUT, CURRENT)
+        if unread or (reading.port, reading.how) == (SPIKES, "max"):
             _refuse(tracker, item, steps)
         _keep(read.setdefault(names[reading.node], _Read()), reading)
     if not read:
@@ -117,6 +118,8 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> None:
     labels = ", ".join(map(repr, nodes))
     if reading is not None and reading.port == CURRENT:
         what = f"the synaptic current of {labels}, which a Program keeps to itself"
+    elif reading is not None and reading.steps == steps:
+        what = f"the maximum over time of the spikes of {labels}, which says whether it fired at all"
     elif reading is not None:
         what = f"{labels} over {reading.steps} of {steps} steps"
     elif len(nodes) > 1:

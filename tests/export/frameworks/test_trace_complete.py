@@ -233,6 +233,7 @@ TWO = {
     "one in a dictionary": (lambda a, b, v: {"a": b, "b": b.sqrt()}, "output 2 of 2.*'sqrt'"),
     "an object": (lambda a, b, v: (b, Own(None)), "returns a Own, in which tensors are not seen"),
     "the last spikes": (lambda a, b, v: b[-1], "its spikes of the last step alone"),
+    "whether it fired at all": (lambda a, b, v: (b.sum(0), b.max(0)[0]), "output 2 of 2 is the maximum over time"),
     "all but the last step": (lambda a, b, v: b[:-1].sum(0), "'lif2' over 3 of 4 steps"),
     "weighted steps": (lambda a, b, v: b[0] + 2 * b[1] + b[2] + b[3], "factors that differ"),
 }
