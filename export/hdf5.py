@@ -103,7 +103,7 @@ class _Reader:
             return self.text(dataset, place)
         if dataset.dtype.kind not in "biuf" or dataset.dtype.itemsize > 8:
             self.fail(place, f"type {dataset.dtype}; accepted are numbers of up to 64 bits and text")
-        self.room(dataset.size * dataset.dtype.itemsize, place)
+        self.room(dataset.size * 8, place)  # what becomes of it: 64-bit numbers
         chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
         if chunk > max(self.limits.chunk, dataset.size * dataset.dtype.itemsize):
             self.fail(place, f"chunks of {chunk} bytes; accepted are {self.limits.chunk}")
