@@ -21,6 +21,7 @@ from export.node_values import Found, checked_node, label
 from export.passes import batch
 from export.passes.subgraphs import Flat, flatten, regrouped, sources_of
 from export.shapes import ENDS, LINEAR, NEURONS, PARAMETERS, SPIKING, infer
+from hardware._text import shown
 
 MAX_NODES = 2_000
 MAX_DEPTH = 8
@@ -44,6 +45,11 @@ def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> l
     return list(done)
 
 
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
 def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NIRGraph:
     """A checked copy of a graph and its subgraphs; shapes come later."""
     if depth > MAX_DEPTH:
@@ -55,7 +61,10 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
         if found.count > MAX_NODES:
             raise GraphError(f"more than {MAX_NODES} nodes")
         if not isinstance(name, str) or not name or len(prefix + name) > 150 or "/" in name or not name.isprintable():
-            raise GraphError(f"a node's name is 1 to 150 printable characters without '/', subgraphs included, not {prefix + str(name)!r}")
+            raise GraphError(
+                "a node's name is 1 to 150 printable characters without '/', subgraphs included, "
+                f"not {shown(prefix + str(name))}"
+            )
         if isinstance(node, nir.NIRGraph):
             nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, found)
         else:
@@ -64,13 +73,10 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
     for a, b in graph.edges:
         for end in (a, b):
             if end not in nodes:
-                near = [n for n in nodes if n.startswith(f"{end}.")]
-                hint = (
-                    f"; there are {', '.join(sorted(near))}: an old form of subgraph, in which edges to its name led nowhere"
-                    if near
-                    else ""
-                )
-                raise GraphError(f"the edge {prefix + str(a)!r} → {prefix + str(b)!r} names {prefix + str(end)!r}, which is no node{hint}")
+                edge = f"{shown(prefix + str(a))} → {shown(prefix + str(b))}"
+                near = sorted(n for n in nodes if n.startswith(f"{end}."))
+                hint = f"; there are {_few(near)}: an old form of subgraph, in which edges to its name led nowhere" if near else ""
+                raise GraphError(f"the edge {edge} names {shown(prefix + str(end))}, which is no node{hint}")
         edges.append((a, b))
     if len(set(edges)) != len(edges):
         (a, b), _ = Counter(edges).most_common(1)[0]
@@ -103,7 +109,7 @@ def _check_entries(flat: Flat, meta: dict) -> None:
     """Every entry of the metadata belongs to a node that can have it."""
     for name, entry in meta["nodes"].items():
         if name not in flat.nodes:
-            raise GraphError(f"graph metadata 'spikeport' speaks of node {name!r}, which is not there")
+            raise GraphError(f"graph metadata 'spikeport' speaks of node {shown(name)}, which is not there")
         node = flat.nodes[name]
         kind = "neuron" if isinstance(node, NEURONS) else "weight" if isinstance(node, LINEAR) else type(node).__name__
         strange = set(entry) - _ENTRIES[kind]
@@ -115,7 +121,7 @@ def _check_entries(flat: Flat, meta: dict) -> None:
         if not isinstance(node, SPIKING) or isinstance(node, nir.Threshold):  # a Threshold may become part of an integrator
             strange |= set(entry.get("grid", ())) & {"noise"}
         if strange:
-            raise GraphError(f"graph metadata 'spikeport': {label(name, node)} cannot have the entry {sorted(strange)[0]!r}")
+            raise GraphError(f"graph metadata 'spikeport': {label(name, node)} cannot have the entry {shown(sorted(strange)[0])}")
 
 
 def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str]) -> None:

@@ -21,6 +21,7 @@ from export.text_heap import TextHeap
 from hardware import limits
 from hardware._files import opened, room, write_bytes
 from hardware._hdf5 import DEFLATE_RATIO
+from hardware._text import shortened
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class _Reader:
         self.seen: set[int] = set()
 
     def fail(self, place: str, message: str):
-        raise GraphFileError(f"{self.path}: {place or '/'}: {message}")
+        raise GraphFileError(f"{self.path}: {shortened(place or '/', 300)}: {message}")
 
     def group(self, group: h5py.Group, place: str, depth: int) -> Tree:
         if depth > self.limits.depth:

@@ -41,6 +41,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from export.errors import GraphError
+from hardware._text import shown
 from hardware.noise import MAX_SEED, MAX_SIGMA
 from hardware.program import DECODINGS, RESETS
 
@@ -117,10 +118,10 @@ def _check(where: str, entry: Any, rules: Mapping[str, tuple]) -> None:
         raise GraphError(f"{where} must be a JSON object, not {type(entry).__name__}")
     for key, value in entry.items():
         if key not in rules:
-            raise GraphError(f"{where}: unknown entry {key!r}; known are {', '.join(rules)}")
+            raise GraphError(f"{where}: unknown entry {shown(key)}; known are {', '.join(rules)}")
         accepts, accepted = rules[key]
         if not accepts(value):
-            raise GraphError(f"{where}: {key} is {value!r}; accepted is {accepted}")
+            raise GraphError(f"{where}: {key} is {shown(value)}; accepted is {accepted}")
 
 
 def check(metadata: Any) -> dict:
@@ -130,22 +131,22 @@ def check(metadata: Any) -> dict:
         raise GraphError(f"{where} must be a JSON object, not {type(metadata).__name__}")
     unknown = set(metadata) - {"format", "dt_s", "nodes", "data", "origin"}
     if unknown:
-        raise GraphError(f"{where}: unknown entry {sorted(map(str, unknown))[0]!r}; known are format, dt_s, nodes, data, origin")
+        raise GraphError(f"{where}: unknown entry {shown(sorted(map(str, unknown))[0])}; known are format, dt_s, nodes, data, origin")
     if metadata.get("format", FORMAT) != FORMAT:
-        raise GraphError(f"{where}: format is {metadata.get('format')!r}; this version reads format {FORMAT}")
+        raise GraphError(f"{where}: format is {shown(metadata.get('format'))}; this version reads format {FORMAT}")
     dt_s = metadata.get("dt_s")
     if dt_s is not None and not (_number(dt_s) and dt_s > 0):
-        raise GraphError(f"{where}: dt_s is {dt_s!r}; accepted is a positive number of seconds, or null")
+        raise GraphError(f"{where}: dt_s is {shown(dt_s)}; accepted is a positive number of seconds, or null")
     for part in ("nodes", "data", "origin"):
         if not isinstance(metadata.get(part, {}), Mapping):
             raise GraphError(f"{where}: {part} must be a JSON object")
     for part in ("notes", "reading", "warnings", "placeholders"):
         texts = metadata.get("origin", {}).get(part, [])
         if not _is_texts(texts):
-            raise GraphError(f"{where}: origin, {part} is {texts!r}; accepted is a list of texts")
+            raise GraphError(f"{where}: origin, {part} is {shown(texts)}; accepted is a list of texts")
     nodes = {}
     for name, entry in metadata.get("nodes", {}).items():
-        place = f"{where}, node {name!r}"
+        place = f"{where}, node {shown(name)}"
         _check(place, entry, {**_ENTRY, "grid": (lambda v: True, "")})
         if "grid" in entry:
             _check(place + ", grid", entry["grid"], _GRID)

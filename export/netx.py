@@ -25,6 +25,7 @@ from export.lower import Lowered
 from export.operators import Kernel, Triples
 from export.passes.products import identity
 from export.quantize import Weights, on_grid
+from hardware._text import shortened, shown
 from hardware.errors import HardwareError
 from hardware.program import MAX_NEURONS, Convolution, Dense, Input, Output, Population, Program, Projection, Sparse
 
@@ -68,9 +69,10 @@ def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Low
         raise GraphFileError(f"{path}: an HDF5 file, but not .net: there is no group 'layer' with layers")
     strange = set(tree) - {"layer", "simulation"}
     if strange:
-        raise UnsupportedError(f"{path}: unknown group {sorted(strange)[0]!r}; known are layer and simulation")
+        raise UnsupportedError(f"{path}: unknown group {shown(sorted(strange)[0])}; known are layer and simulation")
     if set(layers) != {str(i) for i in range(len(layers))}:
-        raise GraphFileError(f"{path}: layers are called {', '.join(sorted(layers)[:8])}; accepted are 0 to {len(layers) - 1}")
+        called = ", ".join(shortened(name, 40) for name in sorted(layers)[:8])
+        raise GraphFileError(f"{path}: layers are called {called}; accepted are 0 to {len(layers) - 1}")
     builder = _Builder(Path(path).name, input_shape)
     try:
         for number in range(len(layers)):
@@ -119,15 +121,15 @@ class _Builder:
     def add(self, number: int, layer: Tree) -> None:
         """One layer. ``self.shape`` and ``self.last`` are those of what came before."""
         kind = _text(layer.get("type"))
-        where = f"layer {number} ({kind})"
         if kind is None:
             raise GraphFileError(f"layer {number}: no text 'type'")
         if kind not in _LAYER_KEYS:
-            raise UnsupportedError(f"layer {number}: unknown type {kind!r}; accepted are {', '.join(_LAYER_KEYS)}")
+            raise UnsupportedError(f"layer {number}: unknown type {shown(kind)}; accepted are {', '.join(_LAYER_KEYS)}")
+        where = f"layer {number} ({kind})"
         strange = set(layer) - _LAYER_KEYS[kind] - {"type"}
         if strange:
             raise UnsupportedError(
-                f"{where}: {sorted(strange)[0]!r} is not understood; accepted are {', '.join(sorted(_LAYER_KEYS[kind]))}"
+                f"{where}: {shown(sorted(strange)[0])} is not understood; accepted are {', '.join(sorted(_LAYER_KEYS[kind]))}"
             )
         if not isinstance(layer.get("neuron", {}), dict):
             raise GraphFileError(f"{where}: neuron is no group")
@@ -135,7 +137,7 @@ class _Builder:
         if "shape" in layer:
             shape = tuple(_whole(where, "shape", layer["shape"], 1, MAX_NEURONS).ravel().tolist())
             if not 1 <= len(shape) <= 3 or math.prod(shape) > MAX_NEURONS:
-                raise GraphError(f"{where}: shape is {shape}; accepted are 1 to 3 numbers, at most {MAX_NEURONS} neurons")
+                raise GraphError(f"{where}: shape is {shown(shape)}; accepted are 1 to 3 numbers, at most {MAX_NEURONS} neurons")
         name = f"{kind}_{number}"
         if kind == "input":
             self.input_layer(where, name, shape, layer)
@@ -293,16 +295,16 @@ class _Builder:
         """Parameters of a CUBA neuron, and what is to be said about them."""
         kind = _text(neuron.get("type"))
         if kind not in ("CUBA", "LOIHI"):
-            raise UnsupportedError(f"{where}: neuron type {kind!r}; accepted is CUBA (or LOIHI, its older name)")
+            raise UnsupportedError(f"{where}: neuron type {shown(kind)}; accepted is CUBA (or LOIHI, its older name)")
         strange = set(neuron) - _NEURON_KEYS
         if strange:
             raise UnsupportedError(
-                f"{where}: neuron {sorted(strange)[0]!r} is not understood; accepted are {', '.join(sorted(_NEURON_KEYS))}"
+                f"{where}: neuron {shown(sorted(strange)[0])} is not understood; accepted are {', '.join(sorted(_NEURON_KEYS))}"
             )
         for key, accepted in _MUST_BE.items():
             if key in neuron and not np.all(np.isin(_whole(where, key, neuron[key], -(1 << 31), 1 << 31), accepted)):
                 raise UnsupportedError(
-                    f"{where}: neuron {key} is {np.asarray(neuron[key]).tolist()}; accepted is {' or '.join(map(str, accepted))}"
+                    f"{where}: neuron {key} is {shown(np.asarray(neuron[key]).tolist())}; accepted is {' or '.join(map(str, accepted))}"
                 )
         values = {}
         for key, target, high in (("iDecay", "current_decay", 4096), ("vDecay", "voltage_decay", 4096), ("vThMant", "threshold", 1 << 30)):

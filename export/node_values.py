@@ -15,6 +15,7 @@ import numpy as np
 
 from export.errors import GraphError, UnsupportedError
 from export.shapes import ENDS, LINEAR, NEURONS, PARAMETERS, tuple_of
+from hardware._text import shown
 
 KNOWN = (*ENDS, *NEURONS, *LINEAR, nir.NIRGraph)
 
@@ -70,11 +71,11 @@ def _whole(where: str, field: str, value, low: int, dimensions: int) -> tuple[in
         or not np.all(array == np.round(array.astype(np.float64)))
     ):
         raise GraphError(
-            f"{where}: {field} is {value!r}; accepted are whole numbers, one or {dimensions}"
+            f"{where}: {field} is {shown(value)}; accepted are whole numbers, one or {dimensions}"
         )
     if array.size and not (low <= array.min() and array.max() <= 1 << 15):
         raise GraphError(
-            f"{where}: {field} is {value!r}; accepted are whole numbers from {low} to {1 << 15}"
+            f"{where}: {field} is {shown(value)}; accepted are whole numbers from {low} to {1 << 15}"
         )
     return tuple_of(array, dimensions)
 
@@ -83,7 +84,7 @@ def _dimension(where: str, field: str, value) -> int:
     """One whole number, which may be negative."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu" or array.size != 1:
-        raise GraphError(f"{where}: {field} is {value!r}; accepted is one whole number")
+        raise GraphError(f"{where}: {field} is {shown(value)}; accepted is one whole number")
     return int(array.reshape(-1)[0])
 
 
@@ -97,7 +98,7 @@ def _shape(where: str, value, field: str = "shape") -> np.ndarray:
         or array.size > 8
     ):
         raise GraphError(
-            f"{where}: {field} is {array.tolist()!r}; accepted are positive whole numbers, one "
+            f"{where}: {field} is {shown(array.tolist())}; accepted are positive whole numbers, one "
             "for each dimension"
         )
     return array.reshape(-1).astype(np.int64)
@@ -175,7 +176,7 @@ def _convolution(where: str, node) -> dict:
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise GraphError(
-                f"{where}: padding is {padding!r}; accepted are 'same', 'valid' and whole numbers"
+                f"{where}: padding is {shown(padding)}; accepted are 'same', 'valid' and whole numbers"
             )
         if padding == "same" and set(stride) != {1}:
             raise GraphError(f"{where}: padding 'same' goes with stride 1, not {stride}")
@@ -243,8 +244,8 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
         }
         if np.any(values["padding"] >= values["kernel_size"]):
             raise GraphError(
-                f"{where}: padding {values['padding'].tolist()} is not smaller than the window "
-                f"{values['kernel_size'].tolist()}"
+                f"{where}: padding {shown(values['padding'].tolist())} is not smaller than the window "
+                f"{shown(values['kernel_size'].tolist())}"
             )
         return kind(**values, **extra)
     stated = (node.input_type or {}).get("input")

@@ -12,6 +12,7 @@ import nir
 import numpy as np
 
 from export.errors import GraphError, UnsupportedError
+from hardware._text import shown
 
 Shape = tuple[int, ...]
 
@@ -102,7 +103,7 @@ def flattened(name: str, node: nir.Flatten, given: Shape) -> Shape:
         )
     stated = node.input_type.get("input") if node.input_type else None
     if stated is not None and tuple(int(n) for n in np.ravel(stated)) != given:
-        raise GraphError(f"node {name!r} (Flatten) states input_type {tuple(int(n) for n in np.ravel(stated))}; it is given {given}")
+        raise GraphError(f"node {name!r} (Flatten) states input_type {shown(tuple(int(n) for n in np.ravel(stated)))}; it is given {given}")
     return (*given[:first], math.prod(given[first : last + 1]), *given[last + 1 :])
 
 
