@@ -25,3 +25,7 @@ MODEL_BYTES = 8 * SYNAPSES
 PARTS = 4096
 """Populations, and nodes of a graph: above the neuron groups of four chips (8 for each of 120
 cores), and more than any published network has layers."""
+
+HEADER_BYTES = 2048 * PARTS
+"""Bytes of the JSON header of a safetensors file: 2 KiB for each part, whose tensors need about 100
+bytes each. Python objects made of it take ten times as much."""

@@ -1,28 +1,32 @@
 """Files of weights: safetensors, and PyTorch's own through its weights-only loader.
 
-A file is looked at before memory is taken for it: a zip archive must be stored, not compressed, and
-hold no more than its own size; the shapes that PyTorch's file declares are read first without data
-(on the device "meta") and must fit into it.
+A file is looked at before memory is taken for it: it must be a regular file within
+``hardware.limits``; a zip archive must be stored, not compressed, and hold no more than its own
+size; the shapes that PyTorch's file declares are read first without data (on the device "meta") and
+must fit into it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import nn
 
 from export.errors import ModelError
 from export.frameworks.factories import working_directory_importable
+from hardware import limits
+from hardware._files import opened
+from hardware._text import shortened
 
-MAX_HEADER = 1 << 26
-MAX_FILE = 4 << 30
+WHAT = "a file of weights"
 MAX_LISTED = 5
 """Most names in one message."""
 
@@ -43,7 +47,7 @@ def listed(names) -> str:
     """Names for a message, not more than a few."""
     names = sorted(map(str, names))
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(map(repr, names[:MAX_LISTED])) + more
+    return ", ".join(repr(shortened(name, 80)) for name in names[:MAX_LISTED]) + more
 
 
 def read_weights(
@@ -65,49 +69,50 @@ def read_weights(
         return weights, notes + more
     if trust_pickle:
         raise ModelError(f"{path}: is no pickle, so there is nothing to trust; leave that out")
-    return _safetensors(path, size), []
+    return _safetensors(path, start, size), []
 
 
 def read_pickle(path: str | os.PathLike) -> tuple[object, list[str]]:
     """Whatever a pickle holds. Reading it runs its code, so only on the user's word."""
     path = Path(path)
-    try:
-        # a pickled module names its class, which lies where the user works
-        with working_directory_importable(), path.open("rb") as file:
-            content = torch.load(file, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise ModelError(f"{path}: cannot be unpickled: {_first_line(error)}") from None
+    with _opened(path) as file:
+        try:
+            # a pickled module names its class, which lies where the user works
+            with working_directory_importable():
+                content = torch.load(file, map_location="cpu", weights_only=False)
+        except Exception as error:
+            raise ModelError(f"{path}: cannot be unpickled: {_first_line(error)}") from None
     return content, [f"{path.name}: unpickled with all code in it, on your word (trust pickle)"]
 
 
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    return opened(path, ModelError, limits.MODEL_BYTES, WHAT)
+
+
 def _start(path: Path) -> tuple[bytes, int]:
-    try:
-        with path.open("rb") as file:
-            start, size = file.read(8), os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if size > MAX_FILE:
-        raise ModelError(f"{path}: {size:,} bytes; it must not be larger than {MAX_FILE:,}")
-    return start, size
+    """The first nine bytes, and how many there are."""
+    with _opened(path) as file:
+        return file.read(9), os.fstat(file.fileno()).st_size
 
 
-def _safetensors(path: Path, size: int) -> dict[str, torch.Tensor]:
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        header = file.read(min(length, MAX_HEADER))
-    if len(start) < 8 or not 2 <= length <= min(size - 8, MAX_HEADER) or not header.startswith(b"{"):
+def _safetensors(path: Path, start: bytes, size: int) -> dict[str, torch.Tensor]:
+    length = int.from_bytes(start[:8], "little")
+    if start[8:] != b"{" or not 2 <= length <= size - 8:
         raise ModelError(f"{path}: not a safetensors file, nor one of PyTorch")
-    try:
-        json.loads(header)
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ValueError:
-        raise ModelError(f"{path}: not a safetensors file, or a damaged one") from None
+    if length > limits.HEADER_BYTES:
+        raise ModelError(
+            f"{path}: a safetensors file with a header of {length:,} bytes; it must have at most "
+            f"{limits.HEADER_BYTES:,}"
+        )
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise ModelError(f"{path}: a damaged safetensors file: {error}") from None
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        said = f"{type(error).__name__}: {shortened(str(error), 200)}"
+        raise ModelError(f"{path}: a damaged safetensors file: {said}") from None
 
 
 def _weights_only(path: Path, size: int) -> object:
@@ -134,7 +139,7 @@ def _check_archive(path: Path, size: int) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise ModelError(f"{path}: a damaged zip archive: {error}") from None
+        raise ModelError(f"{path}: a damaged zip archive: {shortened(str(error), 200)}") from None
     if any("/code/" in f"/{m.filename}" for m in members):
         raise ModelError(
             f"{path}: a TorchScript archive (torch.jit.save), not a state dict; {HOW}, "
@@ -151,10 +156,12 @@ def _check_archive(path: Path, size: int) -> None:
 def _loaded(path: Path, device: str) -> object:
     try:
         # opened here: by a path, the loader would go by the file's ending
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings(), _opened(path) as file:
             # "Detected pickle protocol": what cannot be read is refused below
             warnings.simplefilter("ignore")
             return torch.load(file, map_location=device, weights_only=True)
+    except ModelError:
+        raise
     except Exception as error:
         unknown = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
         if unknown is None:
@@ -163,7 +170,7 @@ def _loaded(path: Path, device: str) -> object:
                 f"{_first_line(error)}; {HOW}"
             ) from None
         raise ModelError(
-            f"{path}: holds a pickled {unknown[1]}, more than tensors and plain values, and to read "
+            f"{path}: holds a pickled {shortened(unknown[1], 80)}, more than tensors and plain values, and to read "
             f"it may run code; {HOW}; --trust-pickle (trust_pickle=True) reads it all the same"
         ) from None
 

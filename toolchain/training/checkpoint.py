@@ -25,7 +25,6 @@ from toolchain.models import build
 from toolchain.training.config import Config
 
 FORMAT = 1
-MAX_HEADER = 8 << 20
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """First bytes of PyTorch's files (zip, and the older plain pickle) and of other pickles."""
 
@@ -142,7 +141,7 @@ def _read(path: Path) -> bytes:
 
 def _description(path: Path, content: bytes) -> tuple[Config, dict]:
     length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or not 2 <= length <= min(MAX_HEADER, len(content) - 8):
+    if len(content) < 8 or not 2 <= length <= min(limits.HEADER_BYTES, len(content) - 8):
         raise CheckpointError(f"{path}: no safetensors file, or a truncated one")
     try:
         header = json.loads(content[8 : 8 + length])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import struct
@@ -230,7 +231,16 @@ FILES = {
     "empty": (b"", "not a safetensors file"),
     "text": (b"hello world, this is no checkpoint", "not a safetensors file"),
     "huge header": (struct.pack("<Q", 1 << 60) + b"{}", "not a safetensors file"),
-    "no JSON": (struct.pack("<Q", 4) + b"{abc", "not a safetensors file"),
+    "no JSON": (struct.pack("<Q", 4) + b"{abc", "damaged safetensors file"),
+    "nested": (struct.pack("<Q", 500_000) + b'{"a":' * 100_000, "damaged safetensors file"),
+    "large header": (
+        struct.pack("<Q", 9 << 20) + b"{".ljust(9 << 20),
+        "a header of 9,437,184 bytes; it must have at most 8,388,608",
+    ),
+    "another type": (
+        struct.pack("<Q", 56) + b'{"a":{"dtype":"F99","shape":[4],"data_offsets":[0,16]}} ' + bytes(16),
+        "damaged safetensors file",
+    ),
     "truncated": (
         struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}     ' + b"\0" * 3,
         "damaged safetensors file",
@@ -246,6 +256,23 @@ def test_files_that_are_none(name, tmp_path):
         path.write_bytes(content)
     with pytest.raises(ModelError, match=says):
         load_factory(FACTORY, path)
+
+
+@pytest.mark.parametrize("read", [read_weights, open_pickle])
+def test_no_file_of_weights_is_waited_for(read, tmp_path):
+    """A FIFO without a writer would wait, and a device would never end."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ModelError, match="fifo: is a FIFO; a file of weights must be given"):
+        read(tmp_path / "fifo")
+    with pytest.raises(ModelError, match="/dev/zero: is a device; a file of weights must be given"):
+        read("/dev/zero")
+
+
+def test_a_file_of_weights_is_no_larger_than_a_network(tmp_path):
+    with (tmp_path / "sparse.pt").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match="must have at most 1,179,648,000"):
+        read_weights(tmp_path / "sparse.pt")
 
 
 @pytest.mark.parametrize(
