@@ -112,7 +112,10 @@ def test_truncated_safetensors(refused, tmp_path):
         ({"samples": tiny_inputs()}, ["samples", "'inputs'"]),
         ({"inputs": tiny_inputs(), "labels": np.zeros(3, int)}, ["3 labels for 4 samples"]),
         ({"inputs": tiny_inputs(), "labels": np.full(4, 3)}, ["labels", "0 to 2"]),
+        ({"inputs": tiny_inputs(), "labels": np.full(4, -1)}, ["labels range from -1 to -1", "0 to 2"]),
         ({"inputs": tiny_inputs(), "labels": np.zeros(4)}, ["labels", "float64"]),
+        ({"inputs": tiny_inputs(), "labels": np.array(2)}, ["labels is one number, 2", "for each sample"]),
+        ({"inputs": tiny_inputs(), "labels": np.zeros((4, 1), int)}, ["labels have shape (4, 1)", "one integer for each sample"]),
         ({"inputs/other": tiny_inputs()}, ["other", "in"]),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
@@ -120,6 +123,16 @@ def test_truncated_safetensors(refused, tmp_path):
 def test_data_that_does_not_fit(refused, program_h5, tmp_path, arrays, words):
     np.savez(tmp_path / "data.npz", **arrays)
     refused("run", program_h5, "--data", "data.npz", "--save", "rec.h5", words=words)
+    refused("compare", program_h5, "--data", "data.npz", "--targets", "fast,reference", words=words)
+
+
+@pytest.mark.parametrize("command", ["bench", "run", "export"])
+def test_no_file_is_waited_for(refused, tmp_path, command):
+    """A FIFO without a writer would wait, and a device would never end."""
+    os.mkfifo(tmp_path / "fifo")
+    rest = ("--data", "digits") if command == "run" else ("-o", "RUN.h5")
+    refused(command, "fifo", *rest, words="fifo: is a FIFO")
+    refused(command, "/dev/zero", *rest, words="/dev/zero: is a device")
 
 
 def test_data_files_are_not_unpickled(refused, program_h5, tmp_path):

@@ -36,7 +36,7 @@ from toolchain.cells.store import Store, program_path
 from toolchain.cells.work import Shared
 from toolchain.doctor import NEEDED
 from toolchain.errors import ToolchainError
-from toolchain.robustness import kinds
+from toolchain.robustness import answers, kinds
 from toolchain.robustness.cells import INTEGERS, SCORED_BY, SOFTWARE, CraftJob, Data
 from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.plan import Plan, keys
@@ -103,7 +103,8 @@ def _named(part: ModelPart, seed: int) -> str:
 
 
 def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
-    """The attacked samples, and the name of their data set. Raises BenchError where the models do not share one."""
+    """The attacked samples, and the name of their data set. Raises BenchError where the models do not share one,
+    ModelError where one cannot answer (``answers.check``)."""
     said = {}
     for model in files:
         opened = open_model(model)
@@ -119,6 +120,8 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     if not chosen:
         raise BenchError("the models do not say what data they are for; name it in [data]")
     dataset = datasets.load(chosen, "test", samples=sweep.data.samples)
+    for model in files:
+        answers.check(model.name, open_model(model), dataset)
     index = np.arange(len(dataset), dtype=np.int64)
     if not dataset.is_events:
         return Data(dataset.images(), dataset.labels, index), chosen
