@@ -133,12 +133,12 @@ def _weights_only(path: Path, size: int) -> object:
 
 def _check_archive(path: Path, size: int) -> None:
     """Of a zip archive: nothing in it may unpack to more than the file holds."""
-    if not zipfile.is_zipfile(path):
-        return  # PyTorch's older format, which its loader checks entry by entry
     try:
+        if not zipfile.is_zipfile(path):
+            return  # PyTorch's older format, which its loader checks entry by entry
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise ModelError(f"{path}: a damaged zip archive: {shortened(str(error), 200)}") from None
     if any("/code/" in f"/{m.filename}" for m in members):
         raise ModelError(

@@ -156,6 +156,26 @@ def _checkpoints() -> list[bytes]:
     return [_written(lambda path: checkpoint.save_checkpoint(path, network, config))]
 
 
+def _weights() -> list[bytes]:
+    """Other people's: safetensors, and both formats of PyTorch."""
+    import torch
+    from safetensors.torch import save
+
+    state = {"fc.weight": torch.arange(12.0).reshape(3, 4), "fc.bias": torch.zeros(3)}
+    forms = ({}, {"_use_new_zipfile_serialization": False})
+    checkpoint = {"state_dict": state, "epoch": 3}
+    return [
+        save(state),
+        *[_written(functools.partial(torch.save, checkpoint, **form)) for form in forms],
+    ]
+
+
+def _read_weights(path: Path) -> None:
+    from export.frameworks import weight_files
+
+    weight_files.read_weights(path)
+
+
 def _examples(folder: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((EXAMPLES / folder).glob("digits*.toml"))]
 
@@ -209,6 +229,7 @@ KINDS = {
         (*mutations.BYTES[:4], *[mutations.json_header] * 5),
         lambda path: checkpoint.load_checkpoint(path) and None,
     ),
+    "weights": Kind(".weights", _weights, mutations.BYTES, _read_weights),
     "recipe": Kind(
         ".toml", lambda: _examples("recipes"), TOML, lambda path: read_config(path) and None
     ),

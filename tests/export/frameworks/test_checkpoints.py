@@ -196,6 +196,21 @@ def test_files_that_declare_more_than_they_hold(tmp_path):
         load_factory("tests.export.frameworks.test_checkpoints:linear", tmp_path / "expanded.pt")
 
 
+@pytest.mark.parametrize(
+    ("record", "field", "value", "says"),
+    [(b"PK\x01\x02", 6, 255, "zip file version"), (b"PK\x06\x07", 16, 9, "span multiple disks")],
+    ids=["version", "disks"],
+)
+def test_archives_of_a_kind_that_is_not_read(tmp_path, record, field, value, says):
+    """The numbers of a zip archive's directory are changed as in damage."""
+    torch.save({"a": torch.zeros(10)}, tmp_path / "plain.pt")
+    content = bytearray((tmp_path / "plain.pt").read_bytes())
+    content[content.index(record) + field] = value
+    (tmp_path / "other.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=f"a damaged zip archive: .*{says}"):
+        read_weights(tmp_path / "other.pt")
+
+
 def linear():
     return nn.Linear(2, 3)
 
