@@ -186,6 +186,7 @@ def write_run(
     """Write a whole run; ``unfinished``: so many further cells are planned and not there."""
     pictures = images(max(targets.values()))
     keys = [f"{n:064x}" for n in range(unfinished)]
+    made = {"code": "c" * 64, "versions": {"spikeport": "0.1.0", "python": "3.11.0", "numpy": "2.0"}}
     with Store(folder) as store:
         for model in models:
             path = program_path(folder, model.program.fingerprint)
@@ -197,18 +198,16 @@ def write_run(
                 key = crafted_key(model, attack[0], epsilon, seed)
                 sign = np.sign(np.random.default_rng([len(attack[0]), seed]).normal(size=pictures.shape)).astype(np.float32)
                 samples = np.clip(pictures + epsilon * sign, 0, 1)
-                store.put(key, "crafted", {"name": attack[0]}, {"adversarial": samples})
+                store.put(key, "crafted", {"name": attack[0]}, {"adversarial": samples}, made)
                 keys.append(key)
                 for target, count in targets.items():
                     record = scored(model, target, count, attack, epsilon, seed)
                     keys.append(_hash(key, target))
-                    store.put(keys[-1], "scored", dict(record.description), record.to_arrays())
+                    store.put(keys[-1], "scored", dict(record.description), record.to_arrays(), made)
         store.remember(
             "sweep", {"data": {"name": "digits", "samples": max(targets.values()), "key": "d" * 64}, "attacks": {"preset": "quick"}}
         )
         store.remember("models", [{"name": m.name, "source": "digits.safetensors", "key": "a" * 64} for m in models])
-        store.remember("versions", {"spikeport": "0.1.0", "python": "3.11.0", "numpy": "2.0"})
-        store.remember("code", "c" * 64)
         store.remember("energy", energy_tables())
         store.remember("command", "spikeport bench digits-quick.toml -o run")
         store.remember("keys", keys)

@@ -122,7 +122,11 @@ def test_report_of_an_unfinished_run_says_so(spikeport, tmp_path):
     [
         (("absent.toml",), "cannot be read"),
         (("sweep.toml", "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"), "--workers goes with a run on this machine"),
-        (("sweep.toml", "--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        (("sweep.toml", "--scheduler", "tcp://127.0.0.1:9"), "--insecure-scheduler"),
+        (
+            ("sweep.toml", "--scheduler", "tcp://127.0.0.1:9", "--insecure-scheduler"),
+            "no Dask scheduler answers at tcp://127.0.0.1:9",
+        ),
     ],
 )
 def test_bench_refuses_what_it_cannot_run(spikeport, model, tmp_path, arguments, words):
@@ -141,7 +145,6 @@ def test_progress_has_the_time_left_over_all_and_for_each_cell(monkeypatch, caps
     monkeypatch.setattr("toolchain.cli.bench.DELAY", 0.0)
     monkeypatch.setattr("toolchain.cli.bench.REFRESH", 0.0)
     with Bars() as bars:
-        bars.training("digits", 1, 4)
         bars.cell("", 0, 4, 0.0)
         bars.inside("digits: pgd 10", 50, 200)
         bars.inside("digits: pgd 10", 100, 200)
