@@ -109,7 +109,9 @@ def status() -> dict:
             missing = None if fault is None else f"{found} does not work ({fault}){_repair(found, lava_dl)}"
             report[key] = {"python": str(found), "versions": versions, "missing": missing}
         except LavaEnvironmentError as error:
-            began = (folder(lava_dl) / BEGUN).exists()
+            # where another interpreter is named, the fault is in that name
+            named = bool(os.environ.get("SPIKEPORT_LAVA_PYTHON"))
+            began = not named and (folder(lava_dl) / BEGUN).exists()
             half = f"{folder(lava_dl)} was not installed to its end or for this version{_repair(_python(folder(lava_dl)), lava_dl)}"
             report[key] = {"python": None, "versions": {}, "missing": half if began else str(error)}
     return report

@@ -20,17 +20,23 @@ LEVELS = (SMOKE, STANDARD, FULL)
 
 @dataclass(frozen=True)
 class Effort:
-    """What all attacks of a kind together must be given: ``steps`` along gradients (events: rounds), ``queries`` of random searches,
-    ``rounds`` of local searches, for each sample that stands."""
+    """What all attacks of a kind together must be given, for each sample that stands.
+
+    steps     along gradients (events: rounds)
+    queries   of random searches
+    rounds    of local searches
+    around    steps along gradients on each way around what stands before the network
+    """
 
     steps: int
     queries: int = 0
     rounds: int = 0
+    around: int = 0
 
 
 EFFORTS: Mapping[str, Mapping[str, Effort]] = {
-    "linf": {STANDARD: Effort(100, 200, 200), FULL: Effort(400, 1000, 1000)},
-    "l2": {STANDARD: Effort(100, 200), FULL: Effort(400, 1000)},
+    "linf": {STANDARD: Effort(100, 200, 200, 40), FULL: Effort(400, 1000, 1000, 70)},
+    "l2": {STANDARD: Effort(100, 200, 0, 40), FULL: Effort(400, 1000, 0, 70)},
     "flips": {STANDARD: Effort(80), FULL: Effort(400)},
     "shift": {STANDARD: Effort(80), FULL: Effort(400)},
 }
@@ -121,10 +127,10 @@ def ways_around_a_front(attacks: Sequence[Traits], attacked: Attacked, effort: E
     """What stands before a network may hide its gradient, and a detector may be evaded."""
     if not attacked.front or attacked.norm in EVENTS:
         return
-    if _spent(attacks, lambda a: a.access == GRADIENT and a.front == "bpda") < effort.steps:
-        yield f"{effort.steps} steps with the identity in the front's place backwards (BPDA)"
-    if attacked.detector and _spent(attacks, lambda a: a.access == GRADIENT and a.front == "detector") < effort.steps:
-        yield f"{effort.steps} steps of an adversary who knows of the detector"
+    if _spent(attacks, lambda a: a.access == GRADIENT and a.front == "bpda") < effort.around:
+        yield f"{effort.around} steps with the identity in the front's place backwards (BPDA)"
+    if attacked.detector and _spent(attacks, lambda a: a.access == GRADIENT and a.front == "detector") < effort.around:
+        yield f"{effort.around} steps of an adversary who knows of the detector"
 
 
 RULES: tuple[Callable[[Sequence[Traits], Attacked, Effort], Missing], ...] = (

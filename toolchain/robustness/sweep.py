@@ -307,7 +307,7 @@ def _spec(where: str, value) -> AttackSpec:
         example = '{attack = "pgd", params = {steps = 40}, estimator = {name = "atan"}}'
         raise SweepError(f"{where}: {shown(value)}; accepted is a table such as {example}")
     tables = dict.fromkeys(("params", "estimator", "tuning"), _table)
-    found = _part(where, AttackSpec, value, attack=_text, front=_text, eot=_count, known_seed=_seed, **tables)
+    found = _part(where, AttackSpec, value, attack=_text, front=_text, start=_text, eot=_count, known_seed=_seed, **tables)
     try:
         spec = AttackSpec.from_json(found)
         registry.try_out(spec)

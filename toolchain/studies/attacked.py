@@ -116,7 +116,7 @@ def cells(network: Cell, config: Config, label: str, attack: Attack, seed: int, 
     found = {"clean": (CLEAN, _cell(network, f"{label}: clean", attack, seed, None))}
     for group, specs in ((NAIVE, naive(attack)), (HONEST, honest(attack, config))):
         for spec in specs:
-            name = spec.label + (f", EOT {spec.eot}" if spec.eot > 1 else "")
+            name = spec.label
             found[name] = (group, _cell(network, f"{label}: {name}", attack, seed, spec))
     for other, source in sources.items():
         for spec in naive(attack):

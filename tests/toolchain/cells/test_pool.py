@@ -127,7 +127,8 @@ def test_no_port_is_open_while_cells_are_computed(compute, tmp_path, opens):
 
 
 RUN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores Ctrl-C
 sys.path.insert(0, {root!r})
 from tests.toolchain.cells.conftest import job
 from toolchain.cells import engine

@@ -203,7 +203,7 @@ def tampered(path, change_tensors=lambda t: None, change_table=lambda t: None) -
         ({"change_table": lambda t: t["purifier"].update(channels=[4, 6, 6, 6, 6])}, "channels"),
         (
             {"change_table": lambda t: t["purifier"].update(channels=[4, 6, 6, 6], noise_width=4) or t["data"].update(name="mnist")},
-            "cannot be halved",
+            "18,816 weights",
         ),
         ({"change_table": lambda t: t["purifier"].update(steps=10**9)}, "steps"),
         ({"change_table": lambda t: t["purifier"].update(surprise=1)}, "surprise"),

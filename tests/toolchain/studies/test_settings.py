@@ -96,7 +96,7 @@ def test_a_study_from_its_file_to_its_page(folder, capsys):
         for (at, name), each in rows.items():
             assert at != value or np.all(worst <= np.array(each) + 1e-12), name
         assert np.all(worst <= np.array(rows[value, "worst of honest"]))
-    assert {name for _, name in rows} >= {"clean", "fgsm from a second seed", "sa_pgd 2 · assg 0.85, EOT 2", "square 3, EOT 2"}
+    assert {name for _, name in rows} >= {"clean", "fgsm from a second seed", "sa_pgd 2 · assg 0.85 · EOT 2", "square 3 · EOT 2"}
     html = (folder / "run" / "leak.html").read_text()
     assert "<b>signed" not in html
     assert "&lt;b&gt;signed&lt;/b&gt;" in html
