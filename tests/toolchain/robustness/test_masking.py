@@ -62,9 +62,11 @@ def test_the_battery_breaks_what_plain_pgd_does_not_and_the_flags_say_so(facts):
         assert worst["share"]["value"] < clean - 0.6
         assert worst["flattered"]["low"] > 0.3
         flags = {flag["name"]: flag for flag in entry["flags"]}
-        assert ["pgd 40 · training", 0.2, 0] in flags["zero_gradients"]["cells"]
-        assert "zero_gradients" in worst["flags"]
-    assert "zero_gradients" in model["answer"]["flags"]
+        # the training surrogate hides the gradient; others of the same battery do not, so not all are zero
+        assert "other_gradients_beat_training_surrogate" in flags
+        assert "zero_gradients" not in flags
+        assert "other_gradients_beat_training_surrogate" in worst["flags"]
+    assert "other_gradients_beat_training_surrogate" in model["answer"]["flags"]
 
 
 @pytest.mark.parametrize(("factory", "masks"), [("hint", True), ("float_network", False)])
