@@ -43,7 +43,11 @@ def held(folder: str | Path) -> Iterator[None]:
                 "give -o a folder on a local disk"
             ) from None
         _sign(file)
-        yield
+        try:
+            yield
+        finally:
+            # closing is not enough: a program that is just being started shares the open file until it has replaced ours
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _sign(file) -> None:
