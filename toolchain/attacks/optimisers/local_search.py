@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
+from toolchain.attacks.optimisers.by_scores import attack_by_scores
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -64,15 +65,9 @@ class LocalSearch:
             raise AttackError(f"local_search: inner is {self.inner!r}; it must be a chance, 0 to 1")
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
-        options = {name: value for name, value in options.items() if name != "estimator"}
-        search = Search(victim, samples, labels, threat, white_box=False, norms=("linf",), **options)
-        search.goal = search.misclassify("margin")
-        if search.samples.ndim != 4:
-            raise AttackError(f"local_search: samples have shape {search.samples.shape}; they must be [sample, channels, height, width]")
-        search.query(search.clean)
-        if threat.epsilon > 0:
-            self._climb(search)
-        return search.finish()
+        return attack_by_scores(
+            "local_search", self._climb, victim, samples, labels, threat, {"norms": ("linf",), **options}
+        )
 
     def _climb(self, search: Search) -> None:
         clean, epsilon = search.samples, np.float32(search.threat.epsilon)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
+from toolchain.attacks.optimisers.by_scores import attack_by_scores
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
@@ -102,14 +103,7 @@ class Square:
             raise AttackError(f"square: share is {self.share!r}; accepted are numbers above 0 up to 1")
 
     def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
-        search = Search(victim, samples, labels, threat, white_box=False, **{k: v for k, v in options.items() if k != "estimator"})
-        search.goal = search.misclassify("margin")
-        if search.samples.ndim != 4:
-            raise AttackError(f"square: samples have shape {search.samples.shape}; accepted is [sample, channels, height, width]")
-        search.query(search.clean)
-        if threat.epsilon > 0:
-            self._climb(search)
-        return search.finish()
+        return attack_by_scores("square", self._climb, victim, samples, labels, threat, options)
 
     def _climb(self, search: Search) -> None:
         threat, shape, generators = search.threat, search.samples.shape[1:], search.generators("square")
