@@ -39,9 +39,9 @@ from toolchain.errors import ToolchainError
 from toolchain.robustness import answers, kinds
 from toolchain.robustness.cells import INTEGERS, SCORED_BY, SOFTWARE, CraftJob, Data
 from toolchain.robustness.models import ModelFile, Opened, open_model
+from toolchain.robustness.parts import ModelPart, Sweep
 from toolchain.robustness.plan import Plan, keys
 from toolchain.robustness.records import Scored
-from toolchain.robustness.sweep import ModelPart, Sweep
 
 
 class BenchError(ToolchainError):

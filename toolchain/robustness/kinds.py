@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolchain.attacks.base import EVENTS, PIXELS
 from toolchain.data import DATASETS
-from toolchain.robustness.sweep import ModelPart, Sweep, SweepError
+from toolchain.robustness.parts import ModelPart, Sweep, SweepError
 
 NORMS_OF = {"images": PIXELS, "events": EVENTS}
 """Kind of data → the threats that go with it."""
