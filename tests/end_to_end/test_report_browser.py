@@ -139,18 +139,18 @@ def test_a_table_is_sorted_by_click(opened):
 def test_a_table_is_sorted_by_keyboard_and_says_so(opened):
     from selenium.webdriver.common.keys import Keys
 
-    button = find(opened, "#table-summary th[data-key=difference] button")
+    button = find(opened, "#table-summary th[data-key=target_minus_software] button")
     opened.execute_script("arguments[0].focus()", button)
     button.send_keys(Keys.ENTER)
-    head = find(opened, "#table-summary th[data-key=difference]")
+    head = find(opened, "#table-summary th[data-key=target_minus_software]")
     assert head.get_attribute("aria-sort") == "ascending"
-    values = column(opened, "summary", "difference")
+    values = column(opened, "summary", "target_minus_software")
     numbers = [float(v) for v in values if v is not None]
     assert numbers == sorted(numbers)
-    assert values[len(numbers) :] == [None] * 3  # software has no difference from itself
+    assert values[len(numbers) :] == [None] * 3  # software has no target_minus_software from itself
     button.send_keys(Keys.SPACE)
     assert head.get_attribute("aria-sort") == "descending"
-    assert column(opened, "summary", "difference")[len(numbers) :] == [None] * 3
+    assert column(opened, "summary", "target_minus_software")[len(numbers) :] == [None] * 3
     assert opened.execute_script("return document.activeElement === arguments[0]", button)
     assert find(opened, "#said").get_property("textContent") == "Sorted by against software (points), descending"
 
