@@ -218,13 +218,13 @@ def _secret(preset: str) -> list[dict]:
         {"attack": "noise", "params": {"kind": "uniform", "tries": 5}},
         {"attack": "fgsm", "estimator": TRAINING},
         {"attack": "pgd", "params": {"steps": steps}, "estimator": TRAINING},
-        {"attack": "pgd", "params": {"steps": steps}, "estimator": ATAN},
         _apgd(steps),
     ]
     if preset != "full":
         return specs
+    other = {"attack": "pgd", "params": {"steps": steps}, "estimator": ATAN}
     more = {"attack": "sa_pgd", "params": {"steps": steps, "loss": "margin"}, "estimator": ASSG}
-    return [*specs, more, {"attack": "square", "params": {"queries": 1000}}]
+    return [*specs, other, more, {"attack": "square", "params": {"queries": 1000}}]
 
 
 def _with_front(row: list[dict]) -> list[dict]:
