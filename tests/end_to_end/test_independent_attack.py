@@ -15,10 +15,10 @@ import torch
 
 from hardware import targets
 from toolchain import data as datasets
-from toolchain import stages as opening
 from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import battery
 from toolchain.attacks.registry import run
+from toolchain.deploy import stages as opening
 from toolchain.layers import surrogate
 from toolchain.robustness.models import ModelFile, open_model
 

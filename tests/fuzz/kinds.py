@@ -24,8 +24,8 @@ from hardware.program import Program
 from tests.end_to_end.models import tiny_graph, tiny_program
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutation
-from toolchain import inputs
 from toolchain.data import nmnist
+from toolchain.deploy import inputs
 from toolchain.errors import ToolchainError
 from toolchain.robustness import sweep
 from toolchain.training import checkpoint

@@ -7,8 +7,9 @@ import pytest
 
 import hardware
 from hardware import Dense, Input, Output, Population, Program, Record
-from toolchain import agreement, inputs, remarks, summary
+from toolchain import remarks
 from toolchain.cli.bench import remarks_of
+from toolchain.deploy import agreement, inputs, summary
 from toolchain.errors import DataError
 
 

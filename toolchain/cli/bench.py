@@ -177,7 +177,8 @@ def remarks_of(facts: dict) -> list[Remark]:
 
 def summary(facts: dict) -> str:
     """The table in the terminal: a row for each model and target."""
-    from toolchain.report import battery, formats
+    from toolchain.pages import formats
+    from toolchain.report import battery
 
     head = [
         "model",
@@ -214,6 +215,6 @@ def summary(facts: dict) -> str:
 
 
 def _share(share: dict | None) -> str | None:
-    from toolchain.report import formats
+    from toolchain.pages import formats
 
     return None if share is None else f"{formats.percent(share['value'])} ({formats.interval(share['low'], share['high'])})"

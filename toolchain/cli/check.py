@@ -8,9 +8,10 @@ import click
 
 from hardware import placement
 from hardware.chip import Chip
-from toolchain import files, fronts, remarks, stages
+from toolchain import files, remarks
 from toolchain.cli.options import chip_option, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import audited, count, reading, say_warnings, table, write_json
+from toolchain.deploy import fronts, stages
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hardware.comparison import LayerAgreement
-from toolchain import agreement, execution, files, fronts, inputs, remarks, stages, summary
+from toolchain import files, remarks
 from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import (
     audited,
@@ -21,6 +21,7 @@ from toolchain.cli.printing import (
     table,
     write_json,
 )
+from toolchain.deploy import agreement, execution, fronts, inputs, stages, summary
 from toolchain.errors import ToolchainError
 
 

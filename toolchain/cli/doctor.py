@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from toolchain import doctor, files
+from toolchain import files
 from toolchain.cli.options import force_option, json_option
 from toolchain.cli.printing import table, write_json
+from toolchain.deploy import doctor
 
 
 @click.command()

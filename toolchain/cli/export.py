@@ -10,9 +10,10 @@ import click
 import export
 from export.errors import RefusedError
 from hardware import program_file
-from toolchain import files, fronts, stages
+from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, model_options, open_model
 from toolchain.cli.printing import write_json
+from toolchain.deploy import fronts, stages
 from toolchain.errors import OutputError
 
 

@@ -11,7 +11,7 @@ from export.dialects import DIALECTS
 from export.reading import PER
 from hardware.chip import known
 from hardware.program import DECODINGS, RESETS
-from toolchain import inputs, stages
+from toolchain.deploy import inputs, stages
 
 PATH = click.Path(path_type=Path)
 
@@ -128,7 +128,7 @@ def model_options(command: Callable) -> Callable:
 
 
 def data_from(options: dict) -> dict:
-    """Takes what ``data_options`` collected out of a command's options: the arguments of ``toolchain.inputs.load`` besides the Program."""
+    """Takes what ``data_options`` collected out of a command's options: the arguments of ``toolchain.deploy.inputs.load`` besides the Program."""
     names = {"data": "source", "samples": "samples", "root": "root", "encoding": "encoding", "steps": "steps", "bin_us": "bin_us"}
     return {argument: options.pop(name) for name, argument in names.items()}
 

@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 from toolchain import __version__, files
-from toolchain.inputs import Samples
+from toolchain.deploy.inputs import Samples
 from toolchain.remarks import Remark
 
 if TYPE_CHECKING:

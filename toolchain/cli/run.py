@@ -10,7 +10,7 @@ import click
 from hardware import recording_file
 from hardware.chip import Chip
 from hardware.recording import Record, Recording
-from toolchain import costs, execution, files, fronts, inputs, remarks, stages, summary
+from toolchain import files, remarks
 from toolchain.cli.options import (
     PATH,
     batch_option,
@@ -24,6 +24,7 @@ from toolchain.cli.options import (
     rate_option,
 )
 from toolchain.cli.printing import audited, count, data_facts, progress, reading, say_data, say_warnings, seconds, table, write_json
+from toolchain.deploy import costs, execution, fronts, inputs, stages, summary
 
 
 @click.command()

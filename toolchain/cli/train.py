@@ -10,7 +10,7 @@ import click
 from toolchain import files, training
 from toolchain.cli.options import PATH, force_option, json_option
 from toolchain.cli.printing import line, progress, seconds, write_json
-from toolchain.summary import accuracy, accuracy_text
+from toolchain.deploy.summary import accuracy, accuracy_text
 
 
 @click.command()

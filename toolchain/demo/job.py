@@ -23,9 +23,10 @@ from hardware.chip import Chip
 from hardware.program import Program
 from hardware.recording import Recording, check_inputs
 from hardware.targets import Progress
-from toolchain import __version__, agreement, costs, data, execution, files, summary, training
+from toolchain import __version__, data, files, training
 from toolchain.demo import page, pictures
-from toolchain.stages import Stage
+from toolchain.deploy import agreement, costs, execution, summary
+from toolchain.deploy.stages import Stage
 
 FILES = ("digits.toml", "digits.safetensors", "digits.nir", "digits.h5", "demo.json", "index.html")
 """What a run leaves in its folder."""

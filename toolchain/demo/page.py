@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from toolchain.report.formats import quantity
+from toolchain.pages.formats import quantity
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, numeric: Sequence[int] = ()) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toolchain.drawing import number, svg, text, ticks
+from toolchain.pages.svg import number, svg, text, ticks
 
 
 def image(pixels: np.ndarray, name: str, title: str, size: float = 120) -> str:

@@ -77,7 +77,7 @@ Every layer here is a leaf for a tracer, and has one of
 ``noise_seed(model, seed)`` varies the seed of a whole network, which without it is the exported one.
 
 The name of a population in the Program is the path of its neuron in the model (``model.named_modules()``); that is how
-``toolchain.software`` finds the module whose spikes and potentials a Program's layer must equal.
+``toolchain.deploy.software`` finds the module whose spikes and potentials a Program's layer must equal.
 """
 
 from toolchain.layers import surrogate

@@ -45,7 +45,7 @@ class Network(nn.Module):
     ``net(x)``: x [time, batch, *input_shape] float → trace of the last layer [time, batch, n]: spikes where decode is
     "spike_count", else potentials. ``net.scores(x)``: decoded, [batch, n].
 
-    front: what images pass before they are encoded (``toolchain.defences.purification.attach``), no part of the network; None: nothing.
+    front: what images pass before they are encoded (``toolchain.purification.front.attach``), no part of the network; None: nothing.
     """
 
     front: nn.Module | None = None

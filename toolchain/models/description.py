@@ -77,7 +77,7 @@ class Layer:
 class Init:
     """What weights start from, in place of random numbers.
 
-    kind        "conversion": an ANN of the same layers, by threshold balancing (toolchain.defences.conversion)
+    kind        "conversion": an ANN of the same layers, by threshold balancing (toolchain.training.conversion)
     ann         a checkpoint (.safetensors) of a model of kind "ann", or a recipe (.toml) of one, which is trained first
     percentile  of the ANN's pre-activations over the training data that becomes a neuron's threshold; 100: their maximum
     scale       what that is multiplied by; the hybrid recipe of Rathi et al. (ICLR 2020) takes 0.7 before surrogate training

@@ -37,7 +37,7 @@ import numpy as np
 from scipy import stats
 
 from toolchain.attacks.batteries import PUBLISHED
-from toolchain.execution import TARGETS
+from toolchain.deploy.execution import TARGETS
 from toolchain.report import battery
 from toolchain.report.cascades import stages
 from toolchain.report.counts import attacks, base, change, dynamic, energies, layers, spikes, strongest, total

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from toolchain.report import battery, formats, methods
+from toolchain.pages import formats
+from toolchain.pages.html import details, flag_links, title
+from toolchain.report import battery, methods
 from toolchain.report.facts import CROWDED, unfinished
-from toolchain.report.html import details, flag_links, title
 
 WHERE = {
     "software": "In software",

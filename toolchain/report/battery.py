@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from toolchain.report import formats
+from toolchain.pages import formats
 from toolchain.robustness import strength
 from toolchain.robustness.strength import Strength
 
-NOT_TESTED = "not tested"
 """In place of "no flag" where the battery is too weak to say it."""
 
 BOUND = "upper bounds of robust accuracy"
@@ -60,14 +59,14 @@ def mark(battery: Mapping | None) -> str | None:
 
 def flags(names: list[str], battery: Mapping | None) -> list[str]:
     """What a row says of its flags: their names, and where there are none whether that means anything."""
-    return names or ([NOT_TESTED] if weak(battery) else [])
+    return names or ([formats.NOT_TESTED] if weak(battery) else [])
 
 
 def no_flag(checks: int, battery: Mapping | None) -> str:
     """The sentence about a network on which no check found anything."""
     if weak(battery):
         return (
-            f"No flag, which here means nothing: {NOT_TESTED}, because this battery is too weak for {checks} checks to see that "
+            f"No flag, which here means nothing: {formats.NOT_TESTED}, because this battery is too weak for {checks} checks to see that "
             "attacks failed."
         )
     return f"No flag: none of {checks} checks says that the attacks failed."

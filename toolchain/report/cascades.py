@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.attacks.cascade import NOT_MADE, WRONG_BEFORE
-from toolchain.report.table import Column, Table
+from toolchain.pages.table import Column, Table
 from toolchain.robustness.records import Scored
 
 CAPTION = (

@@ -6,7 +6,6 @@ facts = gather(load("runs/quick"))          the value behind --json; the page an
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 
 from hardware import placement
 from hardware.chip import Chip
@@ -54,13 +53,3 @@ def flags_of(model: dict) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def letters(models: Sequence[dict]) -> dict[str, str]:
-    """Model → the letters that stand for it in pictures: A to Z, then AA, AB, …"""
-    found = {}
-    for number, model in enumerate(models):
-        text, rest = "", number + 1
-        while rest:
-            rest, digit = divmod(rest - 1, 26)
-            text = chr(65 + digit) + text
-        found[model["name"]] = text
-    return found

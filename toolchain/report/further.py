@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from toolchain.report import battery, cascades, formats
+from toolchain.pages import formats
+from toolchain.pages.table import SEEDS, Column, Table
+from toolchain.report import battery, cascades
 from toolchain.report.analysis import KINDS
-from toolchain.report.table import SEEDS, Column, Table
 
 MASKING = (
     "The worst case of each kind of attack alone. Where attacks with another gradient, samples of another network, or attacks without a "

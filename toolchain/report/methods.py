@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from toolchain.pages.table import EITHER, Column, Table
 from toolchain.report import battery
 from toolchain.report.analysis import KINDS
 from toolchain.report.further import MASKING, ZERO
-from toolchain.report.table import EITHER, Column, Table
 
 ENDS = Column("ends", "the two ends")
 """What ``EITHER`` is in a row."""

@@ -9,13 +9,14 @@ from html import escape
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import battery, examples, formats, marks, methods, pictures, rate, tables
+from toolchain.pages import formats, marks
+from toolchain.pages.html import details, document, figure, items, render, sign, title
+from toolchain.pages.table import Table
+from toolchain.report import battery, examples, methods, pictures, rate, tables
 from toolchain.report.answer import answer, head
 from toolchain.report.examples import Example
 from toolchain.report.facts import CROWDED, flags_of, gather
-from toolchain.report.html import details, document, figure, items, render, sign, title
 from toolchain.report.run import load
-from toolchain.report.table import Table
 
 APPENDIX = '<section id="appendix" aria-labelledby="appendix-title" hidden><h2 id="appendix-title">All numbers</h2></section>'
 """Where the script puts the tables in print, so that they do not interrupt the story."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from toolchain.drawing import number, svg, text
-from toolchain.report import facts as known
-from toolchain.report import formats
-from toolchain.report.marks import WIDTH, Panel, dot, flag, grid, mark, model_shape, number_ticks, shape, short
+from toolchain.pages import formats
+from toolchain.pages.marks import WIDTH, Panel, dot, flag, grid, letters_of, mark, model_shape, number_ticks, shape, short
+from toolchain.pages.svg import number, svg, text
+from toolchain.report.facts import CROWDED
 
 
 def pareto(facts: dict, name: str = "pareto", bars: str = "95 % intervals") -> str:
     """Energy of one inference against worst-case accuracy, a panel for each radius. ``bars``: what the vertical ones are."""
-    letters, radii = known.letters(facts["models"]), facts["radii"]
+    letters, radii = letters_of(facts["models"]), facts["radii"]
     points = [_pareto_points(facts, letters, radius) for radius in radii]
     ends = [value for panel in points for point in panel for value in (point["low"], point["high"], point["energy"]) if value]
     log = max(ends) / min(ends) > 12
@@ -50,7 +50,7 @@ def _pareto_points(facts: dict, letters: Mapping[str, str], radius: float) -> li
         most = max(entry["samples"] for entry in model["targets"])
         for entry in model["targets"]:
             worst = next((row for row in entry["worst"] if row["epsilon"] == radius), None)
-            if worst is None or (len(facts["models"]) > known.CROWDED and entry["samples"] < most):
+            if worst is None or (len(facts["models"]) > CROWDED and entry["samples"] < most):
                 continue
             spent, share = entry["energy"][0], worst["share"]
             flags = f"; flags: {', '.join(map(formats.words, worst['flags']))}" if worst["flags"] else ""
@@ -112,7 +112,7 @@ def _points(panel: Panel, points: Sequence[dict]) -> list[str]:
 
 def curves(facts: dict) -> str:
     """Accuracy against radius, a line for every attack; a row for each model, a panel for each target."""
-    radii, letters = [0.0, *facts["radii"]], known.letters(facts["models"])
+    radii, letters = [0.0, *facts["radii"]], letters_of(facts["models"])
     columns = max(len(model["targets"]) for model in facts["models"])
     left, gap, top, height, below = 64.0, 26.0, 44.0, 170.0, 28.0
     width = (WIDTH - left - 12 - gap * (columns - 1)) / columns
@@ -186,7 +186,7 @@ def _curves(panel: Panel, model: dict, entry: dict) -> list[str]:
 
 def scatter(facts: dict) -> str:
     """Every attack's accuracy in software against hardware; a panel for each hardware target."""
-    letters = known.letters(facts["models"])
+    letters = letters_of(facts["models"])
     pairs: dict[tuple[str, str], list] = {}
     for place, model in enumerate(facts["models"]):
         for compared in model["comparisons"]:
@@ -231,7 +231,7 @@ def scatter(facts: dict) -> str:
 
 def layers(facts: dict) -> str:
     """Spikes of each layer in one inference: clean, attacked, under the energy attack; on the target that the answer is about."""
-    letters = known.letters(facts["models"])
+    letters = letters_of(facts["models"])
     left, right, bar, gap = 210.0, 90.0, 12.0, 9.0
     body = [
         '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolchain.report import formats
+from toolchain.pages import formats
 from toolchain.report.counts import static_share
 from toolchain.report.run import ReportError
 

@@ -14,11 +14,12 @@ from importlib import resources
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import battery, formats, methods
+from toolchain.pages import formats
+from toolchain.pages.html import document, render, small_number
+from toolchain.pages.table import Column, Table, values
+from toolchain.report import battery, methods
 from toolchain.report.analysis import analyse
-from toolchain.report.html import document, render, small_number
 from toolchain.report.run import ReportError, Run, load
-from toolchain.report.table import Column, Table, values
 
 if sys.version_info >= (3, 11):
     import tomllib

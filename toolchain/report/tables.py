@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolchain import files
-from toolchain.report import battery, formats, further, methods, rate
+from toolchain.pages import formats
+from toolchain.pages.table import BAND, SEEDS, Column, Table, to_csv
+from toolchain.report import battery, further, methods, rate
 from toolchain.report import facts as known
-from toolchain.report.table import BAND, SEEDS, Column, Table, to_csv
 
 
 def write(facts: dict, folder: str | Path, force: bool = False) -> list[Path]:

@@ -34,7 +34,7 @@ from toolchain.cells.pool import Inside, Pool
 from toolchain.cells.remote import Scheduler, cluster
 from toolchain.cells.store import Store, program_path
 from toolchain.cells.work import Shared
-from toolchain.doctor import NEEDED
+from toolchain.deploy.doctor import NEEDED
 from toolchain.errors import ToolchainError
 from toolchain.robustness import answers, kinds
 from toolchain.robustness.cells import INTEGERS, SCORED_BY, SOFTWARE, CraftJob, Data

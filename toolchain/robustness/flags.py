@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolchain.execution import TARGETS
+from toolchain.deploy.execution import TARGETS
 from toolchain.robustness.evidence import Evidence, better, lower, name, pairs, same, together, worst_with_gradients
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, StatisticsError, align, unseen_at_least, worst_case

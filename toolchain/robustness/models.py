@@ -24,9 +24,9 @@ from toolchain.attacks.base import NotApplicable
 from toolchain.cells import closure
 from toolchain.cells.keys import key_of
 from toolchain.cells.source import ClosureError
+from toolchain.deploy.stages import Stage
 from toolchain.errors import ModelError
 from toolchain.robustness import content
-from toolchain.stages import Stage
 from toolchain.whole import whole
 
 CALIBRATION_SAMPLES = 200
@@ -41,7 +41,7 @@ class Options:
                   states it itself, and refuses them
     calibration   data set whose training part shows how large numbers get; the first 200 samples
     input_shape   of one step of one sample; another shape than the data set's, of as many values, is filled in C order
-    call          one of ``toolchain.stages.CALLS``
+    call          one of ``toolchain.deploy.stages.CALLS``
     dataset, encoding, steps, bits, rate, bin_us   the data set and the fields of ``toolchain.data.Encoding``
     """
 
@@ -249,7 +249,7 @@ def open_model(model: ModelFile) -> Opened:
 
 @lru_cache(maxsize=8)
 def _opened(key: str, model: ModelFile) -> Opened:
-    from toolchain import stages
+    from toolchain.deploy import stages
 
     before = set(closure.loaded())
     with tempfile.TemporaryDirectory(prefix="spikeport-model-") as folder:
@@ -284,7 +284,7 @@ _loaded_by: dict[str, set[str]] = {}
 
 
 def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
-    from toolchain import stages
+    from toolchain.deploy import stages
 
     describe = getattr(module, "spikeport_io", None)
     options = model.options
@@ -305,7 +305,7 @@ def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
 def _calibration(options: Options, data: Mapping, shape: tuple[int, ...] | None = None) -> dict:
     if options.calibration is None:
         return {}
-    from toolchain import inputs
+    from toolchain.deploy import inputs
 
     found = inputs.calibration(options.calibration, data, CALIBRATION_SAMPLES)
     return {"calibration": found if shape is None else found.reshape(*found.shape[:2], *shape)}
@@ -314,7 +314,8 @@ def _calibration(options: Options, data: Mapping, shape: tuple[int, ...] | None 
 def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
     """A module that says nothing of itself, with what the sweep says of it."""
     import export
-    from toolchain import data, stages
+    from toolchain import data
+    from toolchain.deploy import stages
 
     missing = [name for name in Options.NEEDED if getattr(options, name) is None]
     if missing:
@@ -350,8 +351,8 @@ def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
 
 def _check_reading(opened: Opened) -> None:
     """What the model returns must be what its layer that the Program reads computes. Raises ModelError."""
-    from toolchain import software
     from toolchain.attacks.encoding import integers
+    from toolchain.deploy import software
 
     victim, program = opened.classifier(), opened.program
     drawn = np.random.default_rng(0).random((3, *victim.sample_shape)).astype(np.float32)

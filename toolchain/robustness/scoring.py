@@ -221,14 +221,14 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
     """A Program on a target, or the PyTorch model that it was made from, and what stands before it on the same target."""
     from contextlib import ExitStack
 
-    from toolchain import execution, summary
     from toolchain.attacks.encoding import integers
+    from toolchain.deploy import execution, fronts, summary
     from toolchain.layers.noise import noise_seed
 
     parts: dict[str, tuple[Program, Recording]] = {}
     front = opened.front
     if front is not None:
-        samples, recordings = front.run(np.ascontiguousarray(samples, np.float32), job.target)
+        samples, recordings = fronts.run(front, np.ascontiguousarray(samples, np.float32), job.target)
         programs = front.programs()
         parts = {f"front.{name}": (programs[name][0], recording) for name, recording in recordings.items()}
     program = opened.reseeded(opened.program, job.seed)

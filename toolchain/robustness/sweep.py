@@ -48,8 +48,9 @@ from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
 from toolchain.attacks.registry import ATTACKS, NORMS, AttackSpec, attacks_on
 from toolchain.data import DATASETS, ENCODINGS
+from toolchain.deploy.execution import TARGETS
+from toolchain.deploy.stages import CALLS
 from toolchain.errors import ToolchainError
-from toolchain.execution import TARGETS
 from toolchain.robustness import kinds
 from toolchain.robustness.models import Options
 from toolchain.robustness.parts import (
@@ -62,7 +63,6 @@ from toolchain.robustness.parts import (
     SweepError,
     TargetPart,
 )
-from toolchain.stages import CALLS
 
 
 def load(path: str | Path) -> Sweep:

@@ -9,7 +9,8 @@ import numpy as np
 import export
 import hardware
 from export.frameworks import trace
-from toolchain import data, software
+from toolchain import data
+from toolchain.deploy import software
 from toolchain.studies import flips
 from toolchain.studies.floating import floating
 from toolchain.training import Config, load_checkpoint, save_checkpoint

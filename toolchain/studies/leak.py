@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from toolchain.errors import ConfigError
-from toolchain.report.table import Column, Table
+from toolchain.pages.table import Column, Table
 from toolchain.studies.setting import SHARMIN, Setting
 from toolchain.training import Config
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from toolchain.report.formats import percent, significant
-from toolchain.report.table import SEEDS, Column, Table
+from toolchain.pages.formats import percent, significant
+from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
+from toolchain.pages.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies.flips import MODES
 from toolchain.studies.page import Figure, Findings, Section
-from toolchain.studies.plot import Axis, Line, PlotPanel, Point, legend, lines
 
 if TYPE_CHECKING:
     from toolchain.studies.margin import Settings

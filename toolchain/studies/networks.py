@@ -15,15 +15,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.errors import ConfigError
+from toolchain.pages.formats import percent
+from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
+from toolchain.pages.table import SEEDS, Column, Table
 from toolchain.report import battery
-from toolchain.report.formats import percent
-from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies import attacked, base
 from toolchain.studies.attacked import CLEAN, HONEST, NAIVE, WORST, Attack
 from toolchain.studies.base import Cell
 from toolchain.studies.page import Figure, Findings, Section
-from toolchain.studies.plot import Axis, Line, PlotPanel, Point, legend, lines
 from toolchain.studies.setting import SHARMIN, Network, compared, table_of
 from toolchain.tables import from_table
 from toolchain.training import Config, read_config

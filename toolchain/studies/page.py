@@ -1,4 +1,4 @@
-"""What a study found, and its page: one HTML file that needs nothing from outside, in the house's frame (toolchain.report.html)."""
+"""What a study found, and its page: one HTML file that needs nothing from outside, in the house's frame (toolchain.pages.html)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
+from toolchain.pages.html import document, figure, items, render
+from toolchain.pages.table import Table
 from toolchain.report import battery
-from toolchain.report.html import document, figure, items, render
 from toolchain.report.page import APPENDIX
-from toolchain.report.table import Table
 
 
 @dataclass(frozen=True)
 class Figure:
-    """picture, legend: HTML from toolchain.studies.plot; caption: plain text."""
+    """picture, legend: HTML from toolchain.pages.plot; caption: plain text."""
 
     picture: str
     legend: str

@@ -16,15 +16,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.errors import ConfigError
+from toolchain.pages.formats import signed
+from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
+from toolchain.pages.table import SEEDS, Column, Table
 from toolchain.report import battery
-from toolchain.report.formats import signed
-from toolchain.report.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies import attacked, base
 from toolchain.studies.attacked import BLACK_BOX, CLEAN, HONEST, NAIVE, WORST, Attack
 from toolchain.studies.base import Cell
 from toolchain.studies.page import Figure, Findings, Section
-from toolchain.studies.plot import Axis, Line, PlotPanel, Point, legend, lines
 from toolchain.tables import from_table
 from toolchain.training import Config, read_config
 

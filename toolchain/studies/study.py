@@ -9,7 +9,7 @@ from hardware import _toml
 from toolchain import files
 from toolchain.cells.store import Store
 from toolchain.errors import ConfigError
-from toolchain.report.table import to_csv
+from toolchain.pages.table import to_csv
 from toolchain.studies import base, page
 from toolchain.studies.registry import STUDIES
 

@@ -108,7 +108,7 @@ def _built(path: Path, config: Config, most: int) -> Network:
 
 
 def _put_front(path: Path, model: Network, config: Config) -> None:
-    from toolchain.defences.purification import Front, attach
+    from toolchain.purification.front import Front, attach
 
     try:
         attach(model, Front(config.purifier, model.input_shape))

@@ -9,9 +9,9 @@ from hardware import _toml
 from toolchain.data import DATASETS, Encoding
 from toolchain.data.datasets import intensity_bits
 from toolchain.defences import Defence
-from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, DataError
 from toolchain.models import Grid, Model, Neuron, Surrogate
+from toolchain.purification.settings import Purifier
 from toolchain.tables import bounds, from_table, one_of, to_table
 
 LOSSES = ("cross_entropy", "rate")

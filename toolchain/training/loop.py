@@ -58,7 +58,7 @@ def train(
     Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
     """
     if config.purifier is not None:
-        from toolchain.defences.purifier_training import train_purifier
+        from toolchain.training.purifier import train_purifier
 
         return train_purifier(config.purifier, seed=config.training.seed, root=root, progress=progress, on_epoch=on_epoch)
     started = time.perf_counter()
@@ -72,7 +72,7 @@ def train(
             prepare(model)
         details = {}
         if config.model.init is not None:
-            from toolchain.defences import conversion
+            from toolchain.training import conversion
 
             details["conversion"] = conversion.describe(conversion.start(model, config, data, root))
         history = _fit(model.to(device), config, data, progress, on_epoch)

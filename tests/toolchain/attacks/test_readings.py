@@ -11,7 +11,7 @@ from toolchain.attacks.goals import Misclassify
 from toolchain.attacks.known import Known
 from toolchain.attacks.readings import TIE_WEIGHT, Reading, ask, with_tie_breaker
 from toolchain.attacks.victims import PixelVictim, ProgramVictim
-from toolchain.stages import Stage, Ways, to_program
+from toolchain.deploy.stages import Stage, Ways, to_program
 
 
 def program_of(network) -> Program:

@@ -14,8 +14,8 @@ from toolchain.attacks.energy import Activity, synapses_per_spike
 from toolchain.attacks.fronts import Purified
 from toolchain.attacks.victims import EventVictim, PixelVictim, ProgramVictim, as_attacked
 from toolchain.data.encoders import Encoding
+from toolchain.deploy.stages import Stage, Ways, to_program
 from toolchain.models import Grid, Model, Neuron, Surrogate, build
-from toolchain.stages import Stage, Ways, to_program
 
 
 def program_of(network) -> Program:

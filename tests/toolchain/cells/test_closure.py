@@ -37,12 +37,12 @@ def packages(tmp_path):
     [
         (
             "toolchain.robustness.cells",
-            "toolchain.training.loop toolchain.training.checkpoint toolchain.tables toolchain.files toolchain.stages "
+            "toolchain.training.loop toolchain.training.checkpoint toolchain.tables toolchain.files toolchain.deploy.stages "
             "toolchain.attacks.optimisers.square export.lower hardware.fast.kernels hardware.reference hardware.lava.worker "
             "hardware.lava.graph hardware.lava.processes.neurons hardware.lava.guardian",
         ),
-        ("toolchain.robustness.scoring", "toolchain.software toolchain.execution hardware.energy hardware/devices/cmos-45nm.toml"),
-        ("toolchain.studies.deploying", "toolchain.software toolchain.training.loop toolchain.studies.flips hardware.targets export.lower"),
+        ("toolchain.robustness.scoring", "toolchain.deploy.software toolchain.deploy.execution hardware.energy hardware/devices/cmos-45nm.toml"),
+        ("toolchain.studies.deploying", "toolchain.deploy.software toolchain.training.loop toolchain.studies.flips hardware.targets export.lower"),
         ("toolchain.studies.attacking", "toolchain.attacks.registry toolchain.training.checkpoint toolchain.data.encoders"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_file_that_changes_what_it_does_changes_the_digest(entry, modules, cod
 @pytest.mark.parametrize(
     ("entry", "module", "old", "new"),
     [
-        ("toolchain.studies.deploying", "toolchain.software", "return", "return None and"),
+        ("toolchain.studies.deploying", "toolchain.deploy.software", "return", "return None and"),
         ("toolchain.training.cell", "toolchain.training.loop", "optimiser.step()", "pass"),
     ],
 )
@@ -77,7 +77,7 @@ def test_what_once_left_a_stale_result_changes_the_digest(entry, module, old, ne
 
 def test_what_only_shows_or_starts_is_no_part_of_it(codes):
     for code in codes.values():
-        apart = [m for m in code.modules if m.startswith(("toolchain.cli", "toolchain.report", "toolchain.demo", "toolchain.doctor"))]
+        apart = [m for m in code.modules if m.startswith(("toolchain.cli", "toolchain.report", "toolchain.demo", "toolchain.deploy.doctor"))]
         assert not apart
         assert not code.modules & {"toolchain.cells.engine", "toolchain.cells.pool", "toolchain.cells.store", "toolchain.robustness.bench"}
         assert not any("distributed" in package for package in code.packages)

@@ -13,8 +13,8 @@ import pytest
 import toolchain.cli
 from hardware.errors import InputError
 from hardware.lava import environment
-from toolchain import doctor
 from toolchain.cli import COMMANDS, printing, run
+from toolchain.deploy import doctor
 from toolchain.errors import DataError
 
 LEAVES = [("lava", "setup") if name == "lava" else (name,) for name in COMMANDS]

@@ -8,8 +8,8 @@ import pytest
 
 from hardware import program_file
 from hardware.program import Dense, Input, Output, Population, Program
-from toolchain import inputs
 from toolchain.data import Dataset, Encoding, event_files
+from toolchain.deploy import inputs
 from toolchain.errors import DataError
 
 TONIC = [("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "i1")]

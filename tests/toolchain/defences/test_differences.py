@@ -6,9 +6,9 @@ import pytest
 
 from toolchain.defences import Adversarial, Defence, Margin, Retraction, Sparsity
 from toolchain.defences.differences import RULES, differences
-from toolchain.defences.purifier_settings import Purifier
 from toolchain.models import Model, Neuron, Surrogate
 from toolchain.models.description import Layer
+from toolchain.purification.settings import Purifier
 from toolchain.training import Config, Data
 
 NOISY = Neuron(noise=0.2, noise_at_inference=True)

@@ -17,7 +17,7 @@ from hardware.comparison import compare
 from hardware.noise import Noise, derived
 from hardware.recording import Record
 from tests.toolchain.layers.networks import Case, cases
-from toolchain import software
+from toolchain.deploy import software
 from toolchain.errors import CurrentRangeError
 
 

@@ -15,8 +15,8 @@ from export.frameworks import trace
 from hardware import Record, run
 from hardware.comparison import compare
 from tests.toolchain.layers.test_exported import assert_equal
-from toolchain import software
 from toolchain.data import Encoding
+from toolchain.deploy import software
 from toolchain.errors import ConfigError, CurrentRangeError, LayerError
 from toolchain.models import Grid, Layer, Model, Neuron, build
 

@@ -15,7 +15,7 @@ from export.frameworks import trace
 from hardware import noise
 from hardware.comparison import compare
 from hardware.recording import Record
-from toolchain import software
+from toolchain.deploy import software
 from toolchain.errors import LayerError
 from toolchain.layers import compiled, scan, surrogate, tensors
 

@@ -7,7 +7,7 @@ import pytest
 
 import hardware
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
-from toolchain import summary
+from toolchain.deploy import summary
 from toolchain.report import neurobench
 from toolchain.report.run import load
 from toolchain.robustness.records import Scored

@@ -15,12 +15,12 @@ from tests.toolchain.report import synthetic
 from tests.toolchain.report.parsed import parse
 from tests.toolchain.report.test_analysis import record
 from toolchain.errors import OutputError
+from toolchain.pages.table import Column, Table, to_csv
 from toolchain.report import page, pictures, tables
 from toolchain.report.analysis import analyse
 from toolchain.report.answer import answer
 from toolchain.report.facts import CROWDED, gather, letters
 from toolchain.report.run import Run, load
-from toolchain.report.table import Column, Table, to_csv
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from torch import nn
 
 import toolchain.layers as layers
 from toolchain.attacks.victims import encoder_of
-from toolchain.defences.purification import Front, attach
-from toolchain.defences.purifier_settings import Purifier
+from toolchain.purification.front import Front, attach
+from toolchain.purification.settings import Purifier
 
 STEPS = 5
 DESCRIBED = {"input_shape": (64,), "call": "time-first", "dataset": "digits", "encoding": "direct", "steps": STEPS}

@@ -6,8 +6,9 @@ import pytest
 from toolchain.cells.errors import StoreError
 from toolchain.errors import ConfigError
 from toolchain.models import Model
-from toolchain.report.table import Column, Table
-from toolchain.studies import base, page, plot, study
+from toolchain.pages import plot
+from toolchain.pages.table import Column, Table
+from toolchain.studies import base, page, study
 from toolchain.studies.base import StudyError, cell, run
 from toolchain.training import Config, Training, load_checkpoint
 

@@ -7,7 +7,7 @@ import csv
 import pytest
 
 from toolchain.errors import ConfigError
-from toolchain.report.table import to_csv
+from toolchain.pages.table import to_csv
 from toolchain.studies import base, margin, margin_page, study
 from toolchain.studies.margin import Settings
 

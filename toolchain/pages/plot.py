@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from toolchain.drawing import number, svg, text, ticks
-from toolchain.report.marks import MODEL_SHAPES, WIDTH, grid, mark, short
+from toolchain.pages.marks import MODEL_SHAPES, WIDTH, grid, mark, short
+from toolchain.pages.svg import number, svg, text, ticks
 
 DASHES = ("", "7 3", "1.5 3", "7 3 1.5 3", "12 4", "4 2 1 2")
 

@@ -11,15 +11,15 @@ import torch
 import toolchain.layers as snn
 from export import lower
 from export.frameworks import trace
-from toolchain import stages
 from toolchain.attacks.base import Threat
 from toolchain.attacks.registry import AttackSpec, run
 from toolchain.attacks.victims import PixelVictim
 from toolchain.data import Encoding, load
-from toolchain.defences.conversion import convert, input_strength
+from toolchain.deploy import stages
 from toolchain.errors import ConfigError, ModelError
 from toolchain.models import Grid, Init, Layer, Model, Neuron, ReluNetwork, Surrogate, build
 from toolchain.training import Config, Data, Training, load_checkpoint, read_config, save_checkpoint, train
+from toolchain.training.conversion import convert, input_strength
 
 LAYERS = (
     Layer("conv", channels=8, kernel=3, padding=1),
@@ -215,7 +215,7 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
 
 
 def train_on_mnist(ann_file):
-    from toolchain.defences.conversion import start
+    from toolchain.training.conversion import start
 
     config = Config(data=Data(name="mnist"), model=replace(SPIKING, init=Init("conversion", str(ann_file))), neuron=IF)
     start(None, config, load("digits", "train"))

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 NOTHING = "–"
 """Printed where there is no number."""
 
+NOT_TESTED = "not tested"
+"""Stands for the flags of a battery that is too weak to raise any."""
+
 TARGET_NAMES = {
     "software": "software (PyTorch)",
     "reference": "reference (integers)",

@@ -1,7 +1,7 @@
 import pytest
 
-from toolchain.report import formats
-from toolchain.report.html import small_number
+from toolchain.pages import formats
+from toolchain.pages.html import small_number
 
 
 @pytest.mark.parametrize(

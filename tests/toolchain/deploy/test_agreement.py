@@ -10,7 +10,7 @@ import pytest
 import hardware
 from hardware import Dense, Input, Output, Population, Program, Record
 from hardware.recording import check_inputs
-from toolchain import agreement, summary
+from toolchain.deploy import agreement, summary
 from toolchain.errors import DataError, ToolchainError
 
 

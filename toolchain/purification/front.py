@@ -26,10 +26,10 @@ import toolchain.layers as snn
 from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.attacks.encoding import Direct
-from toolchain.defences.detector import Gate, distance
-from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, LayerError, ModelError
 from toolchain.layers.surrogate import SURROGATES
+from toolchain.purification.detector import Gate, distance
+from toolchain.purification.settings import Purifier
 from toolchain.whole import whole
 
 FRACTION_BITS = 10
@@ -219,7 +219,8 @@ class Front(nn.Module):
     def run(self, images: np.ndarray, target: str, runner: Runner | None = None) -> tuple[np.ndarray, dict[str, Recording]]:
         """(images after the gate, float32; part → Recording): the same numbers as ``front(images)``, its parts as Programs on a target.
 
-        runner   runs a part in another way than ``toolchain.execution.execute`` on the target, and returns its Recording
+        target   a hardware target; software runs the modules, see ``toolchain.deploy.fronts.run``
+        runner   runs a part in another way than its Program on the target, and returns its Recording
 
         Raises ModelError for images that are no finite numbers.
         """
@@ -242,10 +243,10 @@ class Front(nn.Module):
         return self.gate(x, self.restore(x, on_target)[0]).numpy(), recordings
 
     def _runner(self, target: str) -> Runner:
-        from toolchain import execution, stages
+        import hardware
 
         def run(part, module, program, inputs):
-            return execution.execute(stages.Stage(f"front: {part}", "checkpoint", module=module), program, {"input": inputs}, target)
+            return hardware.run(program, {"input": inputs}, target)
 
         return run
 

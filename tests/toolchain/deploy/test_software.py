@@ -7,7 +7,7 @@ import export
 import toolchain.layers as snn
 from export.frameworks import trace
 from hardware import Record, compare, run
-from toolchain import software
+from toolchain.deploy import software
 from toolchain.errors import DataError, ModelError
 
 RNG = np.random.default_rng(0)

@@ -13,9 +13,9 @@ from hardware.program import Program
 from hardware.recording import check_inputs
 from toolchain.data import Encoding, event_files
 from toolchain.data.arrays import read as read_arrays
+from toolchain.deploy.summary import check_labels
 from toolchain.errors import DataError
 from toolchain.remarks import Remark, time_first
-from toolchain.summary import check_labels
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import numpy as np
 from hardware import program_file
 from hardware.program import Program
 from hardware.recording import Record, Recording, check_inputs
-from toolchain import agreement, execution, stages
 from toolchain.data.datasets import intensity_bits
+from toolchain.deploy import agreement, execution, stages
+from toolchain.deploy.inputs import Samples
+from toolchain.deploy.stages import Stage
 from toolchain.errors import DataError
-from toolchain.inputs import Samples
-from toolchain.stages import Stage
 
 
 def of(stage: Stage):
@@ -55,7 +55,7 @@ def images(
     steps: int | None = None,
     bin_us: int | None = None,
 ) -> Images:
-    """The first ``samples`` test images of a data set, for a model with a front; arguments as ``toolchain.inputs.load``.
+    """The first ``samples`` test images of a data set, for a model with a front; arguments as ``toolchain.deploy.inputs.load``.
 
     Raises DataError for a file (which holds inputs that are encoded already), and for an encoding or steps other than the network's own.
     """

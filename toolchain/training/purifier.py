@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from toolchain.attacks.victims import PixelVictim
 from toolchain.data import Dataset, load
-from toolchain.defences import detector
-from toolchain.defences.purification import Front, attach
-from toolchain.defences.purifier_losses import asymmetric, charbonnier, divergence, total_variation
-from toolchain.defences.purifier_settings import Purifier
 from toolchain.errors import ConfigError, ToolchainError
+from toolchain.purification import detector
+from toolchain.purification.front import Front, attach
+from toolchain.purification.losses import asymmetric, charbonnier, divergence, total_variation
+from toolchain.purification.settings import Purifier
 
 BATCH = 256
 """Images in one forward pass where nothing is learned."""

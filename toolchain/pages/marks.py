@@ -7,13 +7,12 @@ says in words what it shows (``aria-label``, which the page's script also shows 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from toolchain.drawing import number, text, ticks
-from toolchain.report import facts as known
-from toolchain.report import formats
+from toolchain.pages import formats
+from toolchain.pages.svg import number, text, ticks
 
 WIDTH = 960.0
 """Of every plot, in its own units."""
@@ -129,9 +128,21 @@ def grid(panels: int, most: int) -> tuple[int, int]:
     return columns, -(-panels // columns)
 
 
+def letters_of(models: Sequence[dict]) -> dict[str, str]:
+    """Model → the letters that stand for it in pictures: A to Z, then AA, AB, …"""
+    found = {}
+    for place, model in enumerate(models):
+        text, rest = "", place + 1
+        while rest:
+            rest, digit = divmod(rest - 1, 26)
+            text = chr(65 + digit) + text
+        found[model["name"]] = text
+    return found
+
+
 def legend(facts: dict) -> str:
     """Models and targets as a list: which letter, colour and shape is which."""
-    letters = known.letters(facts["models"])
+    letters = letters_of(facts["models"])
     entries = [
         f'<li><span class="letter c{place % 8}">{letters[model["name"]]}</span> {escape(model["name"])}</li>'
         for place, model in enumerate(facts["models"])
@@ -145,7 +156,7 @@ def legend(facts: dict) -> str:
 
 def models(facts: dict) -> str:
     """Models as a list, with the shapes of the scatter."""
-    letters = known.letters(facts["models"])
+    letters = letters_of(facts["models"])
     entries = [
         f'<li>{_key(model_shape(place, 0, 0), f"c{place % 8}")} <span class="letter c{place % 8}">{letters[model["name"]]}</span> '
         f"{escape(model['name'])}</li>"

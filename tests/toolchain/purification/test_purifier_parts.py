@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from toolchain.defences import detector
-from toolchain.defences.detector import Gate
-from toolchain.defences.purifier_losses import asymmetric, charbonnier, divergence, total_variation
-from toolchain.defences.purifier_settings import Purifier
-from toolchain.defences.purifier_training import terms
 from toolchain.errors import ConfigError, LayerError
+from toolchain.purification import detector
+from toolchain.purification.detector import Gate
+from toolchain.purification.losses import asymmetric, charbonnier, divergence, total_variation
+from toolchain.purification.settings import Purifier
+from toolchain.training.purifier import terms
 
 
 def test_charbonnier_by_hand():

@@ -16,7 +16,7 @@ from hardware.energy import DeviceEnergy, EnergyEstimate, estimate, with_static
 from hardware.energy_parts import together
 from hardware.program import Program
 from hardware.recording import Recording
-from toolchain.report import formats
+from toolchain.pages import formats
 
 SHOWN = "loihi-davies2018"
 """The table whose single figures are printed; bands are over all spiking tables."""

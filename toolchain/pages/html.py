@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from toolchain.report import formats
-from toolchain.report.battery import NOT_TESTED
-from toolchain.report.facts import letters
-from toolchain.report.table import Column, Table, values
+from toolchain.pages import formats
+from toolchain.pages.formats import NOT_TESTED
+from toolchain.pages.marks import letters_of
+from toolchain.pages.table import Column, Table, values
 
 _UNITS = {"joules": "J", "joule": "J", "seconds": "s"}
 _TEXTS = ("text", "flags")
@@ -33,7 +33,7 @@ def items(texts: Iterable[str]) -> str:
 def sign(facts: dict, model: dict) -> str:
     """The letter of a model in its colour."""
     place = [m["name"] for m in facts["models"]].index(model["name"])
-    return f'<span class="letter c{place % 8}">{letters(facts["models"])[model["name"]]}</span>'
+    return f'<span class="letter c{place % 8}">{letters_of(facts["models"])[model["name"]]}</span>'
 
 
 def title(facts: dict, model: dict) -> str:
@@ -141,7 +141,7 @@ def _with_interval(kind: str, cell: Mapping, factor: float) -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("toolchain.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("toolchain.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

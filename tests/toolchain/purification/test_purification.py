@@ -13,16 +13,17 @@ from torch.nn import functional
 
 from export import lower, read
 from hardware import program_file
-from toolchain import fronts, training
+from toolchain import training
 from toolchain.cli import run as command_line
 from toolchain.data import load as load_data
-from toolchain.defences.detector import calibrate
-from toolchain.defences.purification import PARTS, Front, Reconstruction, attach
-from toolchain.defences.purifier_settings import Purifier
-from toolchain.defences.purifier_training import images_of
+from toolchain.deploy import fronts
 from toolchain.errors import CheckpointError, ConfigError, DataError, LayerError, ModelError
 from toolchain.models import Layer, Model, build
+from toolchain.purification.detector import calibrate
+from toolchain.purification.front import PARTS, Front, Reconstruction, attach
+from toolchain.purification.settings import Purifier
 from toolchain.training import Config, Data, Training, load_checkpoint, save_checkpoint
+from toolchain.training.purifier import images_of
 
 SMALL = Purifier("classifier.safetensors", noise_width=4, channels=(4, 6), epsilon=0.15, epochs=2, samples=96, batch=16)
 
@@ -56,7 +57,7 @@ def test_modules_and_programs_give_the_same_images(shape, channels):
     assert passed.any()
     assert not passed.all()
     for target in ("fast", "software") if shape[1] > 8 else ("reference", "fast", "software"):
-        found, recordings = front.run(x, target)
+        found, recordings = fronts.run(front, x, target)
         assert np.array_equal(found, expected), target
         assert list(recordings) == list(PARTS)
     for part in PARTS:

@@ -10,9 +10,9 @@ import numpy as np
 from hardware.comparison import Comparison, FirstDifference, LayerAgreement, compare
 from hardware.program import Program
 from hardware.recording import Record, Recording
+from toolchain.deploy.summary import accuracy, correct
 from toolchain.errors import ToolchainError
 from toolchain.remarks import Remark, chance, silence
-from toolchain.summary import accuracy, correct
 
 Run = Callable[[str, dict[str, np.ndarray], Record], Recording]
 """Runs the model on a named target with some samples of the inputs."""

@@ -10,8 +10,8 @@ import hardware
 from hardware.program import Program
 from hardware.recording import Record, Recording
 from hardware.targets import Progress
+from toolchain.deploy.stages import Stage
 from toolchain.errors import ModelError
-from toolchain.stages import Stage
 
 TARGETS = ("software", *hardware.TARGETS)
 """Targets that ``execute`` knows."""
@@ -39,11 +39,11 @@ def execute(
 ) -> Recording:
     """Run ``program``, or for "software" the PyTorch model that it was made from; the same type of Recording either way.
 
-    call   how a PyTorch model that does not say it is called; one of ``toolchain.stages.CALLS``
+    call   how a PyTorch model that does not say it is called; one of ``toolchain.deploy.stages.CALLS``
     """
     check_targets(stage, [target])
     if target != "software":
         return hardware.run(program, inputs, target, record=record, batch=batch, progress=progress)
-    from toolchain import software
+    from toolchain.deploy import software
 
     return software.record(stage.module, program, inputs, call=call, record=record, batch=batch, progress=progress)
