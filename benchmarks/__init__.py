@@ -1,1 +1,2 @@
-"""Side-by-side measurements; ``python -m benchmarks`` runs all of them. Nothing here is a test, and no test is timed."""
+"""Side-by-side measurements; ``python -m benchmarks`` runs all of them. Nothing here is a test, and
+no test is timed."""

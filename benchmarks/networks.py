@@ -52,22 +52,47 @@ def _mlp() -> Program:
 
 
 def _cnn() -> Program:
-    """The N-MNIST network of the NIR paper, its sum pooling fused into the next weights, with random weights."""
+    """The N-MNIST network of the NIR paper, its sum pooling fused into the next weights, with
+    random weights."""
     rng = np.random.default_rng(2)
 
     def pooled(weights: np.ndarray) -> np.ndarray:
         return weights.repeat(2, axis=2).repeat(2, axis=3)
 
-    shapes = {"conv 1": (16, 16, 16), "conv 2": (16, 16, 16), "conv 3": (8, 8, 8), "linear 1": (256,), "linear 2": (10,)}
+    shapes = {
+        "conv 1": (16, 16, 16),
+        "conv 2": (16, 16, 16),
+        "conv 3": (8, 8, 8),
+        "linear 1": (256,),
+        "linear 2": (10,),
+    }
     thresholds = dict(zip(shapes, (800, 800, 1200, 2500, 2500)))
     linear = pooled(_weights(rng, 10, 256, 8, 4, 4)).reshape(256, -1)
     return Program(
         (Input("input", (2, 34, 34)),),
-        tuple(Population(name, shape, threshold=thresholds[name]) for name, shape in shapes.items()),
+        tuple(
+            Population(name, shape, threshold=thresholds[name]) for name, shape in shapes.items()
+        ),
         (
-            Convolution("into conv 1", "input", "conv 1", _weights(rng, 10, 16, 2, 5, 5), stride=(2, 2), padding=(1, 1)),
-            Convolution("into conv 2", "conv 1", "conv 2", _weights(rng, 10, 16, 16, 3, 3), padding=(1, 1)),
-            Convolution("into conv 3", "conv 2", "conv 3", pooled(_weights(rng, 10, 8, 16, 3, 3)), stride=(2, 2), padding=(2, 2)),
+            Convolution(
+                "into conv 1",
+                "input",
+                "conv 1",
+                _weights(rng, 10, 16, 2, 5, 5),
+                stride=(2, 2),
+                padding=(1, 1),
+            ),
+            Convolution(
+                "into conv 2", "conv 1", "conv 2", _weights(rng, 10, 16, 16, 3, 3), padding=(1, 1)
+            ),
+            Convolution(
+                "into conv 3",
+                "conv 2",
+                "conv 3",
+                pooled(_weights(rng, 10, 8, 16, 3, 3)),
+                stride=(2, 2),
+                padding=(2, 2),
+            ),
             Dense("into linear 1", "conv 3", "linear 1", linear),
             Dense("into linear 2", "linear 1", "linear 2", _weights(rng, 10, 10, 256)),
         ),
@@ -76,8 +101,12 @@ def _cnn() -> Program:
 
 
 def _bernoulli(samples: int, steps: int, shape: tuple[int, ...], probability: float) -> np.ndarray:
-    """Random spikes, uint8 [sample, step, *shape]; sample k is the same whatever the number of samples."""
-    spikes = [np.random.default_rng([3, k]).random((steps, *shape), np.float32) < probability for k in range(samples)]
+    """Random spikes, uint8 [sample, step, *shape]; sample k is the same whatever the number of
+    samples."""
+    spikes = [
+        np.random.default_rng([3, k]).random((steps, *shape), np.float32) < probability
+        for k in range(samples)
+    ]
     return np.stack(spikes).view(np.uint8)
 
 
@@ -87,14 +116,23 @@ def _mlp_inputs(samples: int) -> tuple[np.ndarray, str]:
 
 def _cnn_inputs(samples: int) -> tuple[np.ndarray, str]:
     if not RECORDINGS.is_file():
-        return _bernoulli(samples, 300, (2, 34, 34), 0.0055), "random spikes, 0.55 % a step as in N-MNIST (the recordings are not here)"
+        return _bernoulli(
+            samples, 300, (2, 34, 34), 0.0055
+        ), "random spikes, 0.55 % a step as in N-MNIST (the recordings are not here)"
     events = np.zeros((samples, 300, 2, 34, 34), np.uint8)
     with tarfile.open(RECORDINGS) as outer:
         inner = io.BytesIO(outer.extractfile("nmnist_small/NMNISTsmall.tar").read())
     with tarfile.open(fileobj=inner) as tar:
-        files = sorted((m for m in tar if m.name.endswith(".bs2")), key=lambda m: int(Path(m.name).stem))
+        files = sorted(
+            (m for m in tar if m.name.endswith(".bs2")), key=lambda m: int(Path(m.name).stem)
+        )
         for k in range(samples):
-            x, y, p, t1, t0 = np.frombuffer(tar.extractfile(files[k % len(files)]).read(), np.uint8).astype(np.int64).reshape(-1, 5).T
+            x, y, p, t1, t0 = (
+                np.frombuffer(tar.extractfile(files[k % len(files)]).read(), np.uint8)
+                .astype(np.int64)
+                .reshape(-1, 5)
+                .T
+            )
             step = ((p & 127) << 16 | t1 << 8 | t0) // 1000
             within = step < 300
             events[k, step[within], p[within] >> 7, y[within], x[within]] = 1
@@ -103,5 +141,9 @@ def _cnn_inputs(samples: int) -> tuple[np.ndarray, str]:
 
 NETWORKS = {
     "mlp": Network(_mlp, _mlp_inputs, "784-256-10, leaky integrate and fire, 100 steps"),
-    "cnn": Network(_cnn, _cnn_inputs, "N-MNIST CNN of the NIR paper (random weights), integrate and fire, 300 steps"),
+    "cnn": Network(
+        _cnn,
+        _cnn_inputs,
+        "N-MNIST CNN of the NIR paper (random weights), integrate and fire, 300 steps",
+    ),
 }

@@ -1,4 +1,5 @@
-"""One side of a measurement, in a process of its own: ``python -m benchmarks.side SIDE NETWORK SAMPLES REPEAT OUTPUTS.npy``.
+"""One side of a measurement, in a process of its own: ``python -m benchmarks.side SIDE NETWORK
+SAMPLES REPEAT OUTPUTS.npy``.
 
 Prints one line of JSON. SIDE is fast, lava or snntorch.
 """
@@ -33,8 +34,13 @@ def _fast(program, inputs) -> Callable[[], Measured]:
 def _lava(program, inputs) -> Callable[[], Measured]:
     def once():
         recording = run(program, inputs, "lava")
-        # Without starting Python, importing Lava and compiling the processes: what a longer run would cost.
-        return recording.details["ms_per_step"] / 1e3 * recording.samples * recording.steps, recording.spikes[program.outputs[0].population]
+        # Without starting Python, importing Lava and compiling the processes: what a longer run
+        # would cost.
+        return recording.details[
+            "ms_per_step"
+        ] / 1e3 * recording.samples * recording.steps, recording.spikes[
+            program.outputs[0].population
+        ]
 
     return once
 
@@ -56,9 +62,11 @@ SIDES = {"fast": _fast, "lava": _lava, "snntorch": _snntorch}
 
 
 class _Memory:
-    """Peak memory of this process and its children, in MiB: its own high-water mark, and the children's, seen every 50 ms.
+    """Peak memory of this process and its children, in MiB: its own high-water mark, and the
+    children's, seen every 50 ms.
 
-    Proportional set size, so that pages shared between Lava's processes count once. Linux only; None elsewhere.
+    Proportional set size, so that pages shared between Lava's processes count once. Linux only;
+    None elsewhere.
     """
 
     def __init__(self):
@@ -74,7 +82,10 @@ class _Memory:
 
     def _watch(self):
         while not self._stop.wait(0.05):
-            sizes = [_from_proc(child, "smaps_rollup", "Pss:") or 0.0 for child in _descendants(os.getpid())]
+            sizes = [
+                _from_proc(child, "smaps_rollup", "Pss:") or 0.0
+                for child in _descendants(os.getpid())
+            ]
             self._children = max(self._children, sum(sizes))
 
 
@@ -82,7 +93,9 @@ def _from_proc(process: int, file: str, field: str) -> float | None:
     """A size in MiB; None where the process or the file is not there."""
     try:
         with open(f"/proc/{process}/{file}") as lines:
-            return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), None)
+            return next(
+                (int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), None
+            )
     except OSError:
         return None
 
@@ -118,7 +131,9 @@ def main(side: str, network: str, samples: int, repeat: int, outputs_file: str) 
         "steps": steps,
         "first_run_s": first_s,
         "seconds": [seconds for seconds, _ in measured],
-        "sample_steps_per_s": float(np.median([samples * steps / seconds for seconds, _ in measured])),
+        "sample_steps_per_s": float(
+            np.median([samples * steps / seconds for seconds, _ in measured])
+        ),
         "peak_memory_mib": memory.peak_mib(),
     }
 

@@ -1,4 +1,5 @@
-"""A quantisation-aware model: what it computes in PyTorch is what the chip computes, and whether it fits.
+"""A quantisation-aware model: what it computes in PyTorch is what the chip computes, and whether it
+fits.
 
 python examples/qat_to_chip.py
 """
@@ -38,5 +39,8 @@ print(f"output spikes that differ between PyTorch and the integer Program: {diff
 
 report = check(program, Chip.load("loihi2"))
 for layer in report.layers:
-    print(f"{layer.population}: {layer.neurons} neurons on {layer.cores} core(s), limited by {layer.binding}")
+    print(
+        f"{layer.population}: {layer.neurons} neurons on {layer.cores} core(s), limited by "
+        f"{layer.binding}"
+    )
 print("fits Loihi 2" if report.fits else [v.message for v in report.broken])

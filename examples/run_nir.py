@@ -19,7 +19,9 @@ program, audit = export.lower(export.read(path), source=path, **told)
 print(audit.table(), "\n")
 
 rng = np.random.default_rng(0)
-inputs = {part.name: (rng.random((2, 50, *part.shape)) < 0.05).astype(np.uint8) for part in program.inputs}
+inputs = {
+    part.name: (rng.random((2, 50, *part.shape)) < 0.05).astype(np.uint8) for part in program.inputs
+}
 record = hardware.Record(spikes=True, potentials=True)
 fast, lava = (hardware.run(program, inputs, target, record=record) for target in ("fast", "lava"))
 for layer in hardware.compare(fast, lava).layers:

@@ -1,4 +1,5 @@
-"""A float snnTorch model, trained as in snnTorch's tutorials, on Lava: what quantisation after training changes, in numbers.
+"""A float snnTorch model, trained as in snnTorch's tutorials, on Lava: what quantisation after
+training changes, in numbers.
 
 python examples/snntorch_to_lava.py          (a minute; needs `spikeport lava setup`)
 """
@@ -17,7 +18,8 @@ STEPS = 12
 
 
 class Net(nn.Module):
-    """Two layers of leaky integrate-and-fire neurons; input and output are [time, batch, features]."""
+    """Two layers of leaky integrate-and-fire neurons; input and output are [time, batch,
+    features]."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +37,9 @@ class Net(nn.Module):
 
 torch.manual_seed(0)
 images, labels = load_digits(return_X_y=True)
-spikes = np.repeat((images > 7).astype(np.uint8)[:, None], STEPS, axis=1)  # [sample, step, 64]: a bright pixel spikes in every step
+spikes = np.repeat(
+    (images > 7).astype(np.uint8)[:, None], STEPS, axis=1
+)  # [sample, step, 64]: a bright pixel spikes in every step
 train, test = spikes[:1400], spikes[1400:]
 
 net = Net()
@@ -59,7 +63,14 @@ lava = hardware.run(program, test[:20], "lava")
 counts = lava.scores["lif2"]
 
 print(
-    f"accuracy: float {np.mean(software.argmax(1) == labels[1400:]):.3f}, integers {fast.accuracy(labels[1400:]):.3f} ({len(test)} digits)"
+    f"accuracy: float {np.mean(software.argmax(1) == labels[1400:]):.3f}, integers "
+    f"{fast.accuracy(labels[1400:]):.3f} ({len(test)} digits)"
 )
-print(f"spike counts that differ from float: {np.count_nonzero(fast.scores['lif2'] != software)} of {software.size}")
-print(f"spike counts that differ between fast and Lava: {np.count_nonzero(counts != fast.scores['lif2'][:20])} of {counts.size}")
+print(
+    f"spike counts that differ from float: {np.count_nonzero(fast.scores['lif2'] != software)} of "
+    f"{software.size}"
+)
+print(
+    f"spike counts that differ between fast and Lava: "
+    f"{np.count_nonzero(counts != fast.scores['lif2'][:20])} of {counts.size}"
+)

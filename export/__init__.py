@@ -3,7 +3,8 @@
     graph = export.read("model.nir")              NIR graph, checked
     export.write(graph, "copy.nir", force=False)  atomic; readable by ``nir.read``
     graph = export.state(graph, reset="zero")     says what the file leaves open, once and for all
-    lowered = export.lower(graph, dt=1e-3)        lowered.program (hardware.Program) and lowered.audit
+    lowered = export.lower(graph, dt=1e-3)        lowered.program (hardware.Program) and
+                                                  lowered.audit
     lowered = export.netx.load("network.net")     the same from lava-dl's .net
 
 Import needs numpy, h5py and nir; torch comes in only under ``export.frameworks``.

@@ -1,7 +1,9 @@
-"""The audit: what became of every parameter on its way into integers, and of everything the graph leaves open.
+"""The audit: what became of every parameter on its way into integers, and of everything the graph
+leaves open.
 
 Verdicts of a layer:
-    faithful      every integer represents its value exactly (to single precision) and nothing was assumed
+    faithful      every integer represents its value exactly (to single precision) and nothing was
+                  assumed
     approximate   some value was rounded, or something was assumed; the reasons say what
     refused       no integer counterpart; the reasons say why
 """
@@ -18,7 +20,8 @@ FAITHFUL, APPROXIMATE, REFUSED = "faithful", "approximate", "refused"
 VERDICTS = (FAITHFUL, APPROXIMATE, REFUSED)
 
 EXACT = 2.0**-22
-"""Relative error up to which a value counts as represented exactly: graphs hold single precision, 24 bits."""
+"""Relative error up to which a value counts as represented exactly: graphs hold single precision,
+24 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,8 @@ class Parameter:
     integers    what was chosen, same shape (or broadcastable)
     scale       value of one integer step, broadcastable; represented = integers * scale
     unit        of ``values``: "V", "1/step", "step"
-    clipped     number of values that did not fit and were brought to the end of the range (0 unless that was allowed)
+    clipped     number of values that did not fit and were brought to the end of the range (0 unless
+                that was allowed)
     """
 
     name: str
@@ -46,7 +50,8 @@ class Parameter:
 
     @property
     def relative_error(self) -> np.ndarray:
-        """|represented - value| / |value| of each element; 0 where both are zero, infinite where only the value is."""
+        """|represented - value| / |value| of each element; 0 where both are zero, infinite where
+        only the value is."""
         error = np.abs(self.represented - self.values)
         size = np.abs(self.values) + np.zeros_like(error)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,7 +67,9 @@ class Parameter:
     def rms_error(self) -> float:
         """Root of the summed squared errors, relative to that of the values."""
         error = float(np.sqrt(np.sum((self.represented - self.values) ** 2)))
-        spread = np.broadcast_to(self.values, np.broadcast_shapes(self.represented.shape, np.shape(self.values)))
+        spread = np.broadcast_to(
+            self.values, np.broadcast_shapes(self.represented.shape, np.shape(self.values))
+        )
         return error / (float(np.sqrt(np.sum(spread**2))) or 1.0) if error else 0.0
 
     @property
@@ -97,7 +104,8 @@ class LayerAudit:
     """One input, population, projection or output.
 
     kind         "input", "population", "projection", "output", or the kind of a refused node
-    statements   what must be known and where it is known from: "reset" → ("zero", "stated in the graph")
+    statements   what must be known and where it is known from: "reset" → ("zero", "stated in the
+                 graph")
     nodes        the nodes of the graph that went into it
     """
 
@@ -114,7 +122,10 @@ class LayerAudit:
         for parameter in self.parameters:
             if parameter.name == name:
                 return parameter
-        raise KeyError(f"{self.kind} {self.name!r} has no parameter {name!r}; it has {', '.join(p.name for p in self.parameters)}")
+        raise KeyError(
+            f"{self.kind} {self.name!r} has no parameter {name!r}; it has "
+            f"{', '.join(p.name for p in self.parameters)}"
+        )
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
@@ -123,7 +134,10 @@ class LayerAudit:
             "kind": self.kind,
             "verdict": self.verdict,
             "reasons": list(self.reasons),
-            "statements": {key: {"value": value, "source": source} for key, (value, source) in self.statements.items()},
+            "statements": {
+                key: {"value": value, "source": source}
+                for key, (value, source) in self.statements.items()
+            },
             "nodes": list(self.nodes),
             "parameters": [p.to_dict() for p in self.parameters],
         }
@@ -155,11 +169,15 @@ class Audit:
         return max((layer.verdict for layer in self.layers), key=VERDICTS.index, default=FAITHFUL)
 
     def layer(self, name: str, kind: str | None = None) -> LayerAudit:
-        """One layer by name (and kind, where a projection and a population share the name); KeyError where there is none."""
+        """One layer by name (and kind, where a projection and a population share the name);
+        KeyError where there is none."""
         for layer in self.layers:
             if layer.name == name and kind in (None, layer.kind):
                 return layer
-        raise KeyError(f"no {kind or 'layer'} {name!r}; there are {', '.join(layer.name for layer in self.layers)}")
+        raise KeyError(
+            f"no {kind or 'layer'} {name!r}; there are "
+            f"{', '.join(layer.name for layer in self.layers)}"
+        )
 
     def to_dict(self) -> dict:
         """Plain JSON values: every layer with a summary of every parameter."""
@@ -176,7 +194,18 @@ class Audit:
 
     def table(self) -> str:
         """The audit as plain text: a line for every parameter, then the reasons and notes."""
-        head = ("layer", "kind", "verdict", "parameter", "values", "integers", "step", "max error", "rms error", "clipped")
+        head = (
+            "layer",
+            "kind",
+            "verdict",
+            "parameter",
+            "values",
+            "integers",
+            "step",
+            "max error",
+            "rms error",
+            "clipped",
+        )
         rows: list[tuple[str, ...]] = []
         for layer in self.layers:
             lead = (layer.name, layer.kind, layer.verdict)
@@ -203,10 +232,15 @@ class Audit:
             for row in [head, tuple("-" * w for w in widths), *rows]
         ]
         lines.append("")
-        lines.append(f"time step: {'none' if self.dt_s is None else f'{self.dt_s:g} s'} ({self.dt_source})")
+        lines.append(
+            f"time step: {'none' if self.dt_s is None else f'{self.dt_s:g} s'} ({self.dt_source})"
+        )
         lines += [f"reading: {text}" for text in self.reading]
         for layer in self.layers:
-            lines += [f"{layer.name}: {key} {value} ({source})" for key, (value, source) in layer.statements.items()]
+            lines += [
+                f"{layer.name}: {key} {value} ({source})"
+                for key, (value, source) in layer.statements.items()
+            ]
             lines += [f"{layer.name}: {reason}" for reason in layer.reasons]
         lines += list(self.notes)
         lines += [f"warning: {text}" for text in self.warnings]

@@ -1,9 +1,11 @@
-"""What must hold for every NIR graph, read from a file or made in memory; and what can be completed without doubt.
+"""What must hold for every NIR graph, read from a file or made in memory; and what can be completed
+without doubt.
 
-Completed: scalar neuron parameters are spread over the population, convolutions and Flatten get the input shape that they are given,
-integers and strides become tuples, batch and time leave the shapes (export.passes.batch), subgraphs of the old form become nested graphs.
-Node order becomes canonical: sources first, equals in natural order of their names. A reset that is stated nowhere stays open: the entry
-"reset" of such a neuron is "unknown", and export.reading asks for it.
+Completed: scalar neuron parameters are spread over the population, convolutions and Flatten get the
+input shape that they are given, integers and strides become tuples, batch and time leave the shapes
+(export.passes.batch), subgraphs of the old form become nested graphs. Node order becomes canonical:
+sources first, equals in natural order of their names. A reset that is stated nowhere stays open:
+the entry "reset" of such a neuron is "unknown", and export.reading asks for it.
 """
 
 from __future__ import annotations
@@ -26,19 +28,27 @@ from hardware._text import shown
 MAX_NODES = 2_000
 MAX_DEPTH = 8
 
+
 def _natural(name: str) -> tuple:
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d{1,9})", name) if part)
+    return tuple(
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in re.split(r"(\d{1,9})", name)
+        if part
+    )
 
 
 def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> list[str]:
-    """Names in canonical order: sources first, equals in natural order; loops are entered at a neuron where there is one."""
+    """Names in canonical order: sources first, equals in natural order; loops are entered at a
+    neuron where there is one."""
     waiting = sorted(nodes, key=_natural)
     sources = {name: set(found) for name, found in sources_of(nodes, edges).items()}
     done: dict[str, None] = {}
     while waiting:
         ready = [n for n in waiting if sources[n] <= done.keys()]
         entered = [n for n in waiting if sources[n] & done.keys()] or waiting
-        chosen = ready or sorted(entered, key=lambda n: not isinstance(nodes[n], (*NEURONS, nir.NIRGraph)))
+        chosen = ready or sorted(
+            entered, key=lambda n: not isinstance(nodes[n], (*NEURONS, nir.NIRGraph))
+        )
         name = min(ready, key=lambda n: not isinstance(nodes[n], nir.Input)) if ready else chosen[0]
         done[name] = None
         waiting.remove(name)
@@ -60,7 +70,13 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
         found.count += 1
         if found.count > MAX_NODES:
             raise GraphError(f"more than {MAX_NODES} nodes")
-        if not isinstance(name, str) or not name or len(prefix + name) > 150 or "/" in name or not name.isprintable():
+        if (
+            not isinstance(name, str)
+            or not name
+            or len(prefix + name) > 150
+            or "/" in name
+            or not name.isprintable()
+        ):
             raise GraphError(
                 "a node's name is 1 to 150 printable characters without '/', subgraphs included, "
                 f"not {shown(prefix + str(name))}"
@@ -75,8 +91,15 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
             if end not in nodes:
                 edge = f"{shown(prefix + str(a))} → {shown(prefix + str(b))}"
                 near = sorted(n for n in nodes if n.startswith(f"{end}."))
-                hint = f"; there are {_few(near)}: an old form of subgraph, in which edges to its name led nowhere" if near else ""
-                raise GraphError(f"the edge {edge} names {shown(prefix + str(end))}, which is no node{hint}")
+                hint = (
+                    f"; there are {_few(near)}: an old form of subgraph, in which edges to its "
+                    f"name led nowhere"
+                    if near
+                    else ""
+                )
+                raise GraphError(
+                    f"the edge {edge} names {shown(prefix + str(end))}, which is no node{hint}"
+                )
         edges.append((a, b))
     if len(set(edges)) != len(edges):
         (a, b), _ = Counter(edges).most_common(1)[0]
@@ -94,7 +117,15 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
 
 
 _ENTRIES = {
-    "neuron": {"reset", "reset_amount_v", "threshold_comparison", "refractory", "caveats", "grid", "r_per"},
+    "neuron": {
+        "reset",
+        "reset_amount_v",
+        "threshold_comparison",
+        "refractory",
+        "caveats",
+        "grid",
+        "r_per",
+    },
     "weight": {"grid"},
     "Input": {"message_bits", "fraction_bits"},
     "Output": {"decode"},
@@ -109,19 +140,34 @@ def _check_entries(flat: Flat, meta: dict) -> None:
     """Every entry of the metadata belongs to a node that can have it."""
     for name, entry in meta["nodes"].items():
         if name not in flat.nodes:
-            raise GraphError(f"graph metadata 'spikeport' speaks of node {shown(name)}, which is not there")
+            raise GraphError(
+                f"graph metadata 'spikeport' speaks of node {shown(name)}, which is not there"
+            )
         node = flat.nodes[name]
-        kind = "neuron" if isinstance(node, NEURONS) else "weight" if isinstance(node, LINEAR) else type(node).__name__
+        kind = (
+            "neuron"
+            if isinstance(node, NEURONS)
+            else "weight"
+            if isinstance(node, LINEAR)
+            else type(node).__name__
+        )
         strange = set(entry) - _ENTRIES[kind]
         if isinstance(node, NEURONS) and not isinstance(node, SPIKING):
-            strange |= set(entry) & {"reset_amount_v"} | ({"refractory"} if entry.get("refractory") else set())
+            strange |= set(entry) & {"reset_amount_v"} | (
+                {"refractory"} if entry.get("refractory") else set()
+            )
             strange |= {"reset"} if entry.get("reset", "none") != "none" else set()
         strange |= set(entry.get("grid", ())) - _GRIDS.get(kind, set())
         strange |= {"r_per"} & set(entry) if not isinstance(node, (nir.IF, nir.I)) else set()
-        if not isinstance(node, SPIKING) or isinstance(node, nir.Threshold):  # a Threshold may become part of an integrator
+        if not isinstance(node, SPIKING) or isinstance(
+            node, nir.Threshold
+        ):  # a Threshold may become part of an integrator
             strange |= set(entry.get("grid", ())) & {"noise"}
         if strange:
-            raise GraphError(f"graph metadata 'spikeport': {label(name, node)} cannot have the entry {shown(sorted(strange)[0])}")
+            raise GraphError(
+                f"graph metadata 'spikeport': {label(name, node)} cannot have the entry "
+                f"{shown(sorted(strange)[0])}"
+            )
 
 
 def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str]) -> None:
@@ -136,7 +182,9 @@ def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str
         if type(node) in PARAMETERS and own_scalar(node):
             for field in PARAMETERS[type(node)]:
                 setattr(node, field, np.full(takes, getattr(node, field)))
-            notes.append(f"{label(full, node)}: parameters given once, used for all of shape {takes}")
+            notes.append(
+                f"{label(full, node)}: parameters given once, used for all of shape {takes}"
+            )
         if isinstance(node, nir.Conv1d):
             node.input_shape = takes[1]
         elif isinstance(node, nir.Conv2d):
@@ -153,7 +201,8 @@ def own_scalar(node: nir.NIRNode) -> bool:
 def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
     """A complete copy of a graph in canonical order; the argument is left alone.
 
-    What was completed is said in the metadata, ``origin.notes``. Raises GraphError or UnsupportedError, naming the node.
+    What was completed is said in the metadata, ``origin.notes``. Raises GraphError or
+    UnsupportedError, naming the node.
     """
     if not isinstance(graph, nir.NIRGraph):
         raise GraphError(f"accepted is a nir.NIRGraph, not {type(graph).__name__}")
@@ -163,7 +212,9 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
     copy = _graph(graph, "", 0, found)
     flat = flatten(copy)
     for kind in ENDS:
-        if not any(isinstance(node, kind) for name, node in flat.nodes.items() if name not in flat.virtual):
+        if not any(
+            isinstance(node, kind) for name, node in flat.nodes.items() if name not in flat.virtual
+        ):
             raise GraphError(f"the graph has no {kind.__name__} node")
     meta = graph_metadata.of(copy)
     _check_entries(flat, meta)
@@ -176,7 +227,8 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
 
 
 def _shapes(flat: Flat, notes: list[str]) -> Mapping:
-    """Shapes of all nodes, after dimensions of a batch or of time were taken out where nothing else fits."""
+    """Shapes of all nodes, after dimensions of a batch or of time were taken out where nothing else
+    fits."""
     try:
         return infer(flat.nodes, flat.edges)
     except (GraphError, UnsupportedError) as error:

@@ -1,4 +1,5 @@
-"""Every error that the export package raises on purpose. One base, so that a caller can catch them all."""
+"""Every error that the export package raises on purpose. One base, so that a caller can catch them
+all."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ if TYPE_CHECKING:
 
 
 class ExportError(Exception):
-    """Base of all errors of the export package; its text names what, where, and what would be accepted."""
+    """Base of all errors of the export package; its text names what, where, and what would be
+    accepted."""
 
 
 class GraphFileError(ExportError):
@@ -17,23 +19,28 @@ class GraphFileError(ExportError):
 
 
 class GraphError(ExportError):
-    """A NIR graph contradicts itself: unknown names in edges, shapes that do not fit, NaN or infinite values."""
+    """A NIR graph contradicts itself: unknown names in edges, shapes that do not fit, NaN or
+    infinite values."""
 
 
 class UnsupportedError(ExportError):
-    """Something is well-formed but has no integer counterpart here; the text names the node and what would be accepted."""
+    """Something is well-formed but has no integer counterpart here; the text names the node and
+    what would be accepted."""
 
 
 class MissingInformationError(ExportError):
-    """The graph leaves open what must be known (the time step, for one); the text names the option that states it."""
+    """The graph leaves open what must be known (the time step, for one); the text names the option
+    that states it."""
 
 
 class QuantizationError(ExportError):
-    """A number does not fit into its integer format, or is not on the grid that the graph states."""
+    """A number does not fit into its integer format, or is not on the grid that the graph
+    states."""
 
 
 class RefusedError(ExportError):
-    """A graph as a whole was refused. ``audit`` tells for every layer whether, and why; ``causes`` holds the single errors."""
+    """A graph as a whole was refused. ``audit`` tells for every layer whether, and why; ``causes``
+    holds the single errors."""
 
     def __init__(self, message: str, audit: Audit, causes: tuple[ExportError, ...] = ()):
         super().__init__(message)

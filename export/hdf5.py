@@ -1,7 +1,8 @@
 """Reading HDF5 files that nobody vouches for: everything is measured before it is loaded.
 
-Shared by the .nir and the .net reader. Refused: files of other kinds, soft and external links, a second name for an object, virtual and
-externally stored datasets, data types other than numbers and text, too many objects, too deep nesting, too much data.
+Shared by the .nir and the .net reader. Refused: files of other kinds, soft and external links, a
+second name for an object, virtual and externally stored datasets, data types other than numbers and
+text, too many objects, too deep nesting, too much data.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class Limits:
     """What a file may hold at most.
 
     objects   groups and datasets: of each node about five
-    bytes     of the file, and of all data in it: the numbers of the largest network that ``hardware.limits`` allows. A packed file may
-              hold less, in proportion to its size (``hardware._files.room``)
+    bytes     of the file, and of all data in it: the numbers of the largest network that
+              ``hardware.limits`` allows. A packed file may hold less, in proportion to its size
+              (``hardware._files.room``)
     text      bytes of one text
     texts     in one dataset; an edge has two
     chunk     bytes of a chunk of packed data
@@ -68,13 +70,18 @@ class _Reader:
             self.fail(place, f"groups are nested deeper than {self.limits.depth} levels")
         self.objects += len(group)
         if self.objects > self.limits.objects:
-            self.fail(place, f"has {len(group)} members; the whole file must have at most {self.limits.objects}")
+            self.fail(
+                place,
+                f"has {len(group)} members; the whole file must have at most {self.limits.objects}",
+            )
 
         tree: Tree = {}
         for name in group:
             here = f"{place}/{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                self.fail(here, "a soft or external link; accepted are members stored in the file itself")
+                self.fail(
+                    here, "a soft or external link; accepted are members stored in the file itself"
+                )
             member = group[name]
             self.once(member, here)
             if isinstance(member, h5py.Group):
@@ -82,11 +89,15 @@ class _Reader:
             elif isinstance(member, h5py.Dataset):
                 tree[name] = self.dataset(member, here)
             else:
-                self.fail(here, f"a stored {type(member).__name__.lower()}; accepted are groups and datasets")
+                self.fail(
+                    here,
+                    f"a stored {type(member).__name__.lower()}; accepted are groups and datasets",
+                )
         return tree
 
     def once(self, member, place: str) -> None:
-        """Refuse an object that was read under another name: few bytes could stand for any number of objects."""
+        """Refuse an object that was read under another name: few bytes could stand for any number
+        of objects."""
         address = h5py.h5o.get_info(member.id).addr
         if address in self.seen:
             self.fail(place, "a second name of an object; each object must have one name")
@@ -103,7 +114,9 @@ class _Reader:
         if text is not None:
             return self.text(dataset, place)
         if dataset.dtype.kind not in "biuf" or dataset.dtype.itemsize > 8:
-            self.fail(place, f"type {dataset.dtype}; accepted are numbers of up to 64 bits and text")
+            self.fail(
+                place, f"type {dataset.dtype}; accepted are numbers of up to 64 bits and text"
+            )
         self.room(dataset.size * 8, place)  # what becomes of it: 64-bit numbers
         chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
         if chunk > max(self.limits.chunk, dataset.size * dataset.dtype.itemsize):
@@ -111,7 +124,8 @@ class _Reader:
         return dataset[()] if dataset.shape else np.asarray(dataset[()])
 
     def stored(self, dataset: h5py.Dataset, place: str) -> None:
-        """Refuse a dataset that declares more than its stored bytes can hold: HDF5 would make up the rest."""
+        """Refuse a dataset that declares more than its stored bytes can hold: HDF5 would make up
+        the rest."""
         declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
         most = stored * DEFLATE_RATIO if dataset.id.get_create_plist().get_nfilters() else stored
         if declared > most:
@@ -120,18 +134,29 @@ class _Reader:
     def room(self, size: int, place: str) -> None:
         self.bytes += size
         if self.bytes > self.most:
-            self.fail(place, f"declares {size:,} bytes; a file of this size must hold at most {self.most:,} bytes of data")
+            self.fail(
+                place,
+                f"declares {size:,} bytes; a file of this size must hold at most {self.most:,} "
+                f"bytes of data",
+            )
 
     def text(self, dataset: h5py.Dataset, place: str):
         """A text, or an array of texts."""
         if dataset.size > self.limits.texts:
             self.fail(place, f"{dataset.size} texts; accepted are {self.limits.texts}")
         if h5py.check_string_dtype(dataset.dtype).length is None:
-            found = [self.decode(item, place) for item in self.heap.texts(dataset, lambda message: self.fail(place, message))]
+            found = [
+                self.decode(item, place)
+                for item in self.heap.texts(dataset, lambda message: self.fail(place, message))
+            ]
         else:
             self.room(dataset.size * dataset.dtype.itemsize, place)
             found = [self.decode(item, place) for item in np.asarray(dataset[()], object).ravel()]
-        return np.array([*found, None], object)[:-1].reshape(dataset.shape) if dataset.shape else found[0]
+        return (
+            np.array([*found, None], object)[:-1].reshape(dataset.shape)
+            if dataset.shape
+            else found[0]
+        )
 
     def decode(self, item, place: str) -> str:
         if isinstance(item, str):
@@ -148,7 +173,8 @@ class _Reader:
 
 
 def read_tree(path: str | Path, limits: Limits | None = None) -> Tree:
-    """The whole content of an HDF5 file. Raises GraphFileError naming the file, the place in it, and what is wrong."""
+    """The whole content of an HDF5 file. Raises GraphFileError naming the file, the place in it,
+    and what is wrong."""
     path, limits = Path(path), limits or Limits()
     try:
         with opened(path, GraphFileError, limits.bytes, "a .nir or .net file") as plain:
@@ -158,14 +184,26 @@ def read_tree(path: str | Path, limits: Limits | None = None) -> Tree:
                 return _Reader(path, os.fstat(plain.fileno()).st_size, limits).group(file, "", 0)
     except GraphFileError:
         raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, UnicodeError, MemoryError) as error:
-        raise GraphFileError(f"{path}: damaged, or not readable: {str(error) or type(error).__name__}") from error
+    except (
+        OSError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        UnicodeError,
+        MemoryError,
+    ) as error:
+        raise GraphFileError(
+            f"{path}: damaged, or not readable: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def write_atomic(path: str | Path, fill: Callable[[io.BytesIO], None], force: bool) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of it.
 
-    ``fill`` writes into memory. Raises GraphFileError where ``path`` exists (without ``force``) or cannot be written.
+    ``fill`` writes into memory. Raises GraphFileError where ``path`` exists (without ``force``) or
+    cannot be written.
     """
     path = Path(path)
     if path.is_dir():

@@ -1,6 +1,8 @@
-"""How large the numbers of a population can get, and the largest scale at which they still fit into the chip's registers.
+"""How large the numbers of a population can get, and the largest scale at which they still fit into
+the chip's registers.
 
-A scale S is the number of integer steps in a volt: threshold mantissa = S * threshold, state = 64 * S * volts.
+A scale S is the number of integer steps in a volt: threshold mantissa = S * threshold, state = 64 *
+S * volts.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from export.simulate import Extremes
 from export.trace import Constant, Way
 
 MARGIN = 2.0
-"""Room above what calibration data showed: states may become this many times as large on other data."""
+"""Room above what calibration data showed: states may become this many times as large on other
+data."""
 
 _STATE = float((1 << 23) - 64) / 64
 """Largest |state| that is used, in steps of 1/S volts; one step is left for rounding."""
@@ -36,10 +39,14 @@ class Headroom:
     notes: tuple[str, ...] = ()
 
 
-def worst_case(neuron: Neuron, ways: list[Way], constants: list[Constant], largest: Mapping[str, float]) -> Extremes:
-    """Bounds that hold for every input. ``largest``: source → largest |value| it sends. Infinite where nothing bounds a state.
+def worst_case(
+    neuron: Neuron, ways: list[Way], constants: list[Constant], largest: Mapping[str, float]
+) -> Extremes:
+    """Bounds that hold for every input. ``largest``: source → largest |value| it sends. Infinite
+    where nothing bounds a state.
 
-    The bound of the potential of a neuron with hard reset is the upward one; downward it may saturate.
+    The bound of the potential of a neuron with hard reset is the upward one; downward it may
+    saturate.
     """
     total = np.zeros(neuron.shape)
     for way in ways:
@@ -59,12 +66,19 @@ def worst_case(neuron: Neuron, ways: list[Way], constants: list[Constant], large
 
 
 def headroom(
-    neuron: Neuron, extremes: Extremes, calibrated: bool, largest_weight: float, constant_bias: np.ndarray, input_bias: float
+    neuron: Neuron,
+    extremes: Extremes,
+    calibrated: bool,
+    largest_weight: float,
+    constant_bias: np.ndarray,
+    input_bias: float,
 ) -> Headroom:
-    """The largest scale at which nothing of a population overflows; 0 where a current is not bounded.
+    """The largest scale at which nothing of a population overflows; 0 where a current is not
+    bounded.
 
     largest_weight   largest |weight| in volts for one integer step of its source
-    constant_bias    volts per step into the potential; input_bias: largest |volts per step| that come in as synaptic input
+    constant_bias    volts per step into the potential; input_bias: largest |volts per step| that
+                     come in as synaptic input
     """
     margin = MARGIN if calibrated else 1.0
     limits = {
@@ -84,7 +98,12 @@ def headroom(
     limits["the input bias"] = _ratio(_INPUT_BIAS, input_bias)
     limits["the weights"] = _ratio(_WEIGHT, largest_weight)
     name = min(limits, key=limits.__getitem__)
-    return Headroom(limits[name], name, f"calibration data, {MARGIN:g} times" if calibrated else "worst case", tuple(notes))
+    return Headroom(
+        limits[name],
+        name,
+        f"calibration data, {MARGIN:g} times" if calibrated else "worst case",
+        tuple(notes),
+    )
 
 
 def _ratio(limit: float, value: float) -> float:
@@ -92,9 +111,11 @@ def _ratio(limit: float, value: float) -> float:
 
 
 def wanted(neuron: Neuron, smallest_of_largest: float) -> float:
-    """A scale beyond which nothing gets better: thresholds and decays are resolved, and every projection fills its weight bits.
+    """A scale beyond which nothing gets better: thresholds and decays are resolved, and every
+    projection fills its weight bits.
 
-    smallest_of_largest: among the projections' largest |weights|, in volts for one integer step of the source, the smallest
+    smallest_of_largest: among the projections' largest |weights|, in volts for one integer step of
+    the source, the smallest
     """
     weights = 256.0 / smallest_of_largest if smallest_of_largest > 0 else 1.0
     if neuron.threshold is None or not np.any(neuron.threshold):

@@ -16,7 +16,14 @@ import numpy as np
 
 from export import metadata as graph_metadata
 from export.audit import APPROXIMATE, FAITHFUL, REFUSED, Audit, LayerAudit
-from export.errors import CalibrationError, ExportError, GraphError, MissingInformationError, QuantizationError, RefusedError
+from export.errors import (
+    CalibrationError,
+    ExportError,
+    GraphError,
+    MissingInformationError,
+    QuantizationError,
+    RefusedError,
+)
 from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
@@ -61,16 +68,22 @@ def lower(
 
     dt                    time step in seconds, where the graph does not state it
     reset                 "zero", "subtract" or "none", where the graph does not state it
-    r_per                 "second" (r * dt, NIR's equation) or "step": what r of IF and I counts by, where it is not unmistakable
-    dialect               one of export.dialects.DIALECTS: the framework that wrote the graph, which states its conventions at once
+    r_per                 "second" (r * dt, NIR's equation) or "step": what r of IF and I counts by,
+                          where it is not unmistakable
+    dialect               one of export.dialects.DIALECTS: the framework that wrote the graph, which
+                          states its conventions at once
     weight_bits           2 to 8, for layers without a grid from quantisation-aware training
-    per_channel           one power-of-two weight scale for each output channel instead of one for the layer (same layers)
-    calibration           typical inputs, whole numbers [sample, step, *shape] (or Input node → array): the numbers of layers without a
-                          grid get room for what these inputs cause, times 2, instead of for the worst case
-    message_bits          bits of graded inputs (or Input node → bits), where the graph does not state them; default binary
+    per_channel           one power-of-two weight scale for each output channel instead of one for
+                          the layer (same layers)
+    calibration           typical inputs, whole numbers [sample, step, *shape] (or Input node →
+                          array): the numbers of layers without a grid get room for what these
+                          inputs cause, times 2, instead of for the worst case
+    message_bits          bits of graded inputs (or Input node → bits), where the graph does not
+                          state them; default binary
     input_fraction_bits   an input integer x means x * 2**-k, where the graph does not state k
     discretization        "euler" (dt/tau), or "exponential" (1 - exp(-dt/tau)): see export.neurons
-    allow_clipping        clip weights where that makes the squared error smaller; counted in the audit
+    allow_clipping        clip weights where that makes the squared error smaller; counted in the
+                          audit
     source                where the graph came from, for the audit
 
     Raises MissingInformationError (dt, reset, r_per: all that are open, with their options),
@@ -80,29 +93,45 @@ def lower(
     if not isinstance(weight_bits, int) or not 2 <= weight_bits <= 8:
         raise QuantizationError(f"weight_bits is {weight_bits!r}; accepted are 2 to 8")
     if discretization not in DISCRETIZATIONS:
-        raise MissingInformationError(f"discretization is {discretization!r}; accepted are {', '.join(DISCRETIZATIONS)}")
+        raise MissingInformationError(
+            f"discretization is {discretization!r}; accepted are {', '.join(DISCRETIZATIONS)}"
+        )
     read = settle(graph, Told(dt, reset, r_per, dialect))
     graph, dt_s, dt_source = read.graph, read.dt_s, read.dt_source
     meta = graph_metadata.of(graph)
     if discretization != "euler" and "discretization" in meta["origin"]:
         raise MissingInformationError(
-            f"discretization is {discretization!r}, but the graph's time constants were brought into Euler's form; leave it out"
+            f"discretization is {discretization!r}, but the graph's time constants were brought "
+            f"into Euler's form; leave it out"
         )
     flat = flatten(graph)
     shapes = infer(flat.nodes, flat.edges)
     flat, fused = fuse(without_virtual(flat))
     traced = trace(flat, shapes, dt_s)
-    sources = {name: {**entry, "sources": read.sources.get(name, {})} for name, entry in meta["nodes"].items()}
+    sources = {
+        name: {**entry, "sources": read.sources.get(name, {})}
+        for name, entry in meta["nodes"].items()
+    }
     neurons = _neurons(traced, sources, dt_s, discretization, fused)
     if traced.refused:
         _refuse(traced, source, read)
-    inputs, input_audits, fractions = _inputs(flat.nodes, shapes, meta["nodes"], message_bits, input_fraction_bits)
-    largest = {part.name: max(map(abs, part.value_range)) * 2.0 ** -fractions[part.name] for part in inputs}
+    inputs, input_audits, fractions = _inputs(
+        flat.nodes, shapes, meta["nodes"], message_bits, input_fraction_bits
+    )
+    largest = {
+        part.name: max(map(abs, part.value_range)) * 2.0 ** -fractions[part.name] for part in inputs
+    }
     known = Sources(
-        {name: shapes[name][1] for name in flat.nodes}, largest | dict.fromkeys(neurons, 1.0), fractions | dict.fromkeys(neurons, 0)
+        {name: shapes[name][1] for name in flat.nodes},
+        largest | dict.fromkeys(neurons, 1.0),
+        fractions | dict.fromkeys(neurons, 0),
     )
     order = execution_order(traced.ways)
-    measured = _calibrate(traced, neurons, inputs, fractions, calibration) if calibration is not None else {}
+    measured = (
+        _calibrate(traced, neurons, inputs, fractions, calibration)
+        if calibration is not None
+        else {}
+    )
     names = _Names(flat.nodes)
     options = Options(weight_bits, per_channel, allow_clipping, names.unused("constant"))
     with _suspecting(read.warnings):
@@ -120,23 +149,42 @@ def lower(
             for name in neurons
         }
     outputs, output_audits = _outputs(traced, neurons, meta["nodes"])
-    constant = [constant_source(options.constant)] if any(p.needs_constant for p in lowered.values()) else []
-    scales = {population.name: 1.0 for population in constant} | {name: part.scale for name, part in lowered.items()}
+    constant = (
+        [constant_source(options.constant)]
+        if any(p.needs_constant for p in lowered.values())
+        else []
+    )
+    scales = {population.name: 1.0 for population in constant} | {
+        name: part.scale for name, part in lowered.items()
+    }
     try:
         program = Program(
             inputs=inputs,
             populations=[*constant, *(lowered[name].population for name in order)],
             projections=[projection for name in order for projection in lowered[name].projections],
             outputs=outputs,
-            metadata=_metadata(meta, source, None if graph_metadata.in_steps(meta) else dt_s, scales, neurons, fractions),
+            metadata=_metadata(
+                meta,
+                source,
+                None if graph_metadata.in_steps(meta) else dt_s,
+                scales,
+                neurons,
+                fractions,
+            ),
         )
     except HardwareError as error:
         raise QuantizationError(str(error)) from error
     if graph_metadata.in_steps(meta):
         dt_s = None
-    layers = [*input_audits, *(audit for name in order for audit in lowered[name].audits), *output_audits]
+    layers = [
+        *input_audits,
+        *(audit for name in order for audit in lowered[name].audits),
+        *output_audits,
+    ]
     notes = [str(note) for note in meta["origin"].get("notes", [])]
-    if discretization != "euler" and any(needs_dt(node, meta["nodes"].get(n, {})) for n, node in flat.nodes.items()):
+    if discretization != "euler" and any(
+        needs_dt(node, meta["nodes"].get(n, {})) for n, node in flat.nodes.items()
+    ):
         notes.append("discretization: exponential")
     said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
     return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said))
@@ -144,7 +192,8 @@ def lower(
 
 @contextmanager
 def _suspecting(warnings: Sequence[str]) -> Iterator[None]:
-    """Numbers that do not fit are often a graph that was read wrongly: what looks like it is said, too."""
+    """Numbers that do not fit are often a graph that was read wrongly: what looks like it is said,
+    too."""
     try:
         yield
     except QuantizationError as error:
@@ -153,14 +202,22 @@ def _suspecting(warnings: Sequence[str]) -> Iterator[None]:
         raise QuantizationError(f"{error}. Warning: {' Warning: '.join(warnings)}") from error
 
 
-def _neurons(traced: Traced, entries: Mapping, dt_s: float | None, discretization: str, fused: Mapping[str, str]) -> dict[str, Neuron]:
+def _neurons(
+    traced: Traced,
+    entries: Mapping,
+    dt_s: float | None,
+    discretization: str,
+    fused: Mapping[str, str],
+) -> dict[str, Neuron]:
     """Every population in discrete time; what cannot be is added to ``traced.refused``."""
     neurons = {}
     for name, node in traced.flat.nodes.items():
         shape = traced.shapes[name][0]
         if isinstance(node, NEURONS):
             try:
-                found = discretize(name, node, shape, entries.get(name, {}), dt_s, discretization, fused.get(name))
+                found = discretize(
+                    name, node, shape, entries.get(name, {}), dt_s, discretization, fused.get(name)
+                )
                 neurons[name] = compensated(found) if discretization == "exponential" else found
             except ExportError as error:
                 traced.refused[name] = error
@@ -174,24 +231,43 @@ def _refuse(traced: Traced, source: str, read: Reading):
     layers = [
         LayerAudit(name, type(node).__name__, REFUSED, (str(traced.refused[name]),), nodes=(name,))
         if name in traced.refused
-        else LayerAudit(name, type(node).__name__, FAITHFUL, ("not lowered, because other nodes were refused",), nodes=(name,))
+        else LayerAudit(
+            name,
+            type(node).__name__,
+            FAITHFUL,
+            ("not lowered, because other nodes were refused",),
+            nodes=(name,),
+        )
         for name, node in traced.flat.nodes.items()
     ]
     causes = tuple(traced.refused.values())
     more = f" (and {len(causes) - 1} more: see the audit)" if len(causes) > 1 else ""
     said = ((), tuple(read.lines), tuple(read.warnings))
-    raise RefusedError(f"{causes[0]}{more}", Audit(source, read.dt_s, read.dt_source, tuple(layers), *said), causes) from causes[0]
+    raise RefusedError(
+        f"{causes[0]}{more}", Audit(source, read.dt_s, read.dt_source, tuple(layers), *said), causes
+    ) from causes[0]
 
 
-def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[Input], list[LayerAudit], dict[str, int]]:
+def _inputs(
+    nodes, shapes, entries, message_bits, fraction_bits
+) -> tuple[list[Input], list[LayerAudit], dict[str, int]]:
     """Inputs of the Program, their audit, and the fraction bits of their values."""
     names = [n for n, node in nodes.items() if isinstance(node, nir.Input)]
     given = {}
     for option, value in (("message_bits", message_bits), ("fraction_bits", fraction_bits)):
-        given[option] = dict(value) if isinstance(value, Mapping) else {} if value is None else dict.fromkeys(names, value)
+        given[option] = (
+            dict(value)
+            if isinstance(value, Mapping)
+            else {}
+            if value is None
+            else dict.fromkeys(names, value)
+        )
         unknown = set(given[option]) - set(names)
         if unknown:
-            raise GraphError(f"{option} is given for {sorted(unknown)[0]!r}, which is no Input; there are {', '.join(names)}")
+            raise GraphError(
+                f"{option} is given for {sorted(unknown)[0]!r}, which is no Input; there are "
+                f"{', '.join(names)}"
+            )
     inputs, audits, fractions = [], [], {}
     for name in names:
         found, statements, assumed = {}, {}, False
@@ -199,13 +275,21 @@ def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[I
             stated, told = entries.get(name, {}).get(option), given[option].get(name)
             if stated is not None and told is not None and stated != told:
                 raise GraphError(
-                    f"input {name!r}: {option} is {told}, but the graph states {stated}; leave the option out, or correct the graph"
+                    f"input {name!r}: {option} is {told}, but the graph states {stated}; leave the "
+                    f"option out, or correct the graph"
                 )
             found[option] = next((v for v in (stated, told) if v is not None), default)
-            where = "stated in the graph" if stated is not None else "given by the caller" if told is not None else "assumed"
+            where = (
+                "stated in the graph"
+                if stated is not None
+                else "given by the caller"
+                if told is not None
+                else "assumed"
+            )
             assumed |= where == "assumed" and option == "message_bits"
             statements[option] = (
-                str(found[option]) + (" (binary spikes)" if option == "message_bits" and not found[option] else ""),
+                str(found[option])
+                + (" (binary spikes)" if option == "message_bits" and not found[option] else ""),
                 where,
             )
         try:
@@ -214,23 +298,46 @@ def _inputs(nodes, shapes, entries, message_bits, fraction_bits) -> tuple[list[I
             raise GraphError(str(error)) from error
         fractions[name] = int(found["fraction_bits"])
         reasons = ("binary spikes are assumed, not stated",) if assumed else ()
-        audits.append(LayerAudit(name, "input", APPROXIMATE if assumed else FAITHFUL, reasons, (), statements, (name,)))
+        audits.append(
+            LayerAudit(
+                name,
+                "input",
+                APPROXIMATE if assumed else FAITHFUL,
+                reasons,
+                (),
+                statements,
+                (name,),
+            )
+        )
     return inputs, audits, fractions
 
 
 def _calibrate(
-    traced: Traced, neurons: Mapping[str, Neuron], inputs: list[Input], fractions: Mapping[str, int], data
+    traced: Traced,
+    neurons: Mapping[str, Neuron],
+    inputs: list[Input],
+    fractions: Mapping[str, int],
+    data,
 ) -> dict[str, Extremes]:
-    """Extremes of every population on calibration data. Raises CalibrationError for unusable data."""
+    """Extremes of every population on calibration data. Raises CalibrationError for unusable
+    data."""
     try:
         arrays = check_inputs(_OnlyInputs(inputs), data)
     except HardwareError as error:
         raise CalibrationError(f"calibration data: {error}") from error
     total = {name: Extremes() for name in neurons}
     for first in range(0, len(next(iter(arrays.values()))), CALIBRATION_CHUNK):
-        chunk = {n: a[first : first + CALIBRATION_CHUNK] * 2.0 ** -fractions[n] for n, a in arrays.items()}
+        chunk = {
+            n: a[first : first + CALIBRATION_CHUNK] * 2.0 ** -fractions[n]
+            for n, a in arrays.items()
+        }
         for name, extremes in simulate(traced, neurons, chunk).extremes.items():
-            total[name] = Extremes(*(max(getattr(total[name], q), getattr(extremes, q)) for q in ("input", "current", "potential")))
+            total[name] = Extremes(
+                *(
+                    max(getattr(total[name], q), getattr(extremes, q))
+                    for q in ("input", "current", "potential")
+                )
+            )
     return total
 
 
@@ -241,22 +348,40 @@ class _OnlyInputs:
         self.inputs = inputs
 
 
-def _outputs(traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping) -> tuple[list[Output], list[LayerAudit]]:
+def _outputs(
+    traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping
+) -> tuple[list[Output], list[LayerAudit]]:
     """Outputs of the Program and how they are decoded."""
     outputs, audits = [], []
     for name, population in traced.outputs.items():
         stated = entries.get(name, {}).get("decode")
-        default = "mean_potential" if name == population else "last_potential" if neurons[population].threshold is None else "spike_count"
+        default = (
+            "mean_potential"
+            if name == population
+            else "last_potential"
+            if neurons[population].threshold is None
+            else "spike_count"
+        )
         outputs.append(Output(population, stated or default))
         statements = {"decode": (stated or default, "stated in the graph" if stated else "assumed")}
-        audits.append(LayerAudit(name, "output", FAITHFUL, (f"reads {population!r}",), (), statements, (name,)))
+        audits.append(
+            LayerAudit(
+                name, "output", FAITHFUL, (f"reads {population!r}",), (), statements, (name,)
+            )
+        )
     return outputs, audits
 
 
 def _metadata(
-    meta: Mapping, source: str, dt_s: float | None, scales: Mapping[str, float], neurons: Mapping[str, Neuron], fractions: Mapping[str, int]
+    meta: Mapping,
+    source: str,
+    dt_s: float | None,
+    scales: Mapping[str, float],
+    neurons: Mapping[str, Neuron],
+    fractions: Mapping[str, int],
 ) -> dict:
-    """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) + potential_offset_v."""
+    """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) +
+    potential_offset_v."""
     bits = {name: float(np.log2(scale)) for name, scale in scales.items()}
     offsets = {name: n.offset.tolist() for name, n in neurons.items() if np.any(n.offset)}
     return {
@@ -264,7 +389,9 @@ def _metadata(
         "origin": meta["origin"],
         "data": meta["data"],
         "dt_s": dt_s,
-        "fraction_bits": {name: int(value) if value == int(value) else value for name, value in bits.items()},
+        "fraction_bits": {
+            name: int(value) if value == int(value) else value for name, value in bits.items()
+        },
         "input_fraction_bits": dict(fractions),
         **({"potential_offset_v": offsets} if offsets else {}),
     }

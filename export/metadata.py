@@ -1,22 +1,25 @@
-"""What NIR has no field for, kept as one JSON text in the graph's metadata: ``metadata={"spikeport": "<json>"}``.
+"""What NIR has no field for, kept as one JSON text in the graph's metadata:
+``metadata={"spikeport": "<json>"}``.
 
 One text for the whole graph, because nir drops the metadata of some nodes. Its form:
 
     {"format": 1,
      "dt_s": seconds or null,
      "nodes": {NAME: entry},
-     "data": {...}, "origin": {...}}            free: name, encoding, steps; framework, version; "notes" in "origin": texts
+     "data": {...}, "origin": {...}}            free: name, encoding, steps; framework, version;
+     "notes" in "origin": texts
 
 Entries by kind of node:
 
-    neurons   "reset": "zero" | "subtract" | "none" | "unknown" (the file that it was read from does not say it);
-              "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
-              "r_per": "second" | "step", of IF and I: r counts an input r * dt times, or r times, in a step;
-              "caveats": texts, in what the model that it comes from may differ from this node;
-              "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list, "voltage_decay": int or list,
-              "threshold": int or list, "overflow": "error" | "wrap", "noise": {"seed": int, "sigma": int}}
-    weights   "grid": {"weight_bits": 1..8, "fraction_bits": F, "exponent": int or one for each output channel,
-              "source_fraction_bits": k}
+    neurons   "reset": "zero" | "subtract" | "none" | "unknown" (the file that it was read from does
+              not say it); "reset_amount_v": volts, with "subtract"; "threshold_comparison": ">";
+              "r_per": "second" | "step", of IF and I: r counts an input r * dt times, or r times,
+              in a step; "caveats": texts, in what the model that it comes from may differ from this
+              node; "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list,
+              "voltage_decay": int or list, "threshold": int or list, "overflow": "error" | "wrap",
+              "noise": {"seed": int, "sigma": int}}
+    weights   "grid": {"weight_bits": 1..8, "fraction_bits": F, "exponent": int or one for each
+              output channel, "source_fraction_bits": k}
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
 
@@ -25,12 +28,14 @@ Entries by kind of node:
 export.node_values.Found), and "discretization": "euler" where a dialect has brought the time
 constants into the form that a forward Euler step needs.
 
-"dt_s" null with "time_unit": "step" in "origin": time constants are in steps, which is enough for a Program but not for a NIR file.
+"dt_s" null with "time_unit": "step" in "origin": time constants are in steps, which is enough for a
+Program but not for a NIR file.
 
-A "grid" is present only where training was quantisation-aware: the numbers in the nodes then lie on that grid and come out of the
-lowering as exactly these integers. Without it the lowering chooses the integers itself. Lists are flat, in C order. "overflow":
-"wrap" says that the neuron was trained with synaptic input that may leave its 24 bits. "noise": hardware.noise.Noise, sigma in units of
-the state (2**-(F + 6) volts); absent: none.
+A "grid" is present only where training was quantisation-aware: the numbers in the nodes then lie on
+that grid and come out of the lowering as exactly these integers. Without it the lowering chooses
+the integers itself. Lists are flat, in C order. "overflow": "wrap" says that the neuron was trained
+with synaptic input that may leave its 24 bits. "noise": hardware.noise.Noise, sigma in units of the
+state (2**-(F + 6) volts); absent: none.
 """
 
 from __future__ import annotations
@@ -60,7 +65,10 @@ def _is_int(value: Any, low: int, high: int) -> bool:
 def _ints(low: int, high: int):
     """A check: an integer, or a list of integers."""
     return (
-        lambda v: _is_int(v, low, high) or (isinstance(v, list) and bool(v) and all(_is_int(x, low, high) for x in v)),
+        lambda v: (
+            _is_int(v, low, high)
+            or (isinstance(v, list) and bool(v) and all(_is_int(x, low, high) for x in v))
+        ),
         f"an integer from {low} to {high}, or a list of them",
     )
 
@@ -79,7 +87,11 @@ def _number(v: Any) -> bool:
 
 def _is_noise(v: Any) -> bool:
     limits = {"seed": (0, MAX_SEED), "sigma": (1, MAX_SIGMA)}
-    return isinstance(v, Mapping) and set(v) == set(limits) and all(_is_int(v[key], *limits[key]) for key in limits)
+    return (
+        isinstance(v, Mapping)
+        and set(v) == set(limits)
+        and all(_is_int(v[key], *limits[key]) for key in limits)
+    )
 
 
 def _is_texts(v: Any) -> bool:
@@ -92,7 +104,10 @@ _GRID = {
     "voltage_decay": _ints(0, 4096),
     "threshold": _ints(0, (1 << 17) - 1),
     "overflow": _one_of("error", "wrap"),
-    "noise": (_is_noise, f"an object with a seed from 0 to {MAX_SEED} and a sigma from 1 to {MAX_SIGMA}"),
+    "noise": (
+        _is_noise,
+        f"an object with a seed from 0 to {MAX_SEED} and a sigma from 1 to {MAX_SIGMA}",
+    ),
     "weight_bits": _int(1, 8),
     "exponent": _ints(-8, 7),
     "source_fraction_bits": _int(-32, 32),
@@ -125,25 +140,36 @@ def _check(where: str, entry: Any, rules: Mapping[str, tuple]) -> None:
 
 
 def check(metadata: Any) -> dict:
-    """The metadata with all its parts present, as plain values. Raises GraphError naming the entry that is wrong."""
+    """The metadata with all its parts present, as plain values. Raises GraphError naming the entry
+    that is wrong."""
     where = "graph metadata 'spikeport'"
     if not isinstance(metadata, Mapping):
         raise GraphError(f"{where} must be a JSON object, not {type(metadata).__name__}")
     unknown = set(metadata) - {"format", "dt_s", "nodes", "data", "origin"}
     if unknown:
-        raise GraphError(f"{where}: unknown entry {shown(sorted(map(str, unknown))[0])}; known are format, dt_s, nodes, data, origin")
+        raise GraphError(
+            f"{where}: unknown entry {shown(sorted(map(str, unknown))[0])}; known are format, "
+            f"dt_s, nodes, data, origin"
+        )
     if metadata.get("format", FORMAT) != FORMAT:
-        raise GraphError(f"{where}: format is {shown(metadata.get('format'))}; this version reads format {FORMAT}")
+        raise GraphError(
+            f"{where}: format is {shown(metadata.get('format'))}; this version reads format "
+            f"{FORMAT}"
+        )
     dt_s = metadata.get("dt_s")
     if dt_s is not None and not (_number(dt_s) and dt_s > 0):
-        raise GraphError(f"{where}: dt_s is {shown(dt_s)}; accepted is a positive number of seconds, or null")
+        raise GraphError(
+            f"{where}: dt_s is {shown(dt_s)}; accepted is a positive number of seconds, or null"
+        )
     for part in ("nodes", "data", "origin"):
         if not isinstance(metadata.get(part, {}), Mapping):
             raise GraphError(f"{where}: {part} must be a JSON object")
     for part in ("notes", "reading", "warnings", "placeholders"):
         texts = metadata.get("origin", {}).get(part, [])
         if not _is_texts(texts):
-            raise GraphError(f"{where}: origin, {part} is {shown(texts)}; accepted is a list of texts")
+            raise GraphError(
+                f"{where}: origin, {part} is {shown(texts)}; accepted is a list of texts"
+            )
     nodes = {}
     for name, entry in metadata.get("nodes", {}).items():
         place = f"{where}, node {shown(name)}"
@@ -161,7 +187,8 @@ def check(metadata: Any) -> dict:
 
 
 def in_steps(metadata: Mapping) -> bool:
-    """Whether the graph's time constants are in steps instead of seconds: a model that knows no time step was exported without one."""
+    """Whether the graph's time constants are in steps instead of seconds: a model that knows no
+    time step was exported without one."""
     return metadata["dt_s"] is None and metadata["origin"].get("time_unit") == "step"
 
 
@@ -171,7 +198,8 @@ def empty() -> dict:
 
 
 def dumps(metadata: Mapping) -> str:
-    """The checked metadata as the JSON text that goes into a graph: ``metadata={"spikeport": dumps(...)}``."""
+    """The checked metadata as the JSON text that goes into a graph: ``metadata={"spikeport":
+    dumps(...)}``."""
     try:
         return json.dumps(check(metadata), allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
@@ -187,7 +215,10 @@ def of(graph) -> dict:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise GraphError(f"graph metadata 'spikeport' must be a text of at most {MAX_TEXT} characters, not {type(text).__name__}")
+        raise GraphError(
+            f"graph metadata 'spikeport' must be a text of at most {MAX_TEXT} characters, not "
+            f"{type(text).__name__}"
+        )
     try:
         parsed = json.loads(text)
     except ValueError as error:

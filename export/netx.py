@@ -1,13 +1,17 @@
-"""lava-dl's .net files (HDF5) → Program, with the meaning that lava-dl's netx gives them on Lava's fixed-point models.
+"""lava-dl's .net files (HDF5) → Program, with the meaning that lava-dl's netx gives them on Lava's
+fixed-point models.
 
-Read: layers input, conv, flatten, dense, dense_rec; neurons CUBA (LOIHI is an older name for it). Everything else is refused by name,
-also where netx 0.6.0 passes over it in silence (unknown layer types, weight exponents, refractory delays, delays of convolutions).
+Read: layers input, conv, flatten, dense, dense_rec; neurons CUBA (LOIHI is an older name for it).
+Everything else is refused by name, also where netx 0.6.0 passes over it in silence (unknown layer
+types, weight exponents, refractory delays, delays of convolutions).
 
-Numbers in the file are integers already: weights and thresholds in steps of 1/64 volt (fraction bits 6), decays of 1/4096, biases that
-netx shifts left by 6 bits. A dense layer without neuron accumulates its input and never fires. An input layer with neuron gets its
-image as a bias in every step: here as a graded input into those neurons, which adds the same number.
+Numbers in the file are integers already: weights and thresholds in steps of 1/64 volt (fraction
+bits 6), decays of 1/4096, biases that netx shifts left by 6 bits. A dense layer without neuron
+accumulates its input and never fires. An input layer with neuron gets its image as a bias in every
+step: here as a graded input into those neurons, which adds the same number.
 
-In a Program every layer's bias acts from the first step that the layer sees; netx does so where it is given reset_interval.
+In a Program every layer's bias acts from the first step that the layer sees; netx does so where it
+is given reset_interval.
 """
 
 from __future__ import annotations
@@ -27,7 +31,17 @@ from export.passes.products import identity
 from export.quantize import Weights, on_grid
 from hardware._text import shortened, shown
 from hardware.errors import HardwareError
-from hardware.program import MAX_NEURONS, Convolution, Dense, Input, Output, Population, Program, Projection, Sparse
+from hardware.program import (
+    MAX_NEURONS,
+    Convolution,
+    Dense,
+    Input,
+    Output,
+    Population,
+    Program,
+    Projection,
+    Sparse,
+)
 
 FRACTION_BITS = 6
 """lava-dl's slayer scales weights and thresholds by 64."""
@@ -36,7 +50,8 @@ INPUT_BITS = 13
 """An image is a bias: 13 bits with sign."""
 
 SLAYER_FIRES = (
-    "a neuron fires strictly above its threshold (>), as netx on Lava and the chip have it. The other "
+    "a neuron fires strictly above its threshold (>), as netx on Lava and the chip have it. The "
+    "other "
     "reading: slayer, in which such networks are trained, fires at the threshold, too (>=)"
 )
 """Said of every network that spikes: slayer compares a potential with the threshold less a rounding
@@ -44,13 +59,38 @@ error of floating point."""
 
 _LAYER_KEYS = {
     "input": {"shape", "neuron", "weight", "bias"},
-    "conv": {"shape", "neuron", "weight", "bias", "stride", "padding", "dilation", "groups", "inChannels", "outChannels", "kernelSize"},
+    "conv": {
+        "shape",
+        "neuron",
+        "weight",
+        "bias",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "inChannels",
+        "outChannels",
+        "kernelSize",
+    },
     "flatten": {"shape"},
     "dense": {"shape", "neuron", "weight", "bias", "delay", "inFeatures", "outFeatures"},
     "dense_rec": {"shape", "neuron", "weight", "weight_rec", "bias", "inFeatures", "outFeatures"},
 }
-_NEURON_KEYS = {"type", "iDecay", "vDecay", "vThMant", "refDelay", "gradedSpike", "messageBits", "wgtExp", "theta", "tauRho", "scaleRho"}
-"""theta, tauRho and scaleRho belong to training; the others are read or must have the value that changes nothing."""
+_NEURON_KEYS = {
+    "type",
+    "iDecay",
+    "vDecay",
+    "vThMant",
+    "refDelay",
+    "gradedSpike",
+    "messageBits",
+    "wgtExp",
+    "theta",
+    "tauRho",
+    "scaleRho",
+}
+"""theta, tauRho and scaleRho belong to training; the others are read or must have the value that
+changes nothing."""
 
 _MUST_BE = {"refDelay": (0, 1), "gradedSpike": (0,), "messageBits": (0,), "wgtExp": (0,)}
 _NEVER = (1 << 17) - 1
@@ -58,21 +98,33 @@ _NEVER = (1 << 17) - 1
 
 
 def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Lowered:
-    """Read a .net file. ``input_shape``: (channels, height, width), for a file that starts with a convolution.
+    """Read a .net file. ``input_shape``: (channels, height, width), for a file that starts with a
+    convolution.
 
-    Raises GraphFileError where the file is no .net file or damaged, UnsupportedError for what has no counterpart here (by name),
-    GraphError where the file contradicts itself, QuantizationError for numbers that do not fit the chip.
+    Raises GraphFileError where the file is no .net file or damaged, UnsupportedError for what has
+    no counterpart here (by name), GraphError where the file contradicts itself, QuantizationError
+    for numbers that do not fit the chip.
     """
     tree = read_tree(path)
     layers = tree.get("layer")
-    if not isinstance(layers, dict) or not layers or not all(isinstance(layer, dict) for layer in layers.values()):
-        raise GraphFileError(f"{path}: an HDF5 file, but not .net: there is no group 'layer' with layers")
+    if (
+        not isinstance(layers, dict)
+        or not layers
+        or not all(isinstance(layer, dict) for layer in layers.values())
+    ):
+        raise GraphFileError(
+            f"{path}: an HDF5 file, but not .net: there is no group 'layer' with layers"
+        )
     strange = set(tree) - {"layer", "simulation"}
     if strange:
-        raise UnsupportedError(f"{path}: unknown group {shown(sorted(strange)[0])}; known are layer and simulation")
+        raise UnsupportedError(
+            f"{path}: unknown group {shown(sorted(strange)[0])}; known are layer and simulation"
+        )
     if set(layers) != {str(i) for i in range(len(layers))}:
         called = ", ".join(shortened(name, 40) for name in sorted(layers)[:8])
-        raise GraphFileError(f"{path}: layers are called {called}; accepted are 0 to {len(layers) - 1}")
+        raise GraphFileError(
+            f"{path}: layers are called {called}; accepted are 0 to {len(layers) - 1}"
+        )
     builder = _Builder(Path(path).name, input_shape)
     try:
         for number in range(len(layers)):
@@ -93,14 +145,24 @@ def _text(value) -> str | None:
 
 def _whole(where: str, key: str, value, low: int, high: int) -> np.ndarray:
     """Whole numbers as int64, however they are stored."""
-    if isinstance(value, (dict, str)) or getattr(value, "dtype", np.dtype(object)).kind not in "biuf":
+    if (
+        isinstance(value, (dict, str))
+        or getattr(value, "dtype", np.dtype(object)).kind not in "biuf"
+    ):
         raise GraphFileError(f"{where}: {key} is no number")
-    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaNs, which are refused below
+    with np.errstate(
+        invalid="ignore"
+    ):  # a damaged file may hold signalling NaNs, which are refused below
         array = np.asarray(value, np.float64)
     if not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):
-        raise GraphError(f"{where}: {key} holds numbers that are not whole; accepted are integers, as lava-dl exports them")
+        raise GraphError(
+            f"{where}: {key} holds numbers that are not whole; accepted are integers, as lava-dl "
+            f"exports them"
+        )
     if array.size and not (low <= array.min() and array.max() <= high):
-        raise QuantizationError(f"{where}: {key} is {array.min():g} to {array.max():g}; accepted are {low} to {high}")
+        raise QuantizationError(
+            f"{where}: {key} is {array.min():g} to {array.max():g}; accepted are {low} to {high}"
+        )
     return array.astype(np.int64)
 
 
@@ -124,12 +186,15 @@ class _Builder:
         if kind is None:
             raise GraphFileError(f"layer {number}: no text 'type'")
         if kind not in _LAYER_KEYS:
-            raise UnsupportedError(f"layer {number}: unknown type {shown(kind)}; accepted are {', '.join(_LAYER_KEYS)}")
+            raise UnsupportedError(
+                f"layer {number}: unknown type {shown(kind)}; accepted are {', '.join(_LAYER_KEYS)}"
+            )
         where = f"layer {number} ({kind})"
         strange = set(layer) - _LAYER_KEYS[kind] - {"type"}
         if strange:
             raise UnsupportedError(
-                f"{where}: {shown(sorted(strange)[0])} is not understood; accepted are {', '.join(sorted(_LAYER_KEYS[kind]))}"
+                f"{where}: {shown(sorted(strange)[0])} is not understood; accepted are "
+                f"{', '.join(sorted(_LAYER_KEYS[kind]))}"
             )
         if not isinstance(layer.get("neuron", {}), dict):
             raise GraphFileError(f"{where}: neuron is no group")
@@ -137,7 +202,10 @@ class _Builder:
         if "shape" in layer:
             shape = tuple(_whole(where, "shape", layer["shape"], 1, MAX_NEURONS).ravel().tolist())
             if not 1 <= len(shape) <= 3 or math.prod(shape) > MAX_NEURONS:
-                raise GraphError(f"{where}: shape is {shown(shape)}; accepted are 1 to 3 numbers, at most {MAX_NEURONS} neurons")
+                raise GraphError(
+                    f"{where}: shape is {shown(shape)}; accepted are 1 to 3 numbers, at most "
+                    f"{MAX_NEURONS} neurons"
+                )
         name = f"{kind}_{number}"
         if kind == "input":
             self.input_layer(where, name, shape, layer)
@@ -149,14 +217,19 @@ class _Builder:
             self.dense(where, name, shape, layer)
 
     def source_of(self, where: str, shape: tuple[int, ...]) -> str:
-        """Name of what feeds a layer; the first one makes the Input, binary spikes of this shape."""
+        """Name of what feeds a layer; the first one makes the Input, binary spikes of this
+        shape."""
         if self.last is None:
             self.inputs.append(Input("input", shape))
-            self.audits.append(LayerAudit("input", "input", FAITHFUL, ("binary spikes into the first layer",)))
+            self.audits.append(
+                LayerAudit("input", "input", FAITHFUL, ("binary spikes into the first layer",))
+            )
             self.last, self.shape = "input", shape
         return self.last
 
-    def input_layer(self, where: str, name: str, shape: tuple[int, ...] | None, layer: Tree) -> None:
+    def input_layer(
+        self, where: str, name: str, shape: tuple[int, ...] | None, layer: Tree
+    ) -> None:
         if self.last is not None:
             raise UnsupportedError(f"{where}: an input layer that is not the first")
         if shape is None:
@@ -165,73 +238,147 @@ class _Builder:
         if "neuron" not in layer:
             return
         transform = {
-            key: _whole(where, key, layer[key], -(1 << 15), 1 << 15).ravel().tolist() for key in ("weight", "bias") if key in layer
+            key: _whole(where, key, layer[key], -(1 << 15), 1 << 15).ravel().tolist()
+            for key in ("weight", "bias")
+            if key in layer
         }
         if transform:
             self.origin["input_transform"] = transform
-            self.notes.append(f"{where}: weight and bias describe how images become input numbers; they are not applied here, nor by netx")
+            self.notes.append(
+                f"{where}: weight and bias describe how images become input numbers; they are not "
+                f"applied here, nor by netx"
+            )
         self.inputs.append(Input("input", shape, message_bits=INPUT_BITS))
         reason = f"images as graded input of {INPUT_BITS} bits, the same in every step: what netx writes into the neurons' bias"
         self.audits.append(LayerAudit("input", "input", FAITHFUL, (reason,)))
-        # netx leaves the synapse of these neurons unconnected: whatever iDecay is, no current builds up
+        # netx leaves the synapse of these neurons unconnected: whatever iDecay is, no current
+        # builds up
         self.population(where, name, shape, {**layer["neuron"], "iDecay": np.asarray(4096)}, None)
         operator = identity(shape)
         if isinstance(operator, Kernel):
-            self.projections.append(Convolution(f"into {name}", "input", name, operator.weight.astype(np.int64), groups=operator.groups))
+            self.projections.append(
+                Convolution(
+                    f"into {name}",
+                    "input",
+                    name,
+                    operator.weight.astype(np.int64),
+                    groups=operator.groups,
+                )
+            )
         else:
             assert isinstance(operator, Triples)
             self.projections.append(
-                Sparse(f"into {name}", "input", name, operator.values.astype(np.int64), rows=operator.rows, columns=operator.columns)
+                Sparse(
+                    f"into {name}",
+                    "input",
+                    name,
+                    operator.values.astype(np.int64),
+                    rows=operator.rows,
+                    columns=operator.columns,
+                )
             )
         self.last = name
 
-    def convolution(self, where: str, name: str, shape: tuple[int, ...] | None, layer: Tree) -> None:
+    def convolution(
+        self, where: str, name: str, shape: tuple[int, ...] | None, layer: Tree
+    ) -> None:
         weight = self.required(where, layer, "weight", -(1 << 15), 1 << 15)
-        weight = weight.reshape(weight.shape[:4]) if weight.ndim == 5 and weight.shape[4] == 1 else weight
+        weight = (
+            weight.reshape(weight.shape[:4])
+            if weight.ndim == 5 and weight.shape[4] == 1
+            else weight
+        )
         if weight.ndim != 4 or shape is None or len(shape) != 3:
             raise GraphError(
-                f"{where}: weight {weight.shape} and shape {shape}; accepted are [out, in, height, width] and (channels, height, width)"
+                f"{where}: weight {weight.shape} and shape {shape}; accepted are [out, in, height, "
+                f"width] and (channels, height, width)"
             )
         if self.last is None and (self.shape is None or len(self.shape) != 3):
-            raise UnsupportedError(f"{where}: the file does not say the shape of its input; say input_shape (channels, height, width)")
+            raise UnsupportedError(
+                f"{where}: the file does not say the shape of its input; say input_shape "
+                f"(channels, height, width)"
+            )
         source = self.source_of(where, self.shape)
-        options = {key: self.pair(where, layer, key, default) for key, default in (("stride", 1), ("padding", 0), ("dilation", 1))}
-        groups = int(_whole(where, "groups", layer.get("groups", np.asarray(1)), 1, 1 << 20).reshape(-1)[0])
+        options = {
+            key: self.pair(where, layer, key, default)
+            for key, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+        }
+        groups = int(
+            _whole(where, "groups", layer.get("groups", np.asarray(1)), 1, 1 << 20).reshape(-1)[0]
+        )
         self.population(where, name, shape, layer.get("neuron"), layer.get("bias"))
         integers = self.weights(where, f"into {name}", weight, Convolution.lowest_exponent, name)
         self.projections.append(
-            Convolution(f"into {name}", source, name, integers.mantissas, exponent=integers.exponent, groups=groups, **options)
+            Convolution(
+                f"into {name}",
+                source,
+                name,
+                integers.mantissas,
+                exponent=integers.exponent,
+                groups=groups,
+                **options,
+            )
         )
         self.last, self.shape = name, shape
 
     def dense(self, where: str, name: str, shape: tuple[int, ...] | None, layer: Tree) -> None:
         weight = self.required(where, layer, "weight", -(1 << 15), 1 << 15)
-        outputs = int(np.prod(shape)) if shape is not None else weight.shape[0] if weight.ndim > 1 else 1
+        outputs = (
+            int(np.prod(shape)) if shape is not None else weight.shape[0] if weight.ndim > 1 else 1
+        )
         if weight.size % outputs or (weight.ndim > 1 and weight.shape[0] != outputs):
-            raise GraphError(f"{where}: weight has shape {weight.shape}; accepted is [{outputs}, in]")
+            raise GraphError(
+                f"{where}: weight has shape {weight.shape}; accepted is [{outputs}, in]"
+            )
         weight = weight.reshape(outputs, -1)
         if self.last is None:
             self.shape = (weight.shape[1],) if self.shape is None else self.shape
         source = self.source_of(where, self.shape)
         if int(np.prod(self.shape)) != weight.shape[1]:
-            raise GraphError(f"{where}: weight has {weight.shape[1]} inputs; {source!r} has shape {self.shape}")
+            raise GraphError(
+                f"{where}: weight has {weight.shape[1]} inputs; {source!r} has shape {self.shape}"
+            )
         delay = self.delay(where, layer.get("delay"), weight.shape)
         self.population(where, name, (outputs,), layer.get("neuron"), layer.get("bias"))
         integers = self.weights(where, f"into {name}", weight, Dense.lowest_exponent, name)
-        self.projections.append(Dense(f"into {name}", source, name, integers.mantissas, exponent=integers.exponent, delay=delay))
+        self.projections.append(
+            Dense(
+                f"into {name}",
+                source,
+                name,
+                integers.mantissas,
+                exponent=integers.exponent,
+                delay=delay,
+            )
+        )
         if "weight_rec" in layer:
             recurrent = self.required(where, layer, "weight_rec", -(1 << 15), 1 << 15)
             if recurrent.size != outputs * outputs:
-                raise GraphError(f"{where}: weight_rec has shape {recurrent.shape}; accepted is {(outputs, outputs)}")
-            integers = self.weights(where, f"recurrent {name}", recurrent.reshape(outputs, outputs), Dense.lowest_exponent, name)
-            self.projections.append(Dense(f"recurrent {name}", name, name, integers.mantissas, exponent=integers.exponent))
+                raise GraphError(
+                    f"{where}: weight_rec has shape {recurrent.shape}; accepted is "
+                    f"{(outputs, outputs)}"
+                )
+            integers = self.weights(
+                where,
+                f"recurrent {name}",
+                recurrent.reshape(outputs, outputs),
+                Dense.lowest_exponent,
+                name,
+            )
+            self.projections.append(
+                Dense(
+                    f"recurrent {name}", name, name, integers.mantissas, exponent=integers.exponent
+                )
+            )
         self.last, self.shape = name, (outputs,)
 
     def required(self, where: str, layer: Tree, key: str, low: int, high: int) -> np.ndarray:
         if key not in layer:
             raise GraphFileError(f"{where}: {key} is missing")
         if isinstance(layer[key], dict):
-            raise UnsupportedError(f"{where}: {key} is complex (real and imag); accepted are real weights")
+            raise UnsupportedError(
+                f"{where}: {key} is complex (real and imag); accepted are real weights"
+            )
         array = _whole(where, key, layer[key], low, high)
         if not array.size:
             raise GraphError(f"{where}: {key} is empty")
@@ -240,11 +387,14 @@ class _Builder:
     def pair(self, where: str, layer: Tree, key: str, default: int) -> tuple[int, int]:
         value = _whole(where, key, layer.get(key, np.asarray(default)), 0, 1 << 15).reshape(-1)
         if value.size not in (1, 2):
-            raise GraphError(f"{where}: {key} has {value.size} numbers; accepted are one or two (height, width)")
+            raise GraphError(
+                f"{where}: {key} has {value.size} numbers; accepted are one or two (height, width)"
+            )
         return int(value[0]), int(value[-1])
 
     def delay(self, where: str, value, shape: tuple[int, int]):
-        """Delay of each synapse: one number, one for each output neuron, for each input, or for each synapse; as netx reads it."""
+        """Delay of each synapse: one number, one for each output neuron, for each input, or for
+        each synapse; as netx reads it."""
         if value is None:
             return 0
         delay = _whole(where, "delay", value, 0, Projection.MAX_DELAY)
@@ -256,16 +406,25 @@ class _Builder:
             return np.repeat(delay[None, :], shape[0], axis=0)
         if delay.shape == shape:
             return delay
-        raise GraphError(f"{where}: delay has shape {delay.shape}; accepted are one number, {shape[0]}, {shape[1]} or {shape}")
+        raise GraphError(
+            f"{where}: delay has shape {delay.shape}; accepted are one number, {shape[0]}, "
+            f"{shape[1]} or {shape}"
+        )
 
-    def weights(self, where: str, name: str, weight: np.ndarray, lowest: int, target: str) -> Weights:
+    def weights(
+        self, where: str, name: str, weight: np.ndarray, lowest: int, target: str
+    ) -> Weights:
         integers = on_grid(where, weight.astype(np.float64), 8, lowest, np.asarray(0))
         step = 2.0 ** (int(integers.exponent) - FRACTION_BITS)
         parameter = Parameter("weight", "V", weight * 2.0**-FRACTION_BITS, integers.mantissas, step)
-        self.audits.append(LayerAudit(name, "projection", FAITHFUL, (), (parameter,), {}, (target,)))
+        self.audits.append(
+            LayerAudit(name, "projection", FAITHFUL, (), (parameter,), {}, (target,))
+        )
         return integers
 
-    def population(self, where: str, name: str, shape: tuple[int, ...], neuron: Tree | None, bias) -> None:
+    def population(
+        self, where: str, name: str, shape: tuple[int, ...], neuron: Tree | None, bias
+    ) -> None:
         """One population with its audit; ``neuron`` None: an accumulator that never fires."""
         values, parameters = {}, []
         if neuron is None:
@@ -274,51 +433,99 @@ class _Builder:
         else:
             values, reasons = self.neuron(where, shape, neuron)
         for key in ("current_decay", "voltage_decay"):
-            parameters.append(Parameter(key, "1/step", values[key] / 4096 * np.ones(()), np.asarray(values[key]), 1 / 4096))
+            parameters.append(
+                Parameter(
+                    key,
+                    "1/step",
+                    values[key] / 4096 * np.ones(()),
+                    np.asarray(values[key]),
+                    1 / 4096,
+                )
+            )
         if values["threshold"] is not None:
             step = 2.0**-FRACTION_BITS
-            parameters.append(Parameter("threshold", "V", values["threshold"] * step * np.ones(()), np.asarray(values["threshold"]), step))
+            parameters.append(
+                Parameter(
+                    "threshold",
+                    "V",
+                    values["threshold"] * step * np.ones(()),
+                    np.asarray(values["threshold"]),
+                    step,
+                )
+            )
         if bias is not None:
             mantissa, exponent = self.bias(where, bias, shape)
             values |= {"bias": mantissa, "bias_exponent": exponent}
             step = 2.0 ** (exponent - 6 - FRACTION_BITS)
             parameters.append(Parameter("bias", "V/step", mantissa * step, mantissa, step))
-            reasons.append("the bias acts from the first step that the layer sees, as under netx with reset_interval")
+            reasons.append(
+                "the bias acts from the first step that the layer sees, as under netx with "
+                "reset_interval"
+            )
         self.populations.append(Population(name, shape, **values))
         statements = (
-            {} if values["threshold"] is None else {"reset": ("zero", "lava-dl: CUBA"), "threshold_comparison": (">", "lava-dl: CUBA")}
+            {}
+            if values["threshold"] is None
+            else {
+                "reset": ("zero", "lava-dl: CUBA"),
+                "threshold_comparison": (">", "lava-dl: CUBA"),
+            }
         )
         verdict = FAITHFUL if all(p.exact for p in parameters) else APPROXIMATE
-        self.audits.append(LayerAudit(name, "population", verdict, tuple(reasons), tuple(parameters), statements, (name,)))
+        self.audits.append(
+            LayerAudit(
+                name, "population", verdict, tuple(reasons), tuple(parameters), statements, (name,)
+            )
+        )
 
     def neuron(self, where: str, shape: tuple[int, ...], neuron: Mapping) -> tuple[dict, list[str]]:
         """Parameters of a CUBA neuron, and what is to be said about them."""
         kind = _text(neuron.get("type"))
         if kind not in ("CUBA", "LOIHI"):
-            raise UnsupportedError(f"{where}: neuron type {shown(kind)}; accepted is CUBA (or LOIHI, its older name)")
+            raise UnsupportedError(
+                f"{where}: neuron type {shown(kind)}; accepted is CUBA (or LOIHI, its older name)"
+            )
         strange = set(neuron) - _NEURON_KEYS
         if strange:
             raise UnsupportedError(
-                f"{where}: neuron {shown(sorted(strange)[0])} is not understood; accepted are {', '.join(sorted(_NEURON_KEYS))}"
+                f"{where}: neuron {shown(sorted(strange)[0])} is not understood; accepted are "
+                f"{', '.join(sorted(_NEURON_KEYS))}"
             )
         for key, accepted in _MUST_BE.items():
-            if key in neuron and not np.all(np.isin(_whole(where, key, neuron[key], -(1 << 31), 1 << 31), accepted)):
+            if key in neuron and not np.all(
+                np.isin(_whole(where, key, neuron[key], -(1 << 31), 1 << 31), accepted)
+            ):
                 raise UnsupportedError(
-                    f"{where}: neuron {key} is {shown(np.asarray(neuron[key]).tolist())}; accepted is {' or '.join(map(str, accepted))}"
+                    f"{where}: neuron {key} is {shown(np.asarray(neuron[key]).tolist())}; accepted "
+                    f"is {' or '.join(map(str, accepted))}"
                 )
         values = {}
-        for key, target, high in (("iDecay", "current_decay", 4096), ("vDecay", "voltage_decay", 4096), ("vThMant", "threshold", 1 << 30)):
+        for key, target, high in (
+            ("iDecay", "current_decay", 4096),
+            ("vDecay", "voltage_decay", 4096),
+            ("vThMant", "threshold", 1 << 30),
+        ):
             if key not in neuron:
                 raise GraphFileError(f"{where}: neuron {key} is missing")
-            values[target] = self.per_neuron(where, key, _whole(where, key, neuron[key], 0, high), shape)
+            values[target] = self.per_neuron(
+                where, key, _whole(where, key, neuron[key], 0, high), shape
+            )
         never = values["threshold"] > _NEVER
         if np.all(never):
-            return values | {"threshold": None}, [f"threshold {int(np.max(values['threshold']))} is out of reach: a non-spiking integrator"]
+            return values | {"threshold": None}, [
+                f"threshold {int(np.max(values['threshold']))} is out of reach: a non-spiking "
+                f"integrator"
+            ]
         if np.any(never):
-            raise UnsupportedError(f"{where}: some thresholds are out of reach and some are not; accepted are layers that spike or do not")
+            raise UnsupportedError(
+                f"{where}: some thresholds are out of reach and some are not; accepted are layers "
+                f"that spike or do not"
+            )
         return values, []
 
-    def per_neuron(self, where: str, key: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def per_neuron(
+        self, where: str, key: str, value: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray:
         """One number, or one for each channel or neuron spread over the population."""
         if value.size == 1:
             return value.reshape(())
@@ -326,16 +533,22 @@ class _Builder:
             return np.array(np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - 1)), shape))
         if value.size == np.prod(shape):
             return value.reshape(shape)
-        raise GraphError(f"{where}: {key} has {value.size} values; accepted are one, {shape[0]} or {int(np.prod(shape))}")
+        raise GraphError(
+            f"{where}: {key} has {value.size} values; accepted are one, {shape[0]} or "
+            f"{int(np.prod(shape))}"
+        )
 
     def bias(self, where: str, bias, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
-        mantissa = self.per_neuron(where, "bias", _whole(where, "bias", bias, -(1 << 15), 1 << 15), shape)
+        mantissa = self.per_neuron(
+            where, "bias", _whole(where, "bias", bias, -(1 << 15), 1 << 15), shape
+        )
         if mantissa.min() >= -4096 and mantissa.max() <= 4095:
             return mantissa, 6
         if not np.any(mantissa % 2) and mantissa.min() >= -8192 and mantissa.max() <= 8190:
             return mantissa // 2, 7
         raise QuantizationError(
-            f"{where}: bias is {mantissa.min()} to {mantissa.max()}; accepted are 13 bits with sign, or even numbers of 14 bits"
+            f"{where}: bias is {mantissa.min()} to {mantissa.max()}; accepted are 13 bits with "
+            f"sign, or even numbers of 14 bits"
         )
 
     def finish(self) -> Lowered:
@@ -344,8 +557,21 @@ class _Builder:
             raise GraphError("there is no layer with neurons")
         last = self.populations[-1]
         # a threshold that only saturation exceeds marks a read-out
-        decode = "spike_count" if last.spiking and int(np.min(last.threshold)) < _NEVER else "last_potential"
-        self.audits.append(LayerAudit("output", "output", FAITHFUL, (f"reads {last.name!r}",), (), {"decode": (decode, "assumed")}))
+        decode = (
+            "spike_count"
+            if last.spiking and int(np.min(last.threshold)) < _NEVER
+            else "last_potential"
+        )
+        self.audits.append(
+            LayerAudit(
+                "output",
+                "output",
+                FAITHFUL,
+                (f"reads {last.name!r}",),
+                (),
+                {"decode": (decode, "assumed")},
+            )
+        )
         bits = {p.name: FRACTION_BITS for p in self.populations}
         metadata = {
             "source": self.source,
@@ -357,6 +583,10 @@ class _Builder:
         }
         spiking = any(p.spiking for p in self.populations)
         reading = (SLAYER_FIRES,) if spiking else ()
-        program = Program(self.inputs, self.populations, self.projections, [Output(last.name, decode)], metadata)
+        program = Program(
+            self.inputs, self.populations, self.projections, [Output(last.name, decode)], metadata
+        )
         said = (tuple(self.audits), tuple(self.notes), reading)
-        return Lowered(program, Audit(self.source, None, "not needed: decays are stated in steps", *said))
+        return Lowered(
+            program, Audit(self.source, None, "not needed: decays are stated in steps", *said)
+        )

@@ -75,7 +75,8 @@ def _whole(where: str, field: str, value, low: int, dimensions: int) -> tuple[in
         )
     if array.size and not (low <= array.min() and array.max() <= 1 << 15):
         raise GraphError(
-            f"{where}: {field} is {shown(value)}; accepted are whole numbers from {low} to {1 << 15}"
+            f"{where}: {field} is {shown(value)}; accepted are whole numbers from {low} to "
+            f"{1 << 15}"
         )
     return tuple_of(array, dimensions)
 
@@ -98,7 +99,8 @@ def _shape(where: str, value, field: str = "shape") -> np.ndarray:
         or array.size > 8
     ):
         raise GraphError(
-            f"{where}: {field} is {shown(array.tolist())}; accepted are positive whole numbers, one "
+            f"{where}: {field} is {shown(array.tolist())}; accepted are positive whole numbers, "
+            f"one "
             "for each dimension"
         )
     return array.reshape(-1).astype(np.int64)
@@ -176,7 +178,8 @@ def _convolution(where: str, node) -> dict:
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise GraphError(
-                f"{where}: padding is {shown(padding)}; accepted are 'same', 'valid' and whole numbers"
+                f"{where}: padding is {shown(padding)}; accepted are 'same', 'valid' and whole "
+                f"numbers"
             )
         if padding == "same" and set(stride) != {1}:
             raise GraphError(f"{where}: padding 'same' goes with stride 1, not {stride}")
@@ -244,7 +247,8 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
         }
         if np.any(values["padding"] >= values["kernel_size"]):
             raise GraphError(
-                f"{where}: padding {shown(values['padding'].tolist())} is not smaller than the window "
+                f"{where}: padding {shown(values['padding'].tolist())} is not smaller than the "
+                f"window "
                 f"{shown(values['kernel_size'].tolist())}"
             )
         return kind(**values, **extra)

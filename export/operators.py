@@ -1,7 +1,8 @@
-"""Linear maps between the nodes of a graph, in float64: what stands between two populations before it becomes synapses.
+"""Linear maps between the nodes of a graph, in float64: what stands between two populations before
+it becomes synapses.
 
-A way from a source to a population is a chain of operators (see export.trace); the passes shorten it to one that a chip has.
-Signals are arrays [..., *shape]; flattening is always in C order.
+A way from a source to a population is a chain of operators (see export.trace); the passes shorten
+it to one that a chip has. Signals are arrays [..., *shape]; flattening is always in C order.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ class Operator:
         raise NotImplementedError
 
     def absolute_sums(self) -> np.ndarray:
-        """Sum of |weight| into each output, shape ``out_shape``: the largest response to inputs within ±1."""
+        """Sum of |weight| into each output, shape ``out_shape``: the largest response to inputs
+        within ±1."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel(Operator):
-    """A cross-correlation: weight [out, in / groups, *kernel]; padding: zeros (before, after) in each spatial dimension."""
+    """A cross-correlation: weight [out, in / groups, *kernel]; padding: zeros (before, after) in
+    each spatial dimension."""
 
     weight: np.ndarray
     stride: tuple[int, ...]
@@ -57,13 +60,20 @@ class Kernel(Operator):
         outputs, inputs = self.out_shape[0] // self.groups, channels // self.groups
         for tap in np.ndindex(self.weight.shape[2:]):
             window = tuple(
-                slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, s, n in zip(tap, self.dilation, self.stride, self.out_shape[1:])
+                slice(t * d, t * d + (n - 1) * s + 1, s)
+                for t, d, s, n in zip(tap, self.dilation, self.stride, self.out_shape[1:])
             )
             part = padded[(slice(None), slice(None), *window)]
             for group in range(self.groups):
                 out = slice(group * outputs, (group + 1) * outputs)
                 weight = self.weight[(out, slice(None), *tap)]
-                total[:, out] += np.moveaxis(np.tensordot(weight, part[:, group * inputs : (group + 1) * inputs], axes=(1, 1)), 0, 1)
+                total[:, out] += np.moveaxis(
+                    np.tensordot(
+                        weight, part[:, group * inputs : (group + 1) * inputs], axes=(1, 1)
+                    ),
+                    0,
+                    1,
+                )
         return total.reshape(*lead, *self.out_shape)
 
     def triples(self):
@@ -73,7 +83,9 @@ class Kernel(Operator):
         outputs, inputs = self.out_shape[0] // self.groups, self.in_shape[0] // self.groups
         out_index = np.arange(math.prod(self.out_shape)).reshape(self.out_shape[0], -1)
         in_index = np.arange(math.prod(self.in_shape)).reshape(self.in_shape[0], -1)
-        first_input = (np.arange(self.out_shape[0]) // outputs)[:, None] * inputs + np.arange(inputs)[None, :]
+        first_input = (np.arange(self.out_shape[0]) // outputs)[:, None] * inputs + np.arange(
+            inputs
+        )[None, :]
         for tap in np.ndindex(self.weight.shape[2:]):
             out_at, in_at = _positions(self, tap)
             weight = self.weight[(slice(None), slice(None), *tap)]
@@ -81,7 +93,13 @@ class Kernel(Operator):
             rows.append(out_index[o][:, out_at].ravel())
             columns.append(in_index[first_input[o, i]][:, in_at].ravel())
             values.append(np.repeat(weight[o, i], out_at.size))
-        return Triples(self.in_shape, self.out_shape, np.concatenate(rows), np.concatenate(columns), np.concatenate(values))
+        return Triples(
+            self.in_shape,
+            self.out_shape,
+            np.concatenate(rows),
+            np.concatenate(columns),
+            np.concatenate(values),
+        )
 
     def absolute_sums(self):
         sums = np.abs(self.weight).reshape(self.out_shape[0], -1).sum(axis=1)
@@ -89,10 +107,16 @@ class Kernel(Operator):
 
 
 def _positions(kernel: Kernel, tap: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Flat spatial indices (output, input) that one kernel tap joins, those in the padding left out."""
+    """Flat spatial indices (output, input) that one kernel tap joins, those in the padding left
+    out."""
     out_at, in_at = np.zeros(1, np.int64), np.zeros(1, np.int64)
     for n_in, n_out, t, s, (before, _), d in zip(
-        kernel.in_shape[1:], kernel.out_shape[1:], tap, kernel.stride, kernel.padding, kernel.dilation
+        kernel.in_shape[1:],
+        kernel.out_shape[1:],
+        tap,
+        kernel.stride,
+        kernel.padding,
+        kernel.dilation,
     ):
         o = np.arange(n_out)
         i = o * s - before + t * d
@@ -104,7 +128,8 @@ def _positions(kernel: Kernel, tap: tuple[int, ...]) -> tuple[np.ndarray, np.nda
 
 @dataclass(frozen=True, eq=False)
 class Matrix(Operator):
-    """Weight [out, in] over flattened arrays; ``delay`` in steps, one number or one for each weight."""
+    """Weight [out, in] over flattened arrays; ``delay`` in steps, one number or one for each
+    weight."""
 
     weight: np.ndarray
     delay: np.ndarray | int = 0
@@ -117,7 +142,12 @@ class Matrix(Operator):
         rows, columns = np.nonzero(self.weight)
         delay = np.asarray(self.delay)
         return Triples(
-            self.in_shape, self.out_shape, rows, columns, self.weight[rows, columns], delay[rows, columns] if delay.ndim else int(delay)
+            self.in_shape,
+            self.out_shape,
+            rows,
+            columns,
+            self.weight[rows, columns],
+            delay[rows, columns] if delay.ndim else int(delay),
         )
 
     def absolute_sums(self):
@@ -126,7 +156,8 @@ class Matrix(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Triples(Operator):
-    """Single synapses: ``values[n]`` from input ``columns[n]`` to output ``rows[n]`` after ``delay[n]`` steps (or one delay)."""
+    """Single synapses: ``values[n]`` from input ``columns[n]`` to output ``rows[n]`` after
+    ``delay[n]`` steps (or one delay)."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -138,14 +169,18 @@ class Triples(Operator):
         flat = x.reshape(math.prod(lead), -1)
         total = np.zeros((len(flat), math.prod(self.out_shape)))
         for n, row in enumerate(flat):
-            total[n] = np.bincount(self.rows, self.values * row[self.columns], minlength=total.shape[1])
+            total[n] = np.bincount(
+                self.rows, self.values * row[self.columns], minlength=total.shape[1]
+            )
         return total.reshape(*lead, *self.out_shape)
 
     def triples(self):
         return self
 
     def absolute_sums(self):
-        return np.bincount(self.rows, np.abs(self.values), minlength=math.prod(self.out_shape)).reshape(self.out_shape)
+        return np.bincount(
+            self.rows, np.abs(self.values), minlength=math.prod(self.out_shape)
+        ).reshape(self.out_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +226,9 @@ class Wait(Operator):
 
     def triples(self):
         index = np.arange(self.steps.size)
-        return Triples(self.in_shape, self.out_shape, index, index, np.ones(len(index)), self.steps.ravel())
+        return Triples(
+            self.in_shape, self.out_shape, index, index, np.ones(len(index)), self.steps.ravel()
+        )
 
     def absolute_sums(self):
         return np.ones(self.out_shape)
@@ -210,13 +247,27 @@ def of_node(node: nir.NIRNode, in_shape: Shape, out_shape: Shape) -> Operator:
         dims = node.weight.ndim - 2
         weight = np.asarray(node.weight, np.float64)
         return Kernel(
-            in_shape, out_shape, weight, tuple_of(node.stride, dims), padding_of(node), tuple_of(node.dilation, dims), int(node.groups)
+            in_shape,
+            out_shape,
+            weight,
+            tuple_of(node.stride, dims),
+            padding_of(node),
+            tuple_of(node.dilation, dims),
+            int(node.groups),
         )
     if isinstance(node, (nir.SumPool2d, nir.AvgPool2d)):
         size = tuple_of(node.kernel_size, 2)
         value = 1.0 if isinstance(node, nir.SumPool2d) else 1.0 / math.prod(size)
         padding = tuple((p, p) for p in tuple_of(node.padding, 2))
-        return Kernel(in_shape, out_shape, np.full((in_shape[0], 1, *size), value), tuple_of(node.stride, 2), padding, (1, 1), in_shape[0])
+        return Kernel(
+            in_shape,
+            out_shape,
+            np.full((in_shape[0], 1, *size), value),
+            tuple_of(node.stride, 2),
+            padding,
+            (1, 1),
+            in_shape[0],
+        )
     if isinstance(node, nir.Scale):
         return Gain(in_shape, out_shape, np.asarray(node.scale, np.float64))
     if isinstance(node, nir.Flatten):
@@ -225,10 +276,11 @@ def of_node(node: nir.NIRNode, in_shape: Shape, out_shape: Shape) -> Operator:
 
 
 def symmetric(kernel: Kernel) -> Kernel | None:
-    """The same map with as much padding before as after, as a Convolution needs it; None where there is none.
+    """The same map with as much padding before as after, as a Convolution needs it; None where
+    there is none.
 
-    Unequal padding is made equal with kernel taps of zero in front or behind; more padding behind than the last window reaches
-    changes nothing.
+    Unequal padding is made equal with kernel taps of zero in front or behind; more padding behind
+    than the last window reaches changes nothing.
     """
     weight, padding = kernel.weight, list(kernel.padding)
     for axis, (before, after) in enumerate(padding):
@@ -241,6 +293,19 @@ def symmetric(kernel: Kernel) -> Kernel | None:
         zeros[axis + 2] = (gap // dilation, 0) if after > before else (0, gap // dilation)
         weight = np.pad(weight, zeros)
         padding[axis] = (max(before, after),) * 2
-    found = Kernel(kernel.in_shape, kernel.out_shape, weight, kernel.stride, tuple(padding), kernel.dilation, kernel.groups)
-    spatial = tuple(window_output(*item) for item in zip(found.in_shape[1:], weight.shape[2:], found.stride, found.padding, found.dilation))
+    found = Kernel(
+        kernel.in_shape,
+        kernel.out_shape,
+        weight,
+        kernel.stride,
+        tuple(padding),
+        kernel.dilation,
+        kernel.groups,
+    )
+    spatial = tuple(
+        window_output(*item)
+        for item in zip(
+            found.in_shape[1:], weight.shape[2:], found.stride, found.padding, found.dilation
+        )
+    )
     return found if spatial == found.out_shape[1:] else None

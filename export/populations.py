@@ -1,4 +1,5 @@
-"""One population of the Program: its scale, its integers, the projections into it, and their audit."""
+"""One population of the Program: its scale, its integers, the projections into it, and their
+audit."""
 
 from __future__ import annotations
 
@@ -42,13 +43,19 @@ def lower_population(
 ) -> LoweredPopulation:
     """Integers for one population and everything that leads into it.
 
-    entries    metadata of all nodes; measured: extremes from calibration data, None for the worst case
+    entries    metadata of all nodes; measured: extremes from calibration data, None for the worst
+               case
     name_of    gives an unused name for a way, or based on a text
     """
     where = f"population {neuron.name!r}"
     synapses = [synapses_of(way, name_of(way), neuron, sources, entries) for way in ways]
     grid = neuron.grid
-    if grid is None and neuron.threshold is None and synapses and all(s.grid is not None and "fraction_bits" in s.grid for s in synapses):
+    if (
+        grid is None
+        and neuron.threshold is None
+        and synapses
+        and all(s.grid is not None and "fraction_bits" in s.grid for s in synapses)
+    ):
         grid = {"fraction_bits": synapses[0].grid["fraction_bits"]} if _is_readout(neuron) else None
     wraps = bool(grid) and grid.get("overflow") == "wrap"
     direct, delayed = _biases(neuron, constants, through_current=neuron.has_current or wraps)
@@ -56,43 +63,82 @@ def lower_population(
     if grid is not None:
         scale = 2.0 ** grid["fraction_bits"]
         for s in synapses:
-            if s.grid is not None and s.grid.get("fraction_bits", grid["fraction_bits"]) != grid["fraction_bits"]:
+            if (
+                s.grid is not None
+                and s.grid.get("fraction_bits", grid["fraction_bits"]) != grid["fraction_bits"]
+            ):
                 other = s.grid["fraction_bits"]
                 raise GraphError(
-                    f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are {other}; accepted is one number"
+                    f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are "
+                    f"{other}; accepted is one number"
                 )
     else:
-        scale = _choose(where, neuron, synapses, ways, constants, direct, delayed, sources, options, measured, reasons)
+        scale = _choose(
+            where,
+            neuron,
+            synapses,
+            ways,
+            constants,
+            direct,
+            delayed,
+            sources,
+            options,
+            measured,
+            reasons,
+        )
     projections, audits = [], []
     for s in synapses:
         s.bits = options.weight_bits if grid is None else (s.grid or {}).get("weight_bits", 8)
         weights = integers_of(s, scale, neuron.shape[0], grid is not None, options)
         projections.append(projection_of(s, weights))
         audits.append(audit_of(s, weights, scale, neuron.shape[0], options))
-    sent, more = _constant_projections(where, neuron, delayed, scale, grid is not None, name_of, options.constant)
+    sent, more = _constant_projections(
+        where, neuron, delayed, scale, grid is not None, name_of, options.constant
+    )
     population, parameters = _population(where, neuron, direct, scale, grid is not None)
-    reasons += [f"input bias through the population {options.constant!r}, which fires in every step"] if sent else []
+    reasons += (
+        [f"input bias through the population {options.constant!r}, which fires in every step"]
+        if sent
+        else []
+    )
     exact = all(p.exact for p in parameters)
-    assumed = [key for key, (_, source) in neuron.statements.items() if source.startswith("assumed")]
+    assumed = [
+        key for key, (_, source) in neuron.statements.items() if source.startswith("assumed")
+    ]
     reasons += [f"{key.replace('_', ' ')} is assumed, not stated" for key in assumed]
     reasons += [f"{p.name} rounded" for p in parameters if not p.exact]
     reasons += neuron.caveats
     if neuron.noise is not None:
         reasons.append(
-            f"fires when potential + noise exceeds the threshold (seed {neuron.noise.seed}, every sample the same): synapses, decays and "
-            "reset are the chip's own where its check says nothing else, the noise needs microcode; the chip's own noise is another"
+            f"fires when potential + noise exceeds the threshold (seed {neuron.noise.seed}, every "
+            f"sample the same): synapses, decays and "
+            "reset are the chip's own where its check says nothing else, the noise needs "
+            "microcode; the chip's own noise is another"
         )
     verdict = FAITHFUL if exact and not assumed and not neuron.caveats else APPROXIMATE
-    audit = LayerAudit(neuron.name, "population", verdict, tuple(reasons), tuple(parameters), dict(neuron.statements), (neuron.name,))
-    return LoweredPopulation(population, projections + sent, [*audits, *more, audit], scale, bool(sent))
+    audit = LayerAudit(
+        neuron.name,
+        "population",
+        verdict,
+        tuple(reasons),
+        tuple(parameters),
+        dict(neuron.statements),
+        (neuron.name,),
+    )
+    return LoweredPopulation(
+        population, projections + sent, [*audits, *more, audit], scale, bool(sent)
+    )
 
 
 def _is_readout(neuron: Neuron) -> bool:
     return not neuron.has_current and bool(np.all(neuron.voltage_decay == 1))
 
 
-def _biases(neuron: Neuron, constants: list[Constant], through_current: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Volts per step straight into the potential; and, by delay, volts per step that must come in as synaptic input."""
+def _biases(
+    neuron: Neuron, constants: list[Constant], through_current: bool
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Volts per step straight into the potential; and, by delay, volts per step that must come in
+    as synaptic input."""
     direct, delayed = np.broadcast_to(neuron.leak, neuron.shape).copy(), {}
     for constant in constants:
         value = np.broadcast_to(neuron.gain, neuron.shape) * constant.value
@@ -103,14 +149,23 @@ def _biases(neuron: Neuron, constants: list[Constant], through_current: bool) ->
     return collapse(direct), delayed
 
 
-def _choose(where, neuron, synapses, ways, constants, direct, delayed, sources, options, measured, reasons) -> float:
+def _choose(
+    where, neuron, synapses, ways, constants, direct, delayed, sources, options, measured, reasons
+) -> float:
     """The scale of a population without grid; appends to ``reasons`` what it rests on."""
-    extremes = worst_case(neuron, ways, constants, sources.largest) if measured is None else measured
+    extremes = (
+        worst_case(neuron, ways, constants, sources.largest) if measured is None else measured
+    )
     largest = [float(np.abs(s.weights).max(initial=0.0)) for s in synapses]
     through = max((float(np.max(np.abs(volts))) for volts in delayed.values()), default=0.0)
-    room = headroom(neuron, extremes, measured is not None, max(largest, default=0.0), direct, through)
+    room = headroom(
+        neuron, extremes, measured is not None, max(largest, default=0.0), direct, through
+    )
     if room.scale <= 0:
-        raise QuantizationError(f"{where}: nothing bounds {room.limited_by}, which does not decay; give calibration data")
+        raise QuantizationError(
+            f"{where}: nothing bounds {room.limited_by}, which does not decay; give calibration "
+            f"data"
+        )
     aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0))
     top = min(room.scale, aim)
     if not math.isfinite(top):
@@ -118,13 +173,30 @@ def _choose(where, neuron, synapses, ways, constants, direct, delayed, sources, 
     reasons += room.notes
     if room.scale < aim:
         reasons.append(f"scale limited by {room.limited_by} ({room.source})")
-    scale = choose_scale(top, [(s.weights, s.lowest) for s in synapses], neuron.threshold, options.weight_bits, options.allow_clipping)
+    scale = choose_scale(
+        top,
+        [(s.weights, s.lowest) for s in synapses],
+        neuron.threshold,
+        options.weight_bits,
+        options.allow_clipping,
+    )
     saturates = ((1 << 23) - 1) / 64 / scale
-    reasons.append(f"{scale:.8g} integer steps in a volt; the potential saturates at ±{saturates:.4g} V ({room.source})")
+    reasons.append(
+        f"{scale:.8g} integer steps in a volt; the potential saturates at ±{saturates:.4g} V "
+        f"({room.source})"
+    )
     return scale
 
 
-def _constant_projections(where, neuron: Neuron, delayed: dict[int, np.ndarray], scale: float, exact: bool, name_of, constant: str):
+def _constant_projections(
+    where,
+    neuron: Neuron,
+    delayed: dict[int, np.ndarray],
+    scale: float,
+    exact: bool,
+    name_of,
+    constant: str,
+):
     """Projections from the constant population that add an input bias, and their audit."""
     projections, audits = [], []
     for delay, volts in sorted(delayed.items()):
@@ -132,31 +204,49 @@ def _constant_projections(where, neuron: Neuron, delayed: dict[int, np.ndarray],
         whole = np.rint(steps)
         if exact and np.any(np.abs(steps - whole) > 1e-4):
             off = float(steps[np.argmax(np.abs(steps - whole))])
-            raise QuantizationError(f"{where}: an input bias of {off:g} integer steps is off the grid; accepted are whole numbers")
+            raise QuantizationError(
+                f"{where}: an input bias of {off:g} integer steps is off the grid; accepted are "
+                f"whole numbers"
+            )
         for part in split_constant(where, whole):
             name = name_of(f"bias of {neuron.name}")
             column = part.mantissas.reshape(-1, 1)
-            projections.append(Dense(name, constant, neuron.name, column, exponent=part.exponent, delay=delay))
-        parameter = Parameter("bias", "V", np.asarray(volts).ravel(), whole.astype(np.int64), 1 / scale)
+            projections.append(
+                Dense(name, constant, neuron.name, column, exponent=part.exponent, delay=delay)
+            )
+        parameter = Parameter(
+            "bias", "V", np.asarray(volts).ravel(), whole.astype(np.int64), 1 / scale
+        )
         verdict, reasons = (FAITHFUL, ()) if parameter.exact else (APPROXIMATE, ("bias rounded",))
-        audits.append(LayerAudit(projections[-1].name, "projection", verdict, reasons, (parameter,)))
+        audits.append(
+            LayerAudit(projections[-1].name, "projection", verdict, reasons, (parameter,))
+        )
     return projections, audits
 
 
-def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, exact: bool) -> tuple[Population, list[Parameter]]:
+def _population(
+    where: str, neuron: Neuron, direct: np.ndarray, scale: float, exact: bool
+) -> tuple[Population, list[Parameter]]:
     """The population itself and the audit of its parameters."""
     parameters: list[Parameter] = []
 
     def whole(name, unit, values, step, limit):
         integers = np.rint(values / step)
         if exact and np.any(np.abs(values / step - integers) > 1e-4):
-            raise QuantizationError(f"{where}: {name} {float(np.ravel(values)[0]):g} {unit} is off the grid of {step:g} {unit}")
+            raise QuantizationError(
+                f"{where}: {name} {float(np.ravel(values)[0]):g} {unit} is off the grid of "
+                f"{step:g} {unit}"
+            )
         if np.any(integers > limit) or np.any(integers < 0):
-            raise QuantizationError(f"{where}: {name} is {float(np.max(np.abs(integers))):g} integer steps; accepted are 0 to {limit}")
+            raise QuantizationError(
+                f"{where}: {name} is {float(np.max(np.abs(integers))):g} integer steps; accepted "
+                f"are 0 to {limit}"
+            )
         if name == "threshold" and np.any((values > 0) & (integers == 0)):
             small = float(np.min(values[values > 0]))
             raise QuantizationError(
-                f"{where}: threshold {small:g} {unit} is less than half an integer step of {step:g} {unit}, which what comes in needs; "
+                f"{where}: threshold {small:g} {unit} is less than half an integer step of "
+                f"{step:g} {unit}, which what comes in needs; "
                 "give calibration data, or smaller weights"
             )
         parameters.append(Parameter(name, unit, values, integers.astype(np.int64), step))
@@ -174,16 +264,28 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
         }
         if neuron.noise is not None:
             step = 1 / (64 * scale)
-            parameters.append(Parameter("noise_sigma", "V", np.asarray(neuron.noise.sigma * step), np.asarray(neuron.noise.sigma), step))
+            parameters.append(
+                Parameter(
+                    "noise_sigma",
+                    "V",
+                    np.asarray(neuron.noise.sigma * step),
+                    np.asarray(neuron.noise.sigma),
+                    step,
+                )
+            )
         if neuron.reset == "subtract":
-            amount = whole("reset_amount", "V", neuron.reset_amount, 1 / (64 * scale), (1 << 23) - 1)
+            amount = whole(
+                "reset_amount", "V", neuron.reset_amount, 1 / (64 * scale), (1 << 23) - 1
+            )
             if not np.array_equal(amount, values["threshold"] << 6):
                 values["reset_amount"] = amount
     else:
         values["threshold"] = None
     mantissa, exponent = fit_bias(where, direct * scale * 64, exact)
     if np.any(direct):
-        parameters.append(Parameter("bias", "V/step", direct, mantissa, 2.0**exponent / (64 * scale)))
+        parameters.append(
+            Parameter("bias", "V/step", direct, mantissa, 2.0**exponent / (64 * scale))
+        )
         values |= {"bias": mantissa, "bias_exponent": exponent}
     return Population(neuron.name, neuron.shape, **values), parameters
 
@@ -191,6 +293,7 @@ def _population(where: str, neuron: Neuron, direct: np.ndarray, scale: float, ex
 def constant_source(name: str) -> Population:
     """A neuron without input that fires in every step, from the first.
 
-    Its potential is reset in every step, so no voltage decay changes anything; 0 is one that a chip has.
+    Its potential is reset in every step, so no voltage decay changes anything; 0 is one that a chip
+    has.
     """
     return Population(name, (1,), current_decay=4096, voltage_decay=0, threshold=0, bias=1)

@@ -1,8 +1,9 @@
 """Float → integer: scales, mantissas and exponents.
 
-Where the model states a grid (quantisation-aware training) its integers come out exactly, or an error does. Elsewhere a population
-gets the scale S (integer steps in a volt) with the smallest error of weights and threshold that its headroom allows, and every
-projection the smallest exponent at which no weight is clipped.
+Where the model states a grid (quantisation-aware training) its integers come out exactly, or an
+error does. Elsewhere a population gets the scale S (integer steps in a volt) with the smallest
+error of weights and threshold that its headroom allows, and every projection the smallest exponent
+at which no weight is clipped.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from hardware.program import sign_mode
 MAX_EXPONENT = 7
 MAX_BIAS = 4095
 SCORED = 1 << 16
-"""Weights of a projection that are looked at while scales are compared; the smallest and the largest are always among them."""
+"""Weights of a projection that are looked at while scales are compared; the smallest and the
+largest are always among them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Integer weights of one projection: values ≈ mantissas * 2**exponent (in integer steps of the target)."""
+    """Integer weights of one projection: values ≈ mantissas * 2**exponent (in integer steps of the
+    target)."""
 
     mantissas: np.ndarray
     exponent: np.ndarray
@@ -30,7 +33,8 @@ class Weights:
 
 
 def weight_range(low: float, high: float, bits: int) -> tuple[int, int, int]:
-    """(smallest, largest, step) of mantissas for values between low and high: the chip's format for their signs."""
+    """(smallest, largest, step) of mantissas for values between low and high: the chip's format for
+    their signs."""
     step = 1 << (8 - bits)
     if low >= 0:
         return 0, 256 - step, step
@@ -45,20 +49,33 @@ def _round(values: np.ndarray, exponent, limits: tuple[int, int, int]) -> np.nda
 
 
 def _smallest_exponent(low, high, limits: tuple[int, int, int], lowest: int) -> np.ndarray:
-    """Smallest exponent at which values between low and high fit, elementwise; raises where even the largest is too small."""
-    fits = [(_round(high, e, limits) <= limits[1]) & (_round(low, e, limits) >= limits[0]) for e in range(lowest, MAX_EXPONENT + 1)]
+    """Smallest exponent at which values between low and high fit, elementwise; raises where even
+    the largest is too small."""
+    fits = [
+        (_round(high, e, limits) <= limits[1]) & (_round(low, e, limits) >= limits[0])
+        for e in range(lowest, MAX_EXPONENT + 1)
+    ]
     if not np.all(fits[-1]):
         raise QuantizationError(
-            f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up to {limits[1] << MAX_EXPONENT}"
+            f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up "
+            f"to {limits[1] << MAX_EXPONENT}"
         )
     return lowest + np.argmax(np.stack(fits), axis=0)
 
 
-def fit(values: np.ndarray, bits: int, lowest: int, channel: np.ndarray | None = None, clip: bool = False) -> Weights:
+def fit(
+    values: np.ndarray,
+    bits: int,
+    lowest: int,
+    channel: np.ndarray | None = None,
+    clip: bool = False,
+) -> Weights:
     """Mantissas and exponents for weights given in integer steps of the target.
 
-    lowest    smallest exponent that the projection can have; exponents whose right shift would drop bits are not used
-    channel   output channel of each weight (flat), for one exponent in each channel; None for a single exponent
+    lowest    smallest exponent that the projection can have; exponents whose right shift would drop
+              bits are not used
+    channel   output channel of each weight (flat), for one exponent in each channel; None for a
+              single exponent
     clip      allow clipping where it makes the mean squared error smaller
     """
     flat = values.reshape(-1)
@@ -80,26 +97,43 @@ def fit(values: np.ndarray, bits: int, lowest: int, channel: np.ndarray | None =
     rounded = _round(flat, each, limits)
     mantissas = np.clip(rounded, limits[0], limits[1])
     return Weights(
-        mantissas.reshape(values.shape).astype(np.int32), np.asarray(exponent, np.int64), int(np.count_nonzero(mantissas != rounded))
+        mantissas.reshape(values.shape).astype(np.int32),
+        np.asarray(exponent, np.int64),
+        int(np.count_nonzero(mantissas != rounded)),
     )
 
 
-def _least_error(flat: np.ndarray, exponent: np.ndarray, limits, lowest: int, channel: np.ndarray | None) -> np.ndarray:
-    """Of the smallest exponent without clipping and the three below it, the one with the smallest squared error."""
+def _least_error(
+    flat: np.ndarray, exponent: np.ndarray, limits, lowest: int, channel: np.ndarray | None
+) -> np.ndarray:
+    """Of the smallest exponent without clipping and the three below it, the one with the smallest
+    squared error."""
     tried = [np.maximum(exponent - back, lowest) for back in range(4)]
     errors = []
     for e in tried:
         each = e if channel is None else e[channel]
         square = (np.clip(_round(flat, each, limits), limits[0], limits[1]) * 2.0**each - flat) ** 2
-        errors.append(square.sum() if channel is None else np.bincount(channel, square, minlength=len(exponent)))
+        errors.append(
+            square.sum()
+            if channel is None
+            else np.bincount(channel, square, minlength=len(exponent))
+        )
     return np.take_along_axis(np.stack(tried), np.argmin(np.stack(errors), axis=0)[None], axis=0)[0]
 
 
-def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np.ndarray, channel: np.ndarray | None = None) -> Weights:
+def on_grid(
+    where: str,
+    values: np.ndarray,
+    bits: int,
+    lowest: int,
+    exponent: np.ndarray,
+    channel: np.ndarray | None = None,
+) -> Weights:
     """Mantissas for weights that lie on a grid already.
 
-    The stated exponent is used where it fits; passes that changed the weights (pooling, scales) may need another one, which is looked
-    for. Raises QuantizationError where there is none: the weights were changed after training, or the stated grid is wrong.
+    The stated exponent is used where it fits; passes that changed the weights (pooling, scales) may
+    need another one, which is looked for. Raises QuantizationError where there is none: the weights
+    were changed after training, or the stated grid is wrong.
     """
     flat = values.reshape(-1)
     nearest = flat[:0]
@@ -111,27 +145,37 @@ def on_grid(where: str, values: np.ndarray, bits: int, lowest: int, exponent: np
         mantissas = np.rint(wanted)
         if move == 0:
             nearest = wanted
-        if np.any(np.abs(wanted - mantissas) > 1e-4) or np.any(mantissas < -256) or np.any(mantissas > 255):
+        if (
+            np.any(np.abs(wanted - mantissas) > 1e-4)
+            or np.any(mantissas < -256)
+            or np.any(mantissas > 255)
+        ):
             continue
         if sign_mode(mantissas.astype(np.int64), bits) is None:
             continue
         dropped = np.maximum(-(tried[channel] if tried.ndim else tried), 0)
         if move and np.any(mantissas.astype(np.int64) % (1 << dropped)):
             continue  # the right shift would drop bits that the stated exponent keeps
-        return Weights(mantissas.reshape(values.shape).astype(np.int32), np.asarray(tried, np.int64))
+        return Weights(
+            mantissas.reshape(values.shape).astype(np.int32), np.asarray(tried, np.int64)
+        )
     off = nearest[np.abs(nearest - np.rint(nearest)) > 1e-4]
     shown = (
-        f"a weight is {off[0]:g} steps" if off.size else f"weights are from {nearest.min(initial=0):g} to {nearest.max(initial=0):g} steps"
+        f"a weight is {off[0]:g} steps"
+        if off.size
+        else f"weights are from {nearest.min(initial=0):g} to {nearest.max(initial=0):g} steps"
     )
     step = 1 << (8 - bits)
     raise QuantizationError(
-        f"{where}: off the grid of {bits} bits with exponent {exponent.tolist()}: {shown}; accepted are multiples of {2 * step} in "
+        f"{where}: off the grid of {bits} bits with exponent {exponent.tolist()}: {shown}; "
+        f"accepted are multiples of {2 * step} in "
         f"[-256, {256 - 2 * step}], or of one sign multiples of {step} up to {256 - step}"
     )
 
 
 def candidates(top: float, largest: list[float], threshold: float | None) -> np.ndarray:
-    """Scales between top / 2 and top: the power of two, and those that represent a projection's largest weight or the threshold exactly."""
+    """Scales between top / 2 and top: the power of two, and those that represent a projection's
+    largest weight or the threshold exactly."""
     found = [2.0 ** np.floor(np.log2(top)), top]
     for anchor in largest:
         mantissas = np.arange(128, 256) / anchor
@@ -144,13 +188,18 @@ def candidates(top: float, largest: list[float], threshold: float | None) -> np.
 
 
 def choose_scale(
-    top: float, projections: list[tuple[np.ndarray, int]], thresholds: np.ndarray | None, bits: int, clip: bool = False
+    top: float,
+    projections: list[tuple[np.ndarray, int]],
+    thresholds: np.ndarray | None,
+    bits: int,
+    clip: bool = False,
 ) -> float:
     """The scale up to ``top`` with the smallest error.
 
     projections   (weights in volts for one integer step of the source, lowest exponent) of each
     thresholds    volts; None for integrators
-    The error is the sum over projections of the mean squared weight error (relative to the mean square) and the threshold's.
+    The error is the sum over projections of the mean squared weight error (relative to the mean
+    square) and the threshold's.
     """
     scored = []
     for values, lowest in projections:
@@ -162,11 +211,16 @@ def choose_scale(
     positive = np.unique(thresholds[thresholds > 0]) if thresholds is not None else np.zeros(0)
     anchor = float(positive.max()) if positive.size else None
     best, least = top, np.inf
-    for scale in candidates(top, [float(np.abs(flat).max()) for flat, _, _ in scored], anchor)[::-1]:
+    for scale in candidates(top, [float(np.abs(flat).max()) for flat, _, _ in scored], anchor)[
+        ::-1
+    ]:
         error = 0.0
         for flat, lowest, square in scored:
             weights = fit(flat * scale, bits, lowest, clip=clip)
-            error += float(np.sum((weights.mantissas * 2.0**weights.exponent / scale - flat) ** 2)) / square
+            error += (
+                float(np.sum((weights.mantissas * 2.0**weights.exponent / scale - flat) ** 2))
+                / square
+            )
         if positive.size:
             error += float(np.max((np.rint(positive * scale) / (positive * scale) - 1) ** 2))
         if error < least:
@@ -182,19 +236,25 @@ def fit_bias(where: str, state: np.ndarray, exact: bool) -> tuple[np.ndarray, in
     whole = np.rint(state)
     if exact and np.any(np.abs(state - whole) > 1e-4):
         off = float(np.ravel(state)[np.argmax(np.abs(state - whole))])
-        raise QuantizationError(f"{where}: a bias of {off:g} state units is off the grid; accepted are whole numbers")
+        raise QuantizationError(
+            f"{where}: a bias of {off:g} state units is off the grid; accepted are whole numbers"
+        )
     for exponent in range(MAX_EXPONENT + 1):
         mantissa = np.rint(whole / (1 << exponent))
-        if np.abs(mantissa).max(initial=0) <= MAX_BIAS and not (exact and np.any(mantissa * (1 << exponent) != whole)):
+        if np.abs(mantissa).max(initial=0) <= MAX_BIAS and not (
+            exact and np.any(mantissa * (1 << exponent) != whole)
+        ):
             return mantissa.astype(np.int64), exponent
     largest, limit = float(np.abs(whole).max()), MAX_BIAS << MAX_EXPONENT
     raise QuantizationError(
-        f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to 2**{MAX_EXPONENT}, up to {limit}"
+        f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to "
+        f"2**{MAX_EXPONENT}, up to {limit}"
     )
 
 
 def split_constant(where: str, steps: np.ndarray) -> list[Weights]:
-    """Weights of a constant source that add up to whole numbers of integer steps: a low part and, where needed, a high part.
+    """Weights of a constant source that add up to whole numbers of integer steps: a low part and,
+    where needed, a high part.
 
     Raises QuantizationError beyond 16 bits.
     """
@@ -202,6 +262,9 @@ def split_constant(where: str, steps: np.ndarray) -> list[Weights]:
     low = (steps + 128) % 256 - 128
     high = steps - low
     if np.any(np.abs(high) > 32512):
-        raise QuantizationError(f"{where}: a constant input of {int(np.abs(steps).max())} integer steps; accepted are up to 32512")
+        raise QuantizationError(
+            f"{where}: a constant input of {int(np.abs(steps).max())} integer steps; accepted are "
+            f"up to 32512"
+        )
     parts = [Weights(low * 2, np.asarray(-1, np.int64))] if low.any() or not high.any() else []
     return parts + ([Weights(high >> 7, np.asarray(7, np.int64))] if high.any() else [])

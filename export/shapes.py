@@ -1,6 +1,8 @@
-"""Shapes through a graph, inferred here because nir's own inference is wrong for non-square kernels and for groups.
+"""Shapes through a graph, inferred here because nir's own inference is wrong for non-square kernels
+and for groups.
 
-A shape is a tuple without batch or time: (features,), (channels, length) or (channels, height, width). Rules are PyTorch's.
+A shape is a tuple without batch or time: (features,), (channels, length) or (channels, height,
+width). Rules are PyTorch's.
 """
 
 from __future__ import annotations
@@ -21,7 +23,17 @@ NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI, nir.Threshol
 
 SPIKING = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)
 
-LINEAR = (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d, nir.Scale, nir.Flatten, nir.SumPool2d, nir.AvgPool2d, nir.Delay)
+LINEAR = (
+    nir.Linear,
+    nir.Affine,
+    nir.Conv1d,
+    nir.Conv2d,
+    nir.Scale,
+    nir.Flatten,
+    nir.SumPool2d,
+    nir.AvgPool2d,
+    nir.Delay,
+)
 """Nodes between populations: linear (or affine) maps, and delays."""
 
 ENDS = (nir.Input, nir.Output)
@@ -49,7 +61,8 @@ def tuple_of(value, dimensions: int) -> tuple[int, ...]:
 
 
 def padding_of(node: nir.Conv1d | nir.Conv2d) -> tuple[tuple[int, int], ...]:
-    """Zeros (before, after) in each spatial dimension; "same" puts the odd one after, as PyTorch does."""
+    """Zeros (before, after) in each spatial dimension; "same" puts the odd one after, as PyTorch
+    does."""
     kernel = node.weight.shape[2:]
     if isinstance(node.padding, str):
         if node.padding == "valid":
@@ -59,7 +72,9 @@ def padding_of(node: nir.Conv1d | nir.Conv2d) -> tuple[tuple[int, int], ...]:
     return tuple((p, p) for p in tuple_of(node.padding, len(kernel)))
 
 
-def window_output(size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1) -> int:
+def window_output(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1
+) -> int:
     """Number of positions of a window along one dimension; 0 or less where it does not fit."""
     return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
 
@@ -69,46 +84,75 @@ def _convolution(name: str, node, given: Shape) -> Shape:
     out, inner, *kernel = node.weight.shape
     if len(given) != dimensions + 1 or given[0] != inner * int(node.groups):
         spatial = ", ".join(("length",) if dimensions == 1 else ("height", "width"))
-        raise GraphError(f"node {name!r} ({type(node).__name__}) takes shape ({inner * int(node.groups)}, {spatial}); it is given {given}")
+        raise GraphError(
+            f"node {name!r} ({type(node).__name__}) takes shape ({inner * int(node.groups)}, "
+            f"{spatial}); it is given {given}"
+        )
     stated = getattr(node, "input_shape", None)
     if stated is not None and tuple_of(stated, dimensions) != given[1:]:
         raise GraphError(
-            f"node {name!r} ({type(node).__name__}) states input_shape {tuple_of(stated, dimensions)}; it is given {given[1:]}"
+            f"node {name!r} ({type(node).__name__}) states input_shape "
+            f"{tuple_of(stated, dimensions)}; it is given {given[1:]}"
         )
     spatial = [
         window_output(*item)
-        for item in zip(given[1:], kernel, tuple_of(node.stride, dimensions), padding_of(node), tuple_of(node.dilation, dimensions))
+        for item in zip(
+            given[1:],
+            kernel,
+            tuple_of(node.stride, dimensions),
+            padding_of(node),
+            tuple_of(node.dilation, dimensions),
+        )
     ]
     if min(spatial) < 1:
-        raise GraphError(f"node {name!r} ({type(node).__name__}): the kernel {tuple(kernel)} does not fit into {given}")
+        raise GraphError(
+            f"node {name!r} ({type(node).__name__}): the kernel {tuple(kernel)} does not fit into "
+            f"{given}"
+        )
     return (out, *spatial)
 
 
 def _pool(name: str, node, given: Shape) -> Shape:
     if len(given) != 3:
-        raise GraphError(f"node {name!r} ({type(node).__name__}) takes shape (channels, height, width); it is given {given}")
+        raise GraphError(
+            f"node {name!r} ({type(node).__name__}) takes shape (channels, height, width); it is "
+            f"given {given}"
+        )
     padding = ((p, p) for p in tuple_of(node.padding, 2))
-    spatial = [window_output(*item) for item in zip(given[1:], tuple_of(node.kernel_size, 2), tuple_of(node.stride, 2), padding)]
+    spatial = [
+        window_output(*item)
+        for item in zip(given[1:], tuple_of(node.kernel_size, 2), tuple_of(node.stride, 2), padding)
+    ]
     if min(spatial) < 1:
-        raise GraphError(f"node {name!r} ({type(node).__name__}): the window {tuple_of(node.kernel_size, 2)} does not fit into {given}")
+        raise GraphError(
+            f"node {name!r} ({type(node).__name__}): the window {tuple_of(node.kernel_size, 2)} "
+            f"does not fit into {given}"
+        )
     return (given[0], *spatial)
 
 
 def flattened(name: str, node: nir.Flatten, given: Shape) -> Shape:
     """Shape after a Flatten; negative dimensions count from the end."""
-    first, last = (int(d) + len(given) if int(d) < 0 else int(d) for d in (node.start_dim, node.end_dim))
+    first, last = (
+        int(d) + len(given) if int(d) < 0 else int(d) for d in (node.start_dim, node.end_dim)
+    )
     if not 0 <= first <= last < len(given):
         raise GraphError(
-            f"node {name!r} (Flatten) joins dimensions {node.start_dim} to {node.end_dim}; it is given {given} (no batch dimension)"
+            f"node {name!r} (Flatten) joins dimensions {node.start_dim} to {node.end_dim}; it is "
+            f"given {given} (no batch dimension)"
         )
     stated = node.input_type.get("input") if node.input_type else None
     if stated is not None and tuple(int(n) for n in np.ravel(stated)) != given:
-        raise GraphError(f"node {name!r} (Flatten) states input_type {shown(tuple(int(n) for n in np.ravel(stated)))}; it is given {given}")
+        raise GraphError(
+            f"node {name!r} (Flatten) states input_type "
+            f"{shown(tuple(int(n) for n in np.ravel(stated)))}; it is given {given}"
+        )
     return (*given[:first], math.prod(given[first : last + 1]), *given[last + 1 :])
 
 
 def own_shapes(node: nir.NIRNode) -> tuple[Shape | None, Shape | None]:
-    """Input and output shape as far as the node alone says; () for scalar parameters, which take any shape."""
+    """Input and output shape as far as the node alone says; () for scalar parameters, which take
+    any shape."""
     if isinstance(node, nir.Input):
         shape = tuple(int(n) for n in np.ravel(node.input_type["input"]))
         return shape, shape
@@ -124,7 +168,8 @@ def own_shapes(node: nir.NIRNode) -> tuple[Shape | None, Shape | None]:
 
 
 def _given(name: str, node: nir.NIRNode, given: Shape) -> tuple[Shape, Shape]:
-    """Input and output shape of a node that is given a signal of this shape. Raises GraphError where it does not take it."""
+    """Input and output shape of a node that is given a signal of this shape. Raises GraphError
+    where it does not take it."""
     if isinstance(node, (nir.Conv1d, nir.Conv2d)):
         return given, _convolution(name, node, given)
     if isinstance(node, (nir.SumPool2d, nir.AvgPool2d)):
@@ -135,14 +180,19 @@ def _given(name: str, node: nir.NIRNode, given: Shape) -> tuple[Shape, Shape]:
     if takes == () and type(node) in PARAMETERS:
         return given, given
     if takes != given:
-        raise GraphError(f"node {name!r} ({type(node).__name__}) takes shape {takes}; it is given {given}")
+        raise GraphError(
+            f"node {name!r} ({type(node).__name__}) takes shape {takes}; it is given {given}"
+        )
     return takes, gives
 
 
-def infer(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) -> dict[str, tuple[Shape, Shape]]:
+def infer(
+    nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]
+) -> dict[str, tuple[Shape, Shape]]:
     """Input and output shape of every node of a flat graph.
 
-    Raises GraphError where two shapes do not fit, where a shape cannot be known, or where a loop passes through no neuron.
+    Raises GraphError where two shapes do not fit, where a shape cannot be known, or where a loop
+    passes through no neuron.
     """
     edges = list(edges)
     shapes: dict[str, tuple[Shape, Shape]] = {}
@@ -165,17 +215,27 @@ def infer(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) ->
                 left.append(name)
         if len(left) == len(waiting):
             name = left[0]
-            why = "nothing is connected to it" if not sources[name] else f"the shape of {sources[name][0]!r} is unknown too"
-            raise GraphError(f"the shape of node {name!r} ({type(nodes[name]).__name__}) cannot be known: {why}")
+            why = (
+                "nothing is connected to it"
+                if not sources[name]
+                else f"the shape of {sources[name][0]!r} is unknown too"
+            )
+            raise GraphError(
+                f"the shape of node {name!r} ({type(nodes[name]).__name__}) cannot be known: {why}"
+            )
         waiting = left
     for a, b in edges:
         if shapes[a][1] != shapes[b][0]:
             kinds = [type(nodes[end]).__name__ for end in (a, b)]
-            raise GraphError(f"the edge {a!r} → {b!r} joins shape {shapes[a][1]} ({kinds[0]}) to shape {shapes[b][0]} ({kinds[1]})")
+            raise GraphError(
+                f"the edge {a!r} → {b!r} joins shape {shapes[a][1]} ({kinds[0]}) to shape "
+                f"{shapes[b][0]} ({kinds[1]})"
+            )
     for name, (takes, gives) in shapes.items():
         if max(len(takes), len(gives)) > 3:
             raise UnsupportedError(
-                f"node {name!r} ({type(nodes[name]).__name__}) has shape {takes}; accepted are (features,), (channels, length) and "
+                f"node {name!r} ({type(nodes[name]).__name__}) has shape {takes}; accepted are "
+                f"(features,), (channels, length) and "
                 "(channels, height, width), without batch or time"
             )
     return shapes

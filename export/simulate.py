@@ -1,6 +1,8 @@
-"""The traced network in floating point: volts and discrete time, before any number becomes an integer.
+"""The traced network in floating point: volts and discrete time, before any number becomes an
+integer.
 
-What the integer Program approximates; used to measure how large currents and potentials get on calibration data.
+What the integer Program approximates; used to measure how large currents and potentials get on
+calibration data.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from hardware.noise import draw_step
 
 @dataclass
 class Extremes:
-    """Largest |value| of one population in volts: its input in a step, its synaptic current, its potential before a reset."""
+    """Largest |value| of one population in volts: its input in a step, its synaptic current, its
+    potential before a reset."""
 
     input: float = 0.0
     current: float = 0.0
@@ -29,7 +32,8 @@ class Extremes:
 
 @dataclass
 class Simulation:
-    """Result of one run: extremes per population; spikes and potentials [sample, step, *shape] where they were asked for."""
+    """Result of one run: extremes per population; spikes and potentials [sample, step, *shape]
+    where they were asked for."""
 
     extremes: dict[str, Extremes]
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -42,7 +46,10 @@ def by_delay(operator: Operator) -> list[tuple[int, Operator]]:
     if not np.ndim(delay):
         return [(int(delay), operator)]
     if isinstance(operator, Matrix):
-        return [(int(d), replace(operator, weight=np.where(delay == d, operator.weight, 0.0), delay=0)) for d in np.unique(delay)]
+        return [
+            (int(d), replace(operator, weight=np.where(delay == d, operator.weight, 0.0), delay=0))
+            for d in np.unique(delay)
+        ]
     assert isinstance(operator, Triples)
     parts = []
     for d in np.unique(delay):
@@ -50,7 +57,13 @@ def by_delay(operator: Operator) -> list[tuple[int, Operator]]:
         parts.append(
             (
                 int(d),
-                replace(operator, rows=operator.rows[chosen], columns=operator.columns[chosen], values=operator.values[chosen], delay=0),
+                replace(
+                    operator,
+                    rows=operator.rows[chosen],
+                    columns=operator.columns[chosen],
+                    values=operator.values[chosen],
+                    delay=0,
+                ),
             )
         )
     return parts
@@ -61,21 +74,38 @@ def execution_order(ways: Mapping[str, list[Way]]) -> list[str]:
     waiting = list(ways)
     done: list[str] = []
     while waiting:
-        ready = [n for n in waiting if not any(w.source in waiting and not w.recurrent for w in ways[n])]
+        ready = [
+            n for n in waiting if not any(w.source in waiting and not w.recurrent for w in ways[n])
+        ]
         if not ready:
             raise UnsupportedError(
-                f"a loop through several populations: {', '.join(waiting)}; accepted are loops from a population to itself"
+                f"a loop through several populations: {', '.join(waiting)}; accepted are loops "
+                f"from a population to itself"
             )
         done += ready
         waiting = [n for n in waiting if n not in ready]
     return done
 
 
-def simulate(traced: Traced, neurons: Mapping[str, Neuron], inputs: Mapping[str, np.ndarray], *, record: bool = False) -> Simulation:
-    """Run samples. ``inputs``: Input node → array [sample, step, *shape] in real units (integers times 2**-k)."""
+def simulate(
+    traced: Traced,
+    neurons: Mapping[str, Neuron],
+    inputs: Mapping[str, np.ndarray],
+    *,
+    record: bool = False,
+) -> Simulation:
+    """Run samples. ``inputs``: Input node → array [sample, step, *shape] in real units (integers
+    times 2**-k)."""
     order = execution_order(traced.ways)
     samples, steps = next(iter(inputs.values())).shape[:2]
-    ways = {n: [(d + w.delay + w.recurrent, o, w.source) for w in traced.ways[n] for d, o in by_delay(w.operator)] for n in order}
+    ways = {
+        n: [
+            (d + w.delay + w.recurrent, o, w.source)
+            for w in traced.ways[n]
+            for d, o in by_delay(w.operator)
+        ]
+        for n in order
+    }
     kept = max((d for parts in ways.values() for d, _, _ in parts), default=0) + 1
     history: dict[str, list[np.ndarray]] = {n: [] for n in (*inputs, *order)}
     result = Simulation({n: Extremes() for n in order})
@@ -112,7 +142,8 @@ def _push(past: list[np.ndarray], value: np.ndarray, kept: int) -> None:
 
 
 class _State:
-    """Current and potential of one population, [sample, *shape]; the rules are those of hardware.reference without rounding."""
+    """Current and potential of one population, [sample, *shape]; the rules are those of
+    hardware.reference without rounding."""
 
     def __init__(self, neuron: Neuron, samples: int):
         self.neuron = neuron
@@ -125,14 +156,26 @@ class _State:
         added = n.gain * total
         self.current = self.current * (1 - n.current_decay) + added
         active = self.rest_until < step
-        self.potential = np.where(active, self.potential * (1 - n.voltage_decay) + self.current + n.leak, self.potential)
-        for quantity, value in (("input", added), ("current", self.current), ("potential", self.potential)):
-            setattr(extremes, quantity, max(getattr(extremes, quantity), float(np.abs(value).max(initial=0.0))))
+        self.potential = np.where(
+            active, self.potential * (1 - n.voltage_decay) + self.current + n.leak, self.potential
+        )
+        for quantity, value in (
+            ("input", added),
+            ("current", self.current),
+            ("potential", self.potential),
+        ):
+            setattr(
+                extremes,
+                quantity,
+                max(getattr(extremes, quantity), float(np.abs(value).max(initial=0.0))),
+            )
         if n.threshold is None:
             return np.zeros_like(self.current)
         compared = self.potential
         if n.noise is not None:
-            drawn = draw_step(n.noise.seed, n.noise.sigma, step, int(np.prod(n.shape))).reshape(n.shape)
+            drawn = draw_step(n.noise.seed, n.noise.sigma, step, int(np.prod(n.shape))).reshape(
+                n.shape
+            )
             compared = compared + drawn * 2.0 ** -(n.grid["fraction_bits"] + STATE_SHIFT)
         fired = (compared > n.threshold) & active
         if n.reset == "zero":

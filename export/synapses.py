@@ -1,4 +1,5 @@
-"""One way into a population as synapses: the neuron's gain in its weights, then its integers, its projection and its audit."""
+"""One way into a population as synapses: the neuron's gain in its weights, then its integers, its
+projection and its audit."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Sources:
-    """What is known of everything that sends: shapes, largest |value| in real units, fraction bits of graded values."""
+    """What is known of everything that sends: shapes, largest |value| in real units, fraction bits
+    of graded values."""
 
     shapes: Mapping[str, tuple[int, ...]]
     largest: Mapping[str, float]
@@ -45,7 +47,8 @@ class Sources:
 class Synapses:
     """A way with the neuron's gain in its weights, ready for integers.
 
-    unit   real units in one integer step of the source; grid: what the graph states about the weights; bits: weight bits to be used
+    unit   real units in one integer step of the source; grid: what the graph states about the
+           weights; bits: weight bits to be used
     """
 
     way: Way
@@ -69,7 +72,11 @@ class Synapses:
     @property
     def lowest(self) -> int:
         """Smallest exponent that the projection can have."""
-        return Convolution.lowest_exponent if isinstance(self.operator, Kernel) else Projection.lowest_exponent
+        return (
+            Convolution.lowest_exponent
+            if isinstance(self.operator, Kernel)
+            else Projection.lowest_exponent
+        )
 
     def channel(self, channels: int) -> np.ndarray:
         """Output channel of each weight, flat."""
@@ -77,7 +84,9 @@ class Synapses:
             return np.repeat(np.arange(channels), self.operator.weight[0].size)
         size = math.prod(self.operator.out_shape) // channels
         if isinstance(self.operator, Matrix):
-            return np.repeat(np.arange(self.operator.weight.shape[0]) // size, self.operator.weight.shape[1])
+            return np.repeat(
+                np.arange(self.operator.weight.shape[0]) // size, self.operator.weight.shape[1]
+            )
         return self.operator.rows // size
 
 
@@ -88,29 +97,52 @@ def _check_size(name: str, volts: np.ndarray) -> None:
         raise QuantizationError(f"{what} infinite; accepted are finite products")
     largest = float(np.abs(volts).max(initial=0.0))
     if largest and not LEAST <= largest <= 1 / LEAST:
-        raise QuantizationError(f"{what} up to {largest:g} V; accepted are {LEAST:g} to {1 / LEAST:g} V")
+        raise QuantizationError(
+            f"{what} up to {largest:g} V; accepted are {LEAST:g} to {1 / LEAST:g} V"
+        )
 
 
-def synapses_of(way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]) -> Synapses:
+def synapses_of(
+    way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]
+) -> Synapses:
     """A way with the neuron's gain multiplied in, as an operator that a projection has."""
     operator, notes = way.operator, list(way.notes)
     if neuron.gain.ndim or neuron.gain != 1:
         with np.errstate(over="ignore", invalid="ignore"):
-            chain = scales.fold([operator, Gain(operator.out_shape, operator.out_shape, np.broadcast_to(neuron.gain, operator.out_shape))])
+            chain = scales.fold(
+                [
+                    operator,
+                    Gain(
+                        operator.out_shape,
+                        operator.out_shape,
+                        np.broadcast_to(neuron.gain, operator.out_shape),
+                    ),
+                ]
+            )
             operator = products.multiply(chain)
     _check_size(name, operator.values if isinstance(operator, Triples) else operator.weight)
     if isinstance(operator, Kernel):
         operator = symmetric(operator) or operator.triples()
     if isinstance(operator, Triples):
         if isinstance(way.operator, Kernel):
-            notes.append("unfolded into single synapses, because padding or gains differ within a channel")
+            notes.append(
+                "unfolded into single synapses, because padding or gains differ within a channel"
+            )
         operator = _dense_if_full(operator)
     grids = [entries[n]["grid"] for n in way.nodes if "grid" in entries.get(n, {})]
-    return Synapses(way, name, operator, 2.0 ** -sources.fraction_bits[way.source], grids[-1] if grids else None, notes=notes)
+    return Synapses(
+        way,
+        name,
+        operator,
+        2.0 ** -sources.fraction_bits[way.source],
+        grids[-1] if grids else None,
+        notes=notes,
+    )
 
 
 def _dense_if_full(triples: Triples) -> Operator:
-    """A matrix where more than half of all synapses are there, which then costs less than a list of them."""
+    """A matrix where more than half of all synapses are there, which then costs less than a list of
+    them."""
     shape = (math.prod(triples.out_shape), math.prod(triples.in_shape))
     if triples.values.size * 2 <= shape[0] * shape[1]:
         return triples
@@ -127,7 +159,13 @@ def _dense_if_full(triples: Triples) -> Operator:
 def projection_of(synapses: Synapses, weights: Weights) -> Projection:
     """The projection that carries these integers."""
     way, operator = synapses.way, synapses.operator
-    shared = {"name": synapses.name, "source": way.source, "target": way.target, "exponent": weights.exponent, "weight_bits": synapses.bits}
+    shared = {
+        "name": synapses.name,
+        "source": way.source,
+        "target": way.target,
+        "exponent": weights.exponent,
+        "weight_bits": synapses.bits,
+    }
     if isinstance(operator, Kernel):
         padding = tuple(before for before, _ in operator.padding)
         return Convolution(
@@ -139,14 +177,23 @@ def projection_of(synapses: Synapses, weights: Weights) -> Projection:
             dilation=operator.dilation,
             groups=operator.groups,
         )
-    delay = way.delay + (operator.delay if not np.ndim(operator.delay) else np.asarray(operator.delay))
+    delay = way.delay + (
+        operator.delay if not np.ndim(operator.delay) else np.asarray(operator.delay)
+    )
     if np.max(delay, initial=0) > Projection.MAX_DELAY:
         raise QuantizationError(
-            f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted are up to {Projection.MAX_DELAY}"
+            f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted "
+            f"are up to {Projection.MAX_DELAY}"
         )
     if isinstance(operator, Matrix):
         return Dense(**shared, weights=weights.mantissas, delay=delay)
-    return Sparse(**shared, weights=weights.mantissas, rows=operator.rows, columns=operator.columns, delay=delay)
+    return Sparse(
+        **shared,
+        weights=weights.mantissas,
+        rows=operator.rows,
+        columns=operator.columns,
+        delay=delay,
+    )
 
 
 def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: Options) -> Weights:
@@ -155,35 +202,62 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
     where = f"projection {s.name!r}"
     if not exact:
         try:
-            weights = fit(steps, s.bits, s.lowest, s.channel(channels) if options.per_channel else None, options.allow_clipping)
+            weights = fit(
+                steps,
+                s.bits,
+                s.lowest,
+                s.channel(channels) if options.per_channel else None,
+                options.allow_clipping,
+            )
         except QuantizationError as error:
             raise QuantizationError(f"{where}: {error}") from None
         if np.any(steps) and not np.any(weights.mantissas):
             raise QuantizationError(
-                f"{where}: the room that {s.way.target!r} needs leaves no bits for its weights, of which the largest is "
-                f"{np.abs(steps).max():g} integer steps; give calibration data, or fewer message bits"
+                f"{where}: the room that {s.way.target!r} needs leaves no bits for its weights, of "
+                f"which the largest is "
+                f"{np.abs(steps).max():g} integer steps; give calibration data, or fewer message "
+                f"bits"
             )
         return weights
     exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
     if exponent.ndim and exponent.size != channels:
         raise GraphError(
-            f"{where}: the grid has {exponent.size} exponents; accepted are one, or one for each of {channels} output channels"
+            f"{where}: the grid has {exponent.size} exponents; accepted are one, or one for each "
+            f"of {channels} output channels"
         )
-    return on_grid(where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None)
+    return on_grid(
+        where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None
+    )
 
 
-def audit_of(s: Synapses, weights: Weights, scale: float, channels: int, options: Options) -> LayerAudit:
-    """What became of a projection's weights. Raises QuantizationError where weights were clipped and may not be."""
-    each = weights.exponent[s.channel(channels)].reshape(s.values.shape) if weights.exponent.ndim else weights.exponent
+def audit_of(
+    s: Synapses, weights: Weights, scale: float, channels: int, options: Options
+) -> LayerAudit:
+    """What became of a projection's weights. Raises QuantizationError where weights were clipped
+    and may not be."""
+    each = (
+        weights.exponent[s.channel(channels)].reshape(s.values.shape)
+        if weights.exponent.ndim
+        else weights.exponent
+    )
     step = 2.0**each / (scale * s.unit)
     parameter = Parameter("weight", "V", s.values, weights.mantissas, step, weights.clipped)
     if weights.clipped and not options.allow_clipping:
         raise QuantizationError(
-            f"projection {s.name!r}: {weights.clipped} weights do not fit; say allow_clipping to bring them to the end of the range"
+            f"projection {s.name!r}: {weights.clipped} weights do not fit; say allow_clipping to "
+            f"bring them to the end of the range"
         )
     reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
     if not parameter.exact:
         reasons.append(f"weights rounded to {s.bits} bits")
     if s.way.recurrent:
         reasons.append("recurrent: brings the spikes of the step before")
-    return LayerAudit(s.name, "projection", FAITHFUL if parameter.exact else APPROXIMATE, tuple(reasons), (parameter,), {}, s.way.nodes)
+    return LayerAudit(
+        s.name,
+        "projection",
+        FAITHFUL if parameter.exact else APPROXIMATE,
+        tuple(reasons),
+        (parameter,),
+        {},
+        s.way.nodes,
+    )

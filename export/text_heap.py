@@ -1,7 +1,8 @@
 """Texts of variable length in an HDF5 file, read without the HDF5 library.
 
-The library trusts what a file says about them: a damaged length makes it allocate gigabytes, a damaged heap makes it loop for ever.
-Layout: HDF5 File Format Specification 3.0, III.E "Global Heap" and IV.A.2.d "variable-length"; all numbers little endian.
+The library trusts what a file says about them: a damaged length makes it allocate gigabytes, a
+damaged heap makes it loop for ever. Layout: HDF5 File Format Specification 3.0, III.E "Global Heap"
+and IV.A.2.d "variable-length"; all numbers little endian.
 """
 
 from __future__ import annotations
@@ -31,12 +32,19 @@ class TextHeap:
         self.collections: dict[int, dict[int, bytes]] = {}
 
     def texts(self, dataset: h5py.Dataset, fail: Fail) -> Iterator[bytes]:
-        """Every element of a dataset, in C order. ``fail`` is called where the file is damaged or stores text in another way."""
+        """Every element of a dataset, in C order. ``fail`` is called where the file is damaged or
+        stores text in another way."""
         identity = dataset.id
         stored, offset = identity.get_storage_size(), identity.get_offset()
-        plain = dataset.file.id.get_create_plist().get_sizes() == (ADDRESS, ADDRESS) and not dataset.file.userblock_size
+        plain = (
+            dataset.file.id.get_create_plist().get_sizes() == (ADDRESS, ADDRESS)
+            and not dataset.file.userblock_size
+        )
         if not plain or (stored and (offset is None or stored != dataset.size * _ELEMENT.size)):
-            fail("text that is compressed, in chunks or in an unusual layout; accepted is text in one piece")
+            fail(
+                "text that is compressed, in chunks or in an unusual layout; accepted is text in "
+                "one piece"
+            )
         if not stored:
             yield from [b""] * dataset.size
             return

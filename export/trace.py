@@ -1,7 +1,8 @@
 """Which ways lead from sources to populations: the graph seen as a chip sees it.
 
-A way is a chain of linear operators from an Input or a spiking population to a population. A population is a neuron node, or an
-Output that reads something else than a neuron: then it is a read-out without memory, whose potential is the signal.
+A way is a chain of linear operators from an Input or a spiking population to a population. A
+population is a neuron node, or an Output that reads something else than a neuron: then it is a
+read-out without memory, whose potential is the signal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MAX_WAYS = 10_000
 """Most ways into one population."""
 
 MAX_PASSED = 100_000
-"""Most nodes that are passed on the ways into one population: branches multiply, also where they lead nowhere."""
+"""Most nodes that are passed on the ways into one population: branches multiply, also where they
+lead nowhere."""
 
 MAX_CHAIN = 200
 """Most nodes in a row between a source and a population."""
@@ -52,7 +54,8 @@ class Way:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A bias as it arrives at a population: ``value`` has its shape; it sets in after ``delay`` steps."""
+    """A bias as it arrives at a population: ``value`` has its shape; it sets in after ``delay``
+    steps."""
 
     target: str
     node: str
@@ -62,7 +65,8 @@ class Constant:
 
 @dataclass
 class Traced:
-    """What was found: per population the ways and constants into it; Output → population that it reads; refusals by node."""
+    """What was found: per population the ways and constants into it; Output → population that it
+    reads; refusals by node."""
 
     flat: Flat
     shapes: dict[str, tuple[Shape, Shape]]
@@ -81,7 +85,8 @@ _WEIGHTED = (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)
 
 
 def trace(flat: Flat, shapes: dict[str, tuple[Shape, Shape]], dt_s: float | None) -> Traced:
-    """Find all ways of a flat graph without virtual nodes. What cannot be lowered is collected in ``refused``."""
+    """Find all ways of a flat graph without virtual nodes. What cannot be lowered is collected in
+    ``refused``."""
     traced = Traced(flat, shapes)
     used: set[str] = set()
     for name, node in flat.nodes.items():
@@ -102,14 +107,19 @@ def trace(flat: Flat, shapes: dict[str, tuple[Shape, Shape]], dt_s: float | None
                 traced.refused[name] = GraphError(f"output {name!r}: nothing is connected to it")
             continue
         if not flat.sources(name):
-            traced.refused[name] = GraphError(f"node {name!r} ({type(node).__name__}): nothing is connected to it")
+            traced.refused[name] = GraphError(
+                f"node {name!r} ({type(node).__name__}): nothing is connected to it"
+            )
         elif name not in used:
-            traced.refused[name] = GraphError(f"node {name!r} ({type(node).__name__}) leads to no neuron and no output")
+            traced.refused[name] = GraphError(
+                f"node {name!r} ({type(node).__name__}) leads to no neuron and no output"
+            )
     return traced
 
 
 def _read_directly(flat: Flat, output: str, used: set[str]) -> str | None:
-    """The population that an Output reads through nothing but Flatten nodes; None where it reads something else."""
+    """The population that an Output reads through nothing but Flatten nodes; None where it reads
+    something else."""
     name, passed = output, []
     while True:
         sources = flat.sources(name)
@@ -148,34 +158,58 @@ class _Walk:
                 self.refuse(
                     name,
                     UnsupportedError(
-                        f"node {name!r} ({type(node).__name__}) sends its potential to {self.target!r}; accepted are spiking neurons, "
+                        f"node {name!r} ({type(node).__name__}) sends its potential to "
+                        f"{self.target!r}; accepted are spiking neurons, "
                         "or a Threshold directly behind it"
                     ),
                 )
                 return
-            self.attempt(names[0] if names else name, lambda: self.ways.append(self.way(name, list(chain), names)))
+            self.attempt(
+                names[0] if names else name,
+                lambda: self.ways.append(self.way(name, list(chain), names)),
+            )
             return
         if name in names:
-            self.refuse(name, GraphError(f"a loop through {', '.join(map(repr, names))} passes through no neuron"))
+            self.refuse(
+                name,
+                GraphError(
+                    f"a loop through {', '.join(map(repr, names))} passes through no neuron"
+                ),
+            )
             return
         self.passed += 1
         if len(self.ways) > MAX_WAYS or self.passed > MAX_PASSED:
-            what = f"{MAX_WAYS} ways lead to" if self.passed <= MAX_PASSED else f"{MAX_PASSED} nodes are passed on the ways to"
+            what = (
+                f"{MAX_WAYS} ways lead to"
+                if self.passed <= MAX_PASSED
+                else f"{MAX_PASSED} nodes are passed on the ways to"
+            )
             self.refuse(self.target, UnsupportedError(f"more than {what} {self.target!r}"))
             return
         if len(names) >= MAX_CHAIN:
-            self.refuse(name, UnsupportedError(f"more than {MAX_CHAIN} nodes in a row lead from {name!r} to {self.target!r}"))
+            self.refuse(
+                name,
+                UnsupportedError(
+                    f"more than {MAX_CHAIN} nodes in a row lead from {name!r} to {self.target!r}"
+                ),
+            )
             return
         self.used.add(name)
         takes, gives = self.traced.shapes[name]
         try:
-            operator = delays.of_node(name, node, takes, self.dt_s) if isinstance(node, nir.Delay) else of_node(node, takes, gives)
+            operator = (
+                delays.of_node(name, node, takes, self.dt_s)
+                if isinstance(node, nir.Delay)
+                else of_node(node, takes, gives)
+            )
         except (UnsupportedError, MissingInformationError) as error:
             self.refuse(name, error)
             return
         bias = getattr(node, "bias", None)
         if bias is not None and np.any(bias):
-            self.attempt(name, lambda: self.constants.append(self.constant(name, bias, list(chain))))
+            self.attempt(
+                name, lambda: self.constants.append(self.constant(name, bias, list(chain)))
+            )
         for source in flat.sources(name):
             self.step(source, (operator, *chain), (name, *names))
 
@@ -198,7 +232,11 @@ class _Walk:
         notes = []
         pools = [n for n in names if isinstance(nodes[n], (nir.SumPool2d, nir.AvgPool2d))]
         if len(chain) < before:
-            notes.append("windows of " + ", ".join(n for n in names if not isinstance(nodes[n], nir.Flatten)) + " fused into one kernel")
+            notes.append(
+                "windows of "
+                + ", ".join(n for n in names if not isinstance(nodes[n], nir.Flatten))
+                + " fused into one kernel"
+            )
         elif len(chain) > 1:
             notes.append("multiplied out: " + ", ".join(names))
         elif pools and len(names) == 1:
@@ -214,15 +252,21 @@ class _Walk:
         shape = self.traced.shapes[name][1]
         chain, delay = delays.take_out(chain)
         if any(isinstance(o, Wait) for o in chain):
-            raise UnsupportedError(f"the bias of {name!r} is delayed differently for different neurons; accepted is one delay")
-        value = np.broadcast_to(np.asarray(bias, np.float64).reshape(-1, *(1,) * (len(shape) - 1)), shape)
+            raise UnsupportedError(
+                f"the bias of {name!r} is delayed differently for different neurons; accepted is "
+                f"one delay"
+            )
+        value = np.broadcast_to(
+            np.asarray(bias, np.float64).reshape(-1, *(1,) * (len(shape) - 1)), shape
+        )
         for operator in chain:
             value = operator.apply(value)
         return Constant(self.target, name, np.array(value), delay)
 
 
 def projection_name(way: Way, nodes: dict[str, nir.NIRNode], taken: set[str]) -> str:
-    """Name of the projection that a way becomes: its weight nodes, else its other nodes, else its ends."""
+    """Name of the projection that a way becomes: its weight nodes, else its other nodes, else its
+    ends."""
     weighted = [n for n in way.nodes if isinstance(nodes[n], _WEIGHTED)]
     name = "+".join(weighted or way.nodes) or f"{way.source}>{way.target}"
     if name in taken or len(name) > 200:

@@ -1,12 +1,15 @@
-"""The two file formats of this package share one HDF5 grammar: read within bounds, written whole or not at all.
+"""The two file formats of this package share one HDF5 grammar: read within bounds, written whole or
+not at all.
 
-A file has a root attribute ``format`` and a ``format_version``. Groups hold groups, attributes (single integers, real
-numbers, short texts, short integer vectors) and datasets of plain numbers. Everything else that HDF5 can do is refused before
-it is opened: soft and external links, a second name for an object, virtual and externally stored data, object and
-variable-length types, filters other than the two we write. Sizes are compared with the file's own size before anything is
-read, so a small file cannot ask for much memory.
+A file has a root attribute ``format`` and a ``format_version``. Groups hold groups, attributes
+(single integers, real numbers, short texts, short integer vectors) and datasets of plain numbers.
+Everything else that HDF5 can do is refused before it is opened: soft and external links, a second
+name for an object, virtual and externally stored data, object and variable-length types, filters
+other than the two we write. Sizes are compared with the file's own size before anything is read, so
+a small file cannot ask for much memory.
 
-The HDF5 data is followed by a seal: the SHA-256 of every byte before it. HDF5 readers do not look behind the end of their data.
+The HDF5 data is followed by a seal: the SHA-256 of every byte before it. HDF5 readers do not look
+behind the end of their data.
 """
 
 from __future__ import annotations
@@ -50,9 +53,18 @@ def _plain(name: str) -> str:
 class Node:
     """One group of a file that is being read; every failure names the file and the place in it."""
 
-    def __init__(self, group: h5py.Group, path: Path, place: str, budget: list[int], seen: set[int] | None = None):
+    def __init__(
+        self,
+        group: h5py.Group,
+        path: Path,
+        place: str,
+        budget: list[int],
+        seen: set[int] | None = None,
+    ):
         self._group, self._path, self._place, self._budget = group, path, place, budget
-        self._seen: set[int] = set() if seen is None else seen  # addresses of objects that were read
+        self._seen: set[int] = (
+            set() if seen is None else seen
+        )  # addresses of objects that were read
 
     def fail(self, message: str, name: str = "") -> NoReturn:
         """Raise ProgramFileError about a member of this group, or the group itself."""
@@ -66,7 +78,9 @@ class Node:
         names = list(self._group)
         for name in names:
             if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
-                self.fail("a soft or external link; accepted are members stored in the file itself", name)
+                self.fail(
+                    "a soft or external link; accepted are members stored in the file itself", name
+                )
         return names
 
     def only(self, required: Iterable[str], optional: Iterable[str] = ()) -> set[str]:
@@ -74,7 +88,11 @@ class Node:
         found, required = set(self.members()), set(required)
         if found - required - set(optional):
             name = sorted(found - required - set(optional))[0]
-            self.fail(f"unknown; accepted are {', '.join(sorted(required | set(optional))) or 'no members'}", name)
+            self.fail(
+                f"unknown; accepted are "
+                f"{', '.join(sorted(required | set(optional))) or 'no members'}",
+                name,
+            )
         if required - found:
             self.fail("missing", sorted(required - found)[0])
         return found
@@ -83,7 +101,10 @@ class Node:
         """Members that are groups named 0, 1, 2 and so on, in that order."""
         names = self.members()
         if set(names) != {str(n) for n in range(len(names))}:
-            self.fail(f"members {', '.join(map(_plain, sorted(names)[:5]))}; accepted are groups named 0, 1, 2 and so on")
+            self.fail(
+                f"members {', '.join(map(_plain, sorted(names)[:5]))}; accepted are groups named "
+                f"0, 1, 2 and so on"
+            )
         return [self.group(str(n)) for n in range(len(names))]
 
     def group(self, name: str) -> Node:
@@ -92,44 +113,72 @@ class Node:
         self._once(member, name)
         return Node(member, self._path, f"{self._place}/{_plain(name)}", self._budget, self._seen)
 
-    def array(self, name: str, dtypes: Iterable[str], shape: tuple[int | None, ...] | None = None) -> np.ndarray:
-        """A member that must be a dataset of one of ``dtypes``, and of ``shape`` (None: any length; or any shape at all)."""
+    def array(
+        self, name: str, dtypes: Iterable[str], shape: tuple[int | None, ...] | None = None
+    ) -> np.ndarray:
+        """A member that must be a dataset of one of ``dtypes``, and of ``shape`` (None: any length;
+        or any shape at all)."""
         dataset = self._open(name, h5py.Dataset, "a dataset")
         accepted = [np.dtype(d) for d in dtypes]
         if dataset.dtype not in accepted or dataset.dtype.hasobject:
-            self.fail(f"type {dataset.dtype}; accepted are {', '.join(d.name for d in accepted)}", name)
+            self.fail(
+                f"type {dataset.dtype}; accepted are {', '.join(d.name for d in accepted)}", name
+            )
         if dataset.shape is None or len(dataset.shape) > 8:
             self.fail("no shape, or more than 8 dimensions", name)
-        if shape is not None and (len(shape) != len(dataset.shape) or any(s is not None and s != n for s, n in zip(shape, dataset.shape))):
-            self.fail(f"shape {dataset.shape}; accepted is ({', '.join('any' if s is None else str(s) for s in shape)})", name)
+        if shape is not None and (
+            len(shape) != len(dataset.shape)
+            or any(s is not None and s != n for s, n in zip(shape, dataset.shape))
+        ):
+            self.fail(
+                f"shape {dataset.shape}; accepted is "
+                f"({', '.join('any' if s is None else str(s) for s in shape)})",
+                name,
+            )
         self._once(dataset, name)
         self._measure(dataset, name)
         return np.asarray(dataset[()])
 
     def same(self, name: str, other: Node, other_name: str) -> None:
         """A member that must be the very dataset that stands elsewhere too."""
-        if self._open(name, h5py.Dataset, "a dataset") != other._open(other_name, h5py.Dataset, "a dataset"):
-            self.fail(f"not the dataset {other._place}/{_plain(other_name)}, whose second name it is", name)
+        if self._open(name, h5py.Dataset, "a dataset") != other._open(
+            other_name, h5py.Dataset, "a dataset"
+        ):
+            self.fail(
+                f"not the dataset {other._place}/{_plain(other_name)}, whose second name it is",
+                name,
+            )
 
     def json(self, name: str):
         """A member that holds JSON text as bytes."""
         data = self.array(name, ["uint8"], (None,))
         if data.size > MAX_JSON:
-            self.fail(f"holds {data.size:,} bytes of JSON; there must be at most {MAX_JSON:,}", name)
+            self.fail(
+                f"holds {data.size:,} bytes of JSON; there must be at most {MAX_JSON:,}", name
+            )
         try:
             text = data.tobytes().decode("utf-8")
-            return json.loads(text, parse_constant=lambda found: self.fail(f"holds {found}; accepted is plain JSON", name))
+            return json.loads(
+                text,
+                parse_constant=lambda found: self.fail(
+                    f"holds {found}; accepted is plain JSON", name
+                ),
+            )
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             self.fail(f"not JSON text: {error}", name)
 
     def attributes(self, kinds: dict[str, str], optional: Iterable[str] = ()) -> dict:
-        """All attributes: name → value. ``kinds``: name → "text", "integer", "integers" or "real"."""
+        """All attributes: name → value. ``kinds``: name → "text", "integer", "integers" or
+        "real"."""
         attributes = self._group.attrs
         if len(attributes) > 64:
             self.fail(f"{len(attributes)} attributes; accepted are {', '.join(kinds)}")
         found = set(attributes)
         if found - set(kinds):
-            self.fail(f"unknown attribute {_plain(sorted(found - set(kinds))[0])!r}; accepted are {', '.join(kinds)}")
+            self.fail(
+                f"unknown attribute {_plain(sorted(found - set(kinds))[0])!r}; accepted are "
+                f"{', '.join(kinds)}"
+            )
         if set(kinds) - found - set(optional):
             self.fail(f"the attribute {sorted(set(kinds) - found - set(optional))[0]!r} is missing")
         return {name: self.attribute(name, kinds[name]) for name in kinds if name in found}
@@ -141,10 +190,20 @@ class Node:
         stored = self._group.attrs.get_id(name)
         accepted = {"text": "S", "integer": "iu", "integers": "iu", "real": "f"}[kind]
         dimensions = 1 if kind == "integers" else 0
-        if stored.dtype.kind not in accepted or stored.shape is None or len(stored.shape) != dimensions or stored.dtype.itemsize > MAX_TEXT:
-            self.fail(f"the attribute {name!r} is {stored.dtype} of shape {stored.shape}; accepted is one {kind}" + " vector" * dimensions)
+        if (
+            stored.dtype.kind not in accepted
+            or stored.shape is None
+            or len(stored.shape) != dimensions
+            or stored.dtype.itemsize > MAX_TEXT
+        ):
+            self.fail(
+                f"the attribute {name!r} is {stored.dtype} of shape {stored.shape}; accepted is "
+                f"one {kind}" + " vector" * dimensions
+            )
         if dimensions and stored.shape[0] > 16:
-            self.fail(f"the attribute {name!r} holds {stored.shape[0]} numbers; accepted are at most 16")
+            self.fail(
+                f"the attribute {name!r} holds {stored.shape[0]} numbers; accepted are at most 16"
+            )
         value = self._group.attrs[name]
         if kind == "text":
             try:
@@ -157,21 +216,27 @@ class Node:
 
     def _open(self, name: str, kind: type, what: str):
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
-            self.fail(f"missing, or a soft or external link; accepted is {what} stored in the file itself", name)
+            self.fail(
+                f"missing, or a soft or external link; accepted is {what} stored in the file "
+                f"itself",
+                name,
+            )
         member = self._group[name]
         if not isinstance(member, kind):
             self.fail(f"a {type(member).__name__.lower()}; accepted is {what}", name)
         return member
 
     def _once(self, member: h5py.Group | h5py.Dataset, name: str) -> None:
-        """Refuse an object that was read under another name: few bytes could stand for any number of objects."""
+        """Refuse an object that was read under another name: few bytes could stand for any number
+        of objects."""
         address = h5py.h5o.get_info(member.id).addr
         if address in self._seen:
             self.fail("a second name of an object; each object must have one name", name)
         self._seen.add(address)
 
     def _measure(self, dataset: h5py.Dataset, name: str) -> None:
-        """Refuse a dataset that declares more than its stored bytes can hold, or more than may still be read."""
+        """Refuse a dataset that declares more than its stored bytes can hold, or more than may
+        still be read."""
         plan = dataset.id.get_create_plist()
         if dataset.is_virtual or plan.get_external_count():
             self.fail("data stored in other files; accepted is data in the file itself", name)
@@ -185,17 +250,24 @@ class Node:
             self.fail(f"declares {declared} bytes of data, but {stored} bytes are stored", name)
         self._budget[0] -= declared
         if self._budget[0] < 0:
-            self.fail(f"declares {declared} bytes; with it the file holds more than the {self._budget[1]} bytes that are accepted", name)
+            self.fail(
+                f"declares {declared} bytes; with it the file holds more than the "
+                f"{self._budget[1]} bytes that are accepted",
+                name,
+            )
 
 
 @contextmanager
-def reading(path: str | Path, kind: str, version: int, most: int, room: Callable[[int], int]) -> Iterator[Node]:
+def reading(
+    path: str | Path, kind: str, version: int, most: int, room: Callable[[int], int]
+) -> Iterator[Node]:
     """Open a file of ``kind`` for reading; yields its root.
 
     most    bytes of the file
     room    bytes of the file → bytes of data that may be read from it, unpacked
 
-    Raises ProgramFileError where the file is absent, of another kind, newer than ``version``, changed since it was written, or damaged.
+    Raises ProgramFileError where the file is absent, of another kind, newer than ``version``,
+    changed since it was written, or damaged.
     """
     path = Path(path)
     try:
@@ -211,7 +283,9 @@ def reading(path: str | Path, kind: str, version: int, most: int, room: Callable
     except ProgramFileError:
         raise
     except _DAMAGE as error:
-        raise ProgramFileError(f"{path}: damaged, or not readable: {str(error) or type(error).__name__}") from error
+        raise ProgramFileError(
+            f"{path}: damaged, or not readable: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _check_seal(root: Node, file: BinaryIO, size: int) -> None:
@@ -220,7 +294,10 @@ def _check_seal(root: Node, file: BinaryIO, size: int) -> None:
     file.seek(max(0, size - length))
     found = file.read(length)
     if not found.startswith(SEAL):
-        root.fail("cut off, or changed by another program: the SHA-256 that ends such a file is missing; the file must be written anew")
+        root.fail(
+            "cut off, or changed by another program: the SHA-256 that ends such a file is missing; "
+            "the file must be written anew"
+        )
     file.seek(0)
     digest, left = hashlib.sha256(), size - length
     while left and (part := file.read(min(left, 1 << 20))):
@@ -229,7 +306,8 @@ def _check_seal(root: Node, file: BinaryIO, size: int) -> None:
     stated = found[len(SEAL) :].strip().decode("ascii", "replace")
     if digest.hexdigest() != stated:
         root.fail(
-            f"damaged, or changed since it was written: the SHA-256 of its content is {digest.hexdigest()}, and the file states "
+            f"damaged, or changed since it was written: the SHA-256 of its content is "
+            f"{digest.hexdigest()}, and the file states "
             f"{_plain(stated)!r}; the file must be written anew"
         )
 
@@ -242,23 +320,30 @@ def seal(content: bytes | memoryview) -> bytes:
 def check_format(root: Node, file: h5py.File, kind: str, version: int) -> None:
     """Compare the file's own statement with what is wanted."""
     if "format" not in file.attrs or "format_version" not in file.attrs:
-        root.fail(f"HDF5 without the attributes 'format' and 'format_version'; accepted is a {kind} file")
+        root.fail(
+            f"HDF5 without the attributes 'format' and 'format_version'; accepted is a {kind} file"
+        )
     found = root.attribute("format", "text")
     if found != kind:
         root.fail(f"a {_plain(found)!r} file; accepted is a {kind!r} file")
     number = root.attribute("format_version", "integer")
     if number != version:
         if number > version:
-            root.fail(f"written by a newer version of this program: format version {number}; accepted is {version}")
+            root.fail(
+                f"written by a newer version of this program: format version {number}; accepted is "
+                f"{version}"
+            )
         root.fail(
-            f"format version {number}; accepted is {version}. Older files have no hash of what decides their results: make the file anew, "
+            f"format version {number}; accepted is {version}. Older files have no hash of what "
+            f"decides their results: make the file anew, "
             "from the model that it came from"
         )
 
 
 @contextmanager
 def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[h5py.File]:
-    """Fill a file in memory and write it at the end, whole or not at all; the same content always gives the same bytes.
+    """Fill a file in memory and write it at the end, whole or not at all; the same content always
+    gives the same bytes.
 
     Raises ProgramFileError where ``path`` exists (without ``force``) or cannot be written.
     """
@@ -291,8 +376,11 @@ def put(group: h5py.Group, **attributes) -> None:
 
 
 def put_json(group: h5py.Group, name: str, value) -> None:
-    """Write plain JSON values as bytes of text. Raises ProgramFileError where they are more than can be read again."""
+    """Write plain JSON values as bytes of text. Raises ProgramFileError where they are more than
+    can be read again."""
     text = json.dumps(value, allow_nan=False, sort_keys=True).encode("utf-8")
     if len(text) > MAX_JSON:
-        raise ProgramFileError(f"{name} has {len(text):,} bytes of JSON; a file must hold at most {MAX_JSON:,}")
+        raise ProgramFileError(
+            f"{name} has {len(text):,} bytes of JSON; a file must hold at most {MAX_JSON:,}"
+        )
     group.create_dataset(name, data=np.frombuffer(text, np.uint8))

@@ -1,4 +1,5 @@
-"""What the parts of a Program share: checks of what they are given, each of which names the part, the value and what is accepted."""
+"""What the parts of a Program share: checks of what they are given, each of which names the part,
+the value and what is accepted."""
 
 from __future__ import annotations
 
@@ -22,14 +23,19 @@ def check_shape(where: str, value) -> tuple[int, ...]:
     except TypeError:
         fail(where, f"shape must be a tuple of positive integers, not {value!r}")
     if not shape or len(shape) > 3 or any(n < 1 for n in shape):
-        fail(where, f"shape must have 1 to 3 positive dimensions (features; channels, length; or channels, height, width), not {shape}")
+        fail(
+            where,
+            f"shape must have 1 to 3 positive dimensions (features; channels, length; or channels, "
+            f"height, width), not {shape}",
+        )
     if np.prod(shape, dtype=object) > MAX_NEURONS:
         fail(where, f"shape {shape} has more than {MAX_NEURONS} neurons")
     return shape
 
 
 def check_integers(where: str, name: str, value, low: int, high: int) -> np.ndarray:
-    """A read-only int32 array of whole numbers within [low, high]; floats and out-of-range values are refused."""
+    """A read-only int32 array of whole numbers within [low, high]; floats and out-of-range values
+    are refused."""
     try:
         array = np.asarray(value)
     except ValueError:
@@ -39,7 +45,11 @@ def check_integers(where: str, name: str, value, low: int, high: int) -> np.ndar
     if array.size:
         smallest, largest = int(array.min()), int(array.max())
         if smallest < low or largest > high:
-            fail(where, f"{name} is {smallest if smallest < low else largest}; accepted are {low} to {high}")
+            fail(
+                where,
+                f"{name} is {smallest if smallest < low else largest}; accepted are {low} to "
+                f"{high}",
+            )
     array = np.array(array, dtype=np.int32, order="C")
     array.setflags(write=False)
     return array
@@ -53,19 +63,35 @@ def check_integer(where: str, name: str, value, low: int, high: int) -> int:
     return int(array)
 
 
-def check_parameter(where: str, name: str, value, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
-    """A parameter that is one number for the population, or one per neuron (shape of the population)."""
+def check_parameter(
+    where: str, name: str, value, low: int, high: int, shape: tuple[int, ...]
+) -> np.ndarray:
+    """A parameter that is one number for the population, or one per neuron (shape of the
+    population)."""
     array = check_integers(where, name, value, low, high)
     if array.ndim and array.shape != shape:
         if array.size != 1:
-            fail(where, f"{name} has shape {array.shape}; accepted are one number or the population's shape {shape}")
+            fail(
+                where,
+                f"{name} has shape {array.shape}; accepted are one number or the population's "
+                f"shape {shape}",
+            )
         array = array.reshape(())
     return array
 
 
 def check_name(kind: str, value) -> str:
-    if not isinstance(value, str) or not value or len(value) > 200 or "/" in value or value in (".", "..") or not value.isprintable():
-        raise ProgramError(f"{kind}: a name is 1 to 200 printable characters without '/', not {value!r}")
+    if (
+        not isinstance(value, str)
+        or not value
+        or len(value) > 200
+        or "/" in value
+        or value in (".", "..")
+        or not value.isprintable()
+    ):
+        raise ProgramError(
+            f"{kind}: a name is 1 to 200 printable characters without '/', not {value!r}"
+        )
     return value
 
 

@@ -25,7 +25,9 @@ def load(path: str | Path, error: type[Exception], what: str) -> dict:
     text = read_text(path, error, MOST, what)
     # the time that the parser takes grows with the square of the parts of a key
     if any(part.count(".") > KEY_PARTS for part in re.split(r"[={,\n]", text)):
-        raise error(f"{path}: a key of more than {KEY_PARTS} parts with a dot between; {what} must be given")
+        raise error(
+            f"{path}: a key of more than {KEY_PARTS} parts with a dot between; {what} must be given"
+        )
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -34,8 +36,11 @@ def load(path: str | Path, error: type[Exception], what: str) -> dict:
         raise error(f"{path}: not TOML: {str(reason)[:300]}; {what} must be given") from None
 
 
-def read(path: Path, error: type[HardwareError], texts: tuple[str, ...]) -> tuple[dict, dict[str, str]]:
-    """A TOML file as a dictionary, and the ``texts`` taken out of it, which it must hold. Raises ``error``, naming the file."""
+def read(
+    path: Path, error: type[HardwareError], texts: tuple[str, ...]
+) -> tuple[dict, dict[str, str]]:
+    """A TOML file as a dictionary, and the ``texts`` taken out of it, which it must hold. Raises
+    ``error``, naming the file."""
     table = load(path, error, "a TOML table")
     found = {}
     for key in texts:
@@ -48,6 +53,11 @@ def read(path: Path, error: type[HardwareError], texts: tuple[str, ...]) -> tupl
 
 def exactly(path: Path, error: type[HardwareError], table: dict, wanted: tuple[str, ...]) -> None:
     """Refuse a table that does not have exactly the keys ``wanted``."""
-    for wrong, what in ((set(table) - set(wanted), "unknown"), (set(wanted) - set(table), "missing")):
+    for wrong, what in (
+        (set(table) - set(wanted), "unknown"),
+        (set(wanted) - set(table), "missing"),
+    ):
         if wrong:
-            raise error(f"{path}: [{sorted(wrong)[0]}] is {what}; accepted are exactly {', '.join(wanted)}")
+            raise error(
+                f"{path}: [{sorted(wrong)[0]}] is {what}; accepted are exactly {', '.join(wanted)}"
+            )

@@ -1,11 +1,12 @@
 """The exact integer rules of a Loihi-class chip, each written once.
 
-Every function is built from operators alone (no numpy, no torch call), so the same source runs on Python integers, numpy
-``int64`` arrays, torch ``int64`` tensors, and inside numba kernels: the reference executor, the quantisation-aware
-layers and the fast executor share these lines and cannot drift apart. Arguments must be 64-bit where they are arrays.
+Every function is built from operators alone (no numpy, no torch call), so the same source runs on
+Python integers, numpy ``int64`` arrays, torch ``int64`` tensors, and inside numba kernels: the
+reference executor, the quantisation-aware layers and the fast executor share these lines and cannot
+drift apart. Arguments must be 64-bit where they are arrays.
 
-Source of every rule: the fixed-point CPU models of lava-nc 0.10.0 (``PyLifModelBitAcc``, ``PyDenseModelBitAcc``,
-``PyConvModelFixed``), which the test suite runs beside these functions.
+Source of every rule: the fixed-point CPU models of lava-nc 0.10.0 (``PyLifModelBitAcc``,
+``PyDenseModelBitAcc``, ``PyConvModelFixed``), which the test suite runs beside these functions.
 """
 
 DECAY_BITS = 12
@@ -36,8 +37,9 @@ def wrap_int24(x):
 def decay(x, amount):
     """What is left of ``x`` after losing ``amount``/4096 of it, rounded toward zero.
 
-    The product is split at bit 12 so that nothing inside exceeds 32 bits for |x| < 2**31: the fast executor runs this line in
-    32-bit registers. Adding 4095 to a negative product before the shift turns rounding down into rounding toward zero.
+    The product is split at bit 12 so that nothing inside exceeds 32 bits for |x| < 2**31: the fast
+    executor runs this line in 32-bit registers. Adding 4095 to a negative product before the shift
+    turns rounding down into rounding toward zero.
     """
     kept = 4096 - amount
     return (x >> 12) * kept + (((x & 4095) * kept + 4095 * (x < 0)) >> 12)
@@ -46,7 +48,8 @@ def decay(x, amount):
 def shift(x, exponent):
     """``x * 2**exponent``; a negative exponent is an arithmetic shift right, which rounds down.
 
-    ``exponent`` may be an array; both branches are safe to evaluate because the unused shift is by zero bits.
+    ``exponent`` may be an array; both branches are safe to evaluate because the unused shift is by
+    zero bits.
     """
     left = exponent * (exponent > 0)
     right = left - exponent
@@ -54,7 +57,8 @@ def shift(x, exponent):
 
 
 def wrap_current(x):
-    """One conditional wrap into (-2**23, 2**23]; values beyond three times the range stay out of range, as in Lava."""
+    """One conditional wrap into (-2**23, 2**23]; values beyond three times the range stay out of
+    range, as in Lava."""
     return x - 16777216 * (x > 8388608) + 16777216 * (x <= -8388608)
 
 
@@ -66,20 +70,23 @@ def saturate_potential(x):
 def next_current(current, synaptic_input, current_decay):
     """Synaptic current of this step.
 
-    ``synaptic_input`` is the int32 sum over all projections; ``current_decay`` (0 to 4096) is Lava's ``du + 1``.
+    ``synaptic_input`` is the int32 sum over all projections; ``current_decay`` (0 to 4096) is
+    Lava's ``du + 1``.
     """
     return wrap_current(wrap_int32(decay(current, current_decay) + wrap_int32(synaptic_input << 6)))
 
 
 def next_potential(potential, current, bias, voltage_decay):
-    """Membrane potential of this step before the threshold comparison; ``bias`` is already shifted by its exponent."""
+    """Membrane potential of this step before the threshold comparison; ``bias`` is already shifted
+    by its exponent."""
     return saturate_potential(wrap_int32(decay(potential, voltage_decay) + current + bias))
 
 
 def fires(potential, threshold):
     """Strictly greater than the threshold mantissa shifted left by 6 bits.
 
-    A noisy neuron compares ``potential + noise``, which may leave the 24 bits of the potential. Whether that sum saturates as the
-    potential does cannot be seen: no threshold (at most 131071 << 6 = 8388544) reaches the limit of 8388607.
+    A noisy neuron compares ``potential + noise``, which may leave the 24 bits of the potential.
+    Whether that sum saturates as the potential does cannot be seen: no threshold (at most 131071 <<
+    6 = 8388544) reaches the limit of 8388607.
     """
     return potential > (threshold << 6)

@@ -1,7 +1,9 @@
-"""Chips as data: number formats, limits and static power of a Loihi-class chip, each with its unit and the place where it was read.
+"""Chips as data: number formats, limits and static power of a Loihi-class chip, each with its unit
+and the place where it was read.
 
-A chip's table may extend another one's: ``extends = "loihi2"`` takes everything from there that it does not state itself. So a
-stepping, or a count of cores that another source states, is a file of a few lines.
+A chip's table may extend another one's: ``extends = "loihi2"`` takes everything from there that it
+does not state itself. So a stepping, or a count of cores that another source states, is a file of a
+few lines.
 """
 
 from __future__ import annotations
@@ -55,7 +57,13 @@ STATIC_POWER = "static_power_mw"
 TEXTS = ("name", "title", "generation", "stepping")
 
 _MAY_BE_NEGATIVE = ("weight_exponent_min",)
-_MAY_BE_ZERO = ("weight_exponent_max", "bias_exponent_max", "delay_max_steps", "graded_spike_bits", "refractory_max_steps")
+_MAY_BE_ZERO = (
+    "weight_exponent_max",
+    "bias_exponent_max",
+    "delay_max_steps",
+    "graded_spike_bits",
+    "refractory_max_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class StaticPower:
-    """What one whole chip takes while it does nothing, milliwatts; ``low`` and ``high``: other published readings."""
+    """What one whole chip takes while it does nothing, milliwatts; ``low`` and ``high``: other
+    published readings."""
 
     value: float
     low: float
@@ -80,12 +89,15 @@ class StaticPower:
 
     def of(self, chips: int) -> StaticPower:
         """Of several whole chips: a core that is not used leaks, too."""
-        return StaticPower(self.value * chips, self.low * chips, self.high * chips, self.source, self.inferred)
+        return StaticPower(
+            self.value * chips, self.low * chips, self.high * chips, self.source, self.inferred
+        )
 
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip: ``chip["neurons_per_core"]`` is a value, ``chip.limits["neurons_per_core"]`` the value with unit and source.
+    """A chip: ``chip["neurons_per_core"]`` is a value, ``chip.limits["neurons_per_core"]`` the
+    value with unit and source.
 
     generation    "loihi1", "loihi2": measured tasks and chips of one generation are compared
     stepping      which silicon the table is of, as far as its sources say
@@ -104,14 +116,19 @@ class Chip:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Chip:
-        """A chip by its name (see ``known``), or from a table of one's own (a path that ends in .toml).
+        """A chip by its name (see ``known``), or from a table of one's own (a path that ends in
+        .toml).
 
-        Raises ChipError for an unknown name, listing those known, and for a table that is not as it should be.
+        Raises ChipError for an unknown name, listing those known, and for a table that is not as it
+        should be.
         """
         path = Path(name_or_path)
         if path.suffix != ".toml":
             if str(name_or_path) not in known():
-                raise ChipError(f"there is no chip {str(name_or_path)!r}; there are {', '.join(known())}, or a .toml table of your own")
+                raise ChipError(
+                    f"there is no chip {str(name_or_path)!r}; there are {', '.join(known())}, or a "
+                    f".toml table of your own"
+                )
             path = FOLDER / f"{name_or_path}.toml"
         return _read(path)
 
@@ -130,38 +147,60 @@ def _read(path: Path) -> Chip:
 
 
 def _complete(path: Path) -> tuple[dict, dict[str, str]]:
-    """The table with what it takes from the one that it extends. A chip that is extended extends none itself."""
+    """The table with what it takes from the one that it extends. A chip that is extended extends
+    none itself."""
     table, texts = _toml.read(path, ChipError, TEXTS)
     base = table.pop("extends", None)
     if base is None:
         return table, texts
-    if base not in known() or "extends" in (lent := _toml.read(FOLDER / f"{base}.toml", ChipError, ())[0]):
-        raise ChipError(f"{path}: extends is {base!r}; it must be the name of a chip whose table is whole")
+    if base not in known() or "extends" in (
+        lent := _toml.read(FOLDER / f"{base}.toml", ChipError, ())[0]
+    ):
+        raise ChipError(
+            f"{path}: extends is {base!r}; it must be the name of a chip whose table is whole"
+        )
     return {name: entry for name, entry in lent.items() if name not in TEXTS} | table, texts
 
 
 def _static_power(where: str, entry) -> StaticPower:
     keys = {"value", "low", "high", "source"}
     if not isinstance(entry, dict) or set(entry) - {*keys, "inferred"} or keys - set(entry):
-        raise ChipError(f"{where}: must be a table with value, low, high, source and, where it applies, inferred")
+        raise ChipError(
+            f"{where}: must be a table with value, low, high, source and, where it applies, "
+            f"inferred"
+        )
     ends = [entry[name] for name in ("low", "value", "high")]
     numbers = all(type(end) in (int, float) and math.isfinite(end) and end >= 0 for end in ends)
     if not numbers or sorted(ends) != ends:
-        raise ChipError(f"{where}: low, value and high are {ends}; they must be numbers from 0 in rising order")
+        raise ChipError(
+            f"{where}: low, value and high are {ends}; they must be numbers from 0 in rising order"
+        )
     _check_provenance(where, entry)
-    return StaticPower(*(float(entry[name]) for name in ("value", "low", "high")), entry["source"], entry.get("inferred", False))
+    return StaticPower(
+        *(float(entry[name]) for name in ("value", "low", "high")),
+        entry["source"],
+        entry.get("inferred", False),
+    )
 
 
 def _limit(where: str, name: str, entry) -> Limit:
     kind, unit = LIMITS[name]
     keys = {"value", "unit", "source", "inferred"}
     if not isinstance(entry, dict) or set(entry) - keys or keys - {"inferred"} - set(entry):
-        raise ChipError(f"{where}: accepted is a table with value, unit, source and, where it applies, inferred")
+        raise ChipError(
+            f"{where}: accepted is a table with value, unit, source and, where it applies, inferred"
+        )
     value = entry["value"]
     if type(value) is not kind:
-        raise ChipError(f"{where}: value is {value!r}; accepted is {'true or false' if kind is bool else 'a whole number'}")
+        raise ChipError(
+            f"{where}: value is {value!r}; accepted is "
+            f"{'true or false' if kind is bool else 'a whole number'}"
+        )
     if kind is int and name not in _MAY_BE_NEGATIVE and value < (0 if name in _MAY_BE_ZERO else 1):
-        raise ChipError(f"{where}: value is {value!r}; accepted is a {'number from 0' if name in _MAY_BE_ZERO else 'positive number'}")
+        raise ChipError(
+            f"{where}: value is {value!r}; accepted is a "
+            f"{'number from 0' if name in _MAY_BE_ZERO else 'positive number'}"
+        )
     if entry["unit"] != unit:
         raise ChipError(f"{where}: unit is {entry['unit']!r}; accepted is {unit!r}")
     _check_provenance(where, entry)
@@ -170,6 +209,9 @@ def _limit(where: str, name: str, entry) -> Limit:
 
 def _check_provenance(where: str, entry: dict) -> None:
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
-        raise ChipError(f"{where}: source is {entry['source']!r}; accepted is a text that says where the value was read")
+        raise ChipError(
+            f"{where}: source is {entry['source']!r}; accepted is a text that says where the value "
+            f"was read"
+        )
     if not isinstance(entry.get("inferred", False), bool):
         raise ChipError(f"{where}: inferred is {entry['inferred']!r}; accepted is true or false")

@@ -14,7 +14,8 @@ from hardware.recording import Recording
 
 @dataclass(frozen=True)
 class FirstDifference:
-    """Where two runs part first: the earliest sample, then step, then layer in order, then neuron."""
+    """Where two runs part first: the earliest sample, then step, then layer in order, then
+    neuron."""
 
     layer: str
     quantity: str
@@ -26,12 +27,16 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class LayerAgreement:
-    """One layer: how many values were compared and how many differ; None where a run did not record them.
+    """One layer: how many values were compared and how many differ; None where a run did not record
+    them.
 
-    largest_difference, mean_difference   of the potentials, absolute, over all that were compared, in ``unit``
-    unit    "threshold" of each neuron, where the Program is known and the layer has one; else "state", the integer step of the
-            membrane potential (64 make one step of the threshold's mantissa)
-    largest_potential   absolute, in steps of the state: what the differences of a layer without threshold are held against
+    largest_difference, mean_difference   of the potentials, absolute, over all that were compared,
+                                          in ``unit``
+    unit    "threshold" of each neuron, where the Program is known and the layer has one; else
+            "state", the integer step of the membrane potential (64 make one step of the threshold's
+            mantissa)
+    largest_potential   absolute, in steps of the state: what the differences of a layer without
+                        threshold are held against
     """
 
     layer: str
@@ -46,7 +51,8 @@ class LayerAgreement:
 
     @property
     def relative(self) -> tuple[float, float] | None:
-        """(largest, mean) difference of the potentials in thresholds; of a layer without, in its largest potential."""
+        """(largest, mean) difference of the potentials in thresholds; of a layer without, in its
+        largest potential."""
         if self.potentials is None:
             return None
         scale = 1.0 if self.unit == "threshold" else self.largest_potential or 1.0
@@ -75,7 +81,16 @@ class LayerAgreement:
             largest = max(part.largest_difference for part in parts)
             mean = sum(part.mean_difference * part.potentials for part in parts) / potentials
         counts = (total(name) for name in ("spikes", "spike_differences"))
-        return cls(parts[0].layer, *counts, potentials, total("potential_differences"), largest, mean, parts[0].unit, top)
+        return cls(
+            parts[0].layer,
+            *counts,
+            potentials,
+            total("potential_differences"),
+            largest,
+            mean,
+            parts[0].unit,
+            top,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,8 +119,11 @@ class Comparison:
 
     @property
     def largest_difference(self) -> float:
-        """Of any potential, in thresholds; in layers without (integrators), in the layer's largest potential."""
-        return max((layer.relative[0] for layer in self.layers if layer.relative is not None), default=0.0)
+        """Of any potential, in thresholds; in layers without (integrators), in the layer's largest
+        potential."""
+        return max(
+            (layer.relative[0] for layer in self.layers if layer.relative is not None), default=0.0
+        )
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
@@ -121,14 +139,20 @@ class Comparison:
 
 
 def compare(one: Recording, other: Recording, program: Program | None = None) -> Comparison:
-    """Compare everything that both runs recorded. Raises InputError if they ran different things or share nothing.
+    """Compare everything that both runs recorded. Raises InputError if they ran different things or
+    share nothing.
 
     program   what ran; with it, differences of potentials are in units of the neurons' thresholds
     """
     if one.program != other.program:
-        raise InputError(f"the runs are of different Programs: {one.program[:12]} and {other.program[:12]}")
+        raise InputError(
+            f"the runs are of different Programs: {one.program[:12]} and {other.program[:12]}"
+        )
     if (one.samples, one.steps) != (other.samples, other.steps):
-        raise InputError(f"the runs differ in [sample, step]: {(one.samples, one.steps)} and {(other.samples, other.steps)}")
+        raise InputError(
+            f"the runs differ in [sample, step]: {(one.samples, one.steps)} and "
+            f"{(other.samples, other.steps)}"
+        )
     layers, floating = [], False
     found: list[tuple[tuple, FirstDifference]] = []
     for order, layer in enumerate(one.layers):
@@ -145,20 +169,30 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
                 floating |= "f" in (a.dtype.kind, b.dtype.kind)
                 size = _size(a, b, different, program, layer)
             if compared[quantity][1]:
-                where = tuple(int(i) for i in np.unravel_index(int(different.argmax()), different.shape))
+                where = tuple(
+                    int(i) for i in np.unravel_index(int(different.argmax()), different.shape)
+                )
                 rank = (where[0], where[1], order, quantity != "potentials")
                 values = (a[where].item(), b[where].item())
-                found.append((rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values)))
+                found.append(
+                    (rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values))
+                )
         layers.append(LayerAgreement(layer, *compared["spikes"], *compared["potentials"], *size))
     if all(entry.spikes is None and entry.potentials is None for entry in layers):
         raise InputError("the runs recorded nothing that can be compared")
     found.sort(key=lambda entry: entry[0])
-    first, first_spike = (next((entry for _, entry in found if quantity in (None, entry.quantity)), None) for quantity in (None, "spikes"))
+    first, first_spike = (
+        next((entry for _, entry in found if quantity in (None, entry.quantity)), None)
+        for quantity in (None, "spikes")
+    )
     return Comparison((one.target, other.target), tuple(layers), first, first_spike, floating)
 
 
-def _size(a: np.ndarray, b: np.ndarray, different: np.ndarray, program: Program | None, layer: str) -> tuple[float, float, str, float]:
-    """(largest, mean absolute difference, their unit, largest potential) of potentials [sample, step, *shape]."""
+def _size(
+    a: np.ndarray, b: np.ndarray, different: np.ndarray, program: Program | None, layer: str
+) -> tuple[float, float, str, float]:
+    """(largest, mean absolute difference, their unit, largest potential) of potentials [sample,
+    step, *shape]."""
     threshold = None if program is None else program.nodes[layer].threshold
     unit = "state" if threshold is None else "threshold"
     top = float(max(abs(float(x)) for array in (a, b) for x in (array.min(), array.max())))

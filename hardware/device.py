@@ -1,4 +1,5 @@
-"""Energy tables as data: what one event costs on a device, each constant with its unit in its name, its source and a band."""
+"""Energy tables as data: what one event costs on a device, each constant with its unit in its name,
+its source and a band."""
 
 from __future__ import annotations
 
@@ -53,9 +54,11 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """How long a core or a link takes for each event, in nanoseconds, and the barrier that ends a step.
+    """How long a core or a link takes for each event, in nanoseconds, and the barrier that ends a
+    step.
 
-    barrier_us      for each number of tiles in barrier_tiles; between them it is interpolated, beyond them constant
+    barrier_us      for each number of tiles in barrier_tiles; between them it is interpolated,
+                    beyond them constant
     relative_error  of all of them, as their authors state it: 0.25 is 25 % to both sides
     """
 
@@ -96,12 +99,16 @@ class Device:
     def load(cls, name_or_path: str | Path) -> Device:
         """A table by its name, or one of your own (a path that ends in .toml).
 
-        Raises DeviceError for an unknown name, listing those known, and for a table that is not as it should be.
+        Raises DeviceError for an unknown name, listing those known, and for a table that is not as
+        it should be.
         """
         path = Path(name_or_path)
         if path.suffix != ".toml":
             if str(name_or_path) not in known():
-                raise DeviceError(f"there is no device {str(name_or_path)!r}; there are {', '.join(known())}, or a .toml table of your own")
+                raise DeviceError(
+                    f"there is no device {str(name_or_path)!r}; there are {', '.join(known())}, or "
+                    f"a .toml table of your own"
+                )
             path = FOLDER / f"{name_or_path}.toml"
         return _read(path)
 
@@ -117,10 +124,15 @@ def _read(path: Path) -> Device:
         raise DeviceError(f"{path}: kind is {texts['kind']!r}; accepted are {', '.join(CONSTANTS)}")
     step_times = _step_times(path, table) if texts["kind"] == "spiking" else None
     if "static_power_mw" in table:
-        raise DeviceError(f"{path}: [static_power_mw] must stand in a chip's table, not here: a table of events is for every chip")
+        raise DeviceError(
+            f"{path}: [static_power_mw] must stand in a chip's table, not here: a table of events "
+            f"is for every chip"
+        )
     wanted = CONSTANTS[texts["kind"]]
     _toml.exactly(path, DeviceError, table, wanted)
-    constants = MappingProxyType({name: _constant(f"{path}: [{name}]", table[name]) for name in wanted})
+    constants = MappingProxyType(
+        {name: _constant(f"{path}: [{name}]", table[name]) for name in wanted}
+    )
     return Device(**texts, constants=constants, step_times=step_times)
 
 
@@ -131,41 +143,81 @@ def _number(value) -> bool:
 def _constant(where: str, entry) -> Constant:
     if not isinstance(entry, dict) or set(entry) != {"value", "low", "high", "source"}:
         raise DeviceError(f"{where}: accepted is a table with value, low, high and source")
-    if not all(_number(entry[key]) for key in ("value", "low", "high")) or not entry["low"] <= entry["value"] <= entry["high"]:
+    if (
+        not all(_number(entry[key]) for key in ("value", "low", "high"))
+        or not entry["low"] <= entry["value"] <= entry["high"]
+    ):
         found = ", ".join(f"{key} {entry[key]!r}" for key in ("low", "value", "high"))
-        raise DeviceError(f"{where}: {found}; accepted are numbers from 0 with low <= value <= high")
+        raise DeviceError(
+            f"{where}: {found}; accepted are numbers from 0 with low <= value <= high"
+        )
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
-        raise DeviceError(f"{where}: source is {entry['source']!r}; accepted is a text that says where the value was read")
-    return Constant(float(entry["value"]), float(entry["low"]), float(entry["high"]), entry["source"])
+        raise DeviceError(
+            f"{where}: source is {entry['source']!r}; accepted is a text that says where the value "
+            f"was read"
+        )
+    return Constant(
+        float(entry["value"]), float(entry["low"]), float(entry["high"]), entry["source"]
+    )
 
 
 def _step_times(path: Path, table: dict) -> StepTimes:
-    """Takes ``times`` or ``step_times`` out of the table: times of its own, or the name of the table whose times it uses."""
+    """Takes ``times`` or ``step_times`` out of the table: times of its own, or the name of the
+    table whose times it uses."""
     if ("times" in table) == ("step_times" in table):
-        raise DeviceError(f"{path}: accepted is either a table [times], or step_times with the name of a table that has one")
+        raise DeviceError(
+            f"{path}: accepted is either a table [times], or step_times with the name of a table "
+            f"that has one"
+        )
     if "times" in table:
         return _own_times(path, table.pop("times"))
     name = table.pop("step_times")
     if not isinstance(name, str) or name not in known() or Device.load(name).step_times is None:
-        raise DeviceError(f"{path}: step_times is {name!r}; accepted is the name of a table that has [times]")
+        raise DeviceError(
+            f"{path}: step_times is {name!r}; accepted is the name of a table that has [times]"
+        )
     return Device.load(name).step_times
 
 
 def _own_times(path: Path, entry) -> StepTimes:
-    wanted = {*_NANOSECONDS, "barrier_tiles", "barrier_us", "cores_per_tile", "relative_error", "source"}
+    wanted = {
+        *_NANOSECONDS,
+        "barrier_tiles",
+        "barrier_us",
+        "cores_per_tile",
+        "relative_error",
+        "source",
+    }
     if not isinstance(entry, dict) or set(entry) != wanted:
         raise DeviceError(f"{path}: [times] accepted are exactly {', '.join(sorted(wanted))}")
     tiles, barrier = entry["barrier_tiles"], entry["barrier_us"]
     for name in _NANOSECONDS:
         if not _number(entry[name]):
-            raise DeviceError(f"{path}: [times] {name} is {entry[name]!r}; accepted is a number from 0")
+            raise DeviceError(
+                f"{path}: [times] {name} is {entry[name]!r}; accepted is a number from 0"
+            )
     lists = isinstance(tiles, list) and isinstance(barrier, list) and len(tiles) == len(barrier) > 0
     if not lists or not all(map(_number, (*tiles, *barrier))) or sorted(set(tiles)) != tiles:
-        raise DeviceError(f"{path}: [times] barrier_tiles and barrier_us: accepted are two lists of one length, tiles rising")
+        raise DeviceError(
+            f"{path}: [times] barrier_tiles and barrier_us: accepted are two lists of one length, "
+            f"tiles rising"
+        )
     if type(entry["cores_per_tile"]) is not int or entry["cores_per_tile"] < 1:
-        raise DeviceError(f"{path}: [times] cores_per_tile is {entry['cores_per_tile']!r}; accepted is a positive number of cores")
+        raise DeviceError(
+            f"{path}: [times] cores_per_tile is {entry['cores_per_tile']!r}; accepted is a "
+            f"positive number of cores"
+        )
     if not _number(entry["relative_error"]) or entry["relative_error"] >= 1:
-        raise DeviceError(f"{path}: [times] relative_error is {entry['relative_error']!r}; it must be a number from 0 to below 1")
+        raise DeviceError(
+            f"{path}: [times] relative_error is {entry['relative_error']!r}; it must be a number "
+            f"from 0 to below 1"
+        )
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
-        raise DeviceError(f"{path}: [times] source is {entry['source']!r}; accepted is a text that says where the values were read")
-    return StepTimes(**{name: entry[name] for name in wanted} | {"barrier_tiles": tuple(tiles), "barrier_us": tuple(barrier)})
+        raise DeviceError(
+            f"{path}: [times] source is {entry['source']!r}; accepted is a text that says where "
+            f"the values were read"
+        )
+    return StepTimes(
+        **{name: entry[name] for name in wanted}
+        | {"barrier_tiles": tuple(tiles), "barrier_us": tuple(barrier)}
+    )

@@ -170,8 +170,8 @@ class EnergyEstimate:
         return min(low for low, _ in means), max(high for _, high in means)
 
     def to_dict(self, *, per_sample: bool = False) -> dict:
-        """Plain JSON values: means over the samples, and with ``per_sample`` every sample's value.
-        """
+        """Plain JSON values: means over the samples, and with ``per_sample`` every sample's
+        value."""
         bands = {}
         if self.spiking:
             names = ("dynamic_band_j", "static_band_j", "time_band_s")

@@ -1,12 +1,15 @@
-"""Every error that the hardware package raises on purpose. One base, so that a caller can catch them all."""
+"""Every error that the hardware package raises on purpose. One base, so that a caller can catch
+them all."""
 
 
 class HardwareError(Exception):
-    """Base of all errors of the hardware package; its text names what, where, and what would be accepted."""
+    """Base of all errors of the hardware package; its text names what, where, and what would be
+    accepted."""
 
 
 class ProgramError(HardwareError):
-    """A Program breaks a rule of its own format: the text names the population or projection and the limit."""
+    """A Program breaks a rule of its own format: the text names the population or projection and
+    the limit."""
 
 
 class ProgramFileError(HardwareError):

@@ -1,18 +1,23 @@
-"""How many neurocores a population needs, and what the fullest of them holds of every limited resource.
+"""How many neurocores a population needs, and what the fullest of them holds of every limited
+resource.
 
-An estimate, because the chip's compiler is not public. The rules follow the reports that the compiler printed into lava-dl's
-tutorial notebooks (pilotnet_snn/benchmark, oxford/run, mnist/run), with which the tests compare them:
+An estimate, because the chip's compiler is not public. The rules follow the reports that the
+compiler printed into lava-dl's tutorial notebooks (pilotnet_snn/benchmark, oxford/run, mnist/run),
+with which the tests compare them:
 
 - Each population has cores of its own; inputs come from outside and take none.
 - A core holds all synapses that end in its neurons.
-- The target of a convolution is cut into tiles of all channels, all rows, and a number of columns that is a power of two; only
-  where one column is too much, into fewer rows, then fewer channels. Other populations are divided evenly.
-- Dense and sparse synapses take the chip table's bits each, every input axon in whole words of synaptic memory. Fewer weight bits
-  are not counted as a saving; delays take their bits more.
-- A kernel is stored once in each core, its weights taking ``weight_bits`` each, and its input axons are shared. On a chip without
-  convolution synapses every synapse is counted: an upper bound, since weights can be shared there in other ways.
-- An input axon is a source neuron that reaches the core; an output axon is a neuron's entry for one projection (on Loihi 1: for
-  one target core). A projection with several exponents is as many projections, as in Lava, whose processes have one each.
+- The target of a convolution is cut into tiles of all channels, all rows, and a number of columns
+  that is a power of two; only where one column is too much, into fewer rows, then fewer channels.
+  Other populations are divided evenly.
+- Dense and sparse synapses take the chip table's bits each, every input axon in whole words of
+  synaptic memory. Fewer weight bits are not counted as a saving; delays take their bits more.
+- A kernel is stored once in each core, its weights taking ``weight_bits`` each, and its input axons
+  are shared. On a chip without convolution synapses every synapse is counted: an upper bound, since
+  weights can be shared there in other ways.
+- An input axon is a source neuron that reaches the core; an output axon is a neuron's entry for one
+  projection (on Loihi 1: for one target core). A projection with several exponents is as many
+  projections, as in Lava, whose processes have one each.
 """
 
 from __future__ import annotations
@@ -65,7 +70,8 @@ class LayerPlacement:
 
 
 class _Division:
-    """Neurons of a population divided among cores, in tiles of (channels, *spatial); tiles may stand over the edge."""
+    """Neurons of a population divided among cores, in tiles of (channels, *spatial); tiles may
+    stand over the edge."""
 
     def __init__(self, shape: tuple[int, ...], tile: tuple[int, ...]):
         self.shape, self.tile = shape, tile
@@ -75,7 +81,10 @@ class _Division:
 
     def core_of(self) -> np.ndarray:
         """Core of every neuron, int64 [neuron]."""
-        places = [place // tile for place, tile in zip(np.indices(self.shape).reshape(len(self.shape), -1), self.tile)]
+        places = [
+            place // tile
+            for place, tile in zip(np.indices(self.shape).reshape(len(self.shape), -1), self.tile)
+        ]
         return np.ravel_multi_index(places, self.tiles)
 
 
@@ -84,7 +93,8 @@ def _even(population: Population, cores: int) -> _Division:
 
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[_Division]:
-    """Divisions of a convolution's target, coarse to fine: columns, then rows, then channels are halved."""
+    """Divisions of a convolution's target, coarse to fine: columns, then rows, then channels are
+    halved."""
     tile = [*shape[:-1], 1 << (shape[-1] - 1).bit_length()]
     yield _Division(shape, tuple(tile))
     for axis in (*range(len(shape) - 1, 0, -1), 0):
@@ -98,7 +108,9 @@ def _formats(projection: Projection) -> int:
     return len(np.unique(projection.exponent))
 
 
-def _into(projection: Projection, source: tuple[int, ...], division: _Division, chip: Chip) -> tuple[int, int]:
+def _into(
+    projection: Projection, source: tuple[int, ...], division: _Division, chip: Chip
+) -> tuple[int, int]:
     """Input axons and words of synaptic memory that one projection takes in the fullest core."""
     word = chip["synaptic_memory_word_bits"]
     late = chip["delay_bits_per_synapse"] if projection.max_delay else 0
@@ -107,19 +119,37 @@ def _into(projection: Projection, source: tuple[int, ...], division: _Division, 
         words = axons * math.ceil(division.neurons * (chip["dense_bits_per_synapse"] + late) / word)
     elif not isinstance(projection, Convolution):
         core = division.core_of()[projection.rows].astype(np.int64)
-        pairs, synapses = np.unique(core * int(np.prod(source)) + projection.columns, return_counts=True)
+        pairs, synapses = np.unique(
+            core * int(np.prod(source)) + projection.columns, return_counts=True
+        )
         cores = pairs // int(np.prod(source))
         axons = int(np.bincount(cores, minlength=1).max())
-        words = int(np.bincount(cores, np.ceil(synapses * (chip["sparse_bits_per_synapse"] + late) / word), minlength=1).max())
+        words = int(
+            np.bincount(
+                cores,
+                np.ceil(synapses * (chip["sparse_bits_per_synapse"] + late) / word),
+                minlength=1,
+            ).max()
+        )
     elif chip["convolution_synapse"]:
         axons = chip["input_axons_of_convolution"]
-        words = math.ceil(projection.weights[0].size * division.tile[0] * projection.weight_bits / word)
+        words = math.ceil(
+            projection.weights[0].size * division.tile[0] * projection.weight_bits / word
+        )
     else:
         axons, fan_out = source[0], division.tile[0] / projection.groups
-        for n, out, k, s, d in zip(source[1:], division.tile[1:], projection.kernel_size, projection.stride, projection.dilation):
+        for n, out, k, s, d in zip(
+            source[1:],
+            division.tile[1:],
+            projection.kernel_size,
+            projection.stride,
+            projection.dilation,
+        ):
             axons *= min(n, (out - 1) * s + d * (k - 1) + 1)
             fan_out *= min(out, math.ceil(k / s))
-        words = axons * math.ceil(math.ceil(fan_out) * (chip["sparse_bits_per_synapse"] + late) / word)
+        words = axons * math.ceil(
+            math.ceil(fan_out) * (chip["sparse_bits_per_synapse"] + late) / word
+        )
     return axons * _formats(projection), words
 
 
@@ -129,10 +159,18 @@ def _reached(projection: Projection, division: _Division, target: _Division) -> 
         return division.neurons * target.cores
     if not isinstance(projection, Convolution):
         cores = target.core_of()[projection.rows].astype(np.int64)
-        pairs = np.unique(projection.columns.astype(np.int64) * target.cores + cores) // target.cores
+        pairs = (
+            np.unique(projection.columns.astype(np.int64) * target.cores + cores) // target.cores
+        )
         return int(np.bincount(division.core_of()[pairs], minlength=1).max())
     boxes = target.tiles[0]
-    for tile, tiles, k, s, d in zip(target.tile[1:], target.tiles[1:], projection.kernel_size, projection.stride, projection.dilation):
+    for tile, tiles, k, s, d in zip(
+        target.tile[1:],
+        target.tiles[1:],
+        projection.kernel_size,
+        projection.stride,
+        projection.dilation,
+    ):
         boxes *= min(tiles, d * (k - 1) // s // tile + 2)
     return division.neurons * boxes
 
@@ -140,12 +178,18 @@ def _reached(projection: Projection, division: _Division, target: _Division) -> 
 def neuron_groups(population: Population) -> int:
     """Different settings of current decay, voltage decay and threshold among the neurons."""
     threshold = np.zeros((), np.int32) if population.threshold is None else population.threshold
-    settings = [np.broadcast_to(p, population.shape).ravel() for p in (population.current_decay, population.voltage_decay, threshold)]
+    settings = [
+        np.broadcast_to(p, population.shape).ravel()
+        for p in (population.current_decay, population.voltage_decay, threshold)
+    ]
     return np.unique(np.stack(settings), axis=1).shape[1]
 
 
-def _uses(program: Program, name: str, division: _Division, placed: Mapping[str, _Division], chip: Chip) -> dict[str, int]:
-    """Resource → what the fullest core uses; ``placed`` has the division of every target of this population."""
+def _uses(
+    program: Program, name: str, division: _Division, placed: Mapping[str, _Division], chip: Chip
+) -> dict[str, int]:
+    """Resource → what the fullest core uses; ``placed`` has the division of every target of this
+    population."""
     uses = dict.fromkeys(RESOURCES, 0)
     uses["neurons"] = division.neurons
     for projection in program.into(name):
@@ -178,17 +222,23 @@ def _fewest(population: Population, tiled: bool, fits: Callable[[_Division], boo
 def place(program: Program, chip: Chip) -> tuple[LayerPlacement, ...]:
     """Every population on the fewest cores that hold it, in the Program's order.
 
-    Where no division helps (one neuron alone needs more than a core has), the population is divided as the other resources
-    demand, and ``fits`` is False.
+    Where no division helps (one neuron alone needs more than a core has), the population is divided
+    as the other resources demand, and ``fits`` is False.
     """
     divisions: dict[str, _Division] = {}
     layers: dict[str, LayerPlacement] = {}
     maxima = {name: chip[f"{name}_per_core"] for name in RESOURCES}
-    for name in reversed(program.order):  # targets first, because output axons may depend on the target's cores
+    for name in reversed(
+        program.order
+    ):  # targets first, because output axons may depend on the target's cores
         population = program.nodes[name]
         groups = {"neuron_groups": neuron_groups(population)}
         tiled = any(isinstance(p, Convolution) for p in program.into(name))
-        finest = _Division(population.shape, (1,) * len(population.shape)) if tiled else _even(population, population.size)
+        finest = (
+            _Division(population.shape, (1,) * len(population.shape))
+            if tiled
+            else _even(population, population.size)
+        )
         alone = _uses(program, name, finest, divisions, chip) | groups
         divisible = [resource for resource in RESOURCES if alone[resource] <= maxima[resource]]
 
@@ -198,6 +248,8 @@ def place(program: Program, chip: Chip) -> tuple[LayerPlacement, ...]:
 
         divisions[name] = _fewest(population, tiled, fits)
         uses = _uses(program, name, divisions[name], divisions, chip) | groups
-        used = MappingProxyType({resource: Use(uses[resource], maxima[resource]) for resource in RESOURCES})
+        used = MappingProxyType(
+            {resource: Use(uses[resource], maxima[resource]) for resource in RESOURCES}
+        )
         layers[name] = LayerPlacement(name, population.size, divisions[name].cores, used)
     return tuple(layers[name] for name in program.order)

@@ -10,11 +10,13 @@ from hardware.program import Program
 from hardware.rules import Violation, violations
 
 ESTIMATES = (
-    "The chip's compiler is not public: cores, axons and synaptic memory are estimates after its printed reports "
+    "The chip's compiler is not public: cores, axons and synaptic memory are estimates after its "
+    "printed reports "
     "(within a fifth of the cores in the published examples).",
     "Each population is given cores of its own; a compiler may pack small ones together.",
     "Cores for input and output adapters and embedded processors are not counted.",
-    "The recorded chip shows a membrane potential of 128 instead of 0 in the step of a spike; spikes are not affected.",
+    "The recorded chip shows a membrane potential of 128 instead of 0 in the step of a spike; "
+    "spikes are not affected.",
 )
 """What a reader of every report should know."""
 
@@ -62,7 +64,8 @@ class Report:
         return self.chip.static_power.of(self.chips)
 
     def to_dict(self) -> dict:
-        """Plain JSON values: verdict, layers with used, maximum and percent of every resource, violations, limits with sources."""
+        """Plain JSON values: verdict, layers with used, maximum and percent of every resource,
+        violations, limits with sources."""
         return {
             "program": self.program,
             "chip": {
@@ -84,7 +87,10 @@ class Report:
                     "cores": layer.cores,
                     "binding": layer.binding,
                     "fits": layer.fits,
-                    "resources": {name: asdict(use) | {"percent": use.percent} for name, use in layer.uses.items()},
+                    "resources": {
+                        name: asdict(use) | {"percent": use.percent}
+                        for name, use in layer.uses.items()
+                    },
                 }
                 for layer in self.layers
             ],
@@ -97,7 +103,10 @@ class Report:
 def check(program: Program, chip: Chip, *, allow_microcode: bool = False) -> Report:
     """Place a Program on a chip and run every design rule over it.
 
-    allow_microcode: what needs a neuron program of one's own (reset by subtraction, a refractory period on Loihi 2) fits.
+    allow_microcode: what needs a neuron program of one's own (reset by subtraction, a refractory
+    period on Loihi 2) fits.
     """
     layers = place(program, chip)
-    return Report(program.fingerprint, chip, layers, violations(program, chip, layers), allow_microcode)
+    return Report(
+        program.fingerprint, chip, layers, violations(program, chip, layers), allow_microcode
+    )

@@ -1,11 +1,13 @@
 """Program: the integer network that a Loihi-class chip executes, and its parts.
 
-A Program is step-synchronous: in step t every population, in order, sees the spikes that its sources send in step t; a
-bias acts from the first step; every sample starts from zero state. A projection of delay d brings the spikes of step
-t - d; a projection from a population to itself brings those of step t - 1 - d. Targets realise this order, whatever
-pipeline they have; no caller ever sees it.
+A Program is step-synchronous: in step t every population, in order, sees the spikes that its
+sources send in step t; a bias acts from the first step; every sample starts from zero state. A
+projection of delay d brings the spikes of step t - d; a projection from a population to itself
+brings those of step t - 1 - d. Targets realise this order, whatever pipeline they have; no caller
+ever sees it.
 
-Arrays are read-only, C-ordered integers. Everything is checked when it is made: a Program that exists can be run.
+Arrays are read-only, C-ordered integers. Everything is checked when it is made: a Program that
+exists can be run.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ DECODINGS = ("spike_count", "last_potential", "mean_potential", "max_potential")
 class Output:
     """A population that is read, and how its activity becomes a score for each neuron.
 
-    decode: "spike_count"; or "last_potential", "mean_potential", "max_potential" over the steps of a sample.
+    decode: "spike_count"; or "last_potential", "mean_potential", "max_potential" over the steps of
+    a sample.
     """
 
     population: str
@@ -57,20 +60,24 @@ class Output:
     def __post_init__(self):
         check_name("output", self.population)
         if self.decode not in DECODINGS:
-            fail(f"output {self.population!r}", f"decode is {self.decode!r}; accepted are {', '.join(DECODINGS)}")
+            fail(
+                f"output {self.population!r}",
+                f"decode is {self.decode!r}; accepted are {', '.join(DECODINGS)}",
+            )
 
 
 DECIDING = ("data", "input_fraction_bits", "fraction_bits", "potential_offset_v")
-"""Entries of a Program's metadata that decide a result: which numbers the data becomes (encoding, steps, bits, rate, seed), and what the
-integers of inputs and potentials mean in volts."""
+"""Entries of a Program's metadata that decide a result: which numbers the data becomes (encoding,
+steps, bits, rate, seed), and what the integers of inputs and potentials mean in volts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """An integer network; immutable, validated when made.
 
-    ``order`` lists the populations so that every source stands before its targets. ``metadata`` is any JSON-able mapping:
-    where the network came from, dt, and the entries of ``DECIDING``, which are covered by the fingerprint.
+    ``order`` lists the populations so that every source stands before its targets. ``metadata`` is
+    any JSON-able mapping: where the network came from, dt, and the entries of ``DECIDING``, which
+    are covered by the fingerprint.
     """
 
     inputs: tuple[Input, ...]
@@ -80,7 +87,12 @@ class Program:
     metadata: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, kind in (("inputs", Input), ("populations", Population), ("projections", Projection), ("outputs", Output)):
+        for name, kind in (
+            ("inputs", Input),
+            ("populations", Population),
+            ("projections", Projection),
+            ("outputs", Output),
+        ):
             parts = getattr(self, name)
             if not isinstance(parts, (tuple, list)):
                 fail(name, f"is a {type(parts).__name__}; accepted is a tuple of {kind.__name__}")
@@ -97,7 +109,11 @@ class Program:
             raise ProgramError(f"metadata must be plain JSON values: {error}") from None
         object.__setattr__(self, "metadata", MappingProxyType(metadata))
         names = [part.name for part in (*self.inputs, *self.populations)]
-        for group in (names, [p.name for p in self.projections], [o.population for o in self.outputs]):
+        for group in (
+            names,
+            [p.name for p in self.projections],
+            [o.population for o in self.outputs],
+        ):
             twice = [name for name, count in Counter(group).items() if count > 1]
             if twice:
                 raise ProgramError(f"the name {min(twice)!r} is used twice")
@@ -105,12 +121,22 @@ class Program:
         for projection in self.projections:
             for end in (projection.source, projection.target):
                 if end not in self.nodes:
-                    fail(f"projection {projection.name!r}", f"there is no population {end!r}; there are {', '.join(names)}")
+                    fail(
+                        f"projection {projection.name!r}",
+                        f"there is no population {end!r}; there are {', '.join(names)}",
+                    )
             if projection.target in inputs:
-                fail(f"projection {projection.name!r}", f"its target {projection.target!r} is an input")
+                fail(
+                    f"projection {projection.name!r}",
+                    f"its target {projection.target!r} is an input",
+                )
             source = self.nodes[projection.source]
             if projection.source not in inputs and not source.spiking:
-                fail(f"projection {projection.name!r}", f"its source {projection.source!r} is a non-spiking integrator and sends nothing")
+                fail(
+                    f"projection {projection.name!r}",
+                    f"its source {projection.source!r} is a non-spiking integrator and sends "
+                    f"nothing",
+                )
             projection._check_ends(source, self.nodes[projection.target])
             self._check_accumulator(projection, source)
         seeds: dict[int, str] = {}
@@ -118,29 +144,46 @@ class Program:
             if part.noise is not None and seeds.setdefault(part.noise.seed, part.name) != part.name:
                 fail(
                     f"population {part.name!r}",
-                    f"its noise has the seed {part.noise.seed} of {seeds[part.noise.seed]!r}: both would have the same noise; "
+                    f"its noise has the seed {part.noise.seed} of {seeds[part.noise.seed]!r}: both "
+                    f"would have the same noise; "
                     "hardware.noise.derived gives each population its own seed",
                 )
         populations = {p.name: p for p in self.populations}
         for output in self.outputs:
             if output.population not in populations:
-                fail(f"output {output.population!r}", f"there is no such population; there are {', '.join(populations)}")
+                fail(
+                    f"output {output.population!r}",
+                    f"there is no such population; there are {', '.join(populations)}",
+                )
             if output.decode == "spike_count" and not populations[output.population].spiking:
-                fail(f"output {output.population!r}", "a non-spiking integrator has no spikes to count; decode its potential")
+                fail(
+                    f"output {output.population!r}",
+                    "a non-spiking integrator has no spikes to count; decode its potential",
+                )
         _ = self.order  # refuses loops
 
     def _check_accumulator(self, projection: Projection, source) -> None:
-        """Lava accumulates in 64 bits for binary and 32 for graded spikes; a sum beyond 32 bits before a right shift would differ."""
+        """Lava accumulates in 64 bits for binary and 32 for graded spikes; a sum beyond 32 bits
+        before a right shift would differ."""
         largest = max(abs(v) for v in (source.value_range if isinstance(source, Input) else (0, 1)))
         if isinstance(projection, Sparse):
-            sums = np.bincount(projection.rows, np.abs(projection.weights).astype(np.float64)) if projection.weights.size else np.zeros(1)
+            sums = (
+                np.bincount(projection.rows, np.abs(projection.weights).astype(np.float64))
+                if projection.weights.size
+                else np.zeros(1)
+            )
         else:
-            sums = np.abs(projection.weights.astype(np.int64)).reshape(projection.weights.shape[0], -1).sum(axis=1)
+            sums = (
+                np.abs(projection.weights.astype(np.int64))
+                .reshape(projection.weights.shape[0], -1)
+                .sum(axis=1)
+            )
         total = int(sums.max()) * largest if len(sums) else 0
         if total >= 1 << 31:
             fail(
                 f"projection {projection.name!r}",
-                f"the weighted input may reach {total}; the accumulator holds less than {1 << 31}: use fewer message bits, a smaller "
+                f"the weighted input may reach {total}; the accumulator holds less than {1 << 31}: "
+                f"use fewer message bits, a smaller "
                 "fan-in or smaller weights",
             )
 
@@ -159,9 +202,14 @@ class Program:
         done = {part.name for part in self.inputs}
         order: list[str] = []
         while waiting:
-            ready = [n for n in waiting if all(p.source in done for p in self.into(n) if not p.recurrent)]
+            ready = [
+                n for n in waiting if all(p.source in done for p in self.into(n) if not p.recurrent)
+            ]
             if not ready:
-                raise ProgramError(f"a loop through several synapses: {', '.join(waiting)}; accepted are loops from a population to itself")
+                raise ProgramError(
+                    f"a loop through several synapses: {', '.join(waiting)}; accepted are loops "
+                    f"from a population to itself"
+                )
             order.append(ready[0])
             done.add(ready[0])
             waiting.remove(ready[0])
@@ -177,15 +225,19 @@ class Program:
 
     @cached_property
     def depth(self) -> Mapping[str, int]:
-        """Name → number of synapses on the longest way from an input; a population without input has depth 0."""
+        """Name → number of synapses on the longest way from an input; a population without input
+        has depth 0."""
         depth = {part.name: 0 for part in self.inputs}
         for name in self.order:
-            depth[name] = max((depth[p.source] + 1 for p in self.into(name) if not p.recurrent), default=0)
+            depth[name] = max(
+                (depth[p.source] + 1 for p in self.into(name) if not p.recurrent), default=0
+            )
         return MappingProxyType(depth)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides a result: all parts with their names, and of the metadata the entries of ``DECIDING``."""
+        """SHA-256 over everything that decides a result: all parts with their names, and of the
+        metadata the entries of ``DECIDING``."""
         digest = hashlib.sha256()
         for part in (*self.inputs, *self.populations, *self.projections, *self.outputs):
             digest.update(type(part).__name__.encode())

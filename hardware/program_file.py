@@ -1,19 +1,23 @@
-"""A Program as an HDF5 file, complete and read without trust; and telling model files apart by their content.
+"""A Program as an HDF5 file, complete and read without trust; and telling model files apart by
+their content.
 
 Format "spikeport program", version 2:
 
     /                     format, format_version, fingerprint
     /metadata             JSON text as bytes
     /inputs/N             name, shape, message_bits
-    /populations/N        name, shape, reset, bias_exponent, refractory; datasets current_decay, voltage_decay, bias, and
-                          threshold and reset_amount where the population has them; noise_seed and noise_sigma where it has noise
-    /projections/N        kind (dense, sparse, convolution), name, source, target, weight_bits; datasets weights, exponent,
-                          delay; sparse also rows and columns; convolution also stride, padding, dilation, groups
+    /populations/N        name, shape, reset, bias_exponent, refractory; datasets current_decay,
+                          voltage_decay, bias, and threshold and reset_amount where the population
+                          has them; noise_seed and noise_sigma where it has noise
+    /projections/N        kind (dense, sparse, convolution), name, source, target, weight_bits;
+                          datasets weights, exponent, delay; sparse also rows and columns;
+                          convolution also stride, padding, dilation, groups
     /outputs/N            population, decode
 
-N counts from 0. Numbers are stored in the smallest of int8, int16 and int32 that holds them, uncompressed, so a file never
-holds more data than its own size. Two hashes protect a file. ``fingerprint`` is that of the Program: it covers what decides a
-result, the description of the data among it. The seal behind the HDF5 data covers every byte (``hardware._hdf5``).
+N counts from 0. Numbers are stored in the smallest of int8, int16 and int32 that holds them,
+uncompressed, so a file never holds more data than its own size. Two hashes protect a file.
+``fingerprint`` is that of the Program: it covers what decides a result, the description of the data
+among it. The seal behind the HDF5 data covers every byte (``hardware._hdf5``).
 
 Version 1 had no seal, and a fingerprint that left out the description of the data; it is refused.
 """
@@ -43,7 +47,13 @@ _WINDOW = {"stride": "integers", "padding": "integers", "dilation": "integers", 
 
 _ATTRIBUTES: dict[type, dict[str, str]] = {
     Input: {"name": "text", "shape": "integers", "message_bits": "integer"},
-    Population: {"name": "text", "shape": "integers", "reset": "text", "bias_exponent": "integer", "refractory": "integer"},
+    Population: {
+        "name": "text",
+        "shape": "integers",
+        "reset": "text",
+        "bias_exponent": "integer",
+        "refractory": "integer",
+    },
     Dense: _PROJECTION,
     Sparse: _PROJECTION,
     Convolution: _PROJECTION | _WINDOW,
@@ -65,7 +75,8 @@ _KINDS = {"dense": Dense, "sparse": Sparse, "convolution": Convolution}
 def save(program: Program, path: str | Path, *, force: bool = False) -> None:
     """Write a Program; the same Program always gives the same bytes.
 
-    The file appears whole or not at all. Raises ProgramFileError where ``path`` exists (without ``force``) or cannot be written.
+    The file appears whole or not at all. Raises ProgramFileError where ``path`` exists (without
+    ``force``) or cannot be written.
     """
     with writing(path, KIND, VERSION, force) as file:
         put(file, fingerprint=program.fingerprint)
@@ -87,20 +98,24 @@ def _put_part(group: h5py.Group, part) -> None:
         value = getattr(part, name)
         if value is not None:
             low, high = (int(value.min()), int(value.max())) if value.size else (0, 0)
-            narrow = next(t for t in _INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+            narrow = next(
+                t for t in _INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max
+            )
             group.create_dataset(name, data=value.astype(f"<i{np.dtype(narrow).itemsize}"))
 
 
 def load(path: str | Path) -> Program:
     """Read a Program that ``save`` wrote, here or elsewhere; nothing in the file is trusted.
 
-    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file is anything else, truncated,
-    damaged, newer, or describes a Program that breaks a rule.
+    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file
+    is anything else, truncated, damaged, newer, or describes a Program that breaks a rule.
     """
     # ours are not packed; what somebody else packed may unpack to four times its size
     with reading(path, KIND, VERSION, limits.MODEL_BYTES, lambda size: 4 * size) as root:
         root.only(("metadata", "inputs", "populations", "projections", "outputs"))
-        stated = root.attributes({"format": "text", "format_version": "integer", "fingerprint": "text"})["fingerprint"]
+        stated = root.attributes(
+            {"format": "text", "format_version": "integer", "fingerprint": "text"}
+        )["fingerprint"]
         metadata = root.json("metadata")
         if not isinstance(metadata, dict):
             root.fail(f"holds a JSON {type(metadata).__name__}; accepted is an object", "metadata")
@@ -115,7 +130,10 @@ def load(path: str | Path) -> Program:
         except ProgramError as error:
             raise ProgramFileError(f"{path}: {error}") from error
         if program.fingerprint != stated:
-            root.fail(f"damaged: the content's fingerprint is {program.fingerprint}, the file states {stated[:64]!r}")
+            root.fail(
+                f"damaged: the content's fingerprint is {program.fingerprint}, the file states "
+                f"{stated[:64]!r}"
+            )
     return program
 
 
@@ -137,7 +155,9 @@ def _part(node: Node, kind: type | None):
         values["threshold"] = None
     stated = {name: values.pop(name) for name in _NOISE if name in values}
     if len(stated) == 1:
-        node.fail(f"has {next(iter(stated))!r} alone; accepted are both of {', '.join(_NOISE)}, or none")
+        node.fail(
+            f"has {next(iter(stated))!r} alone; accepted are both of {', '.join(_NOISE)}, or none"
+        )
     try:
         if stated:
             values["noise"] = Noise(stated["noise_seed"], stated["noise_sigma"])
@@ -149,9 +169,10 @@ def _part(node: Node, kind: type | None):
 def sniff(path: str | Path) -> str:
     """What kind of file this is, by its content alone; nothing in it is executed or loaded.
 
-    "program", "recording", "nir", "netx" (lava-dl's .net), "hdf5" (another HDF5 file), "safetensors", "torch" (a zip archive
-    with a pickle inside, as ``torch.save`` writes), "npy", "npz", "zip", "pickle", or "unknown".
-    Raises ProgramFileError where there is no such file, or it cannot be read.
+    "program", "recording", "nir", "netx" (lava-dl's .net), "hdf5" (another HDF5 file),
+    "safetensors", "torch" (a zip archive with a pickle inside, as ``torch.save`` writes), "npy",
+    "npz", "zip", "pickle", or "unknown". Raises ProgramFileError where there is no such file, or it
+    cannot be read.
     """
     path = Path(path)
     with opened(path, ProgramFileError, 1 << 62) as file:
@@ -163,7 +184,11 @@ def sniff(path: str | Path) -> str:
         return _sniff_zip(head)
     if head.startswith(b"\x93NUMPY"):
         return "npy"
-    if len(head) > 9 and head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= min(size - 8, 100 << 20):
+    if (
+        len(head) > 9
+        and head[8:9] == b"{"
+        and 2 <= struct.unpack("<Q", head[:8])[0] <= min(size - 8, 100 << 20)
+    ):
         return "safetensors"
     if len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5:
         return "pickle"
@@ -174,11 +199,24 @@ def _sniff_hdf5(path: Path) -> str:
     try:
         with h5py.File(path, "r") as file:
             stated = file.attrs.get_id("format") if "format" in file.attrs else None
-            if stated is not None and stated.dtype.kind == "S" and stated.shape == () and stated.dtype.itemsize < 100:
+            if (
+                stated is not None
+                and stated.dtype.kind == "S"
+                and stated.shape == ()
+                and stated.dtype.itemsize < 100
+            ):
                 known = {KIND.encode(): "program", b"spikeport recording": "recording"}
                 return known.get(bytes(file.attrs["format"]), "hdf5")
-            groups = {name for name in ("node", "layer") if file.get(name, getclass=True, getlink=True) is h5py.HardLink}
-            if "node" in groups and isinstance(file["node"], h5py.Group) and "nodes" in file["node"]:
+            groups = {
+                name
+                for name in ("node", "layer")
+                if file.get(name, getclass=True, getlink=True) is h5py.HardLink
+            }
+            if (
+                "node" in groups
+                and isinstance(file["node"], h5py.Group)
+                and "nodes" in file["node"]
+            ):
                 return "nir"
             if "layer" in groups and isinstance(file["layer"], h5py.Group):
                 return "netx"
@@ -188,7 +226,8 @@ def _sniff_hdf5(path: Path) -> str:
 
 
 def _sniff_zip(head: bytes) -> str:
-    """By the name of the archive's first member, which both writers choose (zip specification, local file header)."""
+    """By the name of the archive's first member, which both writers choose (zip specification,
+    local file header)."""
     length = struct.unpack("<H", head[26:28])[0] if len(head) >= 30 else 0
     name = head[30 : 30 + length]
     if name.endswith(b".pkl"):

@@ -15,7 +15,8 @@ from hardware.program import Program
 class Record:
     """What to keep of a run besides the outputs and the counts, which are always kept.
 
-    spikes: every layer's (and input's) spikes; potentials: every layer's membrane potential after each step.
+    spikes: every layer's (and input's) spikes; potentials: every layer's membrane potential after
+    each step.
     """
 
     spikes: bool = False
@@ -29,12 +30,15 @@ class Recording:
     program       fingerprint of the Program that ran
     target        name of the target
     layers        names of inputs and populations, sources first
-    spikes        layer → uint8 spikes (int32 for graded inputs). Spiking outputs always; all layers where recorded
-    potentials    layer → int32 membrane potential after the step's reset (float32 from floating-point software, in the same units).
-                  Non-spiking outputs always; all layers where recorded. Every target records at this moment of a step: in the step of a
-                  spike, what the reset left. What shows another moment (a framework whose reset comes one step later) is converted
-                  where it becomes a Recording
-    counts        counter (see hardware.counters) → layer → int64 [sample], summed over the steps of a sample
+    spikes        layer → uint8 spikes (int32 for graded inputs). Spiking outputs always; all layers
+                  where recorded
+    potentials    layer → int32 membrane potential after the step's reset (float32 from
+                  floating-point software, in the same units). Non-spiking outputs always; all
+                  layers where recorded. Every target records at this moment of a step: in the step
+                  of a spike, what the reset left. What shows another moment (a framework whose
+                  reset comes one step later) is converted where it becomes a Recording
+    counts        counter (see hardware.counters) → layer → int64 [sample], summed over the steps of
+                  a sample
     scores        output → float64 [sample, neuron], decoded as the Program says
     wall_time_s   seconds for the whole run, set-up of the target included
     details       what a target wants to say about itself; plain JSON values
@@ -53,7 +57,8 @@ class Recording:
     details: Mapping = field(default_factory=dict)
 
     def predictions(self, output: str | None = None) -> np.ndarray:
-        """Class of every sample, int64 [sample]: the neuron with the largest score, the first of equals."""
+        """Class of every sample, int64 [sample]: the neuron with the largest score, the first of
+        equals."""
         name = next(iter(self.scores)) if output is None else output
         return self.scores[name].argmax(axis=1)
 
@@ -61,14 +66,20 @@ class Recording:
         """Share of samples whose prediction equals the label, 0 to 1."""
         labels = np.asarray(labels)
         if labels.shape != (self.samples,):
-            raise InputError(f"labels have shape {labels.shape}; accepted is one for each of the {self.samples} samples")
+            raise InputError(
+                f"labels have shape {labels.shape}; accepted is one for each of the {self.samples} "
+                f"samples"
+            )
         return float(np.mean(self.predictions(output) == labels))
 
 
-def decode(program: Program, spikes: Mapping[str, np.ndarray], potentials: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def decode(
+    program: Program, spikes: Mapping[str, np.ndarray], potentials: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Scores of every output, float64 [sample, neuron] (neurons flattened in C order).
 
-    Needs the spikes of spiking outputs that are counted and the potentials of those whose potential is read.
+    Needs the spikes of spiking outputs that are counted and the potentials of those whose potential
+    is read.
     """
     scores = {}
     for output in program.outputs:
@@ -87,18 +98,25 @@ def decode(program: Program, spikes: Mapping[str, np.ndarray], potentials: Mappi
 
 
 def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
-    """Inputs as name → uint8 (binary) or int32 (graded) array [sample, step, *shape], range checked.
+    """Inputs as name → uint8 (binary) or int32 (graded) array [sample, step, *shape], range
+    checked.
 
-    ``inputs`` is one array where the Program has one input, or a mapping name → array. Raises InputError, which names the
-    input, what was found and what is accepted.
+    ``inputs`` is one array where the Program has one input, or a mapping name → array. Raises
+    InputError, which names the input, what was found and what is accepted.
     """
     names = [part.name for part in program.inputs]
     if not isinstance(inputs, Mapping):
         if len(names) != 1:
-            raise InputError(f"the Program has {len(names)} inputs ({', '.join(names)}): give a mapping name → array")
+            raise InputError(
+                f"the Program has {len(names)} inputs ({', '.join(names)}): give a mapping name → "
+                f"array"
+            )
         inputs = {names[0]: inputs}
     if set(inputs) != set(names):
-        raise InputError(f"inputs are {', '.join(sorted(map(str, inputs)))}; the Program has {', '.join(sorted(names))}")
+        raise InputError(
+            f"inputs are {', '.join(sorted(map(str, inputs)))}; the Program has "
+            f"{', '.join(sorted(names))}"
+        )
     checked: dict[str, np.ndarray] = {}
     for part in program.inputs:
         where = f"input {part.name!r}"
@@ -106,9 +124,15 @@ def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
             array = np.asarray(inputs[part.name])
         except ValueError:
             accepted = ", ".join(map(str, part.shape))
-            raise InputError(f"{where}: no array: its rows differ in length; accepted is [sample, step, {accepted}]") from None
+            raise InputError(
+                f"{where}: no array: its rows differ in length; accepted is [sample, step, "
+                f"{accepted}]"
+            ) from None
         if array.ndim != 2 + len(part.shape) or array.shape[2:] != part.shape:
-            raise InputError(f"{where}: shape {array.shape}; accepted is [sample, step, {', '.join(map(str, part.shape))}]")
+            raise InputError(
+                f"{where}: shape {array.shape}; accepted is [sample, step, "
+                f"{', '.join(map(str, part.shape))}]"
+            )
         if array.shape[0] < 1 or array.shape[1] < 1:
             raise InputError(f"{where}: shape {array.shape} holds no sample or no step")
         if array.dtype.kind not in "biuf":
@@ -116,14 +140,24 @@ def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
         low, high = part.value_range
         if array.dtype.kind == "f":
             if not np.all(np.isfinite(array)):
-                raise InputError(f"{where}: NaN or infinite values; accepted are whole numbers from {low} to {high}")
+                raise InputError(
+                    f"{where}: NaN or infinite values; accepted are whole numbers from {low} to "
+                    f"{high}"
+                )
             if not np.all(array == np.trunc(array)):
-                raise InputError(f"{where}: values that are not whole numbers; accepted are whole numbers from {low} to {high}")
+                raise InputError(
+                    f"{where}: values that are not whole numbers; accepted are whole numbers from "
+                    f"{low} to {high}"
+                )
         smallest, largest = array.min(), array.max()
         if smallest < low or largest > high:
             accepted = f"{low} to {high} ({part.message_bits} message bits)"
-            raise InputError(f"{where}: values from {smallest} to {largest}; accepted are {accepted}")
-        checked[part.name] = np.ascontiguousarray(array, dtype=np.uint8 if part.message_bits == 0 else np.int32)
+            raise InputError(
+                f"{where}: values from {smallest} to {largest}; accepted are {accepted}"
+            )
+        checked[part.name] = np.ascontiguousarray(
+            array, dtype=np.uint8 if part.message_bits == 0 else np.int32
+        )
     lengths = {array.shape[:2] for array in checked.values()}
     if len(lengths) > 1:
         raise InputError(f"the inputs differ in [sample, step]: {sorted(lengths)}")

@@ -2,17 +2,20 @@
 
 Format "spikeport recording", version 2 (version 1 had no seal):
 
-    /                     format, format_version, program (fingerprint), target, samples, steps, wall_time_s
-    /layers/NAME          order (place in ``Recording.layers``) and, where the layer is an output, output (place among them);
-                          datasets, where recorded: spikes and potentials [sample, step, *shape]; counts/COUNTER [sample]
-    /outputs              one output:      spikes, potentials (where recorded) and scores [sample, neuron]
-                          several outputs: the same inside a group NAME for each
+    /                     format, format_version, program (fingerprint), target, samples, steps,
+                          wall_time_s
+    /layers/NAME          order (place in ``Recording.layers``) and, where the layer is an output,
+                          output (place among them); datasets, where recorded: spikes and potentials
+                          [sample, step, *shape]; counts/COUNTER [sample]
+    /outputs              one output:      spikes, potentials (where recorded) and scores [sample,
+                          neuron] several outputs: the same inside a group NAME for each
     /details              JSON text as bytes: what the target says about itself
     /versions             JSON text as bytes: what wrote the file; for people, not read back
 
-An output's spikes and potentials are one dataset with two names (HDF5 hard links), so they take room once. Large arrays are
-deflated. Spikes are uint8 (int32 for graded spikes), potentials int32 (float32 from floating-point software), counts int64,
-scores float64. Behind the HDF5 data stands the seal of ``hardware._hdf5``.
+An output's spikes and potentials are one dataset with two names (HDF5 hard links), so they take
+room once. Large arrays are deflated. Spikes are uint8 (int32 for graded spikes), potentials int32
+(float32 from floating-point software), counts int64, scores float64. Behind the HDF5 data stands
+the seal of ``hardware._hdf5``.
 """
 
 from __future__ import annotations
@@ -42,11 +45,18 @@ _CHUNK = 1 << 20
 def save(recording: Recording, path: str | Path, *, force: bool = False) -> None:
     """Write a Recording.
 
-    The file appears whole or not at all. Raises ProgramFileError where ``path`` exists (without ``force``) or cannot be written.
+    The file appears whole or not at all. Raises ProgramFileError where ``path`` exists (without
+    ``force``) or cannot be written.
     """
     outputs = list(recording.scores)
     with writing(path, KIND, VERSION, force) as file:
-        put(file, program=recording.program, target=recording.target, samples=recording.samples, steps=recording.steps)
+        put(
+            file,
+            program=recording.program,
+            target=recording.target,
+            samples=recording.samples,
+            steps=recording.steps,
+        )
         put(file, wall_time_s=float(recording.wall_time_s))
         put_json(file, "details", dict(recording.details))
         put_json(file, "versions", _versions())
@@ -58,7 +68,10 @@ def save(recording: Recording, path: str | Path, *, force: bool = False) -> None
                 values = getattr(recording, quantity).get(name)
                 if values is not None:
                     if values.dtype.name not in dtypes:
-                        raise ProgramFileError(f"{path}: {quantity} of {name!r} are {values.dtype}; accepted are {', '.join(dtypes)}")
+                        raise ProgramFileError(
+                            f"{path}: {quantity} of {name!r} are {values.dtype}; accepted are "
+                            f"{', '.join(dtypes)}"
+                        )
                     _put_array(layer, quantity, values)
             counts = layer.create_group("counts")
             for counter, by_layer in recording.counts.items():
@@ -73,14 +86,26 @@ def save(recording: Recording, path: str | Path, *, force: bool = False) -> None
 
 
 def _put_array(group: h5py.Group, name: str, values: np.ndarray) -> None:
-    """An array [sample, step, ...], in the byte order of the format; deflated where that is worth a chunk."""
+    """An array [sample, step, ...], in the byte order of the format; deflated where that is worth a
+    chunk."""
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     if values.nbytes < 4096:
         group.create_dataset(name, data=values)
         return
     per_step = max(1, values[0, 0].nbytes)
-    chunks = True if per_step > _CHUNK else (1, min(values.shape[1], max(1, _CHUNK // per_step)), *values.shape[2:])
-    group.create_dataset(name, data=values, chunks=chunks, compression="gzip", compression_opts=1, shuffle=values.itemsize > 1)
+    chunks = (
+        True
+        if per_step > _CHUNK
+        else (1, min(values.shape[1], max(1, _CHUNK // per_step)), *values.shape[2:])
+    )
+    group.create_dataset(
+        name,
+        data=values,
+        chunks=chunks,
+        compression="gzip",
+        compression_opts=1,
+        shuffle=values.itemsize > 1,
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -88,17 +113,23 @@ def _versions() -> dict[str, str]:
         spikeport = importlib.metadata.version("spikeport")
     except importlib.metadata.PackageNotFoundError:
         spikeport = "not installed"
-    return {"spikeport": spikeport, "python": platform.python_version(), "numpy": np.__version__, "h5py": h5py.__version__}
+    return {
+        "spikeport": spikeport,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+    }
 
 
 def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
     """Read a Recording that ``save`` wrote; nothing in the file is trusted.
 
-    max_bytes: a file that holds more data than this is refused before it is read, since deflated data may be 1,000 times larger
-    than the file. None: 128 MiB, or 64 times the size of the file where that is more.
+    max_bytes: a file that holds more data than this is refused before it is read, since deflated
+    data may be 1,000 times larger than the file. None: 128 MiB, or 64 times the size of the file
+    where that is more.
 
-    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file is anything else, truncated,
-    damaged or newer.
+    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file
+    is anything else, truncated, damaged or newer.
     """
     kinds = {"format": "text", "format_version": "integer", "program": "text", "target": "text"}
     kinds |= {"samples": "integer", "steps": "integer", "wall_time_s": "real"}
@@ -143,23 +174,38 @@ def _order(group: Node) -> tuple[dict[str, Node], list[str]]:
     found = []
     for name in group.members():
         node = group.group(name)
-        found.append((node.attributes({"order": "integer", "output": "integer"}, optional=("output",)), name, node))
+        found.append(
+            (
+                node.attributes({"order": "integer", "output": "integer"}, optional=("output",)),
+                name,
+                node,
+            )
+        )
     found.sort(key=lambda entry: entry[0]["order"])
     outputs = sorted((places["output"], name) for places, name, _ in found if "output" in places)
-    for what, numbers in (("order", [places["order"] for places, _, _ in found]), ("output", [number for number, _ in outputs])):
+    for what, numbers in (
+        ("order", [places["order"] for places, _, _ in found]),
+        ("output", [number for number, _ in outputs]),
+    ):
         if numbers != list(range(len(numbers))):
-            group.fail(f"the attributes {what!r} are {numbers[:10]}; accepted are 0, 1, 2 and so on")
+            group.fail(
+                f"the attributes {what!r} are {numbers[:10]}; accepted are 0, 1, 2 and so on"
+            )
     return {name: node for _, name, node in found}, [name for _, name in outputs]
 
 
 def _steps(node: Node, quantity: str, samples: int, steps: int) -> np.ndarray:
     array = node.array(quantity, _DTYPES[quantity])
     if array.ndim < 3 or array.shape[:2] != (samples, steps):
-        node.fail(f"shape {array.shape}; accepted is [{samples}, {steps}, *shape of the layer]", quantity)
+        node.fail(
+            f"shape {array.shape}; accepted is [{samples}, {steps}, *shape of the layer]", quantity
+        )
     return array
 
 
-def _scores(group: Node, outputs: list[str], layers: dict[str, Node], samples: int) -> dict[str, np.ndarray]:
+def _scores(
+    group: Node, outputs: list[str], layers: dict[str, Node], samples: int
+) -> dict[str, np.ndarray]:
     """Scores of every output; the other names in its group must mean the layer's own datasets."""
     scores = {}
     if len(outputs) != 1:

@@ -1,6 +1,8 @@
-"""The slow, obviously right executor: one sample, one step, one population at a time in 64-bit integers.
+"""The slow, obviously right executor: one sample, one step, one population at a time in 64-bit
+integers.
 
-It is the oracle for every other executor, and is itself compared with Lava in the tests. Nothing here is optimised.
+It is the oracle for every other executor, and is itself compared with Lava in the tests. Nothing
+here is optimised.
 """
 
 from __future__ import annotations
@@ -26,38 +28,56 @@ class _Neurons:
     def step(self, step: int, synaptic_input: np.ndarray) -> np.ndarray:
         """Advance by one step; int64 spikes (all zero for an integrator)."""
         p = self.population
-        self.current = arithmetic.next_current(self.current, synaptic_input, p.current_decay.astype(np.int64))
-        updated = arithmetic.next_potential(self.potential, self.current, p.bias_state, p.voltage_decay.astype(np.int64))
+        self.current = arithmetic.next_current(
+            self.current, synaptic_input, p.current_decay.astype(np.int64)
+        )
+        updated = arithmetic.next_potential(
+            self.potential, self.current, p.bias_state, p.voltage_decay.astype(np.int64)
+        )
         active = self.rest_until < step
         self.potential = np.where(active, updated, self.potential)
         if not p.spiking:
             return np.zeros(p.shape, np.int64)
         compared = self.potential
         if p.noise is not None:
-            compared = compared + draw_step(p.noise.seed, p.noise.sigma, step, p.size).reshape(p.shape)
+            compared = compared + draw_step(p.noise.seed, p.noise.sigma, step, p.size).reshape(
+                p.shape
+            )
         fired = arithmetic.fires(compared, p.threshold.astype(np.int64)) & active
         if p.reset == "zero":
             self.potential = np.where(fired, 0, self.potential)
         elif p.reset == "subtract":
-            self.potential = np.where(fired, arithmetic.saturate_potential(self.potential - p.subtracted), self.potential)
+            self.potential = np.where(
+                fired, arithmetic.saturate_potential(self.potential - p.subtracted), self.potential
+            )
         self.rest_until = np.where(fired, step + p.refractory, self.rest_until)
         return fired.astype(np.int64)
 
 
-def _weighted_sum(projection: Projection, spikes: np.ndarray, target: Population, delay: int) -> np.ndarray:
-    """Sum of weight × spike over the synapses that have this delay, int64, shape of the target, before the exponent."""
+def _weighted_sum(
+    projection: Projection, spikes: np.ndarray, target: Population, delay: int
+) -> np.ndarray:
+    """Sum of weight × spike over the synapses that have this delay, int64, shape of the target,
+    before the exponent."""
     if isinstance(projection, Dense):
         weights = projection.weights.astype(np.int64) * (projection.delay == delay)
         return (weights @ spikes.ravel()).reshape(target.shape)
     if not isinstance(projection, Convolution):
         chosen = np.broadcast_to(projection.delay == delay, projection.weights.shape)
         total = np.zeros(target.size, np.int64)
-        np.add.at(total, projection.rows[chosen], projection.weights[chosen].astype(np.int64) * spikes.ravel()[projection.columns[chosen]])
+        np.add.at(
+            total,
+            projection.rows[chosen],
+            projection.weights[chosen].astype(np.int64)
+            * spikes.ravel()[projection.columns[chosen]],
+        )
         return total.reshape(target.shape)
     return _convolve(projection, spikes, target.shape)
 
 
-def _convolve(projection: Convolution, spikes: np.ndarray, target_shape: tuple[int, ...]) -> np.ndarray:
+def _convolve(
+    projection: Convolution, spikes: np.ndarray, target_shape: tuple[int, ...]
+) -> np.ndarray:
     """Cross-correlation, one kernel tap at a time."""
     padded = np.pad(spikes, [(0, 0), *((p, p) for p in projection.padding)])
     total = np.zeros(target_shape, np.int64)
@@ -65,18 +85,25 @@ def _convolve(projection: Convolution, spikes: np.ndarray, target_shape: tuple[i
     inputs = projection.weights.shape[1]
     for tap in np.ndindex(projection.kernel_size):
         geometry = zip(tap, projection.dilation, projection.stride, target_shape[1:])
-        window = padded[(slice(None), *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in geometry))]
+        window = padded[
+            (slice(None), *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in geometry))
+        ]
         for group in range(projection.groups):
             out = slice(group * outputs, (group + 1) * outputs)
             weights = projection.weights[(out, slice(None), *tap)].astype(np.int64)
-            total[out] += np.tensordot(weights, window[group * inputs : (group + 1) * inputs], axes=1)
+            total[out] += np.tensordot(
+                weights, window[group * inputs : (group + 1) * inputs], axes=1
+            )
     return total
 
 
-def synaptic_input(projection: Projection, history: list[np.ndarray], step: int, target: Population) -> np.ndarray:
+def synaptic_input(
+    projection: Projection, history: list[np.ndarray], step: int, target: Population
+) -> np.ndarray:
     """What one projection brings to its target in ``step``, int64, shape of the target.
 
-    ``history`` holds the source's spikes of each step so far; a recurrent projection sees them one step later.
+    ``history`` holds the source's spikes of each step so far; a recurrent projection sees them one
+    step later.
     """
     exponent = projection.exponent_per_neuron(target.shape)
     total = np.zeros(target.shape, np.int64)
@@ -84,17 +111,22 @@ def synaptic_input(projection: Projection, history: list[np.ndarray], step: int,
         moment = step - int(delay) - int(projection.recurrent)
         if moment < 0:
             continue
-        part = arithmetic.shift(_weighted_sum(projection, history[moment], target, int(delay)), exponent)
+        part = arithmetic.shift(
+            _weighted_sum(projection, history[moment], target, int(delay)), exponent
+        )
         if isinstance(projection, Convolution):
             part = arithmetic.wrap_int24(part)
         total += arithmetic.wrap_int32(part)
     return arithmetic.wrap_int32(total)
 
 
-def run_sample(program: Program, inputs: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def run_sample(
+    program: Program, inputs: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Run one sample.
 
-    ``inputs``: name → array [step, *shape]. Returns spikes (inputs included) and potentials, layer → int64 [step, *shape].
+    ``inputs``: name → array [step, *shape]. Returns spikes (inputs included) and potentials, layer
+    → int64 [step, *shape].
     """
     steps = len(next(iter(inputs.values())))
     spikes: dict[str, list[np.ndarray]] = {part.name: [] for part in program.inputs}
@@ -111,4 +143,6 @@ def run_sample(program: Program, inputs: Mapping[str, np.ndarray]) -> tuple[dict
                 total += synaptic_input(projection, spikes[projection.source], step, population)
             spikes[name].append(neurons[name].step(step, arithmetic.wrap_int32(total)))
             potentials[name].append(neurons[name].potential)
-    return {n: np.stack(s) for n, s in spikes.items()}, {n: np.stack(p) for n, p in potentials.items()}
+    return {n: np.stack(s) for n, s in spikes.items()}, {
+        n: np.stack(p) for n, p in potentials.items()
+    }

@@ -1,7 +1,7 @@
 """Design rules: what a Program must keep so that a chip can hold it, one named function each.
 
-A rule takes (program, chip, layers) and yields what it found; ``layers`` is the estimate of hardware.neurocores. The name of the
-function is the name of the rule. Severities:
+A rule takes (program, chip, layers) and yields what it found; ``layers`` is the estimate of
+hardware.neurocores. The name of the function is the name of the rule. Severities:
 
     broken      the chip cannot hold this; the Program must change
     microcode   the chip's own neuron cannot do this, a neuron program of one's own can (Loihi 2)
@@ -36,7 +36,8 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that does not hold: in which part of the Program, the value found, the chip's limit, and a sentence for people."""
+    """A rule that does not hold: in which part of the Program, the value found, the chip's limit,
+    and a sentence for people."""
 
     rule: str
     severity: str
@@ -56,15 +57,24 @@ def note(where: str, value: int | str, limit: int | str, message: str) -> Findin
     return Finding("note", where, value, limit, message)
 
 
-def weight_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def weight_bits(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Weights have no more bits than a synapse holds (beside the sign)."""
     limit = chip["weight_bits"]
     for p in program.projections:
         if p.weight_bits > limit:
-            yield broken(p.name, p.weight_bits, limit, f"{p.weight_bits}-bit weights; the chip holds {limit} bits")
+            yield broken(
+                p.name,
+                p.weight_bits,
+                limit,
+                f"{p.weight_bits}-bit weights; the chip holds {limit} bits",
+            )
 
 
-def weight_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def weight_exponent_range(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Weight exponents fit the synapse format."""
     low, high = chip["weight_exponent_min"], chip["weight_exponent_max"]
     for p in program.projections:
@@ -78,8 +88,11 @@ def weight_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPl
                 )
 
 
-def weight_exponent_per_layer(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """A synapse format has one exponent: each further one in a layer takes a format, and the layer's input axons once more."""
+def weight_exponent_per_layer(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """A synapse format has one exponent: each further one in a layer takes a format, and the
+    layer's input axons once more."""
     limit = chip["synapse_formats_per_core"]
     for population in program.populations:
         into = program.into(population.name)
@@ -89,30 +102,38 @@ def weight_exponent_per_layer(program: Program, chip: Chip, layers: Sequence[Lay
                 population.name,
                 formats,
                 limit,
-                f"{formats} synapse formats end in this population; a core has {limit}: use fewer different exponents",
+                f"{formats} synapse formats end in this population; a core has {limit}: use fewer "
+                f"different exponents",
             )
         elif formats > len(into):
             yield note(
                 population.name,
                 formats,
                 limit,
-                f"exponents per channel: {formats} synapse formats of {limit} instead of {len(into)}",
+                f"exponents per channel: {formats} synapse formats of {limit} instead of "
+                f"{len(into)}",
             )
 
 
-def convolution_weight_exponent(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """A convolution with an exponent: Lava's own model ignores it, so nobody has shown it on the chip."""
+def convolution_weight_exponent(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """A convolution with an exponent: Lava's own model ignores it, so nobody has shown it on the
+    chip."""
     for p in program.projections:
         if isinstance(p, Convolution) and np.any(p.exponent):
             yield note(
                 p.name,
                 int(p.exponent.max()),
                 0,
-                "a convolution with a weight exponent; Lava's Conv ignores its weight_exp, no public run on a chip uses one",
+                "a convolution with a weight exponent; Lava's Conv ignores its weight_exp, no "
+                "public run on a chip uses one",
             )
 
 
-def threshold_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def threshold_bits(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Threshold mantissas fit their register (17 bits)."""
     limit = (1 << chip["threshold_bits"]) - 1
     for p in program.populations:
@@ -125,8 +146,11 @@ def threshold_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement
             )
 
 
-def integrator_threshold(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """A non-spiking integrator gets the highest threshold, which a saturated potential still exceeds."""
+def integrator_threshold(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """A non-spiking integrator gets the highest threshold, which a saturated potential still
+    exceeds."""
     limit = (1 << chip["threshold_bits"]) - 1
     for p in program.populations:
         if not p.spiking:
@@ -134,11 +158,14 @@ def integrator_threshold(program: Program, chip: Chip, layers: Sequence[LayerPla
                 p.name,
                 "no threshold",
                 limit,
-                f"a neuron on the chip always has a threshold: at most {limit}, which a potential above {limit << 6} exceeds",
+                f"a neuron on the chip always has a threshold: at most {limit}, which a potential "
+                f"above {limit << 6} exceeds",
             )
 
 
-def current_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def current_decay_range(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """The chip adds 1 to its 12-bit current decay: 1/4096 to 4096/4096, never 0."""
     high = 1 << chip["current_decay_bits"]
     for p in program.populations:
@@ -148,11 +175,16 @@ def current_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlac
         value = low if low < 1 else top
         said = f"current_decay {value}; the chip adds 1 to what it stores, so it has 1 to {high}"
         form = _other_form(program, p)
-        yield (broken if form is None else note)(p.name, value, f"1 to {high}", said if form is None else f"{said}. {form}")
+        yield (broken if form is None else note)(
+            p.name, value, f"1 to {high}", said if form is None else f"{said}. {form}"
+        )
 
 
-def voltage_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """The 12-bit voltage decay ends at 4095/4096: a potential that keeps nothing is not possible, though some need no such potential."""
+def voltage_decay_range(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """The 12-bit voltage decay ends at 4095/4096: a potential that keeps nothing is not possible,
+    though some need no such potential."""
     limit = (1 << chip["voltage_decay_bits"]) - 1
     for p in program.populations:
         value = int(p.voltage_decay.max())
@@ -161,7 +193,12 @@ def voltage_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlac
         said = f"voltage_decay {value}; the chip has 0 to {limit}"
         form = _other_form(program, p)
         if form is None:
-            yield broken(p.name, value, f"0 to {limit}", f"{said}: {limit} keeps 1/4096 of the potential, which can change spikes")
+            yield broken(
+                p.name,
+                value,
+                f"0 to {limit}",
+                f"{said}: {limit} keeps 1/4096 of the potential, which can change spikes",
+            )
         else:
             yield note(p.name, value, f"0 to {limit}", f"{said}. {form}")
 
@@ -169,8 +206,9 @@ def voltage_decay_range(program: Program, chip: Chip, layers: Sequence[LayerPlac
 def _other_form(program: Program, p: Population) -> str | None:
     """How a chip computes the same with other decays, for people; None where none is known.
 
-    A neuron that is reset in every step keeps no potential that could decay. A read-out without memory has v = 0 + u + bias, so its
-    synaptic current says the same; one that adds up in its current can add up in its potential.
+    A neuron that is reset in every step keeps no potential that could decay. A read-out without
+    memory has v = 0 + u + bias, so its synaptic current says the same; one that adds up in its
+    current can add up in its potential.
     """
     if _fires_in_every_step(program, p):
         return "It fires and is reset in every step, so that every other decay, such as 0, gives the same"
@@ -181,15 +219,23 @@ def _other_form(program: Program, p: Population) -> str | None:
         return f"This read-out has no memory: its potential is its synaptic current {added}in every step, so read the current instead"
     if int(p.current_decay.max()) == 0 and not np.any(p.bias):
         return (
-            "This read-out adds up in its synaptic current: with current_decay 4096 and voltage_decay 0 it adds up in its potential, the "
+            "This read-out adds up in its synaptic current: with current_decay 4096 and "
+            "voltage_decay 0 it adds up in its potential, the "
             f"same as long as the sum stays within {CURRENT_LIMIT - 1:,}"
         )
     return None
 
 
 def _fires_in_every_step(program: Program, p: Population) -> bool:
-    """A constant source: nothing comes in, and the bias alone exceeds every threshold from a potential of zero."""
-    if not p.spiking or p.reset != "zero" or p.refractory or p.noise is not None or program.into(p.name):
+    """A constant source: nothing comes in, and the bias alone exceeds every threshold from a
+    potential of zero."""
+    if (
+        not p.spiking
+        or p.reset != "zero"
+        or p.refractory
+        or p.noise is not None
+        or program.into(p.name)
+    ):
         return False
     return bool(np.all(fires(p.bias_state, p.threshold.astype(np.int64))))
 
@@ -201,11 +247,19 @@ def bias_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -
         low, high = int(p.bias.min()), int(p.bias.max())
         if low < -half or high >= half:
             value = low if low < -half else high
-            yield broken(p.name, value, f"{-half} to {half - 1}", f"bias mantissa {value}; the chip holds {-half} to {half - 1}")
+            yield broken(
+                p.name,
+                value,
+                f"{-half} to {half - 1}",
+                f"bias mantissa {value}; the chip holds {-half} to {half - 1}",
+            )
 
 
-def bias_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """Bias exponents are not negative; the mantissa shifted right, with an exponent of 0, is the same bias."""
+def bias_exponent_range(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """Bias exponents are not negative; the mantissa shifted right, with an exponent of 0, is the
+    same bias."""
     limit = chip["bias_exponent_max"]
     for p in program.populations:
         here = p.name, p.bias_exponent, f"0 to {limit}"
@@ -216,15 +270,24 @@ def bias_exponent_range(program: Program, chip: Chip, layers: Sequence[LayerPlac
             yield broken(*here, f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}")
 
 
-def delay_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def delay_range(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Synaptic delays fit their register."""
     limit = chip["delay_max_steps"]
     for p in program.projections:
         if p.max_delay > limit:
-            yield broken(p.name, p.max_delay, limit, f"a delay of {p.max_delay} steps; the chip has up to {limit}")
+            yield broken(
+                p.name,
+                p.max_delay,
+                limit,
+                f"a delay of {p.max_delay} steps; the chip has up to {limit}",
+            )
 
 
-def convolution_delay(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def convolution_delay(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Shared kernels have no delays."""
     for p in program.projections:
         if isinstance(p, Convolution) and p.max_delay and not chip["delay_on_convolution"]:
@@ -232,11 +295,14 @@ def convolution_delay(program: Program, chip: Chip, layers: Sequence[LayerPlacem
                 p.name,
                 p.max_delay,
                 0,
-                f"a delay of {p.max_delay} steps on a convolution; the chip's convolutions have none: use dense or sparse synapses",
+                f"a delay of {p.max_delay} steps on a convolution; the chip's convolutions have "
+                f"none: use dense or sparse synapses",
             )
 
 
-def neuron_parameters_per_group(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def neuron_parameters_per_group(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Decays and thresholds belong to a group of neurons, and a core has few groups."""
     limit = chip["neuron_groups_per_core"]
     for p in program.populations:
@@ -246,73 +312,119 @@ def neuron_parameters_per_group(program: Program, chip: Chip, layers: Sequence[L
                 p.name,
                 groups,
                 limit,
-                f"{groups} different settings of decays and threshold; a core has {limit} neuron groups: share parameters",
+                f"{groups} different settings of decays and threshold; a core has {limit} neuron "
+                f"groups: share parameters",
             )
 
 
-def graded_input_bits(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def graded_input_bits(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Graded spikes fit into a message; Loihi 1 has none."""
     limit = chip["graded_spike_bits"]
     for p in program.inputs:
         if p.message_bits > limit:
-            have = f"messages of up to {limit} bits" if limit else "no graded spikes: encode the input as binary spikes"
-            yield broken(p.name, p.message_bits, limit, f"{p.message_bits} message bits; the chip has {have}")
+            have = (
+                f"messages of up to {limit} bits"
+                if limit
+                else "no graded spikes: encode the input as binary spikes"
+            )
+            yield broken(
+                p.name, p.message_bits, limit, f"{p.message_bits} message bits; the chip has {have}"
+            )
 
 
 def _own_neuron_program(chip: Chip, where: str, value: str, what: str) -> Finding:
     if chip["programmable_neurons"]:
-        return Finding("microcode", where, value, "zero", f"{what} needs a neuron program of one's own (microcode)")
-    return broken(where, value, "zero", f"{what} is not possible: the chip has one fixed neuron model")
+        return Finding(
+            "microcode",
+            where,
+            value,
+            "zero",
+            f"{what} needs a neuron program of one's own (microcode)",
+        )
+    return broken(
+        where, value, "zero", f"{what} is not possible: the chip has one fixed neuron model"
+    )
 
 
-def subtractive_reset_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def subtractive_reset_needs_microcode(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """The chip's own neuron resets to zero."""
     for p in program.populations:
         if p.reset == "subtract":
             yield _own_neuron_program(chip, p.name, p.reset, "reset by subtraction")
 
 
-def no_reset_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def no_reset_needs_microcode(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """The chip's own neuron resets to zero."""
     for p in program.populations:
         if p.reset == "none":
             yield _own_neuron_program(chip, p.name, p.reset, "a spiking neuron without reset")
 
 
-def refractory_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """Loihi 1 rests up to 62 steps; Lava has no fixed-point or chip model of it, so Loihi 2 needs a neuron program."""
+def refractory_needs_microcode(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """Loihi 1 rests up to 62 steps; Lava has no fixed-point or chip model of it, so Loihi 2 needs a
+    neuron program."""
     limit = chip["refractory_max_steps"]
     for p in program.populations:
         if p.refractory <= limit:
             continue
         severity = "microcode" if chip["programmable_neurons"] else "broken"
-        needs = "a neuron program of one's own (microcode)" if chip["programmable_neurons"] else f"at most {limit}"
-        yield Finding(severity, p.name, p.refractory, limit, f"a refractory period of {p.refractory} steps needs {needs}")
+        needs = (
+            "a neuron program of one's own (microcode)"
+            if chip["programmable_neurons"]
+            else f"at most {limit}"
+        )
+        yield Finding(
+            severity,
+            p.name,
+            p.refractory,
+            limit,
+            f"a refractory period of {p.refractory} steps needs {needs}",
+        )
 
 
-def noise_needs_microcode(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """Our noise is compared with the threshold, is near normal, and starts anew with each sample; a chip's own noise does none of this.
+def noise_needs_microcode(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """Our noise is compared with the threshold, is near normal, and starts anew with each sample; a
+    chip's own noise does none of this.
 
-    Loihi 1 adds pseudo-random numbers to the synaptic current, the membrane potential (where they stay) or the refractory delay (Davies
-    2018). nengo-loihi (block.py; emulator/interface.py, NoiseState) has them uniform in [-127, 127], plus 64 times an offset, times
-    2**(exponent - 7), with exponent, offset and place shared by a core, from a generator that is seeded once for a run. Of Loihi 2 it is
-    public that neuron programs can use noise, amplitude times a pseudo-random number (lava-optimization, its stochastic neurons); how its
-    numbers are made is not.
+    Loihi 1 adds pseudo-random numbers to the synaptic current, the membrane potential (where they
+    stay) or the refractory delay (Davies 2018). nengo-loihi (block.py; emulator/interface.py,
+    NoiseState) has them uniform in [-127, 127], plus 64 times an offset, times 2**(exponent - 7),
+    with exponent, offset and place shared by a core, from a generator that is seeded once for a
+    run. Of Loihi 2 it is public that neuron programs can use noise, amplitude times a pseudo-random
+    number (lava-optimization, its stochastic neurons); how its numbers are made is not.
     """
     own = (
-        "the chip's own noise is another: uniform numbers with a power-of-two scale for a whole core, kept in the current or the "
+        "the chip's own noise is another: uniform numbers with a power-of-two scale for a whole "
+        "core, kept in the current or the "
         "potential, not restarted with a sample"
     )
     for p in program.populations:
         if p.noise is not None:
             severity = "microcode" if chip["programmable_neurons"] else "broken"
-            needs = "needs a neuron program of one's own (microcode)" if chip["programmable_neurons"] else "is not possible"
+            needs = (
+                "needs a neuron program of one's own (microcode)"
+                if chip["programmable_neurons"]
+                else "is not possible"
+            )
             what = f"noise of sigma {p.noise.sigma} on the comparison with the threshold {needs}"
             yield Finding(severity, p.name, p.noise.sigma, 0, f"{what}; {own}")
 
 
-def convolution_synapses(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """Without convolution synapses a compiler must lay kernels out; how well it shares them is not known here."""
+def convolution_synapses(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """Without convolution synapses a compiler must lay kernels out; how well it shares them is not
+    known here."""
     if chip["convolution_synapse"]:
         return
     for p in program.projections:
@@ -321,7 +433,8 @@ def convolution_synapses(program: Program, chip: Chip, layers: Sequence[LayerPla
                 p.name,
                 "convolution",
                 "none",
-                "the chip has no convolution synapse; memory is counted for every synapse, which is an upper bound",
+                "the chip has no convolution synapse; memory is counted for every synapse, which "
+                "is an upper bound",
             )
 
 
@@ -330,26 +443,40 @@ def _resource(resource: str, remedy: str, layers: Sequence[LayerPlacement]) -> I
         use = layer.uses[resource]
         if use.used > use.maximum:
             what = resource.replace("_", " ")
-            yield broken(layer.population, use.used, use.maximum, f"a core would hold {use.used} {what} of {use.maximum}: {remedy}")
+            yield broken(
+                layer.population,
+                use.used,
+                use.maximum,
+                f"a core would hold {use.used} {what} of {use.maximum}: {remedy}",
+            )
 
 
-def input_axons_per_core(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def input_axons_per_core(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Even a single neuron's sources must reach one core."""
     yield from _resource("input_axons", "reduce the fan-in", layers)
 
 
-def output_axons_per_core(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def output_axons_per_core(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Even a single neuron's targets must be listed in one core."""
     yield from _resource("output_axons", "use fewer or smaller targets", layers)
 
 
-def synaptic_memory_per_core(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
+def synaptic_memory_per_core(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
     """Even a single neuron's synapses must fit one core."""
     yield from _resource("synaptic_memory_words", "reduce the fan-in or the kernel", layers)
 
 
-def cores_per_chip(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
-    """All populations fit on one chip; where a table of another source counts more cores, the finding names it."""
+def cores_per_chip(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """All populations fit on one chip; where a table of another source counts more cores, the
+    finding names it."""
     cores, limit = sum(layer.cores for layer in layers), chip["cores_per_chip"]
     if cores > limit:
         largest = max(layers, key=lambda layer: layer.cores)
@@ -395,6 +522,12 @@ RULES: tuple[Rule, ...] = (
 """Every design rule, in the order of a report."""
 
 
-def violations(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> tuple[Violation, ...]:
+def violations(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> tuple[Violation, ...]:
     """Run every rule."""
-    return tuple(Violation(rule.__name__, *finding) for rule in RULES for finding in rule(program, chip, layers))
+    return tuple(
+        Violation(rule.__name__, *finding)
+        for rule in RULES
+        for finding in rule(program, chip, layers)
+    )

@@ -1,8 +1,9 @@
 """The registry of targets, and the one call that runs a Program on any of them.
 
-A target is a function (program, inputs, options) that yields, chunk of samples by chunk, the spikes and potentials of every
-layer it was asked for. Everything else (checking inputs, counting, decoding, progress, putting chunks together) is done
-here once, so all targets return the same Recording.
+A target is a function (program, inputs, options) that yields, chunk of samples by chunk, the spikes
+and potentials of every layer it was asked for. Everything else (checking inputs, counting,
+decoding, progress, putting chunks together) is done here once, so all targets return the same
+Recording.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ Progress = Callable[[int, int], None]
 class Chunk:
     """Results of some consecutive samples; arrays are [sample, step, *shape].
 
-    spikes       every input and every spiking population; with ``totals``, those of Options.spikes are enough
+    spikes       every input and every spiking population; with ``totals``, those of Options.spikes
+                 are enough
     potentials   every population that was asked for
-    totals       spikes of each neuron, integers [sample, *shape], for every input and spiking population; None: counted here
+    totals       spikes of each neuron, integers [sample, *shape], for every input and spiking
+                 population; None: counted here
     """
 
     spikes: Mapping[str, np.ndarray]
@@ -45,8 +48,8 @@ class Options:
     details       the target may write plain JSON values into it; they end in the Recording
     tick          a target whose chunks are long calls it with samples done so far
     timeout_s     longest time without any progress before a target that can hang is given up
-    spikes        names of the inputs and populations whose spikes are kept, which are enough for a target that gives totals;
-                  None: all
+    spikes        names of the inputs and populations whose spikes are kept, which are enough for a
+                  target that gives totals; None: all
     """
 
     potentials: tuple[str, ...] = ()
@@ -60,12 +63,17 @@ class Options:
 Target = Callable[[Program, dict[str, np.ndarray], Options], Iterator[Chunk]]
 
 
-def _reference(program: Program, inputs: dict[str, np.ndarray], options: Options) -> Iterator[Chunk]:
+def _reference(
+    program: Program, inputs: dict[str, np.ndarray], options: Options
+) -> Iterator[Chunk]:
     from hardware.reference import run_sample
 
     for sample in range(len(next(iter(inputs.values())))):
         spikes, potentials = run_sample(program, {n: a[sample] for n, a in inputs.items()})
-        yield Chunk({n: s[None] for n, s in spikes.items()}, {n: potentials[n][None] for n in options.potentials})
+        yield Chunk(
+            {n: s[None] for n, s in spikes.items()},
+            {n: potentials[n][None] for n in options.potentials},
+        )
 
 
 def _fast(program: Program, inputs: dict[str, np.ndarray], options: Options) -> Iterator[Chunk]:
@@ -86,7 +94,12 @@ def _loihi2(program: Program, inputs: dict[str, np.ndarray], options: Options) -
     return run_chunks(program, inputs, options, backend="loihi2")
 
 
-TARGETS: dict[str, Target] = {"reference": _reference, "fast": _fast, "lava": _lava, "loihi2": _loihi2}
+TARGETS: dict[str, Target] = {
+    "reference": _reference,
+    "fast": _fast,
+    "lava": _lava,
+    "loihi2": _loihi2,
+}
 """Targets that run a Program."""
 
 
@@ -102,19 +115,30 @@ def run(
 ) -> Recording:
     """Run a Program on a target.
 
-    inputs      array [sample, step, *shape], or a mapping input name → array for several inputs; whole numbers
+    inputs      array [sample, step, *shape], or a mapping input name → array for several inputs;
+                whole numbers
     batch       samples that are computed at once (bounds memory); None: the target chooses
     timeout_s   a target that can hang is given up after this long without progress
     progress    called with (samples done, samples in all)
 
-    Raises InputError for unusable inputs, TargetError for an unknown target or one that cannot run here.
+    Raises InputError for unusable inputs, TargetError for an unknown target or one that cannot run
+    here.
     """
     if target not in TARGETS:
         raise TargetError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
     if batch is not None and (not isinstance(batch, int) or batch < 1):
         raise TargetError(f"batch is {batch!r}; accepted is a positive number of samples")
     arrays = check_inputs(program, inputs)
-    return collect(program, arrays, target, TARGETS[target], record=record, batch=batch, timeout_s=timeout_s, progress=progress)
+    return collect(
+        program,
+        arrays,
+        target,
+        TARGETS[target],
+        record=record,
+        batch=batch,
+        timeout_s=timeout_s,
+        progress=progress,
+    )
 
 
 def collect(
@@ -128,11 +152,16 @@ def collect(
     timeout_s: float = 300.0,
     progress: Progress | None = None,
 ) -> Recording:
-    """Run any target function on checked inputs and put its chunks together; ``run`` is the call for users."""
+    """Run any target function on checked inputs and put its chunks together; ``run`` is the call
+    for users."""
     samples, steps = next(iter(arrays.values())).shape[:2]
     read = {o.population for o in program.outputs}
     decoded = {o.population for o in program.outputs if o.decode != "spike_count"}
-    wanted = tuple(n for n in program.order if record.potentials or n in decoded or (n in read and not program.nodes[n].spiking))
+    wanted = tuple(
+        n
+        for n in program.order
+        if record.potentials or n in decoded or (n in read and not program.nodes[n].spiking)
+    )
     kept = tuple(
         n
         for n in (*(p.name for p in program.inputs), *program.order)
@@ -157,12 +186,18 @@ def collect(
         for n in kept:
             # Filled in place: a list of chunks, joined at the end, would need twice the memory.
             if n not in spikes:
-                spikes[n] = np.empty((samples, *chunk.spikes[n].shape[1:]), np.uint8 if program.nodes[n].message_bits == 0 else np.int32)
+                spikes[n] = np.empty(
+                    (samples, *chunk.spikes[n].shape[1:]),
+                    np.uint8 if program.nodes[n].message_bits == 0 else np.int32,
+                )
             spikes[n][done : done + size] = chunk.spikes[n]
         for n in wanted:
             if n not in potentials:
                 kind = chunk.potentials[n].dtype
-                potentials[n] = np.empty((samples, *chunk.potentials[n].shape[1:]), kind if kind.kind == "f" else np.int32)
+                potentials[n] = np.empty(
+                    (samples, *chunk.potentials[n].shape[1:]),
+                    kind if kind.kind == "f" else np.int32,
+                )
             potentials[n][done : done + size] = chunk.potentials[n]
         done += size
         options.tick(done)
@@ -176,7 +211,10 @@ def collect(
         layers=(*(p.name for p in program.inputs), *program.order),
         spikes=spikes,
         potentials=potentials,
-        counts={c: {n: np.concatenate([part[c][n] for part in counts]) for n in counts[0][c]} for c in counters.COUNTERS},
+        counts={
+            c: {n: np.concatenate([part[c][n] for part in counts]) for n in counts[0][c]}
+            for c in counters.COUNTERS
+        },
         scores={n: np.concatenate([part[n] for part in scores]) for n in scores[0]},
         wall_time_s=time.perf_counter() - started,
         details=options.details,

@@ -1,4 +1,5 @@
-"""Shared by all tests: the repository on the path, and the data made by others where it is at hand."""
+"""Shared by all tests: the repository on the path, and the data made by others where it is at
+hand."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(config, items):
-    """With several workers (``-n``): tests that share fixtures go to one worker, a folder with a conftest.py or a file."""
+    """With several workers (``-n``): tests that share fixtures go to one worker, a folder with a
+    conftest.py or a file."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
 
@@ -39,7 +41,8 @@ def shared_data() -> Path:
 
 
 def pytest_runtest_setup(item):
-    """Tests marked ``lava`` or ``lava_dl`` need another interpreter; without it they are skipped, and say so."""
+    """Tests marked ``lava`` or ``lava_dl`` need another interpreter; without it they are skipped,
+    and say so."""
     for marker, lava_dl, option in (("lava", False, ""), ("lava_dl", True, " --lava-dl")):
         if item.get_closest_marker(marker):
             from hardware.lava import environment

@@ -1,17 +1,20 @@
-"""Every error that the toolchain package raises on purpose. One base, so that a caller can catch them all."""
+"""Every error that the toolchain package raises on purpose. One base, so that a caller can catch
+them all."""
 
 
 class ToolchainError(Exception):
-    """Base of all errors of the toolchain package; its text names what, where, and what would be accepted."""
+    """Base of all errors of the toolchain package; its text names what, where, and what would be
+    accepted."""
 
 
 class LayerError(ToolchainError):
-    """A quantisation-aware layer cannot be what it is asked to be: a parameter that the chip's number formats cannot hold,
-    a state of the wrong shape, a call in the wrong order."""
+    """A quantisation-aware layer cannot be what it is asked to be: a parameter that the chip's
+    number formats cannot hold, a state of the wrong shape, a call in the wrong order."""
 
 
 class GridError(LayerError):
-    """Values that reach a layer are not whole multiples of its grid, so that no integer network could compute the same."""
+    """Values that reach a layer are not whole multiples of its grid, so that no integer network
+    could compute the same."""
 
 
 class CurrentRangeError(LayerError):
@@ -35,4 +38,5 @@ class OutputError(ToolchainError):
 
 
 class ModelError(ToolchainError):
-    """What was given as a model is none, or lacks what is asked of it (a PyTorch model, labels, a data set)."""
+    """What was given as a model is none, or lacks what is asked of it (a PyTorch model, labels, a
+    data set)."""

@@ -1,4 +1,5 @@
-"""Output files: refused before any work where they exist or cannot be written; written whole or not at all."""
+"""Output files: refused before any work where they exist or cannot be written; written whole or not
+at all."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from toolchain.errors import OutputError
 
 
 def claim(paths: Iterable[str | Path | None], force: bool = False) -> None:
-    """Refuse early what would be refused after the work. ``None`` stands for an output that nobody asked for.
+    """Refuse early what would be refused after the work. ``None`` stands for an output that nobody
+    asked for.
 
-    Raises OutputError where two outputs are the same file, one exists (without ``force``) or is a folder, or its folder does
-    not exist or cannot be written. Leaves nothing behind.
+    Raises OutputError where two outputs are the same file, one exists (without ``force``) or is a
+    folder, or its folder does not exist or cannot be written. Leaves nothing behind.
     """
     seen: set[Path] = set()
     for path in (Path(p) for p in paths if p is not None):

@@ -1,6 +1,8 @@
-"""Warnings: a result that can be computed, and yet looks like a mistake. Each says what it looks like.
+"""Warnings: a result that can be computed, and yet looks like a mistake. Each says what it looks
+like.
 
-They change no number and no exit code; commands print them, and their JSON holds them as ``warnings``.
+They change no number and no exit code; commands print them, and their JSON holds them as
+``warnings``.
 """
 
 from __future__ import annotations
@@ -28,21 +30,29 @@ class Remark:
 
 
 def of_model(audit: Audit | None) -> list[Remark]:
-    """What looks like a mistake in the model, or in how it is read; see ``export.audit.Audit.warnings``."""
+    """What looks like a mistake in the model, or in how it is read; see
+    ``export.audit.Audit.warnings``."""
     return [] if audit is None else [Remark("reading", text) for text in audit.warnings]
 
 
 def silence(spikes: Mapping[str, float | None], inputs: Sequence[str], over: str) -> list[Remark]:
     """Layers that never spike.
 
-    spikes   layer → spikes of all samples (or their mean); None for layers that do not spike by design
+    spikes   layer → spikes of all samples (or their mean); None for layers that do not spike by
+             design
     inputs   those of them that are inputs
     over     what was run, such as "20 samples of 8 steps"
     """
     counted = {name: value for name, value in spikes.items() if value is not None}
     empty = [name for name in inputs if counted.get(name) == 0]
     if empty and len(empty) == len(inputs):
-        return [Remark("silent_input", f"the input {_names(empty)} is all zero in {over}: it looks like data of another scale, or none")]
+        return [
+            Remark(
+                "silent_input",
+                f"the input {_names(empty)} is all zero in {over}: it looks like data of another "
+                f"scale, or none",
+            )
+        ]
     layers = {name: value for name, value in counted.items() if name not in inputs}
     silent = [name for name, value in layers.items() if value == 0]
     if not silent:
@@ -60,7 +70,8 @@ def _names(names: Sequence[str]) -> str:
 
 
 def chance(correct: int, samples: int, classes: int) -> list[Remark]:
-    """A clean accuracy that guessing would also give: its 95 % interval reaches down to one in ``classes``."""
+    """A clean accuracy that guessing would also give: its 95 % interval reaches down to one in
+    ``classes``."""
     if classes < 2 or not samples:
         return []
     low, high = wilson(correct, samples)
@@ -68,15 +79,33 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
         return []
     said = f"{correct} of {samples} samples are classified correctly"
     if high < 1 / classes:
-        return [Remark("below_chance", f"{said}, fewer than by guessing among {classes} classes: it looks like labels in another order")]
+        return [
+            Remark(
+                "below_chance",
+                f"{said}, fewer than by guessing among {classes} classes: it looks like labels in "
+                f"another order",
+            )
+        ]
     likely = "labels in another order, inputs laid out or scaled otherwise than in training, or weights not loaded"
     few = "; so few samples cannot tell" if samples < 5 * classes else ""
-    return [Remark("near_chance", f"{said}, which guessing among {classes} classes would also give{few}: it looks like {likely}")]
+    return [
+        Remark(
+            "near_chance",
+            f"{said}, which guessing among {classes} classes would also give{few}: it looks like "
+            f"{likely}",
+        )
+    ]
 
 
 def time_first(samples: int, steps: int, stated: int | None) -> list[Remark]:
-    """Inputs [sample, step, ...] whose first axis is as long as the model's sample, and whose second is not."""
+    """Inputs [sample, step, ...] whose first axis is as long as the model's sample, and whose
+    second is not."""
     if stated is None or samples != stated or steps == stated:
         return []
     said = f"{samples} samples of {steps} steps, and the model was trained with {stated} steps"
-    return [Remark("time_first", f"{said}: it looks like [step, sample, ...]; inputs must be [sample, step, ...]")]
+    return [
+        Remark(
+            "time_first",
+            f"{said}: it looks like [step, sample, ...]; inputs must be [sample, step, ...]",
+        )
+    ]

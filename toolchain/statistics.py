@@ -11,27 +11,33 @@ Z_95 = 1.959963984540054
 def wilson(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval for a share, as (low, high) in 0 to 1; default 95 %.
 
-    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. Unlike the normal approximation it stays within 0 and 1 and
-    is of use at 0 and 100 %.
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. Unlike the normal approximation it
+    stays within 0 and 1 and is of use at 0 and 100 %.
     """
     if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"{successes} of {trials}: accepted are at least 1 trial and 0 to all successes")
+        raise ValueError(
+            f"{successes} of {trials}: accepted are at least 1 trial and 0 to all successes"
+        )
     share = successes / trials
     scale = 1 + z * z / trials
     middle = (share + z * z / (2 * trials)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return (0.0 if successes == 0 else middle - half), (1.0 if successes == trials else middle + half)
+    return (0.0 if successes == 0 else middle - half), (
+        1.0 if successes == trials else middle + half
+    )
 
 
 def newcombe_paired(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
-    """95 % interval for the difference of two shares of the same trials (first minus second), as (low, high) in -1 to 1.
+    """95 % interval for the difference of two shares of the same trials (first minus second), as
+    (low, high) in -1 to 1.
 
     both, neither    trials that succeed, or fail, both times
     first, second    trials that succeed the first time alone, or the second time alone
 
-    Source: R. G. Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: Wilson's interval of each share, squared and added,
-    with the correlation of the two (its numerator corrected for continuity). It has a width where no trial differs, as a bootstrap
-    or a normal approximation have not: two equal trials say little.
+    Source: R. G. Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: Wilson's interval
+    of each share, squared and added, with the correlation of the two (its numerator corrected for
+    continuity). It has a width where no trial differs, as a bootstrap or a normal approximation
+    have not: two equal trials say little.
     """
     counts = (both, first, second, neither)
     trials = sum(counts)
@@ -53,7 +59,8 @@ def newcombe_paired(both: int, first: int, second: int, neither: int) -> tuple[f
 
 
 def _correlation(both: int, first: int, second: int, neither: int) -> float:
-    """Of two records of successes; 0 where one of them never changes. A positive one is lowered by half a trial for each trial."""
+    """Of two records of successes; 0 where one of them never changes. A positive one is lowered by
+    half a trial for each trial."""
     margins = (both + first) * (second + neither) * (both + second) * (first + neither)
     if not margins:
         return 0.0

@@ -1,7 +1,9 @@
-"""The border between real numbers and integers: nothing crosses it by being cut, rounded or wrapped.
+"""The border between real numbers and integers: nothing crosses it by being cut, rounded or
+wrapped.
 
-Samples, spikes and potentials are floating point in PyTorch and integers on every target. A cast such as ``astype(np.uint8)`` makes 0 of
-0.9 and 0 of 256 without a word; every place where such values become integers calls ``whole`` instead.
+Samples, spikes and potentials are floating point in PyTorch and integers on every target. A cast
+such as ``astype(np.uint8)`` makes 0 of 0.9 and 0 of 256 without a word; every place where such
+values become integers calls ``whole`` instead.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ def whole(
     what        names the values in an error, such as "events for target fast"
     low, high   smallest and largest value that is allowed; None: those of ``dtype``
 
-    Raises DataError, which names the first value that is no whole number of the range, and its place.
+    Raises DataError, which names the first value that is no whole number of the range, and its
+    place.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
@@ -40,6 +43,7 @@ def whole(
         place = np.unravel_index(int(wrong.argmax()), wrong.shape)
         where = f" at [{', '.join(map(str, map(int, place)))}]" if place else ""
         raise DataError(
-            f"{what}: {array[place]:g}{where}, and {int(wrong.sum()):,} such values in all; they must be whole, {low} to {high}"
+            f"{what}: {array[place]:g}{where}, and {int(wrong.sum()):,} such values in all; they "
+            f"must be whole, {low} to {high}"
         )
     return array.astype(dtype)

@@ -1,4 +1,5 @@
-"""From a traced run to a NIR graph: delays made explicit, factors and normalisations folded, shapes joined."""
+"""From a traced run to a NIR graph: delays made explicit, factors and normalisations folded, shapes
+joined."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class Network:
 
 
 def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: int) -> Network:
-    """The network that a run of ``steps`` steps shows. Raises UnsupportedError where steps differ."""
+    """The network that a run of ``steps`` steps shows. Raises UnsupportedError where steps
+    differ."""
     names = {node.leaf.output_name: name for name, node in nodes.items()} | {input_name: input_name}
     net = Network({n: node.leaf for n, node in nodes.items()}, {}, input_name, input_shape)
     for name, node in nodes.items():
@@ -77,7 +79,8 @@ def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: 
             late = age and not node.constant and all(key[0] != source for key in node.calls[0])
             if late and isinstance(leaf, Weights) and leaf.bias is not None and leaf.bias.any():
                 raise UnsupportedError(
-                    f"{leaf.label}: its bias is missing in the first step, because the feedback starts in the second; "
+                    f"{leaf.label}: its bias is missing in the first step, because the feedback "
+                    f"starts in the second; "
                     "accepted are bias=False, or a "
                     "first call with zeros"
                 )
@@ -92,19 +95,27 @@ def _check_calls(node: Node, steps: int) -> None:
     if not leaf.structural:
         if len(calls) > steps:
             raise UnsupportedError(
-                f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is a layer of its own for each place"
+                f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is a layer of "
+                f"its own for each place"
             )
         least = steps - 1 if leaf.stateless else steps
         if len(calls) < least:
-            raise UnsupportedError(f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is one call in each step")
+            raise UnsupportedError(
+                f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is one call "
+                f"in each step"
+            )
     last = calls[-1]
     if not last:
-        raise UnsupportedError(f"{leaf.label}: it receives nothing but zeros in {steps} steps; accepted are layers that the input reaches")
+        raise UnsupportedError(
+            f"{leaf.label}: it receives nothing but zeros in {steps} steps; accepted are layers "
+            f"that the input reaches"
+        )
     for step, call in enumerate(calls):
         other = any(last.get(key) != edge for key, edge in call.items())
         if other or any(key not in call and age <= step for key, (age, _) in last.items()):
             raise UnsupportedError(
-                f"{leaf.label}: its input is {_told(call)} in call {step} and {_told(last)} in the last call; accepted is the same in each "
+                f"{leaf.label}: its input is {_told(call)} in call {step} and {_told(last)} in the "
+                f"last call; accepted is the same in each "
                 "step"
             )
 
@@ -113,13 +124,18 @@ def _told(call: dict) -> str:
     """The edges of a call in words."""
     told = []
     for (source, _), (age, scale) in sorted(call.items()):
-        when = "" if not age else f" of {abs(age)} step{'s' * (abs(age) > 1)} {'earlier' if age > 0 else 'later'}"
+        when = (
+            ""
+            if not age
+            else f" of {abs(age)} step{'s' * (abs(age) > 1)} {'earlier' if age > 0 else 'later'}"
+        )
         told.append((f"{scale:g} times " if scale != 1.0 else "") + repr(source) + when)
     return " and ".join(told) or "nothing"
 
 
 def _retime(net: Network) -> None:
-    """Move delays from the outputs of layers without memory to their inputs, where neurons send spikes."""
+    """Move delays from the outputs of layers without memory to their inputs, where neurons send
+    spikes."""
     changed = True
     while changed:
         changed = False
@@ -146,14 +162,20 @@ def prune(net: Network, outputs: Iterable[str]) -> None:
 
 
 def fold(net: Network) -> None:
-    """Normalisations into the layer before them, factors into weights; in place. Raises UnsupportedError."""
+    """Normalisations into the layer before them, factors into weights; in place. Raises
+    UnsupportedError."""
     for name, leaf in list(net.leaves.items()):
         if not isinstance(leaf, Normalisation):
             continue
         into = net.into(name)
         before = next(iter(into))
         target = net.leaves.get(before)
-        if len(into) != 1 or not isinstance(target, Weights) or len(net.out_of(before)) != 1 or into[before].age:
+        if (
+            len(into) != 1
+            or not isinstance(target, Weights)
+            or len(net.out_of(before)) != 1
+            or into[before].age
+        ):
             raise UnsupportedError(
                 f"{leaf.label}: its input is {', '.join(map(net.label, into))}; "
                 "accepted is one nn.Linear or convolution whose output goes nowhere else"
@@ -161,7 +183,9 @@ def fold(net: Network) -> None:
         target.scale(into[before].scale)
         target.scale(*leaf.factors())
         how = f"running statistics, eps {leaf.module.eps:g}"
-        net.notes.append(f"{before}: batch normalisation {name!r} folded into its weights and bias ({how})")
+        net.notes.append(
+            f"{before}: batch normalisation {name!r} folded into its weights and bias ({how})"
+        )
         del net.edges[(before, name)]
         for after, edge in net.out_of(name).items():
             del net.edges[(name, after)]
@@ -188,7 +212,8 @@ def fold(net: Network) -> None:
 
 
 def _check_loop(net: Network, a: str, b: str) -> bool:
-    """Whether an edge with a delay closes a loop; then it must be a layer's own spikes of the step before."""
+    """Whether an edge with a delay closes a loop; then it must be a layer's own spikes of the step
+    before."""
     between = net.reach(b) & net.reach(a, forward=False)
     if not between:
         return False
@@ -196,7 +221,8 @@ def _check_loop(net: Network, a: str, b: str) -> bool:
     ages = [e.age for (x, y), e in net.edges.items() if {x, y} <= between and (x, y) != (a, b)]
     if neurons != {a} or any(ages) or net.edges[(a, b)].age != 1:
         raise UnsupportedError(
-            f"feedback from {net.label(a)} to {net.label(b)} runs through {', '.join(sorted(between))}; "
+            f"feedback from {net.label(a)} to {net.label(b)} runs through "
+            f"{', '.join(sorted(between))}; "
             "accepted is feedback of one neuron layer to "
             "itself, one step later"
         )
@@ -236,7 +262,9 @@ def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -
             graph.add(inner, node, entry)
         graph.edges += part.edges
     # the input's own name may be that of a layer
-    input_name = graph.add(net.input, nir.Input(input_type={"input": np.array(net.input_shape)}), input_entry)
+    input_name = graph.add(
+        net.input, nir.Input(input_type={"input": np.array(net.input_shape)}), input_entry
+    )
     between: dict[tuple, str] = {}
     for (a, b), edge in net.edges.items():
         sources = (input_name,) if a == net.input else parts[a].outputs
@@ -249,18 +277,27 @@ def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -
         graph.edges += [(source, target) for source in sources for target in parts[b].inputs]
     for readout in readouts:
         name = "output" if len(readouts) == 1 else f"output_{readout.node}"
-        output = graph.add(name, nir.Output(output_type={"output": np.array(net.shape(readout.node))}), {"decode": readout.decode})
+        output = graph.add(
+            name,
+            nir.Output(output_type={"output": np.array(net.shape(readout.node))}),
+            {"decode": readout.decode},
+        )
         if len(parts[readout.node].outputs) > 1:
             raise UnsupportedError(
-                f"{net.label(readout.node)}: the model returns its output, a sum of {len(parts[readout.node].outputs)} populations; "
-                "accepted as a read-out is a layer of one population: put weights and neurons behind it"
+                f"{net.label(readout.node)}: the model returns its output, a sum of "
+                f"{len(parts[readout.node].outputs)} populations; "
+                "accepted as a read-out is a layer of one population: put weights and neurons "
+                "behind it"
             )
         graph.edges.append((parts[readout.node].outputs[0], output))
     return graph
 
 
-def _between(net: Network, a: str, b: str, edge: Edge, dt: float) -> list[tuple[str, float, nir.NIRNode]]:
-    """Nodes that an edge needs on its way, as (kind, what tells it from others of its kind, node)."""
+def _between(
+    net: Network, a: str, b: str, edge: Edge, dt: float
+) -> list[tuple[str, float, nir.NIRNode]]:
+    """Nodes that an edge needs on its way, as (kind, what tells it from others of its kind,
+    node)."""
     shape, wanted = net.shape(a), net.leaves[b].input_shape
     nodes: list[tuple[str, float, nir.NIRNode]] = []
     if edge.age and not _check_loop(net, a, b):
@@ -268,7 +305,8 @@ def _between(net: Network, a: str, b: str, edge: Edge, dt: float) -> list[tuple[
     if edge.scale != 1.0:
         if isinstance(net.leaves[b], Described):
             raise UnsupportedError(
-                f"{net.label(b)}: a factor of {edge.scale:g} on its input, which its grid does not have; "
+                f"{net.label(b)}: a factor of {edge.scale:g} on its input, which its grid does not "
+                f"have; "
                 "accepted are weights that contain it"
             )
         nodes.append(("scale", edge.scale, nir.Scale(scale=np.full(shape, edge.scale))))
@@ -278,12 +316,19 @@ def _between(net: Network, a: str, b: str, edge: Edge, dt: float) -> list[tuple[
                 f"{net.label(b)}: takes shape {wanted} from {net.label(a)} of shape {shape}; "
                 f"accepted are the same shape, or a Flatten to ({math.prod(shape)},)"
             )
-        nodes.append(("flatten", 0, nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)))
+        nodes.append(
+            (
+                "flatten",
+                0,
+                nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1),
+            )
+        )
     return nodes
 
 
 def _join_shapes(net: Network) -> None:
-    """Shapes that differ only in how the same elements are grouped, where that is free: of neurons, and of the input."""
+    """Shapes that differ only in how the same elements are grouped, where that is free: of neurons,
+    and of the input."""
     for name, leaf in net.leaves.items():
         given = {net.shape(source) for source in net.into(name)}
         if isinstance(leaf, Neuron) and len(given) == 1:
@@ -294,7 +339,10 @@ def _join_shapes(net: Network) -> None:
     if len(wanted) == 1:
         (shape,) = wanted
         if shape not in (net.input_shape, (math.prod(net.input_shape),)):
-            net.notes.append(f"{net.input}: of shape {shape}; the model is given {net.input_shape}, the same elements in the same order")
+            net.notes.append(
+                f"{net.input}: of shape {shape}; the model is given {net.input_shape}, the same "
+                f"elements in the same order"
+            )
             net.input_shape = shape
 
 

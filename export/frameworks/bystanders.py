@@ -70,7 +70,8 @@ class Bystanders:
             changed = sorted(n for n, value in after.items() if before.get(n, value) != value)
             if changed:
                 notes.append(
-                    f"{described(path, self._own[path])}: {', '.join(changed)} changes from step to "
+                    f"{described(path, self._own[path])}: {', '.join(changed)} changes from step "
+                    f"to "
                     "step; what a later step than those traced makes of it is not seen"
                 )
         return notes

@@ -20,7 +20,8 @@ from export.shapes import NEURONS, SPIKING
 
 @dataclass
 class Described(Leaf):
-    """A layer that describes itself: ``nir_node(input_shape, dt=1.0) -> (node, metadata)`` or ``nir_parts`` (several nodes)."""
+    """A layer that describes itself: ``nir_node(input_shape, dt=1.0) -> (node, metadata)`` or
+    ``nir_parts`` (several nodes)."""
 
     def _description(self, dt: float) -> Part:
         prefix = f"{self.name}." if self.path else ""
@@ -29,7 +30,10 @@ class Described(Leaf):
                 parts = self.module.nir_parts(self.input_shape, dt=dt)
                 nodes = {prefix + n: tuple(pair) for n, pair in parts["nodes"].items()}
                 edges = [(prefix + a, prefix + b) for a, b in parts["edges"]]
-                ends = ((ends,) if isinstance(ends, str) else ends for ends in (parts["input"], parts["output"]))
+                ends = (
+                    (ends,) if isinstance(ends, str) else ends
+                    for ends in (parts["input"], parts["output"])
+                )
                 return Part(nodes, edges, *(tuple(prefix + n for n in names) for names in ends))
             node, entry = self.module.nir_node(self.input_shape, dt=dt)
         except ExportError:
@@ -63,7 +67,9 @@ class Described(Leaf):
         return self.stateless and isinstance(self.node, (nir.SumPool2d, nir.AvgPool2d, nir.Flatten))
 
     def accept(self, layout, kwargs):
-        if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (layout is not None):
+        if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (
+            layout is not None
+        ):
             given = "several time steps" if layout is not None else "one time step"
             raise UnsupportedError(
                 f"{self.label}: called with {given} and sequence={bool(kwargs.get('sequence'))}; "
@@ -80,22 +86,36 @@ class Described(Leaf):
     def ports(self, count: int) -> tuple[str, ...]:
         if not isinstance(self.node, NEURONS):
             return (WEIGHTED,) * count
-        names = getattr(self.module, "states", None) or getattr(getattr(self.module, "neuron", None), "states", ())
+        names = getattr(self.module, "states", None) or getattr(
+            getattr(self.module, "neuron", None), "states", ()
+        )
         states = tuple(POTENTIAL if name == "mem" else CURRENT for name in names)
         if isinstance(self.node, SPIKING):
-            return (SPIKES, *states)[:count] if count <= 1 + len(states) else (SPIKES, *(CURRENT,) * (count - 1))
+            return (
+                (SPIKES, *states)[:count]
+                if count <= 1 + len(states)
+                else (SPIKES, *(CURRENT,) * (count - 1))
+            )
         return states if count == len(states) > 1 else (POTENTIAL,) * count
 
     def compute(self, given: torch.Tensor) -> torch.Tensor | None:
         node = self.node
-        if len(self.described.nodes) > 1 or not isinstance(node, (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)):
+        if len(self.described.nodes) > 1 or not isinstance(
+            node, (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)
+        ):
             return None
         weight = torch.from_numpy(np.asarray(node.weight, np.float64)).to(given.device)
-        bias = None if isinstance(node, nir.Linear) else torch.from_numpy(np.asarray(node.bias, np.float64)).to(given.device)
+        bias = (
+            None
+            if isinstance(node, nir.Linear)
+            else torch.from_numpy(np.asarray(node.bias, np.float64)).to(given.device)
+        )
         if isinstance(node, (nir.Linear, nir.Affine)):
             return functional.linear(given.double(), weight, bias)
         convolve = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
-        return convolve(given.double(), weight, bias, node.stride, node.padding, node.dilation, int(node.groups))
+        return convolve(
+            given.double(), weight, bias, node.stride, node.padding, node.dilation, int(node.groups)
+        )
 
     def part(self, dt: float) -> Part:
         return self._description(dt)
@@ -104,11 +124,15 @@ class Described(Leaf):
         """What the layer says of itself for the audit: "notes" of its ``nir_parts``."""
         if not hasattr(self.module, "nir_parts"):
             return []
-        return [f"{self.name}: {note}" for note in self.module.nir_parts(self.input_shape).get("notes", ())]
+        return [
+            f"{self.name}: {note}"
+            for note in self.module.nir_parts(self.input_shape).get("notes", ())
+        ]
 
 
 def find(model: nn.Module) -> dict[str, Leaf]:
-    """The leaves of a model by path. Raises UnsupportedError for layers that are known not to be exportable."""
+    """The leaves of a model by path. Raises UnsupportedError for layers that are known not to be
+    exportable."""
     found: dict[str, Leaf] = {}
     inside: tuple[str, ...] = ()
     for path, module in model.named_modules():

@@ -1,7 +1,8 @@
 """What the tracer treats as one layer, and what it asks of it.
 
-A leaf says what shapes it takes, what its outputs carry, what its weights compute (so that a run can check it) and which NIR nodes
-it becomes. The kinds: ``linear_layers``, ``snntorch_neurons``, ``described``.
+A leaf says what shapes it takes, what its outputs carry, what its weights compute (so that a run
+can check it) and which NIR nodes it becomes. The kinds: ``linear_layers``, ``snntorch_neurons``,
+``described``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Shape = tuple[int, ...]
 
 @dataclass
 class Part:
-    """A leaf as NIR: nodes with their metadata entries, edges between them, and the names that the outside connects to.
+    """A leaf as NIR: nodes with their metadata entries, edges between them, and the names that the
+    outside connects to.
 
     Every input is given what comes in; what goes out is the sum of the outputs.
     """
@@ -39,7 +41,8 @@ class Part:
 
 @dataclass
 class Leaf:
-    """A layer. ``path`` is its place in the model, ``name`` that in the graph (pools in several places have several)."""
+    """A layer. ``path`` is its place in the model, ``name`` that in the graph (pools in several
+    places have several)."""
 
     path: str
     module: nn.Module | None = None
@@ -69,17 +72,20 @@ class Leaf:
         """Before the first step of a run."""
 
     def accept(self, layout: str | None, kwargs: dict) -> None:
-        """Raises UnsupportedError where the layer would not treat its input step by step. ``layout``: of a Stack, else None."""
+        """Raises UnsupportedError where the layer would not treat its input step by step.
+        ``layout``: of a Stack, else None."""
 
     def check_state(self, module, args, kwargs, before: dict | None, given: torch.Tensor) -> None:
-        """Raises UnsupportedError where the layer does not start from zero, or does not go on from where it was."""
+        """Raises UnsupportedError where the layer does not start from zero, or does not go on from
+        where it was."""
 
     def state(self, module, outputs: list[torch.Tensor]) -> dict:
         """What ``check_state`` compares with in the next step."""
         return {}
 
     def held(self, module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-        """(port, tensor) of the states that a model may read as attributes of the module after a call."""
+        """(port, tensor) of the states that a model may read as attributes of the module after a
+        call."""
         return []
 
     def fixed(self) -> dict[str, torch.Tensor]:
@@ -99,7 +105,10 @@ class Leaf:
         if self.input_shape is None:
             self.input_shape = shape
         elif self.input_shape != shape:
-            raise UnsupportedError(f"{self.label}: called with inputs of shape {self.input_shape} and {shape}; accepted is one shape")
+            raise UnsupportedError(
+                f"{self.label}: called with inputs of shape {self.input_shape} and {shape}; "
+                f"accepted is one shape"
+            )
 
     def see_output(self, shape: Shape) -> None:
         """Called with the shape of every output, without batch."""
@@ -115,5 +124,8 @@ def array(label: str, name: str, tensor: torch.Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
     values = (tensor if tensor.dtype == torch.float64 else tensor.float()).numpy().copy()
     if not np.all(np.isfinite(values)):
-        raise GraphError(f"{label}: {name} holds NaN or infinite values, the first at {np.argwhere(~np.isfinite(values))[0].tolist()}")
+        raise GraphError(
+            f"{label}: {name} holds NaN or infinite values, the first at "
+            f"{np.argwhere(~np.isfinite(values))[0].tolist()}"
+        )
     return values

@@ -13,7 +13,8 @@ from torch import nn
 
 @contextmanager
 def untouched(model: nn.Module):
-    """Leave a model as it was: training mode, hidden state, attributes, and the global random generators."""
+    """Leave a model as it was: training mode, hidden state, attributes, and the global random
+    generators."""
     base = set(nn.Module().__dict__)
     kept = []
     for module in model.modules():
@@ -42,6 +43,8 @@ def untouched(model: nn.Module):
                 module._buffers.clear()
                 module._buffers.update(buffers)
                 for name, content in contents.items():
-                    if buffers[name].shape == content.shape and not torch.equal(buffers[name], content):
+                    if buffers[name].shape == content.shape and not torch.equal(
+                        buffers[name], content
+                    ):
                         with torch.no_grad():
                             buffers[name].copy_(content)

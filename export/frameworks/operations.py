@@ -1,8 +1,9 @@
 """What PyTorch operations between layers mean for the values that they are applied to.
 
-Operations that only move elements (view, permute, indexing, unbind ...) are understood by applying them to the element numbers
-instead of the elements: whatever way they are spelled, the outcome says which step and which order. Sums and multiplications
-with a number are followed; everything else gives an Opaque value, which a readout may hold and a layer refuses.
+Operations that only move elements (view, permute, indexing, unbind ...) are understood by applying
+them to the element numbers instead of the elements: whatever way they are spelled, the outcome says
+which step and which order. Sums and multiplications with a number are followed; everything else
+gives an Opaque value, which a readout may hold and a layer refuses.
 """
 
 from __future__ import annotations
@@ -19,19 +20,80 @@ from export.frameworks.taint import CREATING
 from export.frameworks.values import Opaque, Stack, Traced, Value, sources_of, tensors_in
 
 MOVING = {
-    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "swapaxes", "swapdims", "movedim"),
-    *("moveaxis", "t", "T", "mT", "__getitem__", "select", "narrow", "unbind", "split", "chunk", "tensor_split", "expand", "expand_as"),
-    *("repeat", "tile", "view_as", "reshape_as", "broadcast_to", "ravel", "flip", "index_select", "atleast_2d", "atleast_3d"),
+    *(
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "swapdims",
+        "movedim",
+    ),
+    *(
+        "moveaxis",
+        "t",
+        "T",
+        "mT",
+        "__getitem__",
+        "select",
+        "narrow",
+        "unbind",
+        "split",
+        "chunk",
+        "tensor_split",
+        "expand",
+        "expand_as",
+    ),
+    *(
+        "repeat",
+        "tile",
+        "view_as",
+        "reshape_as",
+        "broadcast_to",
+        "ravel",
+        "flip",
+        "index_select",
+        "atleast_2d",
+        "atleast_3d",
+    ),
 }
 """Operations that move or repeat elements and leave them as they are."""
 
 SAME = {
-    *("contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16", "int", "long", "cpu", "cuda"),
+    *(
+        "contiguous",
+        "clone",
+        "detach",
+        "to",
+        "type",
+        "type_as",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "int",
+        "long",
+        "cpu",
+        "cuda",
+    ),
     *("requires_grad_", "data", "alias", "positive", "__pos__"),
 }
-"""Operations whose result equals their argument, unless a change of type rounds it (which is noticed, and then not followed)."""
+"""Operations whose result equals their argument, unless a change of type rounds it (which is
+noticed, and then not followed)."""
 
-DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout"}
+DROPOUTS = {
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+    "feature_dropout",
+}
 
 ARITHMETIC = {
     **dict.fromkeys(("add", "__add__", "__radd__", "__iadd__"), "add"),
@@ -42,8 +104,10 @@ ARITHMETIC = {
     **dict.fromkeys(("neg", "negative", "__neg__"), "neg"),
 }
 
+
 def name_of(function: Callable) -> str:
-    """Short name of a torch function or method; in-place variants and attribute getters under the plain name."""
+    """Short name of a torch function or method; in-place variants and attribute getters under the
+    plain name."""
     full = resolve_name(function) or getattr(function, "__name__", "an operation")
     parts = full.split(".")
     name = parts[-2] if parts[-1] == "__get__" else parts[-1]
@@ -53,16 +117,24 @@ def name_of(function: Callable) -> str:
 class Interpreter:
     """Finds the value of a result.
 
-    ``lookup(tensor)`` gives the value of a tensor (zero for untracked tensors that hold only zeros, None for other untracked ones).
+    ``lookup(tensor)`` gives the value of a tensor (zero for untracked tensors that hold only zeros,
+    None for other untracked ones).
     """
 
     def __init__(self, lookup: Callable[[torch.Tensor], Traced | None], batch: int):
         self.lookup, self.batch = lookup, batch
 
-    def derive(self, function: Callable, args: Sequence, kwargs: dict, result, where: str) -> list[tuple[torch.Tensor, Traced]]:
-        """(tensor, value) of every tensor in ``result``; ``where``: path of the module that runs the operation."""
+    def derive(
+        self, function: Callable, args: Sequence, kwargs: dict, result, where: str
+    ) -> list[tuple[torch.Tensor, Traced]]:
+        """(tensor, value) of every tensor in ``result``; ``where``: path of the module that runs
+        the operation."""
         name = name_of(function)
-        results = [r for r in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(r, torch.Tensor)]
+        results = [
+            r
+            for r in (result if isinstance(result, (tuple, list)) else (result,))
+            if isinstance(r, torch.Tensor)
+        ]
         if not results or name in CREATING:
             return []
         inputs = tensors_in((*args, *kwargs.values()))
@@ -82,7 +154,9 @@ class Interpreter:
         if values is None or len(values) != len(results):
             opaque = self._opaque(name, where, inputs)
             one = inputs[0] if len(inputs) == 1 else None
-            read = None if one is None else readings.after(name, args, kwargs, one, self.lookup(one))
+            read = (
+                None if one is None else readings.after(name, args, kwargs, one, self.lookup(one))
+            )
             values = [replace(opaque, reading=read)] * len(results)
         return list(zip(results, values))
 
@@ -91,16 +165,26 @@ class Interpreter:
         values = [self.lookup(t) for t in inputs]
         earlier = next((v for v in values if isinstance(v, Opaque) and v.reading is None), None)
         sources = frozenset().union(*map(sources_of, values))
-        return Opaque(name, where, sources) if earlier is None else replace(earlier, sources=sources)
+        return (
+            Opaque(name, where, sources) if earlier is None else replace(earlier, sources=sources)
+        )
 
     def _only(self, inputs: list[torch.Tensor]) -> bool:
         """Only the first tensor is a traced one (others may give a shape, or an index)."""
-        return bool(inputs) and self.lookup(inputs[0]) is not None and not any(sources_of(self.lookup(t)) for t in inputs[1:])
+        return (
+            bool(inputs)
+            and self.lookup(inputs[0]) is not None
+            and not any(sources_of(self.lookup(t)) for t in inputs[1:])
+        )
 
     def _same(self, source: torch.Tensor, results: list[torch.Tensor]) -> list[Traced] | None:
         value = self.lookup(source)
         result = results[0]
-        if value is None or result.shape != source.shape or not torch.equal(result.to(source.device, torch.float64), source.double()):
+        if (
+            value is None
+            or result.shape != source.shape
+            or not torch.equal(result.to(source.device, torch.float64), source.double())
+        ):
             return None
         return [value]
 
@@ -110,8 +194,14 @@ class Interpreter:
             return [value] * len(results)
         numbers_ = torch.arange(source.numel(), device=source.device).reshape(source.shape)
         replaced = [numbers_ if a is source else a for a in args]
-        moved = function(*replaced, **{k: numbers_ if v is source else v for k, v in kwargs.items()})
-        moved = [m for m in (moved if isinstance(moved, (tuple, list)) else (moved,)) if isinstance(m, torch.Tensor)]
+        moved = function(
+            *replaced, **{k: numbers_ if v is source else v for k, v in kwargs.items()}
+        )
+        moved = [
+            m
+            for m in (moved if isinstance(moved, (tuple, list)) else (moved,))
+            if isinstance(m, torch.Tensor)
+        ]
         if isinstance(value, Opaque):
             kept = [readings.moved(value.reading, source, r, m) for r, m in zip(results, moved)]
             lost = self._opaque(name, where, [source])
@@ -119,8 +209,11 @@ class Interpreter:
         values = [self._rearranged(value, m, source) for m in moved]
         return None if any(v is None for v in values) else values
 
-    def _rearranged(self, value: Value | Stack, moved: torch.Tensor, source: torch.Tensor) -> Value | Stack | None:
-        """The value whose element numbers are ``moved``; None where it is no longer batch first with features in C order."""
+    def _rearranged(
+        self, value: Value | Stack, moved: torch.Tensor, source: torch.Tensor
+    ) -> Value | Stack | None:
+        """The value whose element numbers are ``moved``; None where it is no longer batch first
+        with features in C order."""
         if isinstance(value, Value):
             everything = torch.arange(source.numel(), device=moved.device)
             if moved.numel() == source.numel():
@@ -128,7 +221,9 @@ class Interpreter:
             # a constant input repeated along a new axis
             if not value.constant or not source.numel() or moved.numel() % source.numel():
                 return None
-            return self._laid_out((value,) * (moved.numel() // source.numel()), moved, everything, repeated=True)
+            return self._laid_out(
+                (value,) * (moved.numel() // source.numel()), moved, everything, repeated=True
+            )
         count, features = len(value.items), source.numel() // (len(value.items) * self.batch)
         number = torch.arange(source.numel(), device=moved.device)
         first, rest = number // features, number % features
@@ -143,7 +238,11 @@ class Interpreter:
             return None
         if moved.numel() == size and bool((chosen == chosen[0]).all()):
             whole = torch.arange(size, device=moved.device)
-            return value.items[int(chosen[0])] if torch.equal(place[moved.reshape(-1)], whole) else None
+            return (
+                value.items[int(chosen[0])]
+                if torch.equal(place[moved.reshape(-1)], whole)
+                else None
+            )
         places = place[moved.reshape(-1)]
         for layout in ("SB", "BS"):
             arranged = self._by_item(chosen, moved.numel() // size, features, layout)
@@ -159,7 +258,8 @@ class Interpreter:
         return flat.reshape(self.batch, count, features).transpose(0, 1).reshape(count, -1)
 
     def _laid_out(self, items, moved, places, layouts=("SB", "BS"), repeated=False) -> Stack | None:
-        """A Stack if, in one of the layouts, every item holds all its elements in order, and the shape shows it."""
+        """A Stack if, in one of the layouts, every item holds all its elements in order, and the
+        shape shows it."""
         count, size = len(items), moved.numel() // len(items)
         flat = moved.reshape(-1) if repeated else places
         whole = torch.arange(size, device=moved.device)
@@ -186,7 +286,10 @@ class Interpreter:
         return value
 
     def _arithmetic(self, kind: str, args: Sequence, kwargs: dict) -> Traced | None:
-        operands = [self._operand(a) for a in (*args[:2], *(kwargs[k] for k in ("input", "other") if k in kwargs))]
+        operands = [
+            self._operand(a)
+            for a in (*args[:2], *(kwargs[k] for k in ("input", "other") if k in kwargs))
+        ]
         if any(o is None or isinstance(o, Opaque) for o in operands) or kwargs.get("rounding_mode"):
             return None
         a, b = (*operands, 0.0)[:2]
@@ -198,22 +301,34 @@ class Interpreter:
             if isinstance(a, float):
                 a, b = b, a
             factor = b if kind == "mul" or not isinstance(b, float) else 1.0 / b if b else None
-            return None if not isinstance(factor, float) or isinstance(a, float) else _each(a, lambda v: v.scaled(factor))
+            return (
+                None
+                if not isinstance(factor, float) or isinstance(a, float)
+                else _each(a, lambda v: v.scaled(factor))
+            )
         # a number that is added is a constant current; zero is the start of many a loop
         if isinstance(a, float) or isinstance(b, float):
             number, value = (a, b) if isinstance(a, float) else (b, a)
             if number != 0.0 or isinstance(value, float):
                 return None
-            sign = -1.0 if (kind == "sub" and value is b) or (kind == "rsub" and value is a) else 1.0
+            sign = (
+                -1.0 if (kind == "sub" and value is b) or (kind == "rsub" and value is a) else 1.0
+            )
             return _each(value, lambda v: v.scaled(sign))
         factor = float(kwargs.get("alpha", 1.0)) * (1.0 if kind == "add" else -1.0)
         first, second = (b, a) if kind == "rsub" else (a, b)
-        shapes = {tuple(x.shape) for x in args[:2] if isinstance(x, torch.Tensor) and sources_of(self.lookup(x))}
+        shapes = {
+            tuple(x.shape)
+            for x in args[:2]
+            if isinstance(x, torch.Tensor) and sources_of(self.lookup(x))
+        }
         if len(shapes) > 1:
             return None
         return _pairwise(first, second, factor)
 
-    def _joined(self, name: str, args: Sequence, kwargs: dict, result: torch.Tensor) -> Traced | None:
+    def _joined(
+        self, name: str, args: Sequence, kwargs: dict, result: torch.Tensor
+    ) -> Traced | None:
         tensors = list(args[0] if args else kwargs["tensors"])
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
         values = [self.lookup(t) for t in tensors]
@@ -221,7 +336,11 @@ class Interpreter:
             return None
         axis += result.dim() if axis < 0 else 0
         if name == "stack":
-            if axis > 1 or any(isinstance(v, Stack) for v in values) or result.shape[1 - axis] != self.batch:
+            if (
+                axis > 1
+                or any(isinstance(v, Stack) for v in values)
+                or result.shape[1 - axis] != self.batch
+            ):
                 return None
             return Stack(tuple(values), "SB" if axis == 0 else "BS")
         if name not in ("cat", "concat", "concatenate"):
@@ -233,7 +352,11 @@ class Interpreter:
                 if value.layout != layout:
                     return None
                 items += value.items
-            elif axis <= 1 < tensor.dim() and tensor.shape[axis] == 1 and tensor.shape[1 - axis] == self.batch:
+            elif (
+                axis <= 1 < tensor.dim()
+                and tensor.shape[axis] == 1
+                and tensor.shape[1 - axis] == self.batch
+            ):
                 items.append(value)
             else:
                 return None
@@ -246,7 +369,12 @@ class Interpreter:
         axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
         if isinstance(axis, (tuple, list)) and len(axis) == 1:
             axis = axis[0]
-        if isinstance(axis, bool) or not isinstance(axis, int) or not isinstance(value, Stack) or "*" in value.layout:
+        if (
+            isinstance(axis, bool)
+            or not isinstance(axis, int)
+            or not isinstance(value, Stack)
+            or "*" in value.layout
+        ):
             return None
         if axis % tensor.dim() != value.layout.index("S"):
             return None

@@ -1,7 +1,8 @@
-"""What a value or an operation reads of one layer: its trace, a sum, a mean, the last step, a maximum.
+"""What a value or an operation reads of one layer: its trace, a sum, a mean, the last step, a
+maximum.
 
-Operations behind such a reading are followed as long as the largest score stays the largest; each is
-kept by name in the reading, so that it can be said.
+Operations behind such a reading are followed as long as the largest score stays the largest; each
+is kept by name in the reading, so that it can be said.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _AXIS_AT = {"topk": 2}
 
 
 def reading(value: Value | Stack) -> Reading | None:
-    """How a value reads one node: its whole trace, the sum or mean over the steps, or the last step so far; None for other values.
+    """How a value reads one node: its whole trace, the sum or mean over the steps, or the last step
+    so far; None for other values.
 
-    A positive factor changes no decision, so it only tells a mean from a sum; both need every step from the first.
+    A positive factor changes no decision, so it only tells a mean from a sum; both need every step
+    from the first.
     """
     terms = terms_of(value)
     if len({(t.node, t.port) for t in terms}) != 1 or any(t.step is None for t in terms):
@@ -40,7 +43,9 @@ def reading(value: Value | Stack) -> Reading | None:
         return None
     factor = scales.pop()
     if isinstance(value, Stack):
-        whole = all(len(item.terms) == 1 for item in value.items) and steps == list(range(len(steps)))
+        whole = all(len(item.terms) == 1 for item in value.items) and steps == list(
+            range(len(steps))
+        )
         lead = 1 if "*" in value.layout else 2
         return Reading(node, port, "trace", len(steps), factor, lead) if whole else None
     if len(steps) == 1:
@@ -53,7 +58,13 @@ def reading(value: Value | Stack) -> Reading | None:
 
 def of(value: Traced | None) -> Reading | None:
     """The reading that a value of any kind is."""
-    return value.reading if isinstance(value, Opaque) else reading(value) if value is not None else None
+    return (
+        value.reading
+        if isinstance(value, Opaque)
+        else reading(value)
+        if value is not None
+        else None
+    )
 
 
 def _axis(name: str, args: Sequence, kwargs: dict, dims: int) -> int | None:
@@ -67,8 +78,11 @@ def _axis(name: str, args: Sequence, kwargs: dict, dims: int) -> int | None:
     return given % dims if isinstance(given, int) and not isinstance(given, bool) and dims else None
 
 
-def after(name: str, args: Sequence, kwargs: dict, source: torch.Tensor, value: Traced | None) -> Reading | None:
-    """The reading that is left after an operation on a tensor; None where the largest score may become another."""
+def after(
+    name: str, args: Sequence, kwargs: dict, source: torch.Tensor, value: Traced | None
+) -> Reading | None:
+    """The reading that is left after an operation on a tensor; None where the largest score may
+    become another."""
     read = of(value)
     if read is None:
         return None
@@ -86,7 +100,17 @@ def over_time(value: Stack) -> Reading | None:
     return replace(read, how="max", lead=1) if read is not None and read.how == "trace" else None
 
 
-def moved(read: Reading | None, source: torch.Tensor, result: torch.Tensor, order: torch.Tensor) -> Reading | None:
-    """A reading after its elements were moved: the same where all are there, in the same order, behind the same leading axes."""
-    kept = order.numel() == source.numel() and bool((order.reshape(-1) == torch.arange(order.numel(), device=order.device)).all())
-    return read if kept and result.shape[: read.lead if read else 0] == source.shape[: read.lead if read else 0] else None
+def moved(
+    read: Reading | None, source: torch.Tensor, result: torch.Tensor, order: torch.Tensor
+) -> Reading | None:
+    """A reading after its elements were moved: the same where all are there, in the same order,
+    behind the same leading axes."""
+    kept = order.numel() == source.numel() and bool(
+        (order.reshape(-1) == torch.arange(order.numel(), device=order.device)).all()
+    )
+    return (
+        read
+        if kept
+        and result.shape[: read.lead if read else 0] == source.shape[: read.lead if read else 0]
+        else None
+    )

@@ -15,7 +15,17 @@ from export.errors import MissingInformationError, UnsupportedError
 from export.frameworks.leaves import Leaf
 from export.frameworks.returned import Returned, is_input
 from export.frameworks.tracker import Tracker
-from export.frameworks.values import CURRENT, INPUT, SPIKES, Opaque, Reading, Stack, Value, sources_of, terms_of
+from export.frameworks.values import (
+    CURRENT,
+    INPUT,
+    SPIKES,
+    Opaque,
+    Reading,
+    Stack,
+    Value,
+    sources_of,
+    terms_of,
+)
 from hardware.program import DECODINGS
 
 _REDUCED = {
@@ -40,7 +50,8 @@ class Readout:
 
 @dataclass
 class _Read:
-    """What the model returns of one node: reductions over time by decode, and traces of every step by port."""
+    """What the model returns of one node: reductions over time by decode, and traces of every step
+    by port."""
 
     reduced: dict[str, Reading] = field(default_factory=dict)
     traces: dict[str, Reading] = field(default_factory=dict)
@@ -57,7 +68,8 @@ def find(
     """The outputs of the graph; what is no output is noted in ``tracker.notes``.
 
     ``feeds_others(node)``: whether a node is an input of another layer. Raises UnsupportedError for
-    a returned tensor that a Program cannot give, MissingInformationError where ``decode`` must be given.
+    a returned tensor that a Program cannot give, MissingInformationError where ``decode`` must be
+    given.
     """
     if decode is not None and decode not in DECODINGS:
         raise UnsupportedError(f"decode is {decode!r}; accepted are {', '.join(DECODINGS)}")
@@ -70,10 +82,14 @@ def find(
             _refuse(tracker, item, steps)
         _keep(read.setdefault(names[reading.node], _Read()), reading)
     if not read:
-        raise UnsupportedError("the model's output does not come from any of its layers, as far as operations on tensors show")
+        raise UnsupportedError(
+            "the model's output does not come from any of its layers, as far as operations on "
+            "tensors show"
+        )
     chosen = [name for name in read if not feeds_others(name)] or list(read)
     tracker.notes += [
-        f"{name}: returned by the model as well, and an input of other layers; no output of the Program, but recorded as a layer"
+        f"{name}: returned by the model as well, and an input of other layers; no output of the "
+        f"Program, but recorded as a layer"
         for name in read
         if name not in chosen
     ]
@@ -91,7 +107,8 @@ def _keep(read: _Read, reading: Reading) -> None:
 
 
 def _aside(tracker: Tracker, item: Returned, returned: list[Returned]) -> bool:
-    """Whether a returned tensor is no output of a sample; then it is noted, unless there is no other."""
+    """Whether a returned tensor is no output of a sample; then it is noted, unless there is no
+    other."""
     if item.value is None:
         told = "holds a constant that does not depend on the input"
     elif isinstance(item.value, (Value, Stack)) and not terms_of(item.value):
@@ -111,24 +128,31 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> None:
     value, reading = item.value, item.reading
     if isinstance(value, Opaque) and reading is None:
         raise UnsupportedError(
-            f"{item.place} passed through {tracker.unfollowed(value)}, which a Program does not have and no decode stands for; "
-            f"let the model return the spikes or potentials of its last neurons{tracker.advice(value)}"
+            f"{item.place} passed through {tracker.unfollowed(value)}, which a Program does not "
+            f"have and no decode stands for; "
+            f"let the model return the spikes or potentials of its last "
+            f"neurons{tracker.advice(value)}"
         )
     nodes = sorted({node for node, _ in sources_of(value)})
     labels = ", ".join(map(repr, nodes))
     if reading is not None and reading.port == CURRENT:
         what = f"the synaptic current of {labels}, which a Program keeps to itself"
     elif reading is not None and reading.steps == steps:
-        what = f"the maximum over time of the spikes of {labels}, which says whether it fired at all"
+        what = (
+            f"the maximum over time of the spikes of {labels}, which says whether it fired at all"
+        )
     elif reading is not None:
         what = f"{labels} over {reading.steps} of {steps} steps"
     elif len(nodes) > 1:
-        what = f"a sum of {labels}; a Program's outputs are layers: put weights and neurons behind it"
+        what = (
+            f"a sum of {labels}; a Program's outputs are layers: put weights and neurons behind it"
+        )
     else:
         what = f"a sum of {labels} over some steps, or with factors that differ between steps or are negative"
     kept = tracker.keepers(sources_of(value))
     raise UnsupportedError(
-        f"{item.place} is {what}{f' ({kept})' if kept else ''}. No decode stands for that; let the model return every step, "
+        f"{item.place} is {what}{f' ({kept})' if kept else ''}. No decode stands for that; let the "
+        f"model return every step, "
         "or the sum, mean, maximum or last value over all steps"
     )
 
@@ -136,12 +160,15 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> None:
 def _decoded(leaf: Leaf, name: str, read: _Read, decode: str | None) -> Readout:
     spiking = leaf.ports(1)[0] == SPIKES
     if decode == "spike_count" and not spiking:
-        raise UnsupportedError(f"{leaf.label}: decode is 'spike_count', and it has no spikes to count")
+        raise UnsupportedError(
+            f"{leaf.label}: decode is 'spike_count', and it has no spikes to count"
+        )
     chosen = _chosen(leaf, read, decode)
     potential = chosen != "spike_count"
     if potential and not _readable(leaf) and decode is None:
         raise MissingInformationError(
-            f"{_before_reset(name)}; accepted are reset_mechanism='none', reset_delay=False, spikes as output, "
+            f"{_before_reset(name)}; accepted are reset_mechanism='none', reset_delay=False, "
+            f"spikes as output, "
             f"or decode={chosen!r}, which takes the potential after the reset all the same"
         )
     notes = _notes(name, read, chosen)
@@ -151,7 +178,8 @@ def _decoded(leaf: Leaf, name: str, read: _Read, decode: str | None) -> Readout:
 
 
 def _chosen(leaf: Leaf, read: _Read, decode: str | None) -> str:
-    """The decode of a node. Raises where the model returns several readings, another than stated, or leaves it open."""
+    """The decode of a node. Raises where the model returns several readings, another than stated,
+    or leaves it open."""
     if len(read.reduced) > 1:
         raise UnsupportedError(
             f"{leaf.label}: the model reads it in several ways, {' and '.join(read.reduced)}; "
@@ -167,42 +195,70 @@ def _chosen(leaf: Leaf, read: _Read, decode: str | None) -> str:
         return reduced
     if not read.traces:
         raise UnsupportedError(
-            f"{leaf.label}: the model returns its spikes of the last step alone, and no decode stands for that; "
+            f"{leaf.label}: the model returns its spikes of the last step alone, and no decode "
+            f"stands for that; "
             "let it return the spikes of every step, or their sum"
         )
     wanted = "spike_count" if decode is None and SPIKES in read.traces else decode
     if wanted is None:
         raise MissingInformationError(
-            f"{leaf.label}: the model returns its potential of every step, which does not say how to decode it; state decode (--decode) as "
+            f"{leaf.label}: the model returns its potential of every step, which does not say how "
+            f"to decode it; state decode (--decode) as "
             + " | ".join(repr(d) for d in DECODINGS if d != "spike_count")
         )
-    if (wanted == "spike_count") != (SPIKES in read.traces) and (wanted == "spike_count" or set(read.traces) == {SPIKES}):
+    if (wanted == "spike_count") != (SPIKES in read.traces) and (
+        wanted == "spike_count" or set(read.traces) == {SPIKES}
+    ):
         has, lacks = ("potential", "spikes") if wanted == "spike_count" else ("spikes", "potential")
-        raise UnsupportedError(f"{leaf.label}: decode is {decode!r}, but the model returns its {has}, not its {lacks}; let it return those")
+        raise UnsupportedError(
+            f"{leaf.label}: decode is {decode!r}, but the model returns its {has}, not its "
+            f"{lacks}; let it return those"
+        )
     return wanted
 
 
 def _notes(name: str, read: _Read, chosen: str) -> list[str]:
     """What was made of everything that the model returns of one node."""
     notes = []
-    source = read.reduced.get(chosen) or next(r for p, r in read.traces.items() if (p == SPIKES) == (chosen == "spike_count"))
+    source = read.reduced.get(chosen) or next(
+        r for p, r in read.traces.items() if (p == SPIKES) == (chosen == "spike_count")
+    )
     if source.how == "trace" and chosen == "spike_count":
-        notes.append(f"{name}: the model returns its spikes of every step; decoded by counting them")
+        notes.append(
+            f"{name}: the model returns its spikes of every step; decoded by counting them"
+        )
     elif source.how == "trace":
-        notes.append(f"{name}: the model returns its potential of every step; decoded as stated, {chosen}")
+        notes.append(
+            f"{name}: the model returns its potential of every step; decoded as stated, {chosen}"
+        )
     elif source.how == "mean" and source.port == SPIKES:
         notes.append(f"{name}: the model returns the mean of its spikes; scores are counts")
     elif source.how == "sum" and source.port != SPIKES:
-        notes.append(f"{name}: the model returns a sum over time; scores are means, the sum divided by the number of steps")
+        notes.append(
+            f"{name}: the model returns a sum over time; scores are means, the sum divided by the "
+            f"number of steps"
+        )
     if source.factor != 1.0:
-        notes.append(f"{name}: the model returns it times {source.factor:g}; scores are without that factor")
+        notes.append(
+            f"{name}: the model returns it times {source.factor:g}; scores are without that factor"
+        )
     if source.after:
         done = ", ".join(source.after)
-        notes.append(f"{name}: behind it the model applies {done}, which keeps the largest score; scores are those before")
-    others = [f"its {'spikes' if port == SPIKES else 'potential'} of every step" for port, r in read.traces.items() if r is not source]
+        notes.append(
+            f"{name}: behind it the model applies {done}, which keeps the largest score; scores "
+            f"are those before"
+        )
+    others = [
+        f"its {'spikes' if port == SPIKES else 'potential'} of every step"
+        for port, r in read.traces.items()
+        if r is not source
+    ]
     others += ["its spikes of the last step"] if read.last_spikes else []
     if others:
-        notes.append(f"{name}: the model also returns {' and '.join(others)}; no output of its own, but recorded with the layer")
+        notes.append(
+            f"{name}: the model also returns {' and '.join(others)}; no output of its own, but "
+            f"recorded with the layer"
+        )
     return notes
 
 

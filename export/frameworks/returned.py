@@ -12,7 +12,16 @@ import torch
 from export.errors import UnsupportedError
 from export.frameworks import readings
 from export.frameworks.tracker import Tracker
-from export.frameworks.values import INPUT, Opaque, Reading, Stack, Traced, Value, sources_of, terms_of
+from export.frameworks.values import (
+    INPUT,
+    Opaque,
+    Reading,
+    Stack,
+    Traced,
+    Value,
+    sources_of,
+    terms_of,
+)
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,14 @@ def collect(tracker: Tracker, outputs: list) -> list[Returned]:
     calls = [_flat(tracker, output) for output in outputs]
     if len({len(call) for call in calls}) != 1:
         counts = ", ".join(str(len(call)) for call in calls)
-        raise UnsupportedError(f"the model returns {counts} tensors in its steps; it must be the same number")
+        raise UnsupportedError(
+            f"the model returns {counts} tensors in its steps; it must be the same number"
+        )
     found = []
     for number, tensors in enumerate(zip(*calls)):
-        place = "the model's output" + (f" {number + 1} of {len(calls[0])}" if len(calls[0]) > 1 else "")
+        place = "the model's output" + (
+            f" {number + 1} of {len(calls[0])}" if len(calls[0]) > 1 else ""
+        )
         values = [tracker.value_of(tensor) for tensor in tensors]
         for tensor, value in zip(tensors, values):
             if isinstance(value, (Value, Stack)):

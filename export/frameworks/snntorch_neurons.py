@@ -5,16 +5,20 @@ Rules, read in snnTorch 1.0.0 (``snntorch/_neurons``), for one step with input I
     Leaky, RLeaky        mem = beta * mem + I
     Synaptic, RSynaptic  syn = alpha * syn + I;  mem = beta * mem + syn
     Lapicque             mem = (1 - time_step / RC) * mem + time_step / C * I
-    all                  spike where mem > threshold (strictly); alpha and beta are brought into [0, 1]
+    all                  spike where mem > threshold (strictly); alpha and beta are brought into [0,
+                         1]
 
-A Program resets in the step of the spike. snnTorch does so with ``reset_delay=False``; by default it resets in the next step, and:
+A Program resets in the step of the spike. snnTorch does so with ``reset_delay=False``; by default
+it resets in the next step, and:
 
-    "subtract"   mem = beta * mem + I - threshold: the same spikes as taking threshold / beta off in the step of the spike
-    "zero"       Leaky forgets mem before it adds I: the same as zero in the step of the spike. All others put the whole of the next
-                 mem to zero, its input included: the same as zero in the step of the spike and a refractory period of one step
+    "subtract"   mem = beta * mem + I - threshold: the same spikes as taking threshold / beta off in
+                 the step of the spike
+    "zero"       Leaky forgets mem before it adds I: the same as zero in the step of the spike. All
+                 others put the whole of the next mem to zero, its input included: the same as zero
+                 in the step of the spike and a refractory period of one step
 
-What a module really computes is compared with this in a run of its own (``prove``), so that a subclass, a changed attribute or
-another version of snnTorch ends in an error.
+What a module really computes is compared with this in a run of its own (``prove``), so that a
+subclass, a changed attribute or another version of snnTorch ends in an error.
 """
 
 from __future__ import annotations
@@ -34,11 +38,18 @@ RESETS = ("subtract", "zero", "none")
 """In the order of snnTorch's reset_mechanism_val."""
 
 KINDS = ("RSynaptic", "RLeaky", "Synaptic", "Leaky", "Lapicque")
-STATES = {"Leaky": ("mem",), "Lapicque": ("mem",), "Synaptic": ("syn", "mem"), "RLeaky": ("spk", "mem"), "RSynaptic": ("spk", "syn", "mem")}
+STATES = {
+    "Leaky": ("mem",),
+    "Lapicque": ("mem",),
+    "Synaptic": ("syn", "mem"),
+    "RLeaky": ("spk", "mem"),
+    "RSynaptic": ("spk", "syn", "mem"),
+}
 """State arguments of ``forward`` after the input, in order."""
 
 NO_LEAK = 2.0**40
-"""Time constant, in steps, of a decay of 0 where a node needs one: cancels exactly in r * dt / tau, and rounds to 0 in 12 bits."""
+"""Time constant, in steps, of a decay of 0 where a node needs one: cancels exactly in r * dt / tau,
+and rounds to 0 in 12 bits."""
 
 PROBE_STEPS = 24
 
@@ -49,20 +60,27 @@ def _time_constant(leak: np.ndarray) -> np.ndarray:
 
 
 def kind_of(module: nn.Module) -> str | None:
-    """Name of snnTorch's own class that a module is an instance of; None if it is none of snnTorch's neurons."""
+    """Name of snnTorch's own class that a module is an instance of; None if it is none of
+    snnTorch's neurons."""
     for cls in type(module).__mro__:
-        if cls.__module__.startswith("snntorch._neurons") or cls.__module__.startswith("snntorch._layers"):
+        if cls.__module__.startswith("snntorch._neurons") or cls.__module__.startswith(
+            "snntorch._layers"
+        ):
             return cls.__name__
     return None
 
 
 def leaf(path: str, module: nn.Module) -> Leaf | None:
-    """The leaf of one of snnTorch's neurons; None for other modules. Raises UnsupportedError for neurons that cannot be exported."""
+    """The leaf of one of snnTorch's neurons; None for other modules. Raises UnsupportedError for
+    neurons that cannot be exported."""
     kind = kind_of(module)
     if kind is None:
         return None
     if kind not in KINDS:
-        raise UnsupportedError(f"layer {path or 'model'!r} (snntorch.{kind}): accepted are snntorch's {', '.join(sorted(KINDS))}")
+        raise UnsupportedError(
+            f"layer {path or 'model'!r} (snntorch.{kind}): accepted are snntorch's "
+            f"{', '.join(sorted(KINDS))}"
+        )
     return Neuron(path, module)
 
 
@@ -70,7 +88,8 @@ def leaf(path: str, module: nn.Module) -> Leaf | None:
 class Rule:
     """The neuron in discrete form, one number for each neuron (shape of the population), float64.
 
-    u = (1 - current_leak) * u + I (u = I without ``current_leak``);  v = (1 - leak) * v + gain * u;  spike where v > threshold;
+    u = (1 - current_leak) * u + I (u = I without ``current_leak``);  v = (1 - leak) * v + gain * u;
+        spike where v > threshold;
     then v = 0, or v -= amount, or nothing; then ``refractory`` steps of rest
     """
 
@@ -96,11 +115,13 @@ class Neuron(Leaf):
         module = self.module
         if module.inhibition:
             raise UnsupportedError(
-                f"{self.label}: inhibition=True lets one neuron of a layer silence the others; accepted is inhibition=False"
+                f"{self.label}: inhibition=True lets one neuron of a layer silence the others; "
+                f"accepted is inhibition=False"
             )
         if module.state_quant:
             raise UnsupportedError(
-                f"{self.label}: state_quant rounds the state to values that a chip does not have; accepted is state_quant=False"
+                f"{self.label}: state_quant rounds the state to values that a chip does not have; "
+                f"accepted is state_quant=False"
             )
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             if name not in STATES[self.kind]:
@@ -108,7 +129,8 @@ class Neuron(Leaf):
         factor = array(self.label, "graded_spikes_factor", module.graded_spikes_factor)
         if factor.size != 1 or (factor.item() != 1.0 and self.kind.startswith("R")):
             raise UnsupportedError(
-                f"{self.label}: graded_spikes_factor is {factor.tolist()}; accepted is one number, 1 in a recurrent layer"
+                f"{self.label}: graded_spikes_factor is {factor.tolist()}; accepted is one number, "
+                f"1 in a recurrent layer"
             )
         self.spike_scale = float(factor.item())
 
@@ -122,7 +144,10 @@ class Neuron(Leaf):
 
     def accept(self, layout: str | None, kwargs: dict) -> None:
         if layout is not None:
-            raise UnsupportedError(f"{self.label}: its input holds several time steps, which it takes for a batch; call it step by step")
+            raise UnsupportedError(
+                f"{self.label}: its input holds several time steps, which it takes for a batch; "
+                f"call it step by step"
+            )
 
     def held(self, module) -> list[tuple[str, torch.Tensor]]:
         ports = {"mem": POTENTIAL, "syn": CURRENT}
@@ -146,7 +171,10 @@ class Neuron(Leaf):
                 raise UnsupportedError(f"{self.label}: {name} changes its shape between two steps")
             if before is None:
                 if bool(torch.count_nonzero(value)):
-                    raise UnsupportedError(f"{self.label}: {name} is not zero in the first step; accepted is a start from zero")
+                    raise UnsupportedError(
+                        f"{self.label}: {name} is not zero in the first step; accepted is a start "
+                        f"from zero"
+                    )
             elif not any(torch.equal(value, known) for known in before[name]):
                 raise UnsupportedError(
                     f"{self.label}: {name} is not what the layer returned in the step before; "
@@ -154,8 +182,12 @@ class Neuron(Leaf):
                 )
 
     def state(self, module, outputs: list[torch.Tensor]) -> dict:
-        # the spikes that the model sees were replaced by the tracer; the module itself still holds its own
-        return {n: [getattr(module, n).detach().clone(), *((outputs[0].clone(),) if n == "spk" else ())] for n in STATES[self.kind]}
+        # the spikes that the model sees were replaced by the tracer; the module itself still holds
+        # its own
+        return {
+            n: [getattr(module, n).detach().clone(), *((outputs[0].clone(),) if n == "spk" else ())]
+            for n in STATES[self.kind]
+        }
 
     def _parameter(self, name: str, shape: Shape) -> np.ndarray:
         values = array(self.label, name, getattr(self.module, name)).astype(np.float64)
@@ -164,7 +196,9 @@ class Neuron(Leaf):
         try:
             return np.array(np.broadcast_to(values, shape))
         except ValueError:
-            raise UnsupportedError(f"{self.label}: {name} has shape {values.shape}; accepted are one number or {shape}") from None
+            raise UnsupportedError(
+                f"{self.label}: {name} has shape {values.shape}; accepted are one number or {shape}"
+            ) from None
 
     def _reset(self) -> str:
         stated = self.module.reset_mechanism
@@ -173,29 +207,38 @@ class Neuron(Leaf):
         loaded = dict(enumerate(RESETS)).get(int(self.module.reset_mechanism_val))
         if not stated == bound == loaded:
             raise UnsupportedError(
-                f"{self.label}: reset_mechanism is {stated!r}, but the module resets by {bound!r} and its buffer reset_mechanism_val says "
+                f"{self.label}: reset_mechanism is {stated!r}, but the module resets by {bound!r} "
+                f"and its buffer reset_mechanism_val says "
                 f"{loaded!r}; "
                 "make the model with the reset_mechanism that it was trained with"
             )
         return stated
 
     def rule(self) -> Rule:
-        """Its discrete form. Raises UnsupportedError where a Program's populations have none that is equal."""
+        """Its discrete form. Raises UnsupportedError where a Program's populations have none that
+        is equal."""
         shape, kind, reset = self.input_shape, self.kind, self._reset()
         current_leak = None
         if kind == "Lapicque":
-            resistance, capacitance, step = (self._parameter(n, shape) for n in ("R", "C", "time_step"))
+            resistance, capacitance, step = (
+                self._parameter(n, shape) for n in ("R", "C", "time_step")
+            )
             leak, gain = step / (resistance * capacitance), step / capacitance
             if leak.min() < 0 or leak.max() > 1:
-                raise UnsupportedError(f"{self.label}: time_step / (R * C) is {leak.max():g}; accepted is 0 to 1")
+                raise UnsupportedError(
+                    f"{self.label}: time_step / (R * C) is {leak.max():g}; accepted is 0 to 1"
+                )
         else:
             leak, gain = 1.0 - np.clip(self._parameter("beta", shape), 0, 1), np.ones(shape)
         if kind in ("Synaptic", "RSynaptic"):
             current_leak = 1.0 - np.clip(self._parameter("alpha", shape), 0, 1)
         threshold = self._parameter("threshold", shape)
         if threshold.min() < 0:
-            raise UnsupportedError(f"{self.label}: threshold is {threshold.min():g}; accepted are thresholds from 0")
-        # RSynaptic's immediate reset never reaches its state (snnTorch 1.0.0 assigns it to a local name)
+            raise UnsupportedError(
+                f"{self.label}: threshold is {threshold.min():g}; accepted are thresholds from 0"
+            )
+        # RSynaptic's immediate reset never reaches its state (snnTorch 1.0.0 assigns it to a local
+        # name)
         delayed = kind in ("Lapicque", "RSynaptic") or bool(self.module.reset_delay)
         amount, refractory = None, 0
         if reset == "subtract":
@@ -203,7 +246,8 @@ class Neuron(Leaf):
             if delayed:
                 if leak.max() == 1.0:
                     raise UnsupportedError(
-                        f"{self.label}: beta is 0, so that the reset by subtraction acts on the next input alone; "
+                        f"{self.label}: beta is 0, so that the reset by subtraction acts on the "
+                        f"next input alone; "
                         "accepted are reset_delay=False, "
                         "reset_mechanism='zero', or a beta above 0"
                     )
@@ -222,8 +266,9 @@ class Neuron(Leaf):
 
         potential, fired   what the module shows, and where it spiked, [..., *shape of the layer]
 
-        snnTorch's delayed reset shows the potential before it. A reset by subtraction then takes the threshold off after the next
-        decay, which is threshold / beta before it (see the module).
+        snnTorch's delayed reset shows the potential before it. A reset by subtraction then takes
+        the threshold off after the next decay, which is threshold / beta before it (see the
+        module).
         """
         if self.potential_readable():
             return potential
@@ -238,7 +283,14 @@ class Neuron(Leaf):
         shared = {"v_threshold": rule.threshold, "v_reset": zeros}
         if rule.current_leak is not None:
             current = _time_constant(rule.current_leak)
-            node = nir.CubaLIF(tau_syn=current * dt, tau_mem=steps * dt, r=steps * rule.gain, v_leak=zeros, w_in=current, **shared)
+            node = nir.CubaLIF(
+                tau_syn=current * dt,
+                tau_mem=steps * dt,
+                r=steps * rule.gain,
+                v_leak=zeros,
+                w_in=current,
+                **shared,
+            )
         elif not rule.leak.any():
             node = nir.IF(r=rule.gain, **shared)
         else:
@@ -263,23 +315,47 @@ class Neuron(Leaf):
         label = f"{self.label}, its feedback"
         if isinstance(recurrent, nn.Linear):
             weight, bias = array(label, "weight", recurrent.weight), recurrent.bias
-            return nir.Linear(weight=weight) if bias is None else nir.Affine(weight=weight, bias=array(label, "bias", bias))
+            return (
+                nir.Linear(weight=weight)
+                if bias is None
+                else nir.Affine(weight=weight, bias=array(label, "bias", bias))
+            )
         if isinstance(recurrent, nn.Conv2d):
             weight = array(label, "weight", recurrent.weight)
-            bias = np.zeros(len(weight), weight.dtype) if recurrent.bias is None else array(label, "bias", recurrent.bias)
-            return nir.Conv2d(shape[1:], weight, recurrent.stride, recurrent.padding, recurrent.dilation, recurrent.groups, bias)
+            bias = (
+                np.zeros(len(weight), weight.dtype)
+                if recurrent.bias is None
+                else array(label, "bias", recurrent.bias)
+            )
+            return nir.Conv2d(
+                shape[1:],
+                weight,
+                recurrent.stride,
+                recurrent.padding,
+                recurrent.dilation,
+                recurrent.groups,
+                bias,
+            )
         values = array(label, "V", recurrent.V).astype(np.float64)
         try:
             return nir.Scale(scale=np.array(np.broadcast_to(values, shape)))
         except ValueError:
-            raise UnsupportedError(f"{label}: V has shape {values.shape}; accepted are one number or {shape}") from None
+            raise UnsupportedError(
+                f"{label}: V has shape {values.shape}; accepted are one number or {shape}"
+            ) from None
 
     def caveats(self) -> list[str]:
         """Where a Program may differ from it."""
-        immediate = self._reset() == "subtract" and self.kind in ("Leaky", "Synaptic", "RLeaky") and not self.module.reset_delay
+        immediate = (
+            self._reset() == "subtract"
+            and self.kind in ("Leaky", "Synaptic", "RLeaky")
+            and not self.module.reset_delay
+        )
         said = (
-            "where a potential is still above the threshold after its reset (an input of more than twice the threshold), snnTorch with "
-            "reset_delay=False compares the next one less another threshold; a Program compares the potential itself"
+            "where a potential is still above the threshold after its reset (an input of more than "
+            "twice the threshold), snnTorch with "
+            "reset_delay=False compares the next one less another threshold; a Program compares "
+            "the potential itself"
         )
         return [said] if immediate else []
 
@@ -291,18 +367,24 @@ class Neuron(Leaf):
         return []
 
     def prove(self) -> None:
-        """Run the module alone and its rule beside it; they must spike alike. Raises UnsupportedError at the first difference."""
+        """Run the module alone and its rule beside it; they must spike alike. Raises
+        UnsupportedError at the first difference."""
         rule, shape, module = self.rule(), self.input_shape, self.module
         device = module.threshold.device
-        edge = module.spike_grad(torch.tensor([-1.0, -1e-3, 0.0, 1e-3, 1.0], device=device)).tolist()
+        edge = module.spike_grad(
+            torch.tensor([-1.0, -1e-3, 0.0, 1e-3, 1.0], device=device)
+        ).tolist()
         if edge != [0.0, 0.0, 0.0, 1.0, 1.0]:
             raise UnsupportedError(
-                f"{self.label}: its spike function gives {edge} for -1, -0.001, 0, 0.001 and 1 above the threshold; "
+                f"{self.label}: its spike function gives {edge} for -1, -0.001, 0, 0.001 and 1 "
+                f"above the threshold; "
                 "accepted is 0, 0, 0, 1, 1 (strictly above)"
             )
         random = np.random.default_rng(0)
         # within one threshold a step: see ``remarks``
-        currents = (random.random((PROBE_STEPS, 2, *shape)) * 1.4 - 0.5) * np.where(rule.threshold > 0, rule.threshold, 1.0)
+        currents = (random.random((PROBE_STEPS, 2, *shape)) * 1.4 - 0.5) * np.where(
+            rule.threshold > 0, rule.threshold, 1.0
+        )
         if rule.current_leak is not None:
             currents *= np.maximum(rule.current_leak, 0.25)
         feedback = module.recurrent if self.kind.startswith("R") else None
@@ -316,7 +398,11 @@ class Neuron(Leaf):
         rest = np.zeros((2, *shape), int)
         for step, current in enumerate(currents):
             given = torch.from_numpy(current).to(device, kind)
-            back = 0.0 if feedback is None else feedback(torch.from_numpy(s).to(device, kind)).double().cpu().numpy()
+            back = (
+                0.0
+                if feedback is None
+                else feedback(torch.from_numpy(s).to(device, kind)).double().cpu().numpy()
+            )
             result = module(given, *states)
             outputs = result if isinstance(result, tuple) else (result,)
             if not module.init_hidden:
@@ -324,15 +410,20 @@ class Neuron(Leaf):
             drive = given.double().cpu().numpy() + back
             u = drive if rule.current_leak is None else (1 - rule.current_leak) * u + drive
             v = np.where(rest > 0, v, (1 - rule.leak) * v + rule.gain * u)
-            # the module's rounding decides ties, so its spikes, not the rule's, go into the next step
-            near = (np.abs(v - rule.threshold) <= 1e-4 * (1 + rule.threshold + np.abs(v))) & (rest == 0)
+            # the module's rounding decides ties, so its spikes, not the rule's, go into the next
+            # step
+            near = (np.abs(v - rule.threshold) <= 1e-4 * (1 + rule.threshold + np.abs(v))) & (
+                rest == 0
+            )
             s = outputs[0].double().cpu().numpy() / self.spike_scale
             wrong = (s != ((v > rule.threshold) & (rest == 0))) & ~near
             if wrong.any():
                 raise UnsupportedError(
-                    f"{self.label}: it does not compute what snnTorch 1.0's {self.kind} with these settings computes; "
+                    f"{self.label}: it does not compute what snnTorch 1.0's {self.kind} with these "
+                    f"settings computes; "
                     "in a trial run neuron "
-                    f"{np.argwhere(wrong)[0][1:].tolist()} differs in step {step} (a subclass, a hook, or another version?)"
+                    f"{np.argwhere(wrong)[0][1:].tolist()} differs in step {step} (a subclass, a "
+                    f"hook, or another version?)"
                 )
             rest = np.where(s > 0, rule.refractory, np.maximum(rest - 1, 0))
             if rule.reset == "zero":

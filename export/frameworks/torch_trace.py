@@ -33,7 +33,8 @@ STEPS = MIN_STEPS
 class _Plan:
     """How the model is called.
 
-    layout    "SB" or "BS" for inputs with a time axis; None for one step, or for an input that is the same in every step
+    layout    "SB" or "BS" for inputs with a time axis; None for one step, or for an input that is
+              the same in every step
     binary    the user's example holds zeros and ones, both of them
     own_steps  the model's own number of time steps, where it wants another than it was given
     """
@@ -52,7 +53,8 @@ def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
     if example is None:
         if not io:
             raise MissingInformationError(
-                "trace needs example_input, a tensor as the model takes it; only models with spikeport_io() go without"
+                "trace needs example_input, a tensor as the model takes it; only models with "
+                "spikeport_io() go without"
             )
         shape, bits = tuple(io["input"]["shape"]), int(io["input"]["message_bits"])
         low, high = (0, 1) if bits == 0 else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
@@ -60,22 +62,31 @@ def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
         generator = torch.Generator().manual_seed(0)
         values = torch.randint(low, high + 1, (*lead, *shape), generator=generator)
         kind = next((p for p in model.parameters()), torch.zeros(()))
-        example = values.to(kind.device, torch.float32) * 2.0 ** -int(io["input"].get("fraction_bits", 0))
+        example = values.to(kind.device, torch.float32) * 2.0 ** -int(
+            io["input"].get("fraction_bits", 0)
+        )
         time_first, single_step = (None, True) if io["call"] == "step" else (True, False)
     if not isinstance(example, torch.Tensor):
         raise UnsupportedError(f"example_input is {type(example).__name__}; accepted is a tensor")
     if single_step and time_first is not None:
-        raise UnsupportedError("single_step=True goes with an example of one step, [batch, ...], so time_first must be None")
+        raise UnsupportedError(
+            "single_step=True goes with an example of one step, [batch, ...], so time_first must "
+            "be None"
+        )
     axes = 2 if time_first is not None else 1
     if example.dim() <= axes or 0 in example.shape:
-        form = {True: "[time, batch, ...]", False: "[batch, time, ...]", None: "[batch, ...]"}[time_first]
+        form = {True: "[time, batch, ...]", False: "[batch, time, ...]", None: "[batch, ...]"}[
+            time_first
+        ]
         raise UnsupportedError(
-            f"example_input has shape {tuple(example.shape)}; accepted with time_first={time_first} is {form}, all sizes positive"
+            f"example_input has shape {tuple(example.shape)}; accepted with "
+            f"time_first={time_first} is {form}, all sizes positive"
         )
     layout = {True: "SB", False: "BS", None: None}[time_first]
     if layout and example.shape[layout.index("S")] < STEPS:
         raise UnsupportedError(
-            f"example_input has {example.shape[layout.index('S')]} time steps; accepted are {STEPS} or more, so that feedback shows"
+            f"example_input has {example.shape[layout.index('S')]} time steps; accepted are "
+            f"{STEPS} or more, so that feedback shows"
         )
     if example.is_floating_point() and not bool(torch.isfinite(example).all()):
         raise GraphError("example_input holds NaN or infinite values")
@@ -83,12 +94,17 @@ def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
     binary = not uniform and bool(((example == 0) | (example == 1)).all())
     if uniform:
         # a constant example proves nothing about the order of its elements
-        example = torch.randint(0, 2, example.shape, generator=torch.Generator().manual_seed(1)).to(example)
+        example = torch.randint(0, 2, example.shape, generator=torch.Generator().manual_seed(1)).to(
+            example
+        )
     return _Plan(example, layout, single_step, io, binary)
 
 
-def _long_enough(model: nn.Module, leaves: dict, plan: _Plan, steps: int | None) -> tuple[_Plan, list[str]]:
-    """The plan with an example of as many steps as are stated, or as the model wants; and what to say of it."""
+def _long_enough(
+    model: nn.Module, leaves: dict, plan: _Plan, steps: int | None
+) -> tuple[_Plan, list[str]]:
+    """The plan with an example of as many steps as are stated, or as the model wants; and what to
+    say of it."""
     axis = plan.layout.index("S") if plan.layout else None
     if steps is not None:
         return replace(plan, example=time_steps.stated(plan.example, axis, steps)), []
@@ -105,7 +121,8 @@ def _call(model: nn.Module, given: torch.Tensor):
         raise
     except Exception as error:
         raise UnsupportedError(
-            f"the model fails when it is called with a tensor of shape {tuple(given.shape)}: {type(error).__name__}: {error} "
+            f"the model fails when it is called with a tensor of shape {tuple(given.shape)}: "
+            f"{type(error).__name__}: {error} "
             "(where it wants a number of time steps of its own: steps=N, --trace-steps N)"
         ) from error
 
@@ -127,7 +144,9 @@ def _run(model: nn.Module, plan: _Plan, tracker: Tracker, input_name: str) -> li
         tracker.record(input_name, INPUT, None, given)
     else:
         steps = given.shape[plan.layout.index("S")]
-        stack = Stack(tuple(Value((Term(input_name, INPUT, step),)) for step in range(steps)), plan.layout)
+        stack = Stack(
+            tuple(Value((Term(input_name, INPUT, step),)) for step in range(steps)), plan.layout
+        )
         tracker.track(given, stack)
         for step, part in enumerate(stack.split(given, batch)):
             tracker.record(input_name, INPUT, step, part)
@@ -141,33 +160,43 @@ def trace(
     time_first: bool | None = None,
     single_step: bool = False,
     dt: float | None = None,
-    decode: Literal["spike_count", "last_potential", "mean_potential", "max_potential"] | None = None,
+    decode: Literal["spike_count", "last_potential", "mean_potential", "max_potential"]
+    | None = None,
     steps: int | None = None,
     notes: Sequence[str] = (),
 ) -> nir.NIRGraph:
-    """The NIR graph of a model of snnTorch's neurons, of layers that describe themselves, and of PyTorch's linear layers.
+    """The NIR graph of a model of snnTorch's neurons, of layers that describe themselves, and of
+    PyTorch's linear layers.
 
-    example_input   a tensor as the model takes it; small is enough, and its values do not matter. None: the model's own
-                    ``spikeport_io()`` says what it takes
-    time_first      True: it is [time, batch, ...]; False: [batch, time, ...]; None: it is [batch, ...], shown to the model once, which
-                    presents it in every step of its own time loop; or one step, with ``single_step``
-    single_step     the model computes one step a call, [batch, ...], and keeps its state itself (``init_hidden=True``)
-    dt              length of a step in seconds. None: time constants are in steps, which is enough for a Program, and the graph
-                    states no dt (NIR files need one)
-    decode          how outputs are read, where the model returns every step and so does not say it. It stands for no operation
-    steps           time steps that the model is run with, the example cut or repeated to that length. None: as many as the example
-                    has; where the model wants another number of its own, that one is found out, and noted
+    example_input   a tensor as the model takes it; small is enough, and its values do not matter.
+                    None: the model's own ``spikeport_io()`` says what it takes
+    time_first      True: it is [time, batch, ...]; False: [batch, time, ...]; None: it is [batch,
+                    ...], shown to the model once, which presents it in every step of its own time
+                    loop; or one step, with ``single_step``
+    single_step     the model computes one step a call, [batch, ...], and keeps its state itself
+                    (``init_hidden=True``)
+    dt              length of a step in seconds. None: time constants are in steps, which is enough
+                    for a Program, and the graph states no dt (NIR files need one)
+    decode          how outputs are read, where the model returns every step and so does not say it.
+                    It stands for no operation
+    steps           time steps that the model is run with, the example cut or repeated to that
+                    length. None: as many as the example has; where the model wants another number
+                    of its own, that one is found out, and noted
     notes           lines for the audit on how the model came to be (``open_factory``'s, for one)
 
-    The model is run in evaluation mode for a few steps and left as it was: parameters, hidden state, training mode, random generators.
-    The graph is checked and complete (shapes, canonical order); its metadata says reset, threshold comparison, decode, and in
-    ``origin.notes`` everything that was folded, left out or assumed.
+    The model is run in evaluation mode for a few steps and left as it was: parameters, hidden
+    state, training mode, random generators. The graph is checked and complete (shapes, canonical
+    order); its metadata says reset, threshold comparison, decode, and in ``origin.notes``
+    everything that was folded, left out or assumed.
 
-    Raises UnsupportedError for what a chip does not compute (the text names the layer, the operation and what is accepted),
-    MissingInformationError for what must be stated, GraphError for NaN or infinite parameters.
+    Raises UnsupportedError for what a chip does not compute (the text names the layer, the
+    operation and what is accepted), MissingInformationError for what must be stated, GraphError for
+    NaN or infinite parameters.
     """
     if not isinstance(model, nn.Module):
-        raise UnsupportedError(f"the model is {type(model).__name__}; accepted is a torch.nn.Module")
+        raise UnsupportedError(
+            f"the model is {type(model).__name__}; accepted is a torch.nn.Module"
+        )
     if dt is not None and not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
         raise UnsupportedError(f"dt is {dt!r}; accepted is a positive number of seconds, or None")
     refuse_scripted(model)
@@ -181,7 +210,8 @@ def trace(
         if not leaves:
             raise UnsupportedError(
                 "the model has no layers that can be exported; "
-                "accepted are snntorch's neurons, nn.Linear, nn.Conv1d and nn.Conv2d, spikeport's layers"
+                "accepted are snntorch's neurons, nn.Linear, nn.Conv1d and nn.Conv2d, spikeport's "
+                "layers"
             )
         input_name = "input"
         while input_name in {leaf.name for leaf in leaves.values()}:
@@ -206,7 +236,12 @@ def trace(
 
 
 def _network(
-    tracker: Tracker, plan: _Plan, outputs: list, input_name: str, shape: tuple[int, ...], decode: str | None
+    tracker: Tracker,
+    plan: _Plan,
+    outputs: list,
+    input_name: str,
+    shape: tuple[int, ...],
+    decode: str | None,
 ) -> tuple[assembly.Network, list[readout.Readout]]:
     called = [len(n.calls) for n in tracker.nodes.values() if not n.leaf.stateless]
     own_loop = STEPS if plan.single_step else max(called, default=0)
@@ -223,23 +258,37 @@ def _network(
     def feeds_others(name: str) -> bool:
         return any(name not in net.reach(target) for target in net.out_of(name))
 
-    readouts = readout.find(tracker, returned.collect(tracker, outputs), steps, feeds_others, stated)
+    readouts = readout.find(
+        tracker, returned.collect(tracker, outputs), steps, feeds_others, stated
+    )
     assembly.prune(net, [r.node for r in readouts])
     assembly.fold(net)
     return net, readouts
 
 
-def _graph(model: nn.Module, net: assembly.Network, readouts, plan: _Plan, dt: float | None) -> nir.NIRGraph:
+def _graph(
+    model: nn.Module, net: assembly.Network, readouts, plan: _Plan, dt: float | None
+) -> nir.NIRGraph:
     given = plan.io.get("input", {})
-    entry = {"message_bits": given["message_bits"], "fraction_bits": given.get("fraction_bits", 0)} if given else {}
+    entry = (
+        {"message_bits": given["message_bits"], "fraction_bits": given.get("fraction_bits", 0)}
+        if given
+        else {}
+    )
     if not given and plan.binary:
-        net.notes.append(f"{net.input}: the example holds zeros and ones only; taken for spikes (message_bits 0)")
+        net.notes.append(
+            f"{net.input}: the example holds zeros and ones only; taken for spikes (message_bits 0)"
+        )
         entry = {"message_bits": 0, "fraction_bits": 0}
     graph = assembly.build(net, readouts, entry, 1.0 if dt is None else float(dt))
     notes = [*net.notes, *(note for r in readouts for note in r.notes)]
     for leaf in net.leaves.values():
         notes += leaf.remarks() if hasattr(leaf, "remarks") else []
-    origin = {"framework": "snntorch" if any(type(m).__module__.startswith("snntorch") for m in model.modules()) else "torch"}
+    origin = {
+        "framework": "snntorch"
+        if any(type(m).__module__.startswith("snntorch") for m in model.modules())
+        else "torch"
+    }
     origin |= {"model": type(model).__qualname__, "torch": torch.__version__}
     if origin["framework"] == "snntorch":
         origin["version"] = packages.version("snntorch")
@@ -252,6 +301,15 @@ def _graph(model: nn.Module, net: assembly.Network, readouts, plan: _Plan, dt: f
         data.setdefault("presentation", "constant")
     if plan.own_steps is not None:
         data.setdefault("steps", plan.own_steps)
-    metadata = {"dt_s": None if dt is None else float(dt), "nodes": graph.entries, "data": data, "origin": origin}
+    metadata = {
+        "dt_s": None if dt is None else float(dt),
+        "nodes": graph.entries,
+        "data": data,
+        "origin": origin,
+    }
     text = graph_metadata.dumps(metadata)
-    return check.checked(nir.NIRGraph(graph.nodes, graph.edges, metadata={graph_metadata.KEY: text}, type_check=False))
+    return check.checked(
+        nir.NIRGraph(
+            graph.nodes, graph.edges, metadata={graph_metadata.KEY: text}, type_check=False
+        )
+    )

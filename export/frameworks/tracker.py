@@ -1,9 +1,10 @@
 """Running a model while following where every tensor comes from.
 
-Leaf modules (weights, normalisations, neurons) are seen by hooks, operations between them by a ``TorchFunctionMode``. What the
-operations are thought to compute is checked against the numbers at every layer's input, so that an operation that slips by
-unseen (through numpy, a view written to, ``Tensor.data``) ends in an error and not in a wrong graph. For that the spikes of every
-neuron are replaced by random ones while tracing: a silent layer would prove nothing.
+Leaf modules (weights, normalisations, neurons) are seen by hooks, operations between them by a
+``TorchFunctionMode``. What the operations are thought to compute is checked against the numbers at
+every layer's input, so that an operation that slips by unseen (through numpy, a view written to,
+``Tensor.data``) ends in an error and not in a wrong graph. For that the spikes of every neuron are
+replaced by random ones while tracing: a silent layer would prove nothing.
 """
 
 from __future__ import annotations
@@ -48,17 +49,30 @@ ADVICE = {
     "conv1d": "use the module nn.Conv1d",
     "conv2d": "use the module nn.Conv2d",
     "bernoulli": "encode the input before the model",
-    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "where"), "use a neuron module such as snntorch.Leaky"),
+    **dict.fromkeys(
+        ("gt", "ge", "lt", "le", "heaviside", "where"), "use a neuron module such as snntorch.Leaky"
+    ),
 }
 NUMBERS = {
-    *("item", "tolist", "numpy", "__array__", "__dlpack__", "__float__", "__int__", "__index__", "__complex__"),
+    *(
+        "item",
+        "tolist",
+        "numpy",
+        "__array__",
+        "__dlpack__",
+        "__float__",
+        "__int__",
+        "__index__",
+        "__complex__",
+    ),
 }
 """Operations that take numbers out of tensors, where nothing can follow them."""
 
 DECISIONS = {"__bool__", "equal", "allclose", "is_nonzero"}
 """Operations by which a model decides what to do; only the way that it took is seen."""
 RATE = 0.25
-"""Share of ones among the random spikes: enough to tell elements apart, few enough not to overflow integer currents."""
+"""Share of ones among the random spikes: enough to tell elements apart, few enough not to overflow
+integer currents."""
 
 POOLS = {"avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
 
@@ -68,7 +82,8 @@ Edge = tuple[int, float]
 
 @dataclass
 class Node:
-    """A node of the traced graph. ``calls``: for every call the edges into it, (source, port) → (age in steps, scale)."""
+    """A node of the traced graph. ``calls``: for every call the edges into it, (source, port) →
+    (age in steps, scale)."""
 
     leaf: Leaf
     calls: list[dict[tuple[str, str], Edge]] = field(default_factory=list)
@@ -76,12 +91,14 @@ class Node:
 
 
 def _tolerance(tensor: torch.Tensor) -> float:
-    """Relative to the largest number: what sums in another order may differ by in the tensor's precision."""
+    """Relative to the largest number: what sums in another order may differ by in the tensor's
+    precision."""
     return max(1e-5, 32 * torch.finfo(tensor.dtype).eps) if tensor.is_floating_point() else 1e-5
 
 
 class Tracker(TorchFunctionMode):
-    """Follows one run of a model. After it: ``nodes`` (name → Node, the input excluded) and ``value_of(tensor)``."""
+    """Follows one run of a model. After it: ``nodes`` (name → Node, the input excluded) and
+    ``value_of(tensor)``."""
 
     def __init__(self, model: nn.Module, leaves: dict[str, Leaf], batch: int, seed: int = 0):
         super().__init__()
@@ -101,7 +118,9 @@ class Tracker(TorchFunctionMode):
         self._depth = 0
         self._handles = []
         for path, module in self.modules.items():
-            self._handles.append(module.register_forward_pre_hook(self._before(path), with_kwargs=True))
+            self._handles.append(
+                module.register_forward_pre_hook(self._before(path), with_kwargs=True)
+            )
             self._handles.append(module.register_forward_hook(self._after(path), with_kwargs=True))
 
     def close(self) -> None:
@@ -117,7 +136,8 @@ class Tracker(TorchFunctionMode):
         self.taint.mark(tensor, value)
 
     def value_of(self, tensor: torch.Tensor) -> Traced | None:
-        """What a tensor stands for; zero if nothing traced went into it and it holds only zeros; None for another constant."""
+        """What a tensor stands for; zero if nothing traced went into it and it holds only zeros;
+        None for another constant."""
         known = self._values.get(id(tensor))
         if known is not None:
             return known[1]
@@ -143,7 +163,13 @@ class Tracker(TorchFunctionMode):
             if any(path == leaf or path.startswith(f"{leaf}.") for leaf in self.leaves):
                 continue
             for name, held in (*vars(module).items(), *module._buffers.items()):
-                tensors = [held] if isinstance(held, torch.Tensor) else held if isinstance(held, list) else []
+                tensors = (
+                    [held]
+                    if isinstance(held, torch.Tensor)
+                    else held
+                    if isinstance(held, list)
+                    else []
+                )
                 values = [self.value_of(t) for t in tensors if isinstance(t, torch.Tensor)]
                 found += [(path, name, v) for v in values[-1:] if sources_of(v)]
         return found
@@ -180,14 +206,17 @@ class Tracker(TorchFunctionMode):
             value = self._pooled(func, name, args, kwargs, before, result, self.where())
             self.track(result, value)
             return
-        interpreter = Interpreter(lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch)
+        interpreter = Interpreter(
+            lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch
+        )
         for tensor, value in interpreter.derive(func, args, kwargs, result, self.where()):
             if isinstance(value, Opaque) and value.reading is not None:
                 self._check_read(inputs[0], before[id(inputs[0])])
             self.track(tensor, value)
 
     def _left(self, name: str, values) -> None:
-        """Numbers leave the tensors, where they cannot be followed. Decisions by the model's input are noted, all else is refused."""
+        """Numbers leave the tensors, where they cannot be followed. Decisions by the model's input
+        are noted, all else is refused."""
         sources = frozenset().union(*map(sources_of, values))
         if not sources:
             return
@@ -198,8 +227,10 @@ class Tracker(TorchFunctionMode):
                 self.notes.append(note)
             return
         raise UnsupportedError(
-            f"{self.place(self.where())}: the operation {name!r} takes numbers of {nodes} out of their tensors, so that what is done "
-            "with them cannot be followed; leave it out, or do it only in training (if self.training)"
+            f"{self.place(self.where())}: the operation {name!r} takes numbers of {nodes} out of "
+            f"their tensors, so that what is done "
+            "with them cannot be followed; leave it out, or do it only in training (if "
+            "self.training)"
         )
 
     def _check_read(self, tensor: torch.Tensor, value: Traced | None) -> None:
@@ -207,26 +238,46 @@ class Tracker(TorchFunctionMode):
             self.check_numbers("the model's output", value, tensor)
 
     def check_numbers(self, label: str, value: Value | Stack, tensor: torch.Tensor) -> None:
-        """The terms of a value must add up to the numbers that are really there. Raises UnsupportedError."""
-        items = zip(value.items, value.split(tensor, self.batch)) if isinstance(value, Stack) else [(value, tensor)]
+        """The terms of a value must add up to the numbers that are really there. Raises
+        UnsupportedError."""
+        items = (
+            zip(value.items, value.split(tensor, self.batch))
+            if isinstance(value, Stack)
+            else [(value, tensor)]
+        )
         for item, part in items:
             self._check_numbers(label, item, part)
 
     def _written(self, args, before) -> None:
-        """``buffer[t] = value`` and ``buffer[:, t] = value`` fill a Stack item by item; anything else makes the buffer opaque."""
+        """``buffer[t] = value`` and ``buffer[:, t] = value`` fill a Stack item by item; anything
+        else makes the buffer opaque."""
         buffer, index, new = args[0], args[1], args[2]
         old = before.get(id(buffer))
         value = before.get(id(new)) if isinstance(new, torch.Tensor) else None
         place, layout = (index, "SB") if isinstance(index, int) else (None, "")
-        if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None) and isinstance(index[1], int):
+        if (
+            isinstance(index, tuple)
+            and len(index) == 2
+            and index[0] == slice(None)
+            and isinstance(index[1], int)
+        ):
             place, layout = index[1], "BS"
         axis = 0 if layout == "SB" else 1
         if id(buffer) not in self._values and not isinstance(old, Opaque):
-            old = Value()  # an empty buffer: whatever it held is overwritten, or shows as a wrong number later
+            old = (
+                Value()
+            )  # an empty buffer: whatever it held is overwritten, or shows as a wrong number later
         sources = sources_of(old) | sources_of(value)
-        unseen = next((v for v in (value, old) if isinstance(v, Opaque)), Opaque("__setitem__", self.where()))
+        unseen = next(
+            (v for v in (value, old) if isinstance(v, Opaque)), Opaque("__setitem__", self.where())
+        )
         opaque = replace(unseen, sources=sources, reading=None)
-        if place is None or not isinstance(value, Value) or buffer.dim() < 2 or buffer.shape[1 - axis] != self.batch:
+        if (
+            place is None
+            or not isinstance(value, Value)
+            or buffer.dim() < 2
+            or buffer.shape[1 - axis] != self.batch
+        ):
             self.track(buffer, opaque)
             return
         if isinstance(old, Value) and not old.terms:
@@ -258,7 +309,9 @@ class Tracker(TorchFunctionMode):
     def _enter(self, path: str, leaf: Leaf, module: nn.Module, args, kwargs: dict) -> None:
         given = args[0] if args else next(iter(kwargs.values()), None)
         if not isinstance(given, torch.Tensor):
-            raise UnsupportedError(f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}")
+            raise UnsupportedError(
+                f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}"
+            )
         value = self.value_of(given)
         items = self._items(leaf, value, given)
         leaf.accept(value.layout if isinstance(value, Stack) else None, kwargs)
@@ -280,28 +333,41 @@ class Tracker(TorchFunctionMode):
 
         return hook
 
-    def _items(self, leaf: Leaf, value: Traced | None, tensor: torch.Tensor) -> list[tuple[Value, torch.Tensor]]:
-        """The (value, tensor) of each step in a layer's input, checked. Raises UnsupportedError for what cannot enter a layer."""
+    def _items(
+        self, leaf: Leaf, value: Traced | None, tensor: torch.Tensor
+    ) -> list[tuple[Value, torch.Tensor]]:
+        """The (value, tensor) of each step in a layer's input, checked. Raises UnsupportedError for
+        what cannot enter a layer."""
         if value is None:
             raise UnsupportedError(
-                f"{leaf.label}: its input does not come from the model's input, nor from a layer, by operations that can be followed "
-                "(a constant tensor, numpy, a custom autograd function?); accepted are outputs of layers and the model's input"
+                f"{leaf.label}: its input does not come from the model's input, nor from a layer, "
+                f"by operations that can be followed "
+                "(a constant tensor, numpy, a custom autograd function?); accepted are outputs of "
+                "layers and the model's input"
             )
         if isinstance(value, Opaque):
             raise UnsupportedError(
-                f"{leaf.label}: its input passed through {self.unfollowed(value)}, which a chip does not have between layers; "
-                f"accepted are sums, factors, reshaping, average pooling and dropout{self.advice(value)}"
+                f"{leaf.label}: its input passed through {self.unfollowed(value)}, which a chip "
+                f"does not have between layers; "
+                f"accepted are sums, factors, reshaping, average pooling and "
+                f"dropout{self.advice(value)}"
             )
         analog = [t for t in terms_of(value) if t.port in (POTENTIAL, CURRENT)]
         if analog:
             raise UnsupportedError(
-                f"{leaf.label}: its input holds the {analog[0].port} of {analog[0].node!r}; accepted are spikes and weighted sums"
+                f"{leaf.label}: its input holds the {analog[0].port} of {analog[0].node!r}; "
+                f"accepted are spikes and weighted sums"
             )
-        items = list(zip(value.items, value.split(tensor, self.batch))) if isinstance(value, Stack) else [(value, tensor)]
+        items = (
+            list(zip(value.items, value.split(tensor, self.batch)))
+            if isinstance(value, Stack)
+            else [(value, tensor)]
+        )
         for item, part in items:
             if part.dim() < 2 or part.shape[0] != self.batch:
                 raise UnsupportedError(
-                    f"{leaf.label}: its input has shape {tuple(part.shape)}; accepted is [batch, features ...] with a batch of {self.batch}"
+                    f"{leaf.label}: its input has shape {tuple(part.shape)}; accepted is [batch, "
+                    f"features ...] with a batch of {self.batch}"
                 )
             self._check_numbers(leaf.label, item, part)
         return items
@@ -317,7 +383,8 @@ class Tracker(TorchFunctionMode):
         return f": {advice}" if advice else ""
 
     def keepers(self, sources: Sources) -> str:
-        """Modules that keep what came from these sources between steps, in words: a neuron written by hand does."""
+        """Modules that keep what came from these sources between steps, in words: a neuron written
+        by hand does."""
         nodes = {node for node, _ in sources}
         kept = [
             f"{self.place(path)} keeps it in {name!r}"
@@ -330,10 +397,15 @@ class Tracker(TorchFunctionMode):
         """The terms of a value must add up to the numbers that are really there."""
         expected = torch.zeros(tensor.numel(), dtype=torch.float64)
         for term in value.terms:
-            recorded = self._records[(term.node, term.port, term.step)].reshape(-1).to("cpu", torch.float64)
+            recorded = (
+                self._records[(term.node, term.port, term.step)]
+                .reshape(-1)
+                .to("cpu", torch.float64)
+            )
             if recorded.numel() != expected.numel():
                 raise UnsupportedError(
-                    f"{label}: its input has {expected.numel()} elements, the output of {term.node!r} that goes into it {recorded.numel()}"
+                    f"{label}: its input has {expected.numel()} elements, the output of "
+                    f"{term.node!r} that goes into it {recorded.numel()}"
                 )
             expected += term.scale * recorded
         actual = tensor.detach().reshape(-1).to("cpu", torch.float64)
@@ -341,8 +413,10 @@ class Tracker(TorchFunctionMode):
         if not bool(((actual - expected).abs() <= tolerance).all()):
             names = ", ".join(sorted({repr(t.node) for t in value.terms})) or "nothing"
             raise UnsupportedError(
-                f"{label}: the numbers at its input are not what the operations on the output of {names} give, so something changed them "
-                "out of sight (a write into a view, Tensor.data, numpy, a forward hook); accepted are operations on tensors"
+                f"{label}: the numbers at its input are not what the operations on the output of "
+                f"{names} give, so something changed them "
+                "out of sight (a write into a view, Tensor.data, numpy, a forward hook); accepted "
+                "are operations on tensors"
             )
 
     def _edges(self, leaf: Leaf, value: Value, step: int | None) -> dict[tuple[str, str], Edge]:
@@ -368,7 +442,10 @@ class Tracker(TorchFunctionMode):
         for item, _ in items:
             if leaf.stateless and item.constant:
                 if node.calls and node.calls[-1] != self._edges(leaf, item, None):
-                    raise UnsupportedError(f"{leaf.label}: called again with another input; give each place a module of its own")
+                    raise UnsupportedError(
+                        f"{leaf.label}: called again with another input; give each place a module "
+                        f"of its own"
+                    )
                 step, node.constant = None, True
                 node.calls = [self._edges(leaf, item, None)]
             elif leaf.structural and item.terms:
@@ -392,7 +469,9 @@ class Tracker(TorchFunctionMode):
                 if number == 0:
                     leaf.see_output(tuple(part.shape[1:]))
             terms = [Value((Term(leaf.output_name, port, step, scale),)) for step in steps]
-            self.track(tensor, Stack(tuple(terms), value.layout) if isinstance(value, Stack) else terms[0])
+            self.track(
+                tensor, Stack(tuple(terms), value.layout) if isinstance(value, Stack) else terms[0]
+            )
             traced.append(tensor)
         self._states[path] = leaf.state(module, traced)
         for port, tensor in leaf.held(module):
@@ -411,14 +490,18 @@ class Tracker(TorchFunctionMode):
             if expected is None:
                 return
             tolerance = _tolerance(part) * max(1.0, float(expected.abs().amax()))
-            if expected.shape != part.shape or not torch.allclose(part.to(expected), expected, rtol=1e-4, atol=tolerance):
+            if expected.shape != part.shape or not torch.allclose(
+                part.to(expected), expected, rtol=1e-4, atol=tolerance
+            ):
                 raise UnsupportedError(
-                    f"{leaf.label}: its output is not that of the plain layer with its weights (a subclass or a forward hook changes it?); "
+                    f"{leaf.label}: its output is not that of the plain layer with its weights (a "
+                    f"subclass or a forward hook changes it?); "
                     "accepted are layers that compute what their class computes"
                 )
 
     def _pooled(self, func, name, args, kwargs, before, result, where) -> Traced:
-        """Average pooling may be one module used in many places, so a pool is known by what it is applied to."""
+        """Average pooling may be one module used in many places, so a pool is known by what it is
+        applied to."""
         source = args[0] if args else kwargs["input"]
         value = before[id(source)]
         opaque = Opaque(name, where, sources_of(value))
@@ -429,7 +512,9 @@ class Tracker(TorchFunctionMode):
         parts = value.split(source, self.batch) if isinstance(value, Stack) else [source]
         results = value.split(result, self.batch) if isinstance(value, Stack) else [result]
         items = value.items if isinstance(value, Stack) else (value,)
-        made = [self._pool_step(name, args, kwargs, where, *item) for item in zip(items, parts, results)]
+        made = [
+            self._pool_step(name, args, kwargs, where, *item) for item in zip(items, parts, results)
+        ]
         return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
 
     def _pool_step(self, name, args, kwargs, where, value: Value, source, result) -> Value:

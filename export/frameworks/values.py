@@ -4,7 +4,8 @@ Three kinds, told apart by class:
 
     Value    one time step, tensor [batch, *features] in C order
     Stack    several Values along one more axis (time, or branches that are summed later)
-    Opaque   made by an operation that no layer of a chip computes; fine in a readout, refused as the input of a layer
+    Opaque   made by an operation that no layer of a chip computes; fine in a readout, refused as
+             the input of a layer
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 
 SPIKES, POTENTIAL, CURRENT, WEIGHTED, INPUT = "spikes", "potential", "current", "weighted", "input"
-"""What a term carries: a neuron's spikes, membrane potential or synaptic current; a weighted sum; the model's input."""
+"""What a term carries: a neuron's spikes, membrane potential or synaptic current; a weighted sum;
+the model's input."""
 
 
 Sources = frozenset[tuple[str, str]]
@@ -23,7 +25,8 @@ Sources = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Term:
-    """``scale`` times one output of a node in one step; step None: the same in every step (a constant input)."""
+    """``scale`` times one output of a node in one step; step None: the same in every step (a
+    constant input)."""
 
     node: str
     port: str
@@ -66,7 +69,8 @@ class Value:
 class Stack:
     """``items`` along an axis of their own.
 
-    ``layout``: "SB" [item, batch, ...]; "BS" [batch, item, ...]; "S*B" and "B*S" the same with both axes merged into one.
+    ``layout``: "SB" [item, batch, ...]; "BS" [batch, item, ...]; "S*B" and "B*S" the same with both
+    axes merged into one.
     """
 
     items: tuple[Value, ...]
@@ -92,8 +96,10 @@ class Opaque:
 
     operation   its name
     where       path of the module that ran it
-    sources     (node, port) of what it was made from, without the steps: their number would grow with every step
-    reading     set where the operation merely reads layers out (a maximum over time, a softmax): see ``Reading``
+    sources     (node, port) of what it was made from, without the steps: their number would grow
+                with every step
+    reading     set where the operation merely reads layers out (a maximum over time, a softmax):
+                see ``Reading``
     """
 
     operation: str

@@ -170,7 +170,8 @@ def _loaded(path: Path, device: str) -> object:
                 f"{_first_line(error)}; {HOW}"
             ) from None
         raise ModelError(
-            f"{path}: holds a pickled {shortened(unknown[1], 80)}, more than tensors and plain values, and to read "
+            f"{path}: holds a pickled {shortened(unknown[1], 80)}, more than tensors and plain "
+            f"values, and to read "
             f"it may run code; {HOW}; --trust-pickle (trust_pickle=True) reads it all the same"
         ) from None
 
@@ -194,8 +195,10 @@ def _tensors(content) -> list[torch.Tensor]:
 
 
 def _is_state(content) -> bool:
-    return isinstance(content, Mapping) and bool(content) and all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items())
     )
 
 
@@ -214,12 +217,14 @@ def _state_of(path: Path, content) -> tuple[dict[str, torch.Tensor], list[str]]:
         if len(found) != 1:
             what = f"weights under {listed(found)}" if found else f"{listed(content) or 'nothing'}"
             raise ModelError(
-                f"{path}: holds {what}; it must hold a state dict, name → tensor, by itself or under "
+                f"{path}: holds {what}; it must hold a state dict, name → tensor, by itself or "
+                f"under "
                 f"one of {', '.join(map(repr, STATES))}"
             )
         aside = listed(k for k in content if k != found[0])
         notes.append(
-            f"{path.name}: weights taken from {found[0]!r}" + (f"; left aside: {aside}" if aside else "")
+            f"{path.name}: weights taken from {found[0]!r}"
+            + (f"; left aside: {aside}" if aside else "")
         )
         content = content[found[0]]
     raise ModelError(

@@ -1,4 +1,5 @@
-"""Names in a file of weights → names in a model: what is certain is renamed or left out and said."""
+"""Names in a file of weights → names in a model: what is certain is renamed or left out and
+said."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> list
     survive the change of type; except that
 
         a prefix which all names of the model have in the file is taken off;
-        hidden states of snnTorch's neurons (``lif1.mem``), which older versions saved, are left out;
-        ``reset_mechanism_val`` and ``graded_spikes_factor``, which they lack, stay the model's own.
+        hidden states of snnTorch's neurons (``lif1.mem``), which older versions saved, are left
+        out; ``reset_mechanism_val`` and ``graded_spikes_factor``, which they lack, stay the model's
+        own.
 
     Raises ModelError that names what does not fit.
     """
@@ -36,7 +38,9 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> list
     weights, notes = _without_prefix(weights, own.keys() - younger, path)
     hidden = weights.keys() & states - own.keys()
     if hidden:
-        notes.append(f"{path.name}: hidden states {listed(hidden)} left out; a run starts from zero")
+        notes.append(
+            f"{path.name}: hidden states {listed(hidden)} left out; a run starts from zero"
+        )
         weights = {name: value for name, value in weights.items() if name not in hidden}
     kept = own.keys() & younger - weights.keys()
     if kept:

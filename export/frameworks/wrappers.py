@@ -1,4 +1,5 @@
-"""Wrappers around a model that compute what the model inside computes: taken off, with a line that says so."""
+"""Wrappers around a model that compute what the model inside computes: taken off, with a line that
+says so."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def _inside(module: nn.Module) -> nn.Module | None:
 def _bare(path: str, module: nn.Module) -> tuple[nn.Module, list[str]]:
     notes = []
     while (inner := _inside(module)) is not None:
-        kind = "torch.compile" if type(module).__name__ == "OptimizedModule" else type(module).__name__
+        kind = (
+            "torch.compile" if type(module).__name__ == "OptimizedModule" else type(module).__name__
+        )
         where = f"module {path!r}" if path else "the model"
         notes.append(f"{where}: {kind} taken off; read is the {type(inner).__name__} inside")
         module = inner
@@ -45,7 +48,8 @@ def _bare(path: str, module: nn.Module) -> tuple[nn.Module, list[str]]:
 
 
 def refuse_scripted(model: nn.Module) -> None:
-    """Raises UnsupportedError where a module is TorchScript, whose operations cannot be followed."""
+    """Raises UnsupportedError where a module is TorchScript, whose operations cannot be
+    followed."""
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             name = getattr(module, "original_name", type(module).__name__)

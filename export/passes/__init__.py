@@ -1,1 +1,2 @@
-"""One rewrite a file, from a NIR graph toward the one synapse a chip has between two populations."""
+"""One rewrite a file, from a NIR graph toward the one synapse a chip has between two
+populations."""

@@ -8,7 +8,8 @@ from export.operators import Matrix, Operator, Reshape
 
 
 def fold(chain: list[Operator]) -> list[Operator]:
-    """The chain without Reshapes beside matrices, without Reshapes in a row, and without those that change nothing."""
+    """The chain without Reshapes beside matrices, without Reshapes in a row, and without those that
+    change nothing."""
     result: list[Operator] = []
     for operator in chain:
         if isinstance(operator, Reshape) and operator.in_shape == operator.out_shape:

@@ -1,4 +1,5 @@
-"""Subgraphs flattened: ``hidden`` with nodes ``lif`` and ``w_rec`` becomes ``hidden.lif`` and ``hidden.w_rec``."""
+"""Subgraphs flattened: ``hidden`` with nodes ``lif`` and ``w_rec`` becomes ``hidden.lif`` and
+``hidden.w_rec``."""
 
 from __future__ import annotations
 
@@ -48,15 +49,27 @@ def _named_only_by_edges(graph: nir.NIRGraph) -> list[str]:
 def regrouped(graph: nir.NIRGraph, notes: list[str]) -> nir.NIRGraph:
     """Subgraphs of the old form made into nested graphs; the argument is left alone.
 
-    In files of 2023 a subgraph ``x`` lies among the other nodes as ``x.input``, ``x.lif``, ``x.output``, while the edges into and out of it
-    name ``x``. It is read so where ``x.input`` and ``x.output`` are its only Input and Output and no other edge leaves it.
+    In files of 2023 a subgraph ``x`` lies among the other nodes as ``x.input``, ``x.lif``,
+    ``x.output``, while the edges into and out of it name ``x``. It is read so where ``x.input`` and
+    ``x.output`` are its only Input and Output and no other edge leaves it.
     """
     nodes, edges = dict(graph.nodes), [tuple(edge) for edge in graph.edges]
     for name in _named_only_by_edges(graph):
-        inner = {n: node for n, node in nodes.items() if isinstance(n, str) and n.startswith(f"{name}.")}
-        ends = [(kind, n) for n, node in inner.items() for kind in (nir.Input, nir.Output) if isinstance(node, kind)]
+        inner = {
+            n: node for n, node in nodes.items() if isinstance(n, str) and n.startswith(f"{name}.")
+        }
+        ends = [
+            (kind, n)
+            for n, node in inner.items()
+            for kind in (nir.Input, nir.Output)
+            if isinstance(node, kind)
+        ]
         closed = all((a in inner) == (b in inner) for a, b in edges)
-        if sorted(ends, key=str) != sorted([(nir.Input, f"{name}.input"), (nir.Output, f"{name}.output")], key=str) or not closed:
+        if (
+            sorted(ends, key=str)
+            != sorted([(nir.Input, f"{name}.input"), (nir.Output, f"{name}.output")], key=str)
+            or not closed
+        ):
             continue
         within = nir.NIRGraph.__new__(nir.NIRGraph)  # its constructor asks for checked nodes
         within.nodes = {n[len(name) + 1 :]: node for n, node in inner.items()}
@@ -64,7 +77,10 @@ def regrouped(graph: nir.NIRGraph, notes: list[str]) -> nir.NIRGraph:
         within.metadata = {}
         nodes = {n: node for n, node in nodes.items() if n not in inner} | {name: within}
         edges = [(a, b) for a, b in edges if a not in inner]
-        notes.append(f"subgraph {name!r}: old form; edges to its name are read to '{name}.input', edges from it from '{name}.output'")
+        notes.append(
+            f"subgraph {name!r}: old form; edges to its name are read to '{name}.input', edges "
+            f"from it from '{name}.output'"
+        )
     if nodes.keys() == graph.nodes.keys():
         return graph
     found = nir.NIRGraph.__new__(nir.NIRGraph)
@@ -84,11 +100,15 @@ def _add(flat: Flat, graph: nir.NIRGraph, prefix: str) -> None:
     for name, node in graph.nodes.items():
         full = prefix + name
         if isinstance(node, nir.NIRGraph):
-            inner = {kind: [n for n, part in node.nodes.items() if isinstance(part, kind)] for kind in (nir.Input, nir.Output)}
+            inner = {
+                kind: [n for n, part in node.nodes.items() if isinstance(part, kind)]
+                for kind in (nir.Input, nir.Output)
+            }
             for kind, found in inner.items():
                 if len(found) != 1:
                     raise UnsupportedError(
-                        f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; accepted is one, because an edge cannot say which"
+                        f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; accepted is "
+                        f"one, because an edge cannot say which"
                     )
                 flat.virtual.add(f"{full}.{found[0]}")
             ends[name] = (f"{full}.{inner[nir.Input][0]}", f"{full}.{inner[nir.Output][0]}")
@@ -107,9 +127,13 @@ def without_virtual(flat: Flat) -> Flat:
     for name in sorted(flat.virtual):
         before = [a for a, b in edges if b == name and a != name]
         after = [b for a, b in edges if a == name and b != name]
-        edges = [(a, b) for a, b in edges if name not in (a, b)] + [(a, b) for a in before for b in after]
+        edges = [(a, b) for a, b in edges if name not in (a, b)] + [
+            (a, b) for a in before for b in after
+        ]
     if len(set(edges)) != len(edges):
         counted = Counter(edges)
         twice = max(counted, key=counted.__getitem__)
-        raise GraphError(f"two edges from {twice[0]!r} to {twice[1]!r} once subgraphs are flattened")
+        raise GraphError(
+            f"two edges from {twice[0]!r} to {twice[1]!r} once subgraphs are flattened"
+        )
     return Flat({n: node for n, node in flat.nodes.items() if n not in flat.virtual}, edges, set())

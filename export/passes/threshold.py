@@ -8,7 +8,8 @@ from export.passes.subgraphs import Flat
 
 
 def fuse(flat: Flat) -> tuple[Flat, dict[str, str]]:
-    """The graph with each such pair as one node under the integrator's name; and integrator → name of its Threshold.
+    """The graph with each such pair as one node under the integrator's name; and integrator → name
+    of its Threshold.
 
     A Threshold with other sources stays: it becomes a population without memory.
     """

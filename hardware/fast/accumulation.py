@@ -1,4 +1,5 @@
-"""Compiled: what arrives at a population in one step, from the bit planes of its sources and its weight tables."""
+"""Compiled: what arrives at a population in one step, from the bit planes of its sources and its
+weight tables."""
 
 from __future__ import annotations
 
@@ -21,16 +22,34 @@ from hardware.fast.vectors import (
 )
 
 GROUP = np.dtype([("first", np.int64), ("last", np.int64), ("shift", np.int64), ("wrap", np.int64)])
-"""An accumulator: the range of its parts, its row of ``shifts`` (-1: none), wrap to 24 bits or not."""
+"""An accumulator: the range of its parts, its row of ``shifts`` (-1: none), wrap to 24 bits or
+not."""
 
-PART = np.dtype([(name, np.int64) for name in ("plane", "words", "graded", "size", "lag", "row", "channels", "pointer", "weight")])
-"""A hardware.fast.synapses.Part: its source's place in ``planes`` and ``graded`` (-1: binary), its own in the tables."""
+PART = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "plane",
+            "words",
+            "graded",
+            "size",
+            "lag",
+            "row",
+            "channels",
+            "pointer",
+            "weight",
+        )
+    ]
+)
+"""A hardware.fast.synapses.Part: its source's place in ``planes`` and ``graded`` (-1: binary), its
+own in the tables."""
 
 _ONE = np.uint64(1)
 
 
 class Synapses(NamedTuple):
-    """All synapses of a population; the tables of its parts one after the other (see hardware.fast.synapses.Part).
+    """All synapses of a population; the tables of its parts one after the other (see
+    hardware.fast.synapses.Part).
 
     groups, parts   arrays of GROUP and PART
     pointers        int64; runs int32 [run, 3]; weights int16
@@ -62,7 +81,8 @@ def _events(planes, step, part, events):
 
 @njit(error_model="numpy")
 def _repeats(planes, graded, step, part):
-    """Whether the part's source sends in ``step`` exactly what it sent in the step before (nothing, before the first)."""
+    """Whether the part's source sends in ``step`` exactly what it sent in the step before (nothing,
+    before the first)."""
     if step < 0:
         return True
     for word in range(part.plane, part.plane + part.words):
@@ -105,9 +125,16 @@ def _add_rows_graded(accumulator, part, weights, events, count, values):
         b = part.weight + events[k + 1] * row
         c = part.weight + events[k + 2] * row
         d = part.weight + events[k + 3] * row
-        of_four = (values[events[k]], values[events[k + 1]], values[events[k + 2]], values[events[k + 3]])
+        of_four = (
+            values[events[k]],
+            values[events[k + 1]],
+            values[events[k + 2]],
+            values[events[k + 3]],
+        )
         for at in range(0, row, ROW):
-            add_four_rows_graded(accumulator, at, weights, (a + at, b + at, c + at, d + at), of_four)
+            add_four_rows_graded(
+                accumulator, at, weights, (a + at, b + at, c + at, d + at), of_four
+            )
         k += 4
     while k < count:
         a = part.weight + events[k] * row
@@ -165,18 +192,30 @@ def _accumulate(accumulator, events, planes, graded, step, part, synapses):
         if part.row:
             _add_rows(accumulator, part, synapses.weights, events, count)
         else:
-            _add_runs(accumulator, part, synapses.pointers, synapses.runs, synapses.weights, events, count)
+            _add_runs(
+                accumulator, part, synapses.pointers, synapses.runs, synapses.weights, events, count
+            )
     else:
         values = graded[step, part.graded :]
         if part.row:
             _add_rows_graded(accumulator, part, synapses.weights, events, count, values)
         else:
-            _add_runs_graded(accumulator, part, synapses.pointers, synapses.runs, synapses.weights, events, count, values)
+            _add_runs_graded(
+                accumulator,
+                part,
+                synapses.pointers,
+                synapses.runs,
+                synapses.weights,
+                events,
+                count,
+                values,
+            )
 
 
 @njit(error_model="numpy")
 def synaptic_input(total, extra, events, planes, graded, step, synapses):
-    """``total``: int32 sum over everything that arrives in this step. Kept from the last step where nothing has changed."""
+    """``total``: int32 sum over everything that arrives in this step. Kept from the last step where
+    nothing has changed."""
     changed = False
     for part in synapses.parts:
         if not _repeats(planes, graded, step - part.lag, part):

@@ -1,7 +1,9 @@
-"""The compiled loops: pack inputs into bit planes, run a population over all steps, unpack what is wanted.
+"""The compiled loops: pack inputs into bit planes, run a population over all steps, unpack what is
+wanted.
 
-A plane is the spikes of one step as bits: bit i of word w is neuron 64 * w + i in internal order. ``planes`` [sample, step,
-word] holds all inputs and spiking populations side by side; ``graded`` [sample, step, value] the values of graded inputs.
+A plane is the spikes of one step as bits: bit i of word w is neuron 64 * w + i in internal order.
+``planes`` [sample, step, word] holds all inputs and spiking populations side by side; ``graded``
+[sample, step, value] the values of graded inputs.
 """
 
 from __future__ import annotations
@@ -16,7 +18,19 @@ from numba import njit
 
 from hardware import arithmetic
 from hardware.fast.accumulation import synaptic_input
-from hardware.fast.registers import LANES, bits, both, fires, load, next_current, next_potential, saturate_potential, select, splat, store
+from hardware.fast.registers import (
+    LANES,
+    bits,
+    both,
+    fires,
+    load,
+    next_current,
+    next_potential,
+    saturate_potential,
+    select,
+    splat,
+    store,
+)
 from hardware.fast.vectors import ROW, lowest_bit, mask_of_64
 
 PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias_state", "subtracted")
@@ -30,8 +44,10 @@ class Neurons(NamedTuple):
 
     plane         its first word in ``planes``
     order         internal index → index in C order, int32
-    parameters    int32 [row of PARAMETERS, neuron]; 64 columns serve every 64 neurons where all are one number
-    has_current, leaks, spiking, zeroes, subtracts   what there is to do: a decay below 4096, a decay above 0, and so on
+    parameters    int32 [row of PARAMETERS, neuron]; 64 columns serve every 64 neurons where all are
+                  one number
+    has_current, leaks, spiking, zeroes, subtracts   what there is to do: a decay below 4096, a
+        decay above 0, and so on
     refractory    steps
     """
 
@@ -48,7 +64,8 @@ class Neurons(NamedTuple):
 
 
 class State(NamedTuple):
-    """Of one population in one sample, int32 [neuron], padded to whole words; ``noise`` of the step that is computed."""
+    """Of one population in one sample, int32 [neuron], padded to whole words; ``noise`` of the step
+    that is computed."""
 
     current: np.ndarray
     potential: np.ndarray
@@ -57,11 +74,13 @@ class State(NamedTuple):
 
 
 def _advance(has_current: bool, leaks: bool, rests: bool, noisy: bool = False) -> Callable:
-    """The neuron update with or without synaptic current, leak, refractory period and noise: what is left out costs nothing."""
+    """The neuron update with or without synaptic current, leak, refractory period and noise: what
+    is left out costs nothing."""
 
     @njit(error_model="numpy")
     def advance(neurons, state, total, step, plane):
-        """Advance all neurons by one step; ``plane``: words of this step, spikes are written to the population's own."""
+        """Advance all neurons by one step; ``plane``: words of this step, spikes are written to the
+        population's own."""
         p = neurons.parameters
         current_decay, voltage_decay, threshold, bias, subtracted = p[0], p[1], p[2], p[3], p[4]
         words = -(-neurons.size // 64)
@@ -72,7 +91,9 @@ def _advance(has_current: bool, leaks: bool, rests: bool, noisy: bool = False) -
                 i = 64 * word + lane
                 column = i if neurons.parameters.shape[1] > 64 else lane
                 if has_current:
-                    current = next_current(load(state.current, i), load(total, i), load(current_decay, column))
+                    current = next_current(
+                        load(state.current, i), load(total, i), load(current_decay, column)
+                    )
                     store(state.current, i, current)
                 else:
                     current = next_current(splat(0), load(total, i), splat(4096))
@@ -87,11 +108,19 @@ def _advance(has_current: bool, leaks: bool, rests: bool, noisy: bool = False) -
                         active = rest_until < splat(step)
                         fired = both(fired, active)
                         potential = select(active, potential, before)
-                        store(state.rest_until, i, select(fired, splat(step + neurons.refractory), rest_until))
+                        store(
+                            state.rest_until,
+                            i,
+                            select(fired, splat(step + neurons.refractory), rest_until),
+                        )
                     if neurons.zeroes:
                         potential = select(fired, splat(0), potential)
                     elif neurons.subtracts:
-                        potential = select(fired, saturate_potential(potential - load(subtracted, column)), potential)
+                        potential = select(
+                            fired,
+                            saturate_potential(potential - load(subtracted, column)),
+                            potential,
+                        )
                     spikes |= bits(fired) << np.uint64(lane)
                 store(state.potential, i, potential)
             if neurons.spiking:
@@ -109,7 +138,8 @@ _disturb = _advance(has_current=True, leaks=True, rests=True, noisy=True)
 
 def _population_kernel(rules: str) -> Callable:
     def run_population(neurons, synapses, planes, graded, noise, potentials):
-        """Run one population for all samples and steps of a block: reads its sources' planes and writes its own.
+        """Run one population for all samples and steps of a block: reads its sources' planes and
+        writes its own.
 
         noise: int32 [step, neuron in internal order, padded to whole words], or of length 0.
         potentials: int32 [sample, step, neuron in C order] to fill, or of length 0.
@@ -149,7 +179,8 @@ def _population_kernel(rules: str) -> Callable:
 
 def _pack_kernel(rules: str) -> Callable:
     def pack(values, place, in_order, plane, planes, at, graded):
-        """Write an input [sample, step, neuron in C order] into its plane, and its values into ``graded`` from ``at`` (-1: binary).
+        """Write an input [sample, step, neuron in C order] into its plane, and its values into
+        ``graded`` from ``at`` (-1: binary).
 
         place: index in C order → internal index, int32; ``in_order`` where they are the same.
         """
@@ -183,7 +214,8 @@ def _pack_kernel(rules: str) -> Callable:
 
 def _unpack_kernel(rules: str) -> Callable:
     def unpack(planes, plane, words, order, totals, trains):
-        """Add up ``totals`` int32 [sample, neuron in C order]; fill ``trains`` uint8 [sample, step, neuron], zeros, or of length 0."""
+        """Add up ``totals`` int32 [sample, neuron in C order]; fill ``trains`` uint8 [sample, step,
+        neuron], zeros, or of length 0."""
         rules  # noqa: B018 - see _RULES
         for sample in range(planes.shape[0]):
             for step in range(planes.shape[1]):
@@ -200,17 +232,23 @@ def _unpack_kernel(rules: str) -> Callable:
 
 
 _RULES = hashlib.sha256(
-    b"".join(path.read_bytes() for path in (Path(arithmetic.__file__), *sorted(Path(__file__).parent.glob("*.py"))))
+    b"".join(
+        path.read_bytes()
+        for path in (Path(arithmetic.__file__), *sorted(Path(__file__).parent.glob("*.py")))
+    )
 ).hexdigest()
-"""numba's cache on disk notices a change of a kernel's own file only. This digest is closed over by every kernel and with that
-part of its cache key, so no compiled kernel outlives the rules that it was made from."""
+"""numba's cache on disk notices a change of a kernel's own file only. This digest is closed over by
+every kernel and with that part of its cache key, so no compiled kernel outlives the rules that it
+was made from."""
 
 
 def _compiled(kernel: Callable) -> Callable:
     """njit without the interpreter lock; cached on disk where a folder for it can be written."""
     try:
         return njit(nogil=True, error_model="numpy", cache=True)(kernel)
-    except RuntimeError:  # "no locator available": neither this folder nor the user's cache folder can be written
+    except (
+        RuntimeError
+    ):  # "no locator available": neither this folder nor the user's cache folder can be written
         return njit(nogil=True, error_model="numpy")(kernel)
 
 

@@ -1,4 +1,5 @@
-"""A Program prepared for the kernels: neurons and flat weight tables of each population, and the layout of the bit planes."""
+"""A Program prepared for the kernels: neurons and flat weight tables of each population, and the
+layout of the bit planes."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from hardware.program import Population, Program
 
 @dataclass(frozen=True)
 class Place:
-    """Where an input or population is found: its bits from word ``plane`` on, its graded values (if any) from ``graded`` on.
+    """Where an input or population is found: its bits from word ``plane`` on, its graded values (if
+    any) from ``graded`` on.
 
     order      internal index → index in C order, int32; ``inverse`` the other way round
     in_order   the two are the same
@@ -63,22 +65,35 @@ def _prepare(program: Program) -> Network:
         order = internal_order(part.shape)
         spikes = not isinstance(part, Population) or part.spiking
         in_order = bool(np.all(order[1:] > order[:-1]))
-        places[part.name] = Place(words, -(-part.size // 64) * spikes, values if part.message_bits else -1, order, inverse(order), in_order)
+        places[part.name] = Place(
+            words,
+            -(-part.size // 64) * spikes,
+            values if part.message_bits else -1,
+            order,
+            inverse(order),
+            in_order,
+        )
         words += places[part.name].words
         values += part.size if part.message_bits else 0
-    layers = tuple((n, _neurons(program.nodes[n], places[n]), _synapses(program, program.nodes[n], places)) for n in program.order)
+    layers = tuple(
+        (n, _neurons(program.nodes[n], places[n]), _synapses(program, program.nodes[n], places))
+        for n in program.order
+    )
     return Network(places, layers, words, values)
 
 
 def noise_tables(program: Program, network: Network, steps: int) -> dict[str, np.ndarray]:
-    """Noise of every noisy population, the same for all samples: int32 [step, neuron in internal order, padded to whole words]."""
+    """Noise of every noisy population, the same for all samples: int32 [step, neuron in internal
+    order, padded to whole words]."""
     tables = {}
     for population in program.populations:
         if population.noise is not None:
             noise, place = population.noise, network.places[population.name]
             table = np.zeros((steps, 64 * place.words), np.int32)
             for step in range(steps):
-                table[step, : population.size] = draw_step(noise.seed, noise.sigma, step, population.size)[place.order]
+                table[step, : population.size] = draw_step(
+                    noise.seed, noise.sigma, step, population.size
+                )[place.order]
             tables[population.name] = table
     return tables
 
@@ -88,16 +103,39 @@ def _synapses(program: Program, population: Population, places: Mapping[str, Pla
     groups, parts, shifts, pointers, runs, weights = [], [], [], [], [], []
     pointer = run = weight = 0
     for group in groups_into(program, population):
-        groups.append((len(parts), len(parts) + len(group.parts), -1 if group.right_shift is None else len(shifts), group.wrap_int24))
+        groups.append(
+            (
+                len(parts),
+                len(parts) + len(group.parts),
+                -1 if group.right_shift is None else len(shifts),
+                group.wrap_int24,
+            )
+        )
         if group.right_shift is not None:
             shifts.append(np.pad(group.right_shift, (0, padded - population.size)))
         for part in group.parts:
             source = places[part.source]
-            parts.append((source.plane, source.words, source.graded, len(source.order), part.lag, part.row, part.channels, pointer, weight))
+            parts.append(
+                (
+                    source.plane,
+                    source.words,
+                    source.graded,
+                    len(source.order),
+                    part.lag,
+                    part.row,
+                    part.channels,
+                    pointer,
+                    weight,
+                )
+            )
             pointers.append(part.pointers + run)
             runs.append(part.runs)
             weights.append(part.weights)
-            pointer, run, weight = pointer + len(part.pointers), run + len(part.runs), weight + len(part.weights)
+            pointer, run, weight = (
+                pointer + len(part.pointers),
+                run + len(part.runs),
+                weight + len(part.weights),
+            )
     return Synapses(
         np.array(groups, GROUP),
         np.array(parts, PART),
@@ -133,7 +171,9 @@ def _parameters(population: Population, place: Place) -> np.ndarray:
     given = [getattr(population, name) for name in PARAMETERS]
     arrays = [np.zeros((), np.int32) if value is None else np.asarray(value) for value in given]
     if not any(array.ndim for array in arrays):
-        return np.ascontiguousarray(np.broadcast_to(np.array(arrays, np.int32)[:, None], (len(arrays), 64)))
+        return np.ascontiguousarray(
+            np.broadcast_to(np.array(arrays, np.int32)[:, None], (len(arrays), 64))
+        )
     table = np.zeros((len(arrays), -(-population.size // 64) * 64), np.int32)
     for row, array in zip(table, arrays):
         row[: population.size] = np.broadcast_to(array, population.shape).ravel()[place.order]

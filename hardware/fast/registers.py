@@ -1,13 +1,15 @@
 """Vector registers of 32-bit lanes as numba types, for the rules of ``hardware.arithmetic``.
 
-numba widens every integer operation to 64 bits and does not find the vector form of the neuron rules by itself: fifteen
-times slower for a leaky neuron. Here a ``load`` takes LANES neighbouring int32 values into one register; + - * & << >> and
-comparisons then work on 32-bit lanes that wrap, so the one source of every rule runs on whole vectors. Numbers join as the
-same value in every lane, cut to their low 32 bits, which is what the rules mean: their int32 wraps become no operation. A
+numba widens every integer operation to 64 bits and does not find the vector form of the neuron
+rules by itself: fifteen times slower for a leaky neuron. Here a ``load`` takes LANES neighbouring
+int32 values into one register; + - * & << >> and comparisons then work on 32-bit lanes that wrap,
+so the one source of every rule runs on whole vectors. Numbers join as the same value in every lane,
+cut to their low 32 bits, which is what the rules mean: their int32 wraps become no operation. A
 comparison gives a mask, and a mask times a number is that number or zero, as in Python.
 
-``next_current`` and the other names at the end are the functions of ``hardware.arithmetic`` themselves, made callable from
-compiled code. Indices are the caller's responsibility: no bounds are checked here.
+``next_current`` and the other names at the end are the functions of ``hardware.arithmetic``
+themselves, made callable from compiled code. Indices are the caller's responsibility: no bounds are
+checked here.
 """
 
 from __future__ import annotations
@@ -68,7 +70,11 @@ def _as_register(builder, value, kind):
     if value.type.width > 32:
         value = builder.trunc(value, ir.IntType(32))
     elif value.type.width < 32:
-        value = builder.sext(value, ir.IntType(32)) if kind.signed else builder.zext(value, ir.IntType(32))
+        value = (
+            builder.sext(value, ir.IntType(32))
+            if kind.signed
+            else builder.zext(value, ir.IntType(32))
+        )
     return splat_value(builder, value, LANES)
 
 
@@ -79,7 +85,11 @@ def load(typing_context, array, at):
         return None
 
     def generate(context, builder, signature, arguments):
-        return load_vector(builder, vector_pointer(context, builder, signature.args[0], arguments[0], arguments[1], LANES), 4)
+        return load_vector(
+            builder,
+            vector_pointer(context, builder, signature.args[0], arguments[0], arguments[1], LANES),
+            4,
+        )
 
     return _register(array, types.int64), generate
 
@@ -91,7 +101,9 @@ def store(typing_context, array, at, value):
         return None
 
     def generate(context, builder, signature, arguments):
-        pointer = vector_pointer(context, builder, signature.args[0], arguments[0], arguments[1], LANES)
+        pointer = vector_pointer(
+            context, builder, signature.args[0], arguments[0], arguments[1], LANES
+        )
         builder.store(arguments[2], pointer).align = 4
         return context.get_dummy_value()
 
@@ -115,7 +127,9 @@ def select(typing_context, mask, chosen, other):
     """Lane by lane: ``chosen`` where the mask is true, else ``other``."""
     if (mask, chosen, other) != (_mask, _register, _register):
         return None
-    return _register(mask, chosen, other), lambda context, builder, signature, arguments: builder.select(*arguments)
+    return _register(
+        mask, chosen, other
+    ), lambda context, builder, signature, arguments: builder.select(*arguments)
 
 
 @intrinsic
@@ -123,7 +137,9 @@ def both(typing_context, one, other):
     """Mask that is true where both are."""
     if (one, other) != (_mask, _mask):
         return None
-    return _mask(one, other), lambda context, builder, signature, arguments: builder.and_(*arguments)
+    return _mask(one, other), lambda context, builder, signature, arguments: builder.and_(
+        *arguments
+    )
 
 
 @intrinsic
@@ -139,7 +155,8 @@ def bits(typing_context, mask):
 
 
 def _operator(function, emit, result):
-    """Teach numba ``function`` for registers, in either order with registers, masks and integers."""
+    """Teach numba ``function`` for registers, in either order with registers, masks and
+    integers."""
 
     @infer_global(function)
     class _Typing(AbstractTemplate):
@@ -153,7 +170,10 @@ def _operator(function, emit, result):
             return signature(result, *(types.unliteral(kind) for kind in args))
 
     def implementation(context, builder, signature, arguments):
-        return emit(builder, *(_as_register(builder, value, kind) for value, kind in zip(arguments, signature.args)))
+        return emit(
+            builder,
+            *(_as_register(builder, value, kind) for value, kind in zip(arguments, signature.args)),
+        )
 
     for one in (_Register, _Mask, types.Integer):
         for other in (_Register, _Mask, types.Integer):
@@ -174,7 +194,12 @@ for _function, _emit in (
     (operator.rshift, lambda builder, a, b: builder.ashr(a, b)),
 ):
     _operator(_function, _emit, _register)
-for _function, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
+for _function, _sign in (
+    (operator.lt, "<"),
+    (operator.le, "<="),
+    (operator.gt, ">"),
+    (operator.ge, ">="),
+):
     _operator(_function, _comparison(_sign), _mask)
 
 _rules = dict(vars(arithmetic))

@@ -1,11 +1,14 @@
-"""Program → weight tables: what one spike of each source neuron adds to the accumulators of a population.
+"""Program → weight tables: what one spike of each source neuron adds to the accumulators of a
+population.
 
-Neurons have an internal order: [channel, y, x] populations are stored [y, x, channel], so that the synapses of one spike in a
-convolution end in a few runs of neighbouring accumulators. Everything here speaks internal order.
+Neurons have an internal order: [channel, y, x] populations are stored [y, x, channel], so that the
+synapses of one spike in a convolution end in a few runs of neighbouring accumulators. Everything
+here speaks internal order.
 
-The exponent of a projection is folded into its weights wherever that is exact; such projections share one accumulator,
-because sums modulo 2**32 may be taken in any order. A right shift that drops bits, or a convolution that can leave 24 bits,
-gets an accumulator of its own for each delay, as in the reference.
+The exponent of a projection is folded into its weights wherever that is exact; such projections
+share one accumulator, because sums modulo 2**32 may be taken in any order. A right shift that drops
+bits, or a convolution that can leave 24 bits, gets an accumulator of its own for each delay, as in
+the reference.
 """
 
 from __future__ import annotations
@@ -33,8 +36,9 @@ class Part:
     row        dense: length of a row, weights [source neuron, row]; 0: runs
     channels   runs: this many neighbouring source neurons share a row of ``pointers``
     pointers   runs: row → first and last run, int64 [rows + 1]
-    runs       int32 [run, (target, block, blocks)]: blocks of RUN weights, from ``block + channel * blocks``, are added from
-               ``target`` on; blocks 0: one synapse, whose weight stands in the place of ``block``
+    runs       int32 [run, (target, block, blocks)]: blocks of RUN weights, from ``block + channel *
+               blocks``, are added from ``target`` on; blocks 0: one synapse, whose weight stands in
+               the place of ``block``
     weights    int16, padded with zeros
     """
 
@@ -49,7 +53,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Group:
-    """Parts that share an accumulator, and what happens to it before it joins the population's synaptic input."""
+    """Parts that share an accumulator, and what happens to it before it joins the population's
+    synaptic input."""
 
     parts: tuple[Part, ...]
     right_shift: np.ndarray | None = None
@@ -70,7 +75,8 @@ def inverse(order: np.ndarray) -> np.ndarray:
 
 
 def groups_into(program: Program, population: Population) -> tuple[Group, ...]:
-    """All synapses of a population; the first group is the one that needs nothing more than a sum, perhaps without parts."""
+    """All synapses of a population; the first group is the one that needs nothing more than a sum,
+    perhaps without parts."""
     linear: list[Part] = []
     others: list[Group] = []
     for projection in program.into(population.name):
@@ -85,20 +91,29 @@ def groups_into(program: Program, population: Population) -> tuple[Group, ...]:
     return (Group(tuple(linear)), *others)
 
 
-def _fold_exponent(projection: Projection, target_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weights times 2**exponent, and the right shift of each target neuron (internal order) that could not be folded in."""
+def _fold_exponent(
+    projection: Projection, target_shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights times 2**exponent, and the right shift of each target neuron (internal order) that
+    could not be folded in."""
     exponent = projection.exponent_per_neuron(target_shape)
     if isinstance(projection, Convolution):
-        each = exponent[(slice(None),) + (0,) * (len(target_shape) - 1)].reshape((-1,) + (1,) * (projection.weights.ndim - 1))
+        each = exponent[(slice(None),) + (0,) * (len(target_shape) - 1)].reshape(
+            (-1,) + (1,) * (projection.weights.ndim - 1)
+        )
     elif isinstance(projection, Dense):
         each = exponent.reshape(-1, 1)
     else:
         each = exponent.ravel()[projection.rows]
     each = each.astype(np.int32)
-    weights = arithmetic.shift(projection.weights, np.maximum(each, 0))  # at most 256 << 7: int32 is enough
+    weights = arithmetic.shift(
+        projection.weights, np.maximum(each, 0)
+    )  # at most 256 << 7: int32 is enough
     right = np.maximum(-each, 0)
     if np.any(weights & ((1 << right) - 1)):
-        return weights, np.maximum(-exponent, 0).ravel()[internal_order(target_shape)].astype(np.int32)
+        return weights, np.maximum(-exponent, 0).ravel()[internal_order(target_shape)].astype(
+            np.int32
+        )
     return weights >> right, None
 
 
@@ -107,29 +122,68 @@ def _fits_24_bits(weights: np.ndarray, source: Input | Population) -> bool:
     return int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max()) * largest < 1 << 23
 
 
-def _parts(projection: Projection, weights: np.ndarray, source: Input | Population, target: Population) -> list[Part]:
+def _parts(
+    projection: Projection, weights: np.ndarray, source: Input | Population, target: Population
+) -> list[Part]:
     """One part for each delay."""
     if isinstance(projection, Convolution):
         return [_convolution(projection, weights, source, target)]
-    if isinstance(projection, Dense) and not projection.delay.ndim and np.count_nonzero(weights) >= DENSE_FROM * weights.size:
+    if (
+        isinstance(projection, Dense)
+        and not projection.delay.ndim
+        and np.count_nonzero(weights) >= DENSE_FROM * weights.size
+    ):
         table = np.zeros((source.size, -(-target.size // ROW) * ROW), np.int16)
-        table[:, : target.size] = weights[np.ix_(internal_order(target.shape), internal_order(source.shape))].T
-        return [Part(projection.source, projection.max_delay + projection.recurrent, table.ravel(), row=table.shape[1])]
+        table[:, : target.size] = weights[
+            np.ix_(internal_order(target.shape), internal_order(source.shape))
+        ].T
+        return [
+            Part(
+                projection.source,
+                projection.max_delay + projection.recurrent,
+                table.ravel(),
+                row=table.shape[1],
+            )
+        ]
     if isinstance(projection, Dense):
         rows, columns = np.nonzero(weights)
-        weights, delay = weights[rows, columns], projection.delay[rows, columns] if projection.delay.ndim else projection.delay
+        weights, delay = (
+            weights[rows, columns],
+            projection.delay[rows, columns] if projection.delay.ndim else projection.delay,
+        )
     else:
         rows, columns, delay = projection.rows, projection.columns, projection.delay
-    rows, columns = inverse(internal_order(target.shape))[rows], inverse(internal_order(source.shape))[columns]
+    rows, columns = (
+        inverse(internal_order(target.shape))[rows],
+        inverse(internal_order(source.shape))[columns],
+    )
     parts = []
     for steps in np.unique(delay):
         chosen = np.broadcast_to(delay == steps, weights.shape)
         lag = int(steps) + projection.recurrent
-        parts.append(_matrix(projection.source, lag, rows[chosen], columns[chosen], weights[chosen], target.size, source.size))
+        parts.append(
+            _matrix(
+                projection.source,
+                lag,
+                rows[chosen],
+                columns[chosen],
+                weights[chosen],
+                target.size,
+                source.size,
+            )
+        )
     return parts
 
 
-def _matrix(name: str, lag: int, rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, targets: int, sources: int) -> Part:
+def _matrix(
+    name: str,
+    lag: int,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    weights: np.ndarray,
+    targets: int,
+    sources: int,
+) -> Part:
     """Single synapses (no pair twice) as padded rows where they are many, else as runs."""
     if len(weights) >= DENSE_FROM * targets * sources:
         length = -(-targets // ROW) * ROW
@@ -150,12 +204,23 @@ def _matrix(name: str, lag: int, rows: np.ndarray, columns: np.ndarray, weights:
     stored = is_long[run]
     table[(block[run] * RUN + np.arange(len(rows)) - start[run])[stored]] = weights[stored]
     entry = first | ~stored
-    runs = np.stack([rows, np.where(stored, block[run], weights), blocks[run]], axis=1)[entry].astype(np.int32)
-    return Part(name, lag, table, pointers=np.searchsorted(columns[entry], np.arange(sources + 1)), runs=runs)
+    runs = np.stack([rows, np.where(stored, block[run], weights), blocks[run]], axis=1)[
+        entry
+    ].astype(np.int32)
+    return Part(
+        name,
+        lag,
+        table,
+        pointers=np.searchsorted(columns[entry], np.arange(sources + 1)),
+        runs=runs,
+    )
 
 
-def _convolution(projection: Convolution, weights: np.ndarray, source: Input | Population, target: Population) -> Part:
-    """Runs along x and the output channels; all channels of a source pixel (and group) share them, but for the weights."""
+def _convolution(
+    projection: Convolution, weights: np.ndarray, source: Input | Population, target: Population
+) -> Part:
+    """Runs along x and the output channels; all channels of a source pixel (and group) share them,
+    but for the weights."""
     groups, (outputs, inputs) = projection.groups, weights.shape[:2]
     outputs //= groups
     lead = (1,) * (3 - len(source.shape))  # one spatial dimension: a map of height 1
@@ -168,24 +233,43 @@ def _convolution(projection: Convolution, weights: np.ndarray, source: Input | P
             (0,) * len(lead) + projection.padding, lead + projection.dilation,
         )
     )  # fmt: skip
-    kernel = weights.reshape(groups, outputs, inputs, *(lead + projection.kernel_size)).transpose(0, 3, 4, 2, 1)
-    # A pixel's effects along x, joined where they are neighbours: groups lie apart, and are never joined.
-    joined = [run for x, o, k in horizontal for run in (_join(x, o, k) if groups == 1 else [(x, a, (b,)) for a, b in zip(o, k)])]
+    kernel = weights.reshape(groups, outputs, inputs, *(lead + projection.kernel_size)).transpose(
+        0, 3, 4, 2, 1
+    )
+    # A pixel's effects along x, joined where they are neighbours: groups lie apart, and are never
+    # joined.
+    joined = [
+        run
+        for x, o, k in horizontal
+        for run in (_join(x, o, k) if groups == 1 else [(x, a, (b,)) for a, b in zip(o, k)])
+    ]
     shapes = sorted({taps for _, _, taps in joined})
     blocks_of = np.array([-(-len(taps) * outputs // RUN) for taps in shapes], np.int64)
     tables, offset, block_of = [], 0, np.zeros((groups, kernel.shape[1], len(shapes)), np.int64)
     for group, row, shape in np.ndindex(block_of.shape):
         table = np.zeros((inputs, blocks_of[shape] * RUN), np.int16)
-        table[:, : len(shapes[shape]) * outputs] = kernel[group, row][list(shapes[shape])].transpose(1, 0, 2).reshape(inputs, -1)
+        table[:, : len(shapes[shape]) * outputs] = (
+            kernel[group, row][list(shapes[shape])].transpose(1, 0, 2).reshape(inputs, -1)
+        )
         tables.append(table.ravel())
         block_of[group, row, shape], offset = offset, offset + inputs * blocks_of[shape]
-    y, out_y, tap_y = np.array([(y, a, b) for y, o, k in vertical for a, b in zip(o, k)], np.int64).reshape(-1, 3).T[:, :, None, None]
-    x, out_x, shape = np.array([(x, o, shapes.index(taps)) for x, o, taps in joined], np.int64).reshape(-1, 3).T[:, None, :, None]
+    y, out_y, tap_y = (
+        np.array([(y, a, b) for y, o, k in vertical for a, b in zip(o, k)], np.int64)
+        .reshape(-1, 3)
+        .T[:, :, None, None]
+    )
+    x, out_x, shape = (
+        np.array([(x, o, shapes.index(taps)) for x, o, taps in joined], np.int64)
+        .reshape(-1, 3)
+        .T[:, None, :, None]
+    )
     group = np.arange(groups)
     row = ((y * width + x) * groups + group).ravel()
     at = ((out_y * out_width + out_x) * groups + group) * outputs
     block = block_of[group, tap_y, shape]
-    runs = np.stack([at.ravel(), block.ravel(), np.broadcast_to(blocks_of[shape], block.shape).ravel()], axis=1).astype(np.int32)
+    runs = np.stack(
+        [at.ravel(), block.ravel(), np.broadcast_to(blocks_of[shape], block.shape).ravel()], axis=1
+    ).astype(np.int32)
     order = np.argsort(row, kind="stable")
     return Part(
         projection.source,
@@ -197,20 +281,26 @@ def _convolution(projection: Convolution, weights: np.ndarray, source: Input | P
     )
 
 
-def _reach(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> list[tuple[int, list[int], list[int]]]:
-    """For each source position: output positions in rising order, and the kernel tap that leads to each."""
+def _reach(
+    size: int, out: int, kernel: int, stride: int, padding: int, dilation: int
+) -> list[tuple[int, list[int], list[int]]]:
+    """For each source position: output positions in rising order, and the kernel tap that leads to
+    each."""
     reach = []
     for position in range(size):
         pairs = sorted(
             ((position + padding - tap * dilation) // stride, tap)
             for tap in range(kernel)
-            if (position + padding - tap * dilation) % stride == 0 and 0 <= position + padding - tap * dilation < out * stride
+            if (position + padding - tap * dilation) % stride == 0
+            and 0 <= position + padding - tap * dilation < out * stride
         )
         reach.append((position, [o for o, _ in pairs], [tap for _, tap in pairs]))
     return reach
 
 
-def _join(position: int, outputs: list[int], taps: list[int]) -> list[tuple[int, int, tuple[int, ...]]]:
+def _join(
+    position: int, outputs: list[int], taps: list[int]
+) -> list[tuple[int, int, tuple[int, ...]]]:
     """Neighbouring output positions as runs (position, first output, taps)."""
     runs: list[tuple[int, int, tuple[int, ...]]] = []
     for output, tap in zip(outputs, taps):

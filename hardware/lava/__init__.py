@@ -1,1 +1,2 @@
-"""The Lava target. ``client`` runs a Program in a watched worker process; only that worker imports lava."""
+"""The Lava target. ``client`` runs a Program in a watched worker process; only that worker imports
+lava."""

@@ -1,14 +1,17 @@
 """The same graph for a Loihi 2 chip, by way of Intel's closed back-end lava-loihi. Worker only.
 
-NEVER RUN ON A CHIP. Written from public facts alone: Lava's run configuration ``Loihi2HwCfg``, and how lava-dl's tutorials
-and other public code call ``lava.proc.embedded_io`` (``spike.PyToNxAdapter``, ``spike.PyToN3ConvAdapter``,
-``spike.NxToPyAdapter``, ``state.Read``: ports ``inp``, ``out``, ``connect_var``). What is known to differ from the simulator:
+NEVER RUN ON A CHIP. Written from public facts alone: Lava's run configuration ``Loihi2HwCfg``, and
+how lava-dl's tutorials and other public code call ``lava.proc.embedded_io``
+(``spike.PyToNxAdapter``, ``spike.PyToN3ConvAdapter``, ``spike.NxToPyAdapter``, ``state.Read``:
+ports ``inp``, ``out``, ``connect_var``). What is known to differ from the simulator:
 
 - the reset interval must be a power of two, so samples are followed by silence up to the next one;
-- a potential that is read in the step of a spike is 128, not 0; from the next step on it is the same;
+- a potential that is read in the step of a spike is 128, not 0; from the next step on it is the
+  same;
 - graded values arrive as 24 bits that must be sign-extended.
 
-Not known, and so not claimed: whether the adapters add time steps (none is assumed), and their bandwidth.
+Not known, and so not claimed: whether the adapters add time steps (none is assumed), and their
+bandwidth.
 """
 
 from __future__ import annotations
@@ -28,14 +31,19 @@ POTENTIAL_BITS = 24
 
 
 def require_back_end() -> None:
-    """Raise LavaEnvironmentError, which says exactly what is missing, unless the closed back-end is installed."""
+    """Raise LavaEnvironmentError, which says exactly what is missing, unless the closed back-end is
+    installed."""
     missing = [name for name in CLOSED_MODULES if not _found(name)]
     if missing:
         raise LavaEnvironmentError(
-            "target 'loihi2' needs Intel's closed package lava-loihi, which members of the Intel Neuromorphic Research Community "
-            f"(INRC) get from Intel, in the interpreter {sys.executable} (Python 3.10); missing: {', '.join(missing)}. Install it "
-            "there, or let SPIKEPORT_LAVA_PYTHON name an interpreter that has it. The board is chosen with Lava's own variables: "
-            "SLURM=1 with PARTITION or BOARD, or NXSDKHOST with HOST_BINARY; and LOIHI_GEN. Then the same call runs on the chip. "
+            "target 'loihi2' needs Intel's closed package lava-loihi, which members of the Intel "
+            "Neuromorphic Research Community "
+            f"(INRC) get from Intel, in the interpreter {sys.executable} (Python 3.10); missing: "
+            f"{', '.join(missing)}. Install it "
+            "there, or let SPIKEPORT_LAVA_PYTHON name an interpreter that has it. The board is "
+            "chosen with Lava's own variables: "
+            "SLURM=1 with PARTITION or BOARD, or NXSDKHOST with HOST_BINARY; and LOIHI_GEN. Then "
+            "the same call runs on the chip. "
             "Target 'lava' computes the same in the simulator"
         )
 
@@ -72,8 +80,10 @@ class ChipGraph(Graph):
     def _neurons(self, population: ir.Population) -> LIFReset:
         if needs_custom_neuron(population):
             raise LavaUnsupportedError(
-                f"population {population.name!r}: reset {population.reset!r} with a refractory period of {population.refractory} "
-                f"and {'no' if population.noise is None else 'with'} noise needs custom microcode on the chip; accepted is reset 'zero' "
+                f"population {population.name!r}: reset {population.reset!r} with a refractory "
+                f"period of {population.refractory} "
+                f"and {'no' if population.noise is None else 'with'} noise needs custom microcode "
+                f"on the chip; accepted is reset 'zero' "
                 "without refractory period and noise"
             )
         return LIFReset(**self._lif_parameters(population))
@@ -94,6 +104,8 @@ class ChipGraph(Graph):
 
     def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
         raise LavaUnsupportedError(
-            f"projection {projection.name!r}: spikes that wait (delays, recurrence, branches of unequal depth) are held and gated in "
-            "Python in the simulator; on the chip only feed-forward Programs without them are accepted so far"
+            f"projection {projection.name!r}: spikes that wait (delays, recurrence, branches of "
+            f"unequal depth) are held and gated in "
+            "Python in the simulator; on the chip only feed-forward Programs without them are "
+            "accepted so far"
         )

@@ -1,4 +1,5 @@
-"""The Lava target: runs Programs in a watched worker process and hands back chunks that look like everybody else's."""
+"""The Lava target: runs Programs in a watched worker process and hands back chunks that look like
+everybody else's."""
 
 from __future__ import annotations
 
@@ -20,11 +21,15 @@ CHUNK_BYTES = 64 << 20
 """Aim for the results of one chunk where the caller names no batch."""
 
 
-def run_chunks(program: Program, inputs: Mapping[str, np.ndarray], options: Options, backend: str = "simulator") -> Iterator[Chunk]:
-    """Run a Program in Lava and yield its results chunk by chunk; the target function of ``hardware.targets``.
+def run_chunks(
+    program: Program, inputs: Mapping[str, np.ndarray], options: Options, backend: str = "simulator"
+) -> Iterator[Chunk]:
+    """Run a Program in Lava and yield its results chunk by chunk; the target function of
+    ``hardware.targets``.
 
-    Starts a worker process and ends it with the last chunk, with an error, or when the generator is closed. Raises
-    LavaEnvironmentError, LavaUnsupportedError, LavaWorkerError or LavaTimeoutError, all of them TargetErrors.
+    Starts a worker process and ends it with the last chunk, with an error, or when the generator is
+    closed. Raises LavaEnvironmentError, LavaUnsupportedError, LavaWorkerError or LavaTimeoutError,
+    all of them TargetErrors.
     """
     with Session(backend=backend) as session:
         yield from session.run_chunks(program, inputs, options)
@@ -33,8 +38,8 @@ def run_chunks(program: Program, inputs: Mapping[str, np.ndarray], options: Opti
 class Session:
     """One worker that runs one Program after the other.
 
-    direct: call Lava's models one after the other in one process, without Lava's runtime; the same results, faster for
-    small Programs, and what the tests use as the cheap oracle.
+    direct: call Lava's models one after the other in one process, without Lava's runtime; the same
+    results, faster for small Programs, and what the tests use as the cheap oracle.
     """
 
     def __init__(self, *, direct: bool = False, backend: str = "simulator"):
@@ -53,7 +58,9 @@ class Session:
         """End the worker."""
         self.connection.close()
 
-    def run_chunks(self, program: Program, inputs: Mapping[str, np.ndarray], options: Options) -> Iterator[Chunk]:
+    def run_chunks(
+        self, program: Program, inputs: Mapping[str, np.ndarray], options: Options
+    ) -> Iterator[Chunk]:
         """Run a Program; ``inputs`` as ``hardware.recording.check_inputs`` returns them."""
         self.connection.require_open()
         samples, steps = next(iter(inputs.values())).shape[:2]
@@ -98,7 +105,9 @@ class Session:
             left.unlink()
         folder.rmdir()
 
-    def _ask(self, options: Options, command: str, opened: dict | None = None, done: int = 0, **arguments) -> dict:
+    def _ask(
+        self, options: Options, command: str, opened: dict | None = None, done: int = 0, **arguments
+    ) -> dict:
         """Send a command and wait for its answer; progress on the way goes to ``options.tick``.
 
         After anything but a refusal the worker's state is unknown, so the session ends.
@@ -122,12 +131,14 @@ class Session:
 
 @contextmanager
 def _exchange(folder: Path):
-    """What goes wrong with the files that pass between us and the worker, as a LavaError that says what to do."""
+    """What goes wrong with the files that pass between us and the worker, as a LavaError that says
+    what to do."""
     try:
         yield
     except OSError as error:
         raise LavaError(
-            f"the folder {folder}, through which Lava's worker is given its data, cannot be used: {error.strerror or error}; free some "
+            f"the folder {folder}, through which Lava's worker is given its data, cannot be used: "
+            f"{error.strerror or error}; free some "
             "space there, give --batch a smaller number, or let TMPDIR name another folder"
         ) from error
 
@@ -140,15 +151,24 @@ def _chunk_size(program: Program, steps: int, options: Options) -> int:
     return max(1, CHUNK_BYTES // (values * steps))
 
 
-def _write_inputs(folder: Path, program: Program, inputs: Mapping[str, np.ndarray], first: int, size: int) -> None:
+def _write_inputs(
+    folder: Path, program: Program, inputs: Mapping[str, np.ndarray], first: int, size: int
+) -> None:
     for number, part in enumerate(program.inputs):
-        inputs[part.name][first : first + size].astype("<i4" if part.message_bits else "|u1").tofile(
-            folder / f"input-{number}.{first // size}"
-        )
+        inputs[part.name][first : first + size].astype(
+            "<i4" if part.message_bits else "|u1"
+        ).tofile(folder / f"input-{number}.{first // size}")
 
 
 def _read_chunk(
-    folder: Path, program: Program, inputs: Mapping[str, np.ndarray], options: Options, first: int, end: int, size: int, steps: int
+    folder: Path,
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    options: Options,
+    first: int,
+    end: int,
+    size: int,
+    steps: int,
 ) -> Chunk:
     """Read and delete the files of one chunk."""
     spikes = {part.name: inputs[part.name][first:end] for part in program.inputs}
@@ -172,6 +192,7 @@ def _read(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     values = np.fromfile(path, dtype)
     if values.size != np.prod(shape):
         raise LavaWorkerError(
-            f"Lava's worker wrote {values.size} values of {path.name}, {np.prod(shape)} were expected: the disk is full, or it was killed"
+            f"Lava's worker wrote {values.size} values of {path.name}, {np.prod(shape)} were "
+            f"expected: the disk is full, or it was killed"
         )
     return values.reshape(shape)

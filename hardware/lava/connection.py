@@ -1,4 +1,5 @@
-"""One worker process as its client sees it: started, spoken to with a time limit, and ended without a trace."""
+"""One worker process as its client sees it: started, spoken to with a time limit, and ended without
+a trace."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from pathlib import Path
 
 from hardware._text import shortened
 from hardware.lava import guardian, leftovers
-from hardware.lava.errors import LavaEnvironmentError, LavaTimeoutError, LavaUnsupportedError, LavaWorkerError
+from hardware.lava.errors import (
+    LavaEnvironmentError,
+    LavaTimeoutError,
+    LavaUnsupportedError,
+    LavaWorkerError,
+)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -28,10 +34,12 @@ spec.loader.exec_module(module)
 from hardware.lava.worker import main
 main(token, folder)
 """
-"""Makes our package importable in the worker's interpreter, and nothing else that happens to be installed beside it."""
+"""Makes our package importable in the worker's interpreter, and nothing else that happens to be
+installed beside it."""
 
 STARTING_S = 60.0
-"""Longest time from the start of the worker to its first word; importing Lava takes about one second."""
+"""Longest time from the start of the worker to its first word; importing Lava takes about one
+second."""
 
 LAST_LINES = 20
 LINE = 300
@@ -42,7 +50,8 @@ LAST_BYTES = 1 << 16
 
 
 class Connection:
-    """A running worker. Use it as a context manager: leaving it kills the worker with everything it started.
+    """A running worker. Use it as a context manager: leaving it kills the worker with everything it
+    started.
 
     folder    private directory for files that are exchanged; removed at the end
     ready     what the worker said about itself: pid, python, lava
@@ -50,7 +59,9 @@ class Connection:
 
     def __init__(self, interpreter: str | os.PathLike):
         if os.name != "posix":
-            raise LavaEnvironmentError("the Lava target needs Linux or macOS: Lava forks its processes")
+            raise LavaEnvironmentError(
+                "the Lava target needs Linux or macOS: Lava forks its processes"
+            )
         leftovers.sweep()
         self._token = secrets.token_hex(4)
         self.folder = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX))
@@ -58,9 +69,27 @@ class Connection:
         self._rest = b""
         self._closed = False
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {"TMPDIR": str(self.folder)}
-        worker = [os.fspath(interpreter), "-E", "-c", BOOTSTRAP, str(PACKAGE), self._token, str(self.folder)]
-        watcher = [os.fspath(interpreter), "-I", "-S", guardian.__file__, str(os.getpid()), str(self.folder), self._token]
+        environment |= dict.fromkeys(
+            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+        ) | {"TMPDIR": str(self.folder)}
+        worker = [
+            os.fspath(interpreter),
+            "-E",
+            "-c",
+            BOOTSTRAP,
+            str(PACKAGE),
+            self._token,
+            str(self.folder),
+        ]
+        watcher = [
+            os.fspath(interpreter),
+            "-I",
+            "-S",
+            guardian.__file__,
+            str(os.getpid()),
+            str(self.folder),
+            self._token,
+        ]
         watcher += [str(self._lock), *worker]
         self.ready: dict = {}
         try:
@@ -79,7 +108,9 @@ class Connection:
             self.ready = self.receive(STARTING_S)
         except OSError as error:
             self.close()
-            raise LavaEnvironmentError(f"{os.fspath(interpreter)!r} cannot be started as Lava's interpreter: {error}") from None
+            raise LavaEnvironmentError(
+                f"{os.fspath(interpreter)!r} cannot be started as Lava's interpreter: {error}"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -112,15 +143,18 @@ class Connection:
     def receive(self, timeout_s: float) -> dict:
         """The worker's next message.
 
-        Raises LavaTimeoutError after ``timeout_s`` without one, LavaUnsupportedError where the Program cannot be held,
-        LavaWorkerError when the worker failed or died.
+        Raises LavaTimeoutError after ``timeout_s`` without one, LavaUnsupportedError where the
+        Program cannot be held, LavaWorkerError when the worker failed or died.
         """
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._rest:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise self._failure(f"no progress within {timeout_s:g} s", LavaTimeoutError)
-            if self._process.poll() is not None and not select.select([self._process.stdout], [], [], 0)[0]:
+            if (
+                self._process.poll() is not None
+                and not select.select([self._process.stdout], [], [], 0)[0]
+            ):
                 raise self._failure("its guardian was killed")
             if select.select([self._process.stdout], [], [], min(remaining, 0.5))[0]:
                 part = os.read(self._process.stdout.fileno(), 1 << 16)
@@ -138,7 +172,8 @@ class Connection:
         return message
 
     def close(self) -> None:
-        """Kill the worker and everything it started, and remove what they left. May be called again."""
+        """Kill the worker and everything it started, and remove what they left. May be called
+        again."""
         if self._closed:
             return
         self._closed = True
@@ -153,7 +188,8 @@ class Connection:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        # Its number may belong to somebody else by now, unless the guardian was killed before it could see to the group.
+        # Its number may belong to somebody else by now, unless the guardian was killed before it
+        # could see to the group.
         group = self.ready.get("pid") if process is not None and process.returncode < 0 else None
         guardian.clean_up(group, str(self.folder), self._token)
         os.close(self._lock)

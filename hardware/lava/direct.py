@@ -1,8 +1,10 @@
-"""Runs a graph by calling Lava's Py*Model classes one after the other, without Lava's runtime. Worker only.
+"""Runs a graph by calling Lava's Py*Model classes one after the other, without Lava's runtime.
+Worker only.
 
-The same processes, models, ports and steps as in the runtime; only the channels between the processes are replaced, and
-everything happens in one process: the cheap oracle for many small Programs. Synapses and delay lines send before they
-receive, so each is called twice in a step: the first call sends and stops where it would wait, the second receives.
+The same processes, models, ports and steps as in the runtime; only the channels between the
+processes are replaced, and everything happens in one process: the cheap oracle for many small
+Programs. Synapses and delay lines send before they receive, so each is called twice in a step: the
+first call sends and stops where it would wait, the second receives.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class _WouldWait(Exception):
 class _Channel:
     """Stands for a channel in shared memory: takes the shape and type of the sending port.
 
-    A port receives from its channels one by one, so the first of them says whether all are ready: nothing is lost.
+    A port receives from its channels one by one, so the first of them says whether all are ready:
+    nothing is lost.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype):
@@ -58,7 +61,8 @@ def model_class(process) -> type:
 
 
 def build_model(process):
-    """The model of a process with its variables, as Lava's builder makes it, still without ports."""
+    """The model of a process with its variables, as Lava's builder makes it, still without
+    ports."""
     builder = PyProcessBuilder(model_class(process), process.id, process.proc_params)
     builder.set_variables([VarInitializer(v.name, v.shape, v.init, v.id) for v in process.vars])
     return builder.build()
@@ -78,7 +82,10 @@ class Direct:
                 channels = {}
                 for source in port.get_src_ports():
                     key = create_port_id(source.process.id, source.name)
-                    channels[key] = _Channel(source.shape, getattr(type(self._models[source.process.id]), source.name).d_type)
+                    channels[key] = _Channel(
+                        source.shape,
+                        getattr(type(self._models[source.process.id]), source.name).d_type,
+                    )
                     outgoing.setdefault(key, []).append(channels[key])
                 inward = list(channels.values())
                 if inward:
@@ -110,7 +117,8 @@ class Direct:
         report(self.step)
 
     def _call(self, key: int, again: bool) -> bool:
-        """One call of a model; False where it stopped because it would wait. ``again``: it has sent already."""
+        """One call of a model; False where it stopped because it would wait. ``again``: it has sent
+        already."""
         for channel in self._out[key]:
             channel.muted = again
         try:
@@ -120,7 +128,8 @@ class Direct:
         return True
 
     def _find_order(self) -> list[tuple[int, bool]]:
-        """Run one step by trying, and return the calls that moved it on: (model, whether it was its second call)."""
+        """Run one step by trying, and return the calls that moved it on: (model, whether it was its
+        second call)."""
         order: list[tuple[int, bool]] = []
         sent = dict.fromkeys(self._models, False)
         waiting = list(self._models)

@@ -1,8 +1,10 @@
-"""Finds, makes and describes the interpreter in which Lava runs: lava-nc 0.10.0 needs exactly Python 3.10 and numpy < 2.
+"""Finds, makes and describes the interpreter in which Lava runs: lava-nc 0.10.0 needs exactly
+Python 3.10 and numpy < 2.
 
-In this order: the interpreter that SPIKEPORT_LAVA_PYTHON names; this one, where Lava is installed in it; the environment
-that ``setup`` made in SPIKEPORT_LAVA_ENV, or by default in the user's data folder. lava-dl has an environment of its own
-(the same folder's name + "-dl"), because it brings PyTorch and several gigabytes.
+In this order: the interpreter that SPIKEPORT_LAVA_PYTHON names; this one, where Lava is installed
+in it; the environment that ``setup`` made in SPIKEPORT_LAVA_ENV, or by default in the user's data
+folder. lava-dl has an environment of its own (the same folder's name + "-dl"), because it brings
+PyTorch and several gigabytes.
 """
 
 from __future__ import annotations
@@ -32,14 +34,20 @@ WANTED = {False: "lava.proc.lif.process", True: "lava.lib.dl.netx"}
 
 PACKAGES = ("lava-nc", "lava-dl", "numpy", "scipy", "h5py", "torch")
 
-CLOSED_MODULES = ("lava.utils.loihi2_profiler", "lava.magma.compiler.subcompilers.nc.ncproc_compiler", "lava.proc.embedded_io")
-"""What Intel's closed package lava-loihi adds and the chip target needs; the first is the one that Lava's own ``loihi.is_installed``
-looks for."""
+CLOSED_MODULES = (
+    "lava.utils.loihi2_profiler",
+    "lava.magma.compiler.subcompilers.nc.ncproc_compiler",
+    "lava.proc.embedded_io",
+)
+"""What Intel's closed package lava-loihi adds and the chip target needs; the first is the one that
+Lava's own ``loihi.is_installed`` looks for."""
 
 NO_LAVA = "there is no Lava here: run `spikeport lava setup`, or let SPIKEPORT_LAVA_PYTHON name a Python 3.10 with lava-nc 0.10.0"
 NO_PYTHON = (
-    "Lava needs Python 3.10, and none was found as python3.10, with pyenv, uv or conda. Any of these brings one: "
-    "`uv python install 3.10`, `pyenv install 3.10`, `conda create -n lava python=3.10`, or your system's package python3.10 with venv"
+    "Lava needs Python 3.10, and none was found as python3.10, with pyenv, uv or conda. Any of "
+    "these brings one: "
+    "`uv python install 3.10`, `pyenv install 3.10`, `conda create -n lava python=3.10`, or your "
+    "system's package python3.10 with venv"
 )
 
 
@@ -51,7 +59,11 @@ def folder(lava_dl: bool = False) -> Path:
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support" / "spikeport" / "lava"
     else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "spikeport" / "lava"
+        base = (
+            Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+            / "spikeport"
+            / "lava"
+        )
     return base.with_name(base.name + "-dl") if lava_dl else base
 
 
@@ -59,16 +71,20 @@ def interpreter(lava_dl: bool = False) -> Path:
     """The interpreter for the worker. Raises LavaEnvironmentError, which says how to get one."""
     found = _present(lava_dl)
     if found is None:
-        raise LavaEnvironmentError(NO_LAVA + (" and lava-dl 0.6.0 (`spikeport lava setup --lava-dl`)" if lava_dl else ""))
+        raise LavaEnvironmentError(
+            NO_LAVA + (" and lava-dl 0.6.0 (`spikeport lava setup --lava-dl`)" if lava_dl else "")
+        )
     return found
 
 
 def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> Path:
-    """Make the environment where there is none yet, or repair it, and return its interpreter; without network where it is complete.
+    """Make the environment where there is none yet, or repair it, and return its interpreter;
+    without network where it is complete.
 
     progress    called with a line of text whenever something happens
 
-    Raises LavaEnvironmentError where no Python 3.10 is found, the folder is in other use, or the installation fails.
+    Raises LavaEnvironmentError where no Python 3.10 is found, the folder is in other use, or the
+    installation fails.
     """
     found = _present(lava_dl)
     if found == _python(folder(lava_dl)) and (fault := _fault(found, lava_dl)):
@@ -79,7 +95,8 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
     if found is not None:
         if "lava-nc" not in _versions(found):
             raise LavaEnvironmentError(
-                f"SPIKEPORT_LAVA_PYTHON names {found}, which has no lava-nc; install lava-nc 0.10.0 there, or unset the variable"
+                f"SPIKEPORT_LAVA_PYTHON names {found}, which has no lava-nc; install lava-nc "
+                f"0.10.0 there, or unset the variable"
             )
         progress(f"Lava runs in {found}")
         return found
@@ -90,7 +107,9 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
             if not _complete(lava_dl):
                 _make(place, lava_dl, progress)
     except OSError as error:
-        raise LavaEnvironmentError(f"the environment for Lava cannot be made in {place}: {error}") from None
+        raise LavaEnvironmentError(
+            f"the environment for Lava cannot be made in {place}: {error}"
+        ) from None
     progress(f"Lava runs in {_python(place)}")
     return _python(place)
 
@@ -105,8 +124,14 @@ def status() -> dict:
         try:
             found = interpreter(lava_dl)
             versions = _versions(found)
-            fault = _fault(found, lava_dl) or (None if versions.get("lava-nc") else "it has no lava-nc")
-            missing = None if fault is None else f"{found} does not work ({fault}){_repair(found, lava_dl)}"
+            fault = _fault(found, lava_dl) or (
+                None if versions.get("lava-nc") else "it has no lava-nc"
+            )
+            missing = (
+                None
+                if fault is None
+                else f"{found} does not work ({fault}){_repair(found, lava_dl)}"
+            )
             report[key] = {"python": str(found), "versions": versions, "missing": missing}
         except LavaEnvironmentError as error:
             # where another interpreter is named, the fault is in that name
@@ -128,7 +153,9 @@ def _fault(python: Path, lava_dl: bool) -> str | None:
     """Why what the worker imports cannot be imported there, in a line; None where it can."""
     wanted = f"import {WANTED[lava_dl]}, h5py"
     try:
-        result = subprocess.run([python, "-E", "-c", wanted], capture_output=True, text=True, timeout=120)
+        result = subprocess.run(
+            [python, "-E", "-c", wanted], capture_output=True, text=True, timeout=120
+        )
     except OSError as error:
         return shortened(str(error), 200)
     except subprocess.TimeoutExpired:
@@ -138,14 +165,22 @@ def _fault(python: Path, lava_dl: bool) -> str | None:
 
 
 def missing_back_end() -> tuple[str, ...]:
-    """The modules of CLOSED_MODULES that the worker's interpreter lacks. Raises LavaEnvironmentError where there is no such interpreter."""
+    """The modules of CLOSED_MODULES that the worker's interpreter lacks. Raises
+    LavaEnvironmentError where there is no such interpreter."""
     code = (
         "import importlib.util\n"
-        "def found(name):\n    try: return importlib.util.find_spec(name)\n    except ModuleNotFoundError: return None\n"
+        "def found(name):\n    try: return importlib.util.find_spec(name)\n    except "
+        "ModuleNotFoundError: return None\n"
         f"print(*(name for name in {CLOSED_MODULES!r} if not found(name)))"
     )
     try:
-        answer = subprocess.run([interpreter(), "-E", "-c", code], capture_output=True, text=True, timeout=60, check=True)
+        answer = subprocess.run(
+            [interpreter(), "-E", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
         return tuple(answer.stdout.split())
     except (OSError, subprocess.SubprocessError):
         return CLOSED_MODULES
@@ -157,11 +192,16 @@ def _present(lava_dl: bool) -> Path | None:
         path = Path(shutil.which(named) or named)
         if not path.is_file() or not os.access(path, os.X_OK):
             raise LavaEnvironmentError(
-                f"SPIKEPORT_LAVA_PYTHON names {named!r}, which is no program; accepted is a Python 3.10 with lava-nc"
+                f"SPIKEPORT_LAVA_PYTHON names {named!r}, which is no program; accepted is a Python "
+                f"3.10 with lava-nc"
             )
         if not lava_dl or "lava-dl" in _versions(path):
             return path
-    elif sys.version_info[:2] == PYTHON and _installed("lava-nc") and (not lava_dl or _installed("lava-dl")):
+    elif (
+        sys.version_info[:2] == PYTHON
+        and _installed("lava-nc")
+        and (not lava_dl or _installed("lava-dl"))
+    ):
         return Path(sys.executable)
     return _python(folder(lava_dl)) if _complete(lava_dl) else None
 
@@ -191,7 +231,9 @@ def _complete(lava_dl: bool) -> bool:
         marker = json.loads((folder(lava_dl) / MARKER).read_text())
     except (OSError, ValueError):
         return False
-    return marker.get("requirements_sha256") == _digest(lava_dl) and _python(folder(lava_dl)).exists()
+    return (
+        marker.get("requirements_sha256") == _digest(lava_dl) and _python(folder(lava_dl)).exists()
+    )
 
 
 @contextmanager
@@ -209,7 +251,8 @@ def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
     if place.exists():
         if any(place.iterdir()) and not any((place / name).exists() for name in (BEGUN, MARKER)):
             raise LavaEnvironmentError(
-                f"{place} is not empty and was not made by this program; name another folder in SPIKEPORT_LAVA_ENV, or empty it"
+                f"{place} is not empty and was not made by this program; name another folder in "
+                f"SPIKEPORT_LAVA_ENV, or empty it"
             )
         shutil.rmtree(place)
     place.mkdir()
@@ -218,18 +261,41 @@ def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
     _run([base, "-m", "venv", place], "the environment cannot be made")
     size = "several gigabytes, with PyTorch" if lava_dl else "about 300 MB"
     progress(f"installing {'lava-dl 0.6.0' if lava_dl else 'lava-nc 0.10.0'} ({size})")
-    pip = [_python(place), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", _requirements(lava_dl)]
+    pip = [
+        _python(place),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+        _requirements(lava_dl),
+    ]
     _run(pip, "the installation failed")
-    _run([_python(place), "-E", "-c", f"import {WANTED[lava_dl]}, h5py"], "what was installed does not work")
-    (place / MARKER).write_text(json.dumps({"requirements_sha256": _digest(lava_dl), "versions": _versions(_python(place))}, indent=1))
+    _run(
+        [_python(place), "-E", "-c", f"import {WANTED[lava_dl]}, h5py"],
+        "what was installed does not work",
+    )
+    (place / MARKER).write_text(
+        json.dumps(
+            {"requirements_sha256": _digest(lava_dl), "versions": _versions(_python(place))},
+            indent=1,
+        )
+    )
 
 
 def find_python() -> Path:
-    """A Python 3.10 that can make environments. Raises LavaEnvironmentError, which says how to get one."""
+    """A Python 3.10 that can make environments. Raises LavaEnvironmentError, which says how to get
+    one."""
     for candidate in _candidates():
         check = f"import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != {PYTHON})"
         try:
-            if subprocess.run([candidate, "-I", "-c", check], capture_output=True, timeout=60).returncode == 0:
+            if (
+                subprocess.run(
+                    [candidate, "-I", "-c", check], capture_output=True, timeout=60
+                ).returncode
+                == 0
+            ):
                 return Path(candidate)
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -245,7 +311,9 @@ def _candidates() -> Iterator[str]:
         yield on_path
     roots = [os.environ.get("PYENV_ROOT"), _output("pyenv", "root"), os.path.expanduser("~/.pyenv")]
     for root in dict.fromkeys(filter(None, roots)):
-        yield from sorted((str(p) for p in Path(root, "versions").glob("3.10*/bin/python")), reverse=True)
+        yield from sorted(
+            (str(p) for p in Path(root, "versions").glob("3.10*/bin/python")), reverse=True
+        )
     from_uv = _output("uv", "python", "find", "3.10")
     if from_uv:
         yield from_uv
@@ -270,14 +338,21 @@ def _output(*command: str) -> str | None:
 
 
 def _versions(python: Path) -> dict[str, str]:
-    """Versions of Python and of the packages that matter in another interpreter; empty where it does not run."""
+    """Versions of Python and of the packages that matter in another interpreter; empty where it
+    does not run."""
     code = (
-        "import json, sys\nfrom importlib import metadata\nfound = {'python': sys.version.split()[0]}\n"
-        f"for name in {PACKAGES!r}:\n    try: found[name] = metadata.version(name)\n    except metadata.PackageNotFoundError: pass\n"
+        "import json, sys\nfrom importlib import metadata\nfound = {'python': "
+        "sys.version.split()[0]}\n"
+        f"for name in {PACKAGES!r}:\n    try: found[name] = metadata.version(name)\n    except "
+        f"metadata.PackageNotFoundError: pass\n"
         "print(json.dumps(found))"
     )
     try:
-        return json.loads(subprocess.run([python, "-E", "-c", code], capture_output=True, text=True, timeout=60).stdout)
+        return json.loads(
+            subprocess.run(
+                [python, "-E", "-c", code], capture_output=True, text=True, timeout=60
+            ).stdout
+        )
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return {}
 
@@ -285,7 +360,15 @@ def _versions(python: Path) -> dict[str, str]:
 def _run(command: list, failure: str) -> None:
     """Run a step of the set-up; its output is shown only when it fails."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    result = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    result = subprocess.run(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
     if result.returncode:
         last = "\n".join(f"  | {shortened(line, 300)}" for line in result.stdout.splitlines()[-15:])
-        raise LavaEnvironmentError(f"{failure} (exit code {result.returncode}): {' '.join(map(str, command))}\n{last}")
+        raise LavaEnvironmentError(
+            f"{failure} (exit code {result.returncode}): {' '.join(map(str, command))}\n{last}"
+        )

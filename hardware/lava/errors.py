@@ -12,11 +12,13 @@ class LavaEnvironmentError(LavaError):
 
 
 class LavaUnsupportedError(LavaError):
-    """Lava (or the chip's back-end) cannot hold this Program; the text names the part and the limit."""
+    """Lava (or the chip's back-end) cannot hold this Program; the text names the part and the
+    limit."""
 
 
 class LavaWorkerError(LavaError):
-    """The worker failed, died or did not answer in time; the text ends with the last lines that it wrote."""
+    """The worker failed, died or did not answer in time; the text ends with the last lines that it
+    wrote."""
 
 
 class LavaTimeoutError(LavaWorkerError):

@@ -1,11 +1,12 @@
 """A Program as a graph of Lava processes. Imported by the worker alone.
 
-Time. Lava's synapses send what they gathered one step earlier, so a population at depth k (``Program.depth``) computes the
-program's step s of sample n in Lava's time step n * interval + s + k + 1. LIFReset with that offset starts every sample from
-zero state while the samples stream through back to back. A delay line holds the spikes that take a shorter way, or that
-are delayed; its gate keeps out what would arrive after the end of the sample. Where single synapses have different delays,
-Lava's own DelayDense or DelaySparse holds spikes that no gate can reach any more, so a gap follows each sample in which
-they fade.
+Time. Lava's synapses send what they gathered one step earlier, so a population at depth k
+(``Program.depth``) computes the program's step s of sample n in Lava's time step n * interval + s +
+k + 1. LIFReset with that offset starts every sample from zero state while the samples stream
+through back to back. A delay line holds the spikes that take a shorter way, or that are delayed;
+its gate keeps out what would arrive after the end of the sample. Where single synapses have
+different delays, Lava's own DelayDense or DelaySparse holds spikes that no gate can reach any more,
+so a gap follows each sample in which they fade.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from hardware.lava.processes.files import FileSink, FileSource
 from hardware.lava.processes.neurons import CustomResetLIF, NoisyLIF, ProbedLIFReset
 
 NEVER_FIRES = 1 << 17
-"""Shifted left by 6 it lies above the potential's saturation; 131071, the chip's largest threshold, does not."""
+"""Shifted left by 6 it lies above the potential's saturation; 131071, the chip's largest threshold,
+does not."""
 
 CONV_LIMIT = 127
 """Lava keeps kernel size, stride, padding, dilation and groups of a convolution in int8."""
@@ -37,7 +39,8 @@ CONV_LIMIT = 127
 
 @dataclass(frozen=True)
 class Stream:
-    """Samples of one run: ``steps`` each, ``samples`` in all, stored ``chunk`` to a file in ``folder``; whose potentials to keep."""
+    """Samples of one run: ``steps`` each, ``samples`` in all, stored ``chunk`` to a file in
+    ``folder``; whose potentials to keep."""
 
     steps: int
     samples: int
@@ -48,7 +51,11 @@ class Stream:
 
 def delays_differ(projection: ir.Projection) -> bool:
     """Single synapses with different delays: a matter for Lava's own delayed synapses."""
-    return bool(projection.delay.ndim and projection.delay.size and projection.delay.min() != projection.delay.max())
+    return bool(
+        projection.delay.ndim
+        and projection.delay.size
+        and projection.delay.min() != projection.delay.max()
+    )
 
 
 class Graph:
@@ -66,7 +73,9 @@ class Graph:
         self._spikes: dict = {}
         self._activations: dict = {}
         for number, part in enumerate(program.inputs):
-            self._spikes[part.name] = self._input(part, self._file(part, f"input-{number}", part.message_bits > 0))
+            self._spikes[part.name] = self._input(
+                part, self._file(part, f"input-{number}", part.message_bits > 0)
+            )
         written = []
         for number, name in enumerate(program.order):
             population = program.nodes[name]
@@ -77,7 +86,9 @@ class Graph:
                 self._write_spikes(neurons, self._file(population, f"spikes-{number}", False))
             if name in stream.potentials:
                 written.append(name)
-                self._write_potentials(neurons, self._file(population, f"potentials-{number}", True))
+                self._write_potentials(
+                    neurons, self._file(population, f"potentials-{number}", True)
+                )
         self.lag = max((program.depth[name] for name in written), default=0)
         for projection in program.projections:
             self._connect(projection)
@@ -91,7 +102,9 @@ class Graph:
         return process
 
     def _interval(self) -> int:
-        return self.stream.steps + max((p.max_delay for p in self.program.projections if delays_differ(p)), default=0)
+        return self.stream.steps + max(
+            (p.max_delay for p in self.program.projections if delays_differ(p)), default=0
+        )
 
     def _input(self, part: ir.Input, file: dict):
         """The port from which an input's spikes come."""
@@ -124,7 +137,9 @@ class Graph:
         parameters = self._lif_parameters(population)
         if not needs_custom_neuron(population):
             return ProbedLIFReset(**parameters)
-        subtracted = population.subtracted if population.reset == "subtract" else np.zeros((), np.int64)
+        subtracted = (
+            population.subtracted if population.reset == "subtract" else np.zeros((), np.int64)
+        )
         parameters |= {
             "spike_reset": population.reset,
             "reset_amount": _parameter(subtracted, population.shape),
@@ -133,10 +148,16 @@ class Graph:
         if population.noise is None:
             return CustomResetLIF(**parameters)
         order = layout.positions(population.shape)
-        return NoisyLIF(noise_seed=population.noise.seed, noise_sigma=population.noise.sigma, neuron_order=order, **parameters)
+        return NoisyLIF(
+            noise_seed=population.noise.seed,
+            noise_sigma=population.noise.sigma,
+            neuron_order=order,
+            **parameters,
+        )
 
     def _lif_parameters(self, population: ir.Population) -> dict:
-        """Arguments of Lava's LIFReset; ``du`` is the current's decay less one, because Lava's model adds one."""
+        """Arguments of Lava's LIFReset; ``du`` is the current's decay less one, because Lava's
+        model adds one."""
         shape = population.shape
         return {
             "shape": layout.lava_shape(shape),
@@ -150,13 +171,30 @@ class Graph:
         }
 
     def _connect(self, projection: ir.Projection) -> None:
-        source, target = self.program.nodes[projection.source], self.program.nodes[projection.target]
+        source, target = (
+            self.program.nodes[projection.source],
+            self.program.nodes[projection.target],
+        )
         delay = 0 if delays_differ(projection) else projection.max_delay
-        hold = delay if projection.recurrent else delay + self.program.depth[target.name] - self.program.depth[source.name] - 1
+        hold = (
+            delay
+            if projection.recurrent
+            else delay + self.program.depth[target.name] - self.program.depth[source.name] - 1
+        )
         spikes = self._spikes[source.name]
-        crosses = delay or projection.recurrent or (delays_differ(projection) and projection.source in self.program.order)
+        crosses = (
+            delay
+            or projection.recurrent
+            or (delays_differ(projection) and projection.source in self.program.order)
+        )
         if hold or crosses:
-            spikes = self._held(projection, source, spikes, hold, max(0, self.stream.steps - delay - projection.recurrent))
+            spikes = self._held(
+                projection,
+                source,
+                spikes,
+                hold,
+                max(0, self.stream.steps - delay - projection.recurrent),
+            )
         activation = self._activations[target.name]
         make = _convolution if isinstance(projection, ir.Convolution) else _matrices
         for synapses in make(projection, source, target, source.message_bits):
@@ -165,7 +203,8 @@ class Graph:
             _join(synapses.a_out, activation)
 
     def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
-        """Spikes that come ``hold`` steps later, those of the first ``open_steps`` steps of each sample alone."""
+        """Spikes that come ``hold`` steps later, those of the first ``open_steps`` steps of each
+        sample alone."""
         line = DelayLine(
             shape=layout.lava_shape(source.shape),
             delay=hold,
@@ -178,22 +217,27 @@ class Graph:
 
 
 def needs_custom_neuron(population: ir.Population) -> bool:
-    """Whether Lava (and the chip's own neuron) has no model of how it fires, or of what follows a spike."""
+    """Whether Lava (and the chip's own neuron) has no model of how it fires, or of what follows a
+    spike."""
     return population.reset != "zero" or population.refractory > 0 or population.noise is not None
 
 
 def _parameter(value: np.ndarray, shape: tuple[int, ...]):
-    """One number as a Python integer, as Lava declares it; numbers for each neuron as a Lava map, which its models honour."""
+    """One number as a Python integer, as Lava declares it; numbers for each neuron as a Lava map,
+    which its models honour."""
     return int(value) if value.ndim == 0 else layout.to_lava(value, shape)
 
 
 def _join(out_port, in_port) -> None:
     """Connect two ports of one size; Lava wants the shapes to be equal."""
-    (out_port if out_port.shape == in_port.shape else out_port.reshape(in_port.shape)).connect(in_port)
+    (out_port if out_port.shape == in_port.shape else out_port.reshape(in_port.shape)).connect(
+        in_port
+    )
 
 
 def _matrices(projection: ir.Projection, source, target, message_bits: int):
-    """One dense or sparse Lava process for each exponent: Lava's weight exponent belongs to the whole process."""
+    """One dense or sparse Lava process for each exponent: Lava's weight exponent belongs to the
+    whole process."""
     columns = layout.positions(source.shape)
     rows = layout.positions(target.shape)
     exponents = projection.exponent_per_neuron(target.shape).ravel()
@@ -206,22 +250,34 @@ def _matrices(projection: ir.Projection, source, target, message_bits: int):
             "num_message_bits": message_bits,
         }
         if isinstance(projection, ir.Dense):
-            weights = np.where((exponents == exponent)[:, None], projection.weights, 0)[np.ix_(rows, columns)]
+            weights = np.where((exponents == exponent)[:, None], projection.weights, 0)[
+                np.ix_(rows, columns)
+            ]
             if not delayed:
                 yield Dense(weights=weights, **common)
             else:
                 yield DelayDense(
-                    weights=weights, delays=projection.delay[np.ix_(rows, columns)].astype(int), max_delay=projection.max_delay, **common
+                    weights=weights,
+                    delays=projection.delay[np.ix_(rows, columns)].astype(int),
+                    max_delay=projection.max_delay,
+                    **common,
                 )
             continue
         chosen = exponents[projection.rows] == exponent
-        place = (np.argsort(rows)[projection.rows[chosen]], np.argsort(columns)[projection.columns[chosen]])
-        weights = csr_matrix((projection.weights[chosen], place), shape=(target.size, source.size), dtype=np.int32)
+        place = (
+            np.argsort(rows)[projection.rows[chosen]],
+            np.argsort(columns)[projection.columns[chosen]],
+        )
+        weights = csr_matrix(
+            (projection.weights[chosen], place), shape=(target.size, source.size), dtype=np.int32
+        )
         if not delayed:
             yield Sparse(weights=weights, **common)
         else:
             delays = csr_matrix((projection.delay[chosen].astype(int), place), shape=weights.shape)
-            yield DelaySparse(weights=weights, delays=delays, max_delay=projection.max_delay, **common)
+            yield DelaySparse(
+                weights=weights, delays=delays, max_delay=projection.max_delay, **common
+            )
 
 
 def _convolution(projection: ir.Convolution, source, target, message_bits: int):
@@ -236,16 +292,20 @@ def _convolution(projection: ir.Convolution, source, target, message_bits: int):
     for name, values in (*sizes.items(), ("groups", (projection.groups,))):
         if max(values) > CONV_LIMIT:
             raise LavaUnsupportedError(
-                f"{where}: {name} is {max(values)}; Lava's convolution keeps it in 8 bits, accepted is at most {CONV_LIMIT}"
+                f"{where}: {name} is {max(values)}; Lava's convolution keeps it in 8 bits, "
+                f"accepted is at most {CONV_LIMIT}"
             )
     channels = projection.weights.shape[0]
     exponents = np.broadcast_to(projection.exponent, (channels,)).astype(np.int64)
-    weights = projection.weights.astype(np.int64) << exponents.reshape((-1,) + (1,) * (projection.weights.ndim - 1))
+    weights = projection.weights.astype(np.int64) << exponents.reshape(
+        (-1,) + (1,) * (projection.weights.ndim - 1)
+    )
     largest = max(abs(v) for v in (source.value_range if isinstance(source, ir.Input) else (0, 1)))
     total = int(np.abs(weights).reshape(channels, -1).sum(axis=1).max()) * largest
     if total >= 1 << 31:
         raise LavaUnsupportedError(
-            f"{where}: the weighted input may reach {total}; Lava's convolution holds less than {1 << 31}: "
+            f"{where}: the weighted input may reach {total}; Lava's convolution holds less than "
+            f"{1 << 31}: "
             "use fewer message bits or a smaller exponent"
         )
     yield Conv(

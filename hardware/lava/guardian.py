@@ -1,13 +1,16 @@
-"""Starts the worker and outlives it: whatever happens, no process, no shared memory and no file of the run stays behind.
+"""Starts the worker and outlives it: whatever happens, no process, no shared memory and no file of
+the run stays behind.
 
-Run as a script (standard library alone) in a session of its own, so that neither Ctrl-C nor a killed parent reaches it:
+Run as a script (standard library alone) in a session of its own, so that neither Ctrl-C nor a
+killed parent reaches it:
 
     python -I -S guardian.py PARENT_PID FOLDER TOKEN LOCK COMMAND...
 
 LOCK is a descriptor that is held by all processes of the run (see ``leftovers``).
 
-Standard input and output belong to the worker. The guardian acts when the worker ends, when the parent closes its end of
-the worker's standard input, when the parent dies, or on SIGTERM. It exits with the worker's exit code (128 + signal).
+Standard input and output belong to the worker. The guardian acts when the worker ends, when the
+parent closes its end of the worker's standard input, when the parent dies, or on SIGTERM. It exits
+with the worker's exit code (128 + signal).
 """
 
 import contextlib
@@ -25,15 +28,20 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def clean_up(group: int | None, folder: str, token: str, reap: bool = False) -> None:
-    """Kill a process group, then remove the shared memory of this token and the folder. May be called twice.
+    """Kill a process group, then remove the shared memory of this token and the folder. May be
+    called twice.
 
-    ``reap``: collect whatever child has ended; only for a process that has no other children than the group's.
+    ``reap``: collect whatever child has ended; only for a process that has no other children than
+    the group's.
     """
     if group is not None:
         for _ in range(500):
             try:
                 os.killpg(group, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # macOS denies signals to a group of zombies
+            except (
+                ProcessLookupError,
+                PermissionError,
+            ):  # macOS denies signals to a group of zombies
                 break
             if reap:
                 _reap()
@@ -54,7 +62,8 @@ def _reap() -> None:
 
 
 def _adopt_orphans() -> None:
-    """On Linux the worker's orphans become our children, so that we can reap them; elsewhere init does."""
+    """On Linux the worker's orphans become our children, so that we can reap them; elsewhere init
+    does."""
     if sys.platform == "linux":
         import ctypes
 
@@ -69,13 +78,20 @@ def main(parent: int, folder: str, token: str, lock: int, command: list[str]) ->
     lifeline = os.dup(0)
     os.set_inheritable(lifeline, False)
     worker = subprocess.Popen(command, start_new_session=True, pass_fds=(lock,))
-    with open(os.devnull, "r+b") as nothing:  # the worker alone holds its ends: its death must close them
+    with open(
+        os.devnull, "r+b"
+    ) as nothing:  # the worker alone holds its ends: its death must close them
         os.dup2(nothing.fileno(), 0)
         os.dup2(nothing.fileno(), 1)
     poller = select.poll()
     poller.register(lifeline, 0)  # a hang-up is reported without being asked for
     try:
-        while worker.poll() is None and not asked_to_stop and os.getppid() == parent and not poller.poll(100):
+        while (
+            worker.poll() is None
+            and not asked_to_stop
+            and os.getppid() == parent
+            and not poller.poll(100)
+        ):
             pass
     finally:
         code = worker.poll()

@@ -1,7 +1,9 @@
-"""Axis order: our arrays are features; channels, length; channels, height, width. Lava's maps are X, Y, channels.
+"""Axis order: our arrays are features; channels, length; channels, height, width. Lava's maps are
+X, Y, channels.
 
-The only place where the two meet. Flattened indices are in C order of the array on either side. The kernel of Lava's Conv
-is [output channel, X, Y, input channel] and is convolved, ours is [output channel, input channel, Y, X] and is correlated.
+The only place where the two meet. Flattened indices are in C order of the array on either side. The
+kernel of Lava's Conv is [output channel, X, Y, input channel] and is convolved, ours is [output
+channel, input channel, Y, X] and is correlated.
 """
 
 from __future__ import annotations
@@ -42,5 +44,6 @@ def kernel(weights: np.ndarray) -> np.ndarray:
 
 
 def spatial(values: tuple[int, ...], missing: int) -> tuple[int, int]:
-    """Stride, padding or dilation as (X, Y); ``missing`` stands for the height that a 1-D convolution does not have."""
+    """Stride, padding or dilation as (X, Y); ``missing`` stands for the height that a 1-D
+    convolution does not have."""
     return (values[0], missing) if len(values) == 1 else (values[1], values[0])

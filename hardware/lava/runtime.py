@@ -1,4 +1,5 @@
-"""Runs a graph in Lava's own runtime, in slices, and notices when one of Lava's child processes fails. Worker only."""
+"""Runs a graph in Lava's own runtime, in slices, and notices when one of Lava's child processes
+fails. Worker only."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 
 SLICE_S = 0.25
-"""Aim for the duration of one uninterrupted run: between two of them the worker reports progress."""
+"""Aim for the duration of one uninterrupted run: between two of them the worker reports
+progress."""
 
 
 def components(processes: list) -> list[list]:
@@ -27,7 +29,8 @@ def components(processes: list) -> list[list]:
 
 
 class Runtime:
-    """A compiled graph that advances step by step; ``on_failure`` is called from another thread with a text."""
+    """A compiled graph that advances step by step; ``on_failure`` is called from another thread
+    with a text."""
 
     def __init__(self, processes: list, on_failure: Callable[[str], None], run_config=None):
         self.step = 0
@@ -40,7 +43,8 @@ class Runtime:
             head.create_runtime(run_cfg=run_config or Loihi2SimCfg(select_tag="fixed_pt"))
 
     def advance(self, until: int, report: Callable[[int], None]) -> None:
-        """Run up to and including Lava time step ``until``; ``report`` is called with the step reached, a few times a second."""
+        """Run up to and including Lava time step ``until``; ``report`` is called with the step
+        reached, a few times a second."""
         size = 1
         while self.step < until:
             size = min(size, until - self.step)
@@ -49,7 +53,9 @@ class Runtime:
                 head.run(RunSteps(num_steps=size))
             self.step += size
             report(self.step)
-            size = max(1, min(2 * size, int(size * SLICE_S / max(time.perf_counter() - started, 1e-6))))
+            size = max(
+                1, min(2 * size, int(size * SLICE_S / max(time.perf_counter() - started, 1e-6)))
+            )
 
     def close(self) -> None:
         """Stop Lava's processes and free their shared memory."""
@@ -59,12 +65,17 @@ class Runtime:
             head.stop()
 
     def _watch_children(self) -> None:
-        """Lava does not notice a child that died, and waits for ever; its traceback lies in a pipe that nobody reads."""
+        """Lava does not notice a child that died, and waits for ever; its traceback lies in a pipe
+        that nobody reads."""
         while not self._closing.wait(0.1):
             for head in self._heads:
-                infrastructure = head.runtime._messaging_infrastructure if head.runtime is not None else None
+                infrastructure = (
+                    head.runtime._messaging_infrastructure if head.runtime is not None else None
+                )
                 for actor in list(infrastructure.actors) if infrastructure is not None else ():
-                    if self._closing.is_set() or not wait([actor._pconn, actor.sentinel], timeout=0):
+                    if self._closing.is_set() or not wait(
+                        [actor._pconn, actor.sentinel], timeout=0
+                    ):
                         continue
                     self._on_failure(_what_happened(actor))
                     return

@@ -1,14 +1,19 @@
-"""The worker process: reads commands, runs Programs as Lava processes, writes results into files. Started by ``connection``.
+"""The worker process: reads commands, runs Programs as Lava processes, writes results into files.
+Started by ``connection``.
 
 One JSON object a line. Commands on standard input, answers on standard output:
 
-    open   {"program": FILE, "folder": FOLDER, "steps", "samples", "chunk", "potentials": [NAME...], "mode": "runtime" | "direct",
-            "backend": "simulator" | "loihi2"}   ->  {"answer": "opened", "interval", "lag", "processes", "seconds"}
-    run    {"samples": N}  advance until the first N samples are written  ->  {"step"}..., {"answer": "ran"}
+    open   {"program": FILE, "folder": FOLDER, "steps", "samples", "chunk", "potentials": [NAME...],
+           "mode": "runtime" | "direct",
+            "backend": "simulator" | "loihi2"}   ->  {"answer": "opened", "interval", "lag",
+            "processes", "seconds"}
+    run    {"samples": N}  advance until the first N samples are written  ->  {"step"}...,
+           {"answer": "ran"}
     close  {}              stop Lava's processes                          ->  {"answer": "closed"}
 
-First it says {"answer": "ready", "pid", "python", "lava"}. Instead of an answer: {"error": "unsupported" | "environment" |
-"failed", "text"}; after the last two the process ends. It never leaves through Python's normal exit, at which Lava may hang.
+First it says {"answer": "ready", "pid", "python", "lava"}. Instead of an answer: {"error":
+"unsupported" | "environment" | "failed", "text"}; after the last two the process ends. It never
+leaves through Python's normal exit, at which Lava may hang.
 """
 
 from __future__ import annotations
@@ -63,7 +68,15 @@ class Worker:
                 self.fail(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
     def do_open(
-        self, program: str, folder: str, steps: int, samples: int, chunk: int, potentials: list[str], mode: str, backend: str
+        self,
+        program: str,
+        folder: str,
+        steps: int,
+        samples: int,
+        chunk: int,
+        potentials: list[str],
+        mode: str,
+        backend: str,
     ) -> None:
         """Build and start a graph."""
         from hardware import program_file
@@ -82,7 +95,9 @@ class Worker:
         if mode == "direct":
             self._execution = Direct(self._graph.processes)
         else:
-            self._execution = Runtime(self._graph.processes, self.fail, chip.run_config() if on_chip else None)
+            self._execution = Runtime(
+                self._graph.processes, self.fail, chip.run_config() if on_chip else None
+            )
         self.say(
             answer="opened",
             interval=self._graph.interval,
@@ -109,9 +124,11 @@ class Worker:
 
 
 def name_shared_memory(token: str) -> None:
-    """Give the shared memory and semaphores of this process and its children names that tell whose they are.
+    """Give the shared memory and semaphores of this process and its children names that tell whose
+    they are.
 
-    These are private names of Python 3.10's multiprocessing, the one version that Lava runs on; a missing one is an error.
+    These are private names of Python 3.10's multiprocessing, the one version that Lava runs on; a
+    missing one is an error.
     """
     module = multiprocessing.shared_memory
     prefix = f"/psm_{token}_"
@@ -145,7 +162,9 @@ def main(token: str, folder: str) -> None:
 
         import lava.proc.lif.process  # noqa: F401  fails here, with a clear report, where Lava is missing or broken
 
-        worker.say(answer="ready", pid=os.getpid(), python=sys.version.split()[0], lava=version("lava-nc"))
+        worker.say(
+            answer="ready", pid=os.getpid(), python=sys.version.split()[0], lava=version("lava-nc")
+        )
     except ImportError as error:
         worker.say(error="environment", text=f"{sys.executable} cannot import Lava: {error}")
         os._exit(1)

@@ -28,7 +28,8 @@ def spikeport(capsys, tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(spikeport, tmp_path):
-    """Asserts that a command ends with exit code 2, one line on stderr with ``words`` in it, and leaves every file as it was."""
+    """Asserts that a command ends with exit code 2, one line on stderr with ``words`` in it, and
+    leaves every file as it was."""
 
     def call(*arguments, words):
         before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

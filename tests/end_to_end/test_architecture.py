@@ -1,4 +1,5 @@
-"""The floors of the house: imports go down only, and heavy packages come in only where they are used."""
+"""The floors of the house: imports go down only, and heavy packages come in only where they are
+used."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ LAVA_ROOM = ("hardware/lava/",)
 
 
 def imported(path: Path) -> set[str]:
-    """Modules that a file imports anywhere, also inside functions; those for type checkers alone are left out."""
+    """Modules that a file imports anywhere, also inside functions; those for type checkers alone
+    are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -48,7 +50,21 @@ def test_imports_go_down_only(path):
 @pytest.mark.parametrize(
     ("module", "barred"),
     [
-        ("hardware", ["nir", "torch", "numba", "lava", "scipy", "sklearn", "click", "tqdm", "export", "toolchain"]),
+        (
+            "hardware",
+            [
+                "nir",
+                "torch",
+                "numba",
+                "lava",
+                "scipy",
+                "sklearn",
+                "click",
+                "tqdm",
+                "export",
+                "toolchain",
+            ],
+        ),
         ("export", ["torch", "numba", "lava", "sklearn", "click", "tqdm", "toolchain"]),
         ("hardware.lava.client", ["torch", "numba", "lava"]),
     ],
@@ -56,18 +72,32 @@ def test_imports_go_down_only(path):
 def test_import_needs_little(module, barred):
     """As if nothing of ``barred`` were installed."""
     code = f"import sys; sys.modules.update(dict.fromkeys({barred!r})); import {module}"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_nothing_is_unpickled():
-    """Files from elsewhere must never be able to run code; the one function that lets them is called on the user's word alone."""
+    """Files from elsewhere must never be able to run code; the one function that lets them is
+    called on the user's word alone."""
     unbound = []
     for path in FILES:
         source = path.read_text(encoding="utf-8")
-        assert not imported(path) & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, path
+        assert not imported(path) & {
+            "pickle",
+            "dill",
+            "cloudpickle",
+            "joblib",
+            "shelve",
+            "marshal",
+        }, path
         assert "allow_pickle=True" not in source, path
-        for call in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and ast.unparse(n.func) == "torch.load"):
+        for call in (
+            n
+            for n in ast.walk(ast.parse(source))
+            if isinstance(n, ast.Call) and ast.unparse(n.func) == "torch.load"
+        ):
             if "weights_only=True" not in ast.unparse(call):
                 unbound.append(path.relative_to(ROOT).as_posix())
     assert unbound == ["export/frameworks/weight_files.py"]

@@ -1,4 +1,5 @@
-"""Bad input ends in exit code 2 and one clear line; nothing is overwritten, nothing half-written stays."""
+"""Bad input ends in exit code 2 and one clear line; nothing is overwritten, nothing half-written
+stays."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ def test_foreign_hdf5(refused, tmp_path, data_npz):
     refused("run", "foreign.h5", "--data", data_npz, words=["foreign.h5", "another kind", ".nir"])
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", os.urandom(300), b"\x89HDF\r\n\x1a\n"], ids=["empty", "text", "noise", "signature"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", os.urandom(300), b"\x89HDF\r\n\x1a\n"],
+    ids=["empty", "text", "noise", "signature"],
+)
 def test_no_model_at_all(refused, tmp_path, content):
     (tmp_path / "model").write_bytes(content)
     refused("export", "model", "-o", "out.h5", words="model")
@@ -79,8 +84,18 @@ def test_pickle_where_safetensors_is_expected(refused, tmp_path, data_npz):
     """Neither is opened: a pickle that would leave a trace leaves none."""
     (tmp_path / "weights.safetensors").write_bytes(pickle.dumps(_Trap(str(tmp_path / "trace"))))
     refused("run", "weights.safetensors", "--data", data_npz, words=["pickle", "safetensors"])
-    (tmp_path / "factory.py").write_text("import torch\ndef make():\n    return torch.nn.Linear(2, 2)\n")
-    refused("export", "factory:make", "--weights", "weights.safetensors", "-o", "out.h5", words=["pickle", "safetensors"])
+    (tmp_path / "factory.py").write_text(
+        "import torch\ndef make():\n    return torch.nn.Linear(2, 2)\n"
+    )
+    refused(
+        "export",
+        "factory:make",
+        "--weights",
+        "weights.safetensors",
+        "-o",
+        "out.h5",
+        words=["pickle", "safetensors"],
+    )
     assert not (tmp_path / "trace").exists()
 
 
@@ -112,10 +127,19 @@ def test_truncated_safetensors(refused, tmp_path):
         ({"samples": tiny_inputs()}, ["samples", "'inputs'"]),
         ({"inputs": tiny_inputs(), "labels": np.zeros(3, int)}, ["3 labels for 4 samples"]),
         ({"inputs": tiny_inputs(), "labels": np.full(4, 3)}, ["labels", "0 to 2"]),
-        ({"inputs": tiny_inputs(), "labels": np.full(4, -1)}, ["labels range from -1 to -1", "0 to 2"]),
+        (
+            {"inputs": tiny_inputs(), "labels": np.full(4, -1)},
+            ["labels range from -1 to -1", "0 to 2"],
+        ),
         ({"inputs": tiny_inputs(), "labels": np.zeros(4)}, ["labels", "float64"]),
-        ({"inputs": tiny_inputs(), "labels": np.array(2)}, ["labels is one number, 2", "for each sample"]),
-        ({"inputs": tiny_inputs(), "labels": np.zeros((4, 1), int)}, ["labels have shape (4, 1)", "one integer for each sample"]),
+        (
+            {"inputs": tiny_inputs(), "labels": np.array(2)},
+            ["labels is one number, 2", "for each sample"],
+        ),
+        (
+            {"inputs": tiny_inputs(), "labels": np.zeros((4, 1), int)},
+            ["labels have shape (4, 1)", "one integer for each sample"],
+        ),
         ({"inputs/other": tiny_inputs()}, ["other", "in"]),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
@@ -154,15 +178,31 @@ def test_damaged_npz(refused, program_h5, tmp_path):
     refused("run", program_h5, "--data", "flipped.npz", words="flipped.npz")
 
 
-def test_existing_outputs_are_refused_before_any_work(refused, program_h5, graph_nir, data_npz, tmp_path, monkeypatch):
+def test_existing_outputs_are_refused_before_any_work(
+    refused, program_h5, graph_nir, data_npz, tmp_path, monkeypatch
+):
     import hardware
 
     (tmp_path / "old").write_text("old")
     (tmp_path / "old.h5").write_text("old")
-    monkeypatch.setattr(hardware, "run", lambda *a, **k: pytest.fail("work was done before the outputs were checked"))
+    monkeypatch.setattr(
+        hardware,
+        "run",
+        lambda *a, **k: pytest.fail("work was done before the outputs were checked"),
+    )
     refused("run", program_h5, "--data", data_npz, "--save", "old", words=["old", "--force"])
     refused("run", program_h5, "--data", data_npz, "--json", "old", words=["old", "--force"])
-    refused("compare", program_h5, "--data", data_npz, "--targets", "fast,reference", "--json", "old", words=["old", "--force"])
+    refused(
+        "compare",
+        program_h5,
+        "--data",
+        data_npz,
+        "--targets",
+        "fast,reference",
+        "--json",
+        "old",
+        words=["old", "--force"],
+    )
     refused("export", graph_nir, "-o", "old.h5", words=["old.h5", "--force"])
 
 
@@ -184,10 +224,28 @@ def test_outputs_that_cannot_be_written(refused, program_h5, graph_nir, data_npz
 
 def test_targets_that_there_are_not(refused, program_h5, data_npz, monkeypatch, tmp_path):
     refused("run", program_h5, "--data", data_npz, "--target", "loihi3", words=["loihi3", "loihi2"])
-    refused("run", program_h5, "--data", data_npz, "--target", "software", words=["software", "PyTorch model", "program"])
-    refused("compare", program_h5, "--data", data_npz, "--targets", "fast,gpu", words=["gpu", "lava"])
+    refused(
+        "run",
+        program_h5,
+        "--data",
+        data_npz,
+        "--target",
+        "software",
+        words=["software", "PyTorch model", "program"],
+    )
+    refused(
+        "compare", program_h5, "--data", data_npz, "--targets", "fast,gpu", words=["gpu", "lava"]
+    )
     refused("compare", program_h5, "--data", data_npz, "--targets", "fast", words="two or more")
-    refused("compare", program_h5, "--data", data_npz, "--targets", "software,fast", words="PyTorch model")
+    refused(
+        "compare",
+        program_h5,
+        "--data",
+        data_npz,
+        "--targets",
+        "software,fast",
+        words="PyTorch model",
+    )
     monkeypatch.setenv("SPIKEPORT_LAVA_PYTHON", str(tmp_path / "no-python"))
     refused("run", program_h5, "--data", data_npz, "--target", "lava", words="no-python")
 
@@ -214,7 +272,9 @@ def test_contradicting_time_step(refused, graph_nir):
 )
 def test_factories_that_give_no_model(refused, tmp_path, monkeypatch, source, words):
     monkeypatch.delitem(sys.modules, "factories", raising=False)
-    (tmp_path / "factories.py").write_text("def fails():\n    return 1 / 0\ndef number():\n    return 3\n")
+    (tmp_path / "factories.py").write_text(
+        "def fails():\n    return 1 / 0\ndef number():\n    return 3\n"
+    )
     refused("export", source, "-o", "out.h5", words=words)
 
 

@@ -20,7 +20,11 @@ def example(name: str, *arguments: object) -> str:
     """What an example prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, ROOT / "examples" / name, *map(str, arguments)], capture_output=True, text=True, timeout=600, env=environment
+        [sys.executable, ROOT / "examples" / name, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=environment,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -45,6 +49,8 @@ def test_run_nir(tmp_path):
 def test_snntorch_to_lava():
     text = example("snntorch_to_lava.py")
     assert "spike counts that differ between fast and Lava: 0 of 200" in text
-    floating, integers = map(float, re.search(r"accuracy: float ([\d.]+), integers ([\d.]+)", text).groups())
+    floating, integers = map(
+        float, re.search(r"accuracy: float ([\d.]+), integers ([\d.]+)", text).groups()
+    )
     assert floating > 0.8
     assert abs(floating - integers) < 0.05

@@ -1,4 +1,5 @@
-"""A plain snnTorch model by the name of its factory: exported, run in floating point and as integers, the loss counted, not hidden."""
+"""A plain snnTorch model by the name of its factory: exported, run in floating point and as
+integers, the loss counted, not hidden."""
 
 from __future__ import annotations
 
@@ -50,18 +51,27 @@ def factory(tmp_path, monkeypatch):
     return ["--input-shape", "16", "--message-bits", "0"]
 
 
-@pytest.mark.parametrize(("name", "call"), [("make", "time-first"), ("make_batch_first", "batch-first")])
+@pytest.mark.parametrize(
+    ("name", "call"), [("make", "time-first"), ("make_batch_first", "batch-first")]
+)
 def test_float_model_runs_and_its_loss_is_counted(spikeport, factory, tmp_path, name, call):
     options = [f"nets:{name}", "--call", call, *factory, "--data", "data.npz"]
     code, out, err = spikeport("run", *options, "--target", "software", "--json", "run.json")
     assert code == 0, err
     assert json.loads((tmp_path / "run.json").read_text())["accuracy"]["samples"] == 5
-    code, out, err = spikeport("compare", *options, "--targets", "software,fast", "--json", "c.json")
+    code, out, err = spikeport(
+        "compare", *options, "--targets", "software,fast", "--json", "c.json"
+    )
     assert code == 1, err
     assert "DIFFERENT" in out
     assert "thresholds" in out
-    layers = {e["layer"]: e for e in json.loads((tmp_path / "c.json").read_text())["comparisons"][0]["layers"]}
-    assert layers["lif1"]["potential_differences"] > 0  # rounded weights: never equal in floating point
+    layers = {
+        e["layer"]: e
+        for e in json.loads((tmp_path / "c.json").read_text())["comparisons"][0]["layers"]
+    }
+    assert (
+        layers["lif1"]["potential_differences"] > 0
+    )  # rounded weights: never equal in floating point
     assert layers["lif1"]["spike_share"] < 0.1  # and yet nearly the same spikes
     assert 0 < layers["lif1"]["mean_difference"] < layers["lif1"]["largest_difference"]
 
@@ -90,5 +100,25 @@ def test_weights_from_safetensors(spikeport, factory, tmp_path):
 
 def test_what_the_model_does_not_say_must_be_said(refused, factory):
     refused("export", "nets:make", "-o", "out.h5", words=["--input-shape", "--call"])
-    refused("export", "nets:make", "--input-shape", "16,x", "--call", "time-first", "-o", "out.h5", words="no shape")
-    refused("export", "nets:make", "--call", "backwards", "--input-shape", "16", "-o", "out.h5", words="time-first")
+    refused(
+        "export",
+        "nets:make",
+        "--input-shape",
+        "16,x",
+        "--call",
+        "time-first",
+        "-o",
+        "out.h5",
+        words="no shape",
+    )
+    refused(
+        "export",
+        "nets:make",
+        "--call",
+        "backwards",
+        "--input-shape",
+        "16",
+        "-o",
+        "out.h5",
+        words="time-first",
+    )

@@ -1,7 +1,9 @@
-"""An attack written apart from ``toolchain.attacks``, as simple as possible: it must not beat the preset ``standard``.
+"""An attack written apart from ``toolchain.attacks``, as simple as possible: it must not beat the
+preset ``standard``.
 
-Momentum sign steps over a few surrogates with a margin loss, then single pixels and pairs pushed to the edges of the ball on the fast
-executor. It shares the layers and the executor with the product, and no line of an attack.
+Momentum sign steps over a few surrogates with a margin loss, then single pixels and pairs pushed to
+the edges of the ball on the fast executor. It shares the layers and the executor with the product,
+and no line of an attack.
 """
 
 from __future__ import annotations
@@ -24,11 +26,18 @@ from toolchain.robustness.models import ModelFile, open_model
 
 KEPT = Path(__file__).parents[2] / "examples" / "checkpoints"
 EPSILON, LEVELS = 0.125, 16
-SURROGATES = (surrogate.atan(2.0), surrogate.triangle(1.0), surrogate.triangle(4.0), surrogate.sigmoid(4.0), surrogate.atan(1.0))
+SURROGATES = (
+    surrogate.atan(2.0),
+    surrogate.triangle(1.0),
+    surrogate.triangle(4.0),
+    surrogate.sigmoid(4.0),
+    surrogate.atan(1.0),
+)
 
 
 class Target:
-    """A kept network of directly encoded digits that counts spikes: as PyTorch module, and as Program."""
+    """A kept network of directly encoded digits that counts spikes: as PyTorch module, and as
+    Program."""
 
     def __init__(self, name: str):
         stage = opening.load(str(KEPT / f"{name}.safetensors"))
@@ -52,17 +61,22 @@ class Target:
         return found
 
     def margins(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Count of the label less the best other, on the chip's integers, 0 where numpy's argmax gives another class."""
+        """Count of the label less the best other, on the chip's integers, 0 where numpy's argmax
+        gives another class."""
         levels = np.rint(images * LEVELS).astype(np.int32)
         inputs = np.broadcast_to(levels[:, None], (len(levels), self.steps, *levels.shape[1:]))
-        counts = next(iter(targets.run(self.program, np.ascontiguousarray(inputs), "fast").scores.values())).copy()
+        counts = next(
+            iter(targets.run(self.program, np.ascontiguousarray(inputs), "fast").scores.values())
+        ).copy()
         rows, wrong = np.arange(len(labels)), counts.argmax(1) != labels
         own = counts[rows, labels]
         counts[rows, labels] = -1
         return np.where(wrong, -1, own - counts.max(1))
 
 
-def descend(target: Target, images: np.ndarray, labels: np.ndarray, steps: int, rng: np.random.Generator) -> np.ndarray:
+def descend(
+    target: Target, images: np.ndarray, labels: np.ndarray, steps: int, rng: np.random.Generator
+) -> np.ndarray:
     clean, truth = torch.from_numpy(images), torch.from_numpy(labels)
     x = clean + EPSILON * torch.from_numpy(rng.choice([-1.0, 1.0], images.shape).astype(np.float32))
     best, margins = images.copy(), target.margins(images, labels)
@@ -70,7 +84,10 @@ def descend(target: Target, images: np.ndarray, labels: np.ndarray, steps: int, 
     for step in range(steps):
         x = (clean + (x - clean).clamp(-EPSILON, EPSILON)).clamp(0, 1)
         found = target.gradient(x, truth, SURROGATES[step % len(SURROGATES)])
-        momentum = 0.8 * momentum + found / found.abs().flatten(1).mean(1).clamp_min(1e-12)[:, None, None, None]
+        momentum = (
+            0.8 * momentum
+            + found / found.abs().flatten(1).mean(1).clamp_min(1e-12)[:, None, None, None]
+        )
         x = x + EPSILON * (0.6 - 0.5 * step / steps) * momentum.sign()
         point = (clean + (x - clean).clamp(-EPSILON, EPSILON)).clamp(0, 1).numpy()
         now = target.margins(point, labels)
@@ -79,7 +96,9 @@ def descend(target: Target, images: np.ndarray, labels: np.ndarray, steps: int, 
     return best
 
 
-def search(target: Target, images: np.ndarray, labels: np.ndarray, points: np.ndarray, rounds: int, rng) -> np.ndarray:
+def search(
+    target: Target, images: np.ndarray, labels: np.ndarray, points: np.ndarray, rounds: int, rng
+) -> np.ndarray:
     low, high = np.clip(images - EPSILON, 0, 1), np.clip(images + EPSILON, 0, 1)
     points, margins = points.copy(), target.margins(points, labels)
     for _ in range(rounds):
@@ -97,7 +116,9 @@ def search(target: Target, images: np.ndarray, labels: np.ndarray, points: np.nd
     return points
 
 
-def independent(name: str, images: np.ndarray, labels: np.ndarray, steps: int, rounds: int, repeats: int) -> np.ndarray:
+def independent(
+    name: str, images: np.ndarray, labels: np.ndarray, steps: int, rounds: int, repeats: int
+) -> np.ndarray:
     """Which samples stand, bool [sample]."""
     target, rng = Target(name), np.random.default_rng(7)
     stands = target.margins(images, labels) >= 0
@@ -117,38 +138,57 @@ def standard(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     opened = open_model(ModelFile.read(name, str(KEPT / f"{name}.safetensors")))
     (cascade,) = (spec for spec in battery("standard", "linf") if spec.attack == "cascade")
     victim, judge = opened.victim(), opened.integers("fast")
-    return ~run(cascade, victim, images, labels, Threat("linf", EPSILON), judge=judge, behind=opened.victim).success
+    return ~run(
+        cascade, victim, images, labels, Threat("linf", EPSILON), judge=judge, behind=opened.victim
+    ).success
 
 
 def chance(only_independent: int, only_standard: int) -> float:
-    """One-sided exact McNemar: how likely it is that so many or more fall to the independent attack alone, if both were as strong."""
+    """One-sided exact McNemar: how likely it is that so many or more fall to the independent attack
+    alone, if both were as strong."""
     both = only_independent + only_standard
     return sum(comb(both, k) for k in range(only_independent, both + 1)) / 2**both
 
 
-def compare(name: str, first: int, count: int, steps: int, rounds: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+def compare(
+    name: str, first: int, count: int, steps: int, rounds: int, repeats: int
+) -> tuple[np.ndarray, np.ndarray]:
     found = datasets.load("digits", "test")
     images, labels = found.images()[first : first + count], found.labels[first : first + count]
-    theirs, ours = independent(name, images, labels, steps, rounds, repeats), standard(name, images, labels)
-    assert chance(int(np.count_nonzero(ours & ~theirs)), int(np.count_nonzero(theirs & ~ours))) > 0.01, (
-        f"{name}: an independent attack leaves {theirs.mean():.3f}, standard {ours.mean():.3f}"
+    theirs, ours = (
+        independent(name, images, labels, steps, rounds, repeats),
+        standard(name, images, labels),
     )
+    assert (
+        chance(int(np.count_nonzero(ours & ~theirs)), int(np.count_nonzero(theirs & ~ours))) > 0.01
+    ), f"{name}: an independent attack leaves {theirs.mean():.3f}, standard {ours.mean():.3f}"
     return theirs, ours
 
 
 def test_an_independent_attack_does_not_beat_standard():
-    """Small: it may be that neither finds all. Both must find far more than nothing, or the comparison says nothing."""
+    """Small: it may be that neither finds all. Both must find far more than nothing, or the
+    comparison says nothing."""
     theirs, ours = compare("digits-plain-0", 100, 20, steps=15, rounds=60, repeats=1)
     assert theirs.mean() < 0.6
     assert ours.mean() < 0.4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [f"digits-{method}-{seed}" for method in ("plain", "at", "at-tgo", "tgo", "sr") for seed in (0, 1)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"digits-{method}-{seed}"
+        for method in ("plain", "at", "at-tgo", "tgo", "sr")
+        for seed in (0, 1)
+    ],
+)
 def test_an_independent_attack_does_not_beat_standard_on_many_networks(name):
     compare(name, 0, 128, steps=60, rounds=600, repeats=4)
 
 
-@pytest.mark.parametrize(("only_independent", "only_standard", "expected"), [(0, 0, 1.0), (7, 0, 2**-7), (0, 9, 1.0), (1, 1, 0.75)])
+@pytest.mark.parametrize(
+    ("only_independent", "only_standard", "expected"),
+    [(0, 0, 1.0), (7, 0, 2**-7), (0, 9, 1.0), (1, 1, 0.75)],
+)
 def test_the_comparison_can_fail(only_independent, only_standard, expected):
     assert chance(only_independent, only_standard) == pytest.approx(expected)

@@ -1,4 +1,5 @@
-"""The main job through the command line: train, export, check, run, compare; and the demo that does all of it."""
+"""The main job through the command line: train, export, check, run, compare; and the demo that does
+all of it."""
 
 from __future__ import annotations
 
@@ -43,7 +44,16 @@ def trained(tmp_path_factory):
     """A checkpoint from a tiny training run, with what the command printed as JSON."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.toml").write_text(RECIPE)
-    code = command_line(["train", str(folder / "tiny.toml"), "-o", str(folder / "tiny.safetensors"), "--json", str(folder / "train.json")])
+    code = command_line(
+        [
+            "train",
+            str(folder / "tiny.toml"),
+            "-o",
+            str(folder / "tiny.safetensors"),
+            "--json",
+            str(folder / "train.json"),
+        ]
+    )
     assert code == 0
     return folder / "tiny.safetensors"
 
@@ -52,9 +62,14 @@ def test_train_reports_what_it_did(trained, spikeport, tmp_path):
     facts = json.loads((trained.parent / "train.json").read_text())
     assert facts["test"]["samples"] == 364
     assert len(facts["history"]) == 1
-    code, _, err = spikeport("run", trained, "--data", "digits", "--target", "software", "--json", "run.json")
+    code, _, err = spikeport(
+        "run", trained, "--data", "digits", "--target", "software", "--json", "run.json"
+    )
     assert code == 0, err
-    assert json.loads((tmp_path / "run.json").read_text())["accuracy"]["correct"] == facts["test"]["correct"]
+    assert (
+        json.loads((tmp_path / "run.json").read_text())["accuracy"]["correct"]
+        == facts["test"]["correct"]
+    )
 
 
 def test_every_stage_is_the_same_program(trained, spikeport, tmp_path):
@@ -67,7 +82,9 @@ def test_every_stage_is_the_same_program(trained, spikeport, tmp_path):
     assert type(nir.read("a.nir").nodes["lif1"]) in (nir.LIF, nir.CubaLIF)
     results = []
     for i, model in enumerate((trained, "a.nir", "b.h5")):
-        code, _, err = spikeport("run", model, "--data", "digits", "--samples", 50, "--json", f"{i}.json")
+        code, _, err = spikeport(
+            "run", model, "--data", "digits", "--samples", 50, "--json", f"{i}.json"
+        )
         assert code == 0, err
         results.append(json.loads((tmp_path / f"{i}.json").read_text()))
     for name in ("accuracy", "layers", "program"):
@@ -75,14 +92,34 @@ def test_every_stage_is_the_same_program(trained, spikeport, tmp_path):
 
 
 def test_software_reference_and_fast_agree_in_everything(trained, spikeport):
-    code, out, err = spikeport("compare", trained, "--data", "digits", "--samples", 20, "--targets", "software,reference,fast")
+    code, out, err = spikeport(
+        "compare",
+        trained,
+        "--data",
+        "digits",
+        "--samples",
+        20,
+        "--targets",
+        "software,reference,fast",
+    )
     assert code == 0, out + err
     assert out.rstrip().endswith("identical")
 
 
 @pytest.mark.lava
 def test_lava_agrees_in_everything(trained, spikeport, tmp_path):
-    code, out, err = spikeport("compare", trained, "--data", "digits", "--samples", 20, "--targets", "software,lava", "--json", "c.json")
+    code, out, err = spikeport(
+        "compare",
+        trained,
+        "--data",
+        "digits",
+        "--samples",
+        20,
+        "--targets",
+        "software,lava",
+        "--json",
+        "c.json",
+    )
     assert code == 0, out + err
     layers = json.loads((tmp_path / "c.json").read_text())["comparisons"][0]["layers"]
     assert all(layer["potentials"] for layer in layers if layer["layer"] != "input")
@@ -91,7 +128,17 @@ def test_lava_agrees_in_everything(trained, spikeport, tmp_path):
 def test_saved_recordings_of_two_targets_are_equal(trained, spikeport):
     for target in ("software", "fast"):
         code, _, err = spikeport(
-            "run", trained, "--data", "digits", "--samples", 6, "--target", target, "--save", f"{target}.h5", "--potentials"
+            "run",
+            trained,
+            "--data",
+            "digits",
+            "--samples",
+            6,
+            "--target",
+            target,
+            "--save",
+            f"{target}.h5",
+            "--potentials",
         )
         assert code == 0, err
     one, other = (recording_file.load(f"{target}.h5") for target in ("software", "fast"))
@@ -150,7 +197,9 @@ def test_recipes_that_cannot_be_used(refused, tmp_path, change, words):
 def test_train_refuses_an_existing_checkpoint_before_any_work(refused, tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     (tmp_path / "tiny.safetensors").write_text("old")
-    monkeypatch.setattr(training, "train", lambda *a, **k: pytest.fail("trained before the output was checked"))
+    monkeypatch.setattr(
+        training, "train", lambda *a, **k: pytest.fail("trained before the output was checked")
+    )
     refused("train", "tiny.toml", words=["tiny.safetensors", "--force"])
 
 
@@ -163,7 +212,13 @@ def test_weights_of_a_checkpoint_that_are_no_numbers(refused, trained, tmp_path)
     tensors = load_file(trained)
     tensors["conv1.weight"][0] = np.nan
     save_file(tensors, tmp_path / "nan.safetensors", metadata)
-    refused("export", "nan.safetensors", "-o", "out.h5", words=["nan.safetensors", "conv1.weight", "NaN"])
+    refused(
+        "export",
+        "nan.safetensors",
+        "-o",
+        "out.h5",
+        words=["nan.safetensors", "conv1.weight", "NaN"],
+    )
 
 
 @pytest.fixture
@@ -173,7 +228,9 @@ def quick_demo(monkeypatch, tmp_path):
 
     def quick(path):
         config = read(path)
-        return dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1, samples=192))
+        return dataclasses.replace(
+            config, training=dataclasses.replace(config.training, epochs=1, samples=192)
+        )
 
     monkeypatch.setattr(training, "read_config", quick)
     monkeypatch.chdir(tmp_path)
@@ -245,7 +302,9 @@ def check_page(text: str, facts: dict) -> None:
     assert text.count("<svg") == text.count('role="img"') == 5
 
 
-def test_demo_that_trained_too_little_fails_and_says_so(quick_demo, no_lava_needed, spikeport, tmp_path):
+def test_demo_that_trained_too_little_fails_and_says_so(
+    quick_demo, no_lava_needed, spikeport, tmp_path
+):
     code, out, _ = spikeport("demo", "--out", "d", "--seed", 3, "--json", "copy.json")
     facts = json.loads((tmp_path / "d" / "demo.json").read_text())
     assert facts["identical"]

@@ -67,8 +67,8 @@ def test_every_command_says_how_it_read_the_file(spikeport, open_nir):
         code, printed, _ = spikeport(command[0], open_nir, *TOLD, *command[1:])
         assert code == 0
         assert (
-            "reading    reset subtract: given by the caller; the file states none. The other readings: zero, none"
-            in printed
+            "reading    reset subtract: given by the caller; the file states none. The other "
+            "readings: zero, none" in printed
         )
         assert "reading    r of IF and I counts per second (given by the caller)" in printed
         assert "warning: node 'lif' (LIF): a time constant of 200 s is 200,000 steps" in printed

@@ -53,7 +53,9 @@ def chromium(tmp_path_factory):
     """A browser of its own profile, which keeps what the network was asked for."""
     if not (CHROMIUM and DRIVER):
         pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: pip install spikeport[test]")
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="needs Selenium: pip install spikeport[test]"
+    )
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
@@ -84,7 +86,8 @@ def column(driver, table, key):
     """The exact values of a column, as they stand on the page; None where there is none."""
     return driver.execute_script(
         "const table = document.getElementById(arguments[0]);"
-        "const at = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.key === arguments[1]);"
+        "const at = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.key === "
+        "arguments[1]);"
         "return [...table.tBodies[0].rows].map((row) => row.cells[at].dataset.value ?? null)",
         f"table-{table}",
         key,
@@ -95,10 +98,20 @@ def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing(opened, rep
     opened.get_log("performance")  # what the browser's own first page asked for
     opened.get(report.as_uri())
     asked = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    urls = {m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"}
+    urls = {
+        m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"
+    }
     assert {url for url in urls if not url.startswith("data:")} == {report.as_uri()}
-    assert opened.execute_script("return performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length") == 0
-    assert opened.execute_script("return [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert (
+        opened.execute_script(
+            "return performance.getEntriesByType('resource').filter((e) => "
+            "!e.name.startsWith('data:')).length"
+        )
+        == 0
+    )
+    assert opened.execute_script(
+        "return [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    )
 
 
 def test_names_are_text_and_scripts_of_others_do_not_run(chromium, report):
@@ -107,8 +120,10 @@ def test_names_are_text_and_scripts_of_others_do_not_run(chromium, report):
     assert chromium.execute_script("return document.scripts.length") == 1
     chromium.get_log("browser")
     chromium.execute_script(
-        "const script = document.createElement('script'); script.textContent = 'window.pwned = 1'; document.body.append(script);"
-        "const image = new Image(); image.src = 'https://example.org/x.png'; document.body.append(image);"
+        "const script = document.createElement('script'); script.textContent = 'window.pwned = 1'; "
+        "document.body.append(script);"
+        "const image = new Image(); image.src = 'https://example.org/x.png'; "
+        "document.body.append(image);"
     )
     assert chromium.execute_script("return window.pwned") is None
     blocked = " ".join(entry["message"] for entry in chromium.get_log("browser"))
@@ -152,7 +167,10 @@ def test_a_table_is_sorted_by_keyboard_and_says_so(opened):
     assert head.get_attribute("aria-sort") == "descending"
     assert column(opened, "summary", "target_minus_software")[len(numbers) :] == [None] * 3
     assert opened.execute_script("return document.activeElement === arguments[0]", button)
-    assert find(opened, "#said").get_property("textContent") == "Sorted by against software (points), descending"
+    assert (
+        find(opened, "#said").get_property("textContent")
+        == "Sorted by against software (points), descending"
+    )
 
 
 def test_a_mark_says_its_values_under_the_mouse(opened):
@@ -162,7 +180,9 @@ def test_a_mark_says_its_values_under_the_mouse(opened):
     assert not tip.is_displayed()
     mark = opened.find_elements("css selector", "#plot-pareto-title ~ .mark")[0]
     shape = mark.find_element("css selector", ".ring, .solid")
-    opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", shape)
+    opened.execute_script(
+        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", shape
+    )
     ActionChains(opened).move_to_element(shape).perform()
     assert tip.is_displayed()
     assert mark.get_attribute("aria-label") in tip.text
@@ -184,7 +204,9 @@ def test_marks_are_reached_by_keyboard(opened):
     assert active.get_attribute("aria-label") == marks[1].get_attribute("aria-label") == tip.text
     active.send_keys(Keys.ARROW_LEFT)
     opened.switch_to.active_element.send_keys(Keys.ARROW_UP)
-    assert opened.switch_to.active_element.get_attribute("aria-label") == marks[-1].get_attribute("aria-label")
+    assert opened.switch_to.active_element.get_attribute("aria-label") == marks[-1].get_attribute(
+        "aria-label"
+    )
     opened.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not tip.is_displayed()
 
@@ -192,13 +214,18 @@ def test_marks_are_reached_by_keyboard(opened):
 def luminance(colour: str) -> float:
     """Relative luminance of rgb(…), as WCAG 2 defines it."""
     parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_are_readable(opened, scheme, tmp_path):
-    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    opened.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
     ground = opened.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (luminance(ground) > 0.5) == (scheme == "light")
     texts = opened.execute_script(COLOURS)
@@ -215,19 +242,34 @@ def test_print_unfolds_everything_and_puts_the_tables_last(opened):
     before = opened.execute_script("return document.querySelector('main').innerHTML")
     opened.execute_script("dispatchEvent(new Event('beforeprint'))")
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert opened.execute_script("return [...document.querySelectorAll('details:not(.more)')].every((d) => d.open)")
-    assert opened.execute_script("return [...document.querySelectorAll('details.numbers')].every((d) => d.closest('#appendix'))")
+    assert opened.execute_script(
+        "return [...document.querySelectorAll('details:not(.more)')].every((d) => d.open)"
+    )
+    assert opened.execute_script(
+        "return [...document.querySelectorAll('details.numbers')].every((d) => "
+        "d.closest('#appendix'))"
+    )
     assert find(opened, "#table-attacks").is_displayed()
     assert not find(opened, "nav").is_displayed()
-    assert luminance(opened.execute_script("return getComputedStyle(document.body).backgroundColor")) == 1.0
+    assert (
+        luminance(opened.execute_script("return getComputedStyle(document.body).backgroundColor"))
+        == 1.0
+    )
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     opened.execute_script("dispatchEvent(new Event('afterprint'))")
-    assert opened.execute_script("return document.querySelector('main').innerHTML.replaceAll('<!---->', '')") == before
+    assert (
+        opened.execute_script(
+            "return document.querySelector('main').innerHTML.replaceAll('<!---->', '')"
+        )
+        == before
+    )
     assert not any(opened.execute_script(folded))
 
 
 def test_it_prints(opened):
-    printed = opened.execute_cdp_cmd("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})
+    printed = opened.execute_cdp_cmd(
+        "Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True}
+    )
     content = base64.b64decode(printed["data"])
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") > 8

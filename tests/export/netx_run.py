@@ -2,7 +2,8 @@
 
     python netx_run.py NETWORK.net INPUT.npy OUTPUT.npy
 
-INPUT: binary spikes [neuron, step]. OUTPUT: spikes of the last layer [neuron, step], as Lava's clock has them.
+INPUT: binary spikes [neuron, step]. OUTPUT: spikes of the last layer [neuron, step], as Lava's
+clock has them.
 """
 
 import sys
@@ -23,7 +24,9 @@ def main(network: str, source: str, target: str) -> None:
     taken = Sink(shape=net.out.shape, buffer=spikes.shape[1])
     given.s_out.connect(net.inp)
     net.out.connect(taken.a_in)
-    net.run(condition=RunSteps(num_steps=spikes.shape[1]), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+    net.run(
+        condition=RunSteps(num_steps=spikes.shape[1]), run_cfg=Loihi2SimCfg(select_tag="fixed_pt")
+    )
     result = taken.data.get()
     net.stop()
     np.save(target, result.astype(np.uint8))

@@ -37,4 +37,6 @@ def recordings(folder: Path, samples: int = 100) -> tuple[np.ndarray, np.ndarray
     with tarfile.open(fileobj=inner) as tar:
         listed = tar.extractfile("NMNISTsmall/test100.txt").read().decode().split()[2:]
         numbers, labels = listed[::2][:samples], listed[1::2][:samples]
-        return np.stack([frames(tar.extractfile(f"NMNISTsmall/{n}.bs2").read()) for n in numbers]), np.array(labels, int)
+        return np.stack(
+            [frames(tar.extractfile(f"NMNISTsmall/{n}.bs2").read()) for n in numbers]
+        ), np.array(labels, int)

@@ -29,12 +29,24 @@ def full(shape, value):
 
 def lif(shape, tau=0.02, r=1.0, leak=0.0, threshold=1.0, reset=None):
     reset = None if reset is None else full(shape, reset)
-    return nir.LIF(tau=full(shape, tau), r=full(shape, r), v_leak=full(shape, leak), v_threshold=full(shape, threshold), v_reset=reset)
+    return nir.LIF(
+        tau=full(shape, tau),
+        r=full(shape, r),
+        v_leak=full(shape, leak),
+        v_threshold=full(shape, threshold),
+        v_reset=reset,
+    )
 
 
 def cuba(shape, tau_syn=0.005, tau_mem=0.02, threshold=1.0, leak=0.0):
     times = {"tau_syn": full(shape, tau_syn), "tau_mem": full(shape, tau_mem)}
-    return nir.CubaLIF(**times, r=full(shape, 2.0), v_leak=full(shape, leak), v_threshold=full(shape, threshold), w_in=full(shape, 1.5))
+    return nir.CubaLIF(
+        **times,
+        r=full(shape, 2.0),
+        v_leak=full(shape, leak),
+        v_threshold=full(shape, threshold),
+        w_in=full(shape, 1.5),
+    )
 
 
 def spiking(shape, threshold=1.0):
@@ -47,19 +59,25 @@ def float_traces(graph, inputs, dt, discretization="euler"):
     shapes = infer(flat.nodes, flat.edges)
     flat = without_virtual(flat)
     traced = trace(flat, shapes, dt)
-    neurons = {n: discretize(n, flat.nodes[n], shapes[n][0], {}, dt, discretization) for n in traced.ways}
+    neurons = {
+        n: discretize(n, flat.nodes[n], shapes[n][0], {}, dt, discretization) for n in traced.ways
+    }
     return simulate(traced, neurons, inputs, record=True)
 
 
 def float_as_read(graph, inputs, **told):
-    """Spikes and potentials in volts in floating point, of a graph as ``export.lower`` reads it with the options ``told``."""
+    """Spikes and potentials in volts in floating point, of a graph as ``export.lower`` reads it
+    with the options ``told``."""
     read = settle(graph, Told(**told))
     flat = flatten(read.graph)
     shapes = infer(flat.nodes, flat.edges)
     flat = without_virtual(flat)
     traced = trace(flat, shapes, read.dt_s)
     entries = metadata.of(read.graph)["nodes"]
-    neurons = {n: discretize(n, flat.nodes[n], shapes[n][0], entries.get(n, {}), read.dt_s, "euler") for n in traced.ways}
+    neurons = {
+        n: discretize(n, flat.nodes[n], shapes[n][0], entries.get(n, {}), read.dt_s, "euler")
+        for n in traced.ways
+    }
     return simulate(traced, neurons, inputs, record=True)
 
 

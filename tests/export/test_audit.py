@@ -40,7 +40,12 @@ def lowered():
         ("pool", nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))),
         (
             "lif",
-            nir.LIF(tau=np.full((2, 2, 2), 0.02), r=np.ones((2, 2, 2)), v_leak=np.full((2, 2, 2), 0.1), v_threshold=np.ones((2, 2, 2))),
+            nir.LIF(
+                tau=np.full((2, 2, 2), 0.02),
+                r=np.ones((2, 2, 2)),
+                v_leak=np.full((2, 2, 2), 0.1),
+                v_threshold=np.ones((2, 2, 2)),
+            ),
         ),
         ("out", nir.Output(np.array([2, 2, 2]))),
         entries={"lif": {"reset": "subtract", "reset_amount_v": 0.9}},
@@ -57,9 +62,17 @@ def test_every_integer_of_the_program_is_in_the_audit(lowered):
     assert conv.nodes == ("conv", "pool")
     np.testing.assert_array_equal(conv.parameter("weight").integers, program.projections[0].weights)
     population, layer = program.nodes["lif"], audit.layer("lif")
-    assert [p.name for p in layer.parameters] == ["current_decay", "voltage_decay", "threshold", "reset_amount", "bias"]
+    assert [p.name for p in layer.parameters] == [
+        "current_decay",
+        "voltage_decay",
+        "threshold",
+        "reset_amount",
+        "bias",
+    ]
     for parameter in layer.parameters:
-        np.testing.assert_array_equal(parameter.integers, getattr(population, parameter.name), err_msg=parameter.name)
+        np.testing.assert_array_equal(
+            parameter.integers, getattr(population, parameter.name), err_msg=parameter.name
+        )
     # each integer means what the graph says
     scale = 2.0 ** program.metadata["fraction_bits"]["lif"]
     assert layer.parameter("threshold").values == 1
@@ -101,7 +114,10 @@ def test_table_has_a_line_for_every_parameter_and_reason(lowered):
 
 
 def test_the_worst_verdict_counts():
-    layers = [LayerAudit("a", "population", "faithful"), LayerAudit("b", "population", "approximate")]
+    layers = [
+        LayerAudit("a", "population", "faithful"),
+        LayerAudit("b", "population", "approximate"),
+    ]
     assert Audit("x", None, "", tuple(layers)).verdict == "approximate"
     assert Audit("x", None, "", (*layers, LayerAudit("c", "Delay", "refused"))).verdict == "refused"
     assert Audit("x", None, "", ()).verdict == "faithful"

@@ -1,4 +1,5 @@
-"""Dimensions of a batch or of time leave a graph where nothing else makes it fit, and the audit says so."""
+"""Dimensions of a batch or of time leave a graph where nothing else makes it fit, and the audit
+says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The dialect of snnTorch against snnTorch's own neurons, from graphs with the numbers that its exporter writes."""
+"""The dialect of snnTorch against snnTorch's own neurons, from graphs with the numbers that its
+exporter writes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Each dialect against a plain loop of what its framework computes, from a graph as its exporter writes it.
+"""Each dialect against a plain loop of what its framework computes, from a graph as its exporter
+writes it.
 
-The loops were compared with the frameworks themselves (versions: export.dialects), except Spyx's, which was read only.
+The loops were compared with the frameworks themselves (versions: export.dialects), except Spyx's,
+which was read only.
 """
 
 from __future__ import annotations
@@ -270,7 +272,8 @@ def test_a_loop_through_a_spyx_layer_is_refused():
 
 
 def test_large_time_constants_of_another_writer_are_not_taken_for_rockpools():
-    """r = tau / dt differs from Rockpool's law by less than rounding there; and numbers that follow no law prove nothing."""
+    """r = tau / dt differs from Rockpool's law by less than rounding there; and numbers that follow
+    no law prove nothing."""
     taus = np.array([5.0, 6.0, 7.0, 8.0])
     for r in (taus / 1e-3, taus * 0.0, -taus, np.full(4, 1e30), np.full(4, 1e-30)):
         node = nir.LIF(tau=taus, r=r, v_leak=full(4, 0), v_threshold=full(4, 1))

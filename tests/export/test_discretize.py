@@ -1,4 +1,5 @@
-"""Neurons in discrete time, against NIR's differential equations solved in small loops written out here."""
+"""Neurons in discrete time, against NIR's differential equations solved in small loops written out
+here."""
 
 from __future__ import annotations
 
@@ -25,12 +26,21 @@ positive = st.floats(0.2, 3)
 
 def trace_of(node, x, dt, discretization="euler"):
     """Potentials of one neuron that gets x[t] as input."""
-    graph = chain(("in", inp(1)), ("w", nir.Linear(np.ones((1, 1)))), ("n", node), ("out", out(1)), dt=None)
+    graph = chain(
+        ("in", inp(1)), ("w", nir.Linear(np.ones((1, 1)))), ("n", node), ("out", out(1)), dt=None
+    )
     return float_traces(graph, {"in": x.reshape(1, -1, 1)}, dt, discretization)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.floats(1e-3, 0.1), st.floats(1e-3, 0.1), positive, positive, st.floats(-1, 1), st.integers(0, 2**32 - 1))
+@given(
+    st.floats(1e-3, 0.1),
+    st.floats(1e-3, 0.1),
+    positive,
+    positive,
+    st.floats(-1, 1),
+    st.integers(0, 2**32 - 1),
+)
 def test_states_are_forward_euler_of_nirs_equations(tau_mem, tau_syn, r, w_in, leak, seed):
     dt, x = 1e-3, np.random.default_rng(seed).normal(0, 1, 25)
     one = np.ones(1)
@@ -44,7 +54,13 @@ def test_states_are_forward_euler_of_nirs_equations(tau_mem, tau_syn, r, w_in, l
         for name, state in (("cuba", v), ("li", li), ("i", integrator)):
             wanted[name].append(state)
     nodes = {
-        "cuba": nir.CubaLI(tau_syn=tau_syn * one, tau_mem=tau_mem * one, r=r * one, v_leak=leak * one, w_in=w_in * one),
+        "cuba": nir.CubaLI(
+            tau_syn=tau_syn * one,
+            tau_mem=tau_mem * one,
+            r=r * one,
+            v_leak=leak * one,
+            w_in=w_in * one,
+        ),
         "li": nir.LI(tau=tau_mem * one, r=r * one, v_leak=leak * one),
         "i": nir.I(r=r * one),
     }
@@ -63,8 +79,16 @@ def test_exponential_is_the_exact_solution_for_constant_input():
 
 @pytest.mark.parametrize("tau", [0.0251, 0.0249, 0.1, 0.17])
 def test_the_gain_makes_up_for_rounded_decays(tau):
-    """No other gain has a smaller largest deviation from the exact answer to a constant input, over all times."""
-    neuron = discretize("n", nir.LI(tau=full(1, tau), r=full(1, 1), v_leak=full(1, 0)), (1,), {}, 1e-3, "exponential")
+    """No other gain has a smaller largest deviation from the exact answer to a constant input, over
+    all times."""
+    neuron = discretize(
+        "n",
+        nir.LI(tau=full(1, tau), r=full(1, 1), v_leak=full(1, 0)),
+        (1,),
+        {},
+        1e-3,
+        "exponential",
+    )
     rounded = np.rint(float(neuron.voltage_decay) * 4096) / 4096
     steps = np.arange(1, int(20 * tau / 1e-3))
     exact = 1 - np.exp(-steps * 1e-3 / tau)
@@ -81,7 +105,14 @@ def test_the_gain_makes_up_for_rounded_decays(tau):
 
 
 def test_a_leak_that_rounds_to_none_is_not_made_up_for():
-    slow = discretize("n", nir.LI(tau=full(1, 1e3), r=full(1, 1), v_leak=full(1, 0)), (1,), {}, 1e-3, "exponential")
+    slow = discretize(
+        "n",
+        nir.LI(tau=full(1, 1e3), r=full(1, 1), v_leak=full(1, 0)),
+        (1,),
+        {},
+        1e-3,
+        "exponential",
+    )
     assert compensated(slow) is slow  # its decay rounds to none at all
 
 
@@ -92,7 +123,9 @@ def test_spikes_resets_and_refractory_periods():
     def spikes(**entry):
         neuron = discretize("n", node, (1,), entry, None, "euler")
         state = _State(neuron, 1)
-        return [int(state.step(t, np.array([[value]]), Extremes()).item()) for t, value in enumerate(x)]
+        return [
+            int(state.step(t, np.array([[value]]), Extremes()).item()) for t, value in enumerate(x)
+        ]
 
     assert spikes(reset="zero") == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
     # 0.6 a step less 1 a spike: 0.6 1.2* 0.8 1.4* 1.0 1.6* 1.2* ...
@@ -144,7 +177,9 @@ def test_needed_time_steps_and_short_time_constants():
     with pytest.raises(UnsupportedError, match="shorter than the time step"):
         discretize("n", lif(2, tau=5e-4), (2,), {}, 1e-3, "euler")
     # the exponential form has no such limit
-    assert float(discretize("n", lif(2, tau=5e-4), (2,), {}, 1e-3, "exponential").voltage_decay) == pytest.approx(1 - np.exp(-2))
+    assert float(
+        discretize("n", lif(2, tau=5e-4), (2,), {}, 1e-3, "exponential").voltage_decay
+    ) == pytest.approx(1 - np.exp(-2))
     assert float(discretize("n", cuba(2, tau_mem=1e-3), (2,), {}, 1e-3, "euler").voltage_decay) == 1
 
 
@@ -162,19 +197,37 @@ def test_the_audit_tells_what_r_of_if_counts():
 
 
 def test_order_of_execution_is_sources_first():
-    graph = chain(("in", inp(1)), ("b", spiking(1)), ("w", nir.Linear(np.eye(1))), ("a", spiking(1)), ("out", out(1)))
+    graph = chain(
+        ("in", inp(1)),
+        ("b", spiking(1)),
+        ("w", nir.Linear(np.eye(1))),
+        ("a", spiking(1)),
+        ("out", out(1)),
+    )
     flat = flatten(checked(graph))
     assert execution_order(trace(flat, infer(flat.nodes, flat.edges), None).ways) == ["b", "a"]
 
 
 def test_synapses_by_delay():
-    triples = Triples((3,), (2,), np.array([0, 0, 1]), np.array([0, 1, 2]), np.array([1.0, 2, 3]), np.array([0, 5, 5]))
+    triples = Triples(
+        (3,),
+        (2,),
+        np.array([0, 0, 1]),
+        np.array([0, 1, 2]),
+        np.array([1.0, 2, 3]),
+        np.array([0, 5, 5]),
+    )
     parts = dict(by_delay(triples))
     assert sorted(parts) == [0, 5]
     np.testing.assert_array_equal(parts[5].apply(np.array([[1.0, 1, 1]])), [[2, 3]])
 
 
 def test_wrong_length_of_reset_amounts_is_refused():
-    graph = chain(("in", inp(3)), ("n", spiking(3)), ("out", out(3)), entries={"n": {"reset": "subtract", "reset_amount_v": [1.0, 2.0]}})
+    graph = chain(
+        ("in", inp(3)),
+        ("n", spiking(3)),
+        ("out", out(3)),
+        entries={"n": {"reset": "subtract", "reset_amount_v": [1.0, 2.0]}},
+    )
     with pytest.raises(RefusedError, match="2 values of reset_amount_v; accepted are one or 3"):
         lower(graph)

@@ -1,4 +1,5 @@
-"""Networks made by others, against what others recorded of them. Skipped where ../shared/data is absent."""
+"""Networks made by others, against what others recorded of them. Skipped where ../shared/data is
+absent."""
 
 from __future__ import annotations
 
@@ -29,11 +30,16 @@ def golden(shared_data) -> Path:
 def single_lif(golden, trace, discretization):
     """(our spikes, our potentials in volts, recorded spikes, recorded potentials)."""
     program, _ = export.lower(
-        export.read(golden / "nir" / "lif" / "lif_norse.nir"), dt=1e-4, reset="zero", discretization=discretization
+        export.read(golden / "nir" / "lif" / "lif_norse.nir"),
+        dt=1e-4,
+        reset="zero",
+        discretization=discretization,
     )
     recorded = np.loadtxt(golden / "nir" / "lif" / f"{trace}.csv", delimiter=",")
     recording = hardware.run(program, recorded[None, :, :1], "reference", record=EVERYTHING)
-    volts = recording.potentials["1"][0, :, 0] * 2.0 ** -(program.metadata["fraction_bits"]["1"] + 6)
+    volts = recording.potentials["1"][0, :, 0] * 2.0 ** -(
+        program.metadata["fraction_bits"]["1"] + 6
+    )
     return recording.spikes["1"][0, :, 0], volts, recorded[:, 2], recorded[:, 1]
 
 
@@ -48,8 +54,8 @@ def test_single_lif_is_within_a_thousandth_of_the_threshold(golden):
 
 
 def test_single_lif_against_the_solution_in_continuous_time(golden):
-    """Spikes in the same steps. Potentials up to the first spike: after it, the continuous solution has spent the rest of that step
-    charging again, which no neuron that resets once a step can."""
+    """Spikes in the same steps. Potentials up to the first spike: after it, the continuous solution
+    has spent the rest of that step charging again, which no neuron that resets once a step can."""
     spikes, volts, recorded, potentials = single_lif(golden, "lif_exact", "exponential")
     np.testing.assert_array_equal(spikes, recorded)
     first = int(np.flatnonzero(recorded)[0])
@@ -69,7 +75,9 @@ def test_nmnist_network_keeps_its_accuracy(golden, shared_data):
     recording = hardware.run(program, np.minimum(inputs, 1), "fast")
     assert recording.accuracy(labels) >= 0.96
     few = hardware.run(
-        export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs", weight_bits=2).program,
+        export.lower(
+            export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs", weight_bits=2
+        ).program,
         np.minimum(inputs[:40], 1),
         "fast",
     )
@@ -81,7 +89,10 @@ def test_nmnist_network_keeps_its_accuracy(golden, shared_data):
 def test_nmnist_network_is_the_same_on_lava(golden, shared_data, samples):
     inputs, _ = nmnist.recordings(shared_data, samples)
     program, _ = export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs")
-    runs = [hardware.run(program, np.minimum(inputs, 1), target, record=EVERYTHING) for target in ("fast", "lava")]
+    runs = [
+        hardware.run(program, np.minimum(inputs, 1), target, record=EVERYTHING)
+        for target in ("fast", "lava")
+    ]
     assert hardware.compare(*runs).identical
 
 
@@ -93,7 +104,9 @@ def test_tiny_network_equals_its_recordings(golden):
     folder = golden / "lava_dl" / "tinynet"
     program, _ = export.netx.load(folder / "tiny.net")
     image = np.load(folder / "input_bias.npy").transpose(2, 1, 0)
-    recording = hardware.run(program, np.broadcast_to(image, (1, 15, *image.shape)), "fast", record=EVERYTHING)
+    recording = hardware.run(
+        program, np.broadcast_to(image, (1, 15, *image.shape)), "fast", record=EVERYTHING
+    )
     for layer, name in (("input_0", "input"), ("conv_1", "layer1"), ("conv_2", "output")):
         recorded = np.moveaxis(np.load(folder / f"{name}.npy")[0], -1, 0)
         assert recorded.sum() > 90
@@ -101,12 +114,15 @@ def test_tiny_network_equals_its_recordings(golden):
 
 
 def test_pilotnet_equals_its_recordings_for_fifteen_steps(golden):
-    """Layer k of the recordings runs k steps late. Not compared: fc-3, whose recording contradicts that of fc-2."""
+    """Layer k of the recordings runs k steps late. Not compared: fc-3, whose recording contradicts
+    that of fc-2."""
     folder = golden / "lava_dl" / "pilotnet_lif"
     program, audit = export.netx.load(folder / "network.net")
     assert audit.verdict == "faithful"
     image = np.load(folder / "image.npy").transpose(2, 1, 0)
-    recording = hardware.run(program, np.broadcast_to(image, (1, 16, *image.shape)), "fast", record=EVERYTHING)
+    recording = hardware.run(
+        program, np.broadcast_to(image, (1, 16, *image.shape)), "fast", record=EVERYTHING
+    )
     recorded = {
         "input_0": np.load(folder / "input.npy").transpose(3, 2, 1, 0),
         "conv_5": np.load(folder / "conv-4.npy").transpose(3, 2, 1, 0)[5:],
@@ -128,7 +144,9 @@ def oxford_input(golden) -> np.ndarray:
 def test_oxford_network_is_the_same_on_reference_and_fast(golden):
     program, _ = export.netx.load(golden / "lava_dl" / "oxford" / "Trained" / "network.net")
     spikes = oxford_input(golden)[None, :600]
-    runs = [hardware.run(program, spikes, target, record=EVERYTHING) for target in ("reference", "fast")]
+    runs = [
+        hardware.run(program, spikes, target, record=EVERYTHING) for target in ("reference", "fast")
+    ]
     assert runs[0].spikes["dense_1"].sum() > 1000
     assert hardware.compare(*runs).identical
 
@@ -136,7 +154,10 @@ def test_oxford_network_is_the_same_on_reference_and_fast(golden):
 @pytest.mark.lava
 def test_oxford_network_is_the_same_on_lava(golden):
     program, _ = export.netx.load(golden / "lava_dl" / "oxford" / "Trained" / "network.net")
-    runs = [hardware.run(program, oxford_input(golden)[None], target, record=EVERYTHING) for target in ("fast", "lava")]
+    runs = [
+        hardware.run(program, oxford_input(golden)[None], target, record=EVERYTHING)
+        for target in ("fast", "lava")
+    ]
     assert hardware.compare(*runs).identical
 
 
@@ -149,14 +170,27 @@ def test_oxford_network_equals_lava_dls_own_run(golden, tmp_path):
     spikes = oxford_input(golden)
     np.save(tmp_path / "input.npy", spikes.T)
     script = Path(__file__).with_name("netx_run.py")
-    command = [environment.interpreter(lava_dl=True), "-E", script, network, tmp_path / "input.npy", tmp_path / "output.npy"]
+    command = [
+        environment.interpreter(lava_dl=True),
+        "-E",
+        script,
+        network,
+        tmp_path / "input.npy",
+        tmp_path / "output.npy",
+    ]
     process = subprocess.Popen(
-        list(map(str, command)), cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        list(map(str, command)),
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     try:
         said, _ = process.communicate(timeout=300)
     finally:
-        with contextlib.suppress(ProcessLookupError):  # lava leaves its children behind when it fails
+        with contextlib.suppress(
+            ProcessLookupError
+        ):  # lava leaves its children behind when it fails
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, said.decode()[-2000:]
     theirs = np.load(tmp_path / "output.npy").T

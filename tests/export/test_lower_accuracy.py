@@ -20,25 +20,41 @@ from tests.export.nodes import cuba, float_traces, full, inp, lif, out, spiking,
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_potentials_stay_within_the_error_that_the_audit_states(data):
-    """Below threshold, the error is a sum of the rounding errors in the audit, which decay with the states."""
+    """Below threshold, the error is a sum of the rounding errors in the audit, which decay with the
+    states."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     n, m, steps, dt = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 5)), 30, 1e-3
     bits = data.draw(st.sampled_from([8, 8, 5, 3]))
-    tau_mem, tau_syn = data.draw(st.sampled_from([2e-3, 0.02, 0.3])), data.draw(st.sampled_from([1e-3, 4e-3, 0.05]))
+    tau_mem, tau_syn = (
+        data.draw(st.sampled_from([2e-3, 0.02, 0.3])),
+        data.draw(st.sampled_from([1e-3, 4e-3, 0.05])),
+    )
     weight, bias = rng.normal(0, 0.3, (m, n)), rng.normal(0, 0.05, m) * data.draw(st.booleans())
     kind = data.draw(st.sampled_from(["LI", "CubaLI", "I", "LIF"]))
     node = {
         "LI": nir.LI(tau=full(m, tau_mem), r=full(m, 1.5), v_leak=full(m, 0.1)),
         "LIF": lif(m, tau_mem, 1.5, 0.1, threshold=20),
-        "CubaLI": nir.CubaLI(tau_syn=full(m, tau_syn), tau_mem=full(m, tau_mem), r=full(m, 2), v_leak=full(m, -0.1), w_in=full(m, 3)),
+        "CubaLI": nir.CubaLI(
+            tau_syn=full(m, tau_syn),
+            tau_mem=full(m, tau_mem),
+            r=full(m, 2),
+            v_leak=full(m, -0.1),
+            w_in=full(m, 3),
+        ),
         "I": nir.I(r=full(m, 0.5)),
     }[kind]
-    graph = chain(("in", inp(n)), ("w", nir.Affine(weight, bias)), ("n", node), ("out", out(m)), dt=None)
+    graph = chain(
+        ("in", inp(n)), ("w", nir.Affine(weight, bias)), ("n", node), ("out", out(m)), dt=None
+    )
     x = rng.integers(0, 2, (2, steps, n))
     told = {"r_per": "step"} if kind == "I" else {"dt": dt}
-    program, audit = export.lower(graph, **told, weight_bits=bits, per_channel=data.draw(st.booleans()))
+    program, audit = export.lower(
+        graph, **told, weight_bits=bits, per_channel=data.draw(st.booleans())
+    )
     exact = float_traces(graph, {"in": x}, dt)
-    found = volts(hardware.run(program, x, "reference", record=hardware.Record(True, True)), program, "n")
+    found = volts(
+        hardware.run(program, x, "reference", record=hardware.Record(True, True)), program, "n"
+    )
 
     layer = audit.layer("n")
 
@@ -50,13 +66,20 @@ def test_potentials_stay_within_the_error_that_the_audit_states(data):
     into = np.abs(weights.represented - weights.values).sum(axis=1).max() + sum(
         off(p) for a in audit.layers for p in a.parameters if p.name == "bias"
     )
-    decays = {p.name: (float(np.max(p.values)), off(p)) for p in layer.parameters if p.name.endswith("decay")}
+    decays = {
+        p.name: (float(np.max(p.values)), off(p))
+        for p in layer.parameters
+        if p.name.endswith("decay")
+    }
     biggest = np.abs(exact.potentials["n"]).max()
     current = exact.extremes["n"].current
     error_u = error_v = 0.0
     for step in range(steps):
         error_u = (
-            error_u * (1 - decays["current_decay"][0] + decays["current_decay"][1]) + decays["current_decay"][1] * current + into + lsb
+            error_u * (1 - decays["current_decay"][0] + decays["current_decay"][1])
+            + decays["current_decay"][1] * current
+            + into
+            + lsb
         )
         error_v = (
             error_v * (1 - decays["voltage_decay"][0] + decays["voltage_decay"][1])
@@ -64,7 +87,9 @@ def test_potentials_stay_within_the_error_that_the_audit_states(data):
             + error_u
             + 2 * lsb
         )
-        assert np.max(np.abs(found[:, step] - exact.potentials["n"][:, step])) <= error_v * (1 + 1e-9)
+        assert np.max(np.abs(found[:, step] - exact.potentials["n"][:, step])) <= error_v * (
+            1 + 1e-9
+        )
     assert bits < 8 or error_v < 0.2 * max(biggest, 0.5) * steps  # the bound says something
 
 
@@ -73,7 +98,12 @@ def test_spiking_network_is_close_to_its_floating_point_self(discretization):
     rng = np.random.default_rng(3)
     graph = chain(
         ("in", inp(2, 8, 8)),
-        ("conv", nir.Conv2d(None, rng.normal(0.05, 0.2, (6, 2, 3, 3)), 1, 1, 1, 1, rng.normal(0, 0.02, 6))),
+        (
+            "conv",
+            nir.Conv2d(
+                None, rng.normal(0.05, 0.2, (6, 2, 3, 3)), 1, 1, 1, 1, rng.normal(0, 0.02, 6)
+            ),
+        ),
         ("a", spiking((6, 8, 8))),
         ("pool", nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))),
         ("flat", nir.Flatten(None, 0, -1)),
@@ -93,17 +123,35 @@ def test_spiking_network_is_close_to_its_floating_point_self(discretization):
 
 
 def test_calibration_gives_long_time_constants_their_bits():
-    """With a slow synapse the worst case leaves few bits for the weights; typical inputs give them back."""
+    """With a slow synapse the worst case leaves few bits for the weights; typical inputs give them
+    back."""
     rng = np.random.default_rng(0)
-    graph = chain(("in", inp(200)), ("w", nir.Linear(rng.normal(0, 0.1, (3, 200)))), ("n", cuba(3, tau_syn=0.5)), ("out", out(3)), dt=None)
+    graph = chain(
+        ("in", inp(200)),
+        ("w", nir.Linear(rng.normal(0, 0.1, (3, 200)))),
+        ("n", cuba(3, tau_syn=0.5)),
+        ("out", out(3)),
+        dt=None,
+    )
     typical = (rng.random((4, 100, 200)) < 0.02).astype(np.uint8)
-    worst, calibrated = export.lower(graph, dt=1e-3), export.lower(graph, dt=1e-3, calibration=typical)
-    errors = [low.audit.layer("w", "projection").parameter("weight").rms_error for low in (worst, calibrated)]
+    worst, calibrated = (
+        export.lower(graph, dt=1e-3),
+        export.lower(graph, dt=1e-3, calibration=typical),
+    )
+    errors = [
+        low.audit.layer("w", "projection").parameter("weight").rms_error
+        for low in (worst, calibrated)
+    ]
     assert errors[1] < errors[0] / 3
-    assert any("limited by the membrane potential (worst case)" in r for r in worst.audit.layer("n").reasons)
+    assert any(
+        "limited by the membrane potential (worst case)" in r
+        for r in worst.audit.layer("n").reasons
+    )
     assert any("calibration data, 2 times" in r for r in calibrated.audit.layer("n").reasons)
     exact = float_traces(graph, {"in": typical}, 1e-3)
-    found = hardware.run(calibrated.program, typical, "reference", record=hardware.Record(True, True))
+    found = hardware.run(
+        calibrated.program, typical, "reference", record=hardware.Record(True, True)
+    )
     assert found.spikes["n"].sum() == pytest.approx(exact.spikes["n"].sum(), rel=0.1)
 
 
@@ -117,13 +165,16 @@ def test_calibration_gives_long_time_constants_their_bits():
     ],
 )
 def test_unusable_calibration_data_is_an_error(data, text):
-    graph = chain(("in", inp(4)), ("w", nir.Linear(np.ones((2, 4)))), ("n", spiking(2)), ("out", out(2)))
+    graph = chain(
+        ("in", inp(4)), ("w", nir.Linear(np.ones((2, 4)))), ("n", spiking(2)), ("out", out(2))
+    )
     with pytest.raises(CalibrationError, match=text):
         export.lower(graph, calibration=data)
 
 
 def test_nothing_overflows_in_the_worst_case():
-    """Every weight positive, every input on, slow synapse: neither the accumulator nor the current wraps."""
+    """Every weight positive, every input on, slow synapse: neither the accumulator nor the current
+    wraps."""
     graph = chain(
         ("in", inp(300)),
         ("w", nir.Linear(np.ones((2, 300)))),

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 import export
-from export.errors import GraphError, MissingInformationError, QuantizationError, RefusedError, UnsupportedError
+from export.errors import (
+    GraphError,
+    MissingInformationError,
+    QuantizationError,
+    RefusedError,
+    UnsupportedError,
+)
 from tests.export.grid_graphs import chain, graph_of
 from tests.export.nodes import cuba, full, inp, lif, out, spiking
 
@@ -18,13 +24,19 @@ from tests.export.nodes import cuba, full, inp, lif, out, spiking
     ("middle", "text"),
     [
         ([("n", lif(2, reset=-1.0))], "v_reset is -1 V and v_leak is 0 V"),
-        ([("n", nir.IF(r=np.ones(2), v_threshold=np.ones(2), v_reset=np.full(2, 0.5)))], "there is no leak"),
+        (
+            [("n", nir.IF(r=np.ones(2), v_threshold=np.ones(2), v_reset=np.full(2, 0.5)))],
+            "there is no leak",
+        ),
         ([("n", spiking(2, -1.0))], "threshold -1 V"),
         ([("n", lif(2, tau=1e-4))], "time constant 0.0001 s is shorter than the time step 0.001 s"),
         ([("n", cuba(2, tau_syn=1e-4))], "time constant 0.0001 s is shorter"),
         ([("d", nir.Delay(full(2, 0.0015))), ("n", spiking(2))], "1.5 steps"),
         ([("d", nir.Delay(full(2, 0.1))), ("n", spiking(2))], "100 steps; accepted are up to 62"),
-        ([("n", nir.I(r=np.ones(2))), ("v", nir.Linear(np.eye(2))), ("m", spiking(2))], "sends its potential to 'm'"),
+        (
+            [("n", nir.I(r=np.ones(2))), ("v", nir.Linear(np.eye(2))), ("m", spiking(2))],
+            "sends its potential to 'm'",
+        ),
         (
             [
                 ("w2", nir.Linear(np.eye(2))),
@@ -48,19 +60,42 @@ def test_what_has_no_integer_counterpart_is_refused_with_an_audit(middle, text):
 
 
 def test_all_refusals_are_told_at_once():
-    graph = chain(("in", inp(2)), ("n", spiking(2, -1.0)), ("w", nir.Linear(np.eye(2))), ("m", lif(2, tau=1e-4)), ("out", out(2)), dt=1e-3)
+    graph = chain(
+        ("in", inp(2)),
+        ("n", spiking(2, -1.0)),
+        ("w", nir.Linear(np.eye(2))),
+        ("m", lif(2, tau=1e-4)),
+        ("out", out(2)),
+        dt=1e-3,
+    )
     with pytest.raises(RefusedError, match="and 1 more") as caught:
         export.lower(graph)
     assert {type(c) for c in caught.value.causes} == {UnsupportedError}
-    assert [layer.name for layer in caught.value.audit.layers if layer.verdict == "refused"] == ["n", "m"]
+    assert [layer.name for layer in caught.value.audit.layers if layer.verdict == "refused"] == [
+        "n",
+        "m",
+    ]
 
 
 def test_loops_are_refused_unless_they_return_to_their_neuron():
-    nodes = {"in": inp(2), "a": spiking(2), "b": spiking(2), "w": nir.Linear(np.eye(2)), "v": nir.Linear(np.eye(2)), "out": out(2)}
+    nodes = {
+        "in": inp(2),
+        "a": spiking(2),
+        "b": spiking(2),
+        "w": nir.Linear(np.eye(2)),
+        "v": nir.Linear(np.eye(2)),
+        "out": out(2),
+    }
     edges = [("in", "a"), ("a", "w"), ("w", "b"), ("b", "v"), ("v", "a"), ("b", "out")]
     with pytest.raises(UnsupportedError, match="a loop through several populations: a, b"):
         export.lower(graph_of(nodes, edges))
-    nodes = {"in": inp(2), "a": spiking(2), "w": nir.Linear(np.eye(2)), "v": nir.Linear(np.eye(2)), "out": out(2)}
+    nodes = {
+        "in": inp(2),
+        "a": spiking(2),
+        "w": nir.Linear(np.eye(2)),
+        "v": nir.Linear(np.eye(2)),
+        "out": out(2),
+    }
     edges = [("in", "w"), ("w", "v"), ("v", "w"), ("v", "a"), ("a", "out")]
     with pytest.raises(RefusedError, match="passes through no neuron"):
         export.lower(graph_of(nodes, edges))
@@ -81,7 +116,9 @@ def test_unknown_nodes_and_discretizations_are_refused():
         pass
 
     graph = nir.NIRGraph(
-        {"in": inp(2), "n": Odd(r=np.ones(2), v_threshold=np.ones(2)), "out": out(2)}, [("in", "n"), ("n", "out")], type_check=False
+        {"in": inp(2), "n": Odd(r=np.ones(2), v_threshold=np.ones(2)), "out": out(2)},
+        [("in", "n"), ("n", "out")],
+        type_check=False,
     )
     with pytest.raises(UnsupportedError, match=r"node 'n' \(Odd\): an unknown kind of node"):
         export.lower(graph)
@@ -91,14 +128,25 @@ def test_unknown_nodes_and_discretizations_are_refused():
 
 
 def test_chains_and_branches_without_end_are_refused():
-    """Neither a chain of thousands nor 2**60 ways through a ladder of branches may hang or overflow the stack."""
+    """Neither a chain of thousands nor 2**60 ways through a ladder of branches may hang or overflow
+    the stack."""
     links = [(f"w{i}", nir.Linear(np.eye(1))) for i in range(1500)]
     with pytest.raises(RefusedError, match="more than 200 nodes in a row"):
         export.lower(chain(("in", inp(1)), *links, ("n", spiking(1)), ("out", out(1))))
-    nodes, edges = {"in": inp(1), "out": out(1), "n": spiking(1), "w0": nir.Linear(np.eye(1))}, [("n", "out")]
+    nodes, edges = (
+        {"in": inp(1), "out": out(1), "n": spiking(1), "w0": nir.Linear(np.eye(1))},
+        [("n", "out")],
+    )
     for i in range(60):
-        nodes |= {f"{side}{i}": nir.Linear(np.eye(1)) for side in "ab"} | {f"w{i + 1}": nir.Linear(np.eye(1))}
-        edges += [(f"w{i}", f"a{i}"), (f"w{i}", f"b{i}"), (f"a{i}", f"w{i + 1}"), (f"b{i}", f"w{i + 1}")]
+        nodes |= {f"{side}{i}": nir.Linear(np.eye(1)) for side in "ab"} | {
+            f"w{i + 1}": nir.Linear(np.eye(1))
+        }
+        edges += [
+            (f"w{i}", f"a{i}"),
+            (f"w{i}", f"b{i}"),
+            (f"a{i}", f"w{i + 1}"),
+            (f"b{i}", f"w{i + 1}"),
+        ]
     with pytest.raises(RefusedError, match="more than 100000 nodes are passed on the ways to 'n'"):
         export.lower(graph_of(nodes, [*edges, ("in", "n"), ("w60", "n")]))
 
@@ -116,8 +164,15 @@ def test_a_fan_in_that_the_accumulator_cannot_hold_is_refused():
 
 
 def test_a_current_that_nothing_bounds_needs_calibration_data():
-    graph = chain(("in", inp(1)), ("w", nir.Linear(full((1, 1), 1e9))), ("n", cuba(1, tau_syn=1e9)), ("out", out(1)))
-    with pytest.raises(QuantizationError, match=r"population 'n': nothing bounds the synaptic current.*calibration"):
+    graph = chain(
+        ("in", inp(1)),
+        ("w", nir.Linear(full((1, 1), 1e9))),
+        ("n", cuba(1, tau_syn=1e9)),
+        ("out", out(1)),
+    )
+    with pytest.raises(
+        QuantizationError, match=r"population 'n': nothing bounds the synaptic current.*calibration"
+    ):
         export.lower(graph)
     program, _ = export.lower(graph, calibration=np.ones((1, 5, 1), int))
     assert int(program.nodes["n"].current_decay) == 0
@@ -125,22 +180,43 @@ def test_a_current_that_nothing_bounds_needs_calibration_data():
 
 def test_products_beyond_floating_point_are_refused():
     neuron = nir.IF(r=full(1, 1e200), v_threshold=full(1, 1))
-    huge = chain(("in", inp(2)), ("w", nir.Linear(np.array([[1e200, 0.0]]))), ("n", neuron), ("out", out(1)))
-    with pytest.raises(QuantizationError, match="'w': weights times the neuron's gain are infinite"):
+    huge = chain(
+        ("in", inp(2)), ("w", nir.Linear(np.array([[1e200, 0.0]]))), ("n", neuron), ("out", out(1))
+    )
+    with pytest.raises(
+        QuantizationError, match="'w': weights times the neuron's gain are infinite"
+    ):
         export.lower(huge, r_per="step")
 
 
 @pytest.mark.parametrize("weight", [1e150, 1e-160, 1e-310])
 def test_weights_whose_squares_floating_point_cannot_hold_are_refused(weight):
-    graph = chain(("in", inp(2)), ("w", nir.Linear(np.array([[weight, 0.0]]))), ("n", spiking(1)), ("out", out(1)))
-    with pytest.raises(QuantizationError, match=r"'w': weights times the neuron's gain are up to .*; accepted are 1e-100 to 1e\+100 V"):
+    graph = chain(
+        ("in", inp(2)),
+        ("w", nir.Linear(np.array([[weight, 0.0]]))),
+        ("n", spiking(1)),
+        ("out", out(1)),
+    )
+    with pytest.raises(
+        QuantizationError,
+        match=r"'w': weights times the neuron's gain are up to .*; accepted are 1e-100 to 1e\+100 "
+        r"V",
+    ):
         export.lower(graph)
 
 
 def test_a_threshold_that_would_become_zero_is_refused():
     """Its neurons would fire at every positive potential."""
-    graph = chain(("in", inp(100)), ("w", nir.Linear(full((1, 100), 1e4))), ("n", spiking(1, 1.0)), ("out", out(1)))
-    with pytest.raises(QuantizationError, match=r"population 'n': threshold 1 V is less than half an integer step of .* V"):
+    graph = chain(
+        ("in", inp(100)),
+        ("w", nir.Linear(full((1, 100), 1e4))),
+        ("n", spiking(1, 1.0)),
+        ("out", out(1)),
+    )
+    with pytest.raises(
+        QuantizationError,
+        match=r"population 'n': threshold 1 V is less than half an integer step of .* V",
+    ):
         export.lower(graph)
 
 
@@ -150,9 +226,26 @@ def test_a_threshold_that_would_become_zero_is_refused():
 def grid_chain(weight=0.5, threshold=1.0, node=None, exponent=0, **grid):
     node = node or spiking(1, threshold)
     neuron = {"fraction_bits": 4, "current_decay": 4096, "voltage_decay": 0, **grid}
-    entries = {"n": {"reset": "zero", "threshold_comparison": ">", "grid": neuron}, "in": {"message_bits": 0}}
-    entries["w"] = {"grid": {"weight_bits": 8, "fraction_bits": 4, "exponent": exponent, "source_fraction_bits": 0}}
-    return chain(("in", inp(1)), ("w", nir.Linear(np.full((1, 1), weight))), ("n", node), ("out", out(1)), entries=entries, dt=1e-3)
+    entries = {
+        "n": {"reset": "zero", "threshold_comparison": ">", "grid": neuron},
+        "in": {"message_bits": 0},
+    }
+    entries["w"] = {
+        "grid": {
+            "weight_bits": 8,
+            "fraction_bits": 4,
+            "exponent": exponent,
+            "source_fraction_bits": 0,
+        }
+    }
+    return chain(
+        ("in", inp(1)),
+        ("w", nir.Linear(np.full((1, 1), weight))),
+        ("n", node),
+        ("out", out(1)),
+        entries=entries,
+        dt=1e-3,
+    )
 
 
 def test_stated_grids_come_out_as_they_are():
@@ -161,7 +254,12 @@ def test_stated_grids_come_out_as_they_are():
     assert int(program.nodes["n"].threshold) == 16
     assert program.metadata["fraction_bits"] == {"n": 4}
     assert audit.verdict == "faithful"
-    shared = {"tau": full(1, 1e-3 * 4096 / 100), "r": full(1, 40.96), "v_leak": np.zeros(1), "v_threshold": np.ones(1)}
+    shared = {
+        "tau": full(1, 1e-3 * 4096 / 100),
+        "r": full(1, 40.96),
+        "v_leak": np.zeros(1),
+        "v_threshold": np.ones(1),
+    }
     program, _ = export.lower(grid_chain(node=nir.LIF(**shared), voltage_decay=[100], threshold=16))
     assert int(program.nodes["n"].voltage_decay) == 100
 
@@ -169,13 +267,19 @@ def test_stated_grids_come_out_as_they_are():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"weight": 0.51}, "projection 'w': off the grid of 8 bits with exponent 0: a weight is 8.16 steps"),
+        (
+            {"weight": 0.51},
+            "projection 'w': off the grid of 8 bits with exponent 0: a weight is 8.16 steps",
+        ),
         ({"threshold": 1.01}, r"threshold 1.01 V is off the grid of 0.0625 V"),
         ({"fraction_bits": 5}, "fraction_bits 5, but those of 'w' are 4"),
         ({"voltage_decay": 100}, "grid states voltage_decay 100; the node's time constant is 0"),
         ({"node": nir.IF(r=np.full(1, 2.0), v_threshold=np.ones(1))}, "r and w_in make it 2"),
         ({"voltage_decay": [0, 0]}, "2 values of voltage_decay; accepted are one or 1"),
-        ({"exponent": [0, 1]}, "the grid has 2 exponents; accepted are one, or one for each of 1 output channels"),
+        (
+            {"exponent": [0, 1]},
+            "the grid has 2 exponents; accepted are one, or one for each of 1 output channels",
+        ),
     ],
 )
 def test_numbers_off_their_grid_are_an_error(changes, text):

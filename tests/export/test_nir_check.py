@@ -1,4 +1,5 @@
-"""Checks of graphs made in memory; shapes against PyTorch; canonical order; the metadata's own rules."""
+"""Checks of graphs made in memory; shapes against PyTorch; canonical order; the metadata's own
+rules."""
 
 from __future__ import annotations
 
@@ -34,13 +35,30 @@ def neuron(*shape):
     return nir.IF(r=np.ones(shape), v_threshold=np.ones(shape))
 
 
-def conv(out_channels=1, channels=1, kernel=(3, 3), stride=1, padding=0, dilation=1, groups=1, **changes):
-    values = dict(stride=stride, padding=padding, dilation=dilation, groups=groups, bias=np.zeros(out_channels))  # noqa: C408
+def conv(
+    out_channels=1, channels=1, kernel=(3, 3), stride=1, padding=0, dilation=1, groups=1, **changes
+):
+    values = dict(
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=np.zeros(out_channels),
+    )
     kind = nir.Conv2d if len(kernel) == 2 else nir.Conv1d
-    return kind(**{"input_shape": None, "weight": np.ones((out_channels, channels // groups, *kernel)), **values, **changes})
+    return kind(
+        **{
+            "input_shape": None,
+            "weight": np.ones((out_channels, channels // groups, *kernel)),
+            **values,
+            **changes,
+        }
+    )
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's remark on its own convolution
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using padding='same'"
+)  # PyTorch's remark on its own convolution
 
 
 @settings(max_examples=200, deadline=None)
@@ -52,13 +70,23 @@ def test_shapes_are_pytorchs(data):
     groups = data.draw(st.sampled_from([1, 2]))
     dilation = data.draw(st.integers(1, 2))
     same = data.draw(st.booleans())
-    stride, padding = (1, "same") if same else (data.draw(st.integers(1, 3)), data.draw(st.sampled_from([0, 1, 2, "valid"])))
+    stride, padding = (
+        (1, "same")
+        if same
+        else (data.draw(st.integers(1, 3)), data.draw(st.sampled_from([0, 1, 2, "valid"])))
+    )
     node = conv(4, 2, tuple(kernel), stride, padding, dilation, groups)
     convolve = torch.nn.functional.conv1d if dims == 1 else torch.nn.functional.conv2d
     try:
-        wanted = convolve(torch.ones(1, 2, *spatial), torch.ones(4, 2 // groups, *kernel), None, stride, padding, dilation, groups).shape[
-            1:
-        ]
+        wanted = convolve(
+            torch.ones(1, 2, *spatial),
+            torch.ones(4, 2 // groups, *kernel),
+            None,
+            stride,
+            padding,
+            dilation,
+            groups,
+        ).shape[1:]
     except RuntimeError:
         with pytest.raises(GraphError, match="does not fit"):
             infer({"in": inp(2, *spatial), "c": node}, [("in", "c")])
@@ -71,42 +99,115 @@ def test_shapes_are_pytorchs(data):
 @pytest.mark.parametrize(("first", "last"), [(0, -1), (1, -1), (0, 1), (1, 2), (2, 2), (-2, -1)])
 def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
     node = nir.Flatten(None, first, last)
-    assert flattened("f", node, (2, 3, 4)) == tuple(torch.flatten(torch.ones(2, 3, 4), first, last).shape)
+    assert flattened("f", node, (2, 3, 4)) == tuple(
+        torch.flatten(torch.ones(2, 3, 4), first, last).shape
+    )
 
 
 @pytest.mark.parametrize(
     ("nodes", "text"),
     [
-        ([inp(2, 4), conv(2, 1, (3, 3)), out(2, 4)], r"takes shape \(1, height, width\); it is given \(2, 4\)"),
-        ([inp(3, 8, 8), conv(2, 1, (3, 3)), out(2, 6, 6)], r"takes shape \(1, height, width\); it is given \(3, 8, 8\)"),
-        ([inp(1, 2, 2), conv(), out(1, 1, 1)], r"the kernel \(3, 3\) does not fit into \(1, 2, 2\)"),
-        ([inp(1, 8, 8), conv(input_shape=(9, 8)), out(1, 6, 6)], r"states input_shape \(9, 8\); it is given \(8, 8\)"),
-        ([inp(1, 8, 8), conv(padding="same", stride=2), out(1, 4, 4)], "'same' goes with stride 1"),
-        ([inp(1, 8, 8), conv(padding=-1), out(1, 4, 4)], r"padding is \(-1, -1\); accepted are whole numbers from 0"),
-        ([inp(1, 8, 8), conv(stride=0), out(1, 4, 4)], r"stride is \(0, 0\); accepted are whole numbers from 1"),
-        ([inp(1, 8, 8), conv(stride=(1, 1, 1)), out(1, 4, 4)], "accepted are whole numbers, one or 2"),
-        ([inp(3, 8, 8), conv(3, 2, groups=2), out(3, 6, 6)], "3 output channels cannot be divided into 2 groups"),
-        ([inp(1, 8, 8), conv(bias=np.zeros(2)), out(1, 6, 6)], r"bias has shape \(2,\); accepted is one for each output channel"),
-        ([inp(1, 8, 8), conv(weight=np.ones((1, 1, 3))), out(1, 6, 6)], r"accepted is \[out, in / groups, height, width\]"),
-        ([inp(4), nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])), out(2)], r"takes shape \(channels, height, width\)"),
         (
-            [inp(1, 4, 4), nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([2, 2])), out(1, 4, 4)],
+            [inp(2, 4), conv(2, 1, (3, 3)), out(2, 4)],
+            r"takes shape \(1, height, width\); it is given \(2, 4\)",
+        ),
+        (
+            [inp(3, 8, 8), conv(2, 1, (3, 3)), out(2, 6, 6)],
+            r"takes shape \(1, height, width\); it is given \(3, 8, 8\)",
+        ),
+        (
+            [inp(1, 2, 2), conv(), out(1, 1, 1)],
+            r"the kernel \(3, 3\) does not fit into \(1, 2, 2\)",
+        ),
+        (
+            [inp(1, 8, 8), conv(input_shape=(9, 8)), out(1, 6, 6)],
+            r"states input_shape \(9, 8\); it is given \(8, 8\)",
+        ),
+        ([inp(1, 8, 8), conv(padding="same", stride=2), out(1, 4, 4)], "'same' goes with stride 1"),
+        (
+            [inp(1, 8, 8), conv(padding=-1), out(1, 4, 4)],
+            r"padding is \(-1, -1\); accepted are whole numbers from 0",
+        ),
+        (
+            [inp(1, 8, 8), conv(stride=0), out(1, 4, 4)],
+            r"stride is \(0, 0\); accepted are whole numbers from 1",
+        ),
+        (
+            [inp(1, 8, 8), conv(stride=(1, 1, 1)), out(1, 4, 4)],
+            "accepted are whole numbers, one or 2",
+        ),
+        (
+            [inp(3, 8, 8), conv(3, 2, groups=2), out(3, 6, 6)],
+            "3 output channels cannot be divided into 2 groups",
+        ),
+        (
+            [inp(1, 8, 8), conv(bias=np.zeros(2)), out(1, 6, 6)],
+            r"bias has shape \(2,\); accepted is one for each output channel",
+        ),
+        (
+            [inp(1, 8, 8), conv(weight=np.ones((1, 1, 3))), out(1, 6, 6)],
+            r"accepted is \[out, in / groups, height, width\]",
+        ),
+        (
+            [inp(4), nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])), out(2)],
+            r"takes shape \(channels, height, width\)",
+        ),
+        (
+            [
+                inp(1, 4, 4),
+                nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([2, 2])),
+                out(1, 4, 4),
+            ],
             "is not smaller than the window",
         ),
         ([inp(2, 3), nir.Flatten(None, 1, 3), out(6)], "joins dimensions 1 to 3; it is given"),
-        ([inp(2, 3), nir.Flatten({"input": np.array([3, 2])}, 0, -1), out(6)], r"states input_type \(3, 2\); it is given \(2, 3\)"),
-        ([inp(3), nir.Linear(np.ones((2, 3))), out(3)], r"joins shape \(2,\) \(Linear\) to shape \(3,\) \(Output\)"),
+        (
+            [inp(2, 3), nir.Flatten({"input": np.array([3, 2])}, 0, -1), out(6)],
+            r"states input_type \(3, 2\); it is given \(2, 3\)",
+        ),
+        (
+            [inp(3), nir.Linear(np.ones((2, 3))), out(3)],
+            r"joins shape \(2,\) \(Linear\) to shape \(3,\) \(Output\)",
+        ),
         ([inp(3), nir.Affine(np.ones((2, 3)), np.ones(3)), out(2)], "bias has shape"),
         ([inp(3), nir.Linear(np.ones((1, 2, 3))), out(2)], r"accepted is \[out, in\]"),
-        ([inp(3), nir.LIF(tau=np.array([1, 1, 0.0]), r=np.ones(3), v_leak=np.zeros(3), v_threshold=np.ones(3)), out(3)], "tau is 0 s"),
+        (
+            [
+                inp(3),
+                nir.LIF(
+                    tau=np.array([1, 1, 0.0]),
+                    r=np.ones(3),
+                    v_leak=np.zeros(3),
+                    v_threshold=np.ones(3),
+                ),
+                out(3),
+            ],
+            "tau is 0 s",
+        ),
         ([inp(3), nir.Delay(np.array([0.1, -0.1, 0])), out(3)], "delay is -0.1 s"),
-        ([inp(3), nir.Scale(np.array([1, np.inf, 0])), out(3)], r"scale holds NaN or infinite values, the first at \[1\]"),
+        (
+            [inp(3), nir.Scale(np.array([1, np.inf, 0])), out(3)],
+            r"scale holds NaN or infinite values, the first at \[1\]",
+        ),
         ([inp(3), nir.Scale(np.array(["a", "b", "c"])), out(3)], "accepted are real numbers"),
-        ([inp(3), nir.LIF(tau=np.ones(0), r=np.ones(0), v_leak=np.ones(0), v_threshold=np.ones(0)), out(3)], "tau is empty"),
-        ([inp(2, 3), flat(np.zeros(0, int), -1), out(6)], "start_dim is .*; accepted is one whole number"),
+        (
+            [
+                inp(3),
+                nir.LIF(tau=np.ones(0), r=np.ones(0), v_leak=np.ones(0), v_threshold=np.ones(0)),
+                out(3),
+            ],
+            "tau is empty",
+        ),
+        (
+            [inp(2, 3), flat(np.zeros(0, int), -1), out(6)],
+            "start_dim is .*; accepted is one whole number",
+        ),
         ([inp(2, 3), flat(0, np.nan), out(6)], "end_dim is nan; accepted is one whole number"),
         ([inp(2, 3), flat(0.5, -1), out(6)], "start_dim is 0.5; accepted is one whole number"),
-        ([inp(2, 2, 3, 4), nir.Scale(np.ones((2, 2, 3, 4))), out(2, 2, 3, 4)], "without batch or time"),
+        (
+            [inp(2, 2, 3, 4), nir.Scale(np.ones((2, 2, 3, 4))), out(2, 2, 3, 4)],
+            "without batch or time",
+        ),
     ],
 )
 def test_contradictions_name_the_node(nodes, text):
@@ -126,7 +227,11 @@ def test_contradictions_name_the_node(nodes, text):
         ({"i": inp(2), "o": out(2), "p": out(2)}, [("i", "o"), ("o", "p")], "starts at an Output"),
         ({"i": inp(2), "a/b": out(2)}, [("i", "a/b")], "without '/'"),
         ({"i": inp(2), "": out(2)}, [("i", "")], "1 to 150 printable"),
-        ({"i": inp(1, 4, 4), "c": conv(), "d": conv(), "o": out(1, 2, 2)}, [("i", "o"), ("c", "d"), ("d", "c")], "cannot be known"),
+        (
+            {"i": inp(1, 4, 4), "c": conv(), "d": conv(), "o": out(1, 2, 2)},
+            [("i", "o"), ("c", "d"), ("d", "c")],
+            "cannot be known",
+        ),
     ],
 )
 def test_broken_structure_names_the_place(nodes, edges, text):
@@ -142,7 +247,9 @@ def test_only_graphs_are_accepted():
 def test_endless_nesting_is_refused():
     graph = nir.NIRGraph({"i": inp(1), "o": out(1)}, [("i", "o")], type_check=False)
     for _ in range(10):
-        graph = nir.NIRGraph({"i": inp(1), "s": graph, "o": out(1)}, [("i", "s"), ("s", "o")], type_check=False)
+        graph = nir.NIRGraph(
+            {"i": inp(1), "s": graph, "o": out(1)}, [("i", "s"), ("s", "o")], type_check=False
+        )
     with pytest.raises(GraphError, match="nested deeper than 8"):
         checked(graph)
 
@@ -158,7 +265,13 @@ def test_torch_tensors_and_integers_become_arrays():
 
 
 def test_absent_parameters_take_nirs_definition_and_say_so():
-    node = nir.CubaLIF(tau_syn=np.ones(2), tau_mem=np.ones(2), r=np.ones(2), v_leak=np.ones(2), v_threshold=np.ones(2))
+    node = nir.CubaLIF(
+        tau_syn=np.ones(2),
+        tau_mem=np.ones(2),
+        r=np.ones(2),
+        v_leak=np.ones(2),
+        v_threshold=np.ones(2),
+    )
     node.v_reset = node.w_in = None
     copy = checked(chain(("i", inp(2)), ("n", node), ("o", out(2))))
     assert copy.nodes["n"].w_in.tolist() == [1, 1]
@@ -172,7 +285,13 @@ def test_absent_parameters_take_nirs_definition_and_say_so():
 
 
 def test_order_is_natural_and_enters_loops_at_the_neuron():
-    nodes = {"w": nir.Linear(np.eye(1)), "n10": neuron(1), "n9": neuron(1), "i": inp(1), "o": out(1)}
+    nodes = {
+        "w": nir.Linear(np.eye(1)),
+        "n10": neuron(1),
+        "n9": neuron(1),
+        "i": inp(1),
+        "o": out(1),
+    }
     edges = [("i", "n10"), ("i", "n9"), ("n9", "w"), ("w", "n9"), ("n10", "o")]
     assert ordered(nodes, edges) == ["i", "n10", "o", "n9", "w"]
     assert ordered(nodes, edges).index("n9") < ordered(nodes, edges).index("w")
@@ -187,7 +306,12 @@ def test_edges_are_in_canonical_order_too():
     nodes = {"i": inp(1), "a": neuron(1), "b": neuron(1), "o": out(1), "p": out(1)}
     edges = [("i", "a"), ("i", "b"), ("a", "o"), ("b", "p")]
     wanted = checked(nir.NIRGraph(dict(nodes), list(edges), type_check=False)).edges
-    assert wanted == sorted(wanted, key=lambda e: [list(checked(nir.NIRGraph(nodes, edges, type_check=False)).nodes).index(n) for n in e])
+    assert wanted == sorted(
+        wanted,
+        key=lambda e: [
+            list(checked(nir.NIRGraph(nodes, edges, type_check=False)).nodes).index(n) for n in e
+        ],
+    )
     assert checked(nir.NIRGraph(dict(nodes), edges[::-1], type_check=False)).edges == wanted
 
 
@@ -195,7 +319,14 @@ def test_edges_are_in_canonical_order_too():
 
 
 def test_metadata_survives_its_text():
-    text = graph_metadata.dumps({"dt_s": 1e-3, "nodes": {"n": {"reset": "none", "grid": {"fraction_bits": 3, "voltage_decay": [1, 2]}}}})
+    text = graph_metadata.dumps(
+        {
+            "dt_s": 1e-3,
+            "nodes": {
+                "n": {"reset": "none", "grid": {"fraction_bits": 3, "voltage_decay": [1, 2]}}
+            },
+        }
+    )
     graph = nir.NIRGraph({"i": inp(1)}, [], metadata={"spikeport": text}, type_check=False)
     assert graph_metadata.of(graph)["dt_s"] == 1e-3
     assert graph_metadata.of(graph)["nodes"]["n"]["grid"]["voltage_decay"] == [1, 2]
@@ -215,19 +346,43 @@ def test_metadata_survives_its_text():
         ({"dt_s": True}, "accepted is a positive number"),
         ({"nodes": []}, "nodes must be a JSON object"),
         ({"nodes": {"n": 1}}, "node 'n' must be a JSON object"),
-        ({"nodes": {"n": {"reset": "soft"}}}, "reset is 'soft'; accepted is one of zero, subtract, none"),
+        (
+            {"nodes": {"n": {"reset": "soft"}}},
+            "reset is 'soft'; accepted is one of zero, subtract, none",
+        ),
         ({"nodes": {"n": {"refractory": -1}}}, "refractory is -1"),
         ({"nodes": {"n": {"reset_amount_v": "much"}}}, "a number of volts"),
-        ({"nodes": {"n": {"grid": {"weight_bits": 9}}}}, "weight_bits is 9; accepted is an integer from 1 to 8"),
-        ({"nodes": {"n": {"grid": {"exponent": []}}}}, "an integer from -8 to 7, or a list of them"),
+        (
+            {"nodes": {"n": {"grid": {"weight_bits": 9}}}},
+            "weight_bits is 9; accepted is an integer from 1 to 8",
+        ),
+        (
+            {"nodes": {"n": {"grid": {"exponent": []}}}},
+            "an integer from -8 to 7, or a list of them",
+        ),
         ({"nodes": {"n": {"grid": {"exponent": [1, 99]}}}}, "or a list of them"),
         ({"nodes": {"n": {"grid": {"scale": 1}}}}, "unknown entry 'scale'"),
-        ({"nodes": {"n": {"grid": {"noise": 3}}}}, "noise is 3; accepted is an object with a seed from 0 to"),
+        (
+            {"nodes": {"n": {"grid": {"noise": 3}}}},
+            "noise is 3; accepted is an object with a seed from 0 to",
+        ),
         ({"nodes": {"n": {"grid": {"noise": {"seed": 1}}}}}, "accepted is an object with a seed"),
-        ({"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 0}}}}}, "and a sigma from 1 to 1048576"),
-        ({"nodes": {"n": {"grid": {"noise": {"seed": -1, "sigma": 5}}}}}, "accepted is an object with a seed"),
-        ({"nodes": {"n": {"grid": {"noise": {"seed": 1.5, "sigma": 5}}}}}, "accepted is an object with a seed"),
-        ({"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 5, "mean": 0}}}}}, "accepted is an object with a seed"),
+        (
+            {"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 0}}}}},
+            "and a sigma from 1 to 1048576",
+        ),
+        (
+            {"nodes": {"n": {"grid": {"noise": {"seed": -1, "sigma": 5}}}}},
+            "accepted is an object with a seed",
+        ),
+        (
+            {"nodes": {"n": {"grid": {"noise": {"seed": 1.5, "sigma": 5}}}}},
+            "accepted is an object with a seed",
+        ),
+        (
+            {"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 5, "mean": 0}}}}},
+            "accepted is an object with a seed",
+        ),
         ({"nodes": {"n": {"decode": "argmax"}}}, "decode is 'argmax'"),
         ({"origin": {"x": object()}}, "plain JSON values"),
         ({"origin": {"notes": 5}}, "notes is 5; accepted is a list of texts"),
@@ -261,5 +416,13 @@ def test_entries_must_fit_their_node():
         with pytest.raises(GraphError, match=rf"'{name}' .* cannot have the entry '({key})'"):
             checked(graph_of(nodes, edges, entries={name: entry}))
     with pytest.raises(GraphError, match=r"'n' .* cannot have the entry 'noise'"):
-        checked(graph_of(nodes | {"n": nir.Threshold(threshold=np.ones(2))}, edges, entries={"n": {"grid": noise}}))
-    checked(graph_of(nodes, edges, entries={"n": {"reset": "none"}, "o": {"decode": "last_potential"}}))
+        checked(
+            graph_of(
+                nodes | {"n": nir.Threshold(threshold=np.ones(2))},
+                edges,
+                entries={"n": {"grid": noise}},
+            )
+        )
+    checked(
+        graph_of(nodes, edges, entries={"n": {"reset": "none"}, "o": {"decode": "last_potential"}})
+    )

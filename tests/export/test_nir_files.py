@@ -1,4 +1,5 @@
-"""NIR files: what nir and others wrote is read, what is damaged or malformed ends in one typed error that says what and where."""
+"""NIR files: what nir and others wrote is read, what is damaged or malformed ends in one typed
+error that says what and where."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ def every_node() -> nir.NIRGraph:
     n4, n2 = np.ones(4, np.float32), np.ones(2)
     nodes = {
         "image": nir.Input(np.array([2, 8, 8])),
-        "conv": nir.Conv2d(None, np.ones((4, 2, 3, 3), np.float32), (1, 1), (1, 1), (1, 1), 1, np.zeros(4, np.float32)),
+        "conv": nir.Conv2d(
+            None,
+            np.ones((4, 2, 3, 3), np.float32),
+            (1, 1),
+            (1, 1),
+            (1, 1),
+            1,
+            np.zeros(4, np.float32),
+        ),
         "if": nir.IF(r=np.ones((4, 8, 8)), v_threshold=np.ones((4, 8, 8))),
         "sum": nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
         "avg": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
@@ -37,7 +46,9 @@ def every_node() -> nir.NIRGraph:
         "sub": nir.NIRGraph(
             {
                 "in": nir.Input(np.array([2])),
-                "cubalif": nir.CubaLIF(tau_syn=n2, tau_mem=n2, r=n2, v_leak=0 * n2, v_threshold=n2, w_in=2 * n2),
+                "cubalif": nir.CubaLIF(
+                    tau_syn=n2, tau_mem=n2, r=n2, v_leak=0 * n2, v_threshold=n2, w_in=2 * n2
+                ),
                 "w_rec": nir.Linear(np.eye(2)),
                 "out": nir.Output(np.array([2])),
             },
@@ -52,9 +63,30 @@ def every_node() -> nir.NIRGraph:
         "li": nir.LI(tau=np.ones((2, 4)), r=np.ones((2, 4)), v_leak=np.zeros((2, 4))),
         "out2": nir.Output(np.array([2, 4])),
     }
-    path = ["image", "conv", "if", "sum", "avg", "flat", "affine", "lif", "scale", "linear", "sub", "delay", "threshold", "out1"]
+    path = [
+        "image",
+        "conv",
+        "if",
+        "sum",
+        "avg",
+        "flat",
+        "affine",
+        "lif",
+        "scale",
+        "linear",
+        "sub",
+        "delay",
+        "threshold",
+        "out1",
+    ]
     edges = [*pairwise(path), ("line", "conv1"), ("conv1", "li"), ("li", "out2")]
-    return graph_of(nodes, edges, dt=1e-3, entries={"lif": {"reset": "subtract"}, "image": {"message_bits": 4}}, origin={"framework": "x"})
+    return graph_of(
+        nodes,
+        edges,
+        dt=1e-3,
+        entries={"lif": {"reset": "subtract"}, "image": {"message_bits": 4}},
+        origin={"framework": "x"},
+    )
 
 
 def same(a: nir.NIRGraph, b: nir.NIRGraph) -> None:
@@ -90,7 +122,15 @@ def test_nir_reads_what_we_write(tmp_path):
         ("in", nir.Input(np.array([2, 8, 8]))),
         ("conv", nir.Conv2d(None, np.ones((3, 2, 3, 3)), 1, 1, 1, 1, np.zeros(3))),
         ("pool", nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))),
-        ("lif", nir.LIF(tau=np.ones((3, 4, 4)), r=np.ones((3, 4, 4)), v_leak=np.zeros((3, 4, 4)), v_threshold=np.ones((3, 4, 4)))),
+        (
+            "lif",
+            nir.LIF(
+                tau=np.ones((3, 4, 4)),
+                r=np.ones((3, 4, 4)),
+                v_leak=np.zeros((3, 4, 4)),
+                v_threshold=np.ones((3, 4, 4)),
+            ),
+        ),
         ("flat", nir.Flatten(None, 0, -1)),
         ("w", nir.Linear(np.ones((2, 48)))),
         ("li", nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.zeros(2))),
@@ -105,7 +145,8 @@ def test_nir_reads_what_we_write(tmp_path):
 
 
 def test_nir_itself_infers_wrong_shapes_for_oblong_kernels(tmp_path):
-    """Pins the fault of nir 1.0.8 for which our own shape inference exists; when this fails, export.write's docstring can be shortened."""
+    """Pins the fault of nir 1.0.8 for which our own shape inference exists; when this fails,
+    export.write's docstring can be shortened."""
     graph = chain(
         ("in", nir.Input(np.array([1, 8, 8]))),
         ("conv", nir.Conv2d(None, np.ones((1, 1, 3, 5)), 1, (1, 2), 1, 1, np.zeros(1))),
@@ -132,15 +173,25 @@ def test_order_is_canonical_whatever_the_file_says(tmp_path):
 
 
 def test_files_in_the_wild(shared_data):
-    """All but one are read, with a line for what was understood in them; the last contradicts itself, and says how."""
+    """All but one are read, with a line for what was understood in them; the last contradicts
+    itself, and says how."""
     folder = shared_data / "golden" / "nir" / "wild"
     wanted = {
         "232ebad8_scnn_mnist.nir": (15, ""),
         "nirtorch_lif_norse.nir": (4, ""),
-        "2b0feb3d_lif_norse.nir": (4, r"node '1' \(LIF\): r, v_leak given once, used for all of shape \(1,\)"),
-        "50b2fc28_braille_v2.nir": (6, r"subgraph 'lif1': old form;.*|.*\(256, 12\) read as \(12,\), without time steps"),
+        "2b0feb3d_lif_norse.nir": (
+            4,
+            r"node '1' \(LIF\): r, v_leak given once, used for all of shape \(1,\)",
+        ),
+        "50b2fc28_braille_v2.nir": (
+            6,
+            r"subgraph 'lif1': old form;.*|.*\(256, 12\) read as \(12,\), without time steps",
+        ),
         "a7c67c3a_braille.nir": (6, "subgraph 'lif1': old form"),
-        "9122dac0_scnn_mnist_batches.nir": (15, r"'input' .*\(1, 2, 34, 34\) read as \(2, 34, 34\), without a batch of 1"),
+        "9122dac0_scnn_mnist_batches.nir": (
+            15,
+            r"'input' .*\(1, 2, 34, 34\) read as \(2, 34, 34\), without a batch of 1",
+        ),
     }
     contradiction = "77b4a802_braille_subgraph.nir"
     assert {p.name for p in folder.glob("*.nir")} == {*wanted, contradiction}
@@ -150,7 +201,9 @@ def test_files_in_the_wild(shared_data):
         origin = graph_metadata.of(graph)["origin"]
         assert origin["nir_version"] in ("0.1.1", "0.2.0")
         assert re.search(note, "\n".join(origin.get("notes", [])))
-    fits = r"'hidden.input' → 'hidden.lif' joins shape \(12,\) \(Input\) to shape \(38,\) \(CubaLIF\)"
+    fits = (
+        r"'hidden.input' → 'hidden.lif' joins shape \(12,\) \(Input\) to shape \(38,\) \(CubaLIF\)"
+    )
     with pytest.raises(GraphError, match=fits):
         export.read(folder / contradiction)
 
@@ -213,9 +266,17 @@ def replaced(place, value):
     ("change", "kind", "text"),
     [
         (lambda f: f.move("node", "other"), GraphFileError, "not NIR: there is no group 'node'"),
-        (replaced("node/nodes/n/type", "Izhikevich"), UnsupportedError, "/node/nodes/n: unknown kind of node 'Izhikevich'; known are"),
+        (
+            replaced("node/nodes/n/type", "Izhikevich"),
+            UnsupportedError,
+            "/node/nodes/n: unknown kind of node 'Izhikevich'; known are",
+        ),
         (replaced("node/nodes/n/type", 3), GraphFileError, "a node is a group with a text 'type'"),
-        (lambda f: f.__delitem__("node/nodes/w/weight"), GraphFileError, r"/node/nodes/w \(Affine\): weight is missing"),
+        (
+            lambda f: f.__delitem__("node/nodes/w/weight"),
+            GraphFileError,
+            r"/node/nodes/w \(Affine\): weight is missing",
+        ),
         (replaced("node/nodes/w/weight", "heavy"), GraphFileError, "weight is text"),
         (lambda f: f.create_group("node/nodes/w/gain"), UnsupportedError, "unknown field 'gain'"),
         (
@@ -223,25 +284,73 @@ def replaced(place, value):
             GraphError,
             r"'w' \(Affine\): weight holds NaN or infinite values, the first at \[0, 0\]",
         ),
-        (replaced("node/nodes/w/bias", np.array([0, np.inf])), GraphError, r"bias holds NaN or infinite values, the first at \[1\]"),
+        (
+            replaced("node/nodes/w/bias", np.array([0, np.inf])),
+            GraphError,
+            r"bias holds NaN or infinite values, the first at \[1\]",
+        ),
         (
             replaced("node/nodes/w/weight", np.ones((2, 4))),
             GraphError,
             r"the edge 'in' → 'w' joins shape \(3,\) \(Input\) to shape \(4,\) \(Affine\)",
         ),
-        (replaced("node/nodes/w/weight", np.ones((2, 3), complex)), GraphFileError, "type complex128; accepted are numbers"),
-        (replaced("node/nodes/n/r", np.ones(3)), GraphError, r"parameters of different shapes: r \(3,\), v_threshold \(2,\)"),
-        (replaced("node/nodes/in/shape", np.array([0])), GraphError, "accepted are positive whole numbers"),
-        (replaced("node/nodes/in/shape", np.array([2.5])), GraphError, "accepted are positive whole numbers"),
+        (
+            replaced("node/nodes/w/weight", np.ones((2, 3), complex)),
+            GraphFileError,
+            "type complex128; accepted are numbers",
+        ),
+        (
+            replaced("node/nodes/n/r", np.ones(3)),
+            GraphError,
+            r"parameters of different shapes: r \(3,\), v_threshold \(2,\)",
+        ),
+        (
+            replaced("node/nodes/in/shape", np.array([0])),
+            GraphError,
+            "accepted are positive whole numbers",
+        ),
+        (
+            replaced("node/nodes/in/shape", np.array([2.5])),
+            GraphError,
+            "accepted are positive whole numbers",
+        ),
         (replaced("node/edges", np.array([1, 2])), GraphFileError, "edges must be pairs of names"),
-        (lambda f: f.__delitem__("node/nodes/out"), GraphError, "the edge 'n' → 'out' names 'out', which is no node"),
-        (replaced("node/nodes/w/type", np.void(b"\x00")), GraphFileError, "type .*accepted are numbers"),
-        (lambda f: f["node/nodes"].__setitem__("again", h5py.SoftLink("/node/nodes/n")), GraphFileError, "a soft or external link"),
-        (lambda f: f["node/nodes"].__setitem__("away", h5py.ExternalLink("other.h5", "/x")), GraphFileError, "a soft or external link"),
-        (lambda f: f["node/nodes"].__setitem__("loop", f["node"]), GraphFileError, "/node/nodes/loop: a second name of an object"),
+        (
+            lambda f: f.__delitem__("node/nodes/out"),
+            GraphError,
+            "the edge 'n' → 'out' names 'out', which is no node",
+        ),
+        (
+            replaced("node/nodes/w/type", np.void(b"\x00")),
+            GraphFileError,
+            "type .*accepted are numbers",
+        ),
+        (
+            lambda f: f["node/nodes"].__setitem__("again", h5py.SoftLink("/node/nodes/n")),
+            GraphFileError,
+            "a soft or external link",
+        ),
+        (
+            lambda f: f["node/nodes"].__setitem__("away", h5py.ExternalLink("other.h5", "/x")),
+            GraphFileError,
+            "a soft or external link",
+        ),
+        (
+            lambda f: f["node/nodes"].__setitem__("loop", f["node"]),
+            GraphFileError,
+            "/node/nodes/loop: a second name of an object",
+        ),
         (replaced("node/metadata/spikeport", "{"), GraphError, "is not JSON"),
-        (replaced("node/metadata/spikeport", '{"format": 9}'), GraphError, "format is 9; this version reads format 1"),
-        (replaced("node/metadata/spikeport", '{"nodes": {"ghost": {}}}'), GraphError, "speaks of node 'ghost'"),
+        (
+            replaced("node/metadata/spikeport", '{"format": 9}'),
+            GraphError,
+            "format is 9; this version reads format 1",
+        ),
+        (
+            replaced("node/metadata/spikeport", '{"nodes": {"ghost": {}}}'),
+            GraphError,
+            "speaks of node 'ghost'",
+        ),
         (
             replaced("node/metadata/spikeport", '{"nodes": {"w": {"reset": "zero"}}}'),
             GraphError,
@@ -281,18 +390,27 @@ def test_external_and_virtual_data_are_never_followed(small, tmp_path):
 def test_small_files_that_claim_to_be_huge_are_refused_before_loading(small):
     def huge(file):
         del file["node/nodes/w/weight"]
-        file["node/nodes/w"].create_dataset("weight", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024), compression="gzip")
+        file["node/nodes/w"].create_dataset(
+            "weight", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024), compression="gzip"
+        )
 
     edit(small, huge)
     assert small.stat().st_size < 1 << 20
-    with pytest.raises(GraphFileError, match="declares 8796093022208 bytes of data, but 0 bytes are stored"):
+    with pytest.raises(
+        GraphFileError, match="declares 8796093022208 bytes of data, but 0 bytes are stored"
+    ):
         export.read(small)
 
 
 def test_arrays_and_texts_that_were_never_stored_are_refused(small):
-    """Within every limit, and still a million times larger than the file that claims to hold them."""
+    """Within every limit, and still a million times larger than the file that claims to hold
+    them."""
     raw = small.read_bytes()
-    for dtype, options in (("f4", {}), ("f4", {"compression": "gzip"}), ("S1000", {"chunks": (10, 10)})):
+    for dtype, options in (
+        ("f4", {}),
+        ("f4", {"compression": "gzip"}),
+        ("S1000", {"chunks": (10, 10)}),
+    ):
         small.write_bytes(raw)
 
         def claim(file, dtype=dtype, options=options):
@@ -300,12 +418,16 @@ def test_arrays_and_texts_that_were_never_stored_are_refused(small):
             file["node/nodes/w"].create_dataset("weight", (400, 400), dtype, **options)
 
         edit(small, claim)
-        with pytest.raises(GraphFileError, match=r"/node/nodes/w/weight: declares [0-9]+ bytes of data, but 0 bytes are stored"):
+        with pytest.raises(
+            GraphFileError,
+            match=r"/node/nodes/w/weight: declares [0-9]+ bytes of data, but 0 bytes are stored",
+        ):
             export.read(small)
 
 
 def test_one_text_that_stands_everywhere_is_counted_every_time(small):
-    """Variable-length texts lie on a heap, where many entries can share one: each is loaded by itself."""
+    """Variable-length texts lie on a heap, where many entries can share one: each is loaded by
+    itself."""
 
     def share(file):
         del file["node/edges"]
@@ -331,7 +453,9 @@ def test_one_text_that_stands_everywhere_is_counted_every_time(small):
 def test_compressed_files_are_read(small):
     def pack(file):
         del file["node/nodes/w/weight"]
-        file["node/nodes/w"].create_dataset("weight", data=np.zeros((2, 3)), chunks=(2, 3), compression="gzip", shuffle=True)
+        file["node/nodes/w"].create_dataset(
+            "weight", data=np.zeros((2, 3)), chunks=(2, 3), compression="gzip", shuffle=True
+        )
 
     edit(small, pack)
     assert not export.read(small).nodes["w"].weight.any()
@@ -399,7 +523,9 @@ def test_a_full_disk_is_an_error_and_keeps_the_old_file(tmp_path, small, monkeyp
 def test_the_argument_is_left_alone():
     node = nir.IF(r=np.float32(1), v_threshold=np.float32(1), v_reset=np.float32(0))
     graph = nir.NIRGraph(
-        {"out": nir.Output(np.array([3])), "n": node, "in": nir.Input(np.array([3]))}, [("n", "out"), ("in", "n")], type_check=False
+        {"out": nir.Output(np.array([3])), "n": node, "in": nir.Input(np.array([3]))},
+        [("n", "out"), ("in", "n")],
+        type_check=False,
     )
     copy = checked(graph)
     assert list(graph.nodes) == ["out", "n", "in"]
@@ -418,8 +544,15 @@ def test_damaged_heaps_of_texts_end_at_once(small):
     names = raw.index(b"Affine", heap)
     cases = {
         "a damaged heap of texts": [(heap, b"XCOL"), (heap + 4, b"\x09"), (heap + 8, bytes(8))],
-        "points behind its end": [(heap + 8, b"\xff" * 8), (heap + 8, (1 << 40).to_bytes(8, "little"))],
-        "that the file does not hold": [(names - 8, (2).to_bytes(8, "little")), (names - 16, bytes(2)), (names - 16, b"\x77\x77")],
+        "points behind its end": [
+            (heap + 8, b"\xff" * 8),
+            (heap + 8, (1 << 40).to_bytes(8, "little")),
+        ],
+        "that the file does not hold": [
+            (names - 8, (2).to_bytes(8, "little")),
+            (names - 16, bytes(2)),
+            (names - 16, b"\x77\x77"),
+        ],
     }
     for text, damages in cases.items():
         for place, damage in damages:
@@ -436,7 +569,9 @@ def test_lengths_that_a_file_claims_are_not_believed(small):
     with h5py.File(small) as file:
         place = file["node/nodes/w/type"].id.get_offset()
     small.write_bytes(raw[:place] + (0xFFFFFFF0).to_bytes(4, "little") + raw[place + 4 :])
-    with pytest.raises(GraphFileError, match="a text of 4294967280 bytes that the file does not hold"):
+    with pytest.raises(
+        GraphFileError, match="a text of 4294967280 bytes that the file does not hold"
+    ):
         export.read(small)
     small.write_bytes(raw[: place + 4] + (1 << 50).to_bytes(8, "little") + raw[place + 12 :])
     with pytest.raises(GraphFileError, match="points behind its end"):

@@ -1,4 +1,5 @@
-"""Noise that a graph states: the Program draws it, the audit says what is native, the float simulation draws the same."""
+"""Noise that a graph states: the Program draws it, the audit says what is native, the float
+simulation draws the same."""
 
 from __future__ import annotations
 
@@ -25,10 +26,24 @@ def graph(*, noise=(Noise(5, 1500), Noise(6, 800)), seeds=None):
         grid = {"fraction_bits": F, "current_decay": 4096, "voltage_decay": 0, "threshold": 64}
         if one is not None:
             grid["noise"] = {"seed": one.seed, "sigma": one.sigma}
-        entries[name] = {"reset": "zero", "threshold_comparison": ">", "refractory": 0, "grid": grid}
+        entries[name] = {
+            "reset": "zero",
+            "threshold_comparison": ">",
+            "refractory": 0,
+            "grid": grid,
+        }
     for name in ("wa", "wb"):
-        entries[name] = {"grid": {"weight_bits": 8, "fraction_bits": F, "exponent": 0, "source_fraction_bits": 0}}
-    nodes = [("in", inp(8)), ("wa", nir.Linear(first)), ("a", spiking(9)), ("wb", nir.Linear(second)), ("b", spiking(4)), ("out", out(4))]
+        entries[name] = {
+            "grid": {"weight_bits": 8, "fraction_bits": F, "exponent": 0, "source_fraction_bits": 0}
+        }
+    nodes = [
+        ("in", inp(8)),
+        ("wa", nir.Linear(first)),
+        ("a", spiking(9)),
+        ("wb", nir.Linear(second)),
+        ("b", spiking(4)),
+        ("out", out(4)),
+    ]
     return chain(*nodes, entries=entries)
 
 
@@ -56,7 +71,8 @@ def test_noise_survives_the_file(tmp_path):
 
 
 def test_floating_point_simulation_draws_the_same_noise():
-    """On a grid of 2**-6 V the simulation in float64 has no rounding: calibration sees the spikes of the Program."""
+    """On a grid of 2**-6 V the simulation in float64 has no rounding: calibration sees the spikes
+    of the Program."""
     from export import metadata
     from export.check import checked
     from export.neurons import discretize
@@ -66,13 +82,21 @@ def test_floating_point_simulation_draws_the_same_noise():
     from export.trace import trace
 
     inputs = np.random.default_rng(1).integers(0, 2, (3, 12, 8))
-    recording = hardware.run(export.lower(graph()).program, {"in": inputs}, "reference", record=hardware.Record(True, True))
+    recording = hardware.run(
+        export.lower(graph()).program,
+        {"in": inputs},
+        "reference",
+        record=hardware.Record(True, True),
+    )
     flat = flatten(checked(graph()))
     shapes = infer(flat.nodes, flat.edges)
     flat = without_virtual(flat)
     traced = trace(flat, shapes, 1e-3)
     entries = metadata.of(graph())["nodes"]
-    neurons = {n: discretize(n, flat.nodes[n], shapes[n][0], entries[n], 1e-3, "euler") for n in traced.ways}
+    neurons = {
+        n: discretize(n, flat.nodes[n], shapes[n][0], entries[n], 1e-3, "euler")
+        for n in traced.ways
+    }
     result = simulate(traced, neurons, {"in": inputs}, record=True)
     for name in ("a", "b"):
         np.testing.assert_array_equal(result.spikes[name], recording.spikes[name])

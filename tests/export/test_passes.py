@@ -1,4 +1,5 @@
-"""Every rewrite keeps what a chain of nodes computes; where it cannot, it leaves the chain alone."""
+"""Every rewrite keeps what a chain of nodes computes; where it cannot, it leaves the chain
+alone."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ from export.simulate import by_delay
 def kernel(rng, shape, out, size, stride, padding, dilation, groups) -> Kernel | None:
     """A random kernel on ``shape``; None where it does not fit."""
     pads = tuple(p if isinstance(p, tuple) else (p, p) for p in padding)
-    spatial = tuple(window_output(n, k, s, p, d) for n, k, s, p, d in zip(shape[1:], size, stride, pads, dilation))
+    spatial = tuple(
+        window_output(n, k, s, p, d)
+        for n, k, s, p, d in zip(shape[1:], size, stride, pads, dilation)
+    )
     if min(spatial) < 1:
         return None
     weight = rng.integers(-3, 4, (out, shape[0] // groups, *size)).astype(float)
@@ -33,9 +37,14 @@ def kernel(rng, shape, out, size, stride, padding, dilation, groups) -> Kernel |
 def kernels(draw, shape, *, depthwise=False):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dims = len(shape) - 1
-    groups = shape[0] if depthwise else draw(st.sampled_from([g for g in (1, 2) if shape[0] % g == 0]))
+    groups = (
+        shape[0] if depthwise else draw(st.sampled_from([g for g in (1, 2) if shape[0] % g == 0]))
+    )
     out = shape[0] if depthwise else groups * draw(st.integers(1, 2))
-    numbers = [draw(st.lists(st.integers(low, high), min_size=dims, max_size=dims)) for low, high in ((1, 3), (1, 3), (0, 2), (1, 2))]
+    numbers = [
+        draw(st.lists(st.integers(low, high), min_size=dims, max_size=dims))
+        for low, high in ((1, 3), (1, 3), (0, 2), (1, 2))
+    ]
     return kernel(rng, shape, out, *numbers, groups)
 
 
@@ -54,7 +63,15 @@ def test_kernel_is_pytorch_convolution(data):
         return
     x = np.random.default_rng(1).integers(-3, 4, (3, *shape)).astype(float)
     convolve = torch.nn.functional.conv1d if len(shape) == 2 else torch.nn.functional.conv2d
-    wanted = convolve(torch.tensor(x), torch.tensor(k.weight), None, k.stride, [p for p, _ in k.padding], k.dilation, k.groups).numpy()
+    wanted = convolve(
+        torch.tensor(x),
+        torch.tensor(k.weight),
+        None,
+        k.stride,
+        [p for p, _ in k.padding],
+        k.dilation,
+        k.groups,
+    ).numpy()
     np.testing.assert_array_equal(k.apply(x), wanted)
     np.testing.assert_array_equal(k.triples().apply(x), wanted)
     assert np.all(np.abs(k.apply(np.sign(x))) <= k.absolute_sums())
@@ -81,15 +98,23 @@ def test_fused_windows_equal_the_windows_in_a_row(data):
 
 def pool(shape, size, stride=None, padding=0) -> Kernel:
     rng = np.random.default_rng(0)
-    k = kernel(rng, shape, shape[0], (size, size), (stride or size,) * 2, (padding,) * 2, (1, 1), shape[0])
-    return Kernel(k.in_shape, k.out_shape, np.ones_like(k.weight), k.stride, k.padding, k.dilation, k.groups)
+    k = kernel(
+        rng, shape, shape[0], (size, size), (stride or size,) * 2, (padding,) * 2, (1, 1), shape[0]
+    )
+    return Kernel(
+        k.in_shape, k.out_shape, np.ones_like(k.weight), k.stride, k.padding, k.dilation, k.groups
+    )
 
 
 def test_pool_and_padded_convolution_become_one_larger_kernel():
     first = pool((3, 16, 16), 2)
     second = kernel(np.random.default_rng(0), first.out_shape, 5, (3, 3), (1, 1), (1, 1), (1, 1), 1)
     fused = pooling.fuse_two(first, second)
-    assert (fused.weight.shape, fused.stride, fused.padding) == ((5, 3, 6, 6), (2, 2), ((2, 2), (2, 2)))
+    assert (fused.weight.shape, fused.stride, fused.padding) == (
+        (5, 3, 6, 6),
+        (2, 2),
+        ((2, 2), (2, 2)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,9 +129,13 @@ def test_pool_and_padded_convolution_become_one_larger_kernel():
         (16, 1, 1, 1, True),
     ],
 )
-def test_windows_are_fused_only_where_the_border_is_exact(side, stride, pool_padding, conv_padding, exact):
+def test_windows_are_fused_only_where_the_border_is_exact(
+    side, stride, pool_padding, conv_padding, exact
+):
     first = pool((2, side, side), 2, stride=stride, padding=pool_padding)
-    second = kernel(np.random.default_rng(0), first.out_shape, 3, (3, 3), (1, 1), (conv_padding,) * 2, (1, 1), 1)
+    second = kernel(
+        np.random.default_rng(0), first.out_shape, 3, (3, 3), (1, 1), (conv_padding,) * 2, (1, 1), 1
+    )
     assert (pooling.fuse_two(first, second) is not None) == exact
 
 
@@ -115,7 +144,10 @@ def test_overlapping_pools_and_grouped_kernels_fuse():
     second = kernel(np.random.default_rng(0), first.out_shape, 4, (2, 2), (1, 1), (0, 0), (1, 1), 2)
     fused = pooling.fuse_two(first, second)
     assert fused.groups == 2
-    back = pooling.fuse_two(kernel(np.random.default_rng(0), (4, 9, 9), 6, (3, 3), (1, 1), (1, 1), (1, 1), 2), pool((6, 9, 9), 3))
+    back = pooling.fuse_two(
+        kernel(np.random.default_rng(0), (4, 9, 9), 6, (3, 3), (1, 1), (1, 1), (1, 1), 2),
+        pool((6, 9, 9), 3),
+    )
     assert back.groups == 2
     assert back.weight.shape == (6, 2, 5, 5)
 
@@ -163,7 +195,9 @@ def test_scales_reshapes_and_products_keep_the_map(data):
 def test_scale_between_weights_costs_no_synapse():
     a, b = Matrix((3,), (4,), np.ones((4, 3))), Gain((4,), (4,), np.arange(4.0))
     assert [type(o) for o in scales.fold([a, b])] == [Matrix]
-    np.testing.assert_array_equal(scales.fold([a, b])[0].weight, np.repeat(np.arange(4.0)[:, None], 3, axis=1))
+    np.testing.assert_array_equal(
+        scales.fold([a, b])[0].weight, np.repeat(np.arange(4.0)[:, None], 3, axis=1)
+    )
 
 
 def test_scale_before_a_grouped_kernel_finds_its_channels():
@@ -211,13 +245,17 @@ def test_one_synapse_cannot_have_two_delays():
     spread = Kernel((1, 2), (1, 2), np.ones((1, 1, 2)), (1,), ((0, 1),), (1,), 1)
     uneven = Wait((1, 2), (1, 2), np.array([[0, 1]]))
     with pytest.raises(UnsupportedError, match="different delays"):
-        products.multiply([spread, uneven, Kernel((1, 2), (1, 1), np.ones((1, 1, 2)), (1,), ((0, 0),), (1,), 1)])
+        products.multiply(
+            [spread, uneven, Kernel((1, 2), (1, 1), np.ones((1, 1, 2)), (1,), ((0, 0),), (1,), 1)]
+        )
 
 
 def test_delay_must_be_whole_steps():
     node = nir.Delay(np.array([0.002, 0.003]))
     np.testing.assert_array_equal(delays.of_node("d", node, (2,), 1e-3).steps, [2, 3])
-    np.testing.assert_array_equal(delays.of_node("d", nir.Delay(np.array([0.002], np.float32)), (1,), 1e-3).steps, [2])
+    np.testing.assert_array_equal(
+        delays.of_node("d", nir.Delay(np.array([0.002], np.float32)), (1,), 1e-3).steps, [2]
+    )
     with pytest.raises(UnsupportedError, match=r"'d' \(Delay\): 0.002 s is 1.33333 steps"):
         delays.of_node("d", node, (2,), 1.5e-3)
     with pytest.raises(UnsupportedError, match="3000 steps; accepted are up to 62"):
@@ -245,23 +283,41 @@ def lif(n):
 
 def test_subgraphs_flatten_to_canonical_names():
     inner = nir.NIRGraph(
-        {"in": nir.Input(np.array([2])), "lif": lif(2), "w": nir.Linear(np.eye(2)), "out": nir.Output(np.array([2]))},
+        {
+            "in": nir.Input(np.array([2])),
+            "lif": lif(2),
+            "w": nir.Linear(np.eye(2)),
+            "out": nir.Output(np.array([2])),
+        },
         [("in", "lif"), ("lif", "w"), ("w", "lif"), ("lif", "out")],
         type_check=False,
     )
     graph = nir.NIRGraph(
-        {"a": nir.Input(np.array([2])), "sub": inner, "b": nir.Output(np.array([2]))}, [("a", "sub"), ("sub", "b")], type_check=False
+        {"a": nir.Input(np.array([2])), "sub": inner, "b": nir.Output(np.array([2]))},
+        [("a", "sub"), ("sub", "b")],
+        type_check=False,
     )
     flat = subgraphs.flatten(graph)
     assert flat.virtual == {"sub.in", "sub.out"}
     flat = subgraphs.without_virtual(flat)
     assert sorted(flat.nodes) == ["a", "b", "sub.lif", "sub.w"]
-    assert sorted(flat.edges) == [("a", "sub.lif"), ("sub.lif", "b"), ("sub.lif", "sub.w"), ("sub.w", "sub.lif")]
+    assert sorted(flat.edges) == [
+        ("a", "sub.lif"),
+        ("sub.lif", "b"),
+        ("sub.lif", "sub.w"),
+        ("sub.w", "sub.lif"),
+    ]
 
 
 def test_subgraph_with_two_inputs_is_refused():
     inner = nir.NIRGraph(
-        {"x": nir.Input(np.array([2])), "y": nir.Input(np.array([2])), "o": nir.Output(np.array([2]))}, [], type_check=False
+        {
+            "x": nir.Input(np.array([2])),
+            "y": nir.Input(np.array([2])),
+            "o": nir.Output(np.array([2])),
+        },
+        [],
+        type_check=False,
     )
     graph = nir.NIRGraph({"sub": inner}, [], type_check=False)
     with pytest.raises(UnsupportedError, match="subgraph 'sub' has 2 Input nodes"):
@@ -269,7 +325,11 @@ def test_subgraph_with_two_inputs_is_refused():
 
 
 def test_names_that_collide_after_flattening_are_refused():
-    inner = nir.NIRGraph({"i": nir.Input(np.array([2])), "o": nir.Output(np.array([2]))}, [("i", "o")], type_check=False)
+    inner = nir.NIRGraph(
+        {"i": nir.Input(np.array([2])), "o": nir.Output(np.array([2]))},
+        [("i", "o")],
+        type_check=False,
+    )
     graph = nir.NIRGraph({"sub.i": lif(2), "sub": inner}, [], type_check=False)
     with pytest.raises(GraphError, match=r"two nodes are called 'sub.i'"):
         subgraphs.flatten(graph)
@@ -280,7 +340,16 @@ def test_names_that_collide_after_flattening_are_refused():
     [
         (nir.I(r=np.ones(2)), nir.IF),
         (nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.ones(2)), nir.LIF),
-        (nir.CubaLI(tau_syn=np.ones(2), tau_mem=np.ones(2), r=np.ones(2), v_leak=np.ones(2), w_in=np.full(2, 3.0)), nir.CubaLIF),
+        (
+            nir.CubaLI(
+                tau_syn=np.ones(2),
+                tau_mem=np.ones(2),
+                r=np.ones(2),
+                v_leak=np.ones(2),
+                w_in=np.full(2, 3.0),
+            ),
+            nir.CubaLIF,
+        ),
     ],
 )
 def test_integrator_and_threshold_become_one_population(integrator, joined):
@@ -292,7 +361,9 @@ def test_integrator_and_threshold_become_one_population(integrator, joined):
     np.testing.assert_array_equal(flat.nodes["a"].v_threshold, [0.5, 0.5])
     for field in ("r", "v_leak", "w_in", "tau", "tau_syn", "tau_mem"):
         if hasattr(integrator, field):
-            np.testing.assert_array_equal(getattr(flat.nodes["a"], field), getattr(integrator, field))
+            np.testing.assert_array_equal(
+                getattr(flat.nodes["a"], field), getattr(integrator, field)
+            )
 
 
 def test_reset_potential_is_shifted_only_where_a_sample_starts_there():

@@ -1,4 +1,5 @@
-"""Float → integer: rounding, exponents, ranges and grids, each against brute force or an independent rule."""
+"""Float → integer: rounding, exponents, ranges and grids, each against brute force or an
+independent rule."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.errors import QuantizationError
-from export.quantize import MAX_EXPONENT, choose_scale, fit, fit_bias, on_grid, split_constant, weight_range
+from export.quantize import (
+    MAX_EXPONENT,
+    choose_scale,
+    fit,
+    fit_bias,
+    on_grid,
+    split_constant,
+    weight_range,
+)
 from hardware.program import Dense, sign_mode
 
 BITS = st.integers(2, 8)
@@ -17,7 +26,9 @@ BITS = st.integers(2, 8)
 @st.composite
 def weights(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    values = rng.normal(0, 10 ** draw(st.floats(-1, 3.5)), (draw(st.integers(1, 5)), draw(st.integers(1, 6))))
+    values = rng.normal(
+        0, 10 ** draw(st.floats(-1, 3.5)), (draw(st.integers(1, 5)), draw(st.integers(1, 6)))
+    )
     sign = draw(st.sampled_from(["mixed", "positive", "negative"]))
     values = {"mixed": values, "positive": np.abs(values), "negative": -np.abs(values)}[sign]
     return np.clip(values, -14000, 14000)
@@ -30,7 +41,9 @@ def test_fitted_weights_are_the_chips_and_the_nearest(values, bits, lowest, per_
     found = fit(values, bits, lowest, channel)
     assert sign_mode(found.mantissas, bits) is not None
     assert found.clipped == 0
-    Dense("w", "a", "b", found.mantissas, exponent=found.exponent, weight_bits=bits)  # raises if a weight is off the chip's grid
+    Dense(
+        "w", "a", "b", found.mantissas, exponent=found.exponent, weight_bits=bits
+    )  # raises if a weight is off the chip's grid
     each = found.exponent[:, None] if per_channel else found.exponent
     step = weight_range(values.min(), values.max(), bits)[2] * 2.0**each
     error = np.abs(found.mantissas * 2.0**each - values)
@@ -81,7 +94,9 @@ def test_weights_on_a_grid_come_out_exactly(data):
     step = 1 << (9 - bits)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     mantissas = rng.integers(-256 // step, 256 // step, (3, 4)) * step
-    exponent = np.asarray(data.draw(st.one_of(st.integers(0, 7), st.lists(st.integers(0, 7), min_size=3, max_size=3))))
+    exponent = np.asarray(
+        data.draw(st.one_of(st.integers(0, 7), st.lists(st.integers(0, 7), min_size=3, max_size=3)))
+    )
     channel = np.repeat(np.arange(3), 4) if exponent.ndim else None
     each = exponent[:, None] if exponent.ndim else exponent
     found = on_grid("w", mantissas * 2.0**each, bits, 0, exponent, channel)
@@ -99,7 +114,9 @@ def test_grids_that_passes_moved_are_found_again():
     assert (odd.mantissas.tolist(), int(odd.exponent)) == ([6, -10], -1)
     with pytest.raises(QuantizationError, match="off the grid"):  # a convolution cannot shift right
         on_grid("w", np.array([3.0, -5]), 8, 0, np.asarray(0))
-    with pytest.raises(QuantizationError, match=r"a weight is 0\.5 steps"):  # the shift would drop half a step
+    with pytest.raises(
+        QuantizationError, match=r"a weight is 0\.5 steps"
+    ):  # the shift would drop half a step
         on_grid("w", np.array([0.5, 1.0]), 8, -8, np.asarray(0))
     with pytest.raises(QuantizationError, match="from 0 to 500"):
         on_grid("w", np.array([500.0, 499]), 8, 0, np.asarray(0))
@@ -161,7 +178,9 @@ def test_chosen_scale_is_at_least_as_good_as_the_power_of_two_and_within_the_top
         total = float((np.rint(threshold * scale) / (threshold * scale) - 1) ** 2)
         for values, lowest in layers:
             w = fit(values * scale, bits, lowest)
-            total += float(np.sum((w.mantissas * 2.0**w.exponent / scale - values) ** 2) / np.sum(values**2))
+            total += float(
+                np.sum((w.mantissas * 2.0**w.exponent / scale - values) ** 2) / np.sum(values**2)
+            )
         return total
 
     scale = choose_scale(top, layers, threshold, bits)

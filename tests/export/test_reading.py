@@ -1,4 +1,5 @@
-"""What a file leaves open is settled by the caller, by the file, or by a writer beyond doubt; else refused with the option that answers."""
+"""What a file leaves open is settled by the caller, by the file, or by a writer beyond doubt; else
+refused with the option that answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Each integer rule against a second, naive definition, on every kind of number that the product computes with."""
+"""Each integer rule against a second, naive definition, on every kind of number that the product
+computes with."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def naive_wrap_int32(x):
 
 
 def naive_wrap_int24(x):
-    return int.from_bytes((x & 0xFFFFFF).to_bytes(3, "little"), "little", signed=False) - (1 << 24 if x & LIMIT else 0)
+    return int.from_bytes((x & 0xFFFFFF).to_bytes(3, "little"), "little", signed=False) - (
+        1 << 24 if x & LIMIT else 0
+    )
 
 
 def naive_decay(x, amount):
@@ -51,7 +54,9 @@ def naive_next_current(current, synaptic_input, current_decay):
 
 
 def naive_next_potential(potential, current, bias, voltage_decay):
-    return naive_saturate_potential(naive_wrap_int32(naive_decay(potential, voltage_decay) + current + bias))
+    return naive_saturate_potential(
+        naive_wrap_int32(naive_decay(potential, voltage_decay) + current + bias)
+    )
 
 
 def naive_fires(potential, threshold):
@@ -63,8 +68,15 @@ def around(*centres):
     return st.sampled_from([c + d for c in centres for d in (-1, 0, 1)])
 
 
-word = st.one_of(st.integers(-(2**31), 2**31 - 1), around(0, LIMIT, -LIMIT, 4096, -4096), st.sampled_from([-(2**31), 2**31 - 1]))
-wide = st.one_of(st.integers(-(2**40), 2**40), around(0, 2**31, -(2**31), 2**32, -(2**32), 3 * LIMIT, -3 * LIMIT, LIMIT, -LIMIT))
+word = st.one_of(
+    st.integers(-(2**31), 2**31 - 1),
+    around(0, LIMIT, -LIMIT, 4096, -4096),
+    st.sampled_from([-(2**31), 2**31 - 1]),
+)
+wide = st.one_of(
+    st.integers(-(2**40), 2**40),
+    around(0, 2**31, -(2**31), 2**32, -(2**32), 3 * LIMIT, -3 * LIMIT, LIMIT, -LIMIT),
+)
 decays = st.one_of(st.integers(0, 4096), st.sampled_from([0, 1, 4095, 4096]))
 potentials = st.one_of(st.integers(-LIMIT + 1, LIMIT - 1), around(0, 64, -64, 131071 * 64))
 
@@ -104,13 +116,24 @@ def on_numba(function, columns):
         for name, rule in vars(arithmetic).items():
             if inspect.isfunction(rule):
                 compiled[name] = numba.njit(_rebound(rule, compiled))
-        COMPILED.update({rule: compiled[name] for name, rule in vars(arithmetic).items() if inspect.isfunction(rule)})
+        COMPILED.update(
+            {
+                rule: compiled[name]
+                for name, rule in vars(arithmetic).items()
+                if inspect.isfunction(rule)
+            }
+        )
     return [COMPILED[function](*(np.int64(value) for value in row)) for row in zip(*columns)]
 
 
 def _rebound(function, namespace):
-    """The same code, whose calls of other rules find their compiled form (numba compiles no plain Python global)."""
-    return type(function)(function.__code__, vars(arithmetic) | namespace | {"__builtins__": __builtins__}, function.__name__)
+    """The same code, whose calls of other rules find their compiled form (numba compiles no plain
+    Python global)."""
+    return type(function)(
+        function.__code__,
+        vars(arithmetic) | namespace | {"__builtins__": __builtins__},
+        function.__name__,
+    )
 
 
 BACKENDS = {"python": on_python, "numpy": on_numpy, "torch": on_torch, "numba": on_numba}
@@ -131,7 +154,9 @@ def test_rule_equals_its_naive_definition(rule, backend):
     @given(st.lists(st.tuples(*RULES[rule]), min_size=1, max_size=40))
     def check(rows):
         columns = list(zip(*rows))
-        assert [int(value) for value in BACKENDS[backend](function, columns)] == [int(naive(*row)) for row in rows]
+        assert [int(value) for value in BACKENDS[backend](function, columns)] == [
+            int(naive(*row)) for row in rows
+        ]
 
     check()
 
@@ -149,7 +174,16 @@ def _checked(operation):
     return method
 
 
-for _operation in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__and__", "__rshift__"):
+for _operation in (
+    "__add__",
+    "__radd__",
+    "__sub__",
+    "__rsub__",
+    "__mul__",
+    "__rmul__",
+    "__and__",
+    "__rshift__",
+):
     setattr(Register, _operation, _checked(_operation))
 
 
@@ -166,7 +200,11 @@ def test_decay_stays_within_32_bits(x, amount):
     assert found == naive_decay(x, amount)
 
 
-@given(st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), st.integers(-8, 7)), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.integers(-(2**31), 2**31 - 1), st.integers(-8, 7)), min_size=1, max_size=20
+    )
+)
 def test_shift_takes_an_exponent_for_each_element(rows):
     x, exponent = np.array(rows, np.int64).T
     assert arithmetic.shift(x, exponent).tolist() == [naive_shift(a, b) for a, b in rows]
@@ -174,9 +212,17 @@ def test_shift_takes_an_exponent_for_each_element(rows):
 
 def test_oddities_of_lava_by_name():
     """Pinned, because they are what Lava computes, not what one would write."""
-    assert arithmetic.next_current(0, 131072, 4096) == arithmetic.next_current(0, -131072, 4096) == 2**23  # not a 24-bit number
-    assert arithmetic.next_current(0, 2**23, 4096) == 2**29 - 2**24  # one wrap only: far out of range
+    assert (
+        arithmetic.next_current(0, 131072, 4096)
+        == arithmetic.next_current(0, -131072, 4096)
+        == 2**23
+    )  # not a 24-bit number
+    assert (
+        arithmetic.next_current(0, 2**23, 4096) == 2**29 - 2**24
+    )  # one wrap only: far out of range
     assert arithmetic.next_potential(0, 2**29, 0, 0) == 2**23 - 1  # which then saturates
     assert arithmetic.decay(-100, 1) == -99  # toward zero: any decay drains to zero
     assert not arithmetic.fires(64, 1)  # strictly greater
-    assert arithmetic.fires(arithmetic.POTENTIAL_LIMIT, 131071)  # the highest threshold can be reached
+    assert arithmetic.fires(
+        arithmetic.POTENTIAL_LIMIT, 131071
+    )  # the highest threshold can be reached

@@ -33,7 +33,10 @@ def test_chips_that_come_along():
 
 def test_unknown_chip_names_the_known_ones():
     every = ", ".join(known())
-    with pytest.raises(ChipError, match=rf"there is no chip 'loihi3'; there are {every}, or a \.toml table of your own"):
+    with pytest.raises(
+        ChipError,
+        match=rf"there is no chip 'loihi3'; there are {every}, or a \.toml table of your own",
+    ):
         Chip.load("loihi3")
     with pytest.raises(ChipError, match=r"there is no chip '\.\./chips/loihi2'"):
         Chip.load("../chips/loihi2")
@@ -41,7 +44,9 @@ def test_unknown_chip_names_the_known_ones():
 
 def test_table_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(TEXT.replace('name = "loihi2"', 'name = "mine"').replace("value = 4095", "value = 77"))
+    path.write_text(
+        TEXT.replace('name = "loihi2"', 'name = "mine"').replace("value = 4095", "value = 77")
+    )
     chip = Chip.load(path)
     assert (chip.name, chip["neurons_per_core"]) == ("mine", 77)
     assert Chip.load(str(path)) == chip
@@ -54,7 +59,9 @@ def test_a_chip_that_extends_another_states_only_what_is_different(tmp_path):
         assert chip["cores_per_chip"] == cores
         assert {n for n in LIMITS if chip.limits[n] != base.limits[n]} == {"cores_per_chip"}
         for end in ("value", "low", "high"):
-            assert getattr(chip.static_power, end) == pytest.approx(getattr(base.static_power, end) * cores / 120, abs=0.05)
+            assert getattr(chip.static_power, end) == pytest.approx(
+                getattr(base.static_power, end) * cores / 120, abs=0.05
+            )
         assert chip.static_power.inferred
 
     path = tmp_path / "mine.toml"
@@ -78,25 +85,76 @@ ENTRY = '[neurons_per_core]\nvalue = 4095\nunit = "neuron"\n'
 BROKEN = {
     "no TOML": (lambda t: "[[[", "not TOML"),
     "no name": (lambda t: t.replace('name = "loihi2"', ""), "name is None; accepted is a text"),
-    "empty title": (lambda t: t.replace('title = "Intel Loihi 2"', 'title = ""'), "title is ''; accepted is a text"),
-    "missing": (lambda t: t.replace("[neurons_per_core]", "[neurons]"), "[neurons] is unknown; accepted are exactly weight_bits"),
-    "absent": (lambda t: t[: t.index("[cores_per_chip]")], "[cores_per_chip] is missing; accepted are exactly"),
+    "empty title": (
+        lambda t: t.replace('title = "Intel Loihi 2"', 'title = ""'),
+        "title is ''; accepted is a text",
+    ),
+    "missing": (
+        lambda t: t.replace("[neurons_per_core]", "[neurons]"),
+        "[neurons] is unknown; accepted are exactly weight_bits",
+    ),
+    "absent": (
+        lambda t: t[: t.index("[cores_per_chip]")],
+        "[cores_per_chip] is missing; accepted are exactly",
+    ),
     "no table": (lambda t: "weight_bits = 8\n" + t.replace("[weight_bits]", "[other]"), "accepted"),
-    "unknown key": (lambda t: t.replace(ENTRY, ENTRY + "colour = 1\n"), "[neurons_per_core]: accepted is a table with value, unit, source"),
-    "no source": (lambda t: t.replace(ENTRY, ENTRY + 'source = ""\n[x]\n').replace("[x]\nsource", "#"), "source is ''; accepted is a text"),
-    "text": (lambda t: t.replace("value = 4095", 'value = "4095"'), "value is '4095'; accepted is a whole number"),
-    "real": (lambda t: t.replace("value = 4095", "value = 4095.0"), "value is 4095.0; accepted is a whole number"),
-    "boolean": (lambda t: t.replace("value = 4095", "value = true"), "value is True; accepted is a whole number"),
-    "no boolean": (lambda t: t.replace("value = true", "value = 1"), "value is 1; accepted is true or false"),
-    "zero": (lambda t: t.replace("value = 4095", "value = 0"), "value is 0; accepted is a positive number"),
-    "negative": (lambda t: t.replace("value = 62", "value = -1"), "value is -1; accepted is a number from 0"),
-    "unit": (lambda t: t.replace('unit = "neuron"', 'unit = "core"'), "unit is 'core'; accepted is 'neuron'"),
-    "no stepping": (lambda t: t.replace("stepping = ", "step = "), "stepping is None; accepted is a text"),
+    "unknown key": (
+        lambda t: t.replace(ENTRY, ENTRY + "colour = 1\n"),
+        "[neurons_per_core]: accepted is a table with value, unit, source",
+    ),
+    "no source": (
+        lambda t: t.replace(ENTRY, ENTRY + 'source = ""\n[x]\n').replace("[x]\nsource", "#"),
+        "source is ''; accepted is a text",
+    ),
+    "text": (
+        lambda t: t.replace("value = 4095", 'value = "4095"'),
+        "value is '4095'; accepted is a whole number",
+    ),
+    "real": (
+        lambda t: t.replace("value = 4095", "value = 4095.0"),
+        "value is 4095.0; accepted is a whole number",
+    ),
+    "boolean": (
+        lambda t: t.replace("value = 4095", "value = true"),
+        "value is True; accepted is a whole number",
+    ),
+    "no boolean": (
+        lambda t: t.replace("value = true", "value = 1"),
+        "value is 1; accepted is true or false",
+    ),
+    "zero": (
+        lambda t: t.replace("value = 4095", "value = 0"),
+        "value is 0; accepted is a positive number",
+    ),
+    "negative": (
+        lambda t: t.replace("value = 62", "value = -1"),
+        "value is -1; accepted is a number from 0",
+    ),
+    "unit": (
+        lambda t: t.replace('unit = "neuron"', 'unit = "core"'),
+        "unit is 'core'; accepted is 'neuron'",
+    ),
+    "no stepping": (
+        lambda t: t.replace("stepping = ", "step = "),
+        "stepping is None; accepted is a text",
+    ),
     "no power": (lambda t: t[: t.index("[static_power_mw]")], "[static_power_mw] is missing"),
-    "power without a band": (lambda t: t.replace("low = 120.0\n", ""), "[static_power_mw]: must be a table with value, low, high"),
-    "band beside": (lambda t: t.replace("low = 120.0", "low = 240.0"), "they must be numbers from 0 in rising order"),
-    "power is none": (lambda t: t.replace("high = 282.0", "high = nan"), "they must be numbers from 0 in rising order"),
-    "inferred": (lambda t: t.replace("inferred = true", 'inferred = "yes"'), "inferred is 'yes'; accepted is true or false"),
+    "power without a band": (
+        lambda t: t.replace("low = 120.0\n", ""),
+        "[static_power_mw]: must be a table with value, low, high",
+    ),
+    "band beside": (
+        lambda t: t.replace("low = 120.0", "low = 240.0"),
+        "they must be numbers from 0 in rising order",
+    ),
+    "power is none": (
+        lambda t: t.replace("high = 282.0", "high = nan"),
+        "they must be numbers from 0 in rising order",
+    ),
+    "inferred": (
+        lambda t: t.replace("inferred = true", 'inferred = "yes"'),
+        "inferred is 'yes'; accepted is true or false",
+    ),
 }
 
 

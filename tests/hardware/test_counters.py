@@ -12,7 +12,8 @@ from tests.strategies import inputs_for, programs
 
 
 def synapses(projection: Convolution, source: tuple[int, ...]) -> np.ndarray:
-    """Number of weights between each pair of neurons, [source neuron, target neuron], written out loop by loop."""
+    """Number of weights between each pair of neurons, [source neuron, target neuron], written out
+    loop by loop."""
     target = projection.output_shape(source)
     outputs, inputs = projection.weights.shape[0] // projection.groups, projection.weights.shape[1]
     matrix = np.zeros((*source, *target), np.int64)
@@ -20,7 +21,10 @@ def synapses(projection: Convolution, source: tuple[int, ...]) -> np.ndarray:
         for place in np.ndindex(target[1:]):
             for tap in np.ndindex(projection.kernel_size):
                 where = tuple(
-                    o * s - p + k * d for o, s, p, k, d in zip(place, projection.stride, projection.padding, tap, projection.dilation)
+                    o * s - p + k * d
+                    for o, s, p, k, d in zip(
+                        place, projection.stride, projection.padding, tap, projection.dilation
+                    )
                 )
                 if all(0 <= w < n for w, n in zip(where, source[1:])):
                     for inner in range(inputs):
@@ -34,10 +38,19 @@ def convolutions(draw):
     dimensions = draw(st.integers(1, 2))
     numbers = lambda low, high: tuple(draw(st.integers(low, high)) for _ in range(dimensions))  # noqa: E731
     kernel, stride, padding, dilation = numbers(1, 3), numbers(1, 3), numbers(0, 3), numbers(1, 3)
-    spatial = tuple(max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 4)) for k, p, d in zip(kernel, padding, dilation))
-    groups, per_group, inner = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    spatial = tuple(
+        max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 4))
+        for k, p, d in zip(kernel, padding, dilation)
+    )
+    groups, per_group, inner = (
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 2)),
+        draw(st.integers(1, 2)),
+    )
     weights = np.ones((groups * per_group, inner, *kernel), int)
-    convolution = Convolution("c", "in", "p", weights, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    convolution = Convolution(
+        "c", "in", "p", weights, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
     return convolution, (groups * inner, *spatial)
 
 
@@ -46,7 +59,10 @@ def convolutions(draw):
 def test_fan_out_of_a_convolution_equals_brute_force(drawn):
     convolution, source = drawn
     matrix = synapses(convolution, source)
-    assert counters.fan_out(convolution, source, convolution.output_shape(source)).tolist() == matrix.sum(axis=1).tolist()
+    assert (
+        counters.fan_out(convolution, source, convolution.output_shape(source)).tolist()
+        == matrix.sum(axis=1).tolist()
+    )
 
 
 def test_fan_out_of_dense_counts_zero_weights_and_of_sparse_what_is_stored():
@@ -60,7 +76,11 @@ def test_counts_of_a_small_network_by_hand():
     """Two samples of three steps; the numbers are counted on paper."""
     program = Program(
         (Input("in", (2,), message_bits=8),),
-        (Population("a", (3,), threshold=0), Population("read", (2,), threshold=None), Population("alone", (1,), bias=100)),
+        (
+            Population("a", (3,), threshold=0),
+            Population("read", (2,), threshold=None),
+            Population("alone", (1,), bias=100),
+        ),
         (
             Dense("in-a", "in", "a", np.full((3, 2), 100)),
             Dense("in-read", "in", "read", np.ones((2, 2), int)),
@@ -78,7 +98,10 @@ def test_counts_of_a_small_network_by_hand():
         "axon_out": {"in": [2, 6], "a": [3, 6], "read": [0, 0], "alone": [0, 0]},
         "dendrite_updates": {"in": [0, 0], "a": [9, 9], "read": [6, 6], "alone": [3, 3]},
     }
-    found = {counter: {layer: values.tolist() for layer, values in layers.items()} for counter, layers in recording.counts.items()}
+    found = {
+        counter: {layer: values.tolist() for layer, values in layers.items()}
+        for counter, layers in recording.counts.items()
+    }
     assert found == expected
     assert tuple(found) == counters.COUNTERS
 
@@ -88,9 +111,13 @@ def test_counts_of_a_small_network_by_hand():
 def test_counts_of_random_programs_balance(data):
     """What is sent arrives, and every spike of every step is counted one by one."""
     program = data.draw(programs())
-    recording = run(program, data.draw(inputs_for(program)), "reference", record=Record(spikes=True))
+    recording = run(
+        program, data.draw(inputs_for(program)), "reference", record=Record(spikes=True)
+    )
     counts = recording.counts
-    assert sum(a.sum() for a in counts["axon_out"].values()) == sum(a.sum() for a in counts["spikes_in"].values())
+    assert sum(a.sum() for a in counts["axon_out"].values()) == sum(
+        a.sum() for a in counts["spikes_in"].values()
+    )
     for name in program.order:
         expected = np.zeros(recording.samples, np.int64)
         for projection in program.into(name):
@@ -99,4 +126,6 @@ def test_counts_of_random_programs_balance(data):
             for sample, _step, *neuron in np.argwhere(recording.spikes[projection.source]):
                 expected[sample] += touched[np.ravel_multi_index(neuron, source.shape)]
         assert counts["syn_ops"][name].tolist() == expected.tolist()
-        assert (counts["dendrite_updates"][name] == recording.steps * program.nodes[name].size).all()
+        assert (
+            counts["dendrite_updates"][name] == recording.steps * program.nodes[name].size
+        ).all()

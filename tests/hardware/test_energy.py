@@ -1,4 +1,5 @@
-"""Energy tables are refused where they are not complete; estimates equal what one computes on paper."""
+"""Energy tables are refused where they are not complete; estimates equal what one computes on
+paper."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ title = "round numbers"
 kind = "spiking"
 measured_on = "paper"
 """ + "".join(
-    f'[{name}]\nvalue = {value}.0\nlow = {value - 1}.0\nhigh = {value + 1}.0\nsource = "made up for a test"\n'
+    f'[{name}]\nvalue = {value}.0\nlow = {value - 1}.0\nhigh = {value + 1}.0\nsource = "made up '
+    f'for a test"\n'
     for name, value in zip(CONSTANTS["spiking"], (10, 100, 1000, 7, 20, 30, 3, 4))
 )
 TIMES = """
@@ -60,7 +62,11 @@ def network() -> Program:
     """6 inputs → 4 neurons that fire with every spike → 3 integrators and, sparsely, 2 neurons."""
     return Program(
         (Input("in", (6,)),),
-        (Population("a", (4,), threshold=0), Population("read", (3,), threshold=None), Population("b", (2,), threshold=0)),
+        (
+            Population("a", (4,), threshold=0),
+            Population("read", (3,), threshold=None),
+            Population("b", (2,), threshold=0),
+        ),
         (
             Dense("in-a", "in", "a", np.full((4, 6), 100)),
             Dense("a-read", "a", "read", np.ones((3, 4), int)),
@@ -87,11 +93,16 @@ def test_every_table_that_comes_along_can_be_used():
         assert (entry.dynamic_j <= entry.dynamic_high_j).all()
         assert (entry.dynamic_j > 0).all()
         assert all(constant.source for constant in entry.device.constants.values())
-        assert (entry.time_s is None) == (entry.static_j is None) == (entry.device.kind == "conventional")
+        assert (
+            (entry.time_s is None)
+            == (entry.static_j is None)
+            == (entry.device.kind == "conventional")
+        )
 
 
 def test_dynamic_energy_on_paper(simple):
-    """a fires 4 times for each input spike; b once; a's spikes go to read and b; one core each: three cores, two tiles."""
+    """a fires 4 times for each input spike; b once; a's spikes go to read and b; one core each:
+    three cores, two tiles."""
     program = network()
     found = estimate(program, run(program, one_spike_each(), "reference"), [simple]).devices[0]
     way = 30 + mean_hops(2)[0] * 3 + mean_hops(2)[1] * 4
@@ -102,7 +113,9 @@ def test_dynamic_energy_on_paper(simple):
     }
     first = sum(sum(parts) for parts in expected.values())
     updates = 5 * 9 * 7
-    np.testing.assert_allclose(found.dynamic_j, np.array([first, 2 * (first - updates) + updates]) * 1e-12, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.dynamic_j, np.array([first, 2 * (first - updates) + updates]) * 1e-12, rtol=1e-12
+    )
     for layer in found.layers:
         synapses_pj, neurons_pj, spikes_pj, messages_pj = expected[layer.layer]
         np.testing.assert_allclose(
@@ -121,7 +134,9 @@ def test_band_takes_the_ends_of_the_constants_and_the_error_against_measurement(
     factor = max(row.dynamic_ratio, 1 / row.dynamic_ratio)
     assert factor > 1.01
     ends = np.array([6 / factor, 7, 8 * factor]) * 45e-12
-    np.testing.assert_allclose([entry.dynamic_low_j[0], entry.dynamic_j[0], entry.dynamic_high_j[0]], ends)
+    np.testing.assert_allclose(
+        [entry.dynamic_low_j[0], entry.dynamic_j[0], entry.dynamic_high_j[0]], ends
+    )
     np.testing.assert_allclose(found.dynamic_band_j, ends[[0, 2]])
     np.testing.assert_allclose(entry.dynamic_calibrated_j, ends[1] / row.dynamic_ratio)
 
@@ -132,7 +147,9 @@ def test_band_takes_the_ends_of_the_constants_and_the_error_against_measurement(
     np.testing.assert_allclose(entry.time_calibrated_s, times[1] / row.time_ratio)
     power = Chip.load("loihi2").static_power
     joules = 1e-3 * np.array([power.low, power.value, power.high]) * times
-    np.testing.assert_allclose([entry.static_low_j[0], entry.static_j[0], entry.static_high_j[0]], joules)
+    np.testing.assert_allclose(
+        [entry.static_low_j[0], entry.static_j[0], entry.static_high_j[0]], joules
+    )
     np.testing.assert_allclose(found.static_band_j, joules[[0, 2]])
 
 
@@ -141,7 +158,8 @@ def terms_of(found) -> dict[tuple[str, str | None], float]:
 
 
 def test_every_term_of_the_time_on_paper(simple):
-    """Three cores on two tiles: a barrier of 2 us, and one link between the tiles that a quarter of all messages takes."""
+    """Three cores on two tiles: a barrier of 2 us, and one link between the tiles that a quarter of
+    all messages takes."""
     program = network()
     found = estimate(program, run(program, one_spike_each()[:1], "reference"), [simple])
     expected = {
@@ -159,7 +177,9 @@ def test_every_term_of_the_time_on_paper(simple):
     }
     got = terms_of(found)
     assert set(got) == set(expected)
-    np.testing.assert_allclose([got[name] for name in expected], list(expected.values()), rtol=1e-12)
+    np.testing.assert_allclose(
+        [got[name] for name in expected], list(expected.values()), rtol=1e-12
+    )
     (entry,) = found.devices
     assert entry.limit.text() == "barrier"
     np.testing.assert_allclose(entry.time_s, 5 * 2e-6)
@@ -181,12 +201,24 @@ def test_time_is_the_largest_term_and_names_its_layer(simple):
 
 
 def test_the_fullest_core_decides(simple):
-    """20 columns in tiles of 16: one of two cores holds four fifths of the layer, and reads as much."""
+    """20 columns in tiles of 16: one of two cores holds four fifths of the layer, and reads as
+    much."""
     chip = Chip.load("loihi2")
-    small = replace(chip, limits=dict(chip.limits) | {"neurons_per_core": replace(chip.limits["neurons_per_core"], value=16)})
+    small = replace(
+        chip,
+        limits=dict(chip.limits)
+        | {"neurons_per_core": replace(chip.limits["neurons_per_core"], value=16)},
+    )
     maps = Population("p", (1, 20), threshold=131071)
-    program = Program((Input("in", (1, 20)),), (maps,), (Convolution("c", "in", "p", np.ones((1, 1, 1), int)),), (Output("p"),))
-    found = estimate(program, run(program, np.ones((1, 1, 1, 20), np.uint8), "reference"), [simple], chip=small)
+    program = Program(
+        (Input("in", (1, 20)),),
+        (maps,),
+        (Convolution("c", "in", "p", np.ones((1, 1, 1), int)),),
+        (Output("p"),),
+    )
+    found = estimate(
+        program, run(program, np.ones((1, 1, 1, 20), np.uint8), "reference"), [simple], chip=small
+    )
     assert found.cores == 2
     assert terms_of(found)["synaptic reads", "p"] == pytest.approx(16 * 100)
     assert terms_of(found)["messages", "p"] == pytest.approx(16 * 5)
@@ -195,9 +227,14 @@ def test_the_fullest_core_decides(simple):
 def test_energy_at_a_rate_is_static_power_over_rate(simple):
     program = network()
     recording = run(program, one_spike_each(), "reference")
-    fast, slow = (estimate(program, recording, [simple], rate_hz=rate).devices[0] for rate in (None, 50.0))
+    fast, slow = (
+        estimate(program, recording, [simple], rate_hz=rate).devices[0] for rate in (None, 50.0)
+    )
     np.testing.assert_allclose(fast.static_j, 0.232 * fast.time_s)
-    np.testing.assert_allclose([slow.static_low_j, slow.static_j, slow.static_high_j], [[p / 50] * 2 for p in (0.12, 0.232, 0.282)])
+    np.testing.assert_allclose(
+        [slow.static_low_j, slow.static_j, slow.static_high_j],
+        [[p / 50] * 2 for p in (0.12, 0.232, 0.282)],
+    )
     np.testing.assert_array_equal(slow.dynamic_j, fast.dynamic_j)
     np.testing.assert_array_equal(slow.time_s, fast.time_s)
 
@@ -210,16 +247,27 @@ def test_a_rate_that_cannot_be_is_refused_with_the_highest_that_can(simple, rate
 
 
 def test_static_energy_is_of_whole_chips():
-    """A network of 130 cores takes two chips of 120 and one of 152; a conventional table has no static energy."""
-    silent, dense = Population("p", (130,), threshold=131071), Dense("d", "in", "p", np.ones((130, 4), int))
+    """A network of 130 cores takes two chips of 120 and one of 152; a conventional table has no
+    static energy."""
+    silent, dense = (
+        Population("p", (130,), threshold=131071),
+        Dense("d", "in", "p", np.ones((130, 4), int)),
+    )
     program = Program((Input("in", (4,)),), (silent,), (dense,), (Output("p"),))
     recording = run(program, np.ones((1, 3, 4), np.uint8), "reference")
     found = {}
     for name in ("loihi2", "loihi2-152"):
         chip = Chip.load(name)
-        one = replace(chip, limits=dict(chip.limits) | {"neurons_per_core": replace(chip.limits["neurons_per_core"], value=1)})
+        one = replace(
+            chip,
+            limits=dict(chip.limits)
+            | {"neurons_per_core": replace(chip.limits["neurons_per_core"], value=1)},
+        )
         found[name] = estimate(program, recording, ["loihi-sanafe", "cmos-45nm"], chip=one)
-    assert [(f.cores, f.chips, f.cores_per_chip) for f in found.values()] == [(130, 2, 120), (130, 1, 152)]
+    assert [(f.cores, f.chips, f.cores_per_chip) for f in found.values()] == [
+        (130, 2, 120),
+        (130, 1, 152),
+    ]
     two, single = (f.devices[0] for f in found.values())
     np.testing.assert_allclose(two.static_j / two.time_s, 2 * 0.232)
     np.testing.assert_allclose(single.static_j / single.time_s, 0.232 * 152 / 120, rtol=1e-3)
@@ -229,15 +277,26 @@ def test_static_energy_is_of_whole_chips():
 def test_parts_that_run_one_after_the_other_add_up(simple):
     program, chip = network(), Chip.load("loihi2")
     one = estimate(program, run(program, one_spike_each(), "reference"), [simple, "cmos-45nm"])
-    two = estimate(program, run(program, np.ones((2, 5, 6), np.uint8), "reference"), [simple, "cmos-45nm"])
+    two = estimate(
+        program, run(program, np.ones((2, 5, 6), np.uint8), "reference"), [simple, "cmos-45nm"]
+    )
     both = together({"front.": one, "": two}, chip)
     for name in QUANTITIES:
         first, second, total = (getattr(found.devices[0], name) for found in (one, two, both))
         np.testing.assert_allclose(total, first + second)
     assert (both.cores, both.chips) == (6, 1)
     assert both.devices[1].static_j is None
-    assert [layer.layer for layer in both.devices[0].layers] == ["front.a", "front.read", "front.b", "a", "read", "b"]
-    assert both.twin.macs == {f"front.{n}": m for n, m in one.twin.macs.items()} | dict(two.twin.macs)
+    assert [layer.layer for layer in both.devices[0].layers] == [
+        "front.a",
+        "front.read",
+        "front.b",
+        "a",
+        "read",
+        "b",
+    ]
+    assert both.twin.macs == {f"front.{n}": m for n, m in one.twin.macs.items()} | dict(
+        two.twin.macs
+    )
     assert together({"": one}, chip) is one
     json.dumps(both.to_dict(per_sample=True), allow_nan=False)
 
@@ -247,10 +306,15 @@ def test_synapses_of_several_kinds_in_one_layer(simple):
     program = Program(
         (Input("in", (1,)),),
         (Population("p", (3,), threshold=131071),),
-        (Dense("d", "in", "p", np.ones((3, 1), int)), Sparse("s", "in", "p", [1], rows=[0], columns=[0])),
+        (
+            Dense("d", "in", "p", np.ones((3, 1), int)),
+            Sparse("s", "in", "p", [1], rows=[0], columns=[0]),
+        ),
         (Output("p"),),
     )
-    found = estimate(program, run(program, np.ones((1, 1, 1), np.uint8), "reference"), [simple]).devices[0]
+    found = estimate(
+        program, run(program, np.ones((1, 1, 1), np.uint8), "reference"), [simple]
+    ).devices[0]
     np.testing.assert_allclose(found.layers[0].synapses_j, (3 * 10 + 1 * 100) * 1e-12)
 
 
@@ -268,23 +332,33 @@ def test_a_convolution_charges_its_own_constant_and_one_message(simple):
     inputs[0, 0, 0, 0] = 1
     found = estimate(program, run(program, inputs, "reference"), [simple]).devices[0]
     way = 30 + mean_hops(1)[0] * 3 + mean_hops(1)[1] * 4
-    np.testing.assert_allclose([layer.synapses_j for layer in found.layers], [1000e-12, 2 * 1000e-12])  # at the edge: 2 of 3 taps
+    np.testing.assert_allclose(
+        [layer.synapses_j for layer in found.layers], [1000e-12, 2 * 1000e-12]
+    )  # at the edge: 2 of 3 taps
     np.testing.assert_allclose(found.layers[0].messages_j, way * 1e-12)
 
 
 def test_recording_of_layers_changes_nothing(simple):
-    """Spikes of hidden layers come from recorded spikes or from the counters, whichever is there."""
+    """Spikes of hidden layers come from recorded spikes or from the counters, whichever is
+    there."""
     from hardware import Record
 
     program = network()
-    short = estimate(program, run(program, one_spike_each(), "reference"), [simple]).to_dict(per_sample=True)
-    long = estimate(program, run(program, one_spike_each(), "reference", record=Record(spikes=True)), [simple]).to_dict(per_sample=True)
+    short = estimate(program, run(program, one_spike_each(), "reference"), [simple]).to_dict(
+        per_sample=True
+    )
+    long = estimate(
+        program, run(program, one_spike_each(), "reference", record=Record(spikes=True)), [simple]
+    ).to_dict(per_sample=True)
     assert short == long
 
 
 def test_conventional_table_charges_additions_and_for_graded_spikes_multiplications():
     for bits, picojoules in ((0, 0.9), (8, 4.6)):
-        silent, dense = Population("p", (3,), threshold=131071), Dense("d", "in", "p", np.ones((3, 2), int))
+        silent, dense = (
+            Population("p", (3,), threshold=131071),
+            Dense("d", "in", "p", np.ones((3, 2), int)),
+        )
         program = Program((Input("in", (2,), bits),), (silent,), (dense,), (Output("p"),))
         found = estimate(program, run(program, np.ones((1, 4, 2), int), "reference"), ["cmos-45nm"])
         np.testing.assert_allclose(found.devices[0].dynamic_j, [4 * 2 * 3 * picojoules * 1e-12])
@@ -296,10 +370,19 @@ def test_conventional_table_charges_additions_and_for_graded_spikes_multiplicati
 
 
 def test_twin_of_a_convolution_equals_brute_force():
-    convolution = Convolution("c", "in", "p", np.ones((4, 2, 3, 2), int), stride=(2, 1), padding=(1, 1), groups=2)
+    convolution = Convolution(
+        "c", "in", "p", np.ones((4, 2, 3, 2), int), stride=(2, 1), padding=(1, 1), groups=2
+    )
     shape = (4, 7, 6)
-    program = Program((Input("in", shape),), (Population("p", convolution.output_shape(shape)),), (convolution,), (Output("p"),))
-    found = estimate(program, run(program, np.zeros((1, 1, *shape), np.uint8), "reference"), ["cmos-45nm"])
+    program = Program(
+        (Input("in", shape),),
+        (Population("p", convolution.output_shape(shape)),),
+        (convolution,),
+        (Output("p"),),
+    )
+    found = estimate(
+        program, run(program, np.zeros((1, 1, *shape), np.uint8), "reference"), ["cmos-45nm"]
+    )
     assert found.twin.macs == {"p": int(synapses(convolution, shape).sum())}
 
 
@@ -314,14 +397,19 @@ def test_energies_of_random_programs_add_up(data):
     found = estimate(program, recording, TABLES)
     stored = json.loads(json.dumps(found.to_dict(per_sample=True), allow_nan=False))
     for entry, plain in zip(found.devices, stored["devices"]):
-        parts = sum(layer.synapses_j + layer.neurons_j + layer.spikes_j + layer.messages_j for layer in entry.layers)
+        parts = sum(
+            layer.synapses_j + layer.neurons_j + layer.spikes_j + layer.messages_j
+            for layer in entry.layers
+        )
         np.testing.assert_allclose(parts, entry.dynamic_j.mean(), rtol=1e-9)
         assert len(plain["dynamic_j_per_sample"]) == recording.samples
         if entry.time_s is not None:
             assert (entry.time_s >= recording.steps * 0.6e-6).all()
             assert entry.limit.step_s == max(term.step_s for term in entry.terms)
             for name in ("dynamic{}_j", "static{}_j", "time{}_s"):
-                low, value, high = (getattr(entry, name.format(end)) for end in ("_low", "", "_high"))
+                low, value, high = (
+                    getattr(entry, name.format(end)) for end in ("_low", "", "_high")
+                )
                 assert (low <= value).all()
                 assert (value <= high).all()
     for low, high in (found.dynamic_band_j, found.static_band_j, found.time_band_s):
@@ -332,20 +420,30 @@ def test_more_spikes_never_cost_less():
     program = network()
     quiet, loud = one_spike_each(), np.ones((2, 5, 6), np.uint8)
     for before, after in zip(
-        estimate(program, run(program, quiet, "reference")).devices, estimate(program, run(program, loud, "reference")).devices
+        estimate(program, run(program, quiet, "reference")).devices,
+        estimate(program, run(program, loud, "reference")).devices,
     ):
         assert (before.dynamic_j < after.dynamic_j).all()
 
 
 def test_the_chip_decides_how_many_cores_share_the_work():
-    silent, dense = Population("p", (3000,), threshold=131071), Dense("d", "in", "p", np.ones((3000, 4), int))
+    silent, dense = (
+        Population("p", (3000,), threshold=131071),
+        Dense("d", "in", "p", np.ones((3000, 4), int)),
+    )
     program = Program((Input("in", (4,)),), (silent,), (dense,), (Output("p"),))
     recording = run(program, np.ones((1, 3, 4), np.uint8), "reference")
-    one, other = (estimate(program, recording, ["loihi-sanafe"], chip=Chip.load(name)) for name in ("loihi2", "loihi1"))
+    one, other = (
+        estimate(program, recording, ["loihi-sanafe"], chip=Chip.load(name))
+        for name in ("loihi2", "loihi1")
+    )
     assert (one.chip, one.cores, other.chip, other.cores) == ("loihi2", 1, "loihi1", 3)
     assert terms_of(other)["neuron updates", "p"] < terms_of(one)["neuron updates", "p"]
     assert (one.static_power.value, other.static_power.value) == (232, 89)
-    assert (one.devices[0].dynamic_calibrated_j is None, other.devices[0].dynamic_calibrated_j is None) == (False, True)
+    assert (
+        one.devices[0].dynamic_calibrated_j is None,
+        other.devices[0].dynamic_calibrated_j is None,
+    ) == (False, True)
     assert other.devices[0].dynamic_j == one.devices[0].dynamic_j
 
 
@@ -383,7 +481,11 @@ def test_report_says_what_it_rests_on():
     assert len(stored["devices"][0]["terms"]) == 3 * 3 + 2
     assert [row["device"] for row in stored["measured"]] == list(DEVICES[:3])
     assert "n = 1" in stored["measured_text"]
-    assert (stored["chips"], stored["static_power_mw"]["value"], stored["rate_hz"]) == (1, 232, None)
+    assert (stored["chips"], stored["static_power_mw"]["value"], stored["rate_hz"]) == (
+        1,
+        232,
+        None,
+    )
     assert (stored["target"], stored["steps"], stored["samples"]) == ("reference", 5, 2)
 
 
@@ -395,11 +497,18 @@ def test_recording_must_belong_and_be_complete():
     with pytest.raises(InputError, match="does not hold spikes_in of every layer"):
         estimate(program, replace(recording, counts={}))
     with pytest.raises(InputError, match="does not hold syn_ops of every layer"):
-        estimate(program, replace(recording, counts=dict(recording.counts) | {"syn_ops": {"a": np.zeros(2)}}))
+        estimate(
+            program,
+            replace(recording, counts=dict(recording.counts) | {"syn_ops": {"a": np.zeros(2)}}),
+        )
 
 
 def test_unknown_device_names_the_known_ones():
-    with pytest.raises(DeviceError, match=r"no device 'gpu'; there are cmos-45nm, keras-spiking, loihi-davies2018, loihi-sanafe,"):
+    with pytest.raises(
+        DeviceError,
+        match=r"no device 'gpu'; there are cmos-45nm, keras-spiking, loihi-davies2018, "
+        r"loihi-sanafe,",
+    ):
         Device.load("gpu")
 
 
@@ -407,9 +516,18 @@ SYN_OP = "[dense_syn_op_pj]\nvalue = 35.5"
 BROKEN = {
     "no TOML": (lambda t: "=", "not TOML"),
     "no kind": (lambda t: t.replace('kind = "spiking"', ""), "kind is None; accepted is a text"),
-    "other kind": (lambda t: t.replace('kind = "spiking"', 'kind = "quantum"'), "kind is 'quantum'; accepted are spiking, conventional"),
-    "unknown": (lambda t: t.replace("[spike_pj]", "[spark_pj]"), "[spark_pj] is unknown; accepted are exactly dense_syn_op_pj"),
-    "missing": (lambda t: t[: t.index("[hop_north")] + t[t.index("[times]") :], "[hop_north_south_pj] is missing"),
+    "other kind": (
+        lambda t: t.replace('kind = "spiking"', 'kind = "quantum"'),
+        "kind is 'quantum'; accepted are spiking, conventional",
+    ),
+    "unknown": (
+        lambda t: t.replace("[spike_pj]", "[spark_pj]"),
+        "[spark_pj] is unknown; accepted are exactly dense_syn_op_pj",
+    ),
+    "missing": (
+        lambda t: t[: t.index("[hop_north")] + t[t.index("[times]") :],
+        "[hop_north_south_pj] is missing",
+    ),
     "static power": (
         lambda t: t.replace("[times]", "[static_power_mw]\nvalue = 3.0\n\n[times]"),
         "[static_power_mw] must stand in a chip's table",
@@ -418,28 +536,69 @@ BROKEN = {
         lambda t: t.replace("relative_error = 0.25", "relative_error = 1.0"),
         "relative_error is 1.0; it must be a number from 0 to below 1",
     ),
-    "no band": (lambda t: t.replace("low = 31.2\n", ""), "[dense_syn_op_pj]: accepted is a table with value, low, high and source"),
-    "band beside": (lambda t: t.replace("low = 31.2", "low = 36.0"), "low 36.0, value 35.5, high 39.8; accepted are numbers from 0 with"),
+    "no band": (
+        lambda t: t.replace("low = 31.2\n", ""),
+        "[dense_syn_op_pj]: accepted is a table with value, low, high and source",
+    ),
+    "band beside": (
+        lambda t: t.replace("low = 31.2", "low = 36.0"),
+        "low 36.0, value 35.5, high 39.8; accepted are numbers from 0 with",
+    ),
     "negative": (lambda t: t.replace("low = 31.2", "low = -1.0"), "low -1.0, value 35.5"),
-    "not finite": (lambda t: t.replace("high = 39.8", "high = inf"), "high inf; accepted are numbers from 0"),
-    "text": (lambda t: t.replace(SYN_OP, '[dense_syn_op_pj]\nvalue = "35"'), "value '35', high 39.8; accepted are numbers"),
-    "no source": (lambda t: t.replace('source = "SANA-FE loihi.yaml: 69.3 pJ; band: 12 %"', 'source = ""'), "[spike_pj]: source is ''"),
-    "no times": (lambda t: t[: t.index("[times]")], "accepted is either a table [times], or step_times with the name"),
-    "two times": (lambda t: t.replace("measured_on", 'step_times = "loihi-sanafe"\nmeasured_on'), "accepted is either a table [times]"),
+    "not finite": (
+        lambda t: t.replace("high = 39.8", "high = inf"),
+        "high inf; accepted are numbers from 0",
+    ),
+    "text": (
+        lambda t: t.replace(SYN_OP, '[dense_syn_op_pj]\nvalue = "35"'),
+        "value '35', high 39.8; accepted are numbers",
+    ),
+    "no source": (
+        lambda t: t.replace('source = "SANA-FE loihi.yaml: 69.3 pJ; band: 12 %"', 'source = ""'),
+        "[spike_pj]: source is ''",
+    ),
+    "no times": (
+        lambda t: t[: t.index("[times]")],
+        "accepted is either a table [times], or step_times with the name",
+    ),
+    "two times": (
+        lambda t: t.replace("measured_on", 'step_times = "loihi-sanafe"\nmeasured_on'),
+        "accepted is either a table [times]",
+    ),
     "unknown times": (
         lambda t: t[: t.index("[times]")].replace("measured_on", 'step_times = "x"\nmeasured_on'),
         "step_times is 'x'; accepted",
     ),
     "times of a conventional": (
-        lambda t: t[: t.index("[times]")].replace("measured_on", 'step_times = "cmos-45nm"\nmeasured_on'),
+        lambda t: t[: t.index("[times]")].replace(
+            "measured_on", 'step_times = "cmos-45nm"\nmeasured_on'
+        ),
         "step_times is 'cmos-45nm'; accepted is the name of a table that has [times]",
     ),
-    "missing time": (lambda t: t.replace("spike_ns = 30.0\n", ""), "[times] accepted are exactly barrier_tiles"),
-    "negative time": (lambda t: t.replace("spike_ns = 30.0", "spike_ns = -3"), "[times] spike_ns is -3; accepted is a number from 0"),
-    "barriers": (lambda t: t.replace("[1, 2, 4, 29]", "[1, 2, 4]"), "barrier_tiles and barrier_us: accepted are two lists of one length"),
-    "falling tiles": (lambda t: t.replace("[1, 2, 4, 29]", "[2, 1, 4, 29]"), "accepted are two lists of one length, tiles rising"),
-    "cores": (lambda t: t.replace("cores_per_tile = 4", "cores_per_tile = 0"), "cores_per_tile is 0; accepted is a positive number"),
-    "source of times": (lambda t: t[: t.rindex("source = ")] + "source = 3", "[times] source is 3; accepted is a text"),
+    "missing time": (
+        lambda t: t.replace("spike_ns = 30.0\n", ""),
+        "[times] accepted are exactly barrier_tiles",
+    ),
+    "negative time": (
+        lambda t: t.replace("spike_ns = 30.0", "spike_ns = -3"),
+        "[times] spike_ns is -3; accepted is a number from 0",
+    ),
+    "barriers": (
+        lambda t: t.replace("[1, 2, 4, 29]", "[1, 2, 4]"),
+        "barrier_tiles and barrier_us: accepted are two lists of one length",
+    ),
+    "falling tiles": (
+        lambda t: t.replace("[1, 2, 4, 29]", "[2, 1, 4, 29]"),
+        "accepted are two lists of one length, tiles rising",
+    ),
+    "cores": (
+        lambda t: t.replace("cores_per_tile = 4", "cores_per_tile = 0"),
+        "cores_per_tile is 0; accepted is a positive number",
+    ),
+    "source of times": (
+        lambda t: t[: t.rindex("source = ")] + "source = 3",
+        "[times] source is 3; accepted is a text",
+    ),
     "conventional with times": (
         lambda t: (FOLDER / "cmos-45nm.toml").read_text() + t[t.index("[times]") :],
         "[times] is unknown; accepted are exactly mac_pj, ac_pj",

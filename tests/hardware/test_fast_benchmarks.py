@@ -1,4 +1,5 @@
-"""The benchmark measures what it says: same networks on every side, and faults that are noticed. Nothing is timed here."""
+"""The benchmark measures what it says: same networks on every side, and faults that are noticed.
+Nothing is timed here."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def test_networks_are_active_and_exact(name):
         assert 0.001 < fast.spikes[layer].mean() < 0.5, layer
     short = inputs[:, :12]
     reference = run(program, short, "reference", record=Record(spikes=True, potentials=True))
-    assert compare(reference, run(program, short, record=Record(spikes=True, potentials=True))).identical
+    assert compare(
+        reference, run(program, short, record=Record(spikes=True, potentials=True))
+    ).identical
 
 
 def test_inputs_do_not_depend_on_the_number_of_samples():
@@ -69,7 +72,8 @@ def test_snntorch_model_is_the_same_network(name, exact):
         torch.set_num_threads(threads)
     expected = run(program, inputs).spikes[program.outputs[0].population]
     assert expected.any()
-    # A leak is rounded on the chip and not in floating point: a spike may come a step earlier or later.
+    # A leak is rounded on the chip and not in floating point: a spike may come a step earlier or
+    # later.
     assert np.mean(outputs != expected) <= (0 if exact else 0.005)
 
 

@@ -1,4 +1,5 @@
-"""The fast executor against the reference: every spike, potential, count and score of random Programs."""
+"""The fast executor against the reference: every spike, potential, count and score of random
+Programs."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ pytest.importorskip("numba", reason="the fast executor needs numba")
 def assert_identical(program, inputs, **options):
     """Reference and fast give the same Recording."""
     record = Record(spikes=True, potentials=True)
-    fast, reference = run(program, inputs, "fast", record=record, **options), run(program, inputs, "reference", record=record)
+    fast, reference = (
+        run(program, inputs, "fast", record=record, **options),
+        run(program, inputs, "reference", record=record),
+    )
     comparison = compare(reference, fast)
     assert comparison.identical, comparison.first
     assert set(fast.spikes) == set(reference.spikes)
@@ -27,7 +31,9 @@ def assert_identical(program, inputs, **options):
         assert fast.spikes[name].dtype == reference.spikes[name].dtype
     for counter, layers in reference.counts.items():
         for name, values in layers.items():
-            np.testing.assert_array_equal(fast.counts[counter][name], values, f"{counter} of {name}")
+            np.testing.assert_array_equal(
+                fast.counts[counter][name], values, f"{counter} of {name}"
+            )
     for name, values in reference.scores.items():
         np.testing.assert_array_equal(fast.scores[name], values)
     return fast
@@ -35,7 +41,8 @@ def assert_identical(program, inputs, **options):
 
 @st.composite
 def cases(draw):
-    """A Program, its inputs, and a batch size that cuts the samples into chunks or leaves the choice to the executor."""
+    """A Program, its inputs, and a batch size that cuts the samples into chunks or leaves the
+    choice to the executor."""
     program = draw(programs())
     return program, draw(inputs_for(program)), draw(st.sampled_from([None, None, 1, 2]))
 
@@ -45,6 +52,15 @@ def check(case):
     assert_identical(program, inputs, batch=batch)
 
 
-relaxed = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]}
+relaxed = {
+    "deadline": None,
+    "suppress_health_check": [
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+    ],
+}
 test_random_programs = settings(max_examples=400, **relaxed)(given(cases())(check))
-test_many_random_programs = pytest.mark.slow(settings(max_examples=20_000, **relaxed)(given(cases())(check)))
+test_many_random_programs = pytest.mark.slow(
+    settings(max_examples=20_000, **relaxed)(given(cases())(check))
+)

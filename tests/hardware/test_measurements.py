@@ -150,8 +150,9 @@ def test_leave_one_out_on_paper():
 
 def test_counts_survive_the_way_through_a_file(tmp_path, monkeypatch):
     kept = measured_tasks.counts("pilotnet-snn.toml")
-    text = 'network_sha256 = "n"\ninputs_sha256 = "i"\nchip = "loihi2"\nsource = "a test"\n' + measured_tasks.to_toml(
-        kept.workload
+    text = (
+        'network_sha256 = "n"\ninputs_sha256 = "i"\nchip = "loihi2"\nsource = "a test"\n'
+        + measured_tasks.to_toml(kept.workload)
     )
     (tmp_path / "again.toml").write_text(text)
     monkeypatch.setattr(measured_tasks, "FOLDER", tmp_path)

@@ -1,4 +1,5 @@
-"""The noise generator: its numbers for ever, its distribution, and no relation between neurons, steps and seeds."""
+"""The noise generator: its numbers for ever, its distribution, and no relation between neurons,
+steps and seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +16,11 @@ from hardware.noise import MAX_SEED, MAX_SIGMA, Noise, derived, draw
 def test_finaliser_is_splitmix64s():
     """The published stream that starts at 1234567."""
     state = np.array([1234567], np.uint64) + noise._GAMMA * np.arange(1, 4, dtype=np.uint64)
-    assert noise.splitmix64(state).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert noise.splitmix64(state).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
 
 
 def one_by_one(seed, sigma, step, neuron):
@@ -35,7 +40,9 @@ def one_by_one(seed, sigma, step, neuron):
 def test_every_number_follows_the_documented_rule(seed, sigma):
     drawn = draw(seed, sigma, 3, 5)
     assert drawn.dtype == np.int64
-    assert drawn.tolist() == [[one_by_one(seed, sigma, step, neuron) for neuron in range(5)] for step in range(3)]
+    assert drawn.tolist() == [
+        [one_by_one(seed, sigma, step, neuron) for neuron in range(5)] for step in range(3)
+    ]
 
 
 def test_numbers_are_those_of_every_earlier_version():
@@ -48,7 +55,8 @@ PINNED_SEEDS = [3166309114763032834, 8815207628119023658]
 
 
 def test_distribution():
-    """Moments, and the distance to the normal distribution, of a quarter of a million numbers; bounds of five standard errors."""
+    """Moments, and the distance to the normal distribution, of a quarter of a million numbers;
+    bounds of five standard errors."""
     values = draw(5, 10_000, 50, 5000).ravel() / 10_000
     count = values.size
     assert abs(values.mean()) < 5 / math.sqrt(count)
@@ -75,7 +83,10 @@ def test_small_sigma_is_rounded_to_the_nearest():
     assert values.var() == pytest.approx(1 + 1 / 12, abs=0.03)
 
 
-@pytest.mark.parametrize("other", ["next neuron", "next step", "next seed", "next population", "neuron and step exchanged"])
+@pytest.mark.parametrize(
+    "other",
+    ["next neuron", "next step", "next seed", "next population", "neuron and step exchanged"],
+)
 def test_streams_are_unrelated(other):
     """Correlation of the values, and of their squares, within five standard errors of none."""
     here = draw(9, 1000, 300, 301).astype(float)
@@ -106,9 +117,14 @@ def test_no_sigma_is_no_noise():
     assert not draw(1, 0, 4, 4).any()
 
 
-@pytest.mark.parametrize(("seed", "sigma"), [(-1, 1), (1 << 63, 1), (0, MAX_SIGMA + 1), (0, -1), (0, 1.5), (True, 1), ("a", 1)])
+@pytest.mark.parametrize(
+    ("seed", "sigma"),
+    [(-1, 1), (1 << 63, 1), (0, MAX_SIGMA + 1), (0, -1), (0, 1.5), (True, 1), ("a", 1)],
+)
 def test_numbers_outside_are_refused(seed, sigma):
-    with pytest.raises(ProgramError, match=r"noise: (seed|sigma) is .*; accepted are whole numbers from"):
+    with pytest.raises(
+        ProgramError, match=r"noise: (seed|sigma) is .*; accepted are whole numbers from"
+    ):
         draw(seed, sigma, 1, 1)
     with pytest.raises(ProgramError):
         Noise(seed, sigma)

@@ -25,7 +25,11 @@ from tests.strategies import programs
 def noisy(seed=MAX_SEED, sigma=640) -> Program:
     """The example with noise in one population."""
     base = example()
-    populations = (base.populations[0], replace(base.populations[1], noise=Noise(seed, sigma)), base.populations[2])
+    populations = (
+        base.populations[0],
+        replace(base.populations[1], noise=Noise(seed, sigma)),
+        base.populations[2],
+    )
     return Program(base.inputs, populations, base.projections, base.outputs, base.metadata)
 
 
@@ -34,14 +38,45 @@ def example() -> Program:
     return Program(
         inputs=(Input("picture", (2, 4, 4)), Input("graded", (3,), message_bits=8)),
         populations=(
-            Population("conv", (3, 4, 4), current_decay=np.arange(48).reshape(3, 4, 4), threshold=50, bias=-3, bias_exponent=6),
-            Population("soft", (5,), threshold=70000, reset="subtract", reset_amount=1234, refractory=2),
+            Population(
+                "conv",
+                (3, 4, 4),
+                current_decay=np.arange(48).reshape(3, 4, 4),
+                threshold=50,
+                bias=-3,
+                bias_exponent=6,
+            ),
+            Population(
+                "soft", (5,), threshold=70000, reset="subtract", reset_amount=1234, refractory=2
+            ),
             Population("potential", (4,), threshold=None),
         ),
         projections=(
-            Convolution("kernel", "picture", "conv", np.arange(-27, 27).reshape(3, 2, 3, 3) * 2, padding=(1, 1), exponent=np.arange(3)),
-            Dense("matrix", "graded", "soft", np.full((5, 3), -7), exponent=-8, weight_bits=8, delay=np.arange(15).reshape(5, 3)),
-            Sparse("single", "conv", "soft", np.array([255, 1]), rows=np.array([4, 0]), columns=np.array([0, 47])),
+            Convolution(
+                "kernel",
+                "picture",
+                "conv",
+                np.arange(-27, 27).reshape(3, 2, 3, 3) * 2,
+                padding=(1, 1),
+                exponent=np.arange(3),
+            ),
+            Dense(
+                "matrix",
+                "graded",
+                "soft",
+                np.full((5, 3), -7),
+                exponent=-8,
+                weight_bits=8,
+                delay=np.arange(15).reshape(5, 3),
+            ),
+            Sparse(
+                "single",
+                "conv",
+                "soft",
+                np.array([255, 1]),
+                rows=np.array([4, 0]),
+                columns=np.array([0, 47]),
+            ),
             Dense("read", "soft", "potential", np.zeros((4, 5), int), delay=62),
         ),
         outputs=(Output("potential", "last_potential"), Output("soft")),
@@ -56,7 +91,9 @@ def saved(tmp_path):
     return path
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(program=programs())
 def test_round_trip_of_random_programs(tmp_path, program):
     path = tmp_path / "program.h5"
@@ -88,7 +125,9 @@ def test_noise_is_kept(tmp_path):
 
 def test_files_from_before_there_was_noise_stay_valid(saved):
     """A Program without noise is stored, and has the fingerprint, as in the first version."""
-    assert example().fingerprint == "3c4d493b12a5e8f77f5da8b9889acb39274ffdc3ebdb9caa99960a42a4483bda"
+    assert (
+        example().fingerprint == "3c4d493b12a5e8f77f5da8b9889acb39274ffdc3ebdb9caa99960a42a4483bda"
+    )
     with h5py.File(saved) as file:
         assert not [name for name in file["populations/1"].attrs if "noise" in name]
 
@@ -96,12 +135,24 @@ def test_files_from_before_there_was_noise_stay_valid(saved):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"noise_seed": -1, "noise_sigma": 5}, "/populations/1: noise: seed is -1; accepted are whole numbers from 0"),
-        ({"noise_seed": 1, "noise_sigma": 0}, "/populations/1: noise: sigma is 0; accepted are whole numbers from 1 to 1048576"),
-        ({"noise_seed": np.uint64(1 << 63), "noise_sigma": 5}, "noise: seed is 9223372036854775808"),
+        (
+            {"noise_seed": -1, "noise_sigma": 5},
+            "/populations/1: noise: seed is -1; accepted are whole numbers from 0",
+        ),
+        (
+            {"noise_seed": 1, "noise_sigma": 0},
+            "/populations/1: noise: sigma is 0; accepted are whole numbers from 1 to 1048576",
+        ),
+        (
+            {"noise_seed": np.uint64(1 << 63), "noise_sigma": 5},
+            "noise: seed is 9223372036854775808",
+        ),
         ({"noise_seed": 1, "noise_sigma": 1 << 40}, "noise: sigma is 1099511627776"),
         ({"noise_seed": 1.5, "noise_sigma": 5}, "the attribute 'noise_seed' is float64"),
-        ({"noise_sigma": 5}, "has 'noise_sigma' alone; accepted are both of noise_seed, noise_sigma, or none"),
+        (
+            {"noise_sigma": 5},
+            "has 'noise_sigma' alone; accepted are both of noise_seed, noise_sigma, or none",
+        ),
         ({"noise_seed": 1, "noise_sigma": 7}, "damaged: the content's fingerprint"),
     ],
 )
@@ -130,7 +181,12 @@ def test_same_program_gives_the_same_bytes(tmp_path, saved):
 
 
 def test_stores_no_more_than_the_numbers_need(tmp_path):
-    program = Program((Input("i", (500,)),), (Population("p", (400,)),), (Dense("d", "i", "p", np.full((400, 500), -100)),), (Output("p"),))
+    program = Program(
+        (Input("i", (500,)),),
+        (Population("p", (400,)),),
+        (Dense("d", "i", "p", np.full((400, 500), -100)),),
+        (Output("p"),),
+    )
     program_file.save(program, tmp_path / "p.h5")
     assert 200_000 < (tmp_path / "p.h5").stat().st_size < 210_000
 
@@ -140,7 +196,9 @@ def test_file_that_others_compressed_is_read(tmp_path, saved):
         group = file["projections/0"]
         values = group["weights"][()]
         del group["weights"]
-        group.create_dataset("weights", data=values, chunks=values.shape, compression="gzip", shuffle=True)
+        group.create_dataset(
+            "weights", data=values, chunks=values.shape, compression="gzip", shuffle=True
+        )
     assert program_file.load(saved).fingerprint == example().fingerprint
 
 
@@ -152,8 +210,12 @@ def test_existing_output_is_refused_without_force(saved):
     program_file.save(example(), saved, force=True)
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
-def test_interrupted_write_leaves_the_old_file_and_nothing_beside_it(saved, monkeypatch, interruption):
+@pytest.mark.parametrize(
+    "interruption", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")]
+)
+def test_interrupted_write_leaves_the_old_file_and_nothing_beside_it(
+    saved, monkeypatch, interruption
+):
     before = saved.read_bytes()
 
     def interrupted(number):
@@ -161,7 +223,10 @@ def test_interrupted_write_leaves_the_old_file_and_nothing_beside_it(saved, monk
 
     monkeypatch.setattr(os, "fsync", interrupted)
     expected = KeyboardInterrupt if interruption is KeyboardInterrupt else ProgramFileError
-    with pytest.raises(expected, match=None if interruption is KeyboardInterrupt else "cannot be written: No space left"):
+    with pytest.raises(
+        expected,
+        match=None if interruption is KeyboardInterrupt else "cannot be written: No space left",
+    ):
         program_file.save(example(), saved, force=True)
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == [saved.name]
@@ -191,7 +256,9 @@ def test_absent_foreign_and_truncated_files(tmp_path, saved):
     with pytest.raises(ProgramFileError, match="is a folder"):
         program_file.load(tmp_path)
     (tmp_path / "text").write_text("not this")
-    with pytest.raises(ProgramFileError, match="not an HDF5 file; accepted is a spikeport program file"):
+    with pytest.raises(
+        ProgramFileError, match="not an HDF5 file; accepted is a spikeport program file"
+    ):
         program_file.load(tmp_path / "text")
     (tmp_path / "pickle").write_bytes(pickle.dumps(_Trap()))
     with pytest.raises(ProgramFileError, match="not an HDF5 file"):
@@ -212,7 +279,8 @@ class _Trap:
 
 @pytest.mark.parametrize("resealed", [False, True])
 def test_damaged_bytes_never_give_a_different_program(saved, resealed):
-    """One flipped byte anywhere is refused by the seal; with a seal that is right again, by the fingerprint, or it changes nothing."""
+    """One flipped byte anywhere is refused by the seal; with a seal that is right again, by the
+    fingerprint, or it changes nothing."""
     whole, fingerprint = saved.read_bytes(), example().fingerprint
     refused = 0
     for position in np.random.default_rng(0).choice(len(whole), 150, replace=False):
@@ -282,47 +350,131 @@ def many_members(file):
 
 
 HOSTILE = {
-    "newer format": (attribute("/", "format_version", 3), "newer version of this program: format version 3; accepted is 2"),
-    "older format": (attribute("/", "format_version", 1), "format version 1; accepted is 2. Older files have no hash"),
-    "other format": (attribute("/", "format", np.bytes_("other")), "a 'other' file; accepted is a 'spikeport program' file"),
+    "newer format": (
+        attribute("/", "format_version", 3),
+        "newer version of this program: format version 3; accepted is 2",
+    ),
+    "older format": (
+        attribute("/", "format_version", 1),
+        "format version 1; accepted is 2. Older files have no hash",
+    ),
+    "other format": (
+        attribute("/", "format", np.bytes_("other")),
+        "a 'other' file; accepted is a 'spikeport program' file",
+    ),
     "no format": (lambda file: file.attrs.__delitem__("format"), "HDF5 without the attributes"),
-    "format of variable length": (attribute("/", "format", "spikeport program"), "'format' is object"),
-    "version is a vector": (attribute("/", "format_version", [1, 1]), "'format_version' is int64 of shape"),
-    "unknown root member": (dataset("extra", data=1), "/extra: unknown; accepted are inputs, metadata"),
-    "unknown root attribute": (attribute("/", "extra", 1), "unknown attribute 'extra'; accepted are format"),
-    "unknown part attribute": (attribute("inputs/0", "colour", 1), "/inputs/0: unknown attribute 'colour'"),
-    "unknown dataset": (dataset("populations/0/mask", data=1), "/populations/0/mask: unknown; accepted are bias, current_decay"),
+    "format of variable length": (
+        attribute("/", "format", "spikeport program"),
+        "'format' is object",
+    ),
+    "version is a vector": (
+        attribute("/", "format_version", [1, 1]),
+        "'format_version' is int64 of shape",
+    ),
+    "unknown root member": (
+        dataset("extra", data=1),
+        "/extra: unknown; accepted are inputs, metadata",
+    ),
+    "unknown root attribute": (
+        attribute("/", "extra", 1),
+        "unknown attribute 'extra'; accepted are format",
+    ),
+    "unknown part attribute": (
+        attribute("inputs/0", "colour", 1),
+        "/inputs/0: unknown attribute 'colour'",
+    ),
+    "unknown dataset": (
+        dataset("populations/0/mask", data=1),
+        "/populations/0/mask: unknown; accepted are bias, current_decay",
+    ),
     "missing group": (without("outputs"), "/outputs: missing"),
     "missing dataset": (without("projections/1/weights"), "/projections/1/weights: missing"),
-    "missing attribute": (lambda file: file["inputs/0"].attrs.__delitem__("name"), "the attribute 'name' is missing"),
-    "no kind": (lambda file: file["projections/0"].attrs.__delitem__("kind"), "the attribute 'kind' is missing"),
-    "unknown kind": (attribute("projections/0", "kind", np.bytes_("magic")), "kind 'magic'; accepted are dense, sparse, convolution"),
+    "missing attribute": (
+        lambda file: file["inputs/0"].attrs.__delitem__("name"),
+        "the attribute 'name' is missing",
+    ),
+    "no kind": (
+        lambda file: file["projections/0"].attrs.__delitem__("kind"),
+        "the attribute 'kind' is missing",
+    ),
+    "unknown kind": (
+        attribute("projections/0", "kind", np.bytes_("magic")),
+        "kind 'magic'; accepted are dense, sparse, convolution",
+    ),
     "group as dataset": (dataset("inputs/0", data=1), "/inputs/0: a dataset; accepted is a group"),
-    "dataset as group": (group_as_weights, "/projections/0/weights: a group; accepted is a dataset"),
+    "dataset as group": (
+        group_as_weights,
+        "/projections/0/weights: a group; accepted is a dataset",
+    ),
     "misnumbered": (rename, "/inputs: members 1, zero; accepted are groups named 0, 1, 2"),
     "many members": (many_members, "accepted are groups named 0, 1, 2"),
     "soft link": (soft_link, "/inputs/0: a soft or external link"),
     "external link": (external_link, "/metadata: a soft or external link"),
     "external data": (external_data, "stored in other files"),
     "virtual data": (virtual_data, "stored in other files"),
-    "real weights": (dataset("projections/0/weights", data=np.zeros((3, 2, 3, 3))), "type float64; accepted are int8, int16, int32"),
-    "unsigned weights": (dataset("projections/0/weights", data=np.zeros((3, 2, 3, 3), np.uint8)), "type uint8; accepted"),
-    "object weights": (dataset("projections/0/weights", data=["a"], dtype=h5py.string_dtype()), "type object; accepted"),
-    "references": (dataset("projections/0/weights", shape=(2,), dtype=h5py.ref_dtype), "type object; accepted"),
-    "compound": (dataset("projections/0/weights", shape=(2,), dtype=[("a", "i1")]), "accepted are int8"),
+    "real weights": (
+        dataset("projections/0/weights", data=np.zeros((3, 2, 3, 3))),
+        "type float64; accepted are int8, int16, int32",
+    ),
+    "unsigned weights": (
+        dataset("projections/0/weights", data=np.zeros((3, 2, 3, 3), np.uint8)),
+        "type uint8; accepted",
+    ),
+    "object weights": (
+        dataset("projections/0/weights", data=["a"], dtype=h5py.string_dtype()),
+        "type object; accepted",
+    ),
+    "references": (
+        dataset("projections/0/weights", shape=(2,), dtype=h5py.ref_dtype),
+        "type object; accepted",
+    ),
+    "compound": (
+        dataset("projections/0/weights", shape=(2,), dtype=[("a", "i1")]),
+        "accepted are int8",
+    ),
     "no shape": (dataset("projections/0/weights", data=h5py.Empty("i1")), "no shape"),
-    "never stored": (dataset("projections/1/weights", shape=(1 << 24, 1 << 10), dtype="i1"), "declares 17179869184 bytes of data, but 0"),
-    "filter": (dataset("projections/1/weights", data=np.zeros((5, 3), np.int8), scaleoffset=0), "a filter other than deflate"),
-    "no JSON": (dataset("metadata", data=np.frombuffer(b"{nope", np.uint8)), "/metadata: not JSON text"),
-    "NaN in JSON": (dataset("metadata", data=np.frombuffer(b'{"a": NaN}', np.uint8)), "/metadata: holds NaN"),
-    "JSON list": (dataset("metadata", data=np.frombuffer(b"[1]", np.uint8)), "holds a JSON list; accepted is an object"),
-    "deep JSON": (dataset("metadata", data=np.full(200_000, ord("["), np.uint8)), "/metadata: not JSON text"),
-    "text is not UTF-8": (attribute("inputs/0", "name", np.bytes_(b"\xff\xfe")), "is not UTF-8 text"),
+    "never stored": (
+        dataset("projections/1/weights", shape=(1 << 24, 1 << 10), dtype="i1"),
+        "declares 17179869184 bytes of data, but 0",
+    ),
+    "filter": (
+        dataset("projections/1/weights", data=np.zeros((5, 3), np.int8), scaleoffset=0),
+        "a filter other than deflate",
+    ),
+    "no JSON": (
+        dataset("metadata", data=np.frombuffer(b"{nope", np.uint8)),
+        "/metadata: not JSON text",
+    ),
+    "NaN in JSON": (
+        dataset("metadata", data=np.frombuffer(b'{"a": NaN}', np.uint8)),
+        "/metadata: holds NaN",
+    ),
+    "JSON list": (
+        dataset("metadata", data=np.frombuffer(b"[1]", np.uint8)),
+        "holds a JSON list; accepted is an object",
+    ),
+    "deep JSON": (
+        dataset("metadata", data=np.full(200_000, ord("["), np.uint8)),
+        "/metadata: not JSON text",
+    ),
+    "text is not UTF-8": (
+        attribute("inputs/0", "name", np.bytes_(b"\xff\xfe")),
+        "is not UTF-8 text",
+    ),
     "long text": (attribute("inputs/0", "name", np.bytes_(b"x" * 5000)), "accepted is one text"),
     "long vector": (attribute("inputs/0", "shape", np.ones(17, int)), "accepted are at most 16"),
-    "broken rule": (attribute("inputs/0", "message_bits", 99), "/inputs/0: input 'picture': message_bits is 99; accepted are 0 to 24"),
-    "broken rule of the whole": (attribute("projections/3", "source", np.bytes_("nobody")), "there is no population 'nobody'"),
-    "changed number": (attribute("populations/1", "refractory", 3), "damaged: the content's fingerprint"),
+    "broken rule": (
+        attribute("inputs/0", "message_bits", 99),
+        "/inputs/0: input 'picture': message_bits is 99; accepted are 0 to 24",
+    ),
+    "broken rule of the whole": (
+        attribute("projections/3", "source", np.bytes_("nobody")),
+        "there is no population 'nobody'",
+    ),
+    "changed number": (
+        attribute("populations/1", "refractory", 3),
+        "damaged: the content's fingerprint",
+    ),
 }
 
 
@@ -342,9 +494,16 @@ def test_compressed_bomb_is_refused_before_it_is_read(saved):
     with edited(saved) as file:
         group = file["projections/1"]
         del group["weights"]
-        group.create_dataset("weights", data=np.zeros((1 << 13, 1 << 13), np.int8), compression="gzip", chunks=(1 << 13, 1 << 10))
+        group.create_dataset(
+            "weights",
+            data=np.zeros((1 << 13, 1 << 13), np.int8),
+            compression="gzip",
+            chunks=(1 << 13, 1 << 10),
+        )
     assert saved.stat().st_size < 1 << 18
-    with pytest.raises(ProgramFileError, match="declares 67108864 bytes; with it the file holds more than"):
+    with pytest.raises(
+        ProgramFileError, match="declares 67108864 bytes; with it the file holds more than"
+    ):
         program_file.load(saved)
 
 

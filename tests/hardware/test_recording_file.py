@@ -40,7 +40,10 @@ def example(outputs=(Output("out"),), steps=5) -> Recording:
     program = Program(
         (Input("in", (6,)),),
         (Population("out", (4,), threshold=2), Population("read", (3,), threshold=None)),
-        (Dense("a", "in", "out", np.full((4, 6), 3)), Dense("b", "out", "read", np.full((3, 4), -2))),
+        (
+            Dense("a", "in", "out", np.full((4, 6), 3)),
+            Dense("b", "out", "read", np.full((3, 4), -2)),
+        ),
         outputs,
     )
     inputs = (np.random.default_rng(0).random((2, steps, 6)) < 0.5).astype(np.uint8)
@@ -55,11 +58,15 @@ def saved(tmp_path):
     return path
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), everything=st.booleans())
 def test_round_trip_of_random_runs(tmp_path, data, everything):
     program = data.draw(programs())
-    recording = run(program, data.draw(inputs_for(program)), "reference", record=Record(everything, everything))
+    recording = run(
+        program, data.draw(inputs_for(program)), "reference", record=Record(everything, everything)
+    )
     recording_file.save(recording, tmp_path / "r.h5", force=True)
     assert_equal(recording_file.load(tmp_path / "r.h5"), recording)
 
@@ -71,8 +78,12 @@ def test_layout_that_people_read(saved):
         np.testing.assert_array_equal(file["outputs/potentials"][()], recording.potentials["out"])
         np.testing.assert_array_equal(file["outputs/scores"][()], recording.scores["out"])
         np.testing.assert_array_equal(file["layers/in/spikes"][()], recording.spikes["in"])
-        np.testing.assert_array_equal(file["layers/read/potentials"][()], recording.potentials["read"])
-        np.testing.assert_array_equal(file["layers/out/counts/syn_ops"][()], recording.counts["syn_ops"]["out"])
+        np.testing.assert_array_equal(
+            file["layers/read/potentials"][()], recording.potentials["read"]
+        )
+        np.testing.assert_array_equal(
+            file["layers/out/counts/syn_ops"][()], recording.counts["syn_ops"]["out"]
+        )
         assert file["layers/out/spikes"] == file["outputs/spikes"]
         assert (file.attrs["samples"], file.attrs["steps"]) == (2, 5)
 
@@ -105,11 +116,15 @@ def test_layer_larger_than_a_chunk(tmp_path, monkeypatch):
 
 def test_potentials_of_floating_point_software(tmp_path):
     recording = example()
-    recording = dataclasses.replace(recording, potentials={"read": recording.potentials["read"].astype(np.float32) / 3})
+    recording = dataclasses.replace(
+        recording, potentials={"read": recording.potentials["read"].astype(np.float32) / 3}
+    )
     recording_file.save(recording, tmp_path / "r.h5")
     assert_equal(recording_file.load(tmp_path / "r.h5"), recording)
     recording = dataclasses.replace(recording, potentials={"read": np.zeros((2, 5, 3))})
-    with pytest.raises(ProgramFileError, match="potentials of 'read' are float64; accepted are int32, float32"):
+    with pytest.raises(
+        ProgramFileError, match="potentials of 'read' are float64; accepted are int32, float32"
+    ):
         recording_file.save(recording, tmp_path / "r2.h5")
     assert not (tmp_path / "r2.h5").exists()
 
@@ -122,7 +137,10 @@ def test_existing_output_is_refused_without_force(saved):
 
 def test_files_of_the_other_format_are_told_apart(tmp_path, saved):
     assert program_file.sniff(saved) == "recording"
-    with pytest.raises(ProgramFileError, match="a 'spikeport recording' file; accepted is a 'spikeport program' file"):
+    with pytest.raises(
+        ProgramFileError,
+        match="a 'spikeport recording' file; accepted is a 'spikeport program' file",
+    ):
         program_file.load(saved)
 
 
@@ -141,20 +159,56 @@ def linked(file):
 
 HOSTILE = {
     "newer": (lambda f: f.attrs.__setitem__("format_version", 9), "newer version of this program"),
-    "no samples": (lambda f: f.attrs.__setitem__("samples", 0), "0 samples of 5 steps; accepted are positive numbers"),
+    "no samples": (
+        lambda f: f.attrs.__setitem__("samples", 0),
+        "0 samples of 5 steps; accepted are positive numbers",
+    ),
     "unknown member": (lambda f: f.create_group("more"), "/more: unknown"),
-    "unknown layer member": (lambda f: f.create_group("layers/in/more"), "/layers/in/more: unknown"),
-    "unknown counter": (lambda f: f.create_dataset("layers/in/counts/joules", data=1), "/layers/in/counts/joules: unknown"),
-    "count of wrong length": (replaced("layers/in/counts/syn_ops", data=np.zeros(3, np.int64)), "shape (3,); accepted is (2)"),
-    "count of wrong type": (replaced("layers/in/counts/syn_ops", data=np.zeros(2)), "type float64; accepted are int64"),
-    "wrong samples": (replaced("layers/in/spikes", data=np.zeros((3, 5, 6), np.uint8)), "shape (3, 5, 6); accepted is [2, 5,"),
-    "wrong type": (replaced("layers/in/spikes", data=np.zeros((2, 5, 6), np.int64)), "type int64; accepted are uint8, int32"),
-    "scores": (replaced("outputs/scores", data=np.zeros((1, 4))), "shape (1, 4); accepted is (2, any)"),
-    "other output": (replaced("outputs/spikes", data=np.zeros((2, 5, 4), np.uint8)), "not the dataset /layers/out/spikes"),
+    "unknown layer member": (
+        lambda f: f.create_group("layers/in/more"),
+        "/layers/in/more: unknown",
+    ),
+    "unknown counter": (
+        lambda f: f.create_dataset("layers/in/counts/joules", data=1),
+        "/layers/in/counts/joules: unknown",
+    ),
+    "count of wrong length": (
+        replaced("layers/in/counts/syn_ops", data=np.zeros(3, np.int64)),
+        "shape (3,); accepted is (2)",
+    ),
+    "count of wrong type": (
+        replaced("layers/in/counts/syn_ops", data=np.zeros(2)),
+        "type float64; accepted are int64",
+    ),
+    "wrong samples": (
+        replaced("layers/in/spikes", data=np.zeros((3, 5, 6), np.uint8)),
+        "shape (3, 5, 6); accepted is [2, 5,",
+    ),
+    "wrong type": (
+        replaced("layers/in/spikes", data=np.zeros((2, 5, 6), np.int64)),
+        "type int64; accepted are uint8, int32",
+    ),
+    "scores": (
+        replaced("outputs/scores", data=np.zeros((1, 4))),
+        "shape (1, 4); accepted is (2, any)",
+    ),
+    "other output": (
+        replaced("outputs/spikes", data=np.zeros((2, 5, 4), np.uint8)),
+        "not the dataset /layers/out/spikes",
+    ),
     "output missing": (lambda f: f["outputs"].__delitem__("spikes"), "/outputs/spikes: missing"),
-    "order twice": (lambda f: f["layers/in"].attrs.__setitem__("order", 1), "the attributes 'order' are [1, 1, 2]"),
-    "no such output number": (lambda f: f["layers/out"].attrs.__setitem__("output", 7), "the attributes 'output' are [7]"),
-    "no details": (replaced("details", data=np.frombuffer(b"3", np.uint8)), "holds a JSON int; accepted is an object"),
+    "order twice": (
+        lambda f: f["layers/in"].attrs.__setitem__("order", 1),
+        "the attributes 'order' are [1, 1, 2]",
+    ),
+    "no such output number": (
+        lambda f: f["layers/out"].attrs.__setitem__("output", 7),
+        "the attributes 'output' are [7]",
+    ),
+    "no details": (
+        replaced("details", data=np.frombuffer(b"3", np.uint8)),
+        "holds a JSON int; accepted is an object",
+    ),
     "link": (linked, "/layers/in: a soft or external link"),
 }
 
@@ -173,7 +227,9 @@ def test_hostile_files_are_refused_by_name_and_place(saved, case):
 def test_bomb_is_refused_before_it_is_read(saved):
     with edited(saved) as file:
         del file["layers/in/spikes"]
-        file["layers/in"].create_dataset("spikes", (2, 5, 1 << 22), "u1", chunks=(1, 1, 1 << 20), compression="gzip")
+        file["layers/in"].create_dataset(
+            "spikes", (2, 5, 1 << 22), "u1", chunks=(1, 1, 1 << 20), compression="gzip"
+        )
         file["layers/in/spikes"][0, 0] = 0
     with pytest.raises(ProgramFileError, match="declares 41943040 bytes of data, but"):
         recording_file.load(saved)

@@ -1,4 +1,5 @@
-"""A network whose own gradient is exactly zero: what a threshold margin as wide as the surrogate does to plain attacks."""
+"""A network whose own gradient is exactly zero: what a threshold margin as wide as the surrogate
+does to plain attacks."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ STEPS = 5
 
 
 def network() -> snn.Network:
-    """The surrogate's half width is the smallest distance that any potential can have from the threshold.
+    """The surrogate's half width is the smallest distance that any potential can have from the
+    threshold.
 
-    With fraction_bits 1 currents are whole volts (mantissas are even), so without leak potentials are whole volts, and
-    thresholds lie half a volt beside: |potential - threshold| >= 0.5 V always. A triangle of half width 0.5 V is zero there:
-    the network's own gradient vanishes exactly, everywhere.
+    With fraction_bits 1 currents are whole volts (mantissas are even), so without leak potentials
+    are whole volts, and thresholds lie half a volt beside: |potential - threshold| >= 0.5 V always.
+    A triangle of half width 0.5 V is zero there: the network's own gradient vanishes exactly,
+    everywhere.
     """
 
     def linear(inputs, outputs, k, scale):
@@ -43,18 +46,26 @@ def network() -> snn.Network:
 
 
 def trained(images: torch.Tensor, labels: torch.Tensor) -> snn.Network:
-    """Trained with wide surrogates on images [sample, 1, 8, 8] in sixteenths; with its narrow ones again afterwards."""
+    """Trained with wide surrogates on images [sample, 1, 8, 8] in sixteenths; with its narrow ones
+    again afterwards."""
     torch.manual_seed(0)
     made = network()
     narrow = made.hidden.spike_grad
-    made.hidden.spike_grad, made.output.spike_grad = snn.surrogate.triangle(600.0), snn.surrogate.triangle(100.0)
+    made.hidden.spike_grad, made.output.spike_grad = (
+        snn.surrogate.triangle(600.0),
+        snn.surrogate.triangle(100.0),
+    )
     encoder = Direct(STEPS, 6, 4)
-    optimiser = torch.optim.Adam([{"params": made.first.weight, "lr": 3.0}, {"params": made.second.weight, "lr": 0.5}])
+    optimiser = torch.optim.Adam(
+        [{"params": made.first.weight, "lr": 3.0}, {"params": made.second.weight, "lr": 0.5}]
+    )
     for _ in range(6):
         order = torch.randperm(len(images))
         for start in range(0, len(images), 100):
             batch = order[start : start + 100]
-            loss = torch.nn.functional.cross_entropy(made(encoder(images[batch])).sum(dim=0), labels[batch])
+            loss = torch.nn.functional.cross_entropy(
+                made(encoder(images[batch])).sum(dim=0), labels[batch]
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

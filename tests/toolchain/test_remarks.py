@@ -22,7 +22,11 @@ def names(found):
     [
         ({"in": 5, "a": 2, "b": 1}, [], ""),
         ({"in": 5, "a": 0, "readout": None}, ["never_spikes"], "no neuron spikes in 3 samples"),
-        ({"in": 5, "a": 2, "b": 0, "readout": None}, ["silent_layers"], "layer 'b' never spikes in 3 samples"),
+        (
+            {"in": 5, "a": 2, "b": 0, "readout": None},
+            ["silent_layers"],
+            "layer 'b' never spikes in 3 samples",
+        ),
         ({"in": 0, "a": 0}, ["silent_input"], "the input 'in' is all zero"),
         ({"in": 5, "readout": None}, [], ""),  # nothing that could spike
     ],
@@ -78,7 +82,9 @@ def test_a_run_and_a_comparison_say_the_same(weight, expected, target, recorded)
     def run(target, part, record):
         return replace(hardware.run(program, part, "reference", record=record), target=target)
 
-    result = agreement.agree(program, {"in": SPIKES.astype(np.uint8)}, ["one", "other"], run, memory=1)
+    result = agreement.agree(
+        program, {"in": SPIKES.astype(np.uint8)}, ["one", "other"], run, memory=1
+    )
     assert names(result.warnings(program)) == expected
     assert result.spikes["in"] == SPIKES.sum()
     labels = np.array([0, 1, 1])
@@ -98,18 +104,36 @@ def test_inputs_that_look_time_first(tmp_path):
     assert inputs.load(str(tmp_path / "swapped.npz"), network()).warnings == ()
     # labels decide: there are as many as there would be samples
     np.savez(tmp_path / "labelled.npz", inputs=SPIKES.swapaxes(0, 1), labels=[0, 1, 0])
-    with pytest.raises(DataError, match=r"3 labels for 8 samples: it looks like \[step, sample, ...\]"):
+    with pytest.raises(
+        DataError, match=r"3 labels for 8 samples: it looks like \[step, sample, ...\]"
+    ):
         inputs.load(str(tmp_path / "labelled.npz"), program)
 
 
 def test_a_bench_says_it_once_for_all_targets():
     def entry(target, spikes):
         rows = [("in", 5.0, 0.0), ("lif", spikes, 9.0), ("readout", None, 9.0)]
-        layers = [{"layer": name, "inputs": "clean", "spikes": s, "dendrite_updates": u} for name, s, u in rows]
-        layers.append({"layer": "lif", "inputs": "attacked", "spikes": 3.0, "dendrite_updates": 9.0})
-        return {"target": target, "samples": 100, "clean": {"value": 0.11, "samples": 100}, "layers": layers}
+        layers = [
+            {"layer": name, "inputs": "clean", "spikes": s, "dendrite_updates": u}
+            for name, s, u in rows
+        ]
+        layers.append(
+            {"layer": "lif", "inputs": "attacked", "spikes": 3.0, "dendrite_updates": 9.0}
+        )
+        return {
+            "target": target,
+            "samples": 100,
+            "clean": {"value": 0.11, "samples": 100},
+            "layers": layers,
+        }
 
-    model = {"name": "net", "program": "p", "steps": 8, "classes": 10, "targets": [entry("software", 0.0), entry("fast", 0.0)]}
+    model = {
+        "name": "net",
+        "program": "p",
+        "steps": 8,
+        "classes": 10,
+        "targets": [entry("software", 0.0), entry("fast", 0.0)],
+    }
     found = remarks_of({"models": [model, {**model, "name": "ann", "program": None}]})
     assert [(remark.name, remark.message.partition(":")[0]) for remark in found] == [
         ("never_spikes", "net"),

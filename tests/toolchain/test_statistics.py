@@ -10,7 +10,12 @@ from toolchain.statistics import wilson
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     [
-        (81, 263, 0.2553, 0.3662),  # R. G. Newcombe, Statist. Med. 17 (1998) 857-872, table I, method 3
+        (
+            81,
+            263,
+            0.2553,
+            0.3662,
+        ),  # R. G. Newcombe, Statist. Med. 17 (1998) 857-872, table I, method 3
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),
         (1, 29, 0.0061, 0.1718),

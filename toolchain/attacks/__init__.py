@@ -1,5 +1,6 @@
-"""Attacks on spiking networks: gradient estimators × optimisers × victims, and what they are allowed to change.
+"""Attacks on spiking networks: gradient estimators × optimisers × victims, and what they are
+allowed to change.
 
-``batteries.battery`` names the attacks, ``registry.run`` runs one; ``victims`` are what they run on; ``base`` says what every
-attack is given and returns.
+``batteries.battery`` names the attacks, ``registry.run`` runs one; ``victims`` are what they run
+on; ``base`` says what every attack is given and returns.
 """

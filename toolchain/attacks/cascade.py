@@ -1,13 +1,17 @@
-"""Attacks in a row, each on the samples that those before it left, from the best point that they found.
+"""Attacks in a row, each on the samples that those before it left, from the best point that they
+found.
 
-A network is as robust as the worst of all attacks, sample by sample: a sample that has fallen needs no further attack, and a point that
-nearly fools a network is where the next attack should begin. So a cascade costs less than its attacks one by one, and finds more. What
-an attack did within a cascade is conditional on those before it: it says what the attack *added*, and at which cost. How strong an
-attack is by itself is measured by making it alone.
+A network is as robust as the worst of all attacks, sample by sample: a sample that has fallen needs
+no further attack, and a point that nearly fools a network is where the next attack should begin. So
+a cascade costs less than its attacks one by one, and finds more. What an attack did within a
+cascade is conditional on those before it: it says what the attack *added*, and at which cost. How
+strong an attack is by itself is measured by making it alone.
 
-    result.history["felled_by"]     float [1, sample]: 0 wrong before any attack, k: fell to stage k (from 1), -1: stands
-    result.history["passes.k"]      float [1, sample]: forward passes that stage k spent on the sample; -1: the stage cannot be made on this
-                                    network (it has no such neurons, or nothing stands before it)
+    result.history["felled_by"]     float [1, sample]: 0 wrong before any attack, k: fell to stage k
+                                    (from 1), -1: stands
+    result.history["passes.k"]      float [1, sample]: forward passes that stage k spent on the
+                                    sample; -1: the stage cannot be made on this network (it has no
+                                    such neurons, or nothing stands before it)
 """
 
 from __future__ import annotations
@@ -33,8 +37,9 @@ STANDS, WRONG_BEFORE, NOT_MADE = -1, 0, -1.0
 class Stage:
     """One attack of a cascade.
 
-    attack   (samples, labels, seed, start) → AttackResult; start: the best points so far, None for the first stage and for one that is to
-             begin elsewhere. Raises NotApplicable where the network does not have it
+    attack   (samples, labels, seed, start) → AttackResult; start: the best points so far, None for
+             the first stage and for one that is to begin elsewhere. Raises NotApplicable where the
+             network does not have it
     warm     begin at the best points so far
     """
 
@@ -58,7 +63,8 @@ class _Course:
         return np.flatnonzero(self.felled_by == STANDS)
 
     def take(self, rows: np.ndarray, points: np.ndarray, stage: int) -> None:
-        """Judge one point of each row; what fools the judge fells the sample, what is better than the best so far takes its place."""
+        """Judge one point of each row; what fools the judge fells the sample, what is better than
+        the best so far takes its place."""
         reading, labels = ask(self.judge, points, self.seed), torch.from_numpy(self.labels[rows])
         fell = (reading.scores.argmax(dim=1).cpu() != labels).numpy()
         rank = margin(reading.ranked.cpu(), labels).numpy()
@@ -83,8 +89,8 @@ def run(
     judge   whose prediction says what has fallen: the integer Program where there is one
     batch   samples of one call of an attack, which bounds memory; None: all that stand
 
-    Every stage has a seed of its own, so that the same attack twice begins at two points. A sample's result does not depend on which
-    others have fallen.
+    Every stage has a seed of its own, so that the same attack twice begins at two points. A
+    sample's result does not depend on which others have fallen.
     """
     labels = np.asarray(labels, np.int64)
     course = _Course(judge, np.ascontiguousarray(samples), labels, seed)
@@ -97,7 +103,9 @@ def run(
             rows = left[start : start + (batch or len(left))]
             begin = course.best[rows] if stage.warm and number > 1 else None
             try:
-                result = stage.attack(course.samples[rows], labels[rows], derived_seed(seed, "stage", number), begin)
+                result = stage.attack(
+                    course.samples[rows], labels[rows], derived_seed(seed, "stage", number), begin
+                )
             except NotApplicable:
                 passes[:] = NOT_MADE
                 break

@@ -1,8 +1,8 @@
 """From images in [0, 1] to what a network reads over time, with the gradient that attacks use.
 
-An encoder is the one place where this is defined: the differentiable values for PyTorch and the integers for a Program are
-the same numbers. Random numbers come from the seed alone and are shared by all samples of a batch, so a sample's input does
-not depend on its batch mates.
+An encoder is the one place where this is defined: the differentiable values for PyTorch and the
+integers for a Program are the same numbers. Random numbers come from the seed alone and are shared
+by all samples of a batch, so a sample's input does not depend on its batch mates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from toolchain.whole import whole
 
 
 class Encoder(Protocol):
-    """steps: time steps. stochastic: the seed matters. fraction_bits: integers are values * 2**fraction_bits."""
+    """steps: time steps. stochastic: the seed matters. fraction_bits: integers are values *
+    2**fraction_bits."""
 
     steps: int
     stochastic: bool
@@ -30,28 +31,38 @@ class Encoder(Protocol):
 
 
 def integers(encoder: Encoder, images: np.ndarray, seed: int) -> np.ndarray:
-    """What a Program is given: int32 [sample, step, *shape]. Raises DataError where the encoder leaves its own grid."""
+    """What a Program is given: int32 [sample, step, *shape]. Raises DataError where the encoder
+    leaves its own grid."""
     with torch.no_grad():
         values = encoder(torch.from_numpy(np.ascontiguousarray(images, np.float32)), seed)
     scaled = values.numpy().astype(np.float64) * 2.0**encoder.fraction_bits
-    return whole(scaled, np.int32, f"values of {type(encoder).__name__} in units of 2**-{encoder.fraction_bits}").swapaxes(0, 1)
+    return whole(
+        scaled,
+        np.int32,
+        f"values of {type(encoder).__name__} in units of 2**-{encoder.fraction_bits}",
+    ).swapaxes(0, 1)
 
 
 def _check(encoder: str, steps: int, **others: tuple[float, float, float]) -> None:
     """Refuse steps below 1, and others outside of (value, low, high)."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise AttackError(f"{encoder} encoding: steps is {steps!r}; accepted is a number of time steps from 1")
+        raise AttackError(
+            f"{encoder} encoding: steps is {steps!r}; accepted is a number of time steps from 1"
+        )
     for name, (value, low, high) in others.items():
         if not low <= value <= high:
-            raise AttackError(f"{encoder} encoding: {name} is {value!r}; accepted are {low} to {high}")
+            raise AttackError(
+                f"{encoder} encoding: {name} is {value!r}; accepted are {low} to {high}"
+            )
 
 
 @dataclass(frozen=True)
 class Direct:
     """The image's grey levels as graded spikes, the same in every step.
 
-    Levels are whole multiples of 2**-fraction_bits, at most the largest message; the gradient passes the rounding straight
-    through, and is summed over the steps. ``dropped_bits``: the sensor has so many bits more, which are cut off.
+    Levels are whole multiples of 2**-fraction_bits, at most the largest message; the gradient
+    passes the rounding straight through, and is summed over the steps. ``dropped_bits``: the sensor
+    has so many bits more, which are cut off.
     """
 
     steps: int
@@ -73,22 +84,28 @@ class Direct:
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         largest = 2.0 ** (self.message_bits - 1) - 1
         read = torch.round(images.detach() * 2.0 ** (self.fraction_bits + self.dropped_bits))
-        levels = torch.floor(read * 2.0**-self.dropped_bits).clamp(-largest - 1, largest) * 2.0**-self.fraction_bits
+        levels = (
+            torch.floor(read * 2.0**-self.dropped_bits).clamp(-largest - 1, largest)
+            * 2.0**-self.fraction_bits
+        )
         return StraightThrough.apply(images, levels).expand(self.steps, *images.shape)
 
 
 @dataclass(frozen=True)
 class Poisson:
-    """Rate coding: in every step and pixel independently a spike with probability = rate * pixel value.
+    """Rate coding: in every step and pixel independently a spike with probability = rate * pixel
+    value.
 
-    signed     pixels are first mapped to [-1, 1]; a spike of the pixel's sign with probability = rate * magnitude (the encoder
-               of Sharmin et al., ECCV 2020)
+    signed     pixels are first mapped to [-1, 1]; a spike of the pixel's sign with probability =
+               rate * magnitude (the encoder of Sharmin et al., ECCV 2020)
 
-    Backward: the identity, averaged over the steps, times the slope of the expected spike (rate; 2 * rate where signed). This is
-    the gradient of Sharmin et al.: what reaches the first layer is summed over time, the expected spike is the pixel.
+    Backward: the identity, averaged over the steps, times the slope of the expected spike (rate; 2
+    * rate where signed). This is the gradient of Sharmin et al.: what reaches the first layer is
+    summed over time, the expected spike is the pixel.
 
-    reach      None; or how far an adversary who knows the draws can move a pixel: backward, a step counts only where that is far enough
-               to change its spike (a rectangular surrogate about the draw, of half width ``reach``)
+    reach      None; or how far an adversary who knows the draws can move a pixel: backward, a step
+               counts only where that is far enough to change its spike (a rectangular surrogate
+               about the draw, of half width ``reach``)
 
     What is drawn is a function of the seed, the step and the pixel: all samples of a seed share it.
     """
@@ -106,7 +123,9 @@ class Poisson:
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed & (2**63 - 1))
-        chance = torch.rand((self.steps, 1, *images.shape[1:]), generator=generator).to(images.device)
+        chance = torch.rand((self.steps, 1, *images.shape[1:]), generator=generator).to(
+            images.device
+        )
         level = images.detach() * 2 - 1 if self.signed else images.detach()
         spikes = (chance < self.rate * level.abs()).to(images.dtype) * level.sign()
         slope = self.rate * (2.0 if self.signed else 1.0)
@@ -118,12 +137,13 @@ class Poisson:
 
 @dataclass(frozen=True)
 class Latency:
-    """One spike for each pixel above 0, the brighter the earlier, as ``toolchain.data.encoders``; integer levels 0 to ``maximum``
-    are pixel * ``scale``, rounded.
+    """One spike for each pixel above 0, the brighter the earlier, as ``toolchain.data.encoders``;
+    integer levels 0 to ``maximum`` are pixel * ``scale``, rounded.
 
-    Backward (ours): a brighter pixel moves its spike (steps - 1) steps earlier for each unit, so the gradient is that rate times
-    half the difference of the gradients one step earlier and one step later (at the ends: of the neighbour that exists). A
-    silent pixel would spike in the last step: its gradient there, times the rate.
+    Backward (ours): a brighter pixel moves its spike (steps - 1) steps earlier for each unit, so
+    the gradient is that rate times half the difference of the gradients one step earlier and one
+    step later (at the ends: of the neighbour that exists). A silent pixel would spike in the last
+    step: its gradient there, times the rate.
     """
 
     steps: int
@@ -134,7 +154,12 @@ class Latency:
     fraction_bits = 0
 
     def __post_init__(self):
-        _check("latency", self.steps, maximum=(self.maximum, 1, 1 << 16), scale=(self.scale, self.maximum, 1 << 17))
+        _check(
+            "latency",
+            self.steps,
+            maximum=(self.maximum, 1, 1 << 16),
+            scale=(self.scale, self.maximum, 1 << 17),
+        )
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         level = torch.round(images.detach() * self.scale).clamp(0, self.maximum).to(torch.int64)
@@ -156,7 +181,8 @@ class Still:
 
 @dataclass(frozen=True)
 class Around:
-    """What stands around an encoder and changes its input or its values, but neither steps nor randomness."""
+    """What stands around an encoder and changes its input or its values, but neither steps nor
+    randomness."""
 
     encoder: Encoder
 
@@ -175,7 +201,8 @@ class Around:
 
 @dataclass(frozen=True)
 class Reshaped(Around):
-    """An encoder whose values are laid out anew for a network that reads another shape (pixels in a row)."""
+    """An encoder whose values are laid out anew for a network that reads another shape (pixels in a
+    row)."""
 
     shape: tuple[int, ...]
 
@@ -184,7 +211,8 @@ class Reshaped(Around):
 
 
 class _Arrival(torch.autograd.Function):
-    """Forward: a spike [step, sample, *shape] in its step where there is one. Backward: see ``Latency``."""
+    """Forward: a spike [step, sample, *shape] in its step where there is one. Backward: see
+    ``Latency``."""
 
     @staticmethod
     def forward(ctx, images, step, present, steps):
@@ -199,7 +227,12 @@ class _Arrival(torch.autograd.Function):
         earlier = gradient.gather(0, (step - 1).clamp_min(0)[None])[0]
         later = gradient.gather(0, (step + 1).clamp_max(last)[None])[0]
         inner = torch.where((step > 0) & (step < last), 0.5, 1.0)
-        return last * torch.where(present, inner * (earlier - later), gradient[last]), None, None, None
+        return (
+            last * torch.where(present, inner * (earlier - later), gradient[last]),
+            None,
+            None,
+            None,
+        )
 
 
 class StraightThrough(torch.autograd.Function):
@@ -215,14 +248,16 @@ class StraightThrough(torch.autograd.Function):
 
 
 def revealed(encoder: Encoder, reach: float) -> Encoder:
-    """The encoder as one who knows its draws sees it: the same values, another gradient where it draws any (``Poisson.reach``)."""
+    """The encoder as one who knows its draws sees it: the same values, another gradient where it
+    draws any (``Poisson.reach``)."""
     if isinstance(encoder, Around):
         return replace(encoder, encoder=revealed(encoder.encoder, reach))
     return replace(encoder, reach=reach) if isinstance(encoder, Poisson) and reach > 0 else encoder
 
 
 class _Within(torch.autograd.Function):
-    """Forward: spikes [step, sample, *shape]. Backward: the sum over the steps, each with its slope."""
+    """Forward: spikes [step, sample, *shape]. Backward: the sum over the steps, each with its
+    slope."""
 
     @staticmethod
     def forward(ctx, images, spikes, slopes):
@@ -236,7 +271,8 @@ class _Within(torch.autograd.Function):
 
 
 class _Expected(torch.autograd.Function):
-    """Forward: spikes [step, sample, *shape]. Backward: mean over steps, times the slope of the expectation."""
+    """Forward: spikes [step, sample, *shape]. Backward: mean over steps, times the slope of the
+    expectation."""
 
     @staticmethod
     def forward(ctx, images, spikes, slope):

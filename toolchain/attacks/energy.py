@@ -1,7 +1,8 @@
 """Energy attack ("sponge"): more spikes, or more synaptic operations, within the same ball.
 
-Efficiency attacks on spiking networks: Krithivasan et al., 2022. Spikes are counted exactly in the forward pass; their gradient is
-the estimator's. Synaptic operations weigh every spike with the synapses that it touches on the chip (hardware.counters).
+Efficiency attacks on spiking networks: Krithivasan et al., 2022. Spikes are counted exactly in the
+forward pass; their gradient is the estimator's. Synaptic operations weigh every spike with the
+synapses that it touches on the chip (hardware.counters).
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from toolchain.attacks.search import Search
 
 
 def synapses_per_spike(program: Program) -> dict[str, np.ndarray]:
-    """Layer → synapses that a spike of each neuron touches, int64 of the layer's shape, inputs included.
+    """Layer → synapses that a spike of each neuron touches, int64 of the layer's shape, inputs
+    included.
 
-    Populations that nothing projects to are left out: no input changes what they do (constant sources that carry a bias).
+    Populations that nothing projects to are left out: no input changes what they do (constant
+    sources that carry a bias).
     """
     weights = {}
     driven = (program.nodes[n] for n in program.order if program.into(n))
@@ -42,7 +45,8 @@ def synapses_per_spike(program: Program) -> dict[str, np.ndarray]:
 
 
 class _Nonzero(torch.autograd.Function):
-    """Forward: 1 where the input is not zero. Backward: the slope of |x| / lsb below one lsb, so that silent pixels are driven too."""
+    """Forward: 1 where the input is not zero. Backward: the slope of |x| / lsb below one lsb, so
+    that silent pixels are driven too."""
 
     @staticmethod
     def forward(ctx, x, lsb):
@@ -59,8 +63,9 @@ class _Nonzero(torch.autograd.Function):
 class Activity:
     """Counts, differentiably, what a victim's network does during a forward pass.
 
-    weights   None: every spike of every neuron counts 1; or layer → weight of each neuron's spike, with the names of the
-              Program's populations, which are the paths of the neurons, and the Program's input
+    weights   None: every spike of every neuron counts 1; or layer → weight of each neuron's spike,
+              with the names of the Program's populations, which are the paths of the neurons, and
+              the Program's input
     """
 
     def __init__(self, victim: Victim, weights: Mapping[str, np.ndarray] | None):
@@ -70,15 +75,23 @@ class Activity:
         self.weights, self.input = None, None
         neurons = dict(spiking_neurons(self.model))
         if not neurons:
-            raise NotApplicable(f"{type(self.model).__name__} has no spiking neuron whose spikes could be counted")
+            raise NotApplicable(
+                f"{type(self.model).__name__} has no spiking neuron whose spikes could be counted"
+            )
         if weights is not None:
-            self.weights = {name: torch.from_numpy(np.asarray(w)).float() for name, w in weights.items()}
+            self.weights = {
+                name: torch.from_numpy(np.asarray(w)).float() for name, w in weights.items()
+            }
             missing = [n for n in neurons if n not in weights]
             inputs = [n for n, w in weights.items() if n not in neurons and w.any()]
             if missing or len(inputs) > 1:
                 raise NotApplicable(
                     f"the Program's layers {', '.join(weights)} are not those of the network: "
-                    + (f"no layer for neuron {missing[0]!r}" if missing else f"inputs or layers without a neuron: {', '.join(inputs)}")
+                    + (
+                        f"no layer for neuron {missing[0]!r}"
+                        if missing
+                        else f"inputs or layers without a neuron: {', '.join(inputs)}"
+                    )
                 )
             self.input = inputs[0] if inputs else None
         self._total: torch.Tensor | None = None
@@ -87,7 +100,10 @@ class Activity:
     def counting(self):
         """Count during the forward passes inside; read ``total`` before leaving."""
         self._total = None
-        hooks = [n.register_forward_hook(self._spikes(path), with_kwargs=True) for path, n in spiking_neurons(self.model)]
+        hooks = [
+            n.register_forward_hook(self._spikes(path), with_kwargs=True)
+            for path, n in spiking_neurons(self.model)
+        ]
         if self.input is not None:
             hooks.append(self.model.register_forward_pre_hook(self._inputs))
         try:
@@ -123,7 +139,8 @@ class Activity:
 
 
 class _Drain:
-    """The goal: more activity than clean; with ``keep`` [sample] only where that class still wins."""
+    """The goal: more activity than clean; with ``keep`` [sample] only where that class still
+    wins."""
 
     def __init__(self, activity: Activity, keep: torch.Tensor | None):
         self.activity, self.keep, self.clean = activity, keep, None
@@ -138,22 +155,28 @@ class _Drain:
         reached, loss = total.detach() > clean, total / clean.clamp_min(1)
         if self.keep is not None:
             kept = scores.detach().argmax(dim=1) == self.keep[rows]
-            reached, loss = reached & kept, torch.where(kept, loss, -margin(scores, self.keep[rows]))
+            reached, loss = (
+                reached & kept,
+                torch.where(kept, loss, -margin(scores, self.keep[rows])),
+            )
         return Outcome(loss, reached, total.detach())
 
 
 @dataclass(frozen=True)
 class Sponge:
-    """Maximise activity with SA-PGD's steps, from the clean sample, then from random points of the ball's surface.
+    """Maximise activity with SA-PGD's steps, from the clean sample, then from random points of the
+    ball's surface.
 
     steps       iterations of each run
     restarts    runs from random points
-    label       "free": the prediction may change; "unchanged": only samples that are still classified as the clean one count, and
-                where the class is lost its margin is climbed instead
-    weights     layer → weight of each neuron's spike (``synapses_per_spike(program)``: synaptic operations); None: spikes
+    label       "free": the prediction may change; "unchanged": only samples that are still
+                classified as the clean one count, and where the class is lost its margin is climbed
+                instead
+    weights     layer → weight of each neuron's spike (``synapses_per_spike(program)``: synaptic
+                operations); None: spikes
 
-    success: activity rose (and the class is kept). History: "clean_activity" and "activity" [1, sample] besides the search's own;
-    "loss" is the activity in units of the clean one.
+    success: activity rose (and the class is kept). History: "clean_activity" and "activity" [1,
+    sample] besides the search's own; "loss" is the activity in units of the clean one.
     """
 
     steps: int = 50
@@ -167,10 +190,14 @@ class Sponge:
         if self.label not in ("free", "unchanged"):
             raise AttackError(f"sponge: label is {self.label!r}; accepted are free, unchanged")
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         keep = None
         if self.label == "unchanged":
-            predicted = np.asarray(victim.predict(np.asarray(samples), seed=options.get("seed", 0))).argmax(axis=1)
+            predicted = np.asarray(
+                victim.predict(np.asarray(samples), seed=options.get("seed", 0))
+            ).argmax(axis=1)
             keep = torch.from_numpy(predicted).to(getattr(victim, "device", "cpu"))
         goal = _Drain(Activity(victim, self.weights), keep)
         search = Search(victim, samples, labels, threat, goal=goal, **options)

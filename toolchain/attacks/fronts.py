@@ -1,11 +1,15 @@
 """What stands before a network (a purifier, a gate), and the ways to treat it in an attack.
 
-A front is a module ``front(images) -> images``; ``ways(victim, front, how)`` is the victim that an attack is made on:
+A front is a module ``front(images) -> images``; ``ways(victim, front, how)`` is the victim that an
+attack is made on:
 
     through    end to end: the gradient flows through the front as the front defines it
-    bpda       backwards the front is the identity (Athalye et al., ICML 2018), which attacks any front
-    skip       the network alone, as most publications attack it; samples are then tried on the whole
-    detector   through, with a penalty that keeps what the front's detector reads below its threshold, so that it passes the sample on
+    bpda       backwards the front is the identity (Athalye et al., ICML 2018), which attacks any
+               front
+    skip       the network alone, as most publications attack it; samples are then tried on the
+               whole
+    detector   through, with a penalty that keeps what the front's detector reads below its
+               threshold, so that it passes the sample on
 """
 
 from __future__ import annotations
@@ -26,39 +30,53 @@ PENALTY = 10.0
 
 
 def ways(victim: Victim, front: nn.Module | None, how: str) -> Victim:
-    """The victim that an attack is made on. Raises NotApplicable where there is no front, or no detector, to treat in this way."""
+    """The victim that an attack is made on. Raises NotApplicable where there is no front, or no
+    detector, to treat in this way."""
     if how not in FRONTS:
         raise AttackError(f"front is {how!r}; accepted are {', '.join(FRONTS)}")
     if front is None:
         if how != "through":
-            raise NotApplicable(f"nothing stands before the network that an attack could treat as {how!r}")
+            raise NotApplicable(
+                f"nothing stands before the network that an attack could treat as {how!r}"
+            )
         return victim
     if how == "skip":
         return victim
     if how == "bpda":
         return Purified(victim, front, gradient="identity")
-    return Purified(victim, front, gradient="through") if how == "through" else DetectorAware(victim, front)
+    return (
+        Purified(victim, front, gradient="through")
+        if how == "through"
+        else DetectorAware(victim, front)
+    )
 
 
 def has_detector(front: nn.Module | None) -> bool:
-    """Whether a front names ``distance(images) -> [sample]``, what its detector reads, and ``gate.threshold``, up to which it passes an
-    image on as it is (``toolchain.defences``)."""
-    return callable(getattr(front, "distance", None)) and getattr(getattr(front, "gate", None), "threshold", None) is not None
+    """Whether a front names ``distance(images) -> [sample]``, what its detector reads, and
+    ``gate.threshold``, up to which it passes an image on as it is (``toolchain.defences``)."""
+    return (
+        callable(getattr(front, "distance", None))
+        and getattr(getattr(front, "gate", None), "threshold", None) is not None
+    )
 
 
 class Purified:
     """A purifier in front of a victim, attacked through it.
 
     purify     images [sample, *shape] → images
-    gradient   "identity": BPDA, the purifier's backward pass is the identity (Athalye et al., ICML 2018), which attacks any
-               purifier; "through": its own derivative
+    gradient   "identity": BPDA, the purifier's backward pass is the identity (Athalye et al., ICML
+               2018), which attacks any purifier; "through": its own derivative
     """
 
     def __init__(self, victim: Victim, purify, *, gradient: str = "identity"):
         if gradient not in ("identity", "through"):
             raise AttackError(f"purifier gradient is {gradient!r}; accepted are identity, through")
         self.victim, self.purify, self.gradient = victim, purify, gradient
-        self.sample_shape, self.classes, self.stochastic = victim.sample_shape, victim.classes, victim.stochastic
+        self.sample_shape, self.classes, self.stochastic = (
+            victim.sample_shape,
+            victim.classes,
+            victim.stochastic,
+        )
         self.temperature = getattr(victim, "temperature", 1.0)
 
     @property
@@ -72,7 +90,8 @@ class Purified:
 
     @property
     def model(self) -> nn.Module:
-        """Every module that an estimator may change: the network, and the purifier where the gradient goes through it."""
+        """Every module that an estimator may change: the network, and the purifier where the
+        gradient goes through it."""
         inside = isinstance(self.purify, nn.Module) and self.gradient == "through"
         return nn.ModuleList([self.victim.model, self.purify]) if inside else self.victim.model
 
@@ -87,7 +106,9 @@ class Purified:
     def ask(self, samples: np.ndarray, *, seed: int = 0) -> Reading:
         """Of the purified samples, without gradient."""
         with torch.no_grad():
-            purified = self._purified(torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device))
+            purified = self._purified(
+                torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device)
+            )
         return ask(self.victim, purified.cpu().numpy(), seed)
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -108,22 +129,28 @@ class Purified:
         with torch.no_grad():
             values = run(samples.detach())
         if values.shape != samples.shape:
-            raise AttackError(f"the purifier turned shape {tuple(samples.shape)} into {tuple(values.shape)}; accepted is the same shape")
+            raise AttackError(
+                f"the purifier turned shape {tuple(samples.shape)} into {tuple(values.shape)}; "
+                f"accepted is the same shape"
+            )
         return StraightThrough.apply(samples, values)
 
 
 class DetectorAware(Purified):
-    """End to end, with a penalty on what the detector reads above its threshold: see ``toolchain.attacks.search.Search``.
+    """End to end, with a penalty on what the detector reads above its threshold: see
+    ``toolchain.attacks.search.Search``.
 
-    The front names ``distance(images) -> [sample]``, differentiable, what its detector reads, and ``gate.threshold``, up to which it
-    passes an image on as it is (``toolchain.defences``). Raises NotApplicable where it does not.
+    The front names ``distance(images) -> [sample]``, differentiable, what its detector reads, and
+    ``gate.threshold``, up to which it passes an image on as it is (``toolchain.defences``). Raises
+    NotApplicable where it does not.
     """
 
     def __init__(self, victim: Victim, front: nn.Module):
         super().__init__(victim, front, gradient="through")
         if not has_detector(front):
             raise NotApplicable(
-                f"{type(front).__name__} has no detector to evade; accepted: a front with distance(images) and a gate's threshold"
+                f"{type(front).__name__} has no detector to evade; accepted: a front with "
+                f"distance(images) and a gate's threshold"
             )
         self.penalty: torch.Tensor | None = None
 

@@ -1,7 +1,7 @@
 """What an attack wants: a loss to climb, whether the goal is reached, and how well.
 
-Decisions are made as ``numpy.argmax`` makes them, the first of equal scores: spike counts tie often, and a tie that the
-label wins is no success.
+Decisions are made as ``numpy.argmax`` makes them, the first of equal scores: spike counts tie
+often, and a tie that the label wins is no success.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def others(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def margin(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Best other score minus the label's; positive where the label has lost. Carlini & Wagner 2017, f6."""
+    """Best other score minus the label's; positive where the label has lost. Carlini & Wagner 2017,
+    f6."""
     return others(scores, labels).max(dim=1).values - scores.gather(1, labels[:, None])[:, 0]
 
 
@@ -39,19 +40,26 @@ def cross_entropy(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def dlr(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Difference of logits ratio: margin / (first - third score). Croce & Hein, ICML 2020.
 
-    Spike counts tie, and the three best may be equal; the denominator is then 1e-6 instead of the 1e-12 of the paper, so that
-    its square stays a float32.
+    Spike counts tie, and the three best may be equal; the denominator is then 1e-6 instead of the
+    1e-12 of the paper, so that its square stays a float32.
     """
     if scores.shape[1] < 3:
-        raise AttackError(f"the DLR loss needs at least 3 classes, not {scores.shape[1]}; accepted with fewer: ce, margin")
+        raise AttackError(
+            f"the DLR loss needs at least 3 classes, not {scores.shape[1]}; accepted with fewer: "
+            f"ce, margin"
+        )
     ordered = scores.sort(dim=1, descending=True).values
     return margin(scores, labels) / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-6)
 
 
 def dlr_targeted(scores: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Targeted DLR: (target - label) / (first - mean of third and fourth score). Croce & Hein, ICML 2020."""
+    """Targeted DLR: (target - label) / (first - mean of third and fourth score). Croce & Hein, ICML
+    2020."""
     if scores.shape[1] < 4:
-        raise AttackError(f"the targeted DLR loss needs at least 4 classes, not {scores.shape[1]}; accepted with fewer: ce, margin")
+        raise AttackError(
+            f"the targeted DLR loss needs at least 4 classes, not {scores.shape[1]}; accepted with "
+            f"fewer: ce, margin"
+        )
     ordered = scores.sort(dim=1, descending=True).values
     climb = scores.gather(1, targets[:, None])[:, 0] - scores.gather(1, labels[:, None])[:, 0]
     return climb / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2).clamp_min(1e-6)
@@ -61,8 +69,8 @@ LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dlr": dlr, "margin": margin}
 """Of scores."""
 
 CURRENT = "current"
-"""The margin of the current into the neurons that are counted: it passes no surrogate of the read-out, and is not flat. Where scores are
-potentials it is their margin."""
+"""The margin of the current into the neurons that are counted: it passes no surrogate of the
+read-out, and is not flat. Where scores are potentials it is their margin."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ class Outcome:
 
     loss      [sample], differentiable
     reached   bool [sample]
-    rank      [sample]: of two points that both reached the goal, or both did not, the larger is better
+    rank      [sample]: of two points that both reached the goal, or both did not, the larger is
+              better
     """
 
     loss: torch.Tensor
@@ -98,7 +107,13 @@ class Misclassify:
     temperature   what scores are divided by in the loss (only the cross entropy changes with it)
     """
 
-    def __init__(self, labels: torch.Tensor, loss: str = "ce", targets: torch.Tensor | None = None, temperature: float = 1.0):
+    def __init__(
+        self,
+        labels: torch.Tensor,
+        loss: str = "ce",
+        targets: torch.Tensor | None = None,
+        temperature: float = 1.0,
+    ):
         if loss not in (*LOSSES, CURRENT):
             raise AttackError(f"loss is {loss!r}; accepted are {', '.join((*LOSSES, CURRENT))}")
         self.labels, self.loss, self.targets, self.temperature = labels, loss, targets, temperature
@@ -116,4 +131,8 @@ class Misclassify:
         if self.loss == CURRENT and self.targets is None:
             return margin(reading.scores if reading.ties is None else reading.ties, labels)
         cool = reading.scores / self.temperature
-        return LOSSES[self.loss](cool, labels) if self.targets is None else dlr_targeted(cool, labels, self.targets[rows])
+        return (
+            LOSSES[self.loss](cool, labels)
+            if self.targets is None
+            else dlr_targeted(cool, labels, self.targets[rows])
+        )

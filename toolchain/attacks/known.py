@@ -1,10 +1,13 @@
 """An adversary who knows the seed.
 
-Noise on a chip, and the spikes of a Poisson encoder, are sequences that follow from a seed. It stands in the checkpoint's header and in
-the Program, so it is no secret, and a network of known numbers is not random. Both are functions of the seed alone: neither depends
-on a sample's place among those that are computed together, so that an attack and every inference of that seed draw the same numbers.
+Noise on a chip, and the spikes of a Poisson encoder, are sequences that follow from a seed. It
+stands in the checkpoint's header and in the Program, so it is no secret, and a network of known
+numbers is not random. Both are functions of the seed alone: neither depends on a sample's place
+among those that are computed together, so that an attack and every inference of that seed draw the
+same numbers.
 
-victim = Known(victim, seed=0)      every call is the inference of that seed; nothing is left to average over
+victim = Known(victim, seed=0)      every call is the inference of that seed; nothing is left to
+                                    average over
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from toolchain.attacks.readings import Reading, ask, read
 
 
 class Known:
-    """A random victim whose numbers are those of one inference seed; everything else is the victim's.
+    """A random victim whose numbers are those of one inference seed; everything else is the
+    victim's.
 
-    reach   how far the adversary can move a pixel: the gradient then passes a Poisson encoder only where that changes a spike
+    reach   how far the adversary can move a pixel: the gradient then passes a Poisson encoder only
+            where that changes a spike
 
     Raises NotApplicable where nothing is random.
     """

@@ -1,4 +1,5 @@
-"""Encoders about other encoders: what happens to the grey levels of an image before, or to the values after."""
+"""Encoders about other encoders: what happens to the grey levels of an image before, or to the
+values after."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from toolchain.attacks.encoding import Around, Direct, Encoder, Poisson, Straigh
 
 @dataclass(frozen=True)
 class Signed(Around):
-    """2 * level - 1 for the levels of a direct encoder: grey levels from -1 to 1, as toolchain.data's "direct_signed"."""
+    """2 * level - 1 for the levels of a direct encoder: grey levels from -1 to 1, as
+    toolchain.data's "direct_signed"."""
 
     @property
     def fraction_bits(self) -> int:
@@ -24,7 +26,8 @@ class Signed(Around):
 
 @dataclass(frozen=True)
 class Prequantised(Around):
-    """Only ``kept_bits`` of an image's ``bits`` bits reach the encoder; the others are cut off. Backward: the identity.
+    """Only ``kept_bits`` of an image's ``bits`` bits reach the encoder; the others are cut off.
+    Backward: the identity.
 
     largest   what the encoder gets for the largest level, where that is not 1 - 2**-kept_bits
     """
@@ -42,8 +45,8 @@ class Prequantised(Around):
 
 
 def direct(steps: int, signed: bool, message_bits: int, fraction_bits: int, bits: int) -> Encoder:
-    """The encoder of "direct" and "direct_signed". message_bits, fraction_bits: formats of the unsigned levels. bits: the image's;
-    0: as many as the levels have."""
+    """The encoder of "direct" and "direct_signed". message_bits, fraction_bits: formats of the
+    unsigned levels. bits: the image's; 0: as many as the levels have."""
     if bits and not fraction_bits:  # one bit is left, and stands for full intensity
         encoder: Encoder = Prequantised(Direct(steps, message_bits, 0), bits, 1, 1.0)
     else:
@@ -52,6 +55,11 @@ def direct(steps: int, signed: bool, message_bits: int, fraction_bits: int, bits
 
 
 def poisson(steps: int, signed: bool, rate: float, bits: int, kept_bits: int | None) -> Encoder:
-    """The encoder of "poisson" and "poisson_signed", with pre-quantisation where ``kept_bits`` says so."""
+    """The encoder of "poisson" and "poisson_signed", with pre-quantisation where ``kept_bits`` says
+    so."""
     encoder = Poisson(steps, signed=signed, rate=rate)
-    return encoder if kept_bits is None or kept_bits >= bits else Prequantised(encoder, bits, kept_bits)
+    return (
+        encoder
+        if kept_bits is None or kept_bits >= bits
+        else Prequantised(encoder, bits, kept_bits)
+    )

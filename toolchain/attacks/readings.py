@@ -1,8 +1,9 @@
 """What a network says of a sample: scores, and what decides between equal ones.
 
-Spike counts are small whole numbers. Most changes of an image leave them as they are, so that a loss on counts is flat and a search
-on counts stands still. The current into the neurons that are counted says on which side of the plateau a sample lies: summed over
-the steps, in thresholds, it is the number of spikes that the neuron was paid for. It breaks the ties of counts and replaces none of
+Spike counts are small whole numbers. Most changes of an image leave them as they are, so that a
+loss on counts is flat and a search on counts stands still. The current into the neurons that are
+counted says on which side of the plateau a sample lies: summed over the steps, in thresholds, it is
+the number of spikes that the neuron was paid for. It breaks the ties of counts and replaces none of
 them: a prediction is that of the counts alone.
 """
 
@@ -21,8 +22,8 @@ from hardware.program import Output, Population, Program
 from toolchain.attacks.estimators.base import spiking_neurons
 
 TIE_WEIGHT = 0.02
-"""Spikes that a threshold of current is worth. Ours: so small that currents decide between equal counts alone (they differ by less
-than 50 thresholds in every network measured)."""
+"""Spikes that a threshold of current is worth. Ours: so small that currents decide between equal
+counts alone (they differ by less than 50 thresholds in every network measured)."""
 
 TIE_BREAKER = "tie_breaker"
 
@@ -32,8 +33,8 @@ class Reading:
     """Of some samples: what an attack sees.
 
     scores   [sample, class]
-    ties     [sample, class], summed current into the neurons that are counted, in thresholds; None where scores are potentials,
-             which hardly tie
+    ties     [sample, class], summed current into the neurons that are counted, in thresholds; None
+             where scores are potentials, which hardly tie
     """
 
     scores: torch.Tensor
@@ -42,7 +43,11 @@ class Reading:
     @property
     def ranked(self) -> torch.Tensor:
         """Scores whose ties are broken, [sample, class]."""
-        return self.scores if self.ties is None else self.scores + TIE_WEIGHT * self.ties.to(self.scores)
+        return (
+            self.scores
+            if self.ties is None
+            else self.scores + TIE_WEIGHT * self.ties.to(self.scores)
+        )
 
     def detach(self) -> Reading:
         """Without gradient."""
@@ -70,7 +75,8 @@ def join(parts: list[Reading]) -> Reading:
 
 
 class Currents:
-    """Adds up the current into every spiking neuron during a forward pass, differentiably; the last neuron called is the one read."""
+    """Adds up the current into every spiking neuron during a forward pass, differentiably; the last
+    neuron called is the one read."""
 
     def __init__(self):
         self._sums: dict[str, torch.Tensor] = {}
@@ -80,7 +86,8 @@ class Currents:
     def watching(self, model: nn.Module) -> Iterator[Currents]:
         """Add up during the forward passes inside."""
         hooks = [
-            neuron.register_forward_pre_hook(self._adder(path), with_kwargs=True) for path, neuron in spiking_neurons(model)
+            neuron.register_forward_pre_hook(self._adder(path), with_kwargs=True)
+            for path, neuron in spiking_neurons(model)
         ]
         try:
             yield self
@@ -98,7 +105,8 @@ class Currents:
         return before
 
     def of_the_read_out(self, scores: torch.Tensor) -> torch.Tensor | None:
-        """In thresholds, [sample, class]; None where the last neurons are not those that ``scores`` counts, one for each class."""
+        """In thresholds, [sample, class]; None where the last neurons are not those that ``scores``
+        counts, one for each class."""
         if self._last is None:
             return None
         path, neuron = self._last
@@ -110,10 +118,11 @@ class Currents:
 
 
 def with_tie_breaker(program: Program, output: str) -> Program:
-    """The Program and, beside the population that is counted, an integrator without leak that gets the same current.
+    """The Program and, beside the population that is counted, an integrator without leak that gets
+    the same current.
 
-    What the Program computes does not change; the integrator's last potential is the summed current. (It saturates as every potential
-    does, at 2**23: such ties stay.)
+    What the Program computes does not change; the integrator's last potential is the summed
+    current. (It saturates as every potential does, at 2**23: such ties stay.)
     """
     read = program.nodes[output]
     witness = Population(
@@ -147,4 +156,7 @@ def with_tie_breaker(program: Program, output: str) -> Program:
 def thresholds(program: Program, output: str) -> np.ndarray:
     """Of the neurons that are counted, in units of the state, float64 [neuron]."""
     population = program.nodes[output]
-    return np.broadcast_to(population.threshold, population.shape).reshape(-1).astype(np.float64) * 2.0**STATE_SHIFT
+    return (
+        np.broadcast_to(population.threshold, population.shape).reshape(-1).astype(np.float64)
+        * 2.0**STATE_SHIFT
+    )

@@ -15,7 +15,16 @@ import numpy as np
 
 from hardware.noise import MAX_SEED
 from toolchain.attacks import cascade
-from toolchain.attacks.base import EVENTS, PIXELS, AttackError, AttackResult, NotApplicable, Threat, Victim, check_kind
+from toolchain.attacks.base import (
+    EVENTS,
+    PIXELS,
+    AttackError,
+    AttackResult,
+    NotApplicable,
+    Threat,
+    Victim,
+    check_kind,
+)
 from toolchain.attacks.energy import Sponge, synapses_per_spike
 from toolchain.attacks.estimators import ESTIMATORS, make_estimator
 from toolchain.attacks.events.flips import SparseFlips
@@ -43,9 +52,10 @@ NORMS = (*PIXELS, *EVENTS)
 
 @dataclass(frozen=True)
 class Entry:
-    """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions", "source" (another victim)
-    or "stages" (what each of its attacks asks for).
-    family: "noise", "single_step", "iterative", "black_box", "energy" or "corruption", by which honesty checks compare attacks."""
+    """make: parameters → attack. norms: threats it keeps to. access: "gradient", "predictions",
+    "source" (another victim) or "stages" (what each of its attacks asks for). family: "noise",
+    "single_step", "iterative", "black_box", "energy" or "corruption", by which honesty checks
+    compare attacks."""
 
     make: Callable
     norms: tuple[str, ...]
@@ -56,9 +66,20 @@ class Entry:
 
 
 ATTACKS: Mapping[str, Entry] = {
-    "noise": Entry(Noise, PIXELS, "predictions", "noise", "worst of several random points: the floor", "-"),
-    "fgsm": Entry(FGSM, PIXELS, "gradient", "single_step", "one gradient step", "Goodfellow et al., ICLR 2015"),
-    "rfgsm": Entry(RFGSM, PIXELS, "gradient", "single_step", "a random step, then one gradient step", "Tramer et al., ICLR 2018"),
+    "noise": Entry(
+        Noise, PIXELS, "predictions", "noise", "worst of several random points: the floor", "-"
+    ),
+    "fgsm": Entry(
+        FGSM, PIXELS, "gradient", "single_step", "one gradient step", "Goodfellow et al., ICLR 2015"
+    ),
+    "rfgsm": Entry(
+        RFGSM,
+        PIXELS,
+        "gradient",
+        "single_step",
+        "a random step, then one gradient step",
+        "Tramer et al., ICLR 2018",
+    ),
     "bim": Entry(
         lambda **p: PGD(**{"steps": 10, **p}, restarts=0),
         PIXELS,
@@ -67,9 +88,21 @@ ATTACKS: Mapping[str, Entry] = {
         "projected gradient steps from the clean sample",
         "Kurakin et al., 2017",
     ),
-    "pgd": Entry(PGD, PIXELS, "gradient", "iterative", "projected gradient steps from random points", "Madry et al., ICLR 2018"),
+    "pgd": Entry(
+        PGD,
+        PIXELS,
+        "gradient",
+        "iterative",
+        "projected gradient steps from random points",
+        "Madry et al., ICLR 2018",
+    ),
     "apgd_ce": Entry(
-        lambda **p: APGD(**p, loss="ce"), PIXELS, "gradient", "iterative", "Auto-PGD, cross entropy", "Croce & Hein, ICML 2020"
+        lambda **p: APGD(**p, loss="ce"),
+        PIXELS,
+        "gradient",
+        "iterative",
+        "Auto-PGD, cross entropy",
+        "Croce & Hein, ICML 2020",
     ),
     "apgd_dlr": Entry(
         lambda **p: APGD(**p, loss="dlr"),
@@ -80,26 +113,109 @@ ATTACKS: Mapping[str, Entry] = {
         "Croce & Hein, ICML 2020",
     ),
     "apgd_targeted": Entry(
-        TargetedAPGD, PIXELS, "gradient", "iterative", "Auto-PGD, targeted DLR, several targets", "Croce & Hein, ICML 2020"
+        TargetedAPGD,
+        PIXELS,
+        "gradient",
+        "iterative",
+        "Auto-PGD, targeted DLR, several targets",
+        "Croce & Hein, ICML 2020",
     ),
-    "sa_pgd": Entry(SAPGD, PIXELS, "gradient", "iterative", "stable adaptive PGD, per-pixel steps", "ASSG, CVPR 2026"),
-    "momentum": Entry(Momentum, PIXELS, "gradient", "iterative", "momentum sign steps", "Dong et al., CVPR 2018 (MI-FGSM)"),
+    "sa_pgd": Entry(
+        SAPGD,
+        PIXELS,
+        "gradient",
+        "iterative",
+        "stable adaptive PGD, per-pixel steps",
+        "ASSG, CVPR 2026",
+    ),
+    "momentum": Entry(
+        Momentum,
+        PIXELS,
+        "gradient",
+        "iterative",
+        "momentum sign steps",
+        "Dong et al., CVPR 2018 (MI-FGSM)",
+    ),
     "cw": Entry(
-        CarliniWagner, PIXELS, "gradient", "iterative", "Adam on the margin, change of variables", "Carlini & Wagner, IEEE S&P 2017"
+        CarliniWagner,
+        PIXELS,
+        "gradient",
+        "iterative",
+        "Adam on the margin, change of variables",
+        "Carlini & Wagner, IEEE S&P 2017",
     ),
-    "fab": Entry(FAB, PIXELS, "gradient", "iterative", "nearest decision boundary, several targets", "Croce & Hein, ICML 2020 (FAB-T)"),
-    "square": Entry(Square, PIXELS, "predictions", "black_box", "random search with square windows", "Andriushchenko et al., ECCV 2020"),
+    "fab": Entry(
+        FAB,
+        PIXELS,
+        "gradient",
+        "iterative",
+        "nearest decision boundary, several targets",
+        "Croce & Hein, ICML 2020 (FAB-T)",
+    ),
+    "square": Entry(
+        Square,
+        PIXELS,
+        "predictions",
+        "black_box",
+        "random search with square windows",
+        "Andriushchenko et al., ECCV 2020",
+    ),
     "local_search": Entry(
-        LocalSearch, ("linf",), "predictions", "black_box", "pixels, pairs and blocks to the edges of the ball", "-"
+        LocalSearch,
+        ("linf",),
+        "predictions",
+        "black_box",
+        "pixels, pairs and blocks to the edges of the ball",
+        "-",
     ),
     "cascade": Entry(
-        lambda **params: _stages(params), NORMS, "stages", "cascade", "attacks in a row, each on what is left", "toolchain.attacks.cascade"
+        lambda **params: _stages(params),
+        NORMS,
+        "stages",
+        "cascade",
+        "attacks in a row, each on what is left",
+        "toolchain.attacks.cascade",
     ),
-    "transfer": Entry(Transfer, (*PIXELS, *EVENTS), "source", "black_box", "made on one victim, tried on another", "Papernot et al., 2016"),
-    "event_noise": Entry(EventNoise, EVENTS, "predictions", "noise", "worst of several random changes of events: the floor", "-"),
-    "sparse_flips": Entry(SparseFlips, ("flips",), "gradient", "iterative", "few flipped events, confirmed one by one", "SDA, CVPR 2025"),
-    "retiming": Entry(Retiming, ("shift",), "gradient", "iterative", "events moved in time", "Spike-Retiming Attacks, ICLR 2026"),
-    "sponge": Entry(Sponge, PIXELS, "gradient", "energy", "more spikes or synaptic operations", "Krithivasan et al., 2022"),
+    "transfer": Entry(
+        Transfer,
+        (*PIXELS, *EVENTS),
+        "source",
+        "black_box",
+        "made on one victim, tried on another",
+        "Papernot et al., 2016",
+    ),
+    "event_noise": Entry(
+        EventNoise,
+        EVENTS,
+        "predictions",
+        "noise",
+        "worst of several random changes of events: the floor",
+        "-",
+    ),
+    "sparse_flips": Entry(
+        SparseFlips,
+        ("flips",),
+        "gradient",
+        "iterative",
+        "few flipped events, confirmed one by one",
+        "SDA, CVPR 2025",
+    ),
+    "retiming": Entry(
+        Retiming,
+        ("shift",),
+        "gradient",
+        "iterative",
+        "events moved in time",
+        "Spike-Retiming Attacks, ICLR 2026",
+    ),
+    "sponge": Entry(
+        Sponge,
+        PIXELS,
+        "gradient",
+        "energy",
+        "more spikes or synaptic operations",
+        "Krithivasan et al., 2022",
+    ),
     "corruption": Entry(
         Corruption,
         ("corruption",),
@@ -113,7 +229,11 @@ ATTACKS: Mapping[str, Entry] = {
 
 def attacks_on(norm: str) -> tuple[str, ...]:
     """Names of the attacks that keep to a threat and look at one network alone."""
-    return tuple(name for name, entry in ATTACKS.items() if norm in entry.norms and entry.access not in ("source", "stages"))
+    return tuple(
+        name
+        for name, entry in ATTACKS.items()
+        if norm in entry.norms and entry.access not in ("source", "stages")
+    )
 
 
 @dataclass(frozen=True)
@@ -121,15 +241,18 @@ class AttackSpec:
     """What to run, in plain JSON values; equal contents have equal keys.
 
     attack      name in ATTACKS
-    params      its parameters. transfer: {"spec": the inner spec as JSON, "source": name of a victim given to ``run``};
-                sponge: "count" is "spikes" or "synaptic_operations" (then ``run`` needs the Program);
-                cascade: {"stages": specs as JSON}, see ``cascade``
+    params      its parameters. transfer: {"spec": the inner spec as JSON, "source": name of a
+                victim given to ``run``}; sponge: "count" is "spikes" or "synaptic_operations" (then
+                ``run`` needs the Program); cascade: {"stages": specs as JSON}, see ``cascade``
     estimator   {"name": name in ESTIMATORS, "params": {…}}; None for attacks that use no gradient
     eot         gradient samples for random victims
-    tuning      None, or the fields of ``tuning.Tuning``: the estimator's parameter is chosen on some of the attacked samples
-    front       how what stands before the network is treated, see ``fronts``; without anything there only "through"
+    tuning      None, or the fields of ``tuning.Tuning``: the estimator's parameter is chosen on
+                some of the attacked samples
+    front       how what stands before the network is treated, see ``fronts``; without anything
+                there only "through"
     known_seed  None, or the seed of the inference, which the adversary knows, see ``known``
-    start       "random": where the attack itself begins; "best": a stage of a cascade begins at the best points so far
+    start       "random": where the attack itself begins; "best": a stage of a cascade begins at the
+                best points so far
     """
 
     attack: str
@@ -143,29 +266,50 @@ class AttackSpec:
 
     def __post_init__(self):
         known = self.known_seed
-        if known is not None and (isinstance(known, bool) or not isinstance(known, int) or not 0 <= known <= MAX_SEED):
-            raise AttackError(f"attack {self.attack!r}: known_seed is {known!r}; accepted are whole numbers from 0 to {MAX_SEED}")
+        if known is not None and (
+            isinstance(known, bool) or not isinstance(known, int) or not 0 <= known <= MAX_SEED
+        ):
+            raise AttackError(
+                f"attack {self.attack!r}: known_seed is {known!r}; accepted are whole numbers from "
+                f"0 to {MAX_SEED}"
+            )
         if known is not None and self.attack == "transfer":
-            raise AttackError("transfer: known_seed is of the network that samples are made on; it belongs into the inner spec")
+            raise AttackError(
+                "transfer: known_seed is of the network that samples are made on; it belongs into "
+                "the inner spec"
+            )
         if self.front not in FRONTS:
-            raise AttackError(f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}")
+            raise AttackError(
+                f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}"
+            )
         if self.attack not in ATTACKS:
             raise AttackError(f"there is no attack {self.attack!r}; there are {', '.join(ATTACKS)}")
         if self.start not in STARTS:
-            raise AttackError(f"attack {self.attack!r}: start is {self.start!r}; it must be one of {', '.join(STARTS)}")
+            raise AttackError(
+                f"attack {self.attack!r}: start is {self.start!r}; it must be one of "
+                f"{', '.join(STARTS)}"
+            )
         if self.attack == "cascade":
             _stages(self.params)
         wants = ATTACKS[self.attack].access == "gradient"
         if wants != (self.estimator is not None):
-            raise AttackError(f"attack {self.attack!r} needs {'an' if wants else 'no'} estimator, not {self.estimator!r}")
+            raise AttackError(
+                f"attack {self.attack!r} needs {'an' if wants else 'no'} estimator, not "
+                f"{self.estimator!r}"
+            )
         if self.estimator is not None and self.estimator.get("name") not in ESTIMATORS:
-            raise AttackError(f"there is no estimator {self.estimator.get('name')!r}; there are {', '.join(ESTIMATORS)}")
+            raise AttackError(
+                f"there is no estimator {self.estimator.get('name')!r}; there are "
+                f"{', '.join(ESTIMATORS)}"
+            )
         if self.tuning is not None and self.estimator is None:
             raise AttackError(f"attack {self.attack!r} has no estimator to tune")
         try:
             json.dumps(asdict(self), allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise AttackError(f"attack {self.attack!r}: its specification is not plain JSON ({error})") from error
+            raise AttackError(
+                f"attack {self.attack!r}: its specification is not plain JSON ({error})"
+            ) from error
 
     def to_json(self) -> dict:
         """Plain values; ``from_json`` gives an equal spec back."""
@@ -177,7 +321,8 @@ class AttackSpec:
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown or "attack" not in values:
             raise AttackError(
-                f"attack specification with fields {', '.join(map(str, values))}; accepted are {', '.join(cls.__dataclass_fields__)}"
+                f"attack specification with fields {', '.join(map(str, values))}; accepted are "
+                f"{', '.join(cls.__dataclass_fields__)}"
             )
         return cls(**values)
 
@@ -196,17 +341,37 @@ class AttackSpec:
             return f"transfer from {self.params.get('source')}: {AttackSpec.from_json(self.params['spec']).label}"
         if self.attack == "cascade":
             return f"cascade of {len(self.params['stages'])}" + self._suffix
-        counts = [str(self.params[n]) for n in ("steps", "queries", "tries", "rounds", "kind", "count", "name", "loss") if n in self.params]
+        counts = [
+            str(self.params[n])
+            for n in ("steps", "queries", "tries", "rounds", "kind", "count", "name", "loss")
+            if n in self.params
+        ]
         extra = [f"x{self.params['restarts']}"] if self.params.get("restarts", 1) > 1 else []
-        text = " ".join([self.attack, *counts, *extra, *([self.params["label"]] if "label" in self.params else [])])
+        text = " ".join(
+            [
+                self.attack,
+                *counts,
+                *extra,
+                *([self.params["label"]] if "label" in self.params else []),
+            ]
+        )
         if self.estimator is None:
             return text + self._suffix
-        values = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in (self.estimator.get("params") or {}).values())
-        return f"{text} · {self.estimator['name']}" + (f" {values}" if values else "") + (" tuned" if self.tuning else "") + self._suffix
+        values = " ".join(
+            f"{v:g}" if isinstance(v, float) else str(v)
+            for v in (self.estimator.get("params") or {}).values()
+        )
+        return (
+            f"{text} · {self.estimator['name']}"
+            + (f" {values}" if values else "")
+            + (" tuned" if self.tuning else "")
+            + self._suffix
+        )
 
     @property
     def _suffix(self) -> str:
-        """What differs from an attack of its own on a network without a front and without randomness."""
+        """What differs from an attack of its own on a network without a front and without
+        randomness."""
         parts = [
             "" if self.front == "through" else self.front,
             f"EOT {self.eot}" if self.eot > 1 else "",
@@ -221,7 +386,8 @@ class AttackSpec:
         return _stages(self.params) if self.attack == "cascade" else (self,)
 
     def describe(self) -> dict:
-        """Plain values for records: name, optimiser, estimator ("" without one), family, iterations, eot."""
+        """Plain values for records: name, optimiser, estimator ("" without one), family,
+        iterations, eot."""
         if self.attack == "transfer":
             inner = AttackSpec.from_json(self.params["spec"]).describe()
             return {**inner, "name": self.label, "optimiser": "transfer", "family": "black_box"}
@@ -229,7 +395,14 @@ class AttackSpec:
             own = {"name": self.label, "optimiser": "cascade", "estimator": "", "family": "cascade"}
             return own | {"iterations": len(self.stages), "eot": self.eot}
         attack = ATTACKS[self.attack].make(**{n: v for n, v in self.params.items() if n != "count"})
-        iterations = next((getattr(attack, n) for n in ("steps", "queries", "tries", "rounds") if hasattr(attack, n)), 1)
+        iterations = next(
+            (
+                getattr(attack, n)
+                for n in ("steps", "queries", "tries", "rounds")
+                if hasattr(attack, n)
+            ),
+            1,
+        )
         estimator = self.label.split(" · ")[1] if self.estimator is not None else ""
         return {
             "name": self.label,
@@ -244,18 +417,26 @@ class AttackSpec:
 def _stages(params: Mapping) -> tuple[AttackSpec, ...]:
     """The attacks of a cascade. Raises AttackError for what cannot be one of them."""
     if set(params) != {"stages"}:
-        raise AttackError(f"cascade with parameters {', '.join(params) or 'none'}; it must have stages, and nothing else")
+        raise AttackError(
+            f"cascade with parameters {', '.join(params) or 'none'}; it must have stages, and "
+            f"nothing else"
+        )
     stages = params["stages"]
     if not isinstance(stages, (list, tuple)) or not stages:
         raise AttackError("cascade: stages must be a list with at least one attack")
     if not all(isinstance(stage, Mapping) for stage in stages):
-        raise AttackError("cascade: a stage must be a table such as {attack = \"fgsm\", estimator = {name = \"training\"}}")
+        raise AttackError(
+            'cascade: a stage must be a table such as {attack = "fgsm", estimator = {name = '
+            '"training"}}'
+        )
     made = tuple(AttackSpec.from_json(stage) for stage in stages)
     for stage in made:
         if stage.attack in ("cascade", "transfer", "sponge", "corruption"):
             raise AttackError(f"cascade: {stage.attack!r} cannot be one of its stages")
         if stage.known_seed is not None or stage.eot != 1:
-            raise AttackError("cascade: known_seed and eot are given for all of it, not for a stage")
+            raise AttackError(
+                "cascade: known_seed and eot are given for all of it, not for a stage"
+            )
     return made
 
 
@@ -275,50 +456,92 @@ def run(
     program=None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AttackResult:
-    """Run one attack on all the samples at once (the caller bounds memory by the number of samples).
+    """Run one attack on all the samples at once (the caller bounds memory by the number of
+    samples).
 
     start     points within the threat model where the attack begins instead of its own
-    judge     of a cascade: the integer Program as a victim, which says what has fallen, and which attacks without gradients ask; None: the
-              victim itself
-    behind    of a cascade: front → the victim that a stage with this ``front`` is made on; None: only "through" can be
+    judge     of a cascade: the integer Program as a victim, which says what has fallen, and which
+              attacks without gradients ask; None: the victim itself
+    behind    of a cascade: front → the victim that a stage with this ``front`` is made on; None:
+              only "through" can be
     batch     of a cascade: samples in one call of a stage
     sources   victims by name, for transfer attacks
     program   the victim's Program, for the energy attack that counts synaptic operations
 
-    With tuning, the result's history has "tuned" [1, 1], the value that was chosen. Raises AttackError for what cannot be run.
+    With tuning, the result's history has "tuned" [1, 1], the value that was chosen. Raises
+    AttackError for what cannot be run.
     """
     if threat.norm not in ATTACKS[spec.attack].norms:
         raise AttackError(
-            f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are {', '.join(ATTACKS[spec.attack].norms)}"
+            f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are "
+            f"{', '.join(ATTACKS[spec.attack].norms)}"
         )
     check_kind(victim, threat)
     if spec.start == "best":
-        raise AttackError(f"attack {spec.attack!r}: start \"best\" is of a stage of a cascade; an attack alone begins where it does itself")
+        raise AttackError(
+            f'attack {spec.attack!r}: start "best" is of a stage of a cascade; an attack alone '
+            f"begins where it does itself"
+        )
     if spec.attack == "transfer":
-        return _transfer(spec, victim, samples, labels, threat, seed, sources or {}, program, progress)
+        return _transfer(
+            spec, victim, samples, labels, threat, seed, sources or {}, program, progress
+        )
     if spec.known_seed is not None:
         victim = Known(victim, spec.known_seed, threat.epsilon)
         judge = None if judge is None else Known(judge, spec.known_seed)
     if spec.attack == "cascade":
-        return _cascade(spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress)
+        return _cascade(
+            spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress
+        )
     attack = _make(spec, program)
     options = {"seed": seed, "eot": spec.eot} | ({} if start is None else {"start": start})
     if spec.estimator is None:
         return attack(victim, samples, labels, threat, progress=progress, **options)
     if spec.tuning is None:
-        return attack(victim, samples, labels, threat, estimator=_estimator(spec), progress=progress, **options)
+        return attack(
+            victim,
+            samples,
+            labels,
+            threat,
+            estimator=_estimator(spec),
+            progress=progress,
+            **options,
+        )
     tuning = Tuning(**spec.tuning)
-    brief = _make(replace(spec, params={**spec.params, **({} if tuning.steps is None else {"steps": tuning.steps})}), program)
+    brief = _make(
+        replace(
+            spec,
+            params={**spec.params, **({} if tuning.steps is None else {"steps": tuning.steps})},
+        ),
+        program,
+    )
 
     def attempt(value: float, part: slice) -> AttackResult:
-        return brief(victim, samples[part], labels[part], threat, estimator=_estimator(spec, {tuning.parameter: value}), **options)
+        return brief(
+            victim,
+            samples[part],
+            labels[part],
+            threat,
+            estimator=_estimator(spec, {tuning.parameter: value}),
+            **options,
+        )
 
     value = tuning.choose(attempt, victim, labels, seed)
-    result = attack(victim, samples, labels, threat, estimator=_estimator(spec, {tuning.parameter: value}), progress=progress, **options)
+    result = attack(
+        victim,
+        samples,
+        labels,
+        threat,
+        estimator=_estimator(spec, {tuning.parameter: value}),
+        progress=progress,
+        **options,
+    )
     return replace(result, history={**result.history, "tuned": np.array([[value]], np.float32)})
 
 
-def _cascade(spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress) -> AttackResult:
+def _cascade(
+    spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress
+) -> AttackResult:
     judge = victim if judge is None else judge
 
     def attacked(stage: AttackSpec) -> Victim:
@@ -327,30 +550,44 @@ def _cascade(spec, victim, samples, labels, threat, seed, judge, behind, batch, 
         if stage.front == "through":
             return victim
         if behind is None:
-            raise NotApplicable(f"nothing stands before the network that a stage could treat as {stage.front!r}")
+            raise NotApplicable(
+                f"nothing stands before the network that a stage could treat as {stage.front!r}"
+            )
         found = behind(stage.front)
         return found if spec.known_seed is None else Known(found, spec.known_seed, threat.epsilon)
 
     def made(stage: AttackSpec):
         def attack(samples, labels, seed, start):
             alone = replace(stage, eot=spec.eot, start="random")
-            return run(alone, attacked(stage), samples, labels, threat, seed, start=start, program=program)
+            return run(
+                alone, attacked(stage), samples, labels, threat, seed, start=start, program=program
+            )
 
         return cascade.Stage(attack, stage.start == "best")
 
-    return cascade.run([made(s) for s in spec.stages], judge, samples, labels, threat, seed, batch, progress)
+    return cascade.run(
+        [made(s) for s in spec.stages], judge, samples, labels, threat, seed, batch, progress
+    )
 
 
 def _estimator(spec: AttackSpec, changed: Mapping | None = None):
-    return make_estimator(spec.estimator["name"], {**(spec.estimator.get("params") or {}), **(changed or {})})
+    return make_estimator(
+        spec.estimator["name"], {**(spec.estimator.get("params") or {}), **(changed or {})}
+    )
 
 
 def try_out(spec: AttackSpec) -> None:
-    """Make everything that a specification names, as ``run`` will. Raises AttackError, or what a wrong value raises."""
+    """Make everything that a specification names, as ``run`` will. Raises AttackError, or what a
+    wrong value raises."""
     if spec.attack == "transfer":
         try_out(AttackSpec.from_json(spec.params["spec"]))
         return
-    _make(replace(spec, params={name: value for name, value in spec.params.items() if name != "count"}), None)
+    _make(
+        replace(
+            spec, params={name: value for name, value in spec.params.items() if name != "count"}
+        ),
+        None,
+    )
     if spec.estimator is not None:
         _estimator(spec)
     if spec.tuning is not None:
@@ -362,10 +599,15 @@ def _make(spec: AttackSpec, program):
     if spec.attack == "sponge":
         count = params.pop("count", "spikes")
         if count not in ("spikes", "synaptic_operations"):
-            raise AttackError(f"sponge: count is {count!r}; accepted are spikes, synaptic_operations")
+            raise AttackError(
+                f"sponge: count is {count!r}; accepted are spikes, synaptic_operations"
+            )
         if count == "synaptic_operations":
             if program is None:
-                raise NotApplicable("sponge: to count synaptic operations, run() needs the victim's Program; there is none")
+                raise NotApplicable(
+                    "sponge: to count synaptic operations, run() needs the victim's Program; there "
+                    "is none"
+                )
             params["weights"] = synapses_per_spike(program)
     try:
         return ATTACKS[spec.attack].make(**params)
@@ -373,14 +615,32 @@ def _make(spec: AttackSpec, program):
         raise AttackError(f"attack {spec.attack!r} with {params!r}: {error}") from error
 
 
-def _transfer(spec, victim, samples, labels, threat, seed, sources, program, progress) -> AttackResult:
+def _transfer(
+    spec, victim, samples, labels, threat, seed, sources, program, progress
+) -> AttackResult:
     if set(spec.params) != {"spec", "source"}:
-        raise AttackError(f"transfer with parameters {', '.join(spec.params)}; accepted are spec, source")
+        raise AttackError(
+            f"transfer with parameters {', '.join(spec.params)}; accepted are spec, source"
+        )
     inner, name = AttackSpec.from_json(spec.params["spec"]), spec.params["source"]
     if name not in sources:
-        raise AttackError(f"transfer from {name!r}, which was not given; given are {', '.join(sources) or 'none'}")
+        raise AttackError(
+            f"transfer from {name!r}, which was not given; given are {', '.join(sources) or 'none'}"
+        )
 
     def craft(source, samples, labels, threat, *, seed, progress=None):
-        return run(inner, source, samples, labels, threat, seed, sources=sources, program=program, progress=progress)
+        return run(
+            inner,
+            source,
+            samples,
+            labels,
+            threat,
+            seed,
+            sources=sources,
+            program=program,
+            progress=progress,
+        )
 
-    return Transfer(craft, sources[name])(victim, samples, labels, threat, seed=seed, progress=progress)
+    return Transfer(craft, sources[name])(
+        victim, samples, labels, threat, seed=seed, progress=progress
+    )

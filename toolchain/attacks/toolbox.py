@@ -1,10 +1,13 @@
-"""The Adversarial Robustness Toolbox's attacks on our victims; imported only where one is used (importing it takes seconds)."""
+"""The Adversarial Robustness Toolbox's attacks on our victims; imported only where one is used
+(importing it takes seconds)."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import ProjectedGradientDescentNumpy
+from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import (
+    ProjectedGradientDescentNumpy,
+)
 from art.estimators.classification.classifier import ClassifierMixin
 from art.estimators.estimator import BaseEstimator, LossGradientsMixin
 
@@ -12,7 +15,8 @@ from toolchain.attacks.search import Search
 
 
 class ToolboxClassifier(ClassifierMixin, LossGradientsMixin, BaseEstimator):
-    """A Search as the toolbox's classifier: its gradient is the search's, estimator and EOT included.
+    """A Search as the toolbox's classifier: its gradient is the search's, estimator and EOT
+    included.
 
     Works for attacks that always hand over all samples in order, as the projected gradient ones do.
     """
@@ -29,11 +33,14 @@ class ToolboxClassifier(ClassifierMixin, LossGradientsMixin, BaseEstimator):
 
     def loss_gradient(self, x: np.ndarray, y: np.ndarray, **kwargs) -> np.ndarray:
         """Gradient of the search's goal at x; the goal knows the labels, y is not read."""
-        gradient, _ = self.search.gradient(torch.from_numpy(x.astype(np.float32)).to(self.search.device))
+        gradient, _ = self.search.gradient(
+            torch.from_numpy(x.astype(np.float32)).to(self.search.device)
+        )
         return gradient.cpu().numpy()
 
     def predict(self, x: np.ndarray, batch_size: int = 0, **kwargs) -> np.ndarray:
-        """The clean labels, one-hot. The toolbox asks only to log a success rate, which the search knows better."""
+        """The clean labels, one-hot. The toolbox asks only to log a success rate, which the search
+        knows better."""
         return np.eye(self.nb_classes, dtype=np.float32)[self.search.labels.cpu().numpy()]
 
     def fit(self, x, y, **kwargs) -> None:
@@ -46,12 +53,39 @@ class _StartedDescent(ProjectedGradientDescentNumpy):
 
     start: np.ndarray | None = None
 
-    def _compute(self, x, x_init, y, mask, eps, eps_step, project, random_init, batch_id_ext=None, decay=None, momentum=None):
+    def _compute(
+        self,
+        x,
+        x_init,
+        y,
+        mask,
+        eps,
+        eps_step,
+        project,
+        random_init,
+        batch_id_ext=None,
+        decay=None,
+        momentum=None,
+    ):
         first = self._i_max_iter == 0 and self.start is not None
-        return super()._compute(self.start if first else x, x_init, y, mask, eps, eps_step, project, False, batch_id_ext, decay, momentum)
+        return super()._compute(
+            self.start if first else x,
+            x_init,
+            y,
+            mask,
+            eps,
+            eps_step,
+            project,
+            False,
+            batch_id_ext,
+            decay,
+            momentum,
+        )
 
 
-def projected_gradient_descent(search: Search, steps: int, step_size: float, start: torch.Tensor | None) -> torch.Tensor:
+def projected_gradient_descent(
+    search: Search, steps: int, step_size: float, start: torch.Tensor | None
+) -> torch.Tensor:
     """The last point of ``steps`` steps from ``start`` (None: the clean samples)."""
     attack = _StartedDescent(
         ToolboxClassifier(search),

@@ -1,6 +1,8 @@
-"""Choose an estimator's parameter by how well the attack does with it (HART's width, ASSG's degree).
+"""Choose an estimator's parameter by how well the attack does with it (HART's width, ASSG's
+degree).
 
-The choice is made on samples that are then attacked. That is fair for a worst case, and only for that.
+The choice is made on samples that are then attacked. That is fair for a worst case, and only for
+that.
 """
 
 from __future__ import annotations
@@ -36,13 +38,27 @@ class Tuning:
             raise AttackError(f"tuning of {self.parameter!r} needs either values or between")
         if self.values is not None and not len(self.values):
             raise AttackError(f"tuning of {self.parameter!r}: no values")
-        if self.between is not None and (len(self.between) != 2 or not self.between[0] < self.between[1]):
-            raise AttackError(f"tuning of {self.parameter!r} between {self.between!r}; accepted is (low, high)")
+        if self.between is not None and (
+            len(self.between) != 2 or not self.between[0] < self.between[1]
+        ):
+            raise AttackError(
+                f"tuning of {self.parameter!r} between {self.between!r}; accepted is (low, high)"
+            )
         if self.samples < 1 or self.rounds < 1:
-            raise AttackError(f"tuning of {self.parameter!r}: {self.samples} samples, {self.rounds} rounds; accepted are numbers from 1")
+            raise AttackError(
+                f"tuning of {self.parameter!r}: {self.samples} samples, {self.rounds} rounds; "
+                f"accepted are numbers from 1"
+            )
 
-    def choose(self, attempt: Callable[[float, slice], AttackResult], victim: Victim, labels: np.ndarray, seed: int) -> float:
-        """The value with the most successes, then the largest mean margin; the earlier one where both are equal."""
+    def choose(
+        self,
+        attempt: Callable[[float, slice], AttackResult],
+        victim: Victim,
+        labels: np.ndarray,
+        seed: int,
+    ) -> float:
+        """The value with the most successes, then the largest mean margin; the earlier one where
+        both are equal."""
         part = slice(0, self.samples)
         known: dict[float, tuple[int, float]] = {}
 

@@ -1,8 +1,10 @@
-"""Networks as attacks see them: a PyTorch model on images or on events, an integer Program (``fronts``: a purifier before either).
+"""Networks as attacks see them: a PyTorch model on images or on events, an integer Program
+(``fronts``: a purifier before either).
 
-Scores are decoded as the Program's output is: spike counts are whole numbers, the same for software and Program; potentials are
-volts for software, whole numbers for a Program. ``temperature`` is what the cross entropy divides scores by: the number of steps
-for spike counts, so that its argument is the mean over time, as in the literature, and a long sample does not saturate it.
+Scores are decoded as the Program's output is: spike counts are whole numbers, the same for software
+and Program; potentials are volts for software, whole numbers for a Program. ``temperature`` is what
+the cross entropy divides scores by: the number of steps for spike counts, so that its argument is
+the mean over time, as in the literature, and a long sample does not saturate it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,14 @@ from hardware.program import Program
 from toolchain.attacks import levels
 from toolchain.attacks.base import AttackError, NotApplicable
 from toolchain.attacks.encoding import Encoder, Latency, Still, integers
-from toolchain.attacks.readings import TIE_BREAKER, Currents, Reading, join, thresholds, with_tie_breaker
+from toolchain.attacks.readings import (
+    TIE_BREAKER,
+    Currents,
+    Reading,
+    join,
+    thresholds,
+    with_tie_breaker,
+)
 from toolchain.data import ENCODINGS, Encoding
 from toolchain.data.datasets import DATASETS, intensity_bits
 from toolchain.layers.network import decode
@@ -34,7 +43,8 @@ BATCH = 256
 
 @contextmanager
 def as_attacked(model: nn.Module):
-    """The model in evaluation mode (a score must not depend on batch mates) and with constant parameters, for one forward pass."""
+    """The model in evaluation mode (a score must not depend on batch mates) and with constant
+    parameters, for one forward pass."""
     modes = [(m, m.training) for m in model.modules()]
     wanted = [(p, p.requires_grad) for p in model.parameters()]
     try:
@@ -50,8 +60,9 @@ def as_attacked(model: nn.Module):
 
 
 CALLS = ("sequence", "time-first", "batch-first", "constant", "step", "images")
-"""How a model is called: with [step, sample, ...] ("sequence", "time-first"), [sample, step, ...], with an input that it presents in every
-step itself, with one step a call, or with images, which it turns into scores without time."""
+"""How a model is called: with [step, sample, ...] ("sequence", "time-first"), [sample, step, ...],
+with an input that it presents in every step itself, with one step a call, or with images, which it
+turns into scores without time."""
 
 
 def is_stochastic(model: nn.Module) -> bool:
@@ -60,14 +71,21 @@ def is_stochastic(model: nn.Module) -> bool:
 
 
 class _ModelVictim:
-    """What the two model victims share. ``io``: what spikeport_io() would say, for a model that has none."""
+    """What the two model victims share. ``io``: what spikeport_io() would say, for a model that has
+    none."""
 
     def __init__(self, model: nn.Module, stochastic: bool | None, io: Mapping | None):
         if io is None and not hasattr(model, "spikeport_io"):
-            raise AttackError(f"{type(model).__name__} has no spikeport_io(), which says how its inputs and outputs are coded")
+            raise AttackError(
+                f"{type(model).__name__} has no spikeport_io(), which says how its inputs and "
+                f"outputs are coded"
+            )
         self.model, self.io = model, model.spikeport_io() if io is None else io
         if self.io["call"] not in CALLS:
-            raise AttackError(f"{type(model).__name__}: call is {self.io['call']!r}; accepted are {', '.join(CALLS)}")
+            raise AttackError(
+                f"{type(model).__name__}: call is {self.io['call']!r}; accepted are "
+                f"{', '.join(CALLS)}"
+            )
         self.stochastic = is_stochastic(model) if stochastic is None else stochastic
 
     @property
@@ -126,7 +144,8 @@ class _ModelVictim:
             return torch.stack([self._read(self.model(step)) for step in values])
 
     def _read(self, found):
-        """The trace among what the model returns: spikes come first, potentials last, as in snnTorch."""
+        """The trace among what the model returns: spikes come first, potentials last, as in
+        snnTorch."""
         if not isinstance(found, (tuple, list)):
             return found
         return found[0 if self.io["output"]["decode"] == "spike_count" else -1]
@@ -136,7 +155,9 @@ class _ModelVictim:
         found = []
         with torch.no_grad():
             for start in range(0, len(samples), BATCH):
-                part = torch.from_numpy(np.ascontiguousarray(samples[start : start + BATCH], np.float32)).to(self.device)
+                part = torch.from_numpy(
+                    np.ascontiguousarray(samples[start : start + BATCH], np.float32)
+                ).to(self.device)
                 found.append(self.read(part, seed=seed))
         return join(found)
 
@@ -146,8 +167,9 @@ class _ModelVictim:
 
 
 def encoder_of(io: dict) -> Encoder:
-    """The encoder that a model's spikeport_io() asks for, the same function as ``toolchain.data.encoders`` on images that are the
-    data set's values divided by the power of two above them: data.encoding "direct", "poisson" (or "…_signed"), or "latency"."""
+    """The encoder that a model's spikeport_io() asks for, the same function as
+    ``toolchain.data.encoders`` on images that are the data set's values divided by the power of two
+    above them: data.encoding "direct", "poisson" (or "…_signed"), or "latency"."""
     data, source = io.get("data", {}), io["input"]
     if io.get("call") == "images":
         return Still()
@@ -160,12 +182,15 @@ def encoder_of(io: dict) -> Encoder:
         return levels.direct(steps, True, *formats, intensity_bits(_largest_value(data)))
     if how in ("poisson", "poisson_signed"):
         bits = intensity_bits(_largest_value(data)) if data.get("bits") is not None else 0
-        return levels.poisson(steps, how == "poisson_signed", data.get("rate", 1.0), bits, data.get("bits"))
+        return levels.poisson(
+            steps, how == "poisson_signed", data.get("rate", 1.0), bits, data.get("bits")
+        )
     if how == "latency":
         largest = _largest_value(data)
         return Latency(steps, largest, float(1 << intensity_bits(largest)))
     raise AttackError(
-        f"the model's encoding is {how!r}; accepted for images are {', '.join(ENCODINGS[:-1])}; or give the victim an encoder"
+        f"the model's encoding is {how!r}; accepted for images are {', '.join(ENCODINGS[:-1])}; or "
+        f"give the victim an encoder"
     )
 
 
@@ -173,19 +198,23 @@ def _largest_value(data: dict) -> int:
     """Of the images of the data set that a model names."""
     if data.get("name") not in DATASETS or not DATASETS[data["name"]][2]:
         raise AttackError(
-            f"the model's data set is {data.get('name')!r}; with this encoding accepted are those of images that toolchain.data has"
+            f"the model's data set is {data.get('name')!r}; with this encoding accepted are those "
+            f"of images that toolchain.data has"
         )
     return DATASETS[data["name"]][2]
 
 
 class PixelVictim(_ModelVictim):
-    """A model on images [channels, height, width] in [0, 1]: encoder, network and decoding in one differentiable function.
+    """A model on images [channels, height, width] in [0, 1]: encoder, network and decoding in one
+    differentiable function.
 
     encoder        default: what the model's spikeport_io() says
-    stochastic     None: True where a layer of the model says so (noisy neurons); a random encoder makes the victim stochastic anyway.
-                   Noisy layers get their seeds from the call's; others that are random draw from PyTorch's generator, seeded with it
+    stochastic     None: True where a layer of the model says so (noisy neurons); a random encoder
+                   makes the victim stochastic anyway. Noisy layers get their seeds from the call's;
+                   others that are random draw from PyTorch's generator, seeded with it
     io             what spikeport_io() would say, for a model that has none
-    sample_shape   of an image; default: what the model reads. Another one goes with an encoder that lays it out anew
+    sample_shape   of an image; default: what the model reads. Another one goes with an encoder that
+                   lays it out anew
     """
 
     events = False
@@ -202,7 +231,9 @@ class PixelVictim(_ModelVictim):
         super().__init__(model, stochastic, io)
         self.encoder = encoder_of(self.io) if encoder is None else encoder
         self.stochastic |= self.encoder.stochastic
-        self.sample_shape = tuple(self.io["input"]["shape"]) if sample_shape is None else tuple(sample_shape)
+        self.sample_shape = (
+            tuple(self.io["input"]["shape"]) if sample_shape is None else tuple(sample_shape)
+        )
         self.temperature = self._temperature(self.encoder.steps)
 
     def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
@@ -219,7 +250,14 @@ class EventVictim(_ModelVictim):
 
     events = True
 
-    def __init__(self, model: nn.Module, steps: int, *, stochastic: bool | None = None, io: Mapping | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        *,
+        stochastic: bool | None = None,
+        io: Mapping | None = None,
+    ):
         super().__init__(model, stochastic, io)
         self.sample_shape = (steps, *self.io["input"]["shape"])
         self.temperature = self._temperature(steps)
@@ -235,7 +273,8 @@ class ProgramVictim:
     encoder   for images; None: samples are events [step, *shape] that go in as they are
     steps     time steps of an event sample (no encoder)
     output    the Program's output that is read; default: its only one
-    reseeded  (Program, seed) → the Program with the noise of that seed; None: a Program without noise, or with the one it has
+    reseeded  (Program, seed) → the Program with the noise of that seed; None: a Program without
+              noise, or with the one it has
     front     what stands before the network and runs on the same target, see ``fronts``
     sample_shape   of an image; default: what the Program reads
     """
@@ -254,7 +293,10 @@ class ProgramVictim:
     ):
         names = [o.population for o in program.outputs]
         if output is None and len(names) != 1:
-            raise AttackError(f"the Program has {len(names)} outputs ({', '.join(names)}); say which one holds the classes")
+            raise AttackError(
+                f"the Program has {len(names)} outputs ({', '.join(names)}); say which one holds "
+                f"the classes"
+            )
         if len(program.inputs) != 1:
             raise AttackError(f"the Program has {len(program.inputs)} inputs; accepted is one")
         if (encoder is None) == (steps is None):
@@ -266,7 +308,9 @@ class ProgramVictim:
         self.classes = program.nodes[self.output].size
         self.reseeded, self.front = reseeded, front
         self.stochastic = reseeded is not None or (encoder is not None and encoder.stochastic)
-        self._counted = any(o.population == self.output and o.decode == "spike_count" for o in program.outputs)
+        self._counted = any(
+            o.population == self.output and o.decode == "spike_count" for o in program.outputs
+        )
         self._tie_breaking = with_tie_breaker(program, self.output) if self._counted else program
         self._seeded: tuple[int, Program] | None = None
 
@@ -278,7 +322,8 @@ class ProgramVictim:
     @property
     def model(self) -> nn.Module:
         raise NotApplicable(
-            "an integer Program has no gradient; attack its PyTorch twin, or use a black-box attack (square, noise, transfer)"
+            "an integer Program has no gradient; attack its PyTorch twin, or use a black-box "
+            "attack (square, noise, transfer)"
         )
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
@@ -286,7 +331,8 @@ class ProgramVictim:
         return self.model
 
     def recording(self, samples: np.ndarray, *, seed: int = 0):
-        """The Recording of the samples, with counts and scores; float32 images or uint8 events [sample, *sample_shape]."""
+        """The Recording of the samples, with counts and scores; float32 images or uint8 events
+        [sample, *sample_shape]."""
         program = self.program if self.reseeded is None else self.reseeded(self.program, seed)
         return targets.run(program, self._inputs(samples, seed), self.target)
 
@@ -297,7 +343,9 @@ class ProgramVictim:
         counts = torch.from_numpy(np.asarray(scores[self.output]))
         if not self._counted:
             return Reading(counts)
-        return Reading(counts, torch.from_numpy(scores[TIE_BREAKER] / thresholds(self.program, self.output)))
+        return Reading(
+            counts, torch.from_numpy(scores[TIE_BREAKER] / thresholds(self.program, self.output))
+        )
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores, float64 [sample, class], in the Program's own units."""

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 
 
 def compute(job: Mapping, context) -> tuple[dict, dict]:
-    """Call job["function"] ("package.module:name") with (job["job"], folder of the run), and ``progress=`` where it takes that;
-    it returns plain JSON values, the cell's "result". context: ``toolchain.cells.work.Context``."""
+    """Call job["function"] ("package.module:name") with (job["job"], folder of the run), and
+    ``progress=`` where it takes that; it returns plain JSON values, the cell's "result". context:
+    ``toolchain.cells.work.Context``."""
     module, name = job["function"].split(":")
     function = getattr(importlib.import_module(module), name)
-    told = {"progress": context.tick} if "progress" in inspect.signature(function).parameters else {}
+    told = (
+        {"progress": context.tick} if "progress" in inspect.signature(function).parameters else {}
+    )
     return {"result": function(job["job"], context.folder, **told)}, {}

@@ -1,14 +1,16 @@
-"""The code that a result rests on: every module that can be imported on the way to it, found without running anything.
+"""The code that a result rests on: every module that can be imported on the way to it, found
+without running anything.
 
     code = of("toolchain.robustness.crafting")
     code.digest      changes when any of the files changes in what it does
     code.packages    third-party packages that these files import
 
-The walk starts at the modules that compute a cell and follows every import statement, also those inside functions, and every
-string constant that names a module of the same packages (a registry, ``importlib.import_module``). A constant that ends in a
-dot ("toolchain.data.") stands for all modules of that package. Imports for type checkers alone do not count. Data files that
-lie beside a module (TOML tables, pins) belong to it. Comments, blank lines and docstrings do not count: a change of words
-computes nothing else.
+The walk starts at the modules that compute a cell and follows every import statement, also those
+inside functions, and every string constant that names a module of the same packages (a registry,
+``importlib.import_module``). A constant that ends in a dot ("toolchain.data.") stands for all
+modules of that package. Imports for type checkers alone do not count. Data files that lie beside a
+module (TOML tables, pins) belong to it. Comments, blank lines and docstrings do not count: a change
+of words computes nothing else.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(\.|:\w+(?:\.\w+)*)?")
 
 @dataclass(frozen=True, eq=False)
 class Code:
-    """files: module or data file → its path, in the order of names. packages: top-level names of third-party packages."""
+    """files: module or data file → its path, in the order of names. packages: top-level names of
+    third-party packages."""
 
     files: dict[str, Path]
     packages: tuple[str, ...]
@@ -80,21 +83,29 @@ def locate(name: str) -> Path | None:
 def of(*entries: str, root: Path = ROOT) -> Code:
     """The code that the modules ``entries`` rest on, found once for each process.
 
-    root  folder of our packages. Entries outside them (a user's module) are found as an import would find them, and are
-          followed into every module that is neither of the standard library nor installed.
+    root  folder of our packages. Entries outside them (a user's module) are found as an import
+          would find them, and are followed into every module that is neither of the standard
+          library nor installed.
 
     Raises ClosureError.
     """
     walk = _walked(entries, root)
     files = dict(walk.modules)
-    for folder in {path.parent for name, path in walk.modules.items() if name.split(".")[0] in OURS}:
+    for folder in {
+        path.parent for name, path in walk.modules.items() if name.split(".")[0] in OURS
+    }:
         files |= {path.relative_to(root).as_posix(): path for path in _data(folder)}
     return Code(dict(sorted(files.items())), tuple(sorted(walk.packages)))
 
 
 def of_user(*entries: str) -> Code:
-    """The user's own part of the code that modules of the user rest on, found anew in every call. Raises ClosureError."""
-    files = {name: path for name, path in _walked(entries, ROOT).modules.items() if name.split(".")[0] not in OURS}
+    """The user's own part of the code that modules of the user rest on, found anew in every call.
+    Raises ClosureError."""
+    files = {
+        name: path
+        for name, path in _walked(entries, ROOT).modules.items()
+        if name.split(".")[0] not in OURS
+    }
     return Code(dict(sorted(files.items())), ())
 
 
@@ -102,7 +113,9 @@ def _walked(entries: tuple[str, ...], root: Path) -> _Walk:
     walk = _Walk(root, frozenset(entry.split(".")[0] for entry in entries))
     for entry in entries:
         if not walk.add(entry):
-            raise ClosureError(f"module {entry!r}, which computes a cell, cannot be found as a source file")
+            raise ClosureError(
+                f"module {entry!r}, which computes a cell, cannot be found as a source file"
+            )
     return walk
 
 
@@ -112,7 +125,9 @@ def _data(folder: Path) -> Iterator[Path]:
         if path.is_file() and path.suffix in DATA:
             yield path
         elif path.is_dir() and not any(path.glob("*.py")):
-            yield from (inside for inside in path.iterdir() if inside.is_file() and inside.suffix in DATA)
+            yield from (
+                inside for inside in path.iterdir() if inside.is_file() and inside.suffix in DATA
+            )
 
 
 class _Walk:
@@ -139,7 +154,8 @@ class _Walk:
         return bool(first)
 
     def _source(self, module: str) -> Path | None:
-        """The file of a module whose text counts; installed packages are noted by name, the standard library is not."""
+        """The file of a module whose text counts; installed packages are noted by name, the
+        standard library is not."""
         top = module.split(".")[0]
         if top in OURS:
             return _file(self._root, module)
@@ -155,13 +171,18 @@ class _Walk:
     def _imported(self, module: str, path: Path) -> list[str]:
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         source = read(path)
-        found = [name for level, base, names in source.imports for name in _names(level, base, names, package)]
+        found = [
+            name
+            for level, base, names in source.imports
+            for name in _names(level, base, names, package)
+        ]
         for text in source.strings:
             found += self._named_in(text)
         return [name for name in found if name and name not in self.modules]
 
     def _named_in(self, text: str) -> list[str]:
-        """Modules that a string constant names, or imports: a program that is started as another process."""
+        """Modules that a string constant names, or imports: a program that is started as another
+        process."""
         if "import " in text:
             return [name for name in _IMPORT.findall(text) if name.split(".")[0] in self._followed]
         match = _MODULE.fullmatch(text) if len(text) < 200 else None
@@ -204,7 +225,11 @@ def _found(module: str) -> Path | None:
     places = [Path(place) for place in spec.submodule_search_locations or ()]
     for part in inside[:-1]:
         places = [place / part for place in places if (place / part).is_dir()]
-    files = (file for place in places for file in (place / inside[-1] / "__init__.py", place / f"{inside[-1]}.py"))
+    files = (
+        file
+        for place in places
+        for file in (place / inside[-1] / "__init__.py", place / f"{inside[-1]}.py")
+    )
     return next((file for file in files if file.is_file()), None)
 
 
@@ -221,20 +246,32 @@ def _spec(name: str) -> ModuleSpec | None:
 
 @lru_cache(maxsize=1)
 def _places() -> tuple[Path, ...]:
-    return tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    return tuple(
+        {
+            Path(sysconfig.get_path(name)).resolve()
+            for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        }
+    )
 
 
 def _installed(path: Path) -> bool:
     """Whether a file was put there by an installer: its package's version says what is in it."""
-    return bool({"site-packages", "dist-packages"} & set(path.parts)) or any(path.is_relative_to(p) for p in _places())
+    return bool({"site-packages", "dist-packages"} & set(path.parts)) or any(
+        path.is_relative_to(p) for p in _places()
+    )
 
 
 def loaded() -> dict[str, Path]:
-    """Modules of this process that are the user's own: neither ours, nor installed, nor of the standard library."""
+    """Modules of this process that are the user's own: neither ours, nor installed, nor of the
+    standard library."""
     found = {}
     for name, module in list(sys.modules.items()):
         top, origin = name.split(".")[0], getattr(module, "__file__", None)
-        if top in (*OURS, "__main__", "__mp_main__") or top in sys.stdlib_module_names or not origin:
+        if (
+            top in (*OURS, "__main__", "__mp_main__")
+            or top in sys.stdlib_module_names
+            or not origin
+        ):
             continue
         path = Path(origin)
         if path.suffix == ".py" and path.is_file() and not _installed(path.resolve()):

@@ -1,7 +1,9 @@
-"""Cells and their order: what can be computed is given to a crew, what is finished goes into the store at once.
+"""Cells and their order: what can be computed is given to a crew, what is finished goes into the
+store at once.
 
-Only this process writes to the store, one transaction for each finished cell. A cell that fails is reported when all others
-are done, and what rests on it is not run; a cell that cannot be is kept with its reason, and so is what rests on it.
+Only this process writes to the store, one transaction for each finished cell. A cell that fails is
+reported when all others are done, and what rests on it is not run; a cell that cannot be is kept
+with its reason, and so is what rests on it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ ABSENT = "absent"
 class Cell:
     """One piece of work.
 
-    function     "package.module:name", called as function(job, work.Context); returns (plain JSON values, arrays)
+    function     "package.module:name", called as function(job, work.Context); returns (plain JSON
+                 values, arrays)
     job          what it is computed from; travels between processes
     key          content hash of everything that the result depends on, see ``keys``
     kind         under which it is kept
@@ -33,7 +36,8 @@ class Cell:
     maker        the code that computes it
     after        cells that must be finished before
     given        the arrays of the cells before it are given to the function
-    product      a file in the run's folder that the function writes; where it is gone or another, the cell is computed again
+    product      a file in the run's folder that the function writes; where it is gone or another,
+                 the cell is computed again
     work         a rough measure of how long it takes
     description  what is kept with it besides what the function returns
     """
@@ -55,7 +59,8 @@ class Cell:
 class Report:
     """Called while cells are computed; all optional.
 
-    cell    (label of the cell that ended, finished cells, cells in all, share of the work done 0 to 1); first with the label ""
+    cell    (label of the cell that ended, finished cells, cells in all, share of the work done 0 to
+            1); first with the label ""
     inside  (label of a cell at work, its own units done, in all)
     """
 
@@ -107,12 +112,15 @@ def _product(cell: Cell, store: Store) -> str | None:
         return None
 
 
-def run(cells: Iterable[Cell], store: Store, hire: Hire, report: Report | None = None, data: Any = None) -> None:
+def run(
+    cells: Iterable[Cell], store: Store, hire: Hire, report: Report | None = None, data: Any = None
+) -> None:
     """Compute every cell that the store does not hold; a finished run hires nobody.
 
     data  what all cells are given
 
-    Raises EngineError, at the end, if any failed; StoreError, at once, where results can no longer be kept.
+    Raises EngineError, at the end, if any failed; StoreError, at once, where results can no longer
+    be kept.
     """
     _Run(everything(cells), store, report or Report()).compute(hire, data)
 
@@ -129,7 +137,10 @@ class _Run:
         self._missing: dict[str, int] = {}
         self._behind: dict[str, list[str]] = {}
         self._running: set[str] = set()
-        self._done_work, self._all_work = 0.0, sum(self._cells[key].work for key in self._pending) or 1.0
+        self._done_work, self._all_work = (
+            0.0,
+            sum(self._cells[key].work for key in self._pending) or 1.0,
+        )
 
     def compute(self, hire: Hire, data: Any) -> None:
         self._arrange()
@@ -148,7 +159,10 @@ class _Run:
                     self._end(self._cells[key], outcome)
         if self._failures:
             shown = "; ".join(self._failures[:3])
-            raise EngineError(f"{len(self._failures)} cells failed, all others are kept in {self._store.folder}: {shown}")
+            raise EngineError(
+                f"{len(self._failures)} cells failed, all others are kept in {self._store.folder}: "
+                f"{shown}"
+            )
 
     def _arrange(self) -> None:
         """Who waits for whom."""
@@ -157,7 +171,9 @@ class _Run:
             if key not in self._pending:
                 continue
             before = {other.key for other in cell.after}
-            if gone := next((other for other in before if other in kept and other not in self._pending), None):
+            if gone := next(
+                (other for other in before if other in kept and other not in self._pending), None
+            ):
                 # kept by an earlier run that ended before it said so of this one
                 self._keep_absent(cell, self._store.get(gone)[0]["reason"])
                 kept.add(key)
@@ -174,7 +190,9 @@ class _Run:
 
     def _start(self, key: str, crew: Crew) -> None:
         cell = self._cells[key]
-        inputs = tuple(self._store.get(before.key)[1] for before in cell.after) if cell.given else ()
+        inputs = (
+            tuple(self._store.get(before.key)[1] for before in cell.after) if cell.given else ()
+        )
         self._running.add(key)
         crew.submit(Task(key, cell.label, cell.function, cell.job, cell.maker.digest, inputs))
 
@@ -190,7 +208,8 @@ class _Run:
         self._say(cell.label)
 
     def _release(self, behind: Iterable[str]) -> None:
-        """One of the cells that these wait for is finished; what failed with another of them waits no longer."""
+        """One of the cells that these wait for is finished; what failed with another of them waits
+        no longer."""
         for key in behind:
             if key in self._missing:
                 self._missing[key] -= 1
@@ -205,7 +224,9 @@ class _Run:
                 self._fail(cell, f"its file {cell.product} is not there")
                 return
         description = {**cell.description, **done.description}
-        self._store.put(cell.key, cell.kind, description, done.arrays, made, replace=cell.product is not None)
+        self._store.put(
+            cell.key, cell.kind, description, done.arrays, made, replace=cell.product is not None
+        )
         self._finish(cell)
 
     def _finish(self, cell: Cell) -> None:
@@ -219,7 +240,9 @@ class _Run:
                 self._absent(self._cells[key], reason)
 
     def _keep_absent(self, cell: Cell, reason: str) -> None:
-        self._store.put(cell.key, ABSENT, {**cell.description, "reason": reason}, {}, cell.maker.said())
+        self._store.put(
+            cell.key, ABSENT, {**cell.description, "reason": reason}, {}, cell.maker.said()
+        )
         self._finish(cell)
 
     def _fail(self, cell: Cell, reason: str) -> None:

@@ -10,8 +10,10 @@ class EngineError(ToolchainError):
 
 
 class CodeError(ToolchainError):
-    """Who computes a cell has other sources or packages than the process that planned it: its result would have a wrong key."""
+    """Who computes a cell has other sources or packages than the process that planned it: its
+    result would have a wrong key."""
 
 
 class StoreError(ToolchainError):
-    """A store is damaged, foreign, full, at work for another run, or holds something else under a key."""
+    """A store is damaged, foreign, full, at work for another run, or holds something else under a
+    key."""

@@ -21,7 +21,8 @@ MAX_BLOB = 1 << 31
 """Largest unpacked cell, in bytes, so that a damaged store cannot ask for all memory."""
 
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
-"""What SQLite raises for a file that is damaged; the latter where its own message quotes bytes that are no text."""
+"""What SQLite raises for a file that is damaged; the latter where its own message quotes bytes that
+are no text."""
 
 ADVICE = "; 'spikeport bench' and 'spikeport study' with --salvage keep every cell that can be read, and compute the others"
 
@@ -33,11 +34,17 @@ def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
         for name in sorted(arrays):
             array = np.ascontiguousarray(arrays[name])
             if array.dtype.hasobject:
-                raise StoreError(f"array {name!r} holds Python objects; arrays of numbers can be kept")
+                raise StoreError(
+                    f"array {name!r} holds Python objects; arrays of numbers can be kept"
+                )
             part = io.BytesIO()
             np.lib.format.write_array(part, array, allow_pickle=False)
             # a fixed date, so that the bytes depend on the content alone
-            archive.writestr(zipfile.ZipInfo(name + ".npy", (1980, 1, 1, 0, 0, 0)), part.getvalue(), zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(name + ".npy", (1980, 1, 1, 0, 0, 0)),
+                part.getvalue(),
+                zipfile.ZIP_DEFLATED,
+            )
     return buffer.getvalue()
 
 
@@ -47,8 +54,20 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BLOB:
                 raise StoreError(f"a stored cell unpacks to more than {MAX_BLOB} bytes")
-            return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in archive.infolist()}
-    except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, ValueError, EOFError, OSError, RuntimeError) as error:
+            return {
+                entry.filename.removesuffix(".npy"): _array(archive, entry)
+                for entry in archive.infolist()
+            }
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        NotImplementedError,
+        ValueError,
+        EOFError,
+        OSError,
+        RuntimeError,
+    ) as error:
         raise StoreError(f"a stored cell is damaged: {error}") from None
 
 
@@ -71,15 +90,21 @@ def is_ours(db: sqlite3.Connection) -> bool:
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A store's database for reading. Raises StoreError where there is none or it is no database.
 
-    SQLite's write-ahead log needs two files beside the database. Where they cannot be made (a read-only medium, a folder of
-    somebody else's), the file is read as one that nobody changes; where a log with results is there, a copy of both is read.
+    SQLite's write-ahead log needs two files beside the database. Where they cannot be made (a
+    read-only medium, a folder of somebody else's), the file is read as one that nobody changes;
+    where a log with results is there, a copy of both is read.
     """
     if not path.is_file():
         raise StoreError(
-            f"{path.parent}: there is no run here (no {path.name}); a run's folder is one that 'spikeport bench' or 'spikeport study' wrote"
+            f"{path.parent}: there is no run here (no {path.name}); a run's folder is one that "
+            f"'spikeport bench' or 'spikeport study' wrote"
         )
     with tempfile.TemporaryDirectory(prefix="spikeport-run-") as copies:
-        db = _opened(path, "mode=ro") or _opened(path, "mode=ro&immutable=1", alone=True) or _opened(copied(path, Path(copies)), "mode=ro")
+        db = (
+            _opened(path, "mode=ro")
+            or _opened(path, "mode=ro&immutable=1", alone=True)
+            or _opened(copied(path, Path(copies)), "mode=ro")
+        )
         if db is None:
             raise StoreError(f"{path}: cannot be used as a store of results{ADVICE}")
         try:
@@ -89,10 +114,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _opened(path: Path, how: str, alone: bool = False) -> sqlite3.Connection | None:
-    """A connection that can be read from; None where it cannot. alone: only where no log is beside the file."""
+    """A connection that can be read from; None where it cannot. alone: only where no log is beside
+    the file."""
     if alone and _log(path) is not None:
         return None
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=30, isolation_level=None)
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, timeout=30, isolation_level=None
+    )
     try:
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:  # its files cannot be made or locked
@@ -115,5 +143,7 @@ def copied(path: Path, folder: Path) -> Path:
         for each in filter(None, (path, _log(path))):
             shutil.copyfile(each, folder / each.name)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read where it lies, and cannot be copied: {error.strerror}") from None
+        raise StoreError(
+            f"{path}: cannot be read where it lies, and cannot be copied: {error.strerror}"
+        ) from None
     return folder / path.name

@@ -8,5 +8,6 @@ from typing import Any
 
 
 def key_of(*parts: Any) -> str:
-    """SHA-256 of plain JSON values, in hexadecimal: the content hash of everything that a result depends on."""
+    """SHA-256 of plain JSON values, in hexadecimal: the content hash of everything that a result
+    depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -1,4 +1,5 @@
-"""What makes a cell: the code that computes it, and the versions of everything that this code imports."""
+"""What makes a cell: the code that computes it, and the versions of everything that this code
+imports."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ class Maker:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of code and versions: a part of the key of every cell that it makes."""
-        return hashlib.sha256(json.dumps([self.code.digest, self.versions], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([self.code.digest, self.versions], sort_keys=True).encode()
+        ).hexdigest()
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -85,9 +88,11 @@ _checked: dict[str, tuple[tuple[int, int], ...]] = {}
 
 
 def require(manifest: Manifest) -> None:
-    """Raises CodeError where this process computes with other code or other versions than a manifest says.
+    """Raises CodeError where this process computes with other code or other versions than a
+    manifest says.
 
-    To be called before and after a computation: files that change in between are found by their times.
+    To be called before and after a computation: files that change in between are found by their
+    times.
     """
     paths = [closure.locate(name) for name, _, _ in manifest.files]
     stamps = tuple((0, 0) if path is None else closure.stamp(path) for path in paths)
@@ -100,7 +105,8 @@ def require(manifest: Manifest) -> None:
             found = None
         if found is None or (found.text != text and found.meaning != meaning):
             raise CodeError(
-                f"{name} ({path or 'gone'}) is not what it was when the cell was planned; start again after a change, and workers from "
+                f"{name} ({path or 'gone'}) is not what it was when the cell was planned; start "
+                f"again after a change, and workers from "
                 "the same installation"
             )
     _require_versions(manifest)
@@ -114,4 +120,7 @@ def _require_versions(manifest: Manifest) -> None:
         except metadata.PackageNotFoundError:
             here = NONE
         if here != wanted:
-            raise CodeError(f"{name} is {here} here, and was {wanted} where the cell was planned; start workers from the same installation")
+            raise CodeError(
+                f"{name} is {here} here, and was {wanted} where the cell was planned; start "
+                f"workers from the same installation"
+            )

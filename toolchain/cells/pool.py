@@ -1,7 +1,9 @@
-"""Workers on this machine: processes that compute one cell after the other and outlive none of their users.
+"""Workers on this machine: processes that compute one cell after the other and outlive none of
+their users.
 
-They are spoken to over pipes that only they hold: no port is opened, so nobody else on the machine can give them work.
-``concurrent.futures`` cannot stop a process that is at work, and leaves it behind when its user is killed.
+They are spoken to over pipes that only they hold: no port is opened, so nobody else on the machine
+can give them work. ``concurrent.futures`` cannot stop a process that is at work, and leaves it
+behind when its user is killed.
 """
 
 from __future__ import annotations
@@ -38,7 +40,13 @@ class Pool:
     inside   progress of the cells at work
     """
 
-    def __init__(self, workers: int, shared: Shared, inside: Inside = lambda label, done, total: None, threads: int = 1):
+    def __init__(
+        self,
+        workers: int,
+        shared: Shared,
+        inside: Inside = lambda label, done, total: None,
+        threads: int = 1,
+    ):
         self._shared, self._inside, self._threads = shared, inside, threads
         self._idle: list[_Worker] = []
         self._busy: dict[connection.Connection, tuple[_Worker, Task]] = {}
@@ -76,7 +84,10 @@ class Pool:
                 continue
             self._busy[worker.pipe] = worker, task
             return
-        raise EngineError(f"worker processes end before they are given anything ({ended}); what they wrote is above")
+        raise EngineError(
+            f"worker processes end before they are given anything ({ended}); what they wrote is "
+            f"above"
+        )
 
     def next(self) -> tuple[str, Outcome]:
         """(key, outcome) of the next cell that ends."""
@@ -114,7 +125,9 @@ class Pool:
         if self._deaths[task.key] <= RETRIES:
             self.submit(task)
             return None
-        return task.key, Failed(f"its process died {RETRIES + 1} times ({ended}; killed, or out of memory)")
+        return task.key, Failed(
+            f"its process died {RETRIES + 1} times ({ended}; killed, or out of memory)"
+        )
 
 
 class _Worker:
@@ -125,10 +138,20 @@ class _Worker:
         self.pipe, theirs = connection.Pipe()
         # nothing is ever written: when we are gone, however that came about, it reads the end
         life, self._life = os.pipe()
-        command = [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno()), str(life)]
+        command = [
+            sys.executable,
+            "-c",
+            _START,
+            json.dumps(sys.path),
+            str(theirs.fileno()),
+            str(life),
+        ]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), life), env=threads.environment(count)
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), life),
+                env=threads.environment(count),
             )
         finally:
             theirs.close()
@@ -150,7 +173,11 @@ class _Worker:
     def gone(self) -> str:
         """Wait until it is gone, and see to that; how it ended."""
         self.pipe.close()
-        for patience, end in ((PATIENCE_S, self._process.terminate), (PATIENCE_S, self._process.kill), (None, None)):
+        for patience, end in (
+            (PATIENCE_S, self._process.terminate),
+            (PATIENCE_S, self._process.kill),
+            (None, None),
+        ):
             try:
                 code = self._process.wait(patience)
                 break

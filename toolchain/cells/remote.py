@@ -1,7 +1,8 @@
 """Workers of a Dask cluster that runs already.
 
-Whoever reaches a scheduler can run code on its workers, and Dask's own protocol asks nobody who they are. So a scheduler is
-spoken to with TLS, where both sides show a certificate of one authority; without it only where that was asked for.
+Whoever reaches a scheduler can run code on its workers, and Dask's own protocol asks nobody who
+they are. So a scheduler is spoken to with TLS, where both sides show a certificate of one
+authority; without it only where that was asked for.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ class Scheduler:
     """Where a scheduler listens, and how it is known.
 
     address         tls://HOST:PORT
-    ca, cert, key   PEM files: the authority that signed every certificate of the cluster, and our certificate with its key
-    trusted_network tcp:// without any of it: everybody who reaches the scheduler or a worker can run code as their owner
+    ca, cert, key   PEM files: the authority that signed every certificate of the cluster, and our
+                    certificate with its key
+    trusted_network tcp:// without any of it: everybody who reaches the scheduler or a worker can
+    run code as their owner
 
     Raises EngineError for what does not go together.
     """
@@ -42,14 +45,22 @@ class Scheduler:
         given = {name: getattr(self, name) for name in ("ca", "cert", "key")}
         scheme = self.address.partition("://")[0] if "://" in self.address else None
         if scheme not in ("tls", "tcp"):
-            raise EngineError(f"scheduler {self.address!r}: must be tls://HOST:PORT (or tcp://HOST:PORT with --insecure-scheduler)")
+            raise EngineError(
+                f"scheduler {self.address!r}: must be tls://HOST:PORT (or tcp://HOST:PORT with "
+                f"--insecure-scheduler)"
+            )
         if scheme == "tcp":
             if any(given.values()):
-                raise EngineError(f"{self.address} is not encrypted, so certificates change nothing; give tls://HOST:PORT")
+                raise EngineError(
+                    f"{self.address} is not encrypted, so certificates change nothing; give "
+                    f"tls://HOST:PORT"
+                )
             if not self.trusted_network:
                 raise EngineError(
-                    f"{self.address}: anyone who reaches this scheduler can run code as the owner of its workers, and read what is sent; "
-                    "start it with TLS and give tls:// with --tls-ca, --tls-cert and --tls-key (docs/robustness.md), or, where nobody "
+                    f"{self.address}: anyone who reaches this scheduler can run code as the owner "
+                    f"of its workers, and read what is sent; "
+                    "start it with TLS and give tls:// with --tls-ca, --tls-cert and --tls-key "
+                    "(docs/robustness.md), or, where nobody "
                     "else can reach it, --insecure-scheduler"
                 )
             return
@@ -57,7 +68,10 @@ class Scheduler:
             raise EngineError(f"{self.address} is encrypted; --insecure-scheduler goes with tcp://")
         for name, path in given.items():
             if path is None:
-                raise EngineError(f"{self.address} needs --tls-ca, --tls-cert and --tls-key (PEM files); --tls-{name} is missing")
+                raise EngineError(
+                    f"{self.address} needs --tls-ca, --tls-cert and --tls-key (PEM files); "
+                    f"--tls-{name} is missing"
+                )
             if not path.is_file():
                 raise EngineError(f"--tls-{name} {path}: there is no such file")
         self._check()
@@ -69,7 +83,9 @@ class Scheduler:
             context.load_verify_locations(self.ca)
             context.load_cert_chain(self.cert, self.key, password=_no_password)
         except (OSError, ValueError) as error:  # an SSLError is an OSError
-            raise EngineError(f"{self.ca}, {self.cert} and {self.key} cannot be used as certificates: {error}") from None
+            raise EngineError(
+                f"{self.ca}, {self.cert} and {self.key} cannot be used as certificates: {error}"
+            ) from None
 
     def security(self):
         """For Dask."""
@@ -78,28 +94,43 @@ class Scheduler:
         if self.ca is None:
             return Security(require_encryption=False)
         files = {"tls_ca_file": self.ca, "tls_client_cert": self.cert, "tls_client_key": self.key}
-        return Security(require_encryption=True, **{name: str(path) for name, path in files.items()})
+        return Security(
+            require_encryption=True, **{name: str(path) for name, path in files.items()}
+        )
 
 
 def _no_password() -> str:
-    raise ValueError("the key is locked with a password; it must not be, because workers cannot ask for it")
+    raise ValueError(
+        "the key is locked with a password; it must not be, because workers cannot ask for it"
+    )
 
 
 @contextmanager
 def cluster(
-    scheduler: Scheduler, shared: Shared, inside: Callable[[str, int, int], None], timeout_s: float = 10.0
+    scheduler: Scheduler,
+    shared: Shared,
+    inside: Callable[[str, int, int], None],
+    timeout_s: float = 10.0,
 ) -> Iterator[Cluster]:
     """The workers of a running cluster as a crew. Raises EngineError where no scheduler answers."""
     from distributed import Client
 
     try:
-        client = Client(scheduler.address, timeout=timeout_s, set_as_default=False, security=scheduler.security())
+        client = Client(
+            scheduler.address,
+            timeout=timeout_s,
+            set_as_default=False,
+            security=scheduler.security(),
+        )
     except (OSError, ValueError, TimeoutError) as error:
         raise EngineError(
-            f"no Dask scheduler answers at {scheduler.address}: {error}; how to start one says docs/robustness.md, 'More than one machine'"
+            f"no Dask scheduler answers at {scheduler.address}: {error}; how to start one says "
+            f"docs/robustness.md, 'More than one machine'"
         ) from None
     try:
-        client.subscribe_topic(TOPIC, lambda event: inside(event[1]["cell"], event[1]["done"], event[1]["total"]))
+        client.subscribe_topic(
+            TOPIC, lambda event: inside(event[1]["cell"], event[1]["done"], event[1]["total"])
+        )
         yield Cluster(client, shared)
     finally:
         client.close()
@@ -108,8 +139,8 @@ def cluster(
 class Cluster:
     """Cells on their way through a cluster.
 
-    Dask runs a task again when its worker died, but what was sent to that worker beforehand (what all cells share) is lost with
-    it; such a cell is submitted anew, up to RETRIES times.
+    Dask runs a task again when its worker died, but what was sent to that worker beforehand (what
+    all cells share) is lost with it; such a cell is submitted anew, up to RETRIES times.
     """
 
     free = True
@@ -127,7 +158,9 @@ class Cluster:
 
     def submit(self, task: Task, attempt: int = 0) -> None:
         """Add a cell."""
-        future = self._client.submit(_perform, task, self._there, key=f"{task.key}-{attempt}", pure=False)
+        future = self._client.submit(
+            _perform, task, self._there, key=f"{task.key}-{attempt}", pure=False
+        )
         self._waiting[future.key] = task, attempt
         self._completed.add(future)
 
@@ -140,7 +173,9 @@ class Cluster:
                 return task.key, future.result()
             except (Exception, CancelledError) as error:
                 if attempt >= RETRIES:
-                    return task.key, Failed(f"its workers died {RETRIES + 1} times ({type(error).__name__}: {error})")
+                    return task.key, Failed(
+                        f"its workers died {RETRIES + 1} times ({type(error).__name__}: {error})"
+                    )
                 self._there = self._scatter()
                 self.submit(task, attempt + 1)
             finally:

@@ -26,12 +26,14 @@ class Salvaged:
 
 
 def salvage(folder: str | Path) -> Salvaged:
-    """Keep every cell of a folder's store that is as it was written; the damaged file stays beside it, under another name.
+    """Keep every cell of a folder's store that is as it was written; the damaged file stays beside
+    it, under another name.
 
-    ``lost`` counts the cells that could be seen and not read; of those that cannot be seen nobody knows.
+    ``lost`` counts the cells that could be seen and not read; of those that cannot be seen nobody
+    knows.
 
-    Raises StoreError where there is no store, one of an earlier version or of another program, where another run is at work, or
-    the new file cannot be written.
+    Raises StoreError where there is no store, one of an earlier version or of another program,
+    where another run is at work, or the new file cannot be written.
     """
     folder = Path(folder)
     path = folder / NAME
@@ -56,17 +58,23 @@ def _require_ours(folder: Path, path: Path) -> None:
     """A file that is in order is a store of this version, or nothing of it is touched."""
     with Store(folder, read_only=True) as store:
         if store.format == OLDER:
-            raise StoreError(f"{path}: is in order, and was made by an earlier version; -o another folder starts a new run")
+            raise StoreError(
+                f"{path}: is in order, and was made by an earlier version; -o another folder "
+                f"starts a new run"
+            )
 
 
 def _rows(path: Path) -> tuple[list[tuple], int, bool]:
-    """(rows that are as they were written, how many are not, whether SQLite finds the file in order)."""
+    """(rows that are as they were written, how many are not, whether SQLite finds the file in
+    order)."""
     rows, lost = [], 0
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
         for number in sorted(_numbers(db)):
             try:
-                row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM cells WHERE rowid = ?", (number,)).fetchone()
+                row = db.execute(
+                    f"SELECT {', '.join(COLUMNS)} FROM cells WHERE rowid = ?", (number,)
+                ).fetchone()
             except files.DAMAGE:
                 row = None
             if row is not None and _as_written(row):
@@ -106,7 +114,10 @@ def _write(path: Path, rows: list[tuple]) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         for table in TABLES:
             db.execute(table)
-        db.execute("INSERT INTO about VALUES ('format', ?, ?)", (str(FORMAT), checksum("format", str(FORMAT))))
+        db.execute(
+            "INSERT INTO about VALUES ('format', ?, ?)",
+            (str(FORMAT), checksum("format", str(FORMAT))),
+        )
         db.executemany(f"INSERT INTO cells VALUES ({', '.join('?' * len(COLUMNS))})", rows)
 
 

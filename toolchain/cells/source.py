@@ -1,4 +1,5 @@
-"""One source file: what it imports, the texts in it that may name modules, and what it does, apart from its words."""
+"""One source file: what it imports, the texts in it that may name modules, and what it does, apart
+from its words."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ class ClosureError(ToolchainError):
 
 @dataclass(frozen=True)
 class Source:
-    """imports: all of its import statements, those for type checkers alone left out. strings: its string constants without
-    docstrings. text: SHA-256 of its bytes. meaning: of what it does; comments, docstrings and places in the text do not count."""
+    """imports: all of its import statements, those for type checkers alone left out. strings: its
+    string constants without docstrings. text: SHA-256 of its bytes. meaning: of what it does;
+    comments, docstrings and places in the text do not count."""
 
     imports: tuple[Import, ...]
     strings: frozenset[str]
@@ -37,7 +39,9 @@ def read(path: Path) -> Source:
         found = path.stat()
         return _read(path, found.st_mtime_ns, found.st_size)
     except OSError as error:
-        raise ClosureError(f"{path}: cannot be read, and a result rests on it: {error.strerror}") from None
+        raise ClosureError(
+            f"{path}: cannot be read, and a result rests on it: {error.strerror}"
+        ) from None
 
 
 @lru_cache(maxsize=4096)
@@ -53,7 +57,9 @@ def _read(path: Path, changed: int, size: int) -> Source:
         # level 2: assertions go, which stop a computation and change none
         code = compile(tree, path.name, "exec", dont_inherit=True, optimize=2)
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise ClosureError(f"{path}: is no Python that can be read, and a result rests on it: {error}") from None
+        raise ClosureError(
+            f"{path}: is no Python that can be read, and a result rests on it: {error}"
+        ) from None
     strings: set[str] = set()
     meaning = hashlib.sha256(_described(code, strings).encode("utf-8", "surrogatepass")).hexdigest()
     return Source(imports, frozenset(strings), text, meaning)
@@ -61,13 +67,20 @@ def _read(path: Path, changed: int, size: int) -> Source:
 
 def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
     """The blocks of statements inside a statement."""
-    yield from (block for name in ("body", "orelse", "finalbody") if (block := getattr(node, name, None)))
-    yield from (inner.body for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())))
+    yield from (
+        block for name in ("body", "orelse", "finalbody") if (block := getattr(node, name, None))
+    )
+    yield from (
+        inner.body for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ()))
+    )
 
 
 def _without_texts(statements: list[ast.stmt]) -> None:
-    """Take out statements that are a text alone: docstrings, and descriptions below a constant. They leave a trace in code."""
-    kept = [node for node in statements if not (isinstance(node, ast.Expr) and _is_text(node.value))]
+    """Take out statements that are a text alone: docstrings, and descriptions below a constant.
+    They leave a trace in code."""
+    kept = [
+        node for node in statements if not (isinstance(node, ast.Expr) and _is_text(node.value))
+    ]
     statements[:] = kept or [ast.copy_location(ast.Pass(), node) for node in statements[:1]]
     for node in statements:
         for block in _blocks(node):
@@ -93,10 +106,22 @@ def _imports(statements: list[ast.stmt]) -> Iterator[Import]:
 
 
 def _described(value: object, strings: set[str]) -> str:
-    """A constant, or compiled code without places in the text, as a text that is the same in every process; notes strings."""
+    """A constant, or compiled code without places in the text, as a text that is the same in every
+    process; notes strings."""
     if isinstance(value, CodeType):
-        names = (value.co_name, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
-        counts = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags)
+        names = (
+            value.co_name,
+            value.co_names,
+            value.co_varnames,
+            value.co_freevars,
+            value.co_cellvars,
+        )
+        counts = (
+            value.co_argcount,
+            value.co_posonlyargcount,
+            value.co_kwonlyargcount,
+            value.co_flags,
+        )
         caught = getattr(value, "co_exceptiontable", b"")
         inside = ",".join(_described(constant, strings) for constant in value.co_consts)
         return f"<{names!r}{counts!r}{value.co_code!r}{caught!r}[{inside}]>"

@@ -1,9 +1,10 @@
 """Results on disk: one SQLite file, one transaction for each finished cell.
 
-A cell's row appears whole or not at all (SQLite's write-ahead log with full synchronisation), so a process that is killed at
-any moment loses at most the cell in flight. A row is found by its key, the content hash of everything that could change
-the result; a key that is there is never computed or written again. With each cell stands what made it, and a checksum over
-all of the row: SQLite itself would not notice a changed digit.
+A cell's row appears whole or not at all (SQLite's write-ahead log with full synchronisation), so a
+process that is killed at any moment loses at most the cell in flight. A row is found by its key,
+the content hash of everything that could change the result; a key that is there is never computed
+or written again. With each cell stands what made it, and a checksum over all of the row: SQLite
+itself would not notice a changed digit.
 
 Arrays are kept as compressed ``.npz`` bytes without pickles, and read back within bounds.
 """
@@ -40,7 +41,8 @@ SAID = ", ".join(COLUMNS[:-1])
 
 TABLES = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL)",
-    "CREATE TABLE cells (key TEXT PRIMARY KEY, kind TEXT NOT NULL, description TEXT NOT NULL, made TEXT NOT NULL, "
+    "CREATE TABLE cells (key TEXT PRIMARY KEY, kind TEXT NOT NULL, description TEXT NOT NULL, made "
+    "TEXT NOT NULL, "
     "arrays_checksum TEXT NOT NULL, checksum TEXT NOT NULL, arrays BLOB NOT NULL)",
 )
 
@@ -60,12 +62,15 @@ def checksum(*parts: str | bytes) -> str:
 
 
 class Store:
-    """A folder of results. ``Store(path)`` makes or opens it, alone (see ``lock``); use as a context manager.
+    """A folder of results. ``Store(path)`` makes or opens it, alone (see ``lock``); use as a
+    context manager.
 
-    Rows are (key, kind, description, arrays, made): ``kind`` for example "crafted", "scored", or "absent" (a cell that cannot be;
-    its "reason" is in the description), ``description`` plain JSON values, ``made`` {"code", "versions", "when", "seconds"}.
+    Rows are (key, kind, description, arrays, made): ``kind`` for example "crafted", "scored", or
+    "absent" (a cell that cannot be; its "reason" is in the description), ``description`` plain JSON
+    values, ``made`` {"code", "versions", "when", "seconds"}.
 
-    read_only  nothing is written, also not beside the file; the folder may lie on a read-only medium
+    read_only  nothing is written, also not beside the file; the folder may lie on a read-only
+               medium
 
     ``format``: of the file, ``FORMAT`` or ``OLDER``.
 
@@ -76,12 +81,15 @@ class Store:
         self.folder = Path(folder)
         self.path = self.folder / NAME
         with ExitStack() as stack:
-            self._db = stack.enter_context(files.reading(self.path) if read_only else self._writing())
+            self._db = stack.enter_context(
+                files.reading(self.path) if read_only else self._writing()
+            )
             with self._typed():
                 self.format = self._checked()
             if self.format != FORMAT and not read_only:
                 raise StoreError(
-                    f"{self.path}: was made by an earlier version (format {self.format}), whose cells do not say what made them; it can "
+                    f"{self.path}: was made by an earlier version (format {self.format}), whose "
+                    f"cells do not say what made them; it can "
                     "be read by 'spikeport report', and -o another folder starts a new run"
                 )
             self._close = stack.pop_all()
@@ -99,7 +107,10 @@ class Store:
                     with self._transaction():
                         for table in TABLES:
                             db.execute(table)
-                        db.execute("INSERT INTO about VALUES ('format', ?, ?)", (str(FORMAT), checksum("format", str(FORMAT))))
+                        db.execute(
+                            "INSERT INTO about VALUES ('format', ?, ?)",
+                            (str(FORMAT), checksum("format", str(FORMAT))),
+                        )
                 if files.is_ours(db):  # nothing is changed in a file of another program
                     db.execute("PRAGMA journal_mode=WAL")
                     db.execute("PRAGMA synchronous=FULL")
@@ -108,14 +119,23 @@ class Store:
     def _checked(self) -> int:
         """The format. Raises StoreError for a file that is no store of ours."""
         if not files.is_ours(self._db):
-            raise StoreError(f"{self.path}: is a database of another program; a run's folder is one that spikeport wrote")
+            raise StoreError(
+                f"{self.path}: is a database of another program; a run's folder is one that "
+                f"spikeport wrote"
+            )
         found = self._db.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
         if found is None or found[0] not in (str(FORMAT), str(OLDER)):
-            raise StoreError(f"{self.path}: format {found[0] if found else None!r:.40}; formats {OLDER} and {FORMAT} can be read")
+            raise StoreError(
+                f"{self.path}: format {found[0] if found else None!r:.40}; formats {OLDER} and "
+                f"{FORMAT} can be read"
+            )
         have = {row[1] for row in self._db.execute("PRAGMA table_info(cells)")}
         wanted = COLUMNS if found[0] == str(FORMAT) else OLDER_COLUMNS
         if not have.issuperset(wanted):
-            raise StoreError(f"{self.path}: its table of cells has the columns {', '.join(sorted(have))}; needed are {', '.join(wanted)}")
+            raise StoreError(
+                f"{self.path}: its table of cells has the columns {', '.join(sorted(have))}; "
+                f"needed are {', '.join(wanted)}"
+            )
         return int(found[0])
 
     @contextmanager
@@ -125,7 +145,11 @@ class Store:
             yield
         except files.DAMAGE as error:
             full = "full" in str(error)
-            advice = "; free some space and start again: every finished cell is kept" if full else files.ADVICE
+            advice = (
+                "; free some space and start again: every finished cell is kept"
+                if full
+                else files.ADVICE
+            )
             raise StoreError(f"{self.path}: {what}: {error}{advice}") from None
         except OSError as error:
             raise StoreError(f"{self.path}: {what}: {error.strerror or error}") from None
@@ -137,7 +161,9 @@ class Store:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(*files.DAMAGE):  # where the disk is full, SQLite has rolled back by itself
+            with suppress(
+                *files.DAMAGE
+            ):  # where the disk is full, SQLite has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
 
@@ -153,7 +179,9 @@ class Store:
 
     def __contains__(self, key: str) -> bool:
         with self._typed():
-            return self._db.execute("SELECT 1 FROM cells WHERE key = ?", (key,)).fetchone() is not None
+            return (
+                self._db.execute("SELECT 1 FROM cells WHERE key = ?", (key,)).fetchone() is not None
+            )
 
     def put(
         self,
@@ -165,7 +193,8 @@ class Store:
         *,
         replace: bool = False,
     ) -> None:
-        """Add a finished cell. A key that is there already with the same content is left alone; other content is an error.
+        """Add a finished cell. A key that is there already with the same content is left alone;
+        other content is an error.
 
         made     "code" and "versions" of what made it, and more; "when" is added
         replace  other content takes the place of what is there
@@ -174,14 +203,20 @@ class Store:
         when = datetime.now(timezone.utc).isoformat(timespec="seconds")
         row = (key, kind, text, _text({**(made or {}), "when": when}), checksum(blob))
         with self._typed(f"cell {key[:12]} could not be written"), self._transaction():
-            there = self._db.execute("SELECT kind, description, arrays FROM cells WHERE key = ?", (key,)).fetchone()
+            there = self._db.execute(
+                "SELECT kind, description, arrays FROM cells WHERE key = ?", (key,)
+            ).fetchone()
             if there is not None and not replace:
                 if there != (kind, text, blob):
                     raise StoreError(
-                        f"{self.path}: cell {key[:12]} is there with other content; a cell must not depend on anything outside its key"
+                        f"{self.path}: cell {key[:12]} is there with other content; a cell must "
+                        f"not depend on anything outside its key"
                     )
                 return
-            self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, checksum(*row), blob))
+            self._db.execute(
+                "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*row, checksum(*row), blob),
+            )
 
     def get(self, key: str) -> tuple[dict, dict[str, np.ndarray]]:
         """(description, arrays) of a cell; StoreError where there is none."""
@@ -193,7 +228,8 @@ class Store:
         return self._json(said[2], dict, key), self._read(unpack, blob, key)
 
     def made(self, key: str) -> dict:
-        """What made a cell; empty where an earlier version kept it. StoreError where there is no such cell."""
+        """What made a cell; empty where an earlier version kept it. StoreError where there is no
+        such cell."""
         said = self._said(key)
         return self._json(said[3], dict, key) if self.format == FORMAT else {}
 
@@ -204,7 +240,9 @@ class Store:
             row = self._db.execute(f"SELECT {columns} FROM cells WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise StoreError(f"{self.path}: there is no cell {key[:12]}")
-        if {type(part) for part in row} != {str} or (self.format == FORMAT and checksum(*row[:5]) != row[5]):
+        if {type(part) for part in row} != {str} or (
+            self.format == FORMAT and checksum(*row[:5]) != row[5]
+        ):
             raise self._damaged(key)
         return row
 
@@ -214,7 +252,9 @@ class Store:
     def _json(self, text: str, kind: type, key: str) -> Any:
         found = self._read(json.loads, text, key)
         if not isinstance(found, kind):
-            raise StoreError(f"{self.path}: {key[:24]} is {text:.40}, no {kind.__name__}{files.ADVICE}")
+            raise StoreError(
+                f"{self.path}: {key[:24]} is {text:.40}, no {kind.__name__}{files.ADVICE}"
+            )
         return found
 
     def _read(self, reader: Callable, content: str | bytes, key: str) -> Any:
@@ -226,7 +266,12 @@ class Store:
     def cells(self, kind: str) -> Iterator[tuple[str, dict]]:
         """(key, description) of every cell of a kind, in the order of keys."""
         with self._typed():
-            keys = [row[0] for row in self._db.execute("SELECT key FROM cells WHERE kind = ? ORDER BY key", (kind,))]
+            keys = [
+                row[0]
+                for row in self._db.execute(
+                    "SELECT key FROM cells WHERE kind = ? ORDER BY key", (kind,)
+                )
+            ]
         for key in keys:
             if not isinstance(key, str):
                 raise self._damaged(repr(key))
@@ -236,15 +281,21 @@ class Store:
         """Keep a plain JSON value that describes the run (the sweep, versions)."""
         row = (f"run.{name}", _text(value))
         with self._typed(f"{name!r} could not be written"), self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?, ?)", (*row, checksum(*row)))
+            self._db.execute(
+                "INSERT OR REPLACE INTO about VALUES (?, ?, ?)", (*row, checksum(*row))
+            )
 
     def recall(self, name: str):
         """A value that was kept with ``remember``; None where there is none."""
         with self._typed():
-            row = self._db.execute("SELECT * FROM about WHERE name = ?", (f"run.{name}",)).fetchone()
+            row = self._db.execute(
+                "SELECT * FROM about WHERE name = ?", (f"run.{name}",)
+            ).fetchone()
         if row is None:
             return None
-        if {type(part) for part in row} != {str} or (self.format == FORMAT and checksum(*row[:2]) != row[2]):
+        if {type(part) for part in row} != {str} or (
+            self.format == FORMAT and checksum(*row[:2]) != row[2]
+        ):
             raise StoreError(f"{self.path}: what it says about its {name} is damaged{files.ADVICE}")
         return self._read(json.loads, row[1], name)
 

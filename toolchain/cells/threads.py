@@ -1,4 +1,5 @@
-"""How many threads a process computes with: the cells are the parallel part, so each worker has one."""
+"""How many threads a process computes with: the cells are the parallel part, so each worker has
+one."""
 
 from __future__ import annotations
 
@@ -6,8 +7,15 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
-"""What PyTorch, numpy's linear algebra and numba (and with it the fast executor) read when they are imported."""
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+"""What PyTorch, numpy's linear algebra and numba (and with it the fast executor) read when they are
+imported."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -22,7 +30,9 @@ def limit(threads: int) -> Mapping[str, int]:
 
     before = {"torch": torch.get_num_threads(), "numba": numba.config.NUMBA_NUM_THREADS}
     torch.set_num_threads(threads)
-    numba.config.NUMBA_NUM_THREADS = threads  # what hardware.fast reads; numba.set_num_threads is of its own parallel loops
+    numba.config.NUMBA_NUM_THREADS = (
+        threads  # what hardware.fast reads; numba.set_num_threads is of its own parallel loops
+    )
     return before
 
 

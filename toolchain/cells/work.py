@@ -1,4 +1,5 @@
-"""One cell where it is computed: a worker process of this machine, of a cluster, or the process that planned it."""
+"""One cell where it is computed: a worker process of this machine, of a cluster, or the process
+that planned it."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ class Absent:
 
 @dataclass(frozen=True)
 class Failed:
-    """A cell that failed, and why: returned, not raised, so that it is one line and not a traceback in every log."""
+    """A cell that failed, and why: returned, not raised, so that it is one line and not a traceback
+    in every log."""
 
     reason: str
 
@@ -96,7 +98,9 @@ def perform(task: Task, shared: Shared, tick: Tick) -> Outcome:
         module, name = task.function.split(":")
         function = getattr(importlib.import_module(module), name)
         started = time.perf_counter()
-        description, arrays = function(task.job, Context(shared.data, Path(shared.folder), task.inputs, tick))
+        description, arrays = function(
+            task.job, Context(shared.data, Path(shared.folder), task.inputs, tick)
+        )
         seconds = time.perf_counter() - started
         json.dumps(description, allow_nan=False)  # here, so that the cell is named in the error
         maker.require(manifest)

@@ -1,8 +1,8 @@
 """The command line: one file a command; each parses, calls and prints.
 
-Exit codes: 0 done; 1 done, and the answer is no (targets disagree, the network does not fit the chip); 2 bad input, with one
-line on stderr that says what, where and what would be accepted; 70 a fault of spikeport itself, with its traceback; 130 Ctrl-C;
-141 nobody reads the output any more.
+Exit codes: 0 done; 1 done, and the answer is no (targets disagree, the network does not fit the
+chip); 2 bad input, with one line on stderr that says what, where and what would be accepted; 70 a
+fault of spikeport itself, with its traceback; 130 Ctrl-C; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import toolchain
 
 COMMANDS = {
     "train": "Train a network from a recipe; writes a checkpoint.",
-    "export": "Turn a model into a NIR graph or an integer Program, and print what became of every parameter.",
+    "export": "Turn a model into a NIR graph or an integer Program, and print what became of every "
+    "parameter.",
     "run": "Run a model on a target and print accuracy, spikes and synaptic operations.",
     "compare": "Run a model on several targets and compare every spike and membrane potential.",
     "check": "Check a model against a chip's limits.",
@@ -30,10 +31,12 @@ COMMANDS = {
     "lava": "Set up the environment in which Lava runs.",
     "demo": "The main job on real input, from training to a page with the numbers.",
 }
-"""Name of a command, which is also its module here, and its line in the overview. A module is imported when its command is called."""
+"""Name of a command, which is also its module here, and its line in the overview. A module is
+imported when its command is called."""
 
 TRACEBACK = "SPIKEPORT_TRACEBACK"
-"""Environment variable for developers: where it is set, an expected error shows its traceback too."""
+"""Environment variable for developers: where it is set, an expected error shows its traceback
+too."""
 
 
 class _Commands(click.Group):
@@ -50,7 +53,10 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(toolchain.__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """From a trained PyTorch spiking network to Lava and Loihi 2, exactly.
@@ -70,7 +76,9 @@ def _expected(error: BaseException) -> bool:
 
     if isinstance(error, (HardwareError, ToolchainError)):
         return True
-    if isinstance(error, OSError):  # a path that cannot be read or written; an OSError without a path is a fault of ours
+    if isinstance(
+        error, OSError
+    ):  # a path that cannot be read or written; an OSError without a path is a fault of ours
         return error.filename is not None
     from export.errors import ExportError
 
@@ -82,9 +90,14 @@ def _say(message: object) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with ``arguments`` (default: those of the process) and return the exit code."""
+    """Run the command line with ``arguments`` (default: those of the process) and return the exit
+    code."""
     try:
-        code = cli.main(args=None if arguments is None else list(arguments), prog_name="spikeport", standalone_mode=False)
+        code = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="spikeport",
+            standalone_mode=False,
+        )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -96,7 +109,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted; unfinished output files were not written")
         return 130
-    except (BrokenPipeError, SystemExit):  # the reader of our output went away, as in `spikeport ... | head`; click exits by itself then
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # the reader of our output went away, as in `spikeport ... | head`; click exits by itself then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
@@ -104,7 +120,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exc()
-            _say("this is a fault of spikeport, not of your input; please report it with the lines above")
+            _say(
+                "this is a fault of spikeport, not of your input; please report it with the lines "
+                "above"
+            )
             return 70
         if os.environ.get(TRACEBACK):
             raise

@@ -24,19 +24,38 @@ BARS = 8
 
 @click.command()
 @click.argument("sweep", type=PATH)
-@click.option("-o", "--output", type=PATH, metavar="RUN", help="Folder of the results; made or continued. Default: runs/NAME OF THE SWEEP.")
 @click.option(
-    "--scheduler", metavar="tls://HOST:PORT", help="An existing Dask cluster. Default: processes of this machine; no port is opened."
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="RUN",
+    help="Folder of the results; made or continued. Default: runs/NAME OF THE SWEEP.",
 )
-@click.option("--tls-ca", type=PATH, metavar="PEM", help="With --scheduler: the authority that signed the cluster's certificates.")
+@click.option(
+    "--scheduler",
+    metavar="tls://HOST:PORT",
+    help="An existing Dask cluster. Default: processes of this machine; no port is opened.",
+)
+@click.option(
+    "--tls-ca",
+    type=PATH,
+    metavar="PEM",
+    help="With --scheduler: the authority that signed the cluster's certificates.",
+)
 @click.option("--tls-cert", type=PATH, metavar="PEM", help="With --scheduler: our certificate.")
 @click.option("--tls-key", type=PATH, metavar="PEM", help="With --scheduler: its private key.")
 @click.option(
     "--insecure-scheduler",
     is_flag=True,
-    help="With a --scheduler tcp://HOST:PORT that nobody else can reach: everybody who can runs code as you.",
+    help="With a --scheduler tcp://HOST:PORT that nobody else can reach: everybody who can runs "
+    "code as you.",
 )
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine. Default: one for each core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes on this machine. Default: one for each core.",
+)
 @salvage_option
 @json_option
 @force_option
@@ -53,9 +72,11 @@ def command(
     json_file: Path | None,
     force: bool,
 ) -> None:
-    """Measure accuracy under attack, spikes and energy as SWEEP, a TOML file, says: models x attacks x radii x targets x seeds.
+    """Measure accuracy under attack, spikes and energy as SWEEP, a TOML file, says: models x
+    attacks x radii x targets x seeds.
 
-    A cell that is in RUN already is never computed again, so an interrupted run goes on where it stopped.
+    A cell that is in RUN already is never computed again, so an interrupted run goes on where it
+    stopped.
 
     \b
     Example:
@@ -63,10 +84,15 @@ def command(
       spikeport report runs/digits-quick -o digits-quick.html
     """
     if scheduler is not None and workers is not None:
-        raise click.UsageError("--workers goes with a run on this machine; a cluster at --scheduler has workers of its own")
+        raise click.UsageError(
+            "--workers goes with a run on this machine; a cluster at --scheduler has workers of "
+            "its own"
+        )
     tls = {"ca": tls_ca, "cert": tls_cert, "key": tls_key}
     if scheduler is None and (insecure_scheduler or any(tls.values())):
-        raise click.UsageError("--tls-ca, --tls-cert, --tls-key and --insecure-scheduler go with --scheduler")
+        raise click.UsageError(
+            "--tls-ca, --tls-cert, --tls-key and --insecure-scheduler go with --scheduler"
+        )
     from toolchain.cells.engine import Report
     from toolchain.cells.remote import Scheduler
     from toolchain.report import run as reading
@@ -74,7 +100,11 @@ def command(
     from toolchain.robustness import bench
     from toolchain.robustness.sweep import load
 
-    cluster = None if scheduler is None else Scheduler(scheduler, **tls, trusted_network=insecure_scheduler)
+    cluster = (
+        None
+        if scheduler is None
+        else Scheduler(scheduler, **tls, trusted_network=insecure_scheduler)
+    )
     files.claim([json_file], force)
     wanted = load(sweep)
     folder = Path("runs") / sweep.stem if output is None else output
@@ -82,13 +112,23 @@ def command(
         say_salvaged(folder)
     typed = ["spikeport", "bench", str(sweep), "-o", str(folder)]
     typed += ["--scheduler", scheduler] if scheduler else []
-    typed += [part for name, path in tls.items() if path is not None for part in (f"--tls-{name}", str(path))]
+    typed += [
+        part
+        for name, path in tls.items()
+        if path is not None
+        for part in (f"--tls-{name}", str(path))
+    ]
     typed += ["--insecure-scheduler"] if insecure_scheduler else []
     typed += ["--workers", str(workers)] if workers else []
     with Bars() as bars:
         report = Report(cell=bars.cell, inside=bars.inside)
         bench.run(
-            wanted, folder, scheduler=cluster, workers=workers, report=report, command=shlex.join(typed)
+            wanted,
+            folder,
+            scheduler=cluster,
+            workers=workers,
+            report=report,
+            command=shlex.join(typed),
         )
     found = reading.load(folder)
     facts = analyse(found.records, found.about)
@@ -98,13 +138,17 @@ def command(
     warnings = remarks_of(facts)
     say_warnings(warnings)
     facts["warnings"] = [remark.to_dict() for remark in warnings]
-    click.echo(f"\nresults are in {folder}; a page of them: spikeport report {shlex.quote(str(folder))} -o report.html")
+    click.echo(
+        f"\nresults are in {folder}; a page of them: spikeport report {shlex.quote(str(folder))} "
+        f"-o report.html"
+    )
     say_battery(facts["battery"])
     write_json(json_file, "bench", facts, force)
 
 
 class Bars:
-    """Progress on stderr: one bar with the time left over all, and one for each cell at work. Calls may come from several threads."""
+    """Progress on stderr: one bar with the time left over all, and one for each cell at work. Calls
+    may come from several threads."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -118,7 +162,8 @@ class Bars:
             mininterval=REFRESH if self._live else 30.0,
             delay=DELAY,
             leave=False,
-            bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, {remaining} left]",
+            bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, "
+            "{remaining} left]",
         )
 
     def __enter__(self) -> Bars:
@@ -149,10 +194,19 @@ class Bars:
         """A cell at work says how far it is."""
         with self._lock:
             # what a finished cell said last may arrive after its result
-            if not self._live or name in self._finished or (name not in self._bars and len(self._bars) >= BARS):
+            if (
+                not self._live
+                or name in self._finished
+                or (name not in self._bars and len(self._bars) >= BARS)
+            ):
                 return
             if name not in self._bars:
-                options = {"file": sys.stderr, "leave": False, "delay": DELAY, "mininterval": REFRESH}
+                options = {
+                    "file": sys.stderr,
+                    "leave": False,
+                    "delay": DELAY,
+                    "mininterval": REFRESH,
+                }
                 unit = "batch" if name.startswith("training ") else "sample"
                 self._bars[name] = tqdm(desc=name, total=total, unit=unit, **options)
             bar = self._bars[name]
@@ -160,15 +214,22 @@ class Bars:
 
 
 def remarks_of(facts: dict) -> list[Remark]:
-    """What looks like a mistake in a run: on clean inputs, layers that never spike and accuracies that guessing would give."""
+    """What looks like a mistake in a run: on clean inputs, layers that never spike and accuracies
+    that guessing would give."""
     found: dict[str, Remark] = {}
     for model in facts["models"]:
         for entry in model["targets"]:
             clean, over = entry["clean"], f"{entry['samples']} samples of {model['steps']} steps"
             rows = [row for row in entry["layers"] if row["inputs"] == "clean"]
             inputs = [row["layer"] for row in rows if not row["dendrite_updates"]]
-            here = [] if model["program"] is None else silence({row["layer"]: row["spikes"] for row in rows}, inputs, over)
-            here += chance(round(clean["value"] * clean["samples"]), clean["samples"], model["classes"])
+            here = (
+                []
+                if model["program"] is None
+                else silence({row["layer"]: row["spikes"] for row in rows}, inputs, over)
+            )
+            here += chance(
+                round(clean["value"] * clean["samples"]), clean["samples"], model["classes"]
+            )
             for remark in here:
                 said = f"{model['name']}: {remark.message}"
                 found.setdefault(said, Remark(remark.name, said))
@@ -203,18 +264,28 @@ def summary(facts: dict) -> str:
                     *(_share(worst.get(epsilon)) for epsilon in facts["radii"]),
                     formats.quantity(entry["energy"][0]["dynamic_j"]["value"], "J"),
                     formats.quantity(entry["energy"][0]["static_j"], "J"),
-                    ", ".join(battery.flags([flag["name"] for flag in entry["flags"]], entry["battery"])) or None,
+                    ", ".join(
+                        battery.flags([flag["name"] for flag in entry["flags"]], entry["battery"])
+                    )
+                    or None,
                 )
             )
     legend = (
-        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every attack; dynamic, static: "
+        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every "
+        "attack; dynamic, static: "
         "energy of one clean inference, an estimate; static without a pause between inferences."
     )
     error = (facts["about"].get("energy") or {}).get("measured_text")
-    return table(head, rows, right=range(2, len(head) - 1)) + legend + (f"\n{error}" if error else "")
+    return (
+        table(head, rows, right=range(2, len(head) - 1)) + legend + (f"\n{error}" if error else "")
+    )
 
 
 def _share(share: dict | None) -> str | None:
     from toolchain.pages import formats
 
-    return None if share is None else f"{formats.percent(share['value'])} ({formats.interval(share['low'], share['high'])})"
+    return (
+        None
+        if share is None
+        else f"{formats.percent(share['value'])} ({formats.interval(share['low'], share['high'])})"
+    )

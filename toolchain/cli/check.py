@@ -17,11 +17,18 @@ from toolchain.deploy import fronts, stages
 @click.command()
 @model_options
 @chip_option
-@click.option("--allow-microcode", is_flag=True, help="Neuron programs of one's own count as fitting (Loihi 2).")
+@click.option(
+    "--allow-microcode",
+    is_flag=True,
+    help="Neuron programs of one's own count as fitting (Loihi 2).",
+)
 @json_option
 @force_option
-def command(model, chip: str, allow_microcode: bool, json_file: Path | None, force: bool, **options) -> int:
-    """Check MODEL against a chip's limits: used and maximum of every layer, and every broken rule by name.
+def command(
+    model, chip: str, allow_microcode: bool, json_file: Path | None, force: bool, **options
+) -> int:
+    """Check MODEL against a chip's limits: used and maximum of every layer, and every broken rule
+    by name.
 
     Exit code 1 where it does not fit.
 
@@ -36,19 +43,32 @@ def command(model, chip: str, allow_microcode: bool, json_file: Path | None, for
     reading(audit)
     warnings = remarks.of_model(audit)
     say_warnings(warnings)
-    report, front = placement.check(program, limits, allow_microcode=allow_microcode), fronts.of(stage)
+    report, front = (
+        placement.check(program, limits, allow_microcode=allow_microcode),
+        fronts.of(stage),
+    )
     parts = (
         {}
         if front is None
-        else {part: placement.check(made, limits, allow_microcode=allow_microcode) for part, (made, _) in front.programs().items()}
+        else {
+            part: placement.check(made, limits, allow_microcode=allow_microcode)
+            for part, (made, _) in front.programs().items()
+        }
     )
     for part, found in parts.items():
         click.echo(f"front: {part}")
         _print(found, limits)
         click.echo()
     _print(report, limits)
-    facts = report.to_dict() | ({} if front is None else {"front": {part: found.to_dict() for part, found in parts.items()}})
-    write_json(json_file, "check", {**audited(audit), "warnings": [remark.to_dict() for remark in warnings], **facts}, force)
+    facts = report.to_dict() | (
+        {} if front is None else {"front": {part: found.to_dict() for part, found in parts.items()}}
+    )
+    write_json(
+        json_file,
+        "check",
+        {**audited(audit), "warnings": [remark.to_dict() for remark in warnings], **facts},
+        force,
+    )
     return 0 if report.fits and all(found.fits for found in parts.values()) else 1
 
 
@@ -59,7 +79,12 @@ def _print(report: placement.Report, limits: Chip) -> None:
             layer.population,
             layer.neurons,
             layer.cores,
-            *(f"{count(layer.uses[n].used)} / {count(layer.uses[n].maximum)}" if n in layer.uses else None for n in resources),
+            *(
+                f"{count(layer.uses[n].used)} / {count(layer.uses[n].maximum)}"
+                if n in layer.uses
+                else None
+                for n in resources
+            ),
             layer.binding,
         )
         for layer in report.layers
@@ -67,17 +92,29 @@ def _print(report: placement.Report, limits: Chip) -> None:
     click.echo(f"{limits.title}: used / maximum of a core, the fullest core of each layer\n")
     click.echo(
         table(
-            ("layer", "neurons", "cores", *(n.replace("_", " ") for n in resources), "limited by"), rows, right=range(1, 3 + len(resources))
+            ("layer", "neurons", "cores", *(n.replace("_", " ") for n in resources), "limited by"),
+            rows,
+            right=range(1, 3 + len(resources)),
         )
     )
-    click.echo(f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip; stepping: {limits.stepping}")
+    click.echo(
+        f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip; stepping: "
+        f"{limits.stepping}"
+    )
     power, chips = report.static_power, "1 chip" if report.chips == 1 else f"{report.chips} chips"
     click.echo(
-        f"static power of {chips}: {power.value:g} mW (band {power.low:g} to {power.high:g}), whatever runs; spikeport run says "
+        f"static power of {chips}: {power.value:g} mW (band {power.low:g} to {power.high:g}), "
+        f"whatever runs; spikeport run says "
         "what an inference is estimated to cost"
     )
     for violation in report.violations:
-        click.echo(f"{violation.severity}: {violation.rule}: {violation.where}: {violation.message}")
+        click.echo(
+            f"{violation.severity}: {violation.rule}: {violation.where}: {violation.message}"
+        )
     for estimate in placement.ESTIMATES:
         click.echo(f"estimate: {estimate}")
-    click.echo(f"\nfits {limits.title}" if report.fits else f"\nDOES NOT FIT {limits.title}: {len(report.broken)} broken rules")
+    click.echo(
+        f"\nfits {limits.title}"
+        if report.fits
+        else f"\nDOES NOT FIT {limits.title}: {len(report.broken)} broken rules"
+    )

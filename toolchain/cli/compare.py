@@ -8,7 +8,15 @@ import click
 
 from hardware.comparison import LayerAgreement
 from toolchain import files, remarks
-from toolchain.cli.options import batch_option, data_from, data_options, force_option, json_option, model_options, open_model
+from toolchain.cli.options import (
+    batch_option,
+    data_from,
+    data_options,
+    force_option,
+    json_option,
+    model_options,
+    open_model,
+)
 from toolchain.cli.printing import (
     audited,
     count,
@@ -29,31 +37,50 @@ from toolchain.errors import ToolchainError
 @model_options
 @data_options
 @click.option(
-    "--targets", default="software,fast", show_default=True, metavar="A,B,...", help="Every further target is compared with the first."
+    "--targets",
+    default="software,fast",
+    show_default=True,
+    metavar="A,B,...",
+    help="Every further target is compared with the first.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, max=1),
     metavar="T",
-    help="Of a floating-point model: potentials may differ by up to T thresholds where every spike agrees. Default: not at all.",
+    help="Of a floating-point model: potentials may differ by up to T thresholds where every spike "
+    "agrees. Default: not at all.",
 )
 @batch_option
 @json_option
 @force_option
-def command(model, targets: str, tolerance: float | None, batch, json_file: Path | None, force: bool, **options) -> int:
-    """Run MODEL on several targets and compare every spike and every membrane potential, with zero tolerance.
+def command(
+    model,
+    targets: str,
+    tolerance: float | None,
+    batch,
+    json_file: Path | None,
+    force: bool,
+    **options,
+) -> int:
+    """Run MODEL on several targets and compare every spike and every membrane potential, with zero
+    tolerance.
 
-    Exit code 1 where anything differs; the first difference is printed: the earliest sample, step, layer and neuron. Potentials are those
-    after the reset of a step, on every target. How large their differences are is printed in thresholds of the neurons; of a layer
-    without threshold, in its largest potential.
+    Exit code 1 where anything differs; the first difference is printed: the earliest sample, step,
+    layer and neuron. Potentials are those after the reset of a step, on every target. How large
+    their differences are is printed in thresholds of the neurons; of a layer without threshold, in
+    its largest potential.
 
     \b
     Example:
-      spikeport compare digits.safetensors --data digits --samples 20 --targets software,reference,fast,lava
+      spikeport compare digits.safetensors --data digits --samples 20 --targets
+      software,reference,fast,lava
     """
     names = [name.strip() for name in targets.split(",")]
     if tolerance is not None and "software" not in names:
-        raise ToolchainError("--tolerance is for floating-point models on target software; integer targets must be equal: leave it out")
+        raise ToolchainError(
+            "--tolerance is for floating-point models on target software; integer targets must be "
+            "equal: leave it out"
+        )
     source = data_from(options)
     files.claim([json_file], force)
     stage, ways = open_model(model, **options)
@@ -70,37 +97,67 @@ def command(model, targets: str, tolerance: float | None, batch, json_file: Path
 
     def run(target, part, record):
         with progress(target) as update:
-            return execution.execute(stage, program, part, target, record=record, call=ways.call, batch=batch, progress=update)
+            return execution.execute(
+                stage,
+                program,
+                part,
+                target,
+                record=record,
+                call=ways.call,
+                batch=batch,
+                progress=update,
+            )
 
     result = agreement.agree(program, given.inputs, names, run, given.labels)
     click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")
     say_data(given)
     for name, facts in result.runs.items():
-        read = "" if facts["accuracy"] is None else f", accuracy {summary.accuracy_text(facts['accuracy'])}"
+        read = (
+            ""
+            if facts["accuracy"] is None
+            else f", accuracy {summary.accuracy_text(facts['accuracy'])}"
+        )
         click.echo(f"{name}: {seconds(facts['wall_time_s'])}{read}")
     for part, found in parts.items():
         _print(found, f"front: {part}: ")
     _print(result)
     every = [result, *parts.values()]
     if tolerance is not None and not any(found.floating for found in every):
-        raise ToolchainError("--tolerance is for floating-point models; these targets compute integers, which must be equal: leave it out")
+        raise ToolchainError(
+            "--tolerance is for floating-point models; these targets compute integers, which must "
+            "be equal: leave it out"
+        )
     identical = all(found.identical for found in every)
     passed = all(found.within(tolerance or 0.0) for found in every)
     warnings = [*remarks.of_model(audit), *given.warnings, *result.warnings(program)]
     click.echo()
     say_warnings(warnings)
     click.echo(_verdict(every, tolerance))
-    facts = {"model": model, **data_facts(given), "program": program.fingerprint, **audited(audit), **result.to_dict()}
+    facts = {
+        "model": model,
+        **data_facts(given),
+        "program": program.fingerprint,
+        **audited(audit),
+        **result.to_dict(),
+    }
     facts["identical"] = identical
-    facts |= {"tolerance": tolerance, "passed": passed, "warnings": [remark.to_dict() for remark in warnings]}
+    facts |= {
+        "tolerance": tolerance,
+        "passed": passed,
+        "warnings": [remark.to_dict() for remark in warnings],
+    }
     if front is not None:
-        facts["front"] = {"plan": front.plan(), "parts": {part: found.to_dict() for part, found in parts.items()}}
+        facts["front"] = {
+            "plan": front.plan(),
+            "parts": {part: found.to_dict() for part, found in parts.items()},
+        }
     write_json(json_file, "compare", facts, force)
     return 0 if passed else 1
 
 
 def _verdict(every: list[agreement.Agreement], tolerance: float | None) -> str:
-    """One line: identical, different, or the same spikes from potentials that quantisation changed, and by how much."""
+    """One line: identical, different, or the same spikes from potentials that quantisation changed,
+    and by how much."""
     if all(found.identical for found in every):
         return "identical"
     comparisons = [c for found in every for c in found.comparisons]
@@ -117,14 +174,26 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
     for comparison in result.comparisons:
         click.echo(f"\n{title}{' and '.join(comparison.targets)}")
         rows = [_row(entry) for entry in comparison.layers]
-        head = ("layer", "spike values", "differ", "share", "potentials", "differ", "largest", "mean", "in units of")
+        head = (
+            "layer",
+            "spike values",
+            "differ",
+            "share",
+            "potentials",
+            "differ",
+            "largest",
+            "mean",
+            "in units of",
+        )
         click.echo(table(head, rows, right=range(1, 8)))
         firsts = {"first difference": comparison.first}
         if comparison.floating and comparison.first_spike is not comparison.first:
             firsts["first spike that differs"] = comparison.first_spike
         for what, first in firsts.items():
             if first is not None:
-                values = " and ".join(f"{target} {value:g}" for target, value in zip(comparison.targets, first.values))
+                values = " and ".join(
+                    f"{target} {value:g}" for target, value in zip(comparison.targets, first.values)
+                )
                 place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
                 click.echo(f"{what}: {place}, {first.quantity}: {values}")
 

@@ -12,15 +12,30 @@ from toolchain.cli.printing import line, progress, seconds, write_json
 
 
 @click.command()
-@click.option("--out", default="demo", show_default=True, type=PATH, metavar="DIR", help="Folder for the page and the models.")
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Seed of the training.")
+@click.option(
+    "--out",
+    default="demo",
+    show_default=True,
+    type=PATH,
+    metavar="DIR",
+    help="Folder for the page and the models.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 32) - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the training.",
+)
 @json_option
 @force_option
 def command(out: Path, seed: int, json_file: Path | None, force: bool) -> int:
-    """Train a small network on handwritten digits, export it through NIR, check it against Loihi 2, run it in PyTorch, the slow
-    reference, the fast executor and Lava, compare every spike and potential, and write a page about it.
+    """Train a small network on handwritten digits, export it through NIR, check it against Loihi 2,
+    run it in PyTorch, the slow reference, the fast executor and Lava, compare every spike and
+    potential, and write a page about it.
 
-    Exit code 1 where anything differs, the network does not fit the chip, or fewer than 96 % of the test digits are read correctly.
+    Exit code 1 where anything differs, the network does not fit the chip, or fewer than 96 % of the
+    test digits are read correctly.
 
     \b
     Example:

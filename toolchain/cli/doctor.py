@@ -25,16 +25,28 @@ def command(json_file: Path | None, force: bool) -> None:
     files.claim([json_file], force)
     facts = doctor.examine()
     click.echo(f"Python {facts['python']} on {facts['platform']}\n")
-    click.echo(table(("package", "version", "for"), [(p["name"], p["version"] or "missing", p["for"]) for p in facts["packages"]]))
+    click.echo(
+        table(
+            ("package", "version", "for"),
+            [(p["name"], p["version"] or "missing", p["for"]) for p in facts["packages"]],
+        )
+    )
     for name, key in (("Lava", "lava"), ("lava-dl", "lava_dl")):
         found = facts["lava"][key]
         if found["python"]:
             click.echo(
-                f"\n{name}: {found['python']} ({', '.join(f'{package} {version}' for package, version in found['versions'].items())})"
+                f"\n{name}: {found['python']} "
+                f"({', '.join(f'{package} {version}' for package, version in found['versions'].items())})"
             )
     click.echo(
         "\n"
-        + table(("target", "state", "needs"), [(t["name"], "ready" if t["ready"] else "missing", t["needs"]) for t in facts["targets"]])
+        + table(
+            ("target", "state", "needs"),
+            [
+                (t["name"], "ready" if t["ready"] else "missing", t["needs"])
+                for t in facts["targets"]
+            ],
+        )
     )
     for target in facts["targets"]:
         if target["missing"]:

@@ -19,23 +19,35 @@ from toolchain.errors import OutputError
 
 @click.command()
 @model_options
-@click.option("-o", "--output", required=True, type=PATH, metavar="OUT.nir|OUT.h5", help="The ending chooses: a NIR graph, or a Program.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=PATH,
+    metavar="OUT.nir|OUT.h5",
+    help="The ending chooses: a NIR graph, or a Program.",
+)
 @json_option
 @force_option
 def command(model: str, output: Path, json_file: Path | None, force: bool, **options) -> None:
     """Turn MODEL into a NIR graph or an integer Program, and print what became of every parameter.
 
-    MODEL is a checkpoint, a .nir, a lava-dl .net, or package.module:factory with --weights. The spiking parts of a purifier before it are
-    written beside OUT, as OUT.front.PART, and the plan says what stays on the host.
+    MODEL is a checkpoint, a .nir, a lava-dl .net, or package.module:factory with --weights. The
+    spiking parts of a purifier before it are written beside OUT, as OUT.front.PART, and the plan
+    says what stays on the host.
 
     \b
     Example:
       spikeport export digits.safetensors -o digits.h5
       spikeport export old.nir --dialect sinabs --dt 1e-3 -o stated.nir   # the copy needs neither
-      spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 --call time-first --dt 1e-3 -o net.nir
+      spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 --call
+      time-first --dt 1e-3 -o net.nir
     """
     if output.suffix not in (".nir", ".h5"):
-        raise OutputError(f"{output}: the ending says what to write; accepted are .nir (a NIR graph) and .h5 (a Program)")
+        raise OutputError(
+            f"{output}: the ending says what to write; accepted are .nir (a NIR graph) and .h5 (a "
+            f"Program)"
+        )
     files.claim([output, json_file], force)
     stage, ways = open_model(model, **options)
     front = fronts.of(stage)
@@ -55,7 +67,11 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     else:
         program_file.save(program, output, force=force)
     click.echo(f"wrote {output}" + (f": {program!r}" if output.suffix == ".h5" else ""))
-    facts = {"output": str(output), "program": program.fingerprint, "audit": None if audit is None else audit.to_dict()}
+    facts = {
+        "output": str(output),
+        "program": program.fingerprint,
+        "audit": None if audit is None else audit.to_dict(),
+    }
     if front is not None:
         facts["front"] = _export_front(front, output, force, ways.dt)
     write_json(json_file, "export", facts, force)
@@ -65,6 +81,10 @@ def _export_front(front, output: Path, force: bool, dt: float | None) -> dict:
     written, parts = fronts.export(front, output, force, dt), {}
     for part, (program, audit) in front.programs().items():
         click.echo(f"\nfront: {part}\n{audit.table()}\nwrote {written[part]}: {program!r}")
-        parts[part] = {"output": str(written[part]), "program": program.fingerprint, "audit": audit.to_dict()}
+        parts[part] = {
+            "output": str(written[part]),
+            "program": program.fingerprint,
+            "audit": audit.to_dict(),
+        }
     click.echo(f"\nplan, before the network:\n{fronts.plan_text(front)}")
     return {"plan": front.plan(), "parts": parts}

@@ -17,14 +17,19 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--lava-dl", is_flag=True, help="With lava-dl and its PyTorch (several gigabytes), for cross-checks against it.")
+@click.option(
+    "--lava-dl",
+    is_flag=True,
+    help="With lava-dl and its PyTorch (several gigabytes), for cross-checks against it.",
+)
 @json_option
 @force_option
 def setup(lava_dl: bool, json_file: Path | None, force: bool) -> None:
     """Make an environment with Python 3.10 and lava-nc 0.10.0; returns at once where there is one.
 
-    Lava needs exactly Python 3.10, so it has an environment of its own, which no other part of spikeport sees. It lies in your
-    data folder; SPIKEPORT_LAVA_ENV names another place, and SPIKEPORT_LAVA_PYTHON an interpreter that has Lava already.
+    Lava needs exactly Python 3.10, so it has an environment of its own, which no other part of
+    spikeport sees. It lies in your data folder; SPIKEPORT_LAVA_ENV names another place, and
+    SPIKEPORT_LAVA_PYTHON an interpreter that has Lava already.
 
     \b
     Example:

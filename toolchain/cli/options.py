@@ -1,4 +1,5 @@
-"""Options that several commands share, and how a model named on the command line is opened with them."""
+"""Options that several commands share, and how a model named on the command line is opened with
+them."""
 
 from __future__ import annotations
 
@@ -15,22 +16,35 @@ from toolchain.deploy import inputs, stages
 
 PATH = click.Path(path_type=Path)
 
-json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too.")
+json_option = click.option(
+    "--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too."
+)
 force_option = click.option("--force", is_flag=True, help="Replace output files that exist.")
 chip_option = click.option(
-    "--chip", default="loihi2", show_default=True, metavar="NAME|CHIP.toml", help=f"{', '.join(known())}, or a table of your own."
+    "--chip",
+    default="loihi2",
+    show_default=True,
+    metavar="NAME|CHIP.toml",
+    help=f"{', '.join(known())}, or a table of your own.",
 )
 rate_option = click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HZ",
-    help="Inferences in a second that static energy is for. Default: one after the other, without a pause.",
+    help="Inferences in a second that static energy is for. Default: one after the other, without "
+    "a pause.",
 )
 salvage_option = click.option(
-    "--salvage", is_flag=True, help="Where RUN is damaged: keep every cell that can be read, set the damaged file aside, and go on."
+    "--salvage",
+    is_flag=True,
+    help="Where RUN is damaged: keep every cell that can be read, set the damaged file aside, and "
+    "go on.",
 )
 batch_option = click.option(
-    "--batch", type=click.IntRange(min=1), metavar="B", help="Samples computed at once; bounds memory. Default: the target chooses."
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="B",
+    help="Samples computed at once; bounds memory. Default: the target chooses.",
 )
 
 _DATA_OPTIONS = (
@@ -38,18 +52,36 @@ _DATA_OPTIONS = (
         "--data",
         required=True,
         metavar="NAME|FILE",
-        help="A data set (its test part), an .npz file with 'inputs' and 'labels', or a recording of events (.npy, .npz with t, x, y, p).",
+        help="A data set (its test part), an .npz file with 'inputs' and 'labels', or a recording "
+        "of events (.npy, .npz with t, x, y, p).",
     ),
-    click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."),
-    click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA."),
+    click.option(
+        "--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."
+    ),
+    click.option(
+        "--data-root",
+        "root",
+        type=PATH,
+        metavar="FOLDER",
+        help="Folder that holds data sets. Default: SPIKEPORT_DATA.",
+    ),
     click.option(
         "--encoding",
         metavar="KIND",
-        help="How a data set becomes spikes, where the model does not state it: direct, poisson, latency, events.",
+        help="How a data set becomes spikes, where the model does not state it: direct, poisson, "
+        "latency, events.",
     ),
-    click.option("--steps", type=click.IntRange(min=1), metavar="T", help="Time steps of a sample. Default: as the model was trained."),
     click.option(
-        "--bin-us", type=click.IntRange(min=1), metavar="US", help="Of events: microseconds of a step. Default: as the model was trained."
+        "--steps",
+        type=click.IntRange(min=1),
+        metavar="T",
+        help="Time steps of a sample. Default: as the model was trained.",
+    ),
+    click.option(
+        "--bin-us",
+        type=click.IntRange(min=1),
+        metavar="US",
+        help="Of events: microseconds of a step. Default: as the model was trained.",
     ),
 )
 
@@ -79,57 +111,111 @@ class Shape(click.ParamType):
 _MODEL_OPTIONS = (
     click.argument("model"),
     click.option(
-        "--weights", type=PATH, metavar="FILE", help="Weights (.safetensors, .pt, .pth, .ckpt) for MODEL package.module:factory."
+        "--weights",
+        type=PATH,
+        metavar="FILE",
+        help="Weights (.safetensors, .pt, .pth, .ckpt) for MODEL package.module:factory.",
     ),
     click.option(
-        "--trust-pickle", is_flag=True, help="Read a pickled module, or weights with other objects beside: runs all code in the file."
+        "--trust-pickle",
+        is_flag=True,
+        help="Read a pickled module, or weights with other objects beside: runs all code in the "
+        "file.",
     ),
-    click.option("--dt", type=float, metavar="SECONDS", help="Time step, where the model does not state it."),
+    click.option(
+        "--dt", type=float, metavar="SECONDS", help="Time step, where the model does not state it."
+    ),
     click.option(
         "--dialect",
         type=click.Choice(list(DIALECTS)),
-        help="The framework that wrote a .nir: states its reset, its units and more at once (docs/dialects.md).",
+        help="The framework that wrote a .nir: states its reset, its units and more at once "
+        "(docs/dialects.md).",
     ),
-    click.option("--reset", type=click.Choice(RESETS), help="How neurons of a .nir are reset, where it does not state it."),
+    click.option(
+        "--reset",
+        type=click.Choice(RESETS),
+        help="How neurons of a .nir are reset, where it does not state it.",
+    ),
     click.option(
         "--r-per",
         type=click.Choice(PER),
         help="What r of a .nir's IF and I counts by: step (r) or second (r * dt, NIR's equation).",
     ),
-    click.option("--weight-bits", type=click.IntRange(2, 8), help="Bits of weights that are quantised here. Default: 8."),
-    click.option("--per-channel", is_flag=True, help="One weight scale for each output channel, not for each layer."),
-    click.option("--discretization", type=click.Choice(["euler", "exponential"]), help="How time constants become decays. Default: euler."),
     click.option(
-        "--calibration", metavar="NAME|FILE.npz", help="Typical inputs (of a data set: its training part) that scales are chosen for."
-    ),
-    click.option("--allow-clipping", is_flag=True, help="Clip weights where that makes the error smaller; the audit counts them."),
-    click.option(
-        "--message-bits", type=click.IntRange(0, 24), help="Bits of graded inputs, where the model does not state them; 0: spikes."
+        "--weight-bits",
+        type=click.IntRange(2, 8),
+        help="Bits of weights that are quantised here. Default: 8.",
     ),
     click.option(
-        "--input-shape", type=Shape(), metavar="C,H,W", help="Shape of one step of one sample, where the model does not state it."
+        "--per-channel",
+        is_flag=True,
+        help="One weight scale for each output channel, not for each layer.",
     ),
-    click.option("--call", type=click.Choice(list(stages.CALLS)), help="How MODEL package.module:factory takes its input."),
+    click.option(
+        "--discretization",
+        type=click.Choice(["euler", "exponential"]),
+        help="How time constants become decays. Default: euler.",
+    ),
+    click.option(
+        "--calibration",
+        metavar="NAME|FILE.npz",
+        help="Typical inputs (of a data set: its training part) that scales are chosen for.",
+    ),
+    click.option(
+        "--allow-clipping",
+        is_flag=True,
+        help="Clip weights where that makes the error smaller; the audit counts them.",
+    ),
+    click.option(
+        "--message-bits",
+        type=click.IntRange(0, 24),
+        help="Bits of graded inputs, where the model does not state them; 0: spikes.",
+    ),
+    click.option(
+        "--input-shape",
+        type=Shape(),
+        metavar="C,H,W",
+        help="Shape of one step of one sample, where the model does not state it.",
+    ),
+    click.option(
+        "--call",
+        type=click.Choice(list(stages.CALLS)),
+        help="How MODEL package.module:factory takes its input.",
+    ),
     click.option(
         "--trace-steps",
         type=click.IntRange(min=1),
         metavar="T",
-        help="Time steps that the model is traced with, where it wants its own number. Default: found out.",
+        help="Time steps that the model is traced with, where it wants its own number. Default: "
+        "found out.",
     ),
-    click.option("--decode", type=click.Choice(DECODINGS), help="How the output is read, where the model does not state it."),
+    click.option(
+        "--decode",
+        type=click.Choice(DECODINGS),
+        help="How the output is read, where the model does not state it.",
+    ),
 )
 
 
 def model_options(command: Callable) -> Callable:
-    """The argument MODEL and everything that says how it becomes a Program; the command gets ``model`` and ``**ways``."""
+    """The argument MODEL and everything that says how it becomes a Program; the command gets
+    ``model`` and ``**ways``."""
     for option in reversed(_MODEL_OPTIONS):
         command = option(command)
     return command
 
 
 def data_from(options: dict) -> dict:
-    """Takes what ``data_options`` collected out of a command's options: the arguments of ``toolchain.deploy.inputs.load`` besides the Program."""
-    names = {"data": "source", "samples": "samples", "root": "root", "encoding": "encoding", "steps": "steps", "bin_us": "bin_us"}
+    """Takes what ``data_options`` collected out of a command's options: the arguments of
+    ``toolchain.deploy.inputs.load`` besides the Program."""
+    names = {
+        "data": "source",
+        "samples": "samples",
+        "root": "root",
+        "encoding": "encoding",
+        "steps": "steps",
+        "bin_us": "bin_us",
+    }
     return {argument: options.pop(name) for name, argument in names.items()}
 
 
@@ -142,5 +228,7 @@ def open_model(
     stage = stages.load(model, weights, trust_pickle=trust_pickle)
     for note in stage.notes:
         click.echo(f"note: {note}")
-    typical = None if calibration is None else inputs.calibration(calibration, stages.data_of(stage))
+    typical = (
+        None if calibration is None else inputs.calibration(calibration, stages.data_of(stage))
+    )
     return stage, stages.Ways(calibration=typical, **ways)

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
-    """Plain text table; columns in ``right`` are aligned to the right, ``None`` is printed as "-"."""
+    """Plain text table; columns in ``right`` are aligned to the right, ``None`` is printed as
+    "-"."""
     cells = [[("-" if c is None else str(c)) for c in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     cells.insert(1, ["-" * w for w in widths])
     return "\n".join(
-        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in cells
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w)
+            for i, (cell, w) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in cells
     )
 
 
@@ -38,13 +43,27 @@ def count(value: float | None) -> str:
 
 def seconds(value: float) -> str:
     """A duration for reading."""
-    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+    return (
+        f"{value:.2f} s"
+        if value < 10
+        else f"{value:.1f} s"
+        if value < 120
+        else f"{value / 60:.1f} min"
+    )
 
 
 @contextmanager
 def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr for work that takes longer than two seconds; yields ``update(done, total)``."""
-    with tqdm(desc=label, unit=unit, delay=2.0, leave=False, file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 10.0) as bar:
+    """A progress bar on stderr for work that takes longer than two seconds; yields ``update(done,
+    total)``."""
+    with tqdm(
+        desc=label,
+        unit=unit,
+        delay=2.0,
+        leave=False,
+        file=sys.stderr,
+        mininterval=0.2 if sys.stderr.isatty() else 10.0,
+    ) as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total
@@ -98,11 +117,16 @@ def say_salvaged(folder: Path) -> None:
     if found.aside is None:
         click.echo(f"nothing in {folder} is damaged: {found.kept} cells", err=True)
     else:
-        click.echo(f"salvaged {found.kept} cells, {found.lost} more are damaged; the damaged file is now {found.aside}", err=True)
+        click.echo(
+            f"salvaged {found.kept} cells, {found.lost} more are damaged; the damaged file is now "
+            f"{found.aside}",
+            err=True,
+        )
 
 
 def say_battery(tried: Mapping | None) -> None:
-    """The last line of a command that prints accuracies under attack, where the attacks were a smoke test."""
+    """The last line of a command that prints accuracies under attack, where the attacks were a
+    smoke test."""
     from toolchain.report import battery
 
     if battery.weak(tried):

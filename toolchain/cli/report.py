@@ -15,8 +15,19 @@ from toolchain.cli.printing import say_battery, write_json
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, metavar="REPORT.html", help="The page.")
 @json_option
-@click.option("--csv", "csv_folder", type=PATH, metavar="FOLDER", help="Write every table of the page as a CSV file into FOLDER, too.")
-@click.option("--neurobench", type=PATH, metavar="FILE", help="Write the result in NeuroBench's names, too (JSON).")
+@click.option(
+    "--csv",
+    "csv_folder",
+    type=PATH,
+    metavar="FOLDER",
+    help="Write every table of the page as a CSV file into FOLDER, too.",
+)
+@click.option(
+    "--neurobench",
+    type=PATH,
+    metavar="FILE",
+    help="Write the result in NeuroBench's names, too (JSON).",
+)
 @rate_option
 @force_option
 def command(
@@ -28,12 +39,14 @@ def command(
     rate: float | None,
     force: bool,
 ) -> None:
-    """Make one self-contained page of RUN, a folder that spikeport bench wrote: attacked accuracy and energy, software against hardware.
+    """Make one self-contained page of RUN, a folder that spikeport bench wrote: attacked accuracy
+    and energy, software against hardware.
 
     \b
     Example:
       spikeport report runs/digits-quick -o digits-quick.html
-      spikeport report runs/digits-quick -o digits.html --json digits.json --csv tables --neurobench neurobench.json
+      spikeport report runs/digits-quick -o digits.html --json digits.json --csv tables --neurobench
+      neurobench.json
     """
     from toolchain.report import neurobench as benchmark
     from toolchain.report import page, tables
@@ -49,7 +62,10 @@ def command(
     files.write_text(output, page.build(facts, shown), force)
     click.echo(f"wrote {output}", err=True)
     if missing := unfinished(facts):
-        click.echo(f"unfinished: {missing} of {facts['about']['cells']['planned']} cells are missing; the page says so")
+        click.echo(
+            f"unfinished: {missing} of {facts['about']['cells']['planned']} cells are missing; the "
+            f"page says so"
+        )
     say_battery(facts["battery"])
     write_json(json_file, "report", facts, force)
     write_json(neurobench, "report --neurobench", benchmark.result(found), force)

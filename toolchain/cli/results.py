@@ -13,11 +13,19 @@ from toolchain.cli.printing import say_battery, write_json
 
 @click.command()
 @click.argument("runs", type=PATH, nargs=-1, required=True)
-@click.option("-o", "--output", type=PATH, required=True, metavar="RESULTS.html|.md", help="The page, as HTML or Markdown.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    metavar="RESULTS.html|.md",
+    help="The page, as HTML or Markdown.",
+)
 @json_option
 @force_option
 def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force: bool) -> None:
-    """Make one table of RUNS, folders of spikeport bench: each method's accuracy, spikes and energy, mean and spread over trainings.
+    """Make one table of RUNS, folders of spikeport bench: each method's accuracy, spikes and
+    energy, mean and spread over trainings.
 
     Beside it published figures of the same data sets, with what their settings have otherwise.
 
@@ -31,5 +39,13 @@ def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force:
     tables, tried = results.write(runs, output, force=force)
     click.echo(f"wrote {output}", err=True)
     say_battery(tried)
-    said = {"battery": tried, "captions": {table.name: table.caption for table in tables}}  # what the numbers are, and the energy's error
-    write_json(json_file, "results", {table.name: [dict(row) for row in table.rows] for table in tables} | said, force)
+    said = {
+        "battery": tried,
+        "captions": {table.name: table.caption for table in tables},
+    }  # what the numbers are, and the energy's error
+    write_json(
+        json_file,
+        "results",
+        {table.name: [dict(row) for row in table.rows] for table in tables} | said,
+        force,
+    )

@@ -16,17 +16,36 @@ from toolchain.studies.registry import STUDIES
 @click.command()
 @click.argument("name", type=click.Choice(list(STUDIES)))
 @click.argument("config", type=PATH, metavar="CONFIG.toml")
-@click.option("-o", "--output", type=PATH, metavar="RUN", help="Folder of the results; made or continued. Default: runs/NAME.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one for each core.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="RUN",
+    help="Folder of the results; made or continued. Default: runs/NAME.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes. Default: one for each core.",
+)
 @salvage_option
 @json_option
 @force_option
 def command(
-    name: str, config: Path, output: Path | None, workers: int | None, salvage: bool, json_file: Path | None, force: bool
+    name: str,
+    config: Path,
+    output: Path | None,
+    workers: int | None,
+    salvage: bool,
+    json_file: Path | None,
+    force: bool,
 ) -> None:
-    """Answer one question with many networks, as CONFIG says; writes RUN/NAME.html and RUN/NAME.csv.
+    """Answer one question with many networks, as CONFIG says; writes RUN/NAME.html and
+    RUN/NAME.csv.
 
-    A cell that is in RUN already is never computed again, so an interrupted study goes on where it stopped.
+    A cell that is in RUN already is never computed again, so an interrupted study goes on where it
+    stopped.
 
     \b
     Example:
@@ -46,7 +65,9 @@ def command(
                 line(f"{done} of {total}: {label}")
             update(done, total)
 
-        findings = study.run(name, config, folder, workers=workers, progress=report, command=shlex.join(typed))
+        findings = study.run(
+            name, config, folder, workers=workers, progress=report, command=shlex.join(typed)
+        )
     click.echo(f"\n{findings.title}")
     click.echo(f"wrote {folder / name}.html and {folder / name}.csv")
     say_battery(findings.battery)

@@ -15,12 +15,35 @@ from toolchain.deploy.summary import accuracy, accuracy_text
 
 @click.command()
 @click.argument("config", type=PATH, metavar="RECIPE.toml")
-@click.option("-o", "--output", type=PATH, metavar="OUT.safetensors", help="Default: the recipe's name, in this folder.")
-@click.option("--data-root", "root", type=PATH, metavar="FOLDER", help="Folder that holds data sets. Default: SPIKEPORT_DATA.")
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Seed of the training, in place of the recipe's.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT.safetensors",
+    help="Default: the recipe's name, in this folder.",
+)
+@click.option(
+    "--data-root",
+    "root",
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder that holds data sets. Default: SPIKEPORT_DATA.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 32) - 1),
+    help="Seed of the training, in place of the recipe's.",
+)
 @json_option
 @force_option
-def command(config: Path, output: Path | None, root: Path | None, seed: int | None, json_file: Path | None, force: bool) -> None:
+def command(
+    config: Path,
+    output: Path | None,
+    root: Path | None,
+    seed: int | None,
+    json_file: Path | None,
+    force: bool,
+) -> None:
     """Train a network from a recipe; writes a safetensors checkpoint that holds the recipe, too.
 
     \b
@@ -39,7 +62,9 @@ def command(config: Path, output: Path | None, root: Path | None, seed: int | No
     kept = {"test": test, "seconds": result.seconds, **result.details}
     training.save_checkpoint(output, result.model, result.config, results=kept, force=force)
     click.echo(f"wrote {output}")
-    write_json(json_file, "train", {"output": str(output), **kept, "history": result.history}, force)
+    write_json(
+        json_file, "train", {"output": str(output), **kept, "history": result.history}, force
+    )
 
 
 def _print_epoch(entry: dict) -> None:
@@ -47,6 +72,14 @@ def _print_epoch(entry: dict) -> None:
     loss = f"loss {entry['loss']:.4f}" + (f" ({' + '.join(parts)})" if parts else "")
     margin = []
     if "lambda" in entry:
-        margin = [f"lambda {entry['lambda']:.3g}", f"{100 * entry['near_threshold']:.2f} % near threshold"]
-    text = [loss, *margin, f"training accuracy {100 * entry['accuracy']:.2f} %", seconds(entry["seconds"])]
+        margin = [
+            f"lambda {entry['lambda']:.3g}",
+            f"{100 * entry['near_threshold']:.2f} % near threshold",
+        ]
+    text = [
+        loss,
+        *margin,
+        f"training accuracy {100 * entry['accuracy']:.2f} %",
+        seconds(entry["seconds"]),
+    ]
     line(f"epoch {entry['epoch']}: " + ", ".join(text))

@@ -3,10 +3,11 @@
     dataset = load("digits", "test")                         values and labels as they are
     encoding = Encoding("direct", steps=12)
     arrays = encoding.encode(dataset, slice(0, 100))         [sample, step, *shape]
-    arrays, labels = inputs({"name": "digits", "encoding": "direct", "steps": 12}, "test")   the same from a model's own words
+    arrays, labels = inputs({"name": "digits", "encoding": "direct", "steps": 12}, "test")   the
+    same from a model's own words
 
-``digits`` comes with scikit-learn. mnist, cifar10 and nmnist are read from a folder: ``root``, or the environment variable
-SPIKEPORT_DATA. Nothing is downloaded, and nothing is unpickled.
+``digits`` comes with scikit-learn. mnist, cifar10 and nmnist are read from a folder: ``root``, or
+the environment variable SPIKEPORT_DATA. Nothing is downloaded, and nothing is unpickled.
 """
 
 from toolchain.data.datasets import DATASETS, Dataset, load

@@ -1,4 +1,5 @@
-"""Arrays of a .npz or .npy file that nobody vouches for: measured before they are read, never unpickled."""
+"""Arrays of a .npz or .npy file that nobody vouches for: measured before they are read, never
+unpickled."""
 
 from __future__ import annotations
 

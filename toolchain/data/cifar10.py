@@ -1,7 +1,9 @@
-"""CIFAR-10 from its Python batches (plain or .xz), in ``root``, ``root/cifar10`` or torchvision's ``root/cifar-10-batches-py``.
+"""CIFAR-10 from its Python batches (plain or .xz), in ``root``, ``root/cifar10`` or torchvision's
+``root/cifar-10-batches-py``.
 
-The batches are pickles. They are never unpickled: their opcodes are walked as plain data (``pickletools.genops`` executes
-nothing), and the one long byte string and the list of small integers behind "labels" are taken out.
+The batches are pickles. They are never unpickled: their opcodes are walked as plain data
+(``pickletools.genops`` executes nothing), and the one long byte string and the list of small
+integers behind "labels" are taken out.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ BATCHES = {"train": tuple(f"data_batch_{n}" for n in range(1, 6)), "test": ("tes
 IMAGES, BYTES = 10_000, 3072
 LIMIT = 40 << 20
 OPCODES = 200_000
-"""Opcodes of a batch that are walked: labels, file names and their places in the memo are 40,000."""
+"""Opcodes of a batch that are walked: labels, file names and their places in the memo are
+40,000."""
 
 
 def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -43,5 +46,7 @@ def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: no CIFAR-10 batch: {str(error)[:200]}") from None
     if data is None or len(labels) != IMAGES or max(labels) > 9:
-        raise DataError(f"{path}: no CIFAR-10 batch of {IMAGES} images of {BYTES} bytes with labels 0 to 9")
+        raise DataError(
+            f"{path}: no CIFAR-10 batch of {IMAGES} images of {BYTES} bytes with labels 0 to 9"
+        )
     return np.frombuffer(data, np.uint8).reshape(IMAGES, 3, 32, 32), np.array(labels)

@@ -1,9 +1,11 @@
-"""Common corruptions: what cameras, weather and files do to images, in five severities; robustness that no adversary asks for.
+"""Common corruptions: what cameras, weather and files do to images, in five severities; robustness
+that no adversary asks for.
 
-Kinds and severities are those of CIFAR-10-C (Hendrycks and Dietterich, ICLR 2019, ``create_c/make_cifar_c.py``), chosen there for
-32 x 32 pixels and kept for other sizes. The operations are scikit-image's, and Pillow's for JPEG and resampling; random numbers
-are our own draws, so images are alike but not equal to the published sets. Left out are the kinds that need pictures of frost,
-ImageMagick or OpenCV.
+Kinds and severities are those of CIFAR-10-C (Hendrycks and Dietterich, ICLR 2019,
+``create_c/make_cifar_c.py``), chosen there for 32 x 32 pixels and kept for other sizes. The
+operations are scikit-image's, and Pillow's for JPEG and resampling; random numbers are our own
+draws, so images are alike but not equal to the published sets. Left out are the kinds that need
+pictures of frost, ImageMagick or OpenCV.
 
     corrupt(images, "gaussian_noise", 3, seed=0)
 
@@ -23,7 +25,8 @@ from toolchain.errors import DataError
 SEVERITIES = (1, 2, 3, 4, 5)
 
 Corruption = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
-"""(image float64 [height, width, channel] in [0, 1], strength, generator) → image, clipped afterwards."""
+"""(image float64 [height, width, channel] in [0, 1], strength, generator) → image, clipped
+afterwards."""
 
 
 def _noise(mode: str, argument: str, power: int = 1) -> Corruption:
@@ -72,8 +75,12 @@ def _pixelate(image, share, generator):
     from PIL import Image
 
     height, width = image.shape[:2]
-    small = _picture(image).resize((max(1, int(width * share)), max(1, int(height * share))), Image.Resampling.BOX)
-    return np.asarray(small.resize((width, height), Image.Resampling.BOX)).reshape(image.shape) / 255
+    small = _picture(image).resize(
+        (max(1, int(width * share)), max(1, int(height * share))), Image.Resampling.BOX
+    )
+    return (
+        np.asarray(small.resize((width, height), Image.Resampling.BOX)).reshape(image.shape) / 255
+    )
 
 
 def _jpeg(image, quality, generator):
@@ -95,34 +102,55 @@ CORRUPTIONS: dict[str, tuple[Corruption, tuple[float, ...]]] = {
     "pixelate": (_pixelate, (0.95, 0.90, 0.85, 0.75, 0.65)),
     "jpeg_compression": (_jpeg, (80, 65, 58, 50, 40)),
 }
-"""Name → function and its strength in each severity: standard deviation, photons at full intensity, share of pixels, standard deviation,
-width in pixels, added, contrast left, size left, quality."""
+"""Name → function and its strength in each severity: standard deviation, photons at full intensity,
+share of pixels, standard deviation, width in pixels, added, contrast left, size left, quality."""
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.ndarray:
-    """Images [sample, channel, height, width] in [0, 1] as float32, corrupted; pixels stay in [0, 1].
+    """Images [sample, channel, height, width] in [0, 1] as float32, corrupted; pixels stay in [0,
+    1].
 
-    The random numbers of an image come from the seed and its own pixels, so they depend on no other image.
-    Raises DataError for an unknown name or severity, for images of another shape or range, or where scikit-image is not installed.
+    The random numbers of an image come from the seed and its own pixels, so they depend on no other
+    image. Raises DataError for an unknown name or severity, for images of another shape or range,
+    or where scikit-image is not installed.
     """
     if name not in CORRUPTIONS:
         raise DataError(f"there is no corruption {name!r}; there are {', '.join(CORRUPTIONS)}")
     if isinstance(severity, bool) or severity not in SEVERITIES:
-        raise DataError(f"{name}: severity is {severity!r}; accepted are {', '.join(map(str, SEVERITIES))}")
+        raise DataError(
+            f"{name}: severity is {severity!r}; accepted are {', '.join(map(str, SEVERITIES))}"
+        )
     images = np.ascontiguousarray(images, np.float32)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise DataError(f"{name}: images of shape {images.shape}; accepted is [sample, channel, height, width] with 1 or 3 channels")
+        raise DataError(
+            f"{name}: images of shape {images.shape}; accepted is [sample, channel, height, width] "
+            f"with 1 or 3 channels"
+        )
     if images.size and not (images.min() >= 0 and images.max() <= 1):
-        raise DataError(f"{name}: pixels from {images.min()} to {images.max()}; accepted are 0 to 1")
+        raise DataError(
+            f"{name}: pixels from {images.min()} to {images.max()}; accepted are 0 to 1"
+        )
     function, strengths = CORRUPTIONS[name]
     try:
         corrupted = [
-            function(image.transpose(1, 2, 0).astype(np.float64), strengths[severity - 1], _generator(image, seed)) for image in images
+            function(
+                image.transpose(1, 2, 0).astype(np.float64),
+                strengths[severity - 1],
+                _generator(image, seed),
+            )
+            for image in images
         ]
     except ImportError as error:
-        raise DataError(f'{name}: needs {error.name}, which is not installed: pip install "spikeport[corruptions]"') from None
+        raise DataError(
+            f"{name}: needs {error.name}, which is not installed: pip install "
+            f'"spikeport[corruptions]"'
+        ) from None
     shape = (0, *images.shape[2:], images.shape[1])
-    return np.clip(np.stack(corrupted) if corrupted else np.zeros(shape), 0, 1).transpose(0, 3, 1, 2).astype(np.float32)
+    return (
+        np.clip(np.stack(corrupted) if corrupted else np.zeros(shape), 0, 1)
+        .transpose(0, 3, 1, 2)
+        .astype(np.float32)
+    )
 
 
 def _generator(image: np.ndarray, seed: int) -> np.random.Generator:

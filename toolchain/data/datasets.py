@@ -19,8 +19,9 @@ ENVIRONMENT = "SPIKEPORT_DATA"
 class Dataset:
     """Samples and labels of one split.
 
-    values    images: uint8 [sample, channel, height, width] from 0 to ``maximum``; events: one array [event, 4] (int32: time in
-              microseconds, channel, y, x) for each sample, as a list
+    values    images: uint8 [sample, channel, height, width] from 0 to ``maximum``; events: one
+              array [event, 4] (int32: time in microseconds, channel, y, x) for each sample, as a
+              list
     labels    int64 [sample]
     shape     of one step of one sample
     maximum   largest value an image may have; 0: events
@@ -43,7 +44,8 @@ class Dataset:
         return self.maximum == 0
 
     def images(self, which: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Images in [0, 1], float32 [sample, channel, height, width]: values in units of full intensity. Raises DataError for events."""
+        """Images in [0, 1], float32 [sample, channel, height, width]: values in units of full
+        intensity. Raises DataError for events."""
         if self.is_events:
             raise DataError(f"{self.name} are events; accepted are images")
         return self.values[which].astype(np.float32) / np.float32(1 << intensity_bits(self.maximum))
@@ -53,13 +55,16 @@ class Dataset:
         if samples is None:
             return self
         if samples < 1 or samples > len(self):
-            raise DataError(f"{self.name}, {self.split}: {samples} samples were asked for; there are {len(self)}")
+            raise DataError(
+                f"{self.name}, {self.split}: {samples} samples were asked for; there are "
+                f"{len(self)}"
+            )
         return replace(self, values=self.values[:samples], labels=self.labels[:samples])
 
 
 def intensity_bits(maximum: int) -> int:
-    """Full intensity is 2**bits, the power of two at or above the largest grey level, so that a grey level is a number of the chip's grid:
-    16 of 16 is 1, 255 is 255/256."""
+    """Full intensity is 2**bits, the power of two at or above the largest grey level, so that a
+    grey level is a number of the chip's grid: 16 of 16 is 1, 255 is 255/256."""
     return (maximum - 1).bit_length()
 
 
@@ -76,10 +81,13 @@ DATASETS: dict[str, tuple[Reader, tuple[int, ...], int]] = {
 SPLITS = ("train", "test")
 
 
-def load(name: str, split: str = "test", *, root: str | Path | None = None, samples: int | None = None) -> Dataset:
+def load(
+    name: str, split: str = "test", *, root: str | Path | None = None, samples: int | None = None
+) -> Dataset:
     """A split of a dataset.
 
-    root     folder that holds the data (not needed for digits); None: the environment variable SPIKEPORT_DATA
+    root     folder that holds the data (not needed for digits); None: the environment variable
+             SPIKEPORT_DATA
     samples  the first so many; None: all
 
     Raises DataError where the name is unknown, the data is absent or damaged.
@@ -99,4 +107,7 @@ def load(name: str, split: str = "test", *, root: str | Path | None = None, samp
 
 
 def _no_root(name: str):
-    raise DataError(f"{name} is read from a folder: say which with the environment variable {ENVIRONMENT} (or --data-root)")
+    raise DataError(
+        f"{name} is read from a folder: say which with the environment variable {ENVIRONMENT} (or "
+        f"--data-root)"
+    )

@@ -10,7 +10,8 @@ from toolchain.whole import whole
 
 
 def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """(values uint8 [sample, 1, 8, 8], labels). Test: every fifth image of each class (364 images); train: the others."""
+    """(values uint8 [sample, 1, 8, 8], labels). Test: every fifth image of each class (364 images);
+    train: the others."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)

@@ -1,15 +1,19 @@
 """Encoders: dataset values → integers [sample, step, *shape] in the range of a Program's input.
 
-direct    the image in every step, as graded integers: value * 2**-k volts-free units with k = log2 of full intensity, so
-          that full intensity is 1 (255 counts as 255/256)
-direct_signed   the same, mapped to [-1, 1]: 2 * level - 1, which is the usual normalisation (mean 0.5, deviation 0.5)
-poisson   binary; in every step a spike with probability rate * level, level as in direct, drawn from a counter-based generator keyed
-          by (seed, sample), so that a sample's spikes depend on nothing else
-poisson_signed  spikes of both signs: with level' = 2 * level - 1 as in direct_signed, a spike of its sign with probability
+direct    the image in every step, as graded integers: value * 2**-k volts-free units with k = log2
+          of full intensity, so that full intensity is 1 (255 counts as 255/256)
+direct_signed   the same, mapped to [-1, 1]: 2 * level - 1, which is the usual normalisation (mean
+                0.5, deviation 0.5)
+poisson   binary; in every step a spike with probability rate * level, level as in direct, drawn
+          from a counter-based generator keyed by (seed, sample), so that a sample's spikes depend
+          on nothing else
+poisson_signed  spikes of both signs: with level' = 2 * level - 1 as in direct_signed, a spike of
+                its sign with probability
           rate * |level'| (Sharmin et al., ECCV 2020)
-latency   binary; one spike for each value above 0, the brighter the earlier (full intensity in step 0)
-events    binary; an event in bins of ``bin_us``; several in one bin and neuron are one spike, later than the last step are
-          not part of the sample
+latency   binary; one spike for each value above 0, the brighter the earlier (full intensity in step
+          0)
+events    binary; an event in bins of ``bin_us``; several in one bin and neuron are one spike, later
+          than the last step are not part of the sample
 """
 
 from __future__ import annotations
@@ -31,7 +35,8 @@ class Encoding:
     """How values become integers; see the module.
 
     steps    time steps of a sample
-    bits     direct and poisson: keep so many bits of the intensity (before anything is drawn); None: all
+    bits     direct and poisson: keep so many bits of the intensity (before anything is drawn);
+             None: all
     rate     poisson: spike probability at full intensity, above 0 to 1
     seed     poisson
     bin_us   events: microseconds of a step
@@ -47,16 +52,41 @@ class Encoding:
     def __post_init__(self):
         if self.kind not in ENCODINGS:
             raise DataError(f"encoding is {self.kind!r}; accepted are {', '.join(ENCODINGS)}")
-        for name, low, high in (("steps", 1, 1 << 16), ("bits", 1, 8), ("seed", 0, (1 << 32) - 1), ("bin_us", 1, 1 << 23)):
+        for name, low, high in (
+            ("steps", 1, 1 << 16),
+            ("bits", 1, 8),
+            ("seed", 0, (1 << 32) - 1),
+            ("bin_us", 1, 1 << 23),
+        ):
             value = getattr(self, name)
-            if not (name == "bits" and value is None) and (type(value) is not int or not low <= value <= high):
-                raise DataError(f"encoding: {name} is {value!r}; accepted are whole numbers from {low} to {high}")
-        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
+            if not (name == "bits" and value is None) and (
+                type(value) is not int or not low <= value <= high
+            ):
+                raise DataError(
+                    f"encoding: {name} is {value!r}; accepted are whole numbers from {low} to "
+                    f"{high}"
+                )
+        if (
+            isinstance(self.rate, bool)
+            or not isinstance(self.rate, (int, float))
+            or not 0 < self.rate <= 1
+        ):
             raise DataError(f"encoding: rate is {self.rate!r}; accepted are numbers above 0 to 1")
         images = ("direct", "direct_signed", "poisson", "poisson_signed")
-        for name, kinds in (("bits", images), ("rate", images[2:]), ("seed", images[2:]), ("bin_us", ("events",))):
-            if self.kind not in kinds and getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                raise DataError(f"encoding: {name} goes with encoding {' or '.join(map(repr, kinds))}, not {self.kind!r}")
+        for name, kinds in (
+            ("bits", images),
+            ("rate", images[2:]),
+            ("seed", images[2:]),
+            ("bin_us", ("events",)),
+        ):
+            if (
+                self.kind not in kinds
+                and getattr(self, name) != type(self).__dataclass_fields__[name].default
+            ):
+                raise DataError(
+                    f"encoding: {name} goes with encoding {' or '.join(map(repr, kinds))}, not "
+                    f"{self.kind!r}"
+                )
 
     def input_format(self, name: str) -> tuple[int, int]:
         """(message_bits, fraction_bits) of the Program's input for a dataset."""
@@ -79,14 +109,18 @@ class Encoding:
 
     @staticmethod
     def _signed(values: np.ndarray, bits: int) -> np.ndarray:
-        """2 * value / 2**bits - 1 in units of 2**-(bits - 1), int16 (of 1 where there is but one bit)."""
+        """2 * value / 2**bits - 1 in units of 2**-(bits - 1), int16 (of 1 where there is but one
+        bit)."""
         values = values.astype(np.int16)
         return 2 * values - 1 if bits == 0 else values - (1 << (bits - 1))
 
     def _maximum(self, name: str) -> int:
         maximum = DATASETS[name][2]
         if (maximum == 0) != (self.kind == "events"):
-            raise DataError(f"{name}: encoding {self.kind!r}; accepted are {'events' if maximum == 0 else ', '.join(ENCODINGS[:-1])}")
+            raise DataError(
+                f"{name}: encoding {self.kind!r}; accepted are "
+                f"{'events' if maximum == 0 else ', '.join(ENCODINGS[:-1])}"
+            )
         return maximum
 
     def _dropped(self, maximum: int) -> int:
@@ -110,26 +144,42 @@ class Encoding:
                 frames = self._signed(frames, intensity_bits(maximum >> self._dropped(maximum)))
             return np.broadcast_to(frames[:, None], (len(frames), self.steps, *frames.shape[1:]))
         if self.kind == "latency":
-            step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (2 * maximum)
-            return ((step[:, None] == np.arange(self.steps).reshape(1, -1, 1, 1, 1)) & (values[:, None] > 0)).astype(np.uint8)
-        return np.stack([self._poisson(value, maximum, int(n), epoch) for value, n in zip(values, numbers)])
+            step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (
+                2 * maximum
+            )
+            return (
+                (step[:, None] == np.arange(self.steps).reshape(1, -1, 1, 1, 1))
+                & (values[:, None] > 0)
+            ).astype(np.uint8)
+        return np.stack(
+            [self._poisson(value, maximum, int(n), epoch) for value, n in zip(values, numbers)]
+        )
 
     def _poisson(self, value: np.ndarray, maximum: int, number: int, epoch: int) -> np.ndarray:
         generator = np.random.Philox(key=[self.seed + (epoch << 32), number])
         # raw words of a counter-based generator: the same in every version of numpy
-        drawn = generator.random_raw(self.steps * value.size).reshape(self.steps, *value.shape) >> np.uint64(32)
+        drawn = generator.random_raw(self.steps * value.size).reshape(
+            self.steps, *value.shape
+        ) >> np.uint64(32)
         dropped = self._dropped(maximum)
         level = (value >> dropped << dropped).astype(np.float64)
         level /= 1 << intensity_bits(maximum)
         level = level if self.kind == "poisson" else 2 * level - 1
         spikes = drawn < np.floor(np.abs(level) * self.rate * (1 << 32)).astype(np.uint64)
-        return spikes.astype(np.uint8) if self.kind == "poisson" else spikes * np.sign(level).astype(np.int16)
+        return (
+            spikes.astype(np.uint8)
+            if self.kind == "poisson"
+            else spikes * np.sign(level).astype(np.int16)
+        )
 
     def after_the_last_step(self, dataset: Dataset) -> int:
         """Events that come too late to be part of a sample; 0 for other encodings."""
         if self.kind != "events":
             return 0
-        return sum(int(np.count_nonzero(events[:, 0] // self.bin_us >= self.steps)) for events in dataset.values)
+        return sum(
+            int(np.count_nonzero(events[:, 0] // self.bin_us >= self.steps))
+            for events in dataset.values
+        )
 
     def notes(self, dataset: Dataset) -> tuple[str, ...]:
         """What the encoding leaves out of a data set, for people."""
@@ -145,31 +195,44 @@ class Encoding:
         return frames
 
     def describe(self) -> dict:
-        """Plain JSON values from which ``from_description`` makes it again: only what differs from the defaults, and the steps."""
+        """Plain JSON values from which ``from_description`` makes it again: only what differs from
+        the defaults, and the steps."""
         defaults = asdict(Encoding(self.kind, self.steps))
         own = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         return {"encoding": self.kind, "steps": self.steps, **own}
 
     @classmethod
     def from_description(cls, data: Mapping) -> Encoding:
-        """The encoding that a model states in its data description; other entries are left alone. Raises DataError."""
-        names = {"encoding": "kind"} | {name: name for name in ("steps", "bits", "rate", "seed", "bin_us")}
+        """The encoding that a model states in its data description; other entries are left alone.
+        Raises DataError."""
+        names = {"encoding": "kind"} | {
+            name: name for name in ("steps", "bits", "rate", "seed", "bin_us")
+        }
         try:
             return cls(**{field: data[entry] for entry, field in names.items() if entry in data})
         except TypeError as error:
-            raise DataError(f"the description of the data, {dict(data)!r}, is no encoding: {error}") from None
+            raise DataError(
+                f"the description of the data, {dict(data)!r}, is no encoding: {error}"
+            ) from None
 
 
 def inputs(
-    description: Mapping, split: str = "test", *, samples: int | None = None, root: str | Path | None = None
+    description: Mapping,
+    split: str = "test",
+    *,
+    samples: int | None = None,
+    root: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(inputs [sample, step, *shape] as a Program takes them, labels int64 [sample]) of the dataset that a model was made for.
+    """(inputs [sample, step, *shape] as a Program takes them, labels int64 [sample]) of the dataset
+    that a model was made for.
 
-    description  what the model says of its data: "name", "encoding", "steps", … (``Program.metadata["data"]``)
+    description  what the model says of its data: "name", "encoding", "steps", …
+                 (``Program.metadata["data"]``)
     """
     if not isinstance(description.get("name"), str) or "encoding" not in description:
         raise DataError(
-            "the model does not say how its data is encoded; it states 'name' and 'encoding' where it was trained with spikeport"
+            "the model does not say how its data is encoded; it states 'name' and 'encoding' where "
+            "it was trained with spikeport"
         )
     dataset = load(description["name"], split, root=root, samples=samples)
     return Encoding.from_description(description).encode(dataset, slice(None)), dataset.labels

@@ -1,12 +1,15 @@
-"""Event recordings as people have them: tonic's structured arrays, and arrays of times, coordinates and polarities.
+"""Event recordings as people have them: tonic's structured arrays, and arrays of times, coordinates
+and polarities.
 
-    .npy    one structured array with fields t, x, y, p (tonic); p or y may be missing where the network does not need it
+    .npy    one structured array with fields t, x, y, p (tonic); p or y may be missing where the
+            network does not need it
     .npz    arrays t, x, y, p of the same length; or one structured array ``events``
 
-One file is one recording, so one sample. Times are whole microseconds. Where an event lies on the network's input follows from
-that input's shape: (2, height, width) is [polarity, y, x]; (1, height, width) takes both polarities alike; (n,) takes x as the
-number of the neuron (a cochlea). Nothing is dropped in silence: what the last bin does not reach is counted, and what lies outside
-the sensor is refused. Other formats (HDF5 of spikes, AEDAT) get a reader in ``READERS``.
+One file is one recording, so one sample. Times are whole microseconds. Where an event lies on the
+network's input follows from that input's shape: (2, height, width) is [polarity, y, x]; (1, height,
+width) takes both polarities alike; (n,) takes x as the number of the neuron (a cochlea). Nothing is
+dropped in silence: what the last bin does not reach is counted, and what lies outside the sensor is
+refused. Other formats (HDF5 of spikes, AEDAT) get a reader in ``READERS``.
 """
 
 from __future__ import annotations
@@ -27,16 +30,19 @@ MAX_EVENTS = 1 << 26
 """Most events of one recording: 67 million, more than half an hour of a busy sensor."""
 
 MAX_CELLS = 1 << 28
-"""Most cells (step, channel, row, column) that a recording may be binned into, one byte each (four where events are counted)."""
+"""Most cells (step, channel, row, column) that a recording may be binned into, one byte each (four
+where events are counted)."""
 
 ACCEPTED = "t, x, y, p as fields of a structured array (.npy, or 'events' in .npz), or as arrays of an .npz file"
 
 
 @dataclass(frozen=True)
 class Binned:
-    """A recording as frames [step, *shape] (uint8 for binary inputs, int32 counts for graded ones) and what became of its events.
+    """A recording as frames [step, *shape] (uint8 for binary inputs, int32 counts for graded ones)
+    and what became of its events.
 
-    notes   sentences for people: how many events there are, and what was merged, mapped, or not reached
+    notes   sentences for people: how many events there are, and what was merged, mapped, or not
+            reached
     """
 
     frames: np.ndarray
@@ -45,7 +51,8 @@ class Binned:
 
 
 def is_recording(path: str | Path, kind: str) -> bool:
-    """Whether a file (of a kind that ``hardware.program_file.sniff`` names) holds events, by the names in it; no values are read."""
+    """Whether a file (of a kind that ``hardware.program_file.sniff`` names) holds events, by the
+    names in it; no values are read."""
     if kind == "npy":
         return True
     if kind != "npz":
@@ -59,7 +66,8 @@ def is_recording(path: str | Path, kind: str) -> bool:
 
 
 def read(path: str | Path, kind: str) -> dict[str, np.ndarray]:
-    """Field → int64 [event], in the file's order; "p" and "y" only where the file has them. Raises DataError."""
+    """Field → int64 [event], in the file's order; "p" and "y" only where the file has them. Raises
+    DataError."""
     found = READERS[kind](Path(path))
     unknown = sorted(set(found) - set(FIELDS))
     if unknown or not set(NEEDED) <= set(found):
@@ -85,7 +93,8 @@ def _whole(path: Path, name: str, array: np.ndarray) -> np.ndarray:
             where = int(wrong.argmax())
             unit = "; times must be in microseconds" if name == "t" else ""
             raise DataError(
-                f"{path}: event {where}: {name} is {array[where]:g}; it must be a whole number{unit}"
+                f"{path}: event {where}: {name} is {array[where]:g}; it must be a whole "
+                f"number{unit}"
             )
     return array.astype(np.int64)
 
@@ -93,7 +102,8 @@ def _whole(path: Path, name: str, array: np.ndarray) -> np.ndarray:
 def _structured(path: Path, where: str, array: np.ndarray) -> dict[str, np.ndarray]:
     if array.dtype.names is None:
         raise DataError(
-            f"{path}: {where} is a plain array of type {array.dtype} and shape {array.shape}; events must be {ACCEPTED}, and plain "
+            f"{path}: {where} is a plain array of type {array.dtype} and shape {array.shape}; "
+            f"events must be {ACCEPTED}, and plain "
             "inputs [sample, step, ...] must be the array 'inputs' of an .npz file"
         )
     return {name: array[name] for name in array.dtype.names}
@@ -126,11 +136,14 @@ def binned(
     bin_us: int,
     message_bits: int = 0,
 ) -> Binned:
-    """Events (of ``read``) in ``steps`` bins of ``bin_us`` microseconds from time 0, on an input of ``shape``.
+    """Events (of ``read``) in ``steps`` bins of ``bin_us`` microseconds from time 0, on an input of
+    ``shape``.
 
-    message_bits   of the input: 0, where several events of a cell and bin are one spike; else they are counted
+    message_bits   of the input: 0, where several events of a cell and bin are one spike; else they
+                   are counted
 
-    Raises DataError where an event lies outside of the input, before time 0, or none lies in the bins.
+    Raises DataError where an event lies outside of the input, before time 0, or none lies in the
+    bins.
     """
     if steps * int(np.prod(shape)) > MAX_CELLS:
         raise DataError(
@@ -149,7 +162,8 @@ def binned(
     late = int(np.count_nonzero(~inside))
     if late == len(time):
         raise DataError(
-            f"{path}: no event lies in {steps:,} steps of {bin_us:,} µs: times are {time.min():,} to {time.max():,} µs; give more or "
+            f"{path}: no event lies in {steps:,} steps of {bin_us:,} µs: times are {time.min():,} "
+            f"to {time.max():,} µs; give more or "
             "longer steps (--steps, --bin-us), or subtract the time at which the recording starts"
         )
     frames = np.zeros(steps * int(np.prod(shape)), np.int32 if message_bits else np.uint8)
@@ -183,7 +197,8 @@ def _places(
     if len(shape) == 1:
         if "y" in events and events["y"].any():
             raise DataError(
-                f"{path}: events have y, and the input has shape {shape}; it must be (polarities, height, width), or a row where events "
+                f"{path}: events have y, and the input has shape {shape}; it must be (polarities, "
+                f"height, width), or a row where events "
                 "have x alone"
             )
         if "p" in events and len(np.unique(events["p"])) > 1:
@@ -191,12 +206,14 @@ def _places(
         return _inside(path, "x", events["x"], shape[0]), notes
     if len(shape) != 3 or shape[0] not in (1, 2):
         raise DataError(
-            f"{path}: the input has shape {shape}; for events it must be (2, height, width), (1, height, width), or (n,)"
+            f"{path}: the input has shape {shape}; for events it must be (2, height, width), (1, "
+            f"height, width), or (n,)"
         )
     missing = [name for name in ("y", *("p" for _ in range(shape[0] - 1))) if name not in events]
     if missing:
         raise DataError(
-            f"{path}: has no {missing[0]}; an input of shape {shape} needs t, x, y{', p' if shape[0] == 2 else ''}"
+            f"{path}: has no {missing[0]}; an input of shape {shape} needs t, x, "
+            f"y{', p' if shape[0] == 2 else ''}"
         )
 
     y, x = _inside(path, "y", events["y"], shape[1]), _inside(path, "x", events["x"], shape[2])
@@ -220,7 +237,8 @@ def _inside(path: str | Path, name: str, values: np.ndarray, size: int) -> np.nd
     if wrong.any():
         where, many = int(wrong.argmax()), int(np.count_nonzero(wrong))
         raise DataError(
-            f"{path}: event {where}: {name} is {values[where]}, and {many:,} of {len(values):,} events are outside; the input has 0 "
+            f"{path}: event {where}: {name} is {values[where]}, and {many:,} of {len(values):,} "
+            f"events are outside; the input has 0 "
             f"to {size - 1}"
         )
     return values

@@ -15,7 +15,8 @@ UNPACKERS = {".gz": gzip.open, ".xz": lzma.open}
 
 
 def find(name: str, root: Path, places: tuple[str, ...], file: str) -> Path:
-    """The first of ``root/place/file``, also packed (.gz, .xz). Raises DataError that lists where it was looked for."""
+    """The first of ``root/place/file``, also packed (.gz, .xz). Raises DataError that lists where
+    it was looked for."""
     for place in places:
         for ending in ("", *UNPACKERS):
             path = root / place / (file + ending)
@@ -26,7 +27,8 @@ def find(name: str, root: Path, places: tuple[str, ...], file: str) -> Path:
 
 
 def read(path: Path, limit: int) -> bytes:
-    """Content of a file, unpacked if it ends in .gz or .xz. Raises DataError where it is damaged or larger than ``limit`` bytes."""
+    """Content of a file, unpacked if it ends in .gz or .xz. Raises DataError where it is damaged or
+    larger than ``limit`` bytes."""
     packed = read_bytes(path, DataError, limit, "such a data file")
     if path.suffix not in UNPACKERS:
         return packed

@@ -1,4 +1,5 @@
-"""MNIST from its idx files (plain or .gz), in ``root``, ``root/mnist`` or torchvision's ``root/MNIST/raw``."""
+"""MNIST from its idx files (plain or .gz), in ``root``, ``root/mnist`` or torchvision's
+``root/MNIST/raw``."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ COUNT = {"train": 60_000, "test": 10_000}
 def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """(values uint8 [sample, 1, 28, 28], labels)."""
     stem = {"train": "train", "test": "t10k"}[split]
-    images = _idx(files.find("mnist", root, PLACES, f"{stem}-images-idx3-ubyte"), (COUNT[split], 28, 28))
+    images = _idx(
+        files.find("mnist", root, PLACES, f"{stem}-images-idx3-ubyte"), (COUNT[split], 28, 28)
+    )
     labels = _idx(files.find("mnist", root, PLACES, f"{stem}-labels-idx1-ubyte"), (COUNT[split],))
     if labels.max() > 9:
         raise DataError(f"mnist: a label is {labels.max()}; accepted are 0 to 9")

@@ -1,13 +1,16 @@
-"""Defences: what makes a network harder to attack. One file each; those of training are switched on in a recipe, in any combination:
+"""Defences: what makes a network harder to attack. One file each; those of training are switched on
+in a recipe, in any combination:
 
 [neuron]
-noise = 0.2                                                     # volts; noisy neurons (toolchain.layers.noise)
+noise = 0.2                                                     # volts; noisy neurons
+    (toolchain.layers.noise)
 
 [defence]
-margin = { delta = 0.3, lambda_max = 0.6 }                      # threshold_guarding: potentials away from the threshold
-adversarial = { attack = "pgd", epsilon = 0.0078 }              # adversarial_training
-retraction = { beta = 0.004 }                                   # weight_retraction; with adversarial: SNN-RAT
-sparsity = { weight = 0.1, h = 0.01 }                           # sparsity: a small input gradient
+margin = { delta = 0.3, lambda_max = 0.6 }                      # threshold_guarding: potentials
+away from the threshold adversarial = { attack = "pgd", epsilon = 0.0078 }              #
+adversarial_training retraction = { beta = 0.004 }                                   #
+weight_retraction; with adversarial: SNN-RAT sparsity = { weight = 0.1, h = 0.01 }
+# sparsity: a small input gradient
 """
 
 from __future__ import annotations
@@ -40,13 +43,15 @@ class Defence:
     def __post_init__(self):
         if self.margin is not None and self.margin.images == "both" and self.adversarial is None:
             raise ConfigError(
-                'defence.margin: images is "both", and without adversarial training there are no attacked '
+                'defence.margin: images is "both", and without adversarial training there are no '
+                "attacked "
                 'images; it must be "trained", or [defence] must have adversarial'
             )
 
     def hooks(self) -> Hooks:
         """What takes part in the training."""
-        # sparsity comes after adversarial: it regularises at the images that the network is trained on
+        # sparsity comes after adversarial: it regularises at the images that the network is trained
+        # on
         kinds = (
             (self.adversarial, AdversarialTraining),
             (self.sparsity, SparsityRegularisation),

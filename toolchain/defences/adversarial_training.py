@@ -1,16 +1,24 @@
-"""Adversarial training: every batch is replaced by adversarial examples against the network as it is at that moment.
+"""Adversarial training: every batch is replaced by adversarial examples against the network as it
+is at that moment.
 
-The perturbation is made of pixels in [0, 1], before the encoder, with the gradient that training itself uses (the surrogate, through
-the encoder as ``toolchain.attacks.encoding`` differentiates it), in training mode: noisy neurons are noisy, a random encoder's draw is
-that of the step. Rules, with g the gradient of the recipe's loss:
+The perturbation is made of pixels in [0, 1], before the encoder, with the gradient that training
+itself uses (the surrogate, through the encoder as ``toolchain.attacks.encoding`` differentiates
+it), in training mode: noisy neurons are noisy, a random encoder's draw is that of the step. Rules,
+with g the gradient of the recipe's loss:
 
-    fgsm    x + epsilon sign(g(x))                                                      Goodfellow et al., ICLR 2015
-    rfgsm   x' = x + alpha sign(N(0, 1)), then x' + (epsilon - alpha) sign(g(x'))       Tramer et al., ICLR 2018
-    pgd     from a uniformly random point of the ball, ``steps`` times + alpha sign(g), projected onto the ball of epsilon
-                                                                                        Madry et al., ICLR 2018
+    fgsm    x + epsilon sign(g(x))                                                      Goodfellow
+            et al., ICLR 2015
+    rfgsm   x' = x + alpha sign(N(0, 1)), then x' + (epsilon - alpha) sign(g(x'))       Tramer et
+            al., ICLR 2018
+    pgd     from a uniformly random point of the ball, ``steps`` times + alpha sign(g), projected
+            onto the ball of epsilon
+                                                                                        Madry et
+                                                                                            al.,
+                                                                                            ICLR
+                                                                                            2018
 
-each clipped to [0, 1]. The convention of the literature on spiking networks is to train at epsilon 2/255 (pgd: alpha 1/255, 2 steps) and to
-attack at 8/255; reports print both.
+each clipped to [0, 1]. The convention of the literature on spiking networks is to train at epsilon
+2/255 (pgd: alpha 1/255, 2 steps) and to attack at 8/255; reports print both.
 """
 
 from __future__ import annotations
@@ -54,7 +62,8 @@ class Adversarial:
 
 
 def perturb(settings: Adversarial, step: Step) -> torch.Tensor:
-    """Adversarial examples of the step's images, [sample, *shape] in [0, 1], each pixel within epsilon of the original."""
+    """Adversarial examples of the step's images, [sample, *shape] in [0, 1], each pixel within
+    epsilon of the original."""
     clean, epsilon = step.images.detach(), settings.epsilon
     alpha = epsilon / 2 if settings.alpha is None else settings.alpha
     if settings.attack == "fgsm":

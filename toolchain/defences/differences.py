@@ -1,10 +1,11 @@
-"""In which form a defence was trained and attacked, where that is otherwise than in its paper: read off the recipe, never typed beside
-a number.
+"""In which form a defence was trained and attacked, where that is otherwise than in its paper: read
+off the recipe, never typed beside a number.
 
-A form may be kinder to a defence than the one that its paper's readers doubt. A number of it says nothing of the other form, so the
-difference stands beside it. Each rule is a function of the recipe and the radii of the attacks; what a paper does not say is no
-difference, but where several readings are possible, the one that is not measured is named. Sources: the papers and their code,
-as far as they could be read; see the modules of the defences.
+A form may be kinder to a defence than the one that its paper's readers doubt. A number of it says
+nothing of the other form, so the difference stands beside it. Each rule is a function of the recipe
+and the radii of the attacks; what a paper does not say is no difference, but where several readings
+are possible, the one that is not measured is named. Sources: the papers and their code, as far as
+they could be read; see the modules of the defences.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ FIELD_RATIO = 4
 
 
 def surrogate_wider_than_margin(recipe: Config, radii: Sequence[float]) -> Found:
-    """Threshold guarding: with a surrogate as wide as the margin the gradient of a guarded neuron is exactly zero."""
+    """Threshold guarding: with a surrogate as wide as the margin the gradient of a guarded neuron
+    is exactly zero."""
     margin = recipe.defence.margin
     if margin is None:
         return
@@ -67,7 +69,11 @@ def noise_off_at_inference(recipe: Config, radii: Sequence[float]) -> Found:
 def attacked_at_the_radius_of_training(recipe: Config, radii: Sequence[float]) -> Found:
     """Adversarial training: the field attacks further than it trains."""
     adversarial = recipe.defence.adversarial
-    if adversarial is not None and radii and max(radii) < FIELD_RATIO * adversarial.epsilon * (1 - 1e-9):
+    if (
+        adversarial is not None
+        and radii
+        and max(radii) < FIELD_RATIO * adversarial.epsilon * (1 - 1e-9)
+    ):
         times = f"{max(radii) / adversarial.epsilon:.2g}"
         yield f"attacked at {times} times the radius of its training; the field attacks at {FIELD_RATIO} times"
 
@@ -117,5 +123,6 @@ RULES: tuple[Callable[[Config, Sequence[float]], Found], ...] = (
 
 
 def differences(recipe: Config, radii: Sequence[float] = ()) -> list[str]:
-    """What a network of this recipe, attacked at these radii (L infinity), has otherwise than the papers of its defences."""
+    """What a network of this recipe, attacked at these radii (L infinity), has otherwise than the
+    papers of its defences."""
     return [text for rule in RULES for text in rule(recipe, radii)]

@@ -1,4 +1,5 @@
-"""How a defence takes part in training: five moments of a step, each of which does nothing unless the defence says so."""
+"""How a defence takes part in training: five moments of a step, each of which does nothing unless
+the defence says so."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from torch import nn
 class Step(Protocol):
     """One training step, as a defence sees it (``toolchain.training.batches.Step``).
 
-    images    what the network is trained on, before the encoder, [sample, channels, height, width] in [0, 1]; a defence may replace
-              them. None where no defence asks for images
+    images    what the network is trained on, before the encoder, [sample, channels, height, width]
+              in [0, 1]; a defence may replace them. None where no defence asks for images
     clean     the images as they were before a defence replaced them; None where none did
     labels    int64 [sample]
     progress  0 in the first step of the training, 1 in the last
@@ -26,7 +27,8 @@ class Step(Protocol):
     progress: float
 
     def scores(self, images: torch.Tensor | None = None) -> torch.Tensor:
-        """Scores [sample, class] of the step's own images or of others, through the encoder; differentiable in both."""
+        """Scores [sample, class] of the step's own images or of others, through the encoder;
+        differentiable in both."""
         ...
 
     def logits(self, scores: torch.Tensor) -> torch.Tensor:

@@ -3,14 +3,15 @@
     loss + weight * mean over samples of ((f(x + h sign(grad_x f(x))) - f(x)) / h) ** 2
     f = exp(z_y) / (exp(z_y) + exp(max over j != y of z_j))
 
-with z the logits and y the label; the second evaluation keeps the competitor of the first. For small h the quotient is the l1 norm of
-f's input gradient. The finite difference with a detached sign is the authors' own form; nothing here needs a second derivative, which
-the scan over time does not have (``toolchain.layers.scan`` is differentiable once). A noisy network, or a random encoder, makes the
-same draws in both evaluations: their difference would drown the quotient.
+with z the logits and y the label; the second evaluation keeps the competitor of the first. For
+small h the quotient is the l1 norm of f's input gradient. The finite difference with a detached
+sign is the authors' own form; nothing here needs a second derivative, which the scan over time does
+not have (``toolchain.layers.scan`` is differentiable once). A noisy network, or a random encoder,
+makes the same draws in both evaluations: their difference would drown the quotient.
 
-h in units of the full range of pixels; the authors' 0.01 is 2.6 of 256 grey levels. An encoder that rounds to fewer levels needs a
-larger h, at least half a level, or the second evaluation sees the same image (refused when the recipe is read). The weight is ours: the
-paper's is not known here.
+h in units of the full range of pixels; the authors' 0.01 is 2.6 of 256 grey levels. An encoder that
+rounds to fewer levels needs a larger h, at least half a level, or the second evaluation sees the
+same image (refused when the recipe is read). The weight is ours: the paper's is not known here.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ class Sparsity:
         bounds("defence.sparsity", weight=(self.weight, 0, 1e6), h=(self.h, 1e-6, 1))
 
 
-def confidence(logits: torch.Tensor, labels: torch.Tensor, rival: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """(f [sample], the competing class [sample]); ``rival``: take this one instead of the strongest other class."""
+def confidence(
+    logits: torch.Tensor, labels: torch.Tensor, rival: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(f [sample], the competing class [sample]); ``rival``: take this one instead of the strongest
+    other class."""
     if rival is None:
         rival = logits.detach().scatter(1, labels[:, None], float("-inf")).argmax(1)
     own, other = (logits.gather(1, classes[:, None])[:, 0] for classes in (labels, rival))
@@ -62,17 +66,25 @@ class SparsityRegularisation(Hook):
         here, rival = confidence(step.logits(scores), step.labels)
         (gradient,) = torch.autograd.grad(here.sum(), step.images, retain_graph=True)
         with _replayed(self._random, step.images.device):
-            there, _ = confidence(step.logits(step.scores(step.images.detach() + h * gradient.sign())), step.labels, rival)
+            there, _ = confidence(
+                step.logits(step.scores(step.images.detach() + h * gradient.sign())),
+                step.labels,
+                rival,
+            )
         return self.settings.weight * ((there - here) / h).pow(2).mean()
 
 
 def _random_state(device: torch.device) -> tuple:
-    return (torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None)
+    return (
+        torch.get_rng_state(),
+        torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    )
 
 
 @contextmanager
 def _replayed(state: tuple, device: torch.device):
-    """Random numbers as they were when ``state`` was taken; afterwards as if nothing had been drawn."""
+    """Random numbers as they were when ``state`` was taken; afterwards as if nothing had been
+    drawn."""
     now = _random_state(device)
     try:
         _set_random_state(state, device)

@@ -1,22 +1,29 @@
-"""Threshold guarding: keep membrane potentials away from the threshold (Wang et al., arXiv 2602.20548, "TGO").
+"""Threshold guarding: keep membrane potentials away from the threshold (Wang et al., arXiv
+2602.20548, "TGO").
 
-The membrane-potential constraint of the paper, its equation 12, is a hinge of half width delta around the threshold:
+The membrane-potential constraint of the paper, its equation 12, is a hinge of half width delta
+around the threshold:
 
-    C_l = mean over steps and samples, mean or sum over neurons, of  max(0, delta - |V - V_th|) ** power
+    C_l = mean over steps and samples, mean or sum over neurons, of  max(0, delta - |V - V_th|) **
+        power
 
-with V the potential that is compared with the threshold, before the reset, with or without the noise of a noisy neuron.
-The loss gains lambda * mean over layers of C_l, where lambda rises from 0 to ``lambda_max``. Its other half, the noisy
-neuron, is ``[neuron] noise`` (``toolchain.layers.noise``).
+with V the potential that is compared with the threshold, before the reset, with or without the
+noise of a noisy neuron. The loss gains lambda * mean over layers of C_l, where lambda rises from 0
+to ``lambda_max``. Its other half, the noisy neuron, is ``[neuron] noise``
+(``toolchain.layers.noise``).
 
-The paper's (as far as known): the hinge, its two sides, lambda_max 0.4 (WRN-16) and 0.6 (VGG-11), a cosine schedule. Ours, because the
-paper says nothing, or not clearly: delta; power 1 (the formula; its text calls the penalty quadratic: 2); the schedule as
-lambda_max / 2 * (1 - cos(pi * progress)), step by step; the mean over neurons, under which lambda_max means the same for layers and
-networks of any size. The equation divides by steps and layers alone, so read literally it is the sum ("sum"), whose lambda_max is smaller
-by the number of neurons of a layer. A lambda_max can be compared under one normalisation only, and the paper's hardly at all (on digits,
-delta 0.3: a mean with 0.6 changes nothing, a mean with 60 takes a third off the share near threshold, a sum with 0.1 half); what can is the
-share of potentials near threshold, which it reports to fall by about 40 %. Also ours, each to be chosen in the recipe: V
-without its noise ("quiet"), and, with adversarial training, the attacked images alone ("trained"). Refractory steps count like any other.
-Integrators have no threshold and take no part.
+The paper's (as far as known): the hinge, its two sides, lambda_max 0.4 (WRN-16) and 0.6 (VGG-11), a
+cosine schedule. Ours, because the paper says nothing, or not clearly: delta; power 1 (the formula;
+its text calls the penalty quadratic: 2); the schedule as lambda_max / 2 * (1 - cos(pi * progress)),
+step by step; the mean over neurons, under which lambda_max means the same for layers and networks
+of any size. The equation divides by steps and layers alone, so read literally it is the sum
+("sum"), whose lambda_max is smaller by the number of neurons of a layer. A lambda_max can be
+compared under one normalisation only, and the paper's hardly at all (on digits, delta 0.3: a mean
+with 0.6 changes nothing, a mean with 60 takes a third off the share near threshold, a sum with 0.1
+half); what can is the share of potentials near threshold, which it reports to fall by about 40 %.
+Also ours, each to be chosen in the recipe: V without its noise ("quiet"), and, with adversarial
+training, the attacked images alone ("trained"). Refractory steps count like any other. Integrators
+have no threshold and take no part.
 """
 
 from __future__ import annotations
@@ -49,10 +56,10 @@ class Margin:
     power       1 or 2
     schedule    "cosine": from 0 to lambda_max over the training; "constant"
     neurons     "mean" or "sum" over the neurons of a layer
-    potential   "quiet": without the noise of a noisy neuron; "noisy": with it, as it is compared with
-                the threshold
-    images      "trained": those that the network is trained on, with adversarial training the attacked
-                ones alone; "both": the mean of those and of the clean ones
+    potential   "quiet": without the noise of a noisy neuron; "noisy": with it, as it is compared
+                with the threshold
+    images      "trained": those that the network is trained on, with adversarial training the
+                attacked ones alone; "both": the mean of those and of the clean ones
     """
 
     delta: float
@@ -66,7 +73,12 @@ class Margin:
     def __post_init__(self):
         where = "defence.margin"
         bounds(where, delta=(self.delta, 1e-6, 1e3), lambda_max=(self.lambda_max, 0, 1e6))
-        one_of(where, power=(self.power, (1, 2)), schedule=(self.schedule, SCHEDULES), neurons=(self.neurons, NEURONS))
+        one_of(
+            where,
+            power=(self.power, (1, 2)),
+            schedule=(self.schedule, SCHEDULES),
+            neurons=(self.neurons, NEURONS),
+        )
         one_of(where, potential=(self.potential, POTENTIALS), images=(self.images, IMAGES))
 
     def weight(self, progress: float) -> float:
@@ -95,7 +107,8 @@ def penalty(
 
 @dataclass(frozen=True)
 class NearThreshold:
-    """The share of potentials (of every step, sample and neuron) less than ``delta`` volts from their threshold, 0 to 1.
+    """The share of potentials (of every step, sample and neuron) less than ``delta`` volts from
+    their threshold, 0 to 1.
 
     layers  path of the neuron → share
     share   of all potentials together
@@ -109,11 +122,16 @@ class NearThreshold:
     def of(cls, delta: float, counts: Mapping[str, tuple[int, int]]) -> NearThreshold:
         """From (potentials near the threshold, all of them) of every layer."""
         near, total = (sum(count[i] for count in counts.values()) for i in (0, 1))
-        return cls(delta, {name: n / size for name, (n, size) in counts.items()}, near / max(1, total))
+        return cls(
+            delta, {name: n / size for name, (n, size) in counts.items()}, near / max(1, total)
+        )
 
 
-def near_counts(layers: Mapping[str, Observation], delta: float, *, relative: bool = False) -> dict[str, tuple[int, int]]:
-    """(potentials near the threshold, all of them) of every layer; ``relative``: delta is in thresholds, not in volts."""
+def near_counts(
+    layers: Mapping[str, Observation], delta: float, *, relative: bool = False
+) -> dict[str, tuple[int, int]]:
+    """(potentials near the threshold, all of them) of every layer; ``relative``: delta is in
+    thresholds, not in volts."""
     found = {}
     for name, layer in layers.items():
         potential, threshold = layer.potential.detach(), layer.threshold.detach()
@@ -123,15 +141,16 @@ def near_counts(layers: Mapping[str, Observation], delta: float, *, relative: bo
 
 
 def near_threshold(layers: Mapping[str, Observation], delta: float) -> NearThreshold:
-    """The statistic that the paper rests on, of one or more forward passes that ``toolchain.layers.observe`` saw."""
+    """The statistic that the paper rests on, of one or more forward passes that
+    ``toolchain.layers.observe`` saw."""
     return NearThreshold.of(delta, near_counts(layers, delta))
 
 
 def near_threshold_of(model: nn.Module, x: torch.Tensor, delta: float) -> NearThreshold:
     """The same of a model for input x [time, batch, *shape], in the mode that the model is in.
 
-    The layers compute the chip's integers, so the share is the Program's, too. A Recording does not show it: it holds potentials after
-    the reset.
+    The layers compute the chip's integers, so the share is the Program's, too. A Recording does not
+    show it: it holds potentials after the reset.
     """
     with torch.no_grad(), observe(model) as seen:
         model(x)
@@ -139,7 +158,8 @@ def near_threshold_of(model: nn.Module, x: torch.Tensor, delta: float) -> NearTh
 
 
 class ThresholdGuarding(Hook):
-    """The constraint in training. History: "lambda" (at the end of the epoch), "near_threshold" (mean over the epoch's batches)."""
+    """The constraint in training. History: "lambda" (at the end of the epoch), "near_threshold"
+    (mean over the epoch's batches)."""
 
     name = "margin"
 

@@ -1,11 +1,14 @@
-"""Weight retraction: after every update weights are drawn towards an orthogonal matrix (SNN-RAT, Ding et al., NeurIPS 2022).
+"""Weight retraction: after every update weights are drawn towards an orthogonal matrix (SNN-RAT,
+Ding et al., NeurIPS 2022).
 
     W <- (1 + beta) W - beta W W^T W
 
-for the weights of every synapse as a matrix [output, everything else]: a step of the Parseval retraction (Cisse et al., ICML 2017), which
-moves every singular value s to s + beta s (1 - s**2), and so bounds how much a layer can stretch a perturbation. It acts on the float
-weights that training keeps; what the chip gets are these, rounded to its grid as always. As in the authors' code, of a linear layer with
-many rows a random part is retracted in each step. SNN-RAT is this together with adversarial training, without weight decay.
+for the weights of every synapse as a matrix [output, everything else]: a step of the Parseval
+retraction (Cisse et al., ICML 2017), which moves every singular value s to s + beta s (1 - s**2),
+and so bounds how much a layer can stretch a perturbation. It acts on the float weights that
+training keeps; what the chip gets are these, rounded to its grid as always. As in the authors'
+code, of a linear layer with many rows a random part is retracted in each step. SNN-RAT is this
+together with adversarial training, without weight decay.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ class Retraction:
     """Weight retraction of a recipe.
 
     beta        of each step; the authors' code has 0.002, others use 0.004
-    rows        of a linear layer with at least ``rows_from`` outputs this share of rows, drawn anew in each step
+    rows        of a linear layer with at least ``rows_from`` outputs this share of rows, drawn anew
+                in each step
     """
 
     beta: float = 0.002
@@ -34,11 +38,17 @@ class Retraction:
 
     def __post_init__(self):
         # beyond 0.5 a singular value between 0 and 1 would jump over 1
-        bounds("defence.retraction", beta=(self.beta, 1e-9, 0.5), rows=(self.rows, 1e-3, 1), rows_from=(self.rows_from, 1, 1 << 30))
+        bounds(
+            "defence.retraction",
+            beta=(self.beta, 1e-9, 0.5),
+            rows=(self.rows, 1e-3, 1),
+            rows_from=(self.rows_from, 1, 1 << 30),
+        )
 
 
 def retracted(weight: torch.Tensor, beta: float) -> torch.Tensor:
-    """(1 + beta) W - beta W W^T W of a weight [output, …] as the matrix [output, everything else]."""
+    """(1 + beta) W - beta W W^T W of a weight [output, …] as the matrix [output, everything
+    else]."""
     matrix = weight.flatten(1)
     rows, columns = matrix.shape
     cubed = (matrix @ matrix.T) @ matrix if rows <= columns else matrix @ (matrix.T @ matrix)
@@ -47,13 +57,16 @@ def retracted(weight: torch.Tensor, beta: float) -> torch.Tensor:
 
 @torch.no_grad()
 def retract(model: nn.Module, settings: Retraction) -> None:
-    """Retract the weights of every convolution and linear layer in place; random rows come from torch's generator."""
+    """Retract the weights of every convolution and linear layer in place; random rows come from
+    torch's generator."""
     for layer in model.modules():
         if not isinstance(layer, (Conv1d, Conv2d, Linear)):
             continue
         weight = layer.weight
         if isinstance(layer, Linear) and len(weight) >= settings.rows_from:
-            chosen = torch.randperm(len(weight), device=weight.device)[: max(1, round(settings.rows * len(weight)))]
+            chosen = torch.randperm(len(weight), device=weight.device)[
+                : max(1, round(settings.rows * len(weight)))
+            ]
             weight[chosen] = retracted(weight[chosen], settings.beta)
         else:
             weight.copy_(retracted(weight, settings.beta))

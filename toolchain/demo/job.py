@@ -32,7 +32,8 @@ FILES = ("digits.toml", "digits.safetensors", "digits.nir", "digits.h5", "demo.j
 """What a run leaves in its folder."""
 
 LAVA_SAMPLES = 24
-"""Test digits that run as Lava processes and in the slow reference; the whole test set runs in PyTorch and on the fast target."""
+"""Test digits that run as Lava processes and in the slow reference; the whole test set runs in
+PyTorch and on the fast target."""
 
 REQUIRED_ACCURACY = 0.96
 DT_S = 1e-3
@@ -46,10 +47,12 @@ Bar = Callable[[str, str], AbstractContextManager[Progress]]
 
 
 def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print, bar: Bar) -> dict:
-    """Run the demo and leave FILES in the folder ``out``; returns what demo.json holds, as plain JSON values.
+    """Run the demo and leave FILES in the folder ``out``; returns what demo.json holds, as plain
+    JSON values.
 
-    ``passed`` is true where nothing differs, the network fits the chip, and the accuracy is at least REQUIRED_ACCURACY. Raises
-    OutputError where a file exists (without ``force``), LavaEnvironmentError without Lava, both before any work.
+    ``passed`` is true where nothing differs, the network fits the chip, and the accuracy is at
+    least REQUIRED_ACCURACY. Raises OutputError where a file exists (without ``force``),
+    LavaEnvironmentError without Lava, both before any work.
     """
     started = time.perf_counter()
     _require_lava()
@@ -83,8 +86,12 @@ def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print
         "shown": _shown(program, shown, labels),
         "versions": _versions(shown["lava"]),
     }
-    facts["identical"] = not any(c["spike_differences"] + c["potential_differences"] for c in comparisons)
-    facts["passed"] = facts["identical"] and chip["fits"] and facts["accuracy"]["share"] >= REQUIRED_ACCURACY
+    facts["identical"] = not any(
+        c["spike_differences"] + c["potential_differences"] for c in comparisons
+    )
+    facts["passed"] = (
+        facts["identical"] and chip["fits"] and facts["accuracy"]["share"] >= REQUIRED_ACCURACY
+    )
     facts["commands"] = _commands(folder)
     facts["wall_time_s"] = time.perf_counter() - started
     drawn, panels = _pictures(program, stage, graph, shown, facts)
@@ -102,13 +109,24 @@ def _require_lava() -> None:
 
 def _train(folder: Path, seed: int, force: bool, say: Say, bar: Bar) -> tuple[Stage, dict]:
     recipe = resources.files("toolchain.demo").joinpath("digits.toml").read_text(encoding="utf-8")
-    files.write_text(folder / "digits.toml", re.sub(r"(?m)^seed = 0$", f"seed = {seed}", recipe), force)
+    files.write_text(
+        folder / "digits.toml", re.sub(r"(?m)^seed = 0$", f"seed = {seed}", recipe), force
+    )
     config = training.read_config(folder / "digits.toml")
     samples = len(data.load("digits", "train"))
-    say(f"train    a convolutional network on {samples:,} handwritten digits, {config.training.epochs} epochs")
+    say(
+        f"train    a convolutional network on {samples:,} handwritten digits, "
+        f"{config.training.epochs} epochs"
+    )
     with bar("training", "batch") as update:
         result = training.train(config, progress=update)
-    training.save_checkpoint(folder / "digits.safetensors", result.model, config, results={"accuracy": result.accuracy}, force=force)
+    training.save_checkpoint(
+        folder / "digits.safetensors",
+        result.model,
+        config,
+        results={"accuracy": result.accuracy},
+        force=force,
+    )
     say(f"         {result.seconds:.0f} s, test accuracy {100 * result.accuracy:.2f} %")
     model, _ = training.load_checkpoint(folder / "digits.safetensors")
     facts = {
@@ -127,7 +145,10 @@ def _export(stage: Stage, folder: Path, force: bool, say: Say) -> tuple[Program,
     graph = export.read(folder / "digits.nir")
     program, audit = export.lower(graph, source="digits.nir")
     program_file.save(program, folder / "digits.h5", force=force)
-    say(f"export   digits.safetensors -> digits.nir -> digits.h5; {len(audit.layers)} parts, audit: {audit.verdict}")
+    say(
+        f"export   digits.safetensors -> digits.nir -> digits.h5; {len(audit.layers)} parts, "
+        f"audit: {audit.verdict}"
+    )
     return program_file.load(folder / "digits.h5"), audit, graph
 
 
@@ -144,7 +165,10 @@ def _check(program: Program, say: Say) -> dict:
         ]
         for layer in report.layers
     ]
-    say(f"check    {'fits' if report.fits else 'DOES NOT FIT'} {chip.title}: {report.cores} of {chip['cores_per_chip']} neurocores")
+    say(
+        f"check    {'fits' if report.fits else 'DOES NOT FIT'} {chip.title}: {report.cores} of "
+        f"{chip['cores_per_chip']} neurocores"
+    )
     for violation in report.broken:
         say(f"         {violation.rule}: {violation.message}")
     return {
@@ -155,23 +179,36 @@ def _check(program: Program, say: Say) -> dict:
         "broken": [f"{v.rule}: {v.where}: {v.message}" for v in report.broken],
         "notes": [f"{v.where}: {v.message}" for v in report.violations if v not in report.broken],
         "estimates": list(placement.ESTIMATES),
-        "head": ["Layer", "neurons", "cores", *(f"{r.replace('_', ' ')} of a core" for r in resources)],
+        "head": [
+            "Layer",
+            "neurons",
+            "cores",
+            *(f"{r.replace('_', ' ')} of a core" for r in resources),
+        ],
         "rows": rows,
     }
 
 
-def _compare(stage: Stage, program: Program, inputs: dict, labels: np.ndarray, say: Say, bar: Bar) -> tuple[list[dict], dict]:
-    """The whole test set in PyTorch and on fast; some of it everywhere. Keeps fast's recording of all, and everybody's of some."""
+def _compare(
+    stage: Stage, program: Program, inputs: dict, labels: np.ndarray, say: Say, bar: Bar
+) -> tuple[list[dict], dict]:
+    """The whole test set in PyTorch and on fast; some of it everywhere. Keeps fast's recording of
+    all, and everybody's of some."""
     kept: dict[str, Recording] = {}
 
     def execute(target, part, record):
         with bar(target, "sample") as update:
-            kept[target] = execution.execute(stage, program, part, target, record=record, progress=update)
+            kept[target] = execution.execute(
+                stage, program, part, target, record=record, progress=update
+            )
         return kept[target]
 
     facts, recordings = [], {}
     some = {name: array[:LAVA_SAMPLES] for name, array in inputs.items()}
-    for name, part, targets in (("whole", inputs, ["software", "fast"]), ("shown", some, ["software", "reference", "lava"])):
+    for name, part, targets in (
+        ("whole", inputs, ["software", "fast"]),
+        ("shown", some, ["software", "reference", "lava"]),
+    ):
         count = len(next(iter(part.values())))
         result = agreement.agree(program, part, targets, execute, labels[:count])
         recordings[name] = dict(kept)
@@ -181,13 +218,17 @@ def _compare(stage: Stage, program: Program, inputs: dict, labels: np.ndarray, s
                 entry[field] = sum(getattr(layer, field) or 0 for layer in comparison.layers)
             if comparison.first is not None:
                 entry["first"] = comparison.to_dict()["first"]
-            entry["wall_time_s"] = {target: result.runs[target]["wall_time_s"] for target in comparison.targets}
+            entry["wall_time_s"] = {
+                target: result.runs[target]["wall_time_s"] for target in comparison.targets
+            }
             entry["accuracy"] = result.runs[comparison.targets[1]]["accuracy"]
             facts.append(entry)
             different = entry["spike_differences"] + entry["potential_differences"]
             say(
-                f"compare  {comparison.targets[0]} and {comparison.targets[1]}, {result.samples} digits: "
-                f"{different:,} of {entry['spikes'] + entry['potentials']:,} spikes and potentials differ"
+                f"compare  {comparison.targets[0]} and {comparison.targets[1]}, {result.samples} "
+                f"digits: "
+                f"{different:,} of {entry['spikes'] + entry['potentials']:,} spikes and potentials "
+                f"differ"
             )
     whole = recordings["whole"]["fast"]
     accuracy = summary.accuracy(summary.correct(whole, labels), whole.samples)
@@ -196,7 +237,8 @@ def _compare(stage: Stage, program: Program, inputs: dict, labels: np.ndarray, s
 
 
 def _energy(program: Program, whole: Recording, say: Say) -> dict:
-    """What an inference is estimated to cost, mean over the test set, with every table, band and error."""
+    """What an inference is estimated to cost, mean over the test set, with every table, band and
+    error."""
     found = costs.estimated({"": (program, whole)}, Chip.load("loihi2"))
     for what, text in zip(("energy", "time"), costs.short(found)):
         say(f"{what:8} {text}")
@@ -204,13 +246,23 @@ def _energy(program: Program, whole: Recording, say: Say) -> dict:
 
 
 def _grid_step(entry: dict) -> np.ndarray:
-    """Distance of two weights on the chip in volts, per layer or output channel; weights of mixed signs lie 2**(9 - bits) apart."""
+    """Distance of two weights on the chip in volts, per layer or output channel; weights of mixed
+    signs lie 2**(9 - bits) apart."""
     grid = entry["grid"]
-    return 2.0 ** (9 - grid["weight_bits"] + np.asarray(grid["exponent"], float) - grid["fraction_bits"] + grid["source_fraction_bits"])
+    return 2.0 ** (
+        9
+        - grid["weight_bits"]
+        + np.asarray(grid["exponent"], float)
+        - grid["fraction_bits"]
+        + grid["source_fraction_bits"]
+    )
 
 
-def _layers_of_weights(stage: Stage, graph) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, dict]]:
-    """Weight layer → (trained float weights, weights in the graph, step of their grid, its entry in the graph's metadata)."""
+def _layers_of_weights(
+    stage: Stage, graph
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, dict]]:
+    """Weight layer → (trained float weights, weights in the graph, step of their grid, its entry in
+    the graph's metadata)."""
     modules = dict(stage.module.named_modules())
     found = {}
     for name, entry in graph_metadata.of(graph)["nodes"].items():
@@ -236,14 +288,17 @@ def _weights(stage: Stage, graph) -> list[dict]:
                 "step_v": steps[0] if len(steps) == 1 else [steps[0], steps[-1]],
                 "max_error_v": float(np.abs(after - before).max()),
                 "max_error_steps": float((np.abs(after - before) / step).max()),
-                "rms_relative_error": float(np.sqrt(np.mean((after - before) ** 2) / np.mean(before**2))),
+                "rms_relative_error": float(
+                    np.sqrt(np.mean((after - before) ** 2) / np.mean(before**2))
+                ),
             }
         )
     return table
 
 
 def _shown(program: Program, recordings: dict[str, Recording], labels: np.ndarray) -> dict:
-    """The first of the Lava samples that Lava reads correctly (or the first of all), and the liveliest neuron of each layer in it."""
+    """The first of the Lava samples that Lava reads correctly (or the first of all), and the
+    liveliest neuron of each layer in it."""
     lava = recordings["lava"]
     right = np.flatnonzero(lava.predictions() == labels[: lava.samples])
     sample = int(right[0]) if right.size else 0
@@ -253,19 +308,29 @@ def _shown(program: Program, recordings: dict[str, Recording], labels: np.ndarra
             neurons[name] = int(lava.predictions()[sample])
             continue
         fired = np.count_nonzero(lava.spikes[name][sample].reshape(lava.steps, -1), axis=0)
-        lively = lava.potentials[name][sample].reshape(lava.steps, -1).std(axis=0) * ((fired > 0) & (fired <= lava.steps // 2))
+        lively = lava.potentials[name][sample].reshape(lava.steps, -1).std(axis=0) * (
+            (fired > 0) & (fired <= lava.steps // 2)
+        )
         neurons[name] = int(lively.argmax())
     return {
         "sample": sample,
         "label": int(labels[sample]),
-        "predictions": {target: int(recording.predictions()[sample]) for target, recording in recordings.items()},
-        "spikes": {name: int(np.count_nonzero(spikes[sample])) for name, spikes in lava.spikes.items()},
+        "predictions": {
+            target: int(recording.predictions()[sample]) for target, recording in recordings.items()
+        },
+        "spikes": {
+            name: int(np.count_nonzero(spikes[sample])) for name, spikes in lava.spikes.items()
+        },
         "neurons": neurons,
     }
 
 
 def _versions(lava: Recording) -> dict[str, str]:
-    found = {"spikeport": __version__, "Python": platform.python_version(), "PyTorch": torch.__version__}
+    found = {
+        "spikeport": __version__,
+        "Python": platform.python_version(),
+        "PyTorch": torch.__version__,
+    }
     found |= {name: packages.version(name) for name in ("nir", "numba", "numpy")}
     return found | {"lava-nc": str(lava.details.get("lava"))}
 
@@ -276,11 +341,14 @@ def _commands(folder: Path) -> list[str]:
         f"spikeport train {folder / 'digits.toml'} -o my.safetensors",
         f"spikeport export {model} --dt {DT_S:g} -o my.nir",
         f"spikeport check {folder / 'digits.h5'} --chip loihi2",
-        f"spikeport compare {model} --data digits --samples {LAVA_SAMPLES} --targets software,reference,fast,lava",
+        f"spikeport compare {model} --data digits --samples {LAVA_SAMPLES} --targets "
+        f"software,reference,fast,lava",
     ]
 
 
-def _pictures(program: Program, stage: Stage, graph, recordings: dict[str, Recording], facts: dict) -> tuple[dict[str, str], list[dict]]:
+def _pictures(
+    program: Program, stage: Stage, graph, recordings: dict[str, Recording], facts: dict
+) -> tuple[dict[str, str], list[dict]]:
     """The pictures of the page, and the numbers behind the potentials."""
     shown, sample = facts["shown"], facts["shown"]["sample"]
     one, other = recordings["software"], recordings["lava"]
@@ -290,41 +358,94 @@ def _pictures(program: Program, stage: Stage, graph, recordings: dict[str, Recor
     for name in program.order:
         scale = 2.0 ** -(program.metadata["fraction_bits"][name] + 6)
         neuron, population = shown["neurons"][name], program.nodes[name]
-        traces = [recording.potentials[name][sample].reshape(one.steps, -1)[:, neuron] * scale for recording in (one, other)]
+        traces = [
+            recording.potentials[name][sample].reshape(one.steps, -1)[:, neuron] * scale
+            for recording in (one, other)
+        ]
         threshold = (
-            None if not population.spiking else float(np.broadcast_to(population.threshold, population.shape).flat[neuron] * 64 * scale)
+            None
+            if not population.spiking
+            else float(
+                np.broadcast_to(population.threshold, population.shape).flat[neuron] * 64 * scale
+            )
         )
-        fired = np.flatnonzero(other.spikes[name][sample].reshape(one.steps, -1)[:, neuron]).tolist() if population.spiking else []
-        label = f"{name}, neuron {neuron}: " + ("never spikes, its potential is the answer" if not population.spiking else _moments(fired))
-        panels.append({"label": label, "software": traces[0].tolist(), "lava": traces[1].tolist(), "threshold": threshold, "fired": fired})
+        fired = (
+            np.flatnonzero(other.spikes[name][sample].reshape(one.steps, -1)[:, neuron]).tolist()
+            if population.spiking
+            else []
+        )
+        label = f"{name}, neuron {neuron}: " + (
+            "never spikes, its potential is the answer"
+            if not population.spiking
+            else _moments(fired)
+        )
+        panels.append(
+            {
+                "label": label,
+                "software": traces[0].tolist(),
+                "lava": traces[1].tolist(),
+                "threshold": threshold,
+                "fired": fired,
+            }
+        )
     first, (before, after, step, _) = next(iter(_layers_of_weights(stage, graph).items()))
     described = ", ".join(f"{name} {count} spikes" for name, count in shown["spikes"].items())
     drawn = {
-        "digit": pictures.image(digit.values[sample, 0] / digit.maximum, "digit", f"Test digit {sample}, a {shown['label']}"),
-        "raster": pictures.raster(spikes, "raster", "Spikes of every layer while one digit is shown", described),
+        "digit": pictures.image(
+            digit.values[sample, 0] / digit.maximum,
+            "digit",
+            f"Test digit {sample}, a {shown['label']}",
+        ),
+        "raster": pictures.raster(
+            spikes, "raster", "Spikes of every layer while one digit is shown", described
+        ),
         "potentials": pictures.traces(
-            [(p["label"], np.array(p["software"]), np.array(p["lava"]), p["threshold"], p["fired"]) for p in panels],
+            [
+                (
+                    p["label"],
+                    np.array(p["software"]),
+                    np.array(p["lava"]),
+                    p["threshold"],
+                    p["fired"],
+                )
+                for p in panels
+            ],
             "potentials",
             "Membrane potentials in PyTorch and in Lava",
-            "One neuron of each layer; both runs lie on top of each other. The values are in the table below.",
+            "One neuron of each layer; both runs lie on top of each other. The values are in the "
+            "table below.",
         ),
         "kernels": pictures.kernels(
-            before[:, 0], after[:, 0], "kernels", f"Kernels of {first} before and after quantisation", "Small squares, one for each weight."
+            before[:, 0],
+            after[:, 0],
+            "kernels",
+            f"Kernels of {first} before and after quantisation",
+            "Small squares, one for each weight.",
         ),
         "rounding": pictures.rounding(
-            before, after, step, "rounding", f"Rounding of every weight of {first}", "One dot for each weight, within half a step of zero."
+            before,
+            after,
+            step,
+            "rounding",
+            f"Rounding of every weight of {first}",
+            "One dot for each weight, within half a step of zero.",
         ),
     }
     return drawn, panels
 
 
 def _map(spikes: np.ndarray) -> np.ndarray:
-    """Spikes [step, *shape] as [step, row, column]: an image as it is, channels × pixels, or neurons × 1."""
+    """Spikes [step, *shape] as [step, row, column]: an image as it is, channels × pixels, or
+    neurons × 1."""
     steps, channels = spikes.shape[:2]
-    return spikes[:, 0] if spikes.ndim == 4 and channels == 1 else spikes.reshape(steps, channels, -1)
+    return (
+        spikes[:, 0] if spikes.ndim == 4 and channels == 1 else spikes.reshape(steps, channels, -1)
+    )
 
 
 def _moments(steps: list[int]) -> str:
     if not steps:
         return "no spike"
-    return ("spike in step " if len(steps) == 1 else "spikes in steps ") + ", ".join(map(str, steps))
+    return ("spike in step " if len(steps) == 1 else "spikes in steps ") + ", ".join(
+        map(str, steps)
+    )

@@ -27,7 +27,8 @@ class Agreement:
 
     comparisons   one for each further target
     runs          target → {"wall_time_s", "accuracy"}; accuracy None without labels
-    spikes        layer → spikes on the first target, of all samples; None for layers that do not spike by design
+    spikes        layer → spikes on the first target, of all samples; None for layers that do not
+                  spike by design
     """
 
     samples: int
@@ -37,12 +38,15 @@ class Agreement:
     spikes: Mapping[str, int | None] = field(default_factory=dict)
 
     def warnings(self, program: Program) -> list[Remark]:
-        """What looks like a mistake: layers that never spike, an accuracy on the first target that guessing would give."""
+        """What looks like a mistake: layers that never spike, an accuracy on the first target that
+        guessing would give."""
         over = f"{self.samples} samples of {self.steps} steps"
         found = silence(self.spikes, [part.name for part in program.inputs], over)
         read = next(iter(self.runs.values()))["accuracy"]
         if read is not None:
-            found += chance(read["correct"], read["samples"], program.nodes[program.outputs[0].population].size)
+            found += chance(
+                read["correct"], read["samples"], program.nodes[program.outputs[0].population].size
+            )
         return found
 
     @property
@@ -61,9 +65,13 @@ class Agreement:
         return any(c.floating for c in self.comparisons)
 
     def within(self, tolerance: float) -> bool:
-        """Every spike is the same, and so are the potentials of integer targets; those of floating-point software differ by at most
-        ``tolerance``, in thresholds (of a layer without: in its largest potential)."""
-        return all(c.identical or (c.floating and c.spikes_identical and c.largest_difference <= tolerance) for c in self.comparisons)
+        """Every spike is the same, and so are the potentials of integer targets; those of
+        floating-point software differ by at most ``tolerance``, in thresholds (of a layer without:
+        in its largest potential)."""
+        return all(
+            c.identical or (c.floating and c.spikes_identical and c.largest_difference <= tolerance)
+            for c in self.comparisons
+        )
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
@@ -80,9 +88,11 @@ class Agreement:
 
 
 def samples_at_once(program: Program, steps: int, memory: int = MEMORY) -> int:
-    """Samples whose spikes (1 byte, graded 4) and potentials (4 bytes) of two runs fit into ``memory``; at least 1."""
+    """Samples whose spikes (1 byte, graded 4) and potentials (4 bytes) of two runs fit into
+    ``memory``; at least 1."""
     each = sum(
-        node.size * (4 if name in program.order else 0) + node.size * (4 if node.message_bits else 1)
+        node.size * (4 if name in program.order else 0)
+        + node.size * (4 if node.message_bits else 1)
         for name, node in program.nodes.items()
     )
     return max(1, memory // (2 * steps * each))
@@ -96,12 +106,16 @@ def agree(
     labels: np.ndarray | None = None,
     memory: int = MEMORY,
 ) -> Agreement:
-    """Run every target on every sample and compare it with the first target, spike by spike and potential by potential.
+    """Run every target on every sample and compare it with the first target, spike by spike and
+    potential by potential.
 
-    ``inputs``: name → array [sample, step, *shape], as checked by ``hardware.recording.check_inputs``.
+    ``inputs``: name → array [sample, step, *shape], as checked by
+    ``hardware.recording.check_inputs``.
     """
     if len(targets) < 2 or len(set(targets)) != len(targets):
-        raise ToolchainError(f"targets are {', '.join(targets) or 'none'}; accepted are two or more different ones")
+        raise ToolchainError(
+            f"targets are {', '.join(targets) or 'none'}; accepted are two or more different ones"
+        )
     samples, steps = next(iter(inputs.values())).shape[:2]
     size = samples_at_once(program, steps, memory)
     found: dict[str, list[Comparison]] = {target: [] for target in targets[1:]}
@@ -125,7 +139,13 @@ def agree(
         samples,
         steps,
         tuple(_joined(parts) for parts in found.values()),
-        {t: {"wall_time_s": times[t], "accuracy": None if labels is None else accuracy(hits[t], samples)} for t in targets},
+        {
+            t: {
+                "wall_time_s": times[t],
+                "accuracy": None if labels is None else accuracy(hits[t], samples),
+            }
+            for t in targets
+        },
         spikes,
     )
 
@@ -136,11 +156,16 @@ def _moved(comparison: Comparison, start: int) -> Comparison:
     def moved(first: FirstDifference | None) -> FirstDifference | None:
         return None if first is None else replace(first, sample=first.sample + start)
 
-    return replace(comparison, first=moved(comparison.first), first_spike=moved(comparison.first_spike))
+    return replace(
+        comparison, first=moved(comparison.first), first_spike=moved(comparison.first_spike)
+    )
 
 
 def _joined(parts: Sequence[Comparison]) -> Comparison:
     """Comparisons of consecutive samples as one."""
     layers = tuple(LayerAgreement.joined(same) for same in zip(*(part.layers for part in parts)))
-    first, spike = (next(filter(None, (getattr(part, name) for part in parts)), None) for name in ("first", "first_spike"))
+    first, spike = (
+        next(filter(None, (getattr(part, name) for part in parts)), None)
+        for name in ("first", "first_spike")
+    )
     return Comparison(parts[0].targets, layers, first, spike, any(part.floating for part in parts))

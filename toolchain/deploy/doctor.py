@@ -38,7 +38,10 @@ def examine() -> dict:
     lava       what ``hardware.lava.environment.status`` says
     targets    [{"name", "ready", "needs", "missing" (None where ready)}]
     """
-    packages = [{"name": name, "version": _version(name), "for": purpose} for name, purpose in NEEDED.items()]
+    packages = [
+        {"name": name, "version": _version(name), "for": purpose}
+        for name, purpose in NEEDED.items()
+    ]
     present = {p["name"] for p in packages if p["version"]}
     lava = environment.status()
 
@@ -51,7 +54,9 @@ def examine() -> dict:
 
     no_lava = lava["lava"]["missing"]
     absent = () if no_lava else environment.missing_back_end()
-    no_chip = no_lava or (f"{CHIP}; the Lava environment lacks {', '.join(absent)}" if absent else None)
+    no_chip = no_lava or (
+        f"{CHIP}; the Lava environment lacks {', '.join(absent)}" if absent else None
+    )
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -61,8 +66,14 @@ def examine() -> dict:
             target("software", "PyTorch and a model in it", wants("torch")),
             target("reference", "numpy", wants("numpy")),
             target("fast", "numpy, numba", wants("numpy", "numba")),
-            target("lava", "Python 3.10 with lava-nc 0.10.0, in an environment of its own", no_lava),
+            target(
+                "lava", "Python 3.10 with lava-nc 0.10.0, in an environment of its own", no_lava
+            ),
             target("loihi2", "the same with lava-loihi, and a chip", no_chip),
-            target("lava-dl cross-checks", "Python 3.10 with lava-dl 0.6.0, in an environment of its own", lava["lava_dl"]["missing"]),
+            target(
+                "lava-dl cross-checks",
+                "Python 3.10 with lava-dl 0.6.0, in an environment of its own",
+                lava["lava_dl"]["missing"],
+            ),
         ],
     }

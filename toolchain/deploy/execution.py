@@ -18,7 +18,8 @@ TARGETS = ("software", *hardware.TARGETS)
 
 
 def check_targets(stage: Stage, targets: Sequence[str]) -> None:
-    """Refuse before any work what cannot run: unknown targets, and software without a PyTorch model. Raises ModelError."""
+    """Refuse before any work what cannot run: unknown targets, and software without a PyTorch
+    model. Raises ModelError."""
     for target in targets:
         if target not in TARGETS:
             raise ModelError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
@@ -37,13 +38,17 @@ def execute(
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Recording:
-    """Run ``program``, or for "software" the PyTorch model that it was made from; the same type of Recording either way.
+    """Run ``program``, or for "software" the PyTorch model that it was made from; the same type of
+    Recording either way.
 
-    call   how a PyTorch model that does not say it is called; one of ``toolchain.deploy.stages.CALLS``
+    call   how a PyTorch model that does not say it is called; one of
+           ``toolchain.deploy.stages.CALLS``
     """
     check_targets(stage, [target])
     if target != "software":
         return hardware.run(program, inputs, target, record=record, batch=batch, progress=progress)
     from toolchain.deploy import software
 
-    return software.record(stage.module, program, inputs, call=call, record=record, batch=batch, progress=progress)
+    return software.record(
+        stage.module, program, inputs, call=call, record=record, batch=batch, progress=progress
+    )

@@ -1,7 +1,9 @@
-"""What stands before a network (``model.front``, a purifier), where commands run, compare and export models.
+"""What stands before a network (``model.front``, a purifier), where commands run, compare and
+export models.
 
-Images go through the front on the target, its spiking parts as Programs and the rest on the host, and are then encoded as the network
-was trained; the parts' Recordings, audits and files stand beside the network's own, so that nothing is left out.
+Images go through the front on the target, its spiking parts as Programs and the rest on the host,
+and are then encoded as the network was trained; the parts' Recordings, audits and files stand
+beside the network's own, so that nothing is left out.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ from toolchain.errors import DataError
 
 
 def of(stage: Stage):
-    """The front of a stage's model; None where it has none (files behind a checkpoint are single networks)."""
+    """The front of a stage's model; None where it has none (files behind a checkpoint are single
+    networks)."""
     return getattr(stage.module, "front", None)
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a data set, float32 [sample, channel, height, width] in [0, 1], and the way from images to a network's inputs."""
+    """Images of a data set, float32 [sample, channel, height, width] in [0, 1], and the way from
+    images to a network's inputs."""
 
     values: np.ndarray
     labels: np.ndarray
@@ -38,9 +42,12 @@ class Images:
     encoding: object
 
     def encoded(self, program: Program, images: np.ndarray) -> Samples:
-        """Inputs of the network behind the front, for what came out of it: rounded to the data set's grey levels, then encoded."""
+        """Inputs of the network behind the front, for what came out of it: rounded to the data
+        set's grey levels, then encoded."""
         dataset = self.dataset
-        levels = np.clip(np.rint(images * (1 << intensity_bits(dataset.maximum))), 0, dataset.maximum).astype(dataset.values.dtype)
+        levels = np.clip(
+            np.rint(images * (1 << intensity_bits(dataset.maximum))), 0, dataset.maximum
+        ).astype(dataset.values.dtype)
         inputs = self.encoding.encode(replace(dataset, values=levels), slice(None))
         return Samples(check_inputs(program, inputs), self.labels, self.description)
 
@@ -55,21 +62,35 @@ def images(
     steps: int | None = None,
     bin_us: int | None = None,
 ) -> Images:
-    """The first ``samples`` test images of a data set, for a model with a front; arguments as ``toolchain.deploy.inputs.load``.
+    """The first ``samples`` test images of a data set, for a model with a front; arguments as
+    ``toolchain.deploy.inputs.load``.
 
-    Raises DataError for a file (which holds inputs that are encoded already), and for an encoding or steps other than the network's own.
+    Raises DataError for a file (which holds inputs that are encoded already), and for an encoding
+    or steps other than the network's own.
     """
     from toolchain import data
 
     if source not in data.DATASETS:
-        raise DataError(f"{source}: this model has a front, which takes images; accepted are the data sets {', '.join(data.DATASETS)}")
+        raise DataError(
+            f"{source}: this model has a front, which takes images; accepted are the data sets "
+            f"{', '.join(data.DATASETS)}"
+        )
     if encoding is not None or steps is not None or bin_us is not None:
-        raise DataError("an encoding or steps of one's own: what is behind a front is encoded as it was trained; leave them out")
+        raise DataError(
+            "an encoding or steps of one's own: what is behind a front is encoded as it was "
+            "trained; leave them out"
+        )
     dataset = data.load(source, "test", root=root, samples=samples)
     if dataset.is_events:
         raise DataError(f"{source}: are events; accepted with a front are images")
     own = data.Encoding.from_description(program.metadata["data"])
-    return Images(dataset.images(), dataset.labels, f"{source} (test, through the front, {own.kind} encoding)", dataset, own)
+    return Images(
+        dataset.images(),
+        dataset.labels,
+        f"{source} (test, through the front, {own.kind} encoding)",
+        dataset,
+        own,
+    )
 
 
 def run(
@@ -78,18 +99,25 @@ def run(
     """(images behind the front, part → Recording) of a target; as ``front.run`` with a Record."""
 
     def runner(part: str, module, program: Program, inputs: np.ndarray) -> Recording:
-        return execution.execute(_stage(part, module), program, {"input": inputs}, target, record=record, batch=batch)
+        return execution.execute(
+            _stage(part, module), program, {"input": inputs}, target, record=record, batch=batch
+        )
 
     return front.run(given, target, runner)
 
 
-def compare(front, given: np.ndarray, targets: list[str], batch: int | None = None) -> tuple[np.ndarray, dict[str, agreement.Agreement]]:
-    """(images behind the front on the first target, part → Agreement of all targets on the same inputs)."""
+def compare(
+    front, given: np.ndarray, targets: list[str], batch: int | None = None
+) -> tuple[np.ndarray, dict[str, agreement.Agreement]]:
+    """(images behind the front on the first target, part → Agreement of all targets on the same
+    inputs)."""
     found: dict[str, agreement.Agreement] = {}
 
     def runner(part: str, module, program: Program, inputs: np.ndarray) -> Recording:
         def one(target: str, arrays: Mapping[str, np.ndarray], record: Record) -> Recording:
-            return execution.execute(_stage(part, module), program, arrays, target, record=record, batch=batch)
+            return execution.execute(
+                _stage(part, module), program, arrays, target, record=record, batch=batch
+            )
 
         found[part] = agreement.agree(program, {"input": inputs}, targets, one)
         return one(targets[0], {"input": inputs}, Record())
@@ -108,18 +136,25 @@ def beside(path: Path, part: str) -> Path:
 
 def files_of(front, path: Path | None) -> list[Path]:
     """The files that ``export`` or a saved Recording adds."""
-    return [] if front is None or path is None else [beside(path, part) for part in front.programs()]
+    return (
+        [] if front is None or path is None else [beside(path, part) for part in front.programs()]
+    )
 
 
 def export(front, path: Path, force: bool = False, dt: float | None = None) -> dict[str, Path]:
-    """Write every part as a Program (.h5) or a NIR graph (.nir, which needs dt in seconds) beside ``path``; part → file."""
+    """Write every part as a Program (.h5) or a NIR graph (.nir, which needs dt in seconds) beside
+    ``path``; part → file."""
     import export as exporting
 
     written = {}
     for part, (program, _) in front.programs().items():
         written[part] = beside(path, part)
         if path.suffix == ".nir":
-            exporting.write(stages.to_graph(_stage(part, getattr(front, part)), stages.Ways(dt=dt)), written[part], force=force)
+            exporting.write(
+                stages.to_graph(_stage(part, getattr(front, part)), stages.Ways(dt=dt)),
+                written[part],
+                force=force,
+            )
         else:
             program_file.save(program, written[part], force=force)
     return written
@@ -127,4 +162,7 @@ def export(front, path: Path, force: bool = False, dt: float | None = None) -> d
 
 def plan_text(front) -> str:
     """The host plan for reading, a line for each step."""
-    return "\n".join(f"{entry['where']:5} {entry['step']}: {entry['what']} ({entry['why']})" for entry in front.plan())
+    return "\n".join(
+        f"{entry['where']:5} {entry['step']}: {entry['what']} ({entry['why']})"
+        for entry in front.plan()
+    )

@@ -1,4 +1,5 @@
-"""Input data for a Program: a known data set, encoded as the model was trained, the user's own .npz file, or a recording of events."""
+"""Input data for a Program: a known data set, encoded as the model was trained, the user's own .npz
+file, or a recording of events."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ from toolchain.remarks import Remark, time_first
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (name → array [sample, step, *shape], checked against the Program), labels (int64 [sample], or None), and what they are.
+    """Inputs (name → array [sample, step, *shape], checked against the Program), labels (int64
+    [sample], or None), and what they are.
 
     notes    what became of events on the way, for people
-    events   the same in numbers (``toolchain.data.event_files.Binned.counts``); None where the inputs are no recording
+    events   the same in numbers (``toolchain.data.event_files.Binned.counts``); None where the
+             inputs are no recording
     warnings   of inputs that look like a mistake
     """
 
@@ -47,10 +50,12 @@ def load(
 ) -> Samples:
     """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
-    source    name of a data set in ``toolchain.data``; a .npz file with ``inputs`` (several inputs: ``inputs/NAME``) and optionally
-              ``labels``; or a recording of events, one sample (``toolchain.data.event_files``)
+    source    name of a data set in ``toolchain.data``; a .npz file with ``inputs`` (several inputs:
+              ``inputs/NAME``) and optionally ``labels``; or a recording of events, one sample
+              (``toolchain.data.event_files``)
     root      folder that holds data sets
-    encoding, steps, bin_us   how a data set is encoded, and events are binned; None: as the Program's metadata says it was in training
+    encoding, steps, bin_us   how a data set is encoded, and events are binned; None: as the
+                              Program's metadata says it was in training
 
     Raises DataError; InputError where the arrays do not fit the Program.
     """
@@ -60,7 +65,8 @@ def load(
             return _recording(source, kind, program, samples, root, encoding, steps, bin_us)
         if root is not None or encoding is not None or steps is not None or bin_us is not None:
             raise DataError(
-                f"{source}: is a file, whose arrays are used as they are; a data folder, an encoding, steps and bins go with a data set"
+                f"{source}: is a file, whose arrays are used as they are; a data folder, an "
+                f"encoding, steps and bins go with a data set"
             )
         arrays, labels = read_npz(source)
         labels = None if labels is None else _first(source, "labels", labels, samples)
@@ -71,16 +77,23 @@ def load(
         )
         description, notes = source, ()
     else:
-        arrays, labels, description, notes = known(source, program.metadata.get("data", {}), samples, "test", root, encoding, steps, bin_us)
+        arrays, labels, description, notes = known(
+            source, program.metadata.get("data", {}), samples, "test", root, encoding, steps, bin_us
+        )
     inputs = check_inputs(program, arrays)
     count, length = next(iter(inputs.values())).shape[:2]
     if labels is not None:
         labels = check_labels(program, labels)
         if len(labels) != count:
             first = f": it looks like [step, sample, ...]; inputs must be [sample, step, ...], not {count} x {length}"
-            raise DataError(f"{source}: {len(labels)} labels for {count} samples{first if len(labels) == length else ''}")
+            raise DataError(
+                f"{source}: {len(labels)} labels for {count} "
+                f"samples{first if len(labels) == length else ''}"
+            )
     stated = program.metadata.get("data", {}).get("steps")
-    return Samples(inputs, labels, description, notes, warnings=tuple(time_first(count, length, stated)))
+    return Samples(
+        inputs, labels, description, notes, warnings=tuple(time_first(count, length, stated))
+    )
 
 
 def _recording(
@@ -93,18 +106,29 @@ def _recording(
     steps: int | None,
     bin_us: int | None,
 ) -> Samples:
-    """A recording of events as one sample of the Program's input; bins as asked, or as the model was trained."""
+    """A recording of events as one sample of the Program's input; bins as asked, or as the model
+    was trained."""
     if root is not None or encoding not in (None, "events") or samples not in (None, 1):
         raise DataError(
-            f"{source}: is a recording of events, one sample; a data folder, another encoding and more samples go with a data set"
+            f"{source}: is a recording of events, one sample; a data folder, another encoding and "
+            f"more samples go with a data set"
         )
     if len(program.inputs) != 1:
-        raise DataError(f"{source}: is a recording of events for one input; the Program has {len(program.inputs)}")
+        raise DataError(
+            f"{source}: is a recording of events for one input; the Program has "
+            f"{len(program.inputs)}"
+        )
     stated = program.metadata.get("data", {})
     stated = stated if stated.get("encoding") == "events" else {}
-    steps, bin_us = steps or stated.get("steps"), bin_us or stated.get("bin_us", Encoding.bin_us if stated else None)
+    steps, bin_us = (
+        steps or stated.get("steps"),
+        bin_us or stated.get("bin_us", Encoding.bin_us if stated else None),
+    )
     if steps is None or bin_us is None:
-        raise DataError(f"{source}: the model does not say how events are binned: give --steps and --bin-us (microseconds of a step)")
+        raise DataError(
+            f"{source}: the model does not say how events are binned: give --steps and --bin-us "
+            f"(microseconds of a step)"
+        )
 
     part = program.inputs[0]
     events = event_files.read(source, kind)
@@ -117,7 +141,10 @@ def _recording(
 def _first(source: str, name: str, array: np.ndarray, samples: int | None) -> np.ndarray:
     """The first samples of an array. Raises DataError where it has no axis of samples."""
     if not array.ndim:
-        raise DataError(f"{source}: {name} is one number, {array.item()!r}; it must be an array with an entry for each sample")
+        raise DataError(
+            f"{source}: {name} is one number, {array.item()!r}; it must be an array with an entry "
+            f"for each sample"
+        )
     return array[:samples]
 
 
@@ -131,42 +158,72 @@ def known(
     steps: int | None = None,
     bin_us: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str, tuple[str, ...]]:
-    """Samples of a data set [sample, step, *shape], their labels, a description, and notes; see ``load``. ``stated``: the model's own
-    words."""
+    """Samples of a data set [sample, step, *shape], their labels, a description, and notes; see
+    ``load``. ``stated``: the model's own words."""
     from toolchain import data
 
     if name not in data.DATASETS:
-        raise DataError(f"{name}: there is no such file and no such data set; data sets are {', '.join(data.DATASETS)}")
+        raise DataError(
+            f"{name}: there is no such file and no such data set; data sets are "
+            f"{', '.join(data.DATASETS)}"
+        )
     if encoding is not None and encoding != stated.get("encoding"):
         stated = {"encoding": encoding}
     given = {"steps": steps, "bin_us": bin_us}
-    description = {**stated, "name": name} | {key: value for key, value in given.items() if value is not None}
+    description = {**stated, "name": name} | {
+        key: value for key, value in given.items() if value is not None
+    }
     if "encoding" not in description or "steps" not in description:
         raise DataError(
-            f"{name}: the model does not say how its data is encoded: give --encoding ({', '.join(data.ENCODINGS)}) and --steps"
+            f"{name}: the model does not say how its data is encoded: give --encoding "
+            f"({', '.join(data.ENCODINGS)}) and --steps"
         )
-    dataset, how = data.load(name, split, root=root, samples=samples), Encoding.from_description(description)
-    return how.encode(dataset, slice(None)), dataset.labels, f"{name} ({split}, {how.kind} encoding)", how.notes(dataset)
+    dataset, how = (
+        data.load(name, split, root=root, samples=samples),
+        Encoding.from_description(description),
+    )
+    return (
+        how.encode(dataset, slice(None)),
+        dataset.labels,
+        f"{name} ({split}, {how.kind} encoding)",
+        how.notes(dataset),
+    )
 
 
-def calibration(source: str, stated: Mapping, samples: int = 200) -> np.ndarray | dict[str, np.ndarray]:
-    """Typical inputs that scales are chosen for: a file's, or the first of a data set's training part, so that no test sample is used."""
+def calibration(
+    source: str, stated: Mapping, samples: int = 200
+) -> np.ndarray | dict[str, np.ndarray]:
+    """Typical inputs that scales are chosen for: a file's, or the first of a data set's training
+    part, so that no test sample is used."""
     if Path(source).is_file():
         return read_npz(source)[0]
     if "encoding" not in stated:
-        raise DataError(f"{source}: the model does not say how its data is encoded; give a FILE.npz with typical 'inputs'")
+        raise DataError(
+            f"{source}: the model does not say how its data is encoded; give a FILE.npz with "
+            f"typical 'inputs'"
+        )
     return known(source, stated, samples, "train")[0]
 
 
 def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:
     """Inputs and labels from a .npz file; nothing is unpickled. Raises DataError."""
     if program_file.sniff(path) != "npz":
-        raise DataError(f"{path}: is no .npz file; accepted is one with 'inputs' [sample, step, ...] and optionally 'labels' [sample]")
+        raise DataError(
+            f"{path}: is no .npz file; accepted is one with 'inputs' [sample, step, ...] and "
+            f"optionally 'labels' [sample]"
+        )
     arrays = read_arrays(path)
     labels = arrays.pop("labels", None)
-    several = {name.removeprefix("inputs/"): array for name, array in arrays.items() if name.startswith("inputs/")}
+    several = {
+        name.removeprefix("inputs/"): array
+        for name, array in arrays.items()
+        if name.startswith("inputs/")
+    }
     known = {"inputs", *(f"inputs/{name}" for name in several)}
     if set(arrays) - known or ("inputs" in arrays) == bool(several):
         held = ", ".join(sorted(arrays)) or "nothing"
-        raise DataError(f"{path}: holds {held}; accepted are 'inputs' (or 'inputs/NAME' for each of several) and 'labels'")
+        raise DataError(
+            f"{path}: holds {held}; accepted are 'inputs' (or 'inputs/NAME' for each of several) "
+            f"and 'labels'"
+        )
     return several or arrays["inputs"], labels

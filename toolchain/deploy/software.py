@@ -1,11 +1,13 @@
-"""The target "software": the PyTorch model itself, recorded layer by layer in the same form as every other target.
+"""The target "software": the PyTorch model itself, recorded layer by layer in the same form as
+every other target.
 
-A layer of toolchain.layers computes the Program's integers, so its potentials are recorded as those integers (int32) and
-must equal the Program's. Any other model is floating point: its potentials are float32, in units of the state's lsb, and a
-comparison measures what quantisation changed.
+A layer of toolchain.layers computes the Program's integers, so its potentials are recorded as those
+integers (int32) and must equal the Program's. Any other model is floating point: its potentials are
+float32, in units of the state's lsb, and a comparison measures what quantisation changed.
 
-A Recording holds potentials after the reset of the step. snnTorch's neurons, unless reset_delay is False, show the potential before
-a reset that comes one step later; what they show is converted here, so that like is compared with like.
+A Recording holds potentials after the reset of the step. snnTorch's neurons, unless reset_delay is
+False, show the potential before a reset that comes one step later; what they show is converted
+here, so that like is compared with like.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ CALLS = ("sequence", "step", "time-first", "batch-first", "constant")
 
 
 class _Trace:
-    """Spikes and potentials of one neuron layer during one forward pass, step by step, [batch, *shape] each."""
+    """Spikes and potentials of one neuron layer during one forward pass, step by step, [batch,
+    *shape] each."""
 
     def __init__(self):
         self.spikes: list[torch.Tensor] = []
@@ -49,30 +52,42 @@ def record(
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Recording:
-    """Run a model on the Program's integer inputs (name → [sample, step, *shape]) and record the layers that the Program has.
+    """Run a model on the Program's integer inputs (name → [sample, step, *shape]) and record the
+    layers that the Program has.
 
-    call   how the model is called where it has no ``spikeport_io()``: "time-first" (model(x[time, batch, ...])), "batch-first", "step" (one
-           step a call, hidden state inside), "constant" (model(x[batch, ...]), which presents the input in every step itself)
+    call   how the model is called where it has no ``spikeport_io()``: "time-first" (model(x[time,
+           batch, ...])), "batch-first", "step" (one step a call, hidden state inside), "constant"
+           (model(x[batch, ...]), which presents the input in every step itself)
 
-    Raises ModelError where a population has no neuron of that name in the model, or the call is unknown.
+    Raises ModelError where a population has no neuron of that name in the model, or the call is
+    unknown.
     """
     if len(program.inputs) != 1:
-        raise ModelError(f"target software: the Program has {len(program.inputs)} inputs; accepted is one")
+        raise ModelError(
+            f"target software: the Program has {len(program.inputs)} inputs; accepted is one"
+        )
     describe = getattr(module, "spikeport_io", None)
     how = describe()["call"] if callable(describe) else call
     if how not in CALLS:
-        raise ModelError(f"target software: the model does not say how it is called, and call is {how!r}; accepted are {', '.join(CALLS)}")
+        raise ModelError(
+            f"target software: the model does not say how it is called, and call is {how!r}; "
+            f"accepted are {', '.join(CALLS)}"
+        )
     modules = dict(module.named_modules())
     neurons = {}
     for name in program.order:
         if name in modules:
             neurons[name] = modules[name]
         elif program.into(name):
-            raise ModelError(f"target software: the Program's layer {name!r} is no module of the model")
+            raise ModelError(
+                f"target software: the Program's layer {name!r} is no module of the model"
+            )
     source = program.inputs[0].name
     scale = 2.0 ** -float(program.metadata.get("input_fraction_bits", {}).get(source, 0))
 
-    def target(program: Program, arrays: dict[str, np.ndarray], options: Options) -> Iterator[Chunk]:
+    def target(
+        program: Program, arrays: dict[str, np.ndarray], options: Options
+    ) -> Iterator[Chunk]:
         size = options.batch or BATCH
         array = arrays[source]
         for start in range(0, len(array), size):
@@ -80,14 +95,20 @@ def record(
             traces = _forward(module, neurons, part, scale, how)
             yield _chunk(program, neurons, part, source, traces, options.potentials)
 
-    return collect(program, dict(inputs), "software", target, record=record, batch=batch, progress=progress)
+    return collect(
+        program, dict(inputs), "software", target, record=record, batch=batch, progress=progress
+    )
 
 
-def _forward(module: nn.Module, neurons: Mapping[str, nn.Module], part: np.ndarray, scale: float, how: str) -> dict[str, _Trace]:
+def _forward(
+    module: nn.Module, neurons: Mapping[str, nn.Module], part: np.ndarray, scale: float, how: str
+) -> dict[str, _Trace]:
     """One forward pass without gradient, in evaluation mode; the model is left as it was."""
     traces = {name: _Trace() for name in neurons}
     modes = {m: m.training for m in module.modules()}
-    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+    device = next(
+        (t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu")
+    )
     x = torch.from_numpy(np.ascontiguousarray(part.swapaxes(0, 1), np.float32)).to(device) * scale
     try:
         module.eval()
@@ -101,7 +122,10 @@ def _forward(module: nn.Module, neurons: Mapping[str, nn.Module], part: np.ndarr
                 module(x.transpose(0, 1))
             elif how == "constant":
                 if not bool((x == x[:1]).all()):
-                    raise ModelError("target software: the model presents one input in every step itself; the inputs differ between steps")
+                    raise ModelError(
+                        "target software: the model presents one input in every step itself; the "
+                        "inputs differ between steps"
+                    )
                 module(x[0])
             else:
                 for step in x:
@@ -153,7 +177,8 @@ def _recorded_run(neuron: Neuron, trace: _Trace):
 
 
 def _hook(trace: _Trace):
-    """For neurons in snnTorch's form: spikes come first and the potential last, or the potential is the attribute ``mem``."""
+    """For neurons in snnTorch's form: spikes come first and the potential last, or the potential is
+    the attribute ``mem``."""
 
     def hook(module: nn.Module, arguments, output):
         several = isinstance(output, tuple)
@@ -165,14 +190,23 @@ def _hook(trace: _Trace):
     return hook
 
 
-def _chunk(program: Program, neurons: Mapping[str, nn.Module], part: np.ndarray, source: str, traces: dict[str, _Trace], wanted) -> Chunk:
+def _chunk(
+    program: Program,
+    neurons: Mapping[str, nn.Module],
+    part: np.ndarray,
+    source: str,
+    traces: dict[str, _Trace],
+    wanted,
+) -> Chunk:
     samples, steps = part.shape[:2]
     spikes: dict[str, np.ndarray] = {source: part}
     potentials: dict[str, np.ndarray] = {}
     for name in program.order:
         population = program.nodes[name]
         shape = (samples, steps, *population.shape)
-        if name not in neurons:  # a constant source: it has no module, because the model's bias needs none
+        if (
+            name not in neurons
+        ):  # a constant source: it has no module, because the model's bias needs none
             read = Output(name, "spike_count" if population.spiking else "last_potential")
             alone = Program((program.inputs[0],), (population,), (), (read,))
             spikes[name], trace = _constant(alone, part, name)
@@ -180,7 +214,11 @@ def _chunk(program: Program, neurons: Mapping[str, nn.Module], part: np.ndarray,
                 potentials[name] = trace
             continue
         trace = traces[name]
-        theirs = None if isinstance(neurons[name], Neuron) else _snntorch(name, neurons[name], population.shape)
+        theirs = (
+            None
+            if isinstance(neurons[name], Neuron)
+            else _snntorch(name, neurons[name], population.shape)
+        )
         if population.spiking:
             sent = _stack(trace.spikes, shape, name)
             sent = sent if theirs is None else sent / theirs.spike_scale
@@ -191,14 +229,17 @@ def _chunk(program: Program, neurons: Mapping[str, nn.Module], part: np.ndarray,
                 values = theirs.after_reset(values, spikes[name].astype(bool))
             values *= 2.0 ** (float(program.metadata["fraction_bits"][name]) + 6)
             if isinstance(neurons[name], Neuron):
-                potentials[name] = whole(values, np.int32, f"target software: potentials of layer {name!r}")
+                potentials[name] = whole(
+                    values, np.int32, f"target software: potentials of layer {name!r}"
+                )
             else:
                 potentials[name] = values.astype(np.float32)
     return Chunk(spikes, potentials)
 
 
 def _snntorch(name: str, module: nn.Module, shape: tuple[int, ...]):
-    """One of snnTorch's neurons as the exporter reads it, which knows what its potential is; None for other modules."""
+    """One of snnTorch's neurons as the exporter reads it, which knows what its potential is; None
+    for other modules."""
     from export.frameworks import snntorch_neurons
 
     found = snntorch_neurons.leaf(name, module)
@@ -216,7 +257,8 @@ def _stack(parts: list[torch.Tensor], shape: tuple[int, ...], name: str) -> np.n
 
 
 def _constant(alone: Program, part: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes and potentials of a population without sources, which depend on nothing but the number of steps."""
+    """Spikes and potentials of a population without sources, which depend on nothing but the number
+    of steps."""
     spikes, potentials = run_sample(alone, {alone.inputs[0].name: part[0]})
     found = (spikes[name], potentials[name])
     return tuple(np.broadcast_to(array, (len(part), *array.shape)) for array in found)

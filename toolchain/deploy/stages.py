@@ -1,6 +1,7 @@
 """A model at any stage of its way to the chip, told by its content, and the rest of the way.
 
-    stage = stages.load("digits.safetensors")           checkpoint, .nir, .net, Program .h5, or package.module:factory
+    stage = stages.load("digits.safetensors")           checkpoint, .nir, .net, Program .h5, or
+        package.module:factory
     graph = stages.to_graph(stage, ways)                 NIR, where the stage lies before it
     program, audit = stages.to_program(stage, ways)      audit None: the stage was a Program already
 
@@ -34,10 +35,12 @@ CALLS = {
     "step": "[batch, ...], one step a call",
     "constant": "[batch, ...]",
 }
-"""How a PyTorch model that does not say it itself is called, and what it takes; "constant": it presents the input in every step itself."""
+"""How a PyTorch model that does not say it itself is called, and what it takes; "constant": it
+presents the input in every step itself."""
 
 _WEIGHTS = (
-    "for its weights give package.module:factory with --weights FILE; a whole module that was pickled is read with --trust-pickle "
+    "for its weights give package.module:factory with --weights FILE; a whole module that was "
+    "pickled is read with --trust-pickle "
     "alone, because that runs all code in the file"
 )
 
@@ -62,7 +65,8 @@ class Stage:
 
     kind     "checkpoint", "factory", "pickle", "graph", "network" (.net) or "program"
     module   the PyTorch model of a checkpoint, factory or pickle
-    notes    what was stripped, ignored or kept when it was read, a line each; for the user and the audit
+    notes    what was stripped, ignored or kept when it was read, a line each; for the user and the
+             audit
     """
 
     source: str
@@ -76,16 +80,19 @@ class Stage:
         """The PyTorch model. Raises ModelError where there is none."""
         if self.module is None:
             raise ModelError(
-                f"{self.source}: {purpose} needs the PyTorch model, a checkpoint or package.module:factory; this is a {self.kind}"
+                f"{self.source}: {purpose} needs the PyTorch model, a checkpoint or "
+                f"package.module:factory; this is a {self.kind}"
             )
         return self.module
 
 
 @dataclass(frozen=True)
 class Ways:
-    """How the rest of the way is gone; the fields of ``export.lower`` and ``export.frameworks.trace``. None: as the model says.
+    """How the rest of the way is gone; the fields of ``export.lower`` and
+    ``export.frameworks.trace``. None: as the model says.
 
-    input_shape   shape of one step of one sample, for a factory's model or a .net that does not say it
+    input_shape   shape of one step of one sample, for a factory's model or a .net that does not say
+                  it
     call          one of CALLS, for a factory's model that does not say it
     trace_steps   time steps that the model is traced with; None: found out
     reset, r_per, dialect   how a .nir is read where it leaves that open (docs/dialects.md)
@@ -115,7 +122,8 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
     """Find out what ``source`` is and read it.
 
     weights       a file of weights for package.module:factory
-    trust_pickle  read a pickled module, or weights that hold more than tensors: runs the file's code
+    trust_pickle  read a pickled module, or weights that hold more than tensors: runs the file's
+                  code
 
     Raises ModelError, or the reader's own HardwareError, ExportError or ToolchainError.
     """
@@ -150,7 +158,8 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
 
 
 def data_of(stage: Stage) -> dict:
-    """What the model says about its data (name, encoding, steps, ...); empty where it says nothing."""
+    """What the model says about its data (name, encoding, steps, ...); empty where it says
+    nothing."""
     if stage.program is not None:
         return dict(stage.program.metadata.get("data", {}))
     if stage.graph is not None:
@@ -162,7 +171,8 @@ def data_of(stage: Stage) -> dict:
 
 
 def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
-    """The model as a NIR graph. Raises ModelError where it lies behind that stage already, ExportError where it cannot be one."""
+    """The model as a NIR graph. Raises ModelError where it lies behind that stage already,
+    ExportError where it cannot be one."""
     _refuse_unused(stage, ways)
     if stage.graph is not None:
         import export
@@ -174,17 +184,25 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
     if callable(getattr(module, "spikeport_io", None)):
         if module.spikeport_io().get("program") is False:
             raise ModelError(
-                f"{stage.source}: an ANN, which no chip of spiking neurons computes; accepted are spiking networks, such as one "
+                f"{stage.source}: an ANN, which no chip of spiking neurons computes; accepted are "
+                f"spiking networks, such as one "
                 "converted from it (model.init in a recipe)"
             )
-        return trace(module, dt=ways.dt, decode=ways.decode, steps=ways.trace_steps, notes=stage.notes)
+        return trace(
+            module, dt=ways.dt, decode=ways.decode, steps=ways.trace_steps, notes=stage.notes
+        )
     if ways.input_shape is None or ways.call is None:
-        raise ModelError(f"{stage.source}: the model does not say what it takes: give --input-shape and --call ({', '.join(CALLS)})")
+        raise ModelError(
+            f"{stage.source}: the model does not say what it takes: give --input-shape and --call "
+            f"({', '.join(CALLS)})"
+        )
     import torch
 
     from export.frameworks.torch_trace import STEPS
 
-    lead = {"time-first": (STEPS, 2), "batch-first": (2, STEPS), "step": (2,), "constant": (2,)}[ways.call]
+    lead = {"time-first": (STEPS, 2), "batch-first": (2, STEPS), "step": (2,), "constant": (2,)}[
+        ways.call
+    ]
     time_first = {"time-first": True, "batch-first": False}.get(ways.call)
     example = torch.zeros(*lead, *ways.input_shape)
     return trace(
@@ -200,7 +218,8 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
 
 
 def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
-    """The model as a Program, with the audit of how it became one; None where it was one. Raises ModelError or ExportError."""
+    """The model as a Program, with the audit of how it became one; None where it was one. Raises
+    ModelError or ExportError."""
     _refuse_unused(stage, ways)
     if stage.program is not None:
         return stage.program, None
@@ -225,7 +244,15 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
     )
 
 
-_LOWERING = ("dt", "weight_bits", "per_channel", "discretization", "allow_clipping", "message_bits", "calibration")
+_LOWERING = (
+    "dt",
+    "weight_bits",
+    "per_channel",
+    "discretization",
+    "allow_clipping",
+    "message_bits",
+    "calibration",
+)
 
 
 def _refuse_unused(stage: Stage, ways: Ways) -> None:
@@ -237,5 +264,6 @@ def _refuse_unused(stage: Stage, ways: Ways) -> None:
     for name, default in vars(Ways()).items():
         if name not in allowed and getattr(ways, name) is not default:
             raise ModelError(
-                f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} that states this itself; leave it out"
+                f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} "
+                f"that states this itself; leave it out"
             )

@@ -19,16 +19,27 @@ def check_labels(program: Program, labels: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels)
     classes = program.nodes[program.outputs[0].population].size
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"labels have shape {labels.shape} and type {labels.dtype}; accepted is one integer for each sample")
+        raise DataError(
+            f"labels have shape {labels.shape} and type {labels.dtype}; accepted is one integer "
+            f"for each sample"
+        )
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         output = program.outputs[0].population
-        raise DataError(f"labels range from {labels.min()} to {labels.max()}; the output {output!r} has classes 0 to {classes - 1}")
+        raise DataError(
+            f"labels range from {labels.min()} to {labels.max()}; the output {output!r} has "
+            f"classes 0 to {classes - 1}"
+        )
     return labels.astype(np.int64)
 
 
 def accuracy(correct: int, samples: int) -> dict:
     """``{"correct", "samples", "share", "interval"}``; the interval is Wilson's, 95 %."""
-    return {"correct": correct, "samples": samples, "share": correct / samples, "interval": list(wilson(correct, samples))}
+    return {
+        "correct": correct,
+        "samples": samples,
+        "share": correct / samples,
+        "interval": list(wilson(correct, samples)),
+    }
 
 
 def accuracy_text(found: Mapping) -> str:
@@ -49,26 +60,39 @@ def spikes_sent(program: Program, recording: Recording, layer: str) -> float | N
         return None
     if layer in recording.spikes:
         return np.count_nonzero(recording.spikes[layer]) / recording.samples
-    # Not recorded, so no output; axon_out counts each spike once for every projection that it enters.
+    # Not recorded, so no output; axon_out counts each spike once for every projection that it
+    # enters.
     fan_out = len(program.out_of(layer))
     return float(recording.counts["axon_out"][layer].mean() / fan_out) if fan_out else None
 
 
 def layers(program: Program, recording: Recording) -> list[dict]:
-    """One entry for each input and population, sources first; counts are means over the samples, for one inference."""
+    """One entry for each input and population, sources first; counts are means over the samples,
+    for one inference."""
     table = []
     for name in recording.layers:
         node = program.nodes[name]
         spikes = spikes_sent(program, recording, name)
-        entry = {"name": name, "input": name not in program.order, "shape": list(node.shape), "neurons": node.size, "spikes": spikes}
-        entry["spikes_per_neuron_and_step"] = None if spikes is None else spikes / (node.size * recording.steps)
+        entry = {
+            "name": name,
+            "input": name not in program.order,
+            "shape": list(node.shape),
+            "neurons": node.size,
+            "spikes": spikes,
+        }
+        entry["spikes_per_neuron_and_step"] = (
+            None if spikes is None else spikes / (node.size * recording.steps)
+        )
         entry |= {counter: float(recording.counts[counter][name].mean()) for counter in COUNTERS}
         table.append(entry)
     return table
 
 
-def warnings(program: Program, recording: Recording, labels: np.ndarray | None = None) -> list[Remark]:
-    """What looks like a mistake in a run: layers that never spike, an accuracy that guessing would give."""
+def warnings(
+    program: Program, recording: Recording, labels: np.ndarray | None = None
+) -> list[Remark]:
+    """What looks like a mistake in a run: layers that never spike, an accuracy that guessing would
+    give."""
     spikes = {name: spikes_sent(program, recording, name) for name in recording.layers}
     over = f"{recording.samples} samples of {recording.steps} steps"
     found = silence(spikes, [part.name for part in program.inputs], over)
@@ -85,7 +109,9 @@ def summarise(program: Program, recording: Recording, labels: np.ndarray | None 
         "target": recording.target,
         "samples": recording.samples,
         "steps": recording.steps,
-        "accuracy": None if labels is None else accuracy(correct(recording, labels), recording.samples),
+        "accuracy": None
+        if labels is None
+        else accuracy(correct(recording, labels), recording.samples),
         "layers": layers(program, recording),
         "wall_time_s": recording.wall_time_s,
         "details": dict(recording.details),

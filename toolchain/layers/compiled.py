@@ -19,8 +19,19 @@ def _real(tensor: torch.Tensor):
     return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
-def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise, want_before: bool, every_syn: bool) -> tuple:
-    """(flags, spikes, potential before the reset, active, syn, mem, rest); None for what the neuron does not have or nobody wants."""
+def forward(
+    rules: Rules,
+    parameters: Parameters,
+    current,
+    syn,
+    mem,
+    rest,
+    noise,
+    want_before: bool,
+    every_syn: bool,
+) -> tuple:
+    """(flags, spikes, potential before the reset, active, syn, mem, rest); None for what the neuron
+    does not have or nobody wants."""
     real = _real(current)
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
     steps, batch, neurons = current.shape
@@ -29,9 +40,16 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise
     before = torch.empty(shape, dtype=current.dtype) if want_before else None
     active = torch.empty(shape, dtype=torch.uint8) if rules.refractory and want_before else None
     mem_out = torch.empty(last, dtype=current.dtype)
-    syn_out = torch.empty(shape if every_syn else last, dtype=current.dtype) if rules.has_current else None
+    syn_out = (
+        torch.empty(shape if every_syn else last, dtype=current.dtype)
+        if rules.has_current
+        else None
+    )
     rest_out = torch.empty((batch, neurons), dtype=current.dtype) if rules.refractory else None
-    integers = (p.numpy() for p in (parameters.current_decay, parameters.voltage_decay, parameters.threshold))
+    integers = (
+        p.numpy()
+        for p in (parameters.current_decay, parameters.voltage_decay, parameters.threshold)
+    )
     flags = kernels.forward_kernel()(
         _numpy(current, none3),
         _numpy(syn, none2),
@@ -60,8 +78,11 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise
     return flags, spikes, before, active, syn_out, mem_out, rest_out
 
 
-def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved) -> tuple:
-    """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``. ``surrogate`` is overwritten."""
+def backward(
+    rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved
+) -> tuple:
+    """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``.
+    ``surrogate`` is overwritten."""
     before = saved.before
     real = _real(before)
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
@@ -71,7 +92,9 @@ def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before,
         return np.zeros((batch, neurons), real) if needed[index] else none2
 
     grad_current = torch.empty_like(before) if surrogate is None else surrogate
-    syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (wanted(i) for i in range(1, 6))
+    syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (
+        wanted(i) for i in range(1, 6)
+    )
     kernels.backward_kernel()(
         _numpy(grad_spikes, none3),
         _numpy(grad_syn, none3),
@@ -96,13 +119,22 @@ def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before,
         beta_wanted,
         threshold_wanted,
     )
-    states = (torch.from_numpy(w) if needed[i] else None for i, w in ((1, syn_wanted), (2, mem_wanted)))
-    sums = (torch.from_numpy(w.sum(axis=0)) if needed[i] else None for i, w in ((3, alpha_wanted), (4, beta_wanted), (5, threshold_wanted)))
+    states = (
+        torch.from_numpy(w) if needed[i] else None for i, w in ((1, syn_wanted), (2, mem_wanted))
+    )
+    sums = (
+        torch.from_numpy(w.sum(axis=0)) if needed[i] else None
+        for i, w in ((3, alpha_wanted), (4, beta_wanted), (5, threshold_wanted))
+    )
     return grad_current, *states, *sums
 
 
-def slopes(formula, parameter: float, before: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+def slopes(
+    formula, parameter: float, before: torch.Tensor, threshold: torch.Tensor
+) -> torch.Tensor:
     """``formula(before - threshold)`` of a surrogate over a trace."""
     out = torch.empty_like(before)
-    kernels.slopes_kernel(formula)(_real(before)(parameter), before.numpy(), threshold.to(before.dtype).numpy(), out.numpy())
+    kernels.slopes_kernel(formula)(
+        _real(before)(parameter), before.numpy(), threshold.to(before.dtype).numpy(), out.numpy()
+    )
     return out

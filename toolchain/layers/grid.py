@@ -1,8 +1,10 @@
-"""Where float parameters meet the chip's number formats: rounding forward, straight through backward.
+"""Where float parameters meet the chip's number formats: rounding forward, straight through
+backward.
 
-Formats (source: fixed-point models of lava-nc 0.10.0): weights of b bits with mixed signs are multiples of 2**(9 - b) in
-[-256, 256 - 2**(9 - b)] with an exponent of 0 to 7; decays are 12-bit; a threshold is a 17-bit mantissa; a bias is a 13-bit
-signed mantissa with an exponent of at most 7 in units of the state, 2**-(F + 6) volts.
+Formats (source: fixed-point models of lava-nc 0.10.0): weights of b bits with mixed signs are
+multiples of 2**(9 - b) in [-256, 256 - 2**(9 - b)] with an exponent of 0 to 7; decays are 12-bit; a
+threshold is a 17-bit mantissa; a bias is a 13-bit signed mantissa with an exponent of at most 7 in
+units of the state, 2**-(F + 6) volts.
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ class _RoundTo(torch.autograd.Function):
 
 
 def round_to(x: torch.Tensor, scale: float) -> torch.Tensor:
-    """``x`` rounded to whole multiples of 1 / scale (a power of two), with the gradient of the identity."""
+    """``x`` rounded to whole multiples of 1 / scale (a power of two), with the gradient of the
+    identity."""
     return _RoundTo.apply(x, scale)
 
 
-def check_bits(where: str, weight_bits: int, fraction_bits: int, source_fraction_bits: int = 0) -> None:
+def check_bits(
+    where: str, weight_bits: int, fraction_bits: int, source_fraction_bits: int = 0
+) -> None:
     """Refuse numbers of bits that no chip format has."""
     for name, value, low, high in (
         ("weight_bits", weight_bits, 2, 8),
@@ -43,24 +48,38 @@ def check_bits(where: str, weight_bits: int, fraction_bits: int, source_fraction
         ("source_fraction_bits", source_fraction_bits, 0, 24),
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise LayerError(f"{where}: {name} is {value!r}; accepted are whole numbers from {low} to {high}")
+            raise LayerError(
+                f"{where}: {name} is {value!r}; accepted are whole numbers from {low} to {high}"
+            )
 
 
 def weight_exponent(
-    where: str, weight: torch.Tensor, weight_bits: int, fraction_bits: int, source_fraction_bits: int, per_channel: bool
+    where: str,
+    weight: torch.Tensor,
+    weight_bits: int,
+    fraction_bits: int,
+    source_fraction_bits: int,
+    per_channel: bool,
 ) -> torch.Tensor:
-    """The smallest exponent, 0 to 7, that clips no weight: int64, one number, or one for each output channel (first dimension).
+    """The smallest exponent, 0 to 7, that clips no weight: int64, one number, or one for each
+    output channel (first dimension).
 
     Raises LayerError for weights that are not finite or too large for every exponent.
     """
     half = 1 << (weight_bits - 1)
     rows = weight.detach().reshape(weight.shape[0] if per_channel else 1, -1)
     if rows.shape[1] == 0:
-        return torch.zeros(rows.shape[0] if per_channel else (), dtype=torch.int64, device=weight.device)
+        return torch.zeros(
+            rows.shape[0] if per_channel else (), dtype=torch.int64, device=weight.device
+        )
     lowest, highest = torch.aminmax(rows, dim=1)
-    steps = torch.stack([lowest, highest], 1).double() * 2.0 ** (fraction_bits - source_fraction_bits - (9 - weight_bits))
+    steps = torch.stack([lowest, highest], 1).double() * 2.0 ** (
+        fraction_bits - source_fraction_bits - (9 - weight_bits)
+    )
     scaled = torch.round(
-        steps[:, None, :] * 2.0 ** -torch.arange(MAX_EXPONENT + 1, device=weight.device, dtype=torch.float64)[None, :, None]
+        steps[:, None, :]
+        * 2.0
+        ** -torch.arange(MAX_EXPONENT + 1, device=weight.device, dtype=torch.float64)[None, :, None]
     )
     fits = (scaled[..., 0] >= -half) & (scaled[..., 1] <= half - 1)
     if not bool(fits[:, -1].all()):
@@ -68,37 +87,62 @@ def weight_exponent(
             raise LayerError(f"{where}: NaN or infinite weights")
         largest = 2.0 ** (MAX_EXPONENT + 8 - fraction_bits + source_fraction_bits)
         raise LayerError(
-            f"{where}: a weight of {float(weight.detach().abs().max()):.6g} V; {weight_bits} bits with fraction_bits={fraction_bits} "
-            f"and source_fraction_bits={source_fraction_bits} hold less than {largest:.6g} V: use fewer fraction_bits"
+            f"{where}: a weight of {float(weight.detach().abs().max()):.6g} V; {weight_bits} bits "
+            f"with fraction_bits={fraction_bits} "
+            f"and source_fraction_bits={source_fraction_bits} hold less than {largest:.6g} V: use "
+            f"fewer fraction_bits"
         )
     exponent = fits.to(torch.int64).argmax(dim=1)
     return exponent if per_channel else exponent[0]
 
 
 def quantise_weight(
-    where: str, weight: torch.Tensor, *, weight_bits: int, fraction_bits: int, source_fraction_bits: int, per_channel: bool
+    where: str,
+    weight: torch.Tensor,
+    *,
+    weight_bits: int,
+    fraction_bits: int,
+    source_fraction_bits: int,
+    per_channel: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(weights in volts on the chip's grid, exponent as from ``weight_exponent``); the gradient passes straight through.
+    """(weights in volts on the chip's grid, exponent as from ``weight_exponent``); the gradient
+    passes straight through.
 
-    Nothing is clipped: the exponent is large enough for the largest weight, so the straight-through gradient needs no mask.
+    Nothing is clipped: the exponent is large enough for the largest weight, so the straight-through
+    gradient needs no mask.
     """
     if weight.dtype not in (torch.float32, torch.float64):
-        raise LayerError(f"{where}: weights are {weight.dtype}; accepted are float32 and float64, because the grid must be exact")
-    exponent = weight_exponent(where, weight, weight_bits, fraction_bits, source_fraction_bits, per_channel)
-    scale = 2.0 ** (fraction_bits - source_fraction_bits - (9 - weight_bits) - exponent.to(weight.dtype))
+        raise LayerError(
+            f"{where}: weights are {weight.dtype}; accepted are float32 and float64, because the "
+            f"grid must be exact"
+        )
+    exponent = weight_exponent(
+        where, weight, weight_bits, fraction_bits, source_fraction_bits, per_channel
+    )
+    scale = 2.0 ** (
+        fraction_bits - source_fraction_bits - (9 - weight_bits) - exponent.to(weight.dtype)
+    )
     if per_channel:
         scale = scale.reshape((-1,) + (1,) * (weight.dim() - 1))
     return _RoundTo.apply(weight, scale), exponent
 
 
-def mantissas(quantised: torch.Tensor, exponent: torch.Tensor, fraction_bits: int, source_fraction_bits: int) -> torch.Tensor:
+def mantissas(
+    quantised: torch.Tensor, exponent: torch.Tensor, fraction_bits: int, source_fraction_bits: int
+) -> torch.Tensor:
     """Integer mantissas of weights that ``quantise_weight`` returned, int64."""
-    exponent = exponent.reshape((-1,) + (1,) * (quantised.dim() - 1)) if exponent.dim() else exponent
-    return torch.round(quantised.detach().double() * 2.0 ** (fraction_bits - source_fraction_bits - exponent.double())).to(torch.int64)
+    exponent = (
+        exponent.reshape((-1,) + (1,) * (quantised.dim() - 1)) if exponent.dim() else exponent
+    )
+    return torch.round(
+        quantised.detach().double()
+        * 2.0 ** (fraction_bits - source_fraction_bits - exponent.double())
+    ).to(torch.int64)
 
 
 def quantise_bias(where: str, bias: torch.Tensor, fraction_bits: int) -> torch.Tensor:
-    """A bias in volts as whole multiples of 2**-F, or of 2**(1 - F) where 13 bits do not reach; raises LayerError beyond that."""
+    """A bias in volts as whole multiples of 2**-F, or of 2**(1 - F) where 13 bits do not reach;
+    raises LayerError beyond that."""
     units = bias.detach().double() * 2.0**fraction_bits
     for coarser in (0, 1):
         rounded = torch.round(units * 0.5**coarser)
@@ -107,28 +151,41 @@ def quantise_bias(where: str, bias: torch.Tensor, fraction_bits: int) -> torch.T
     if not bool(torch.isfinite(units).all()):
         raise LayerError(f"{where}: NaN or infinite bias")
     raise LayerError(
-        f"{where}: a bias of {float(bias.detach().abs().max()):.6g} V; a 13-bit bias with fraction_bits={fraction_bits} holds at most "
-        f"{2 * MAX_BIAS * 2.0**-fraction_bits:.6g} V: use fewer fraction_bits, in this layer and its neuron"
+        f"{where}: a bias of {float(bias.detach().abs().max()):.6g} V; a 13-bit bias with "
+        f"fraction_bits={fraction_bits} holds at most "
+        f"{2 * MAX_BIAS * 2.0**-fraction_bits:.6g} V: use fewer fraction_bits, in this layer and "
+        f"its neuron"
     )
 
 
-def quantise_decay(where: str, name: str, factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What remains each step (snnTorch's alpha or beta), as (12-bit decay 0 to 4096 in int64, remaining factor on that grid).
+def quantise_decay(
+    where: str, name: str, factor: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What remains each step (snnTorch's alpha or beta), as (12-bit decay 0 to 4096 in int64,
+    remaining factor on that grid).
 
-    The factor is clamped to [0, 1] as snnTorch does, with the clamp's gradient; the rounding is straight through.
+    The factor is clamped to [0, 1] as snnTorch does, with the clamp's gradient; the rounding is
+    straight through.
     """
     if not bool(torch.isfinite(factor.detach()).all()):
         raise LayerError(f"{where}: {name} is NaN or infinite")
     remaining = _RoundTo.apply(factor.clamp(0, 1), float(DECAY_UNITY))
-    return DECAY_UNITY - torch.round(remaining.detach().double() * DECAY_UNITY).to(torch.int64), remaining
+    return DECAY_UNITY - torch.round(remaining.detach().double() * DECAY_UNITY).to(
+        torch.int64
+    ), remaining
 
 
-def quantise_threshold(where: str, threshold: torch.Tensor, fraction_bits: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(threshold mantissa in int64, threshold in volts on its grid of 2**-F); straight-through gradient."""
+def quantise_threshold(
+    where: str, threshold: torch.Tensor, fraction_bits: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(threshold mantissa in int64, threshold in volts on its grid of 2**-F); straight-through
+    gradient."""
     mantissa = torch.round(threshold.detach().double() * 2.0**fraction_bits)
     if not bool(((mantissa >= 0) & (mantissa <= MAX_THRESHOLD)).all()):
         raise LayerError(
-            f"{where}: threshold {threshold.detach().tolist()!r} V with fraction_bits={fraction_bits}; accepted are 0 to "
-            f"{MAX_THRESHOLD * 2.0**-fraction_bits:.6g} V (a 17-bit mantissa): use fewer fraction_bits for a larger threshold"
+            f"{where}: threshold {threshold.detach().tolist()!r} V with "
+            f"fraction_bits={fraction_bits}; accepted are 0 to "
+            f"{MAX_THRESHOLD * 2.0**-fraction_bits:.6g} V (a 17-bit mantissa): use fewer "
+            f"fraction_bits for a larger threshold"
         )
     return mantissa.to(torch.int64), _RoundTo.apply(threshold, 2.0**fraction_bits)

@@ -1,9 +1,10 @@
-"""Compiled scans over time for CPU tensors: the integer forward pass and its backward pass through time.
+"""Compiled scans over time for CPU tensors: the integer forward pass and its backward pass through
+time.
 
-The integer rules are the functions of ``hardware.arithmetic`` themselves, compiled. A block of neurons stays in
-the cache while it goes through all time steps; every inner loop does one thing over plain arrays, so that the compiler
-vectorises it. One thread: memory is the limit.
-Arrays: traces [time, batch, neuron], states [batch, neuron], parameters [neuron].
+The integer rules are the functions of ``hardware.arithmetic`` themselves, compiled. A block of
+neurons stays in the cache while it goes through all time steps; every inner loop does one thing
+over plain arrays, so that the compiler vectorises it. One thread: memory is the limit. Arrays:
+traces [time, batch, neuron], states [batch, neuron], parameters [neuron].
 """
 
 from __future__ import annotations
@@ -24,15 +25,24 @@ ZERO, SUBTRACT, NONE = 0, 1, 2
 """Codes of the resets."""
 
 OFF_GRID, OUT_OF_RANGE, STATE_OFF_GRID, WIDE_CURRENT = 1, 2, 4, 8
-"""Flags of a forward scan: a current off the grid; beyond the limit; a state off its grid; a synaptic current of more than
-24 bits, which float32 may not hold."""
+"""Flags of a forward scan: a current off the grid; beyond the limit; a state off its grid; a
+synaptic current of more than 24 bits, which float32 may not hold."""
 
 POTENTIAL_LIMIT = arithmetic.POTENTIAL_LIMIT
 
 _RULES = hashlib.sha256(Path(arithmetic.__file__).read_bytes()).hexdigest()
-"""numba's cache on disk notices a change of this file only; closed over by a kernel, this digest is part of its cache key."""
+"""numba's cache on disk notices a change of this file only; closed over by a kernel, this digest is
+part of its cache key."""
 
-for _name in ("wrap_int32", "decay", "wrap_current", "saturate_potential", "next_current", "next_potential", "fires"):
+for _name in (
+    "wrap_int32",
+    "decay",
+    "wrap_current",
+    "saturate_potential",
+    "next_current",
+    "next_potential",
+    "fires",
+):
     register_jitable(getattr(arithmetic, _name))
 
 
@@ -40,17 +50,21 @@ def _compile(function):
     """njit without the interpreter lock; cached on disk where a folder for it can be written."""
     try:
         return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # "no locator available": neither this folder nor the user's cache folder can be written
+    except (
+        RuntimeError
+    ):  # "no locator available": neither this folder nor the user's cache folder can be written
         return njit(nogil=True, error_model="numpy")(function)
 
 
 @njit(error_model="numpy")
 def _integers(values, scale, out, limit):
-    """``out = values * scale``; how many of them are no 32-bit whole numbers, and how many are beyond +-limit."""
+    """``out = values * scale``; how many of them are no 32-bit whole numbers, and how many are
+    beyond +-limit."""
     broken, beyond = 0, 0
     for i in range(values.shape[0]):
         x = values[i] * scale
-        # one 32-bit conversion is a vector instruction; NaN and what does not fit come back as a number that differs
+        # one 32-bit conversion is a vector instruction; NaN and what does not fit come back as a
+        # number that differs
         k = np.int32(x)
         broken += values.dtype.type(k) != x
         beyond += (k > limit) | (k < -limit)
@@ -87,18 +101,27 @@ def forward_kernel():
     ):
         """Advance neurons through all steps; returns flags.
 
-        current in volts; syn0, mem0, rest0: state before the first step; noise: what is added to the potential in the comparison, in
-        units of the state, int32 [time, batch or 1, neuron]; integer parameters int64; scale 2**F. Outputs:
-        spikes, before (potential before the reset), active (uint8, not refractory), syn, mem: traces, or of length 1 for the
-        last state; rest: last. An array with no element is absent or not wanted.
+        current in volts; syn0, mem0, rest0: state before the first step; noise: what is added to
+        the potential in the comparison, in units of the state, int32 [time, batch or 1, neuron];
+        integer parameters int64; scale 2**F. Outputs: spikes, before (potential before the reset),
+        active (uint8, not refractory), syn, mem: traces, or of length 1 for the last state; rest:
+        last. An array with no element is absent or not wanted.
         """
         rules  # noqa: B018 - part of the cache key
         steps, batch, neurons = current.shape
         real = current.dtype.type
         state_scale = scale * real(64)
         volt = real(1) / state_scale
-        incoming, u, v = np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64)
-        resting, updated, noisy = np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64), np.zeros(BLOCK, np.int64)
+        incoming, u, v = (
+            np.zeros(BLOCK, np.int64),
+            np.zeros(BLOCK, np.int64),
+            np.zeros(BLOCK, np.int64),
+        )
+        resting, updated, noisy = (
+            np.zeros(BLOCK, np.int64),
+            np.zeros(BLOCK, np.int64),
+            np.zeros(BLOCK, np.int64),
+        )
         flags = 0
         for b in range(batch):
             for low in range(0, neurons, BLOCK):
@@ -116,7 +139,11 @@ def forward_kernel():
                     broken += _integers(rest0[b, block], real(1), resting, 2147483647)[0]
                 if broken:
                     flags |= STATE_OFF_GRID
-                decay_u, decay_v, level = current_decay[block], voltage_decay[block], threshold[block]
+                decay_u, decay_v, level = (
+                    current_decay[block],
+                    voltage_decay[block],
+                    threshold[block],
+                )
                 for t in range(steps):
                     broken, beyond = _integers(current[t, b, block], scale, incoming, limit)
                     if broken:
@@ -220,10 +247,12 @@ def backward_kernel():
     ):
         """Backpropagation through time; an array with no element is absent or not wanted.
 
-        Incoming traces: grad_spikes, grad_syn, grad_mem, grad_before. ``before``: the potential before the reset in volts. ``grad_current``
-        holds dS/dv where grad_spikes is given, and the result afterwards: one array less, whose first touch costs more than
-        the arithmetic. Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a reset is a constant
-        (as in snnTorch, it passes no gradient to the spike). Parameter gradients are [batch, neuron], for the caller to sum.
+        Incoming traces: grad_spikes, grad_syn, grad_mem, grad_before. ``before``: the potential
+        before the reset in volts. ``grad_current`` holds dS/dv where grad_spikes is given, and the
+        result afterwards: one array less, whose first touch costs more than the arithmetic.
+        Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a
+        reset is a constant (as in snnTorch, it passes no gradient to the spike). Parameter
+        gradients are [batch, neuron], for the caller to sum.
         """
         steps, batch, neurons = grad_current.shape
         real = grad_current.dtype.type
@@ -268,8 +297,8 @@ def backward_kernel():
                         line = grad_before[t, b, block]
                         for i in range(n):
                             carry_v[i] += line[i]
-                    # carry_v is now the gradient of the potential before the reset: split into what was integrated (out) and what
-                    # a resting neuron hands back unchanged (carry_v)
+                    # carry_v is now the gradient of the potential before the reset: split into what
+                    # was integrated (out) and what a resting neuron hands back unchanged (carry_v)
                     if active.size:
                         on = active[t, b, block]
                         for i in range(n):
@@ -310,7 +339,10 @@ def backward_kernel():
                             for i in range(n):
                                 out[i] += line[i]
                         if grad_alpha.size and (t > 0 or syn0.size):
-                            line, earlier = grad_alpha[b, block], syn[t - 1, b, block] if t > 0 else syn0[b, block]
+                            line, earlier = (
+                                grad_alpha[b, block],
+                                syn[t - 1, b, block] if t > 0 else syn0[b, block],
+                            )
                             for i in range(n):
                                 line[i] += out[i] * earlier[i]
                         for i in range(n):
@@ -342,7 +374,8 @@ def slopes_kernel(formula):
 
 @cache
 def largest_kernel():
-    """A compiled pass over a flat array: (largest magnitude of values * scale, how many are no whole numbers of at most 24 bits)."""
+    """A compiled pass over a flat array: (largest magnitude of values * scale, how many are no
+    whole numbers of at most 24 bits)."""
 
     def largest(values, scale):
         broken, top = 0, np.int32(0)

@@ -1,4 +1,5 @@
-"""Network: layers in a row over whole samples, with what the exporter needs to know about input and output."""
+"""Network: layers in a row over whole samples, with what the exporter needs to know about input and
+output."""
 
 from __future__ import annotations
 
@@ -12,13 +13,15 @@ from toolchain.errors import GridError, LayerError
 from toolchain.layers.neuron import name_layers
 
 BEHIND_A_FRONT = (
-    "images pass a front before they are encoded for this network: programs and a host plan of their own, which spikeport export writes "
+    "images pass a front before they are encoded for this network: programs and a host plan of "
+    "their own, which spikeport export writes "
     "beside it"
 )
 
 
 def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
-    """Scores [batch, n] from an output trace [time, batch, *shape], as the Program's output decodes it (volts for potentials)."""
+    """Scores [batch, n] from an output trace [time, batch, *shape], as the Program's output decodes
+    it (volts for potentials)."""
     if how == "spike_count":
         score = trace.sum(0)
     elif how == "last_potential":
@@ -40,12 +43,14 @@ class Network(nn.Module):
     message_bits   0: binary spikes; 1 to 24: signed graded inputs (hardware.program.Input)
     fraction_bits  k: the input x stands for the integers x * 2**k
     decode         one of hardware.program.DECODINGS
-    data           what the exporter should pass on about the data (name, encoding, steps); plain JSON values
+    data           what the exporter should pass on about the data (name, encoding, steps); plain
+                   JSON values
 
-    ``net(x)``: x [time, batch, *input_shape] float → trace of the last layer [time, batch, n]: spikes where decode is
-    "spike_count", else potentials. ``net.scores(x)``: decoded, [batch, n].
+    ``net(x)``: x [time, batch, *input_shape] float → trace of the last layer [time, batch, n]:
+    spikes where decode is "spike_count", else potentials. ``net.scores(x)``: decoded, [batch, n].
 
-    front: what images pass before they are encoded (``toolchain.purification.front.attach``), no part of the network; None: nothing.
+    front: what images pass before they are encoded (``toolchain.purification.front.attach``), no
+    part of the network; None: nothing.
     """
 
     front: nn.Module | None = None
@@ -68,10 +73,19 @@ class Network(nn.Module):
         last = list(self.children())[-1]
         last = getattr(last, "neuron", last)
         if not hasattr(last, "spiking"):
-            raise LayerError(f"the last layer is {type(last).__name__}; accepted is a neuron, whose spikes or potentials are read")
+            raise LayerError(
+                f"the last layer is {type(last).__name__}; accepted is a neuron, whose spikes or "
+                f"potentials are read"
+            )
         if decode == "spike_count" and not last.spiking:
-            raise LayerError("the last layer is an integrator without spikes to count; decode its potential")
-        self.input_shape, self.message_bits, self.fraction_bits = tuple(input_shape), message_bits, fraction_bits
+            raise LayerError(
+                "the last layer is an integrator without spikes to count; decode its potential"
+            )
+        self.input_shape, self.message_bits, self.fraction_bits = (
+            tuple(input_shape),
+            message_bits,
+            fraction_bits,
+        )
         self.decode, self.data = decode, dict(data or {})
         self._reads_mem = decode != "spike_count" and last.spiking
         name_layers(self)
@@ -79,9 +93,14 @@ class Network(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Trace of the last layer, [time, batch, n]; see the class."""
         if x.dim() != 2 + len(self.input_shape) or tuple(x.shape[2:]) != self.input_shape:
-            raise LayerError(f"the input has shape {tuple(x.shape)}; accepted is [time, batch, {', '.join(map(str, self.input_shape))}]")
+            raise LayerError(
+                f"the input has shape {tuple(x.shape)}; accepted is [time, batch, "
+                f"{', '.join(map(str, self.input_shape))}]"
+            )
         if not self.message_bits and x.numel() and not bool(((x == 0) | (x == 1)).all()):
-            raise GridError("the input has other values than 0 and 1; with message_bits=0 it is binary spikes")
+            raise GridError(
+                "the input has other values than 0 and 1; with message_bits=0 it is binary spikes"
+            )
         *layers, last = self.children()
         for layer in layers:
             x = layer(x, sequence=True) if getattr(layer, "temporal", False) else layer(x)
@@ -96,12 +115,21 @@ class Network(nn.Module):
 
     def spikeport_io(self) -> dict:
         """Input, output and data as the exporter reads them; see the package's docstring."""
-        reasons = {type(module).__name__: module.software_only for module in self.modules() if hasattr(module, "software_only")}
+        reasons = {
+            type(module).__name__: module.software_only
+            for module in self.modules()
+            if hasattr(module, "software_only")
+        }
         told = "; ".join(f"{name} is {reason}" for name, reason in reasons.items())
         return ({"program": False, "no_program": told} if reasons else {}) | {
-            "input": {"shape": list(self.input_shape), "message_bits": self.message_bits, "fraction_bits": self.fraction_bits},
+            "input": {
+                "shape": list(self.input_shape),
+                "message_bits": self.message_bits,
+                "fraction_bits": self.fraction_bits,
+            },
             "output": {"decode": self.decode},
             "call": "sequence",
             "data": self.data,
-            "origin": {"framework": "spikeport"} | ({} if self.front is None else {"notes": [BEHIND_A_FRONT]}),
+            "origin": {"framework": "spikeport"}
+            | ({} if self.front is None else {"notes": [BEHIND_A_FRONT]}),
         }

@@ -1,4 +1,5 @@
-"""What all neurons share: parameters, states, the two ways to be called, and the path to the integer scan."""
+"""What all neurons share: parameters, states, the two ways to be called, and the path to the
+integer scan."""
 
 from __future__ import annotations
 
@@ -19,10 +20,13 @@ class Neuron(nn.Module):
     """What all neurons share; use one of the subclasses.
 
     ``spike_grad``      the surrogate, a plain attribute that may be replaced at any time
-    ``backward_rule``   replaces the backward pass of whole sequences (scan.BackwardRule); None, the default: through time
-    ``layer_name``      what errors call this layer; ``name_layers(model)`` sets it to the path in the model
+    ``backward_rule``   replaces the backward pass of whole sequences (scan.BackwardRule); None, the
+                        default: through time
+    ``layer_name``      what errors call this layer; ``name_layers(model)`` sets it to the path in
+                        the model
     ``noise``           the NoiseSource of a noisy neuron; None: no noise
-    ``observer``        called with (potential before the reset, threshold, noise or None) of every call, volts; set by ``observe(model)``
+    ``observer``        called with (potential before the reset, threshold, noise or None) of every
+                        call, volts; set by ``observe(model)``
     """
 
     temporal = True
@@ -52,11 +56,22 @@ class Neuron(nn.Module):
         check_bits(self.where, 8, fraction_bits)
         if reset not in RESETS:
             raise LayerError(f"{self.where}: reset is {reset!r}; accepted are {', '.join(RESETS)}")
-        if isinstance(refractory, bool) or not isinstance(refractory, int) or not 0 <= refractory <= 1 << 15:
-            raise LayerError(f"{self.where}: refractory is {refractory!r}; accepted are 0 to {1 << 15} steps")
+        if (
+            isinstance(refractory, bool)
+            or not isinstance(refractory, int)
+            or not 0 <= refractory <= 1 << 15
+        ):
+            raise LayerError(
+                f"{self.where}: refractory is {refractory!r}; accepted are 0 to {1 << 15} steps"
+            )
         if overflow not in ("error", "wrap"):
             raise LayerError(f"{self.where}: overflow is {overflow!r}; accepted are error, wrap")
-        self.fraction_bits, self.reset, self.refractory, self.overflow = fraction_bits, reset, refractory, overflow
+        self.fraction_bits, self.reset, self.refractory, self.overflow = (
+            fraction_bits,
+            reset,
+            refractory,
+            overflow,
+        )
         self.init_hidden, self.output = init_hidden, output
         self.noise = self._noise_source(noise, noise_at_inference, noise_seed)
         if spike_grad is None:
@@ -80,7 +95,10 @@ class Neuron(nn.Module):
             return
         tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
         if not bool(((tensor >= accepted[0]) & (tensor <= accepted[1])).all()):
-            raise LayerError(f"{self.where}: {name} is {value!r}; accepted are numbers from {accepted[0]} to {accepted[1]}")
+            raise LayerError(
+                f"{self.where}: {name} is {value!r}; accepted are numbers from {accepted[0]} to "
+                f"{accepted[1]}"
+            )
         if learn:
             setattr(self, name, nn.Parameter(tensor))
         else:
@@ -93,7 +111,9 @@ class Neuron(nn.Module):
             if at_inference:
                 raise LayerError(f"{self.where}: noise_at_inference without noise")
             return None
-        return NoiseSource(self.where, round(noise * 2.0 ** (self.fraction_bits + STATE_SHIFT)), at_inference, seed)
+        return NoiseSource(
+            self.where, round(noise * 2.0 ** (self.fraction_bits + STATE_SHIFT)), at_inference, seed
+        )
 
     @property
     def stochastic(self) -> bool:
@@ -113,28 +133,42 @@ class Neuron(nn.Module):
     @property
     def states(self) -> tuple[str, ...]:
         """Names of the states in the order in which a step takes and returns them."""
-        return (*(("syn",) if self.alpha is not None else ()), "mem", *(("rest",) if self.refractory else ()))
+        return (
+            *(("syn",) if self.alpha is not None else ()),
+            "mem",
+            *(("rest",) if self.refractory else ()),
+        )
 
     def extra_repr(self) -> str:
         return f"fraction_bits={self.fraction_bits}, reset={self.reset!r}, spiking={self.spiking}, states={self.states}"
 
     def reset_mem(self):
-        """Forget hidden states; returns the states that start a sample: one (empty) tensor, or a tuple of them."""
+        """Forget hidden states; returns the states that start a sample: one (empty) tensor, or a
+        tuple of them."""
         self._hidden = ()
         self._steps = 0
         device = self.beta.device
         empty = tuple(torch.zeros(0, device=device) for _ in self.states)
         return empty[0] if len(empty) == 1 else empty
 
-    def forward(self, input_: torch.Tensor, *states: torch.Tensor | None, sequence: bool = False, return_states: bool = False):
+    def forward(
+        self,
+        input_: torch.Tensor,
+        *states: torch.Tensor | None,
+        sequence: bool = False,
+        return_states: bool = False,
+    ):
         """One step, or with ``sequence=True`` all of them.
 
-        One step: input_ [batch, *shape] volts and the states; returns (spk, *states), for an integrator the states, unwrapped
-        where it is one tensor. With ``init_hidden`` states are kept here, and spikes (integrator: mem) alone are returned
-        unless ``output``. Sequence: input_ [time, batch, *shape]; starts from the given states, or from zero; returns the
-        spikes [time, batch, *shape] (integrator: mem); with ``return_states`` (spk, *states of every step).
+        One step: input_ [batch, *shape] volts and the states; returns (spk, *states), for an
+        integrator the states, unwrapped where it is one tensor. With ``init_hidden`` states are
+        kept here, and spikes (integrator: mem) alone are returned unless ``output``. Sequence:
+        input_ [time, batch, *shape]; starts from the given states, or from zero; returns the spikes
+        [time, batch, *shape] (integrator: mem); with ``return_states`` (spk, *states of every
+        step).
 
-        Raises GridError for an input off the grid, CurrentRangeError for one that wraps, LayerError for a wrong call.
+        Raises GridError for an input off the grid, CurrentRangeError for one that wraps, LayerError
+        for a wrong call.
         """
         if sequence:
             spikes, *traces = self._run(input_, states, traces=return_states or not self.spiking)
@@ -145,11 +179,14 @@ class Neuron(nn.Module):
             raise LayerError(f"{self.where}: return_states goes with sequence=True")
         if self.init_hidden:
             if any(s is not None for s in states):
-                raise LayerError(f"{self.where}: states were given, but init_hidden=True keeps them inside")
+                raise LayerError(
+                    f"{self.where}: states were given, but init_hidden=True keeps them inside"
+                )
             states = self._hidden or tuple(None for _ in self.states)
         elif not states or any(s is None for s in states):
             raise LayerError(
-                f"{self.where}: a step needs its states ({', '.join(self.states)}): start a sample with reset_mem(), use init_hidden=True, "
+                f"{self.where}: a step needs its states ({', '.join(self.states)}): start a sample "
+                f"with reset_mem(), use init_hidden=True, "
                 "or give a whole sample with sequence=True"
             )
         spikes, *after = self._run(input_.unsqueeze(0), states, traces=False)
@@ -164,9 +201,13 @@ class Neuron(nn.Module):
         return everything[0] if len(everything) == 1 else everything
 
     def _run(self, current: torch.Tensor, states, traces: bool) -> list[torch.Tensor | None]:
-        """(spikes, *states) with time first; ``current`` [time, batch, *shape], or of one or two dimensions [time, *shape]."""
+        """(spikes, *states) with time first; ``current`` [time, batch, *shape], or of one or two
+        dimensions [time, *shape]."""
         if len(states) not in (0, len(self.states)):
-            raise LayerError(f"{self.where}: {len(states)} states were given; this layer has {len(self.states)}: {', '.join(self.states)}")
+            raise LayerError(
+                f"{self.where}: {len(states)} states were given; this layer has "
+                f"{len(self.states)}: {', '.join(self.states)}"
+            )
         given = dict(zip(self.states, states))
         shape = current.shape[2:] if current.dim() > 2 else current.shape[1:]
         batch = current.shape[1] if current.dim() > 2 else 1
@@ -174,13 +215,18 @@ class Neuron(nn.Module):
         for name, state in given.items():
             if state is not None and state.numel() and state.shape != current.shape[1:]:
                 raise LayerError(
-                    f"{self.where}: state {name} has shape {tuple(state.shape)}, the input {tuple(current.shape[1:])}; accepted is the same"
+                    f"{self.where}: state {name} has shape {tuple(state.shape)}, the input "
+                    f"{tuple(current.shape[1:])}; accepted is the same"
                     " shape, or the empty state that reset_mem() returns"
                 )
             given[name] = None if state is None or not state.numel() else state.reshape(flat[1:])
         if all(state is None for state in given.values()):
             self._steps = 0  # a sample begins
-        noise = None if self.noise is None else self.noise.drawn(self.training, self._steps, current.reshape(flat))
+        noise = (
+            None
+            if self.noise is None
+            else self.noise.drawn(self.training, self._steps, current.reshape(flat))
+        )
         self._steps += len(current)
         integers, floats = self._on_grid(shape)
         rules = Rules(
@@ -197,45 +243,78 @@ class Neuron(nn.Module):
             self.observer is not None,
         )
         spikes, syn, mem, rest, potential = scan(
-            rules, integers, current.reshape(flat), given.get("syn"), given.get("mem"), given.get("rest"), *floats, noise
+            rules,
+            integers,
+            current.reshape(flat),
+            given.get("syn"),
+            given.get("mem"),
+            given.get("rest"),
+            *floats,
+            noise,
         )
         if self.observer is not None:
-            added = None if noise is None else noise.to(potential.dtype) * 2.0 ** -(self.fraction_bits + STATE_SHIFT)
+            added = (
+                None
+                if noise is None
+                else noise.to(potential.dtype) * 2.0 ** -(self.fraction_bits + STATE_SHIFT)
+            )
             added = None if added is None else added.reshape(flat[0], -1, *shape)
-            self.observer((potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape), added))
+            self.observer(
+                (potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape), added)
+            )
         after = {"syn": syn, "mem": mem, "rest": None if rest is None else rest.unsqueeze(0)}
         shaped = [after[name].reshape(-1, *current.shape[1:]) for name in self.states]
         return [None if spikes is None else spikes.reshape(current.shape), *shaped]
 
     def integers(self, shape) -> dict[str, torch.Tensor]:
-        """The integer parameters for neurons of this shape: current_decay, voltage_decay, threshold (spiking only), int64 [*shape]."""
+        """The integer parameters for neurons of this shape: current_decay, voltage_decay, threshold
+        (spiking only), int64 [*shape]."""
         parameters, _ = self._on_grid(torch.Size(shape))
-        found = {"current_decay": parameters.current_decay, "voltage_decay": parameters.voltage_decay}
+        found = {
+            "current_decay": parameters.current_decay,
+            "voltage_decay": parameters.voltage_decay,
+        }
         if self.spiking:
             found["threshold"] = parameters.threshold
         return {name: value.reshape(shape) for name, value in found.items()}
 
-    def _on_grid(self, shape: torch.Size) -> tuple[Parameters, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def _on_grid(
+        self, shape: torch.Size
+    ) -> tuple[Parameters, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         def spread(name, value):
             try:
                 return value.expand(shape).reshape(-1)
             except RuntimeError:
                 raise LayerError(
-                    f"{self.where}: {name} has shape {tuple(value.shape)}, which does not broadcast over neurons of shape {tuple(shape)}"
+                    f"{self.where}: {name} has shape {tuple(value.shape)}, which does not "
+                    f"broadcast over neurons of shape {tuple(shape)}"
                 ) from None
 
         zero = torch.zeros((), device=self.beta.device, dtype=self.beta.dtype)
         current_decay, alpha = (
-            (zero.to(torch.int64) + 4096, zero) if self.alpha is None else quantise_decay(self.where, "alpha", self.alpha)
+            (zero.to(torch.int64) + 4096, zero)
+            if self.alpha is None
+            else quantise_decay(self.where, "alpha", self.alpha)
         )
         voltage_decay, beta = quantise_decay(self.where, "beta", self.beta)
         mantissa, threshold = (
-            (zero.to(torch.int64), zero) if self.threshold is None else quantise_threshold(self.where, self.threshold, self.fraction_bits)
+            (zero.to(torch.int64), zero)
+            if self.threshold is None
+            else quantise_threshold(self.where, self.threshold, self.fraction_bits)
         )
         integers = Parameters(
-            *(spread(n, v).contiguous() for n, v in (("alpha", current_decay), ("beta", voltage_decay), ("threshold", mantissa)))
+            *(
+                spread(n, v).contiguous()
+                for n, v in (
+                    ("alpha", current_decay),
+                    ("beta", voltage_decay),
+                    ("threshold", mantissa),
+                )
+            )
         )
-        return integers, tuple(spread(n, v) for n, v in (("alpha", alpha), ("beta", beta), ("threshold", threshold)))
+        return integers, tuple(
+            spread(n, v) for n, v in (("alpha", alpha), ("beta", beta), ("threshold", threshold))
+        )
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir node, metadata) for neurons of this shape; see the package's docstring."""
@@ -243,7 +322,8 @@ class Neuron(nn.Module):
 
 
 def reset(model: nn.Module) -> None:
-    """Clear the hidden states of every layer of a model (``snntorch.utils.reset`` does not know these layers)."""
+    """Clear the hidden states of every layer of a model (``snntorch.utils.reset`` does not know
+    these layers)."""
     for module in model.modules():
         if hasattr(module, "reset_mem"):
             module.reset_mem()

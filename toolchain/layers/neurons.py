@@ -1,8 +1,8 @@
 """Neurons: LIF (general), and Leaky, Synaptic, IF, LI with snnTorch's signatures.
 
-Decays and thresholds are one number for the layer or tensors that broadcast over the neurons' shape, as in snnTorch. A bias
-is part of the synapses (``Linear(..., bias=True)``): lowering moves it to the chip's neuron, or to a constant source where
-the neuron has a synaptic current.
+Decays and thresholds are one number for the layer or tensors that broadcast over the neurons'
+shape, as in snnTorch. A bias is part of the synapses (``Linear(..., bias=True)``): lowering moves
+it to the chip's neuron, or to a constant source where the neuron has a synaptic current.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from toolchain.layers.neuron import Neuron
 
 def _remaining(where: str, factor_name: str, factor, decay_name: str, decay, tau_name: str, tau):
     """What remains each step, from whichever of the three was given; None where none was."""
-    given = {n: v for n, v in ((factor_name, factor), (decay_name, decay), (tau_name, tau)) if v is not None}
+    given = {
+        n: v
+        for n, v in ((factor_name, factor), (decay_name, decay), (tau_name, tau))
+        if v is not None
+    }
     if len(given) > 1:
         raise LayerError(f"{where}: {' and '.join(given)} say the same thing; give one")
     if factor is not None:
@@ -23,12 +27,17 @@ def _remaining(where: str, factor_name: str, factor, decay_name: str, decay, tau
     if decay is not None:
         decay = torch.as_tensor(decay)
         if decay.is_floating_point() or not bool(((decay >= 0) & (decay <= 4096)).all()):
-            raise LayerError(f"{where}: {decay_name} is {decay.tolist()!r}; accepted are whole numbers from 0 to 4096")
+            raise LayerError(
+                f"{where}: {decay_name} is {decay.tolist()!r}; accepted are whole numbers from 0 "
+                f"to 4096"
+            )
         return 1 - decay.to(torch.float64) / 4096
     if tau is not None:
         tau = torch.as_tensor(tau, dtype=torch.float64)
         if not bool((tau >= 1).all()):
-            raise LayerError(f"{where}: {tau_name} is {tau.tolist()!r} steps; accepted are numbers of at least 1")
+            raise LayerError(
+                f"{where}: {tau_name} is {tau.tolist()!r} steps; accepted are numbers of at least 1"
+            )
         return 1 - 1 / tau
     return None
 
@@ -36,27 +45,33 @@ def _remaining(where: str, factor_name: str, factor, decay_name: str, decay, tau
 class LIF(Neuron):
     """Leaky integrate and fire, with or without synaptic current; the general neuron.
 
-    Each decay can be given in one of three ways: alpha / beta, what remains in each step (snnTorch); current_decay /
-    voltage_decay, the chip's integers 0 to 4096; tau_syn / tau_mem, time constants in steps, with remaining factor 1 - 1/tau
-    (forward Euler, as NIR). Without any for the current the neuron has no synaptic current; voltage decay defaults to 0 (IF).
+    Each decay can be given in one of three ways: alpha / beta, what remains in each step
+    (snnTorch); current_decay / voltage_decay, the chip's integers 0 to 4096; tau_syn / tau_mem,
+    time constants in steps, with remaining factor 1 - 1/tau (forward Euler, as NIR). Without any
+    for the current the neuron has no synaptic current; voltage decay defaults to 0 (IF).
 
     threshold       volts; fires strictly above it
-    reset           "zero" (the chip's own), "subtract" (takes off the threshold) or "none", in the step of the spike
-    refractory      steps after a spike in which the potential rests and no spike can occur; adds a state ``rest``
+    reset           "zero" (the chip's own), "subtract" (takes off the threshold) or "none", in the
+                    step of the spike
+    refractory      steps after a spike in which the potential rests and no spike can occur; adds a
+                    state ``rest``
     spike_grad      surrogate gradient; default atan
     learn_*         makes alpha, beta, threshold parameters (they must be given as factor)
     init_hidden     states are kept in the layer; output: they are returned as well
     fraction_bits   F: input currents are whole multiples of 2**-F volts
-    overflow        "error": an input current that would wrap the 24-bit current raises; "wrap": it wraps, as on the chip.
-                    (A synaptic current that accumulates beyond 24 bits always wraps, as on the chip.)
-    noise           standard deviation in volts of what is added to the potential in the comparison with the threshold, and only
-                    there (rounded to the lsb of the state); 0: none. In training fresh Gaussian numbers for every neuron, step and
-                    sample; spike_grad then defaults to the normal density of that width
-    noise_at_inference  False: evaluation, and the exported neuron, are a plain LIF; True: they are noisy, too, with the numbers of
+    overflow        "error": an input current that would wrap the 24-bit current raises; "wrap": it
+                    wraps, as on the chip. (A synaptic current that accumulates beyond 24 bits
+                    always wraps, as on the chip.)
+    noise           standard deviation in volts of what is added to the potential in the comparison
+                    with the threshold, and only there (rounded to the lsb of the state); 0: none.
+                    In training fresh Gaussian numbers for every neuron, step and sample; spike_grad
+                    then defaults to the normal density of that width
+    noise_at_inference  False: evaluation, and the exported neuron, are a plain LIF; True: they are
+                        noisy, too, with the numbers of
                     ``noise_seed``, the same for every sample. See ``toolchain.layers.noise``
 
-    ``spk, mem = lif(cur, mem)``; with synaptic current ``spk, syn, mem = lif(cur, syn, mem)``; with refractory period a last
-    state ``rest``. See ``Neuron.forward``.
+    ``spk, mem = lif(cur, mem)``; with synaptic current ``spk, syn, mem = lif(cur, syn, mem)``; with
+    refractory period a last state ``rest``. See ``Neuron.forward``.
     """
 
     def __init__(
@@ -84,7 +99,9 @@ class LIF(Neuron):
         noise_seed=0,
     ):
         where = f"layer {type(self).__name__!r}"
-        alpha = _remaining(where, "alpha", alpha, "current_decay", current_decay, "tau_syn", tau_syn)
+        alpha = _remaining(
+            where, "alpha", alpha, "current_decay", current_decay, "tau_syn", tau_syn
+        )
         beta = _remaining(where, "beta", beta, "voltage_decay", voltage_decay, "tau_mem", tau_mem)
         super().__init__(
             alpha=alpha,
@@ -107,7 +124,8 @@ class LIF(Neuron):
 
 
 class IF(Neuron):
-    """Integrate and fire without leak; reset to zero by default. ``spk, mem = neuron(cur, mem)``."""
+    """Integrate and fire without leak; reset to zero by default. ``spk, mem = neuron(cur,
+    mem)``."""
 
     def __init__(
         self,
@@ -137,7 +155,8 @@ class IF(Neuron):
 
 
 class LI(Neuron):
-    """Leaky integrator without spikes, for reading out potentials. ``mem = li(cur, mem)``; with alpha ``syn, mem = li(cur, syn, mem)``."""
+    """Leaky integrator without spikes, for reading out potentials. ``mem = li(cur, mem)``; with
+    alpha ``syn, mem = li(cur, syn, mem)``."""
 
     def __init__(
         self,
@@ -168,14 +187,19 @@ def _refuse(where: str, **arguments) -> None:
     """snnTorch options that no integer network has; each with the only value that is accepted."""
     for name, (value, accepted) in arguments.items():
         if value is not accepted and value != accepted:
-            raise LayerError(f"{where}: {name}={value!r} has no counterpart on the chip; accepted is {accepted!r}")
+            raise LayerError(
+                f"{where}: {name}={value!r} has no counterpart on the chip; accepted is "
+                f"{accepted!r}"
+            )
 
 
 class Leaky(Neuron):
-    """snnTorch's Leaky on integers: first-order LIF, reset by subtraction by default. ``spk, mem = lif(cur, mem)``.
+    """snnTorch's Leaky on integers: first-order LIF, reset by subtraction by default. ``spk, mem =
+    lif(cur, mem)``.
 
-    The one difference: the reset happens in the step of the spike, snnTorch's (``reset_delay=True``) in the next one.
-    Arguments that no chip can follow are refused. Keyword-only arguments as in ``LIF``.
+    The one difference: the reset happens in the step of the spike, snnTorch's
+    (``reset_delay=True``) in the next one. Arguments that no chip can follow are refused.
+    Keyword-only arguments as in ``LIF``.
     """
 
     def __init__(
@@ -231,10 +255,11 @@ class Leaky(Neuron):
 
 
 class Synaptic(Neuron):
-    """snnTorch's Synaptic on integers: LIF with synaptic current. ``spk, syn, mem = lif(cur, syn, mem)``.
+    """snnTorch's Synaptic on integers: LIF with synaptic current. ``spk, syn, mem = lif(cur, syn,
+    mem)``.
 
-    The reset takes the membrane only and happens in the step of the spike. (snnTorch's comes one step later, and its "zero"
-    then also drops that step's input.)
+    The reset takes the membrane only and happens in the step of the spike. (snnTorch's comes one
+    step later, and its "zero" then also drops that step's input.)
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """NIR nodes and metadata of the layers, as the package's docstring promises them to the exporter.
 
-NIR's equations in forward-Euler form are exactly the discrete rule of the layers when tau = dt * 4096 / decay, r = tau / dt
-and w_in = tau_syn / dt (source: NIR's definitions of LIF, LI, CubaLIF and CubaLI). IF and I count their input once a step: r = 1.
+NIR's equations in forward-Euler form are exactly the discrete rule of the layers when tau = dt *
+4096 / decay, r = tau / dt and w_in = tau_syn / dt (source: NIR's definitions of LIF, LI, CubaLIF
+and CubaLI). IF and I count their input once a step: r = 1.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from hardware.arithmetic import DECAY_UNITY
 from toolchain.errors import LayerError
 
 NO_LEAK = 2.0**40
-"""Time constant, in steps, of a decay of 0: rounds to 0 in 12 bits, is lost in float32, and cancels exactly in r * dt / tau."""
+"""Time constant, in steps, of a decay of 0: rounds to 0 in 12 bits, is lost in float32, and cancels
+exactly in r * dt / tau."""
 
 
 def _nir():
@@ -36,7 +38,9 @@ def neuron(layer, shape: tuple[int, ...], dt: float):
     """Node and metadata of a Neuron of ``shape``."""
     nir = _nir()
     integers = {name: value.cpu().numpy() for name, value in layer.integers(shape).items()}
-    grid = {"fraction_bits": layer.fraction_bits, "overflow": layer.overflow} | {name: _plain(value) for name, value in integers.items()}
+    grid = {"fraction_bits": layer.fraction_bits, "overflow": layer.overflow} | {
+        name: _plain(value) for name, value in integers.items()
+    }
     if layer.stochastic:
         grid["noise"] = {"seed": layer.noise.seed, "sigma": layer.noise.sigma}
     metadata = {
@@ -50,13 +54,19 @@ def neuron(layer, shape: tuple[int, ...], dt: float):
     membrane = {"r": steps, "v_leak": zeros}
     spiking = {}
     if layer.spiking:
-        spiking = {"v_threshold": integers["threshold"] * 2.0**-layer.fraction_bits, "v_reset": zeros}
+        spiking = {
+            "v_threshold": integers["threshold"] * 2.0**-layer.fraction_bits,
+            "v_reset": zeros,
+        }
     if layer.alpha is not None:
         steps_syn = _steps(integers["current_decay"])
         kind = nir.CubaLIF if layer.spiking else nir.CubaLI
-        return kind(tau_syn=steps_syn * dt, tau_mem=steps * dt, w_in=steps_syn, **membrane, **spiking), metadata
+        return kind(
+            tau_syn=steps_syn * dt, tau_mem=steps * dt, w_in=steps_syn, **membrane, **spiking
+        ), metadata
     if not integers["voltage_decay"].any():
-        # counted once a step, whatever dt: how sinabs and others write these nodes, and how export.lower reads them
+        # counted once a step, whatever dt: how sinabs and others write these nodes, and how
+        # export.lower reads them
         r = np.ones(shape)
         return (nir.IF(r=r, **spiking) if layer.spiking else nir.I(r=r)), metadata
     kind = nir.LIF if layer.spiking else nir.LI
@@ -78,10 +88,17 @@ def linear(layer, shape: tuple[int, ...]):
     """Node and metadata of a Linear."""
     nir = _nir()
     if shape != (layer.in_features,):
-        raise LayerError(f"{layer.where}: its input has shape {shape}; accepted is ({layer.in_features},): put a Flatten in front")
+        raise LayerError(
+            f"{layer.where}: its input has shape {shape}; accepted is ({layer.in_features},): put "
+            f"a Flatten in front"
+        )
     weight, exponent = layer.quantised_weight()
     weight, bias = weight.detach().cpu().double().numpy(), layer.quantised_bias()
-    node = nir.Linear(weight=weight) if bias is None else nir.Affine(weight=weight, bias=bias.detach().cpu().double().numpy())
+    node = (
+        nir.Linear(weight=weight)
+        if bias is None
+        else nir.Affine(weight=weight, bias=bias.detach().cpu().double().numpy())
+    )
     return node, _synapse_metadata(layer, exponent)
 
 
@@ -91,23 +108,42 @@ def convolution(layer, shape: tuple[int, ...]):
     dimensions = len(layer.kernel_size)
     if len(shape) != dimensions + 1 or shape[0] != layer.in_channels:
         raise LayerError(
-            f"{layer.where}: its input has shape {shape}; accepted are {layer.in_channels} channels and {dimensions} spatial dimensions"
+            f"{layer.where}: its input has shape {shape}; accepted are {layer.in_channels} "
+            f"channels and {dimensions} spatial dimensions"
         )
     weight, exponent = layer.quantised_weight()
     bias = layer.quantised_bias()
     bias = np.zeros(layer.out_channels) if bias is None else bias.detach().cpu().double().numpy()
-    arguments = {"weight": weight.detach().cpu().double().numpy(), "groups": layer.groups, "bias": bias}
+    arguments = {
+        "weight": weight.detach().cpu().double().numpy(),
+        "groups": layer.groups,
+        "bias": bias,
+    }
     if dimensions == 1:
-        node = nir.Conv1d(input_shape=shape[1], stride=layer.stride[0], padding=layer.padding[0], dilation=layer.dilation[0], **arguments)
+        node = nir.Conv1d(
+            input_shape=shape[1],
+            stride=layer.stride[0],
+            padding=layer.padding[0],
+            dilation=layer.dilation[0],
+            **arguments,
+        )
     else:
-        node = nir.Conv2d(input_shape=shape[1:], stride=layer.stride, padding=layer.padding, dilation=layer.dilation, **arguments)
+        node = nir.Conv2d(
+            input_shape=shape[1:],
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            **arguments,
+        )
     return node, _synapse_metadata(layer, exponent)
 
 
 def pool(layer, kind: str):
     """Node and metadata of an AvgPool2d or SumPool2d."""
     return getattr(_nir(), kind)(
-        kernel_size=np.array(layer.kernel_size), stride=np.array(layer.stride), padding=np.array(layer.padding)
+        kernel_size=np.array(layer.kernel_size),
+        stride=np.array(layer.stride),
+        padding=np.array(layer.padding),
     ), {}
 
 

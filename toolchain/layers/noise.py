@@ -1,19 +1,22 @@
 """Noise of noisy neurons: fresh in training, none or the chip's own at inference.
 
-A noisy neuron fires when potential + noise exceeds its threshold; the noise does not stay in the potential, so that without reset the
-chance to fire is Phi((V - V_th) / sigma). Wang et al., arXiv 2602.20548 (noisy LIF); Ma et al., arXiv 2305.16044.
+A noisy neuron fires when potential + noise exceeds its threshold; the noise does not stay in the
+potential, so that without reset the chance to fire is Phi((V - V_th) / sigma). Wang et al., arXiv
+2602.20548 (noisy LIF); Ma et al., arXiv 2305.16044.
 
-training              Gaussian, from torch's generator, for every neuron, step and sample, rounded to the lsb of the state
+training              Gaussian, from torch's generator, for every neuron, step and sample, rounded
+                      to the lsb of the state
 evaluation            none: a plain LIF, and exported as one
 evaluation, with ``noise_at_inference``
-                      ``hardware.noise.draw`` of the layer's ``noise_seed``: the numbers that every target draws for the exported
-                      Program. Each sample starts them anew. (Step by step a sample starts with the states of
-                      ``reset_mem()``.)
+                      ``hardware.noise.draw`` of the layer's ``noise_seed``: the numbers that every
+                      target draws for the exported Program. Each sample starts them anew. (Step by
+                      step a sample starts with the states of ``reset_mem()``.)
 
 The spread that noise makes at inference is seen over seeds, never over calls::
 
     with snn.noise_seed(model, 3):
-        trace = model(x)            # the numbers of the same network, built and exported with noise_seed = 3
+        trace = model(x)            # the numbers of the same network, built and exported with
+                                    noise_seed = 3
 """
 
 from __future__ import annotations
@@ -39,34 +42,49 @@ class NoiseSource:
     def __init__(self, where: str, sigma: int, at_inference: bool, seed: int):
         if not 1 <= sigma <= hardware_noise.MAX_SIGMA:
             raise LayerError(
-                f"{where}: a noise of {sigma} units of the state (2**-(fraction_bits + 6) V); accepted are 1 to {hardware_noise.MAX_SIGMA}"
+                f"{where}: a noise of {sigma} units of the state (2**-(fraction_bits + 6) V); "
+                f"accepted are 1 to {hardware_noise.MAX_SIGMA}"
             )
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= hardware_noise.MAX_SEED:
-            raise LayerError(f"{where}: noise_seed is {seed!r}; accepted are whole numbers from 0 to {hardware_noise.MAX_SEED}")
+        if (
+            isinstance(seed, bool)
+            or not isinstance(seed, int)
+            or not 0 <= seed <= hardware_noise.MAX_SEED
+        ):
+            raise LayerError(
+                f"{where}: noise_seed is {seed!r}; accepted are whole numbers from 0 to "
+                f"{hardware_noise.MAX_SEED}"
+            )
         self.sigma, self.at_inference, self.seed = sigma, at_inference, seed
         self._kept: tuple = ()
 
     def drawn(self, training: bool, first: int, like: torch.Tensor) -> torch.Tensor | None:
-        """Noise of the steps from ``first`` for a current ``like`` [time, batch, neuron]: int32 [time, batch or 1, neuron]; None: none."""
+        """Noise of the steps from ``first`` for a current ``like`` [time, batch, neuron]: int32
+        [time, batch or 1, neuron]; None: none."""
         if training:
-            return torch.round(torch.randn(like.shape, device=like.device, dtype=torch.float32) * self.sigma).to(torch.int32)
+            return torch.round(
+                torch.randn(like.shape, device=like.device, dtype=torch.float32) * self.sigma
+            ).to(torch.int32)
         if not self.at_inference:
             return None
         steps, _, neurons = like.shape
         return self._exported(first + steps, neurons)[first : first + steps, None].to(like.device)
 
     def _exported(self, steps: int, neurons: int) -> torch.Tensor:
-        """The numbers of every target, kept because a network that is called step by step, or attacked, asks for the same ones again."""
+        """The numbers of every target, kept because a network that is called step by step, or
+        attacked, asks for the same ones again."""
         key = (self.seed, neurons)
         if not self._kept or self._kept[0] != key or len(self._kept[1]) < steps:
-            longer = max(steps, 2 * len(self._kept[1]) if self._kept and self._kept[0] == key else steps)
+            longer = max(
+                steps, 2 * len(self._kept[1]) if self._kept and self._kept[0] == key else steps
+            )
             drawn = hardware_noise.draw(self.seed, self.sigma, longer, neurons)
             self._kept = (key, torch.from_numpy(drawn).to(torch.int32))
         return self._kept[1]
 
 
 def seed_noise(model: nn.Module, seed: int) -> None:
-    """Give every noisy layer a seed of its own from the seed of the network (``hardware.noise.derived``, in the order of the layers)."""
+    """Give every noisy layer a seed of its own from the seed of the network
+    (``hardware.noise.derived``, in the order of the layers)."""
     for number, source in enumerate(_sources(model)):
         source.seed = hardware_noise.derived(seed, number)
 
@@ -75,8 +93,8 @@ def seed_noise(model: nn.Module, seed: int) -> None:
 def noise_seed(model: nn.Module, seed: int) -> Iterator[None]:
     """The model as if it had been built with this ``noise_seed``; plain networks are not changed.
 
-    This is how an attack averages over noise at inference, and how its spread is measured: the Program that is exported inside draws the
-    same numbers.
+    This is how an attack averages over noise at inference, and how its spread is measured: the
+    Program that is exported inside draws the same numbers.
     """
     before = [(source, source.seed) for source in _sources(model)]
     seed_noise(model, seed)

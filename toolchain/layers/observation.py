@@ -3,7 +3,8 @@
 with snn.observe(model) as seen:
     trace = model(x)
 for name, layer in seen.layers().items():
-    margin = (layer.potential - layer.threshold).abs()      # volts, [time, batch, *shape], with gradient
+    margin = (layer.potential - layer.threshold).abs()      # volts, [time, batch, *shape], with
+        gradient
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Observed:
         self._parts = parts
 
     def layers(self) -> dict[str, Observation]:
-        """Path of the neuron in the model → Observation; several calls (steps, or batches) follow each other in time."""
+        """Path of the neuron in the model → Observation; several calls (steps, or batches) follow
+        each other in time."""
         return {name: self._joined(parts) for name, parts in self._parts.items() if parts}
 
     @staticmethod
@@ -63,7 +65,8 @@ class Observed:
 
 @contextmanager
 def observe(model: nn.Module) -> Iterator[Observed]:
-    """Keep the potential before the reset of every step and spiking layer of a model; nothing is kept, or computed, outside."""
+    """Keep the potential before the reset of every step and spiking layer of a model; nothing is
+    kept, or computed, outside."""
     neurons = {name: m for name, m in model.named_modules() if isinstance(m, Neuron) and m.spiking}
     before = {name: neuron.observer for name, neuron in neurons.items()}
     parts: dict[str, list] = {name: [] for name in neurons}

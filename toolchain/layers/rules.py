@@ -10,17 +10,20 @@ import torch
 from hardware.arithmetic import POTENTIAL_LIMIT, STATE_SHIFT
 
 BIAS_SAFE_CURRENT = (1 << 17) - (1 << 13) - 1
-"""Largest input current, in units of 2**-F, at which it makes no difference whether a bias (at most 2**13 units) is part of the
-current, as in these layers, or is added to the potential, as on the chip: neither sum can wrap."""
+"""Largest input current, in units of 2**-F, at which it makes no difference whether a bias (at most
+2**13 units) is part of the current, as in these layers, or is added to the potential, as on the
+chip: neither sum can wrap."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a forward pass leaves for a backward rule: traces [time, batch, neuron], parameters [neuron], in volts.
+    """What a forward pass leaves for a backward rule: traces [time, batch, neuron], parameters
+    [neuron], in volts.
 
     potential   before the reset
     active      uint8, 0 in refractory steps; None where the neuron has no refractory period
-    alpha, beta what remains of synaptic current and potential in each step (alpha 0: no synaptic current)
+    alpha, beta what remains of synaptic current and potential in each step (alpha 0: no synaptic
+    current)
     """
 
     current: torch.Tensor
@@ -33,8 +36,9 @@ class Trace:
 
 
 BackwardRule = Callable[[torch.Tensor, Trace], torch.Tensor]
-"""(gradient of the spikes [time, batch, neuron], Trace) → gradient of the input current [time, batch, neuron]. For whole
-sequences from zero state; parameters get no gradient through it. Used by toolchain.attacks.estimators."""
+"""(gradient of the spikes [time, batch, neuron], Trace) → gradient of the input current [time,
+batch, neuron]. For whole sequences from zero state; parameters get no gradient through it. Used by
+toolchain.attacks.estimators."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class Rules:
     traces: bool
     """True: syn and mem of every step are returned; False: of the last step."""
     rule: BackwardRule | None = None
-    """Replaces the backward pass of the spikes; None: backpropagation through time with ``spike_grad``."""
+    """Replaces the backward pass of the spikes; None: backpropagation through time with
+    ``spike_grad``."""
     observe: bool = False
     """True: the potential before the reset of every step is returned as well, with its gradient."""
 
     def limit(self, dtype: torch.dtype) -> int:
-        """Largest accepted magnitude of the input current in units of 2**-F; float32 holds no more than 24 bits of a sum."""
+        """Largest accepted magnitude of the input current in units of 2**-F; float32 holds no more
+        than 24 bits of a sum."""
         if self.check_range:
             return BIAS_SAFE_CURRENT
         return (1 << 24) - 1 if dtype == torch.float32 else (1 << 31) - 1
@@ -79,9 +85,11 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Saved:
-    """What the backward pass needs: traces [time, batch, neuron], first states [batch, neuron], parameters [neuron], in volts.
+    """What the backward pass needs: traces [time, batch, neuron], first states [batch, neuron],
+    parameters [neuron], in volts.
 
-    before   potential before the reset; active: uint8, None without refractory period; syn: only where alpha is learned
+    before   potential before the reset; active: uint8, None without refractory period; syn: only
+             where alpha is learned
     """
 
     before: torch.Tensor

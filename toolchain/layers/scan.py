@@ -1,7 +1,9 @@
-"""One autograd function for everything that happens inside a neuron over time: integers forward, surrogates backward.
+"""One autograd function for everything that happens inside a neuron over time: integers forward,
+surrogates backward.
 
-A single step is a scan of one step, so the step by step and the whole-sequence form cannot differ. CPU tensors run the
-compiled kernels; other devices run the same rules (``hardware.arithmetic``) as tensor operations, step by step.
+A single step is a scan of one step, so the step by step and the whole-sequence form cannot differ.
+CPU tensors run the compiled kernels; other devices run the same rules (``hardware.arithmetic``) as
+tensor operations, step by step.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
     bits = rules.fraction_bits
     if flags & kernels.STATE_OFF_GRID:
         raise GridError(
-            f"{rules.where}: a state (mem, syn) that is no whole multiple of 2**-{bits + 6} V, or beyond the 24-bit register; "
+            f"{rules.where}: a state (mem, syn) that is no whole multiple of 2**-{bits + 6} V, or "
+            f"beyond the 24-bit register; "
             "accepted are states that this layer returned, or zeros"
         )
     if not flags & (kernels.OFF_GRID | kernels.OUT_OF_RANGE):
@@ -30,56 +33,80 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
     if bool(off.any()):
         value = float(current.detach()[off][0])
         raise GridError(
-            f"{rules.where}: an input current of {value!r} V, which is no whole multiple of 2**-{bits} V, so no integer network can "
-            f"compute it; feed this neuron from toolchain.layers.Linear or Conv layers with fraction_bits={bits}, whose "
-            "source_fraction_bits equals the fraction bits of what they read (graded inputs; 2 after a 2x2 average pool of spikes)"
+            f"{rules.where}: an input current of {value!r} V, which is no whole multiple of "
+            f"2**-{bits} V, so no integer network can "
+            f"compute it; feed this neuron from toolchain.layers.Linear or Conv layers with "
+            f"fraction_bits={bits}, whose "
+            "source_fraction_bits equals the fraction bits of what they read (graded inputs; 2 "
+            "after a 2x2 average pool of spikes)"
         )
     largest = float(units.abs().max()) * 2.0**-bits
     most = rules.limit(current.dtype) * 2.0**-bits
     limit = f"an input current of {largest:.6g} V; with fraction_bits={bits} at most {most:.6g} V are accepted"
     if rules.check_range:
         raise CurrentRangeError(
-            f"{rules.where}: {limit}, beyond which the chip's 24-bit current wraps around: use fewer fraction_bits or smaller weights, "
+            f"{rules.where}: {limit}, beyond which the chip's 24-bit current wraps around: use "
+            f"fewer fraction_bits or smaller weights, "
             "or overflow='wrap' to compute with the wrap"
         )
     raise CurrentRangeError(
-        f"{rules.where}: {limit} in {current.dtype}, which holds no larger sums exactly: use float64, or smaller weights"
+        f"{rules.where}: {limit} in {current.dtype}, which holds no larger sums exactly: use "
+        f"float64, or smaller weights"
     )
 
 
 def _slopes(rules: Rules, before: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
     """dS/dv over the trace, in a tensor of its own."""
     if isinstance(rules.spike_grad, Surrogate) and before.device.type == "cpu":
-        return compiled.slopes(rules.spike_grad.formula, rules.spike_grad.parameter, before, threshold)
+        return compiled.slopes(
+            rules.spike_grad.formula, rules.spike_grad.parameter, before, threshold
+        )
     slopes = derivative(rules.spike_grad, before - threshold.to(before.dtype))
     return slopes.to(before.dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 class _Scan(torch.autograd.Function):
-    """(current, syn0, mem0, alpha, beta, threshold in volts) → (spikes, syn, mem, rest, potential before the reset); states may be None."""
+    """(current, syn0, mem0, alpha, beta, threshold in volts) → (spikes, syn, mem, rest, potential
+    before the reset); states may be None."""
 
     @staticmethod
     def forward(ctx, current, syn, mem, alpha, beta, threshold, rest, noise, parameters, rules):
         ctx.set_materialize_grads(False)
         ctx.rules = rules
         if rules.rule is not None and (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
-            raise LayerError(f"{rules.where}: a backward rule replaces whole sequences; this layer is called step by step")
+            raise LayerError(
+                f"{rules.where}: a backward rule replaces whole sequences; this layer is called "
+                f"step by step"
+            )
         wants_gradient = any(ctx.needs_input_grad)
         way = compiled if current.device.type == "cpu" else tensors
-        every_syn = rules.traces or ctx.needs_input_grad[3]  # the gradient of alpha needs the current of every step
+        every_syn = (
+            rules.traces or ctx.needs_input_grad[3]
+        )  # the gradient of alpha needs the current of every step
         flags, spikes, before, active, syn_out, mem_out, rest_out = way.forward(
-            rules, parameters, current, syn, mem, rest, noise, wants_gradient or rules.observe, every_syn
+            rules,
+            parameters,
+            current,
+            syn,
+            mem,
+            rest,
+            noise,
+            wants_gradient or rules.observe,
+            every_syn,
         )
         _report(rules, flags, current)
         if flags & kernels.WIDE_CURRENT and current.dtype != torch.float64:
-            # Lava wraps once only, so a huge input leaves more than 24 bits, which only float64 can carry to the next step
+            # Lava wraps once only, so a huge input leaves more than 24 bits, which only float64 can
+            # carry to the next step
             raise _NeedsDouble
         if wants_gradient:
             syn_saved = syn_out if ctx.needs_input_grad[3] else None
             if syn_saved is not None and not rules.traces:
                 syn_out = syn_out[-1:].clone()
             current_saved = current if rules.rule is not None else None
-            ctx.save_for_backward(before, spikes, active, syn_saved, syn, mem, alpha, beta, threshold, current_saved)
+            ctx.save_for_backward(
+                before, spikes, active, syn_saved, syn, mem, alpha, beta, threshold, current_saved
+            )
         if rest_out is not None:
             ctx.mark_non_differentiable(rest_out)
         return spikes, syn_out, mem_out, rest_out, before if rules.observe else None
@@ -92,14 +119,26 @@ class _Scan(torch.autograd.Function):
         replaced = None
         if rules.rule is not None and grad_spikes is not None:
             parameters = (p.to(before.dtype) for p in (alpha, beta, threshold))
-            replaced, grad_spikes = rules.rule(grad_spikes, Trace(current, before, spikes, active, *parameters)), None
+            replaced, grad_spikes = (
+                rules.rule(grad_spikes, Trace(current, before, spikes, active, *parameters)),
+                None,
+            )
             if grad_syn is None and grad_mem is None and grad_before is None:
                 return replaced, *(None,) * 9
         grad_syn, grad_mem = (_whole_trace(g, before) for g in (grad_syn, grad_mem))
         surrogate = None if grad_spikes is None else _slopes(rules, before, threshold)
         way = compiled if before.device.type == "cpu" else tensors
         saved = Saved(before, spikes, active, syn, syn0, mem0, alpha, beta, threshold)
-        gradients = way.backward(rules, ctx.needs_input_grad, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved)
+        gradients = way.backward(
+            rules,
+            ctx.needs_input_grad,
+            grad_spikes,
+            grad_syn,
+            grad_mem,
+            grad_before,
+            surrogate,
+            saved,
+        )
         if replaced is not None:
             gradients = (gradients[0] + replaced, *gradients[1:])
         return (*gradients, None, None, None, None)
@@ -129,22 +168,28 @@ def scan(
     beta: torch.Tensor,
     threshold: torch.Tensor,
     noise: torch.Tensor | None = None,
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+) -> tuple[
+    torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor | None
+]:
     """Run neurons over [time, batch, neuron].
 
     current     volts, whole multiples of 2**-F; float32 or float64
     syn, mem    state before the first step, volts, [batch, neuron]; None: zero
     rest        steps that a neuron still rests, [batch, neuron]; None: zero
-    alpha, beta, threshold  the same parameters as floats [neuron], through which their gradients flow
-    noise       added to the potential in the comparison alone, units of 2**-(F + 6) V, int32 [time, batch or 1, neuron]; None: none
+    alpha, beta, threshold  the same parameters as floats [neuron], through which their gradients
+                            flow
+    noise       added to the potential in the comparison alone, units of 2**-(F + 6) V, int32 [time,
+                batch or 1, neuron]; None: none
 
-    Returns (spikes [time, batch, neuron] or None, syn or None, mem, rest or None, potential before the reset [time, batch, neuron]
-    where ``rules.observe``, else None); syn and mem have every step where ``rules.traces``, else the last. Gradients flow from all of
-    them but rest. Raises GridError and CurrentRangeError.
+    Returns (spikes [time, batch, neuron] or None, syn or None, mem, rest or None, potential before
+    the reset [time, batch, neuron] where ``rules.observe``, else None); syn and mem have every step
+    where ``rules.traces``, else the last. Gradients flow from all of them but rest. Raises
+    GridError and CurrentRangeError.
     """
     if current.dtype not in (torch.float32, torch.float64):
         raise LayerError(
-            f"{rules.where}: the input current is {current.dtype}; accepted are float32 and float64, because the grid must be exact"
+            f"{rules.where}: the input current is {current.dtype}; accepted are float32 and "
+            f"float64, because the grid must be exact"
         )
     tensors = [current, syn, mem, alpha, beta, threshold]
     if any(t is not None and t.dtype == torch.float64 for t in (syn, mem)):
@@ -155,4 +200,6 @@ def scan(
         return _Scan.apply(*tensors, rest, noise, parameters, rules)
     except _NeedsDouble:
         tensors[:3] = [None if t is None else t.double() for t in tensors[:3]]
-        return _Scan.apply(*tensors, None if rest is None else rest.double(), noise, parameters, rules)
+        return _Scan.apply(
+            *tensors, None if rest is None else rest.double(), noise, parameters, rules
+        )

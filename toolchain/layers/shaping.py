@@ -1,4 +1,5 @@
-"""Layers without weights or neurons: pools, Flatten, Delay. They stay linear and exact, and lowering fuses them away."""
+"""Layers without weights or neurons: pools, Flatten, Delay. They stay linear and exact, and
+lowering fuses them away."""
 
 from __future__ import annotations
 
@@ -12,8 +13,12 @@ from toolchain.layers import nir_nodes
 
 def _pair(where: str, name: str, value, low: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < low for n in pair):
-        raise LayerError(f"{where}: {name} is {value!r}; accepted are one or two whole numbers of at least {low}")
+    if len(pair) != 2 or any(
+        isinstance(n, bool) or not isinstance(n, int) or n < low for n in pair
+    ):
+        raise LayerError(
+            f"{where}: {name} is {value!r}; accepted are one or two whole numbers of at least {low}"
+        )
     return pair
 
 
@@ -29,7 +34,10 @@ class SumPool2d(nn.Module):
         self.stride = self.kernel_size if stride is None else _pair(where, "stride", stride, 1)
         self.padding = _pair(where, "padding", padding, 0)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
-            raise LayerError(f"{where}: padding {self.padding} is more than half of the kernel {self.kernel_size}")
+            raise LayerError(
+                f"{where}: padding {self.padding} is more than half of the kernel "
+                f"{self.kernel_size}"
+            )
 
     divisor = 1
 
@@ -39,9 +47,14 @@ class SumPool2d(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., channels, height, width] of the pooled map."""
         if x.dim() < 3:
-            raise LayerError(f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; accepted is [..., channels, height, width]")
+            raise LayerError(
+                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"channels, height, width]"
+            )
         flat = x.reshape(-1, *x.shape[-3:])
-        pooled = functional.avg_pool2d(flat, self.kernel_size, self.stride, self.padding, divisor_override=self.divisor)
+        pooled = functional.avg_pool2d(
+            flat, self.kernel_size, self.stride, self.padding, divisor_override=self.divisor
+        )
         return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
 
     def nir_node(self, input_shape, dt: float = 1.0):
@@ -52,8 +65,8 @@ class SumPool2d(nn.Module):
 class AvgPool2d(SumPool2d):
     """Average over windows (padding counts as zeros, PyTorch's default).
 
-    The next layer's ``source_fraction_bits`` grow by log2 of the area. The area of the kernel must be a power of two, so that
-    the average stays on a binary grid; use SumPool2d for others.
+    The next layer's ``source_fraction_bits`` grow by log2 of the area. The area of the kernel must
+    be a power of two, so that the average stays on a binary grid; use SumPool2d for others.
     """
 
     kind = "AvgPool2d"
@@ -63,13 +76,15 @@ class AvgPool2d(SumPool2d):
         self.divisor = self.kernel_size[0] * self.kernel_size[1]
         if self.divisor & (self.divisor - 1):
             raise LayerError(
-                f"layer 'AvgPool2d': a kernel of {self.kernel_size} averages over {self.divisor} values; accepted are powers of two, "
+                f"layer 'AvgPool2d': a kernel of {self.kernel_size} averages over {self.divisor} "
+                f"values; accepted are powers of two, "
                 "or SumPool2d"
             )
 
 
 class Flatten(nn.Module):
-    """Features in C order: [batch, *shape] → [batch, n]; with ``sequence=True`` [time, batch, *shape] → [time, batch, n]."""
+    """Features in C order: [batch, *shape] → [batch, n]; with ``sequence=True`` [time, batch,
+    *shape] → [time, batch, n]."""
 
     temporal = True
 
@@ -85,8 +100,8 @@ class Flatten(nn.Module):
 class Delay(nn.Module):
     """Hold spikes back for some steps (0 to 62, the chip's synaptic delay).
 
-    ``y = delay(x, sequence=True)`` for [time, batch, *shape]; step by step ``y, line = delay(x, line)`` with
-    ``line = delay.reset_mem()`` at the start of a sample.
+    ``y = delay(x, sequence=True)`` for [time, batch, *shape]; step by step ``y, line = delay(x,
+    line)`` with ``line = delay.reset_mem()`` at the start of a sample.
     """
 
     temporal = True
@@ -105,19 +120,29 @@ class Delay(nn.Module):
         return torch.zeros(0)
 
     def forward(self, x: torch.Tensor, line: torch.Tensor | None = None, *, sequence: bool = False):
-        """The delayed sequence; or (delayed step, line [steps, batch, *shape]) for one step [batch, *shape]."""
+        """The delayed sequence; or (delayed step, line [steps, batch, *shape]) for one step [batch,
+        *shape]."""
         if sequence:
             if line is not None:
-                raise LayerError("layer 'Delay': a sequence starts from an empty line; a line goes with single steps")
-            return torch.cat([torch.zeros_like(x[: self.steps]), x[: max(0, x.shape[0] - self.steps)]])
+                raise LayerError(
+                    "layer 'Delay': a sequence starts from an empty line; a line goes with single "
+                    "steps"
+                )
+            return torch.cat(
+                [torch.zeros_like(x[: self.steps]), x[: max(0, x.shape[0] - self.steps)]]
+            )
         if line is None:
             raise LayerError(
-                "layer 'Delay': a step needs its line: start a sample with reset_mem(), or give a whole sample with sequence=True"
+                "layer 'Delay': a step needs its line: start a sample with reset_mem(), or give a "
+                "whole sample with sequence=True"
             )
         if not line.numel():
             line = torch.zeros(self.steps, *x.shape, dtype=x.dtype, device=x.device)
         if line.shape != (self.steps, *x.shape):
-            raise LayerError(f"layer 'Delay': the line has shape {tuple(line.shape)}; accepted is {(self.steps, *x.shape)}")
+            raise LayerError(
+                f"layer 'Delay': the line has shape {tuple(line.shape)}; accepted is "
+                f"{(self.steps, *x.shape)}"
+            )
         line = torch.cat([line, x.unsqueeze(0)])
         return line[0], line[1:]
 

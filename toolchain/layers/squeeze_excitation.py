@@ -1,8 +1,11 @@
-"""Squeeze-and-excitation (Hu et al., CVPR 2018) for spiking networks: trained and attacked on software, refused by the exporter.
+"""Squeeze-and-excitation (Hu et al., CVPR 2018) for spiking networks: trained and attacked on
+software, refused by the exporter.
 
-Every channel is multiplied by a number that is computed from the data itself. A core of a Loihi-class chip multiplies what arrives
-with weights that stay as they are, so no Program computes this; a network that holds this layer says so in its ``spikeport_io()``
-("program": False), and export refuses it by name. The front of a network is no place for it either: it works between layers.
+Every channel is multiplied by a number that is computed from the data itself. A core of a
+Loihi-class chip multiplies what arrives with weights that stay as they are, so no Program computes
+this; a network that holds this layer says so in its ``spikeport_io()`` ("program": False), and
+export refuses it by name. The front of a network is no place for it either: it works between
+layers.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ from toolchain.errors import LayerError
 from toolchain.layers.grid import round_to
 
 GAIN_BITS = 4
-"""Gains are whole multiples of 2**-GAIN_BITS, so that what reads the layer has its ``source_fraction_bits`` and GAIN_BITS more. Ours."""
+"""Gains are whole multiples of 2**-GAIN_BITS, so that what reads the layer has its
+``source_fraction_bits`` and GAIN_BITS more. Ours."""
 
 
 class SqueezeExcitation(nn.Module):
-    """``y = layer(x)``: [..., channels, height, width] times a gain of 0 to 1 for each channel, in every step anew.
+    """``y = layer(x)``: [..., channels, height, width] times a gain of 0 to 1 for each channel, in
+    every step anew.
 
-    gain = sigmoid(W2 relu(W1 mean over the map)), rounded to the grid with the gradient of the identity; ``reduction``: W1 has
-    channels / reduction outputs, at least one.
+    gain = sigmoid(W2 relu(W1 mean over the map)), rounded to the grid with the gradient of the
+    identity; ``reduction``: W1 has channels / reduction outputs, at least one.
     """
 
     software_only = "a product of two numbers that both depend on the data, which no core of a Loihi-class chip computes"
@@ -39,4 +44,7 @@ class SqueezeExcitation(nn.Module):
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """Refused: raises LayerError, which says why."""
-        raise LayerError(f"squeeze-and-excitation is {self.software_only}; accepted are networks without it (with it: the target software)")
+        raise LayerError(
+            f"squeeze-and-excitation is {self.software_only}; accepted are networks without it "
+            f"(with it: the target software)"
+        )

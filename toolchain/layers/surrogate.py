@@ -1,11 +1,12 @@
 """Surrogate gradients: what stands for the derivative of the spike in the backward pass.
 
-Each is a plain object; ``lif.spike_grad = surrogate.triangle(width=0.5)`` swaps it at any time without touching the forward
-pass. Names, parameters and shapes of atan, sigmoid and fast_sigmoid are snnTorch's. The functions of ``snntorch.surrogate``
-are accepted in their place, as is any callable that maps ``potential - threshold`` to spikes and can be differentiated.
+Each is a plain object; ``lif.spike_grad = surrogate.triangle(width=0.5)`` swaps it at any time
+without touching the forward pass. Names, parameters and shapes of atan, sigmoid and fast_sigmoid
+are snnTorch's. The functions of ``snntorch.surrogate`` are accepted in their place, as is any
+callable that maps ``potential - threshold`` to spikes and can be differentiated.
 
-``x`` is potential minus threshold, in volts. Each formula is built from operators alone, so the same line runs on tensors
-and inside a compiled kernel.
+``x`` is potential minus threshold, in volts. Each formula is built from operators alone, so the
+same line runs on tensors and inside a compiled kernel.
 """
 
 from __future__ import annotations
@@ -60,14 +61,18 @@ class _Spike(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Surrogate:
-    """One surrogate with its parameter; callable as a spike function, like those of ``snntorch.surrogate``."""
+    """One surrogate with its parameter; callable as a spike function, like those of
+    ``snntorch.surrogate``."""
 
     parameter: float
     formula: ClassVar[Callable]
 
     def __post_init__(self):
         if not self.parameter > 0:
-            raise LayerError(f"surrogate {type(self).__name__}: the parameter is {self.parameter!r}; accepted are positive numbers")
+            raise LayerError(
+                f"surrogate {type(self).__name__}: the parameter is {self.parameter!r}; accepted "
+                f"are positive numbers"
+            )
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
         """dS/dx at ``x`` = potential - threshold (volts); shape of ``x``."""
@@ -103,14 +108,16 @@ class FastSigmoid(Surrogate):
 
 
 class Sigmoid(Surrogate):
-    """slope e / (1 + e)**2 with e = exp(-slope |x|): the derivative of the logistic function; area 1."""
+    """slope e / (1 + e)**2 with e = exp(-slope |x|): the derivative of the logistic function; area
+    1."""
 
     formula = staticmethod(_sigmoid)
 
 
 class Gaussian(Surrogate):
-    """The normal density with standard deviation sigma; area 1. With noise of that sigma in the comparison it is the derivative of the
-    firing probability Phi((potential - threshold) / sigma): Ma et al., arXiv 2305.16044."""
+    """The normal density with standard deviation sigma; area 1. With noise of that sigma in the
+    comparison it is the derivative of the firing probability Phi((potential - threshold) / sigma):
+    Ma et al., arXiv 2305.16044."""
 
     formula = staticmethod(_gaussian)
 
@@ -163,6 +170,13 @@ def derivative(spike_grad: Callable, x: torch.Tensor) -> torch.Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         spikes = spike_grad(x)
-        if not isinstance(spikes, torch.Tensor) or spikes.shape != x.shape or not spikes.requires_grad:
-            raise LayerError("spike_grad must map potential - threshold to spikes of the same shape and be differentiable")
+        if (
+            not isinstance(spikes, torch.Tensor)
+            or spikes.shape != x.shape
+            or not spikes.requires_grad
+        ):
+            raise LayerError(
+                "spike_grad must map potential - threshold to spikes of the same shape and be "
+                "differentiable"
+            )
         return torch.autograd.grad(spikes, x, torch.ones_like(spikes))[0]

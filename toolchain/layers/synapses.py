@@ -1,7 +1,8 @@
 """Synapses: Linear, Conv1d and Conv2d with PyTorch's arguments, computing with the chip's weights.
 
-The result is exact: float32 holds every partial sum of these integers below 2**24, and where a sum could be larger (or
-the device's convolution is not exact) the layer computes in float64. A sum that the chip's accumulator would wrap is refused.
+The result is exact: float32 holds every partial sum of these integers below 2**24, and where a sum
+could be larger (or the device's convolution is not exact) the layer computes in float64. A sum that
+the chip's accumulator would wrap is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from toolchain.layers import kernels, nir_nodes
 from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight
 
 EXACT_UNITS = 1 << 23
-"""Sums below this, in units of 2**-F, are exact in float32 (24 bits, one spare for a bias) and fit every accumulator."""
+"""Sums below this, in units of 2**-F, are exact in float32 (24 bits, one spare for a bias) and fit
+every accumulator."""
 
 
 def _reduced_precision() -> bool:
@@ -30,23 +32,32 @@ def _reduced_precision() -> bool:
             *(getattr(backends.mkldnn, name, None) for name in ("matmul", "conv")),
         )
     ]
-    return torch.get_float32_matmul_precision() != "highest" or any(s in ("tf32", "bf16") for s in settings)
+    return torch.get_float32_matmul_precision() != "highest" or any(
+        s in ("tf32", "bf16") for s in settings
+    )
 
 
 class _Synapse:
-    """What Linear and the convolutions share; mixed into PyTorch's modules, whose ``weight`` and ``bias`` they keep.
+    """What Linear and the convolutions share; mixed into PyTorch's modules, whose ``weight`` and
+    ``bias`` they keep.
 
     fraction_bits          F of the neuron that is fed: results are whole multiples of 2**-F volts
-    source_fraction_bits   k of what is read: 0 for spikes, 2 after a 2x2 average pool of spikes, k for inputs x_int * 2**-k
+    source_fraction_bits   k of what is read: 0 for spikes, 2 after a 2x2 average pool of spikes, k
+                           for inputs x_int * 2**-k
     weight_bits            2 to 8
-    granularity            "layer": one exponent; "channel": one for each output channel (finer, where channels differ in size)
+    granularity            "layer": one exponent; "channel": one for each output channel (finer,
+                           where channels differ in size)
     """
 
-    def _set_grid(self, weight_bits: int, fraction_bits: int, source_fraction_bits: int, granularity: str) -> None:
+    def _set_grid(
+        self, weight_bits: int, fraction_bits: int, source_fraction_bits: int, granularity: str
+    ) -> None:
         self.layer_name = type(self).__name__
         check_bits(self.where, weight_bits, fraction_bits, source_fraction_bits)
         if granularity not in ("layer", "channel"):
-            raise LayerError(f"{self.where}: granularity is {granularity!r}; accepted are layer, channel")
+            raise LayerError(
+                f"{self.where}: granularity is {granularity!r}; accepted are layer, channel"
+            )
         self.weight_bits, self.fraction_bits, self.source_fraction_bits, self.granularity = (
             weight_bits,
             fraction_bits,
@@ -60,7 +71,8 @@ class _Synapse:
         return f"layer {self.layer_name!r}"
 
     def quantised_weight(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(weights in volts as the chip has them, exponent: int64, one number or one for each output channel)."""
+        """(weights in volts as the chip has them, exponent: int64, one number or one for each
+        output channel)."""
         return quantise_weight(
             self.where,
             self.weight,
@@ -72,16 +84,20 @@ class _Synapse:
 
     def quantised_bias(self) -> torch.Tensor | None:
         """The bias in volts as the chip has it."""
-        return None if self.bias is None else quantise_bias(self.where, self.bias, self.fraction_bits)
+        return (
+            None if self.bias is None else quantise_bias(self.where, self.bias, self.fraction_bits)
+        )
 
     def extra_repr(self) -> str:
         return (
-            f"{super().extra_repr()}, weight_bits={self.weight_bits}, fraction_bits={self.fraction_bits}, "
+            f"{super().extra_repr()}, weight_bits={self.weight_bits}, "
+            f"fraction_bits={self.fraction_bits}, "
             f"source_fraction_bits={self.source_fraction_bits}, granularity={self.granularity!r}"
         )
 
     def _largest_source(self, x: torch.Tensor) -> int:
-        """Largest magnitude of the integers that ``x`` stands for; raises GridError where it stands for none."""
+        """Largest magnitude of the integers that ``x`` stands for; raises GridError where it stands
+        for none."""
         scale = 2.0**self.source_fraction_bits
         if not x.is_floating_point():
             x = x.to(self.weight.dtype)
@@ -91,20 +107,25 @@ class _Synapse:
             largest, broken = kernels.largest_kernel()(flat, flat.dtype.type(scale))
         else:
             units = x.double() * scale
-            broken = bool((torch.round(units) != units).any()) or bool((units.abs() > 1 << 24).any())
+            broken = bool((torch.round(units) != units).any()) or bool(
+                (units.abs() > 1 << 24).any()
+            )
             largest = 0 if broken or not x.numel() else int(units.abs().max())
         if broken:
             units = x.double() * scale
             value = float(x[(torch.round(units) != units) | (units.abs() > 1 << 24)][0])
             raise GridError(
-                f"{self.where}: it reads a value of {value!r}; with source_fraction_bits={self.source_fraction_bits} accepted are whole "
-                f"multiples of 2**-{self.source_fraction_bits} of at most 24 bits: quantise the input, or give the source_fraction_bits of "
+                f"{self.where}: it reads a value of {value!r}; with "
+                f"source_fraction_bits={self.source_fraction_bits} accepted are whole "
+                f"multiples of 2**-{self.source_fraction_bits} of at most 24 bits: quantise the "
+                f"input, or give the source_fraction_bits of "
                 "what it reads"
             )
         return int(largest)
 
     def _apply_weights(self, x: torch.Tensor, linear) -> torch.Tensor:
-        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` keeps leading dimensions and adds no bias."""
+        """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` keeps
+        leading dimensions and adds no bias."""
         if x.shape[0] > 1 and x.stride(0) == 0:
             # the same input in every step (direct encoding, an expanded tensor) is computed once
             result = self._apply_weights(x[:1], linear)
@@ -112,34 +133,46 @@ class _Synapse:
         largest = self._largest_source(x)
         weight, exponent = self.quantised_weight()
         with torch.autocast(x.device.type, enabled=False):
-            sums = weight.detach().abs().reshape(weight.shape[0], -1).sum(dim=1, dtype=torch.float64)
+            sums = (
+                weight.detach().abs().reshape(weight.shape[0], -1).sum(dim=1, dtype=torch.float64)
+            )
             unit = 2.0 ** (self.fraction_bits - self.source_fraction_bits)
             bound = float(sums.max()) * unit * largest if sums.numel() else 0.0
             x = x.to(weight.dtype)
             if bound < EXACT_UNITS and self._exact_on(x.device) and not _reduced_precision():
-                with torch.backends.nnpack.flags(enabled=False):  # its Winograd leaves errors of up to 0.07 units
+                with torch.backends.nnpack.flags(
+                    enabled=False
+                ):  # its Winograd leaves errors of up to 0.07 units
                     result = linear(x, weight)
             else:
                 result = self._in_double(linear(x.double(), weight.double()), bound, exponent).to(
                     torch.float64 if bound >= EXACT_UNITS else weight.dtype
                 )
-            return result if self.bias is None else result + self._channelwise(self.quantised_bias())
+            return (
+                result if self.bias is None else result + self._channelwise(self.quantised_bias())
+            )
 
-    def _in_double(self, result: torch.Tensor, bound: float, exponent: torch.Tensor) -> torch.Tensor:
-        """Round away what an indirect algorithm (Winograd, FFT) left; refuse what the chip's accumulator would wrap."""
+    def _in_double(
+        self, result: torch.Tensor, bound: float, exponent: torch.Tensor
+    ) -> torch.Tensor:
+        """Round away what an indirect algorithm (Winograd, FFT) left; refuse what the chip's
+        accumulator would wrap."""
         units = torch.round(result.detach() * 2.0**self.fraction_bits)
         largest = float(units.abs().max()) if units.numel() else 0.0
         if bound * 2.0 ** -float(exponent.min()) >= 1 << 31 or largest >= self._accumulator:
             raise CurrentRangeError(
-                f"{self.where}: a weighted input of {largest:.6g} units of 2**-{self.fraction_bits} V, where {bound:.6g} are possible; the "
-                f"chip's accumulator holds less than {self._accumulator}, and 2**31 before the exponent: use smaller weights, a smaller "
+                f"{self.where}: a weighted input of {largest:.6g} units of "
+                f"2**-{self.fraction_bits} V, where {bound:.6g} are possible; the "
+                f"chip's accumulator holds less than {self._accumulator}, and 2**31 before the "
+                f"exponent: use smaller weights, a smaller "
                 "fan-in or inputs of fewer bits"
             )
         return result + (units * 2.0**-self.fraction_bits - result.detach())
 
 
 class Linear(_Synapse, nn.Linear):
-    """torch.nn.Linear on the chip's weights; input [..., in_features], result [..., out_features] volts."""
+    """torch.nn.Linear on the chip's weights; input [..., in_features], result [..., out_features]
+    volts."""
 
     def __init__(
         self,
@@ -166,7 +199,8 @@ class Linear(_Synapse, nn.Linear):
         return bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., out_features] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        """[..., out_features] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError,
+        LayerError."""
         if x.dim() == 1:
             return self._apply_weights(x.unsqueeze(0), functional.linear).squeeze(0)
         return self._apply_weights(x, functional.linear)
@@ -183,7 +217,10 @@ class _Convolution(_Synapse):
 
     def _check(self) -> None:
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
-            raise LayerError(f"{self.where}: padding {self.padding!r} with mode {self.padding_mode!r}; accepted are numbers and zeros")
+            raise LayerError(
+                f"{self.where}: padding {self.padding!r} with mode {self.padding_mode!r}; accepted "
+                f"are numbers and zeros"
+            )
 
     def _exact_on(self, device: torch.device) -> bool:
         # PyTorch asks oneDNN for direct convolutions; cuDNN may choose Winograd or FFT
@@ -196,14 +233,23 @@ class _Convolution(_Synapse):
         dimensions = len(self.kernel_size) + 1
         if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
             spatial = "height, width" if dimensions == 3 else "length"
-            raise LayerError(f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., {self.in_channels}, {spatial}]")
+            raise LayerError(
+                f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"{self.in_channels}, {spatial}]"
+            )
 
         def linear(values, weight):
             maps = values.reshape(-1, *values.shape[-dimensions:])
-            result = function(maps, weight, None, self.stride, self.padding, self.dilation, self.groups)
+            result = function(
+                maps, weight, None, self.stride, self.padding, self.dilation, self.groups
+            )
             return result.reshape(*values.shape[:-dimensions], *result.shape[1:])
 
-        return self._apply_weights(x, linear) if x.dim() > dimensions else self._apply_weights(x.unsqueeze(0), linear).squeeze(0)
+        return (
+            self._apply_weights(x, linear)
+            if x.dim() > dimensions
+            else self._apply_weights(x.unsqueeze(0), linear).squeeze(0)
+        )
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir.Conv1d or nir.Conv2d, metadata); see the package's docstring."""
@@ -211,7 +257,8 @@ class _Convolution(_Synapse):
 
 
 class Conv1d(_Convolution, nn.Conv1d):
-    """torch.nn.Conv1d on the chip's weights; input [..., in_channels, length] with any leading dimensions."""
+    """torch.nn.Conv1d on the chip's weights; input [..., in_channels, length] with any leading
+    dimensions."""
 
     def __init__(
         self,
@@ -232,17 +279,31 @@ class Conv1d(_Convolution, nn.Conv1d):
         source_fraction_bits=0,
         granularity="layer",
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
         self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
         self._check()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., out_channels, length] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        """[..., out_channels, length] volts, whole multiples of 2**-F. Raises GridError,
+        CurrentRangeError, LayerError."""
         return self._convolve(x, functional.conv1d)
 
 
 class Conv2d(_Convolution, nn.Conv2d):
-    """torch.nn.Conv2d on the chip's weights; input [..., in_channels, height, width] with any leading dimensions."""
+    """torch.nn.Conv2d on the chip's weights; input [..., in_channels, height, width] with any
+    leading dimensions."""
 
     def __init__(
         self,
@@ -263,10 +324,23 @@ class Conv2d(_Convolution, nn.Conv2d):
         source_fraction_bits=0,
         granularity="layer",
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
         self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
         self._check()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., out_channels, height, width] volts, whole multiples of 2**-F. Raises GridError, CurrentRangeError, LayerError."""
+        """[..., out_channels, height, width] volts, whole multiples of 2**-F. Raises GridError,
+        CurrentRangeError, LayerError."""
         return self._convolve(x, functional.conv2d)

@@ -1,4 +1,5 @@
-"""The scan with tensor operations, step by step: for devices that the compiled kernels do not reach."""
+"""The scan with tensor operations, step by step: for devices that the compiled kernels do not
+reach."""
 
 from __future__ import annotations
 
@@ -9,16 +10,33 @@ from toolchain.layers import kernels
 from toolchain.layers.rules import Parameters, Rules, Saved
 
 
-def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise, want_before: bool, every_syn: bool) -> tuple:
+def forward(
+    rules: Rules,
+    parameters: Parameters,
+    current,
+    syn,
+    mem,
+    rest,
+    noise,
+    want_before: bool,
+    every_syn: bool,
+) -> tuple:
     """As ``compiled.forward``."""
-    scale, state_scale = 2.0**rules.fraction_bits, 2.0 ** (rules.fraction_bits + arithmetic.STATE_SHIFT)
+    scale, state_scale = (
+        2.0**rules.fraction_bits,
+        2.0 ** (rules.fraction_bits + arithmetic.STATE_SHIFT),
+    )
     zeros = torch.zeros(current.shape[1:], dtype=torch.int64, device=current.device)
     flags = 0
 
     def whole(tensor, factor, limit):
         scaled = tensor.detach().double() * factor
         rounded = torch.round(torch.nan_to_num(scaled)).to(torch.int64)
-        return rounded, bool((rounded.double() != scaled).any()), bool((rounded.abs() > limit).any())
+        return (
+            rounded,
+            bool((rounded.double() != scaled).any()),
+            bool((rounded.abs() > limit).any()),
+        )
 
     def state(tensor, limit):
         nonlocal flags
@@ -34,7 +52,9 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise
     flags |= kernels.OFF_GRID * off | kernels.OUT_OF_RANGE * beyond
     traces: dict[str, list] = {"spikes": [], "before": [], "active": [], "syn": [], "mem": []}
     for t, step in enumerate(incoming):
-        u = arithmetic.next_current(u if rules.has_current else zeros, step, parameters.current_decay)
+        u = arithmetic.next_current(
+            u if rules.has_current else zeros, step, parameters.current_decay
+        )
         if rules.has_current:
             flags |= kernels.WIDE_CURRENT * bool((u.abs() > 1 << 24).any())
         updated = arithmetic.next_potential(v, u, 0, parameters.voltage_decay)
@@ -48,7 +68,13 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise
             if rules.reset == "zero":
                 v = torch.where(fired, 0, v)
             elif rules.reset == "subtract":
-                v = torch.where(fired, arithmetic.saturate_potential(v - (parameters.threshold << arithmetic.STATE_SHIFT)), v)
+                v = torch.where(
+                    fired,
+                    arithmetic.saturate_potential(
+                        v - (parameters.threshold << arithmetic.STATE_SHIFT)
+                    ),
+                    v,
+                )
             resting = torch.where(fired, rules.refractory, (resting - 1).clamp(min=0))
             traces["spikes"].append(fired)
         traces["syn"].append(u)
@@ -60,7 +86,9 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise
         return (torch.stack(parts).double() / state_scale).to(current.dtype)
 
     spikes = torch.stack(traces["spikes"]).to(current.dtype) if rules.spiking else None
-    active = torch.stack(traces["active"]).to(torch.uint8) if rules.refractory and want_before else None
+    active = (
+        torch.stack(traces["active"]).to(torch.uint8) if rules.refractory and want_before else None
+    )
     rest_out = resting.to(current.dtype) if rules.refractory else None
     return (
         flags,
@@ -73,14 +101,25 @@ def forward(rules: Rules, parameters: Parameters, current, syn, mem, rest, noise
     )
 
 
-def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved) -> tuple:
+def backward(
+    rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved
+) -> tuple:
     """As ``compiled.backward``."""
-    before, spikes, active, syn, syn0, mem0 = saved.before, saved.spikes, saved.active, saved.syn, saved.syn0, saved.mem0
+    before, spikes, active, syn, syn0, mem0 = (
+        saved.before,
+        saved.spikes,
+        saved.active,
+        saved.syn,
+        saved.syn0,
+        saved.mem0,
+    )
     zeros = torch.zeros_like(before[0])
     carry_u, carry_v = zeros, zeros
     grad_alpha, grad_beta, grad_threshold = zeros, zeros, zeros
     grad_current = torch.empty_like(before)
-    alpha, beta, threshold = (p.to(before.dtype) for p in (saved.alpha, saved.beta, saved.threshold))
+    alpha, beta, threshold = (
+        p.to(before.dtype) for p in (saved.alpha, saved.beta, saved.threshold)
+    )
     for t in range(len(before) - 1, -1, -1):
         on = 1 if active is None else active[t].to(before.dtype)
         grad_v = carry_v if grad_mem is None else carry_v + grad_mem[t]
@@ -109,5 +148,12 @@ def backward(rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before,
                 grad_alpha = grad_alpha + grad_u * (syn0 if t == 0 else syn[t - 1])
             carry_u = alpha * grad_u
         grad_current[t] = grad_u
-    everything = (grad_current, carry_u, carry_v, grad_alpha.sum(0), grad_beta.sum(0), grad_threshold.sum(0))
+    everything = (
+        grad_current,
+        carry_u,
+        carry_v,
+        grad_alpha.sum(0),
+        grad_beta.sum(0),
+        grad_threshold.sum(0),
+    )
     return tuple(g if n else None for g, n in zip(everything, needed))

@@ -1,6 +1,7 @@
 """Reference networks, built from a description of their layers.
 
-network = build(Model(name="conv_digits"), Neuron(), Grid(), Surrogate(), dataset="digits", encoding=Encoding(steps=12))
+network = build(Model(name="conv_digits"), Neuron(), Grid(), Surrogate(), dataset="digits",
+encoding=Encoding(steps=12))
 """
 
 from toolchain.models.ann import ReluNetwork
@@ -8,4 +9,14 @@ from toolchain.models.building import build
 from toolchain.models.description import Grid, Init, Layer, Model, Neuron, Surrogate
 from toolchain.models.reference import MODELS
 
-__all__ = ["MODELS", "Grid", "Init", "Layer", "Model", "Neuron", "ReluNetwork", "Surrogate", "build"]
+__all__ = [
+    "MODELS",
+    "Grid",
+    "Init",
+    "Layer",
+    "Model",
+    "Neuron",
+    "ReluNetwork",
+    "Surrogate",
+    "build",
+]

@@ -1,4 +1,5 @@
-"""ANNs: the same layers with rectifiers in place of neurons, in floating point; to compare with, to convert, to attack from."""
+"""ANNs: the same layers with rectifiers in place of neurons, in floating point; to compare with, to
+convert, to attack from."""
 
 from __future__ import annotations
 
@@ -12,12 +13,14 @@ from toolchain.errors import ConfigError
 
 
 class ReluNetwork(nn.Module):
-    """The rectifier twin of a Network: every synapse in floating point, ReLU for every neuron, the last one left out.
+    """The rectifier twin of a Network: every synapse in floating point, ReLU for every neuron, the
+    last one left out.
 
     network   whose layers, names, input and data it takes over; its weights are copied
 
-    ``net(x)``: x [time, batch, *input_shape] float -> scores of every step, [time, batch, n]; there is no state. ``net.scores(x)``:
-    their mean, [batch, n]. ``spikeport_io()`` says "program": False: no integer Program computes it.
+    ``net(x)``: x [time, batch, *input_shape] float -> scores of every step, [time, batch, n]; there
+    is no state. ``net.scores(x)``: their mean, [batch, n]. ``spikeport_io()`` says "program":
+    False: no integer Program computes it.
     """
 
     decode = "mean_potential"
@@ -28,8 +31,15 @@ class ReluNetwork(nn.Module):
         for name, layer in layers[:-1]:
             self.add_module(name, _twin(name, layer))
         if not isinstance(layers[-1][1], snn.Neuron):
-            raise ConfigError(f"model: the last layer is a {type(layers[-1][1]).__name__}; an ANN has no recurrent layers")
-        self.input_shape, self.message_bits, self.fraction_bits = network.input_shape, network.message_bits, network.fraction_bits
+            raise ConfigError(
+                f"model: the last layer is a {type(layers[-1][1]).__name__}; an ANN has no "
+                f"recurrent layers"
+            )
+        self.input_shape, self.message_bits, self.fraction_bits = (
+            network.input_shape,
+            network.message_bits,
+            network.fraction_bits,
+        )
         self.data = network.data
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -47,7 +57,11 @@ class ReluNetwork(nn.Module):
         """As ``Network.spikeport_io``, with "program": False."""
         return {
             "program": False,
-            "input": {"shape": list(self.input_shape), "message_bits": self.message_bits, "fraction_bits": self.fraction_bits},
+            "input": {
+                "shape": list(self.input_shape),
+                "message_bits": self.message_bits,
+                "fraction_bits": self.fraction_bits,
+            },
             "output": {"decode": self.decode},
             "call": "sequence",
             "data": self.data,
@@ -61,7 +75,11 @@ class ReluNetwork(nn.Module):
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 fan_in = math.prod(layer.weight.shape[1:])
                 hooks.append(
-                    layer.register_forward_hook(lambda _, __, y, name=name, fan_in=fan_in: found.update({name: fan_in * y[0].numel()}))
+                    layer.register_forward_hook(
+                        lambda _, __, y, name=name, fan_in=fan_in: found.update(
+                            {name: fan_in * y[0].numel()}
+                        )
+                    )
                 )
         try:
             with torch.no_grad():
@@ -75,7 +93,13 @@ class ReluNetwork(nn.Module):
 def _twin(name: str, layer: nn.Module) -> nn.Module:
     if isinstance(layer, snn.Conv2d):
         geometry = {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
-        made: nn.Module = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, bias=layer.bias is not None, **geometry)
+        made: nn.Module = nn.Conv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            bias=layer.bias is not None,
+            **geometry,
+        )
     elif isinstance(layer, snn.Linear):
         made = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
     elif isinstance(layer, snn.Dropout):

@@ -27,9 +27,10 @@ KINDS = {
 class Layer:
     """One layer of a network; which entries go with which kind: KINDS.
 
-    A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where needed. ``recurrent``: its
-    neurons also feed back onto themselves, all to all. ``rate``: of dropout (toolchain.layers.Dropout). ``reduction``: of
-    toolchain.layers.SqueezeExcitation, which runs on software alone.
+    A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where
+    needed. ``recurrent``: its neurons also feed back onto themselves, all to all. ``rate``: of
+    dropout (toolchain.layers.Dropout). ``reduction``: of toolchain.layers.SqueezeExcitation, which
+    runs on software alone.
     """
 
     kind: str
@@ -50,7 +51,9 @@ class Layer:
         one_of(where, kind=(self.kind, KINDS))
         for name, value in vars(self).items():
             if name != "kind" and value is not None and name not in KINDS[self.kind]:
-                raise ConfigError(f"{where}: {name} is given; accepted are {', '.join(KINDS[self.kind])}")
+                raise ConfigError(
+                    f"{where}: {name} is given; accepted are {', '.join(KINDS[self.kind])}"
+                )
         for name in {
             "conv": ("channels", "kernel"),
             "dense": ("features",),
@@ -77,10 +80,14 @@ class Layer:
 class Init:
     """What weights start from, in place of random numbers.
 
-    kind        "conversion": an ANN of the same layers, by threshold balancing (toolchain.training.conversion)
-    ann         a checkpoint (.safetensors) of a model of kind "ann", or a recipe (.toml) of one, which is trained first
-    percentile  of the ANN's pre-activations over the training data that becomes a neuron's threshold; 100: their maximum
-    scale       what that is multiplied by; the hybrid recipe of Rathi et al. (ICLR 2020) takes 0.7 before surrogate training
+    kind        "conversion": an ANN of the same layers, by threshold balancing
+                (toolchain.training.conversion)
+    ann         a checkpoint (.safetensors) of a model of kind "ann", or a recipe (.toml) of one,
+                which is trained first
+    percentile  of the ANN's pre-activations over the training data that becomes a neuron's
+                threshold; 100: their maximum
+    scale       what that is multiplied by; the hybrid recipe of Rathi et al. (ICLR 2020) takes 0.7
+                before surrogate training
     samples     so many training samples are looked at
     """
 
@@ -92,9 +99,17 @@ class Init:
 
     def __post_init__(self):
         one_of("model.init", kind=(self.kind, ("conversion",)))
-        bounds("model.init", percentile=(self.percentile, 50, 100), scale=(self.scale, 1e-3, 1e3), samples=(self.samples, 1, 1 << 20))
+        bounds(
+            "model.init",
+            percentile=(self.percentile, 50, 100),
+            scale=(self.scale, 1e-3, 1e3),
+            samples=(self.samples, 1, 1 << 20),
+        )
         if not self.ann.endswith((".safetensors", ".toml")):
-            raise ConfigError(f"model.init: ann is {self.ann!r}; accepted are a checkpoint (.safetensors) and a recipe (.toml)")
+            raise ConfigError(
+                f"model.init: ann is {self.ann!r}; accepted are a checkpoint (.safetensors) and a "
+                f"recipe (.toml)"
+            )
 
 
 NETWORKS = ("snn", "ann")
@@ -104,12 +119,15 @@ NETWORKS = ("snn", "ann")
 class Model:
     """A network by name (``toolchain.models.MODELS``) or by its layers.
 
-    kind          "snn": spiking, quantisation-aware, deployable; "ann": the same layers with rectifiers in place of neurons, in
-                  floating point, to compare with and to convert (toolchain.models.ann)
-    readout       "spike_count": the last neurons spike and are counted; "max_potential", "mean_potential", "last_potential": they are
-                  integrators whose potential is read
-    readout_beta  what remains of the last integrators' potential in each step; not given: as in the other neurons
-    gain          initial weights are drawn with standard deviation gain * sqrt(2 / fan-in); biases start at 0
+    kind          "snn": spiking, quantisation-aware, deployable; "ann": the same layers with
+                  rectifiers in place of neurons, in floating point, to compare with and to convert
+                  (toolchain.models.ann)
+    readout       "spike_count": the last neurons spike and are counted; "max_potential",
+                  "mean_potential", "last_potential": they are integrators whose potential is read
+    readout_beta  what remains of the last integrators' potential in each step; not given: as in the
+                  other neurons
+    gain          initial weights are drawn with standard deviation gain * sqrt(2 / fan-in); biases
+                  start at 0
     width         factor of all channels and features but the last layer's, rounded to at least 1
     init          what weights start from in place of that
     """
@@ -131,9 +149,16 @@ class Model:
         elif not self.layers or self.layers[-1].kind != "dense":
             raise ConfigError("model: layers end with a dense one, a neuron for each class")
         one_of("model", kind=(self.kind, NETWORKS), readout=(self.readout, DECODINGS))
-        bounds("model", gain=(self.gain, 1e-3, 1e3), width=(self.width, 1e-3, 64), readout_beta=(self.readout_beta, 0, 1))
+        bounds(
+            "model",
+            gain=(self.gain, 1e-3, 1e3),
+            width=(self.width, 1e-3, 64),
+            readout_beta=(self.readout_beta, 0, 1),
+        )
         if self.readout_beta is not None and self.readout == "spike_count":
-            raise ConfigError('model: readout_beta goes with a readout of potentials, not "spike_count"')
+            raise ConfigError(
+                'model: readout_beta goes with a readout of potentials, not "spike_count"'
+            )
         if self.init is not None and self.kind == "ann":
             raise ConfigError('model: init goes with kind "snn"; an ann starts from random numbers')
 
@@ -141,7 +166,11 @@ class Model:
         """The same with its layers, as wide as they are, in place of name and width."""
         if self.name is None and self.width == 1:
             return self
-        layers = self.layers if self.name is None else tuple(Layer(**entry) for entry in MODELS[self.name])
+        layers = (
+            self.layers
+            if self.name is None
+            else tuple(Layer(**entry) for entry in MODELS[self.name])
+        )
         *hidden, last = layers
         if self.width != 1:
             hidden = [_widened(layer, self.width) for layer in hidden]
@@ -150,7 +179,10 @@ class Model:
 
 def _widened(layer: Layer, factor: float) -> Layer:
     sizes = {name: getattr(layer, name) for name in ("channels", "features")}
-    return replace(layer, **{name: max(1, round(factor * size)) for name, size in sizes.items() if size is not None})
+    return replace(
+        layer,
+        **{name: max(1, round(factor * size)) for name, size in sizes.items() if size is not None},
+    )
 
 
 @dataclass(frozen=True)
@@ -158,8 +190,10 @@ class Neuron:
     """All neurons of a network; as ``toolchain.layers.LIF``. alpha not given: no synaptic current.
 
     noise               volts, of every spiking neuron; 0: none
-    noise_at_inference  False: the trained network, and what is exported, are plain; True: they are noisy, with ``noise_seed``
-    levels  thresholds of multi-level firing (``toolchain.layers.MultiLevel``) in place of ``threshold``, in all layers but the last one
+    noise_at_inference  False: the trained network, and what is exported, are plain; True: they are
+                        noisy, with ``noise_seed``
+    levels  thresholds of multi-level firing (``toolchain.layers.MultiLevel``) in place of
+            ``threshold``, in all layers but the last one
     """
 
     beta: float = 0.9
@@ -178,14 +212,28 @@ class Neuron:
     def __post_init__(self):
         bounds("neuron", noise=(self.noise, 0, 1e3), noise_seed=(self.noise_seed, 0, MAX_SEED))
         if self.noise_at_inference and not self.noise:
-            raise ConfigError("neuron: noise_at_inference without noise; accepted is noise above 0 V")
+            raise ConfigError(
+                "neuron: noise_at_inference without noise; accepted is noise above 0 V"
+            )
         if self.noise_seed and not self.noise_at_inference:
-            raise ConfigError("neuron: noise_seed goes with noise_at_inference; noise in training is drawn with training.seed")
+            raise ConfigError(
+                "neuron: noise_seed goes with noise_at_inference; noise in training is drawn with "
+                "training.seed"
+            )
         if self.levels is not None and (
-            not 1 <= len(self.levels) <= MOST_LEVELS or any(not low < high for low, high in zip((0.0, *self.levels), self.levels))
+            not 1 <= len(self.levels) <= MOST_LEVELS
+            or any(not low < high for low, high in zip((0.0, *self.levels), self.levels))
         ):
-            raise ConfigError(f"neuron: levels is {list(self.levels)!r}; accepted are 1 to {MOST_LEVELS} rising thresholds above 0")
-        bounds("neuron", beta=(self.beta, 0, 1), alpha=(self.alpha, 0, 1), refractory=(self.refractory, 0, 1 << 15))
+            raise ConfigError(
+                f"neuron: levels is {list(self.levels)!r}; accepted are 1 to {MOST_LEVELS} rising "
+                f"thresholds above 0"
+            )
+        bounds(
+            "neuron",
+            beta=(self.beta, 0, 1),
+            alpha=(self.alpha, 0, 1),
+            refractory=(self.refractory, 0, 1 << 15),
+        )
         one_of("neuron", reset=(self.reset, RESETS))
 
 
@@ -200,7 +248,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A surrogate gradient of ``toolchain.layers.surrogate``; parameter: its width, alpha or slope."""
+    """A surrogate gradient of ``toolchain.layers.surrogate``; parameter: its width, alpha or
+    slope."""
 
     name: str = "triangle"
     parameter: float = 1.0

@@ -49,7 +49,8 @@ def _minus(text: str) -> str:
 
 
 def prefix(values: Iterable[float | None]) -> tuple[float, str]:
-    """(factor, SI prefix) in which the largest of the values has one to three digits before the point."""
+    """(factor, SI prefix) in which the largest of the values has one to three digits before the
+    point."""
     largest = max((abs(v) for v in values if v), default=1.0)
     return next(((factor, name) for factor, name in _PREFIXES if largest >= factor), _PREFIXES[-1])
 
@@ -61,7 +62,9 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    leading = 0 if whole else len(f"{abs(value):.15f}"[2:]) - len(f"{abs(value):.15f}"[2:].lstrip("0"))
+    leading = (
+        0 if whole else len(f"{abs(value):.15f}"[2:]) - len(f"{abs(value):.15f}"[2:].lstrip("0"))
+    )
     return _minus(f"{value:,.{max(0, digits - whole + leading)}f}")
 
 

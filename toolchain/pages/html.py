@@ -1,4 +1,5 @@
-"""Tables and the frame of the page as HTML. Every text that comes from outside passes ``html.escape`` here or in ``page``."""
+"""Tables and the frame of the page as HTML. Every text that comes from outside passes
+``html.escape`` here or in ``page``."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ _TEXTS = ("text", "flags")
 def flag_links(names: Sequence[str]) -> str:
     """Links to the explanations of flags."""
     return " ".join(
-        NOT_TESTED if name == NOT_TESTED else f'<a class="flag" href="#flag-{escape(name)}">{escape(formats.words(name))}</a>'
+        NOT_TESTED
+        if name == NOT_TESTED
+        else f'<a class="flag" href="#flag-{escape(name)}">{escape(formats.words(name))}</a>'
         for name in names
     )
 
@@ -42,10 +45,12 @@ def title(facts: dict, model: dict) -> str:
 
 
 def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -> str:
-    """A sortable table; the first column names the row. Within ``details`` where it has more rows than ``most_open``."""
+    """A sortable table; the first column names the row. Within ``details`` where it has more rows
+    than ``most_open``."""
     units = {c.key: _unit(table, c) for c in table.columns if c.kind in _UNITS}
     head = "".join(
-        f'<th scope="col"{"" if c.kind in _TEXTS else " class=n"} data-key="{escape(c.key)}">{escape(c.label)}{_of(c, units)}</th>'
+        f'<th scope="col"{"" if c.kind in _TEXTS else " class=n"} '
+        f'data-key="{escape(c.key)}">{escape(c.label)}{_of(c, units)}</th>'
         for c in table.columns
     )
     rows = "".join(
@@ -57,7 +62,8 @@ def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -
     caption = escape(table.caption)
     name = f"table-{table.name}"
     html = (
-        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-caption"><table id="{name}" class="sortable {css}">'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-caption"><table '
+        f'id="{name}" class="sortable {css}">'
         f'<caption id="{name}-caption">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
     if len(table.rows) <= most_open:
@@ -66,7 +72,8 @@ def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -
 
 
 def details(summary: str, content: str, css: str = "") -> str:
-    """Something for the second minute; ``content`` is HTML. ``css`` "more": stays folded in print."""
+    """Something for the second minute; ``content`` is HTML. ``css`` "more": stays folded in
+    print."""
     return f"<details class='{css}'><summary>{escape(summary)}</summary>{content}</details>"
 
 
@@ -91,7 +98,9 @@ def _of(column: Column, units: Mapping[str, tuple[float, str]]) -> str:
 def _cell(column: Column, cell, first: bool, units: Mapping[str, tuple[float, str]]) -> str:
     found = values(column, cell)
     names = ("value", "maximum") if column.kind == "used" else ("value", "low", "high")
-    data = "".join(f' data-{name}="{escape(_raw(v))}"' for name, v in zip(names, found) if v is not None)
+    data = "".join(
+        f' data-{name}="{escape(_raw(v))}"' for name, v in zip(names, found) if v is not None
+    )
     content = formats.NOTHING if found[0] is None else _content(column, cell, units)
     css = "" if column.kind in _TEXTS else " class=n"
     return f'<th scope="row"{data}>{content}</th>' if first else f"<td{css}{data}>{content}</td>"
@@ -135,7 +144,11 @@ def _with_interval(kind: str, cell: Mapping, factor: float) -> str:
         if low is not None:
             ends = f"{formats.significant(low / factor)}–{formats.significant(high / factor)}"
     else:
-        shown = {"share": formats.percent(value), "points": formats.signed(value), "change": f"{formats.signed(value)} %"}[kind]
+        shown = {
+            "share": formats.percent(value),
+            "points": formats.signed(value),
+            "change": f"{formats.signed(value)} %",
+        }[kind]
         ends = formats.interval(low, high)
     return shown + (f' <span class="ci">{ends}</span>' if ends else "")
 
@@ -149,16 +162,20 @@ def _hash(text: str) -> str:
 
 
 def document(title: str, body: Sequence[str]) -> str:
-    """The whole page. Its policy allows this stylesheet, this script and pictures inside the page, and nothing else."""
+    """The whole page. Its policy allows this stylesheet, this script and pictures inside the page,
+    and nothing else."""
     style, script = _file("style.css"), _file("script.js")
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
-        f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{style}</style></head>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" '
+        'content="no-referrer">'
+        f'<link rel="icon" '
+        f'href="data:,"><title>{escape(title)}</title><style>{style}</style></head>\n'
         "<body><main>\n"
         + "\n".join(body)
-        + '\n</main><div id="tip" role="tooltip" hidden></div><p id="said" class="unseen" aria-live="polite"></p>'
+        + '\n</main><div id="tip" role="tooltip" hidden></div><p id="said" class="unseen" '
+        'aria-live="polite"></p>'
         f"<script>{script}</script></body></html>\n"
     )

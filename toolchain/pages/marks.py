@@ -1,7 +1,8 @@
 """What plots are made of: marks of targets and models, panels with axes, legends.
 
-Colours are the page's variables; shape, letter and texture say the same without colour. A mark can be reached by mouse and keyboard and
-says in words what it shows (``aria-label``, which the page's script also shows beside it).
+Colours are the page's variables; shape, letter and texture say the same without colour. A mark can
+be reached by mouse and keyboard and says in words what it shows (``aria-label``, which the page's
+script also shows beside it).
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ def shape(target: str, x: float, y: float) -> str:
         return f'<circle cx="{number(x)}" cy="{number(y)}" r="6.5" class="ring"/>'
     if target == "fast":
         return f'<rect x="{number(x - 3)}" y="{number(y - 3)}" width="6" height="6" class="solid"/>'
-    path = {"lava": "m0-10.5 10.5 10.5-10.5 10.5-10.5-10.5z", "loihi2": "m0-8 7 12h-14z", "reference": "m-4.5-4.5 9 9m0-9-9 9"}[target]
+    path = {
+        "lava": "m0-10.5 10.5 10.5-10.5 10.5-10.5-10.5z",
+        "loihi2": "m0-8 7 12h-14z",
+        "reference": "m-4.5-4.5 9 9m0-9-9 9",
+    }[target]
     return f'<path d="M{at}{path}" class="{"solid" if target == "loihi2" else "ring"}"/>'
 
 
@@ -66,7 +71,9 @@ def dot(x: float, y: float, radius: float, css: str) -> str:
 
 def mark(content: str, said: str, css: str = "") -> str:
     """Something that can be pointed at."""
-    return f'<g class="mark {css}" tabindex="-1" role="img" aria-label="{escape(said)}">{content}</g>'
+    return (
+        f'<g class="mark {css}" tabindex="-1" role="img" aria-label="{escape(said)}">{content}</g>'
+    )
 
 
 def short(name: str, most: int = 24) -> str:
@@ -98,16 +105,26 @@ class Panel:
         low, high = self.y_range
         return self.top + self.height * (high - value) / (high - low)
 
-    def frame(self, x_ticks: Iterable[tuple[float, str]], y_labels: bool, title: str = "") -> list[str]:
+    def frame(
+        self, x_ticks: Iterable[tuple[float, str]], y_labels: bool, title: str = ""
+    ) -> list[str]:
         """Ground, grid and tick labels; y is a share."""
         size = f'width="{number(self.width)}" height="{number(self.height)}"'
         body = [f'<rect x="{number(self.left)}" y="{number(self.top)}" {size} class="panel"/>']
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            body.append(f'<path d="M{number(self.left)} {number(self.y(share))}h{number(self.width)}" class="grid"/>')
+            body.append(
+                f'<path d="M{number(self.left)} {number(self.y(share))}h{number(self.width)}" '
+                f'class="grid"/>'
+            )
             if y_labels:
-                body.append(text(self.left - 8, self.y(share) + 4, f"{100 * share:.0f} %", "small", "end"))
+                body.append(
+                    text(self.left - 8, self.y(share) + 4, f"{100 * share:.0f} %", "small", "end")
+                )
         for value, label in x_ticks:
-            body.append(f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" class="axis"/>')
+            body.append(
+                f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" '
+                f'class="axis"/>'
+            )
             body.append(text(self.x(value), self.top + self.height + 18, label, "small", "middle"))
         if title:
             body.append(text(self.left, self.top - 8, title, "label strong"))
@@ -144,12 +161,22 @@ def legend(facts: dict) -> str:
     """Models and targets as a list: which letter, colour and shape is which."""
     letters = letters_of(facts["models"])
     entries = [
-        f'<li><span class="letter c{place % 8}">{letters[model["name"]]}</span> {escape(model["name"])}</li>'
+        f'<li><span class="letter c{place % 8}">{letters[model["name"]]}</span> '
+        f"{escape(model['name'])}</li>"
         for place, model in enumerate(facts["models"])
     ]
-    for target in dict.fromkeys(entry["target"] for model in facts["models"] for entry in model["targets"]):
-        entries.append(f"<li>{_key(shape(target, 0, 0))} {escape(formats.TARGET_NAMES[target])}</li>")
-    if any(row["flags"] for model in facts["models"] for entry in model["targets"] for row in entry["worst"]):
+    for target in dict.fromkeys(
+        entry["target"] for model in facts["models"] for entry in model["targets"]
+    ):
+        entries.append(
+            f"<li>{_key(shape(target, 0, 0))} {escape(formats.TARGET_NAMES[target])}</li>"
+        )
+    if any(
+        row["flags"]
+        for model in facts["models"]
+        for entry in model["targets"]
+        for row in entry["worst"]
+    ):
         entries.append(f"<li>{_key(flag(-4, 6))} flagged: the accuracy may flatter</li>")
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
@@ -158,7 +185,8 @@ def models(facts: dict) -> str:
     """Models as a list, with the shapes of the scatter."""
     letters = letters_of(facts["models"])
     entries = [
-        f'<li>{_key(model_shape(place, 0, 0), f"c{place % 8}")} <span class="letter c{place % 8}">{letters[model["name"]]}</span> '
+        f'<li>{_key(model_shape(place, 0, 0), f"c{place % 8}")} <span class="letter '
+        f'c{place % 8}">{letters[model["name"]]}</span> '
         f"{escape(model['name'])}</li>"
         for place, model in enumerate(facts["models"])
     ]
@@ -171,7 +199,12 @@ def _key(drawn: str, css: str = "") -> str:
 
 def families(facts: dict) -> str:
     """Which line of the curves is which."""
-    seen = {row["family"] for model in facts["models"] for entry in model["targets"] for row in entry["attacks"]}
+    seen = {
+        row["family"]
+        for model in facts["models"]
+        for entry in model["targets"]
+        for row in entry["attacks"]
+    }
     keys = [("line worst", "worst case over all, sample by sample")]
     keys += [(f"line {family}", name) for family, name in FAMILIES.items() if family in seen]
     keys.append(("chance", "chance"))
@@ -185,6 +218,4 @@ def line_key(css: str) -> str:
 
 def bar_key(css: str) -> str:
     """A bar of a legend."""
-    return (
-        f'<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><rect x="0" y="1" width="34" height="10" class="bar {css}"/></svg>'
-    )
+    return f'<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><rect x="0" y="1" width="34" height="10" class="bar {css}"/></svg>'

@@ -1,6 +1,8 @@
-"""Plots of studies as inline SVG: a value with error bars over some setting, one line for each way of measuring.
+"""Plots of studies as inline SVG: a value with error bars over some setting, one line for each way
+of measuring.
 
-Colours and fonts are the house page's; shape and dash say the same without colour. The numbers of each plot are in a table of the page.
+Colours and fonts are the house page's; shape and dash say the same without colour. The numbers of
+each plot are in a table of the page.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A series of points. place: which colour, mark and dash it has, the same in all panels and the legend. joined: a line through
-    them; False where x is no quantity."""
+    """A series of points. place: which colour, mark and dash it has, the same in all panels and the
+    legend. joined: a line through them; False where x is no quantity."""
 
     name: str
     place: int
@@ -49,8 +51,9 @@ class PlotPanel:
 
 @dataclass(frozen=True)
 class Axis:
-    """label; kind "number", "log", "share" (0 to 1, shown in percent) or "category" (0, 1, 2, …; marks of several lines stand side by
-    side); names: value -> text of its tick, in place of numbers."""
+    """label; kind "number", "log", "share" (0 to 1, shown in percent) or "category" (0, 1, 2, …;
+    marks of several lines stand side by side); names: value -> text of its tick, in place of
+    numbers."""
 
     label: str
     kind: str = "number"
@@ -69,11 +72,18 @@ def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) 
     width = (WIDTH - left - 12 - gap * (columns - 1)) / columns
     body: list[str] = []
     for place, panel in enumerate(panels):
-        corner = left + place % columns * (width + gap), top + place // columns * (height + below + top)
+        corner = (
+            left + place % columns * (width + gap),
+            top + place // columns * (height + below + top),
+        )
         box = _Box(*corner, width, height, x_scale, y_scale)
         body += box.frame(panel.title, place % columns == 0)
         for which, line in enumerate(panel.lines):
-            aside = (which - (len(panel.lines) - 1) / 2) / (len(panel.lines) + 2) if x.kind == "category" else 0.0
+            aside = (
+                (which - (len(panel.lines) - 1) / 2) / (len(panel.lines) + 2)
+                if x.kind == "category"
+                else 0.0
+            )
             body += _drawn(box, line, aside)
     bottom = top + rows * (height + below) + (rows - 1) * top
     body.append(text(left + (WIDTH - left - 12) / 2, bottom + 10, x.label, "label", "middle"))
@@ -86,8 +96,10 @@ def legend(panels: Sequence[PlotPanel]) -> str:
     """HTML list of the lines: which colour, mark and dash is which."""
     seen = {line.name: line for panel in panels for line in panel.lines}
     entries = "".join(
-        f'<li><svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><g class="c{line.place % 8}">'
-        f"{_stroke('M1 6h32', line) if line.joined else ''}{_shape(line, 17, 6)}</g></svg> {escape(name)}</li>"
+        f'<li><svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><g '
+        f'class="c{line.place % 8}">'
+        f"{_stroke('M1 6h32', line) if line.joined else ''}{_shape(line, 17, 6)}</g></svg> "
+        f"{escape(name)}</li>"
         for name, line in seen.items()
     )
     return f'<ul class="legend">{entries}</ul>'
@@ -111,7 +123,9 @@ class _Scale:
         else:
             self.ticks = [(v, f"{v:g}") for v in ticks(low, high, 6)]
         self.low, self.high = (math.log(low), math.log(high)) if self.log else (low, high)
-        margin = {"share": 0.0, "category": 0.5}.get(axis.kind, 0.04 * (self.high - self.low) or 0.5)
+        margin = {"share": 0.0, "category": 0.5}.get(
+            axis.kind, 0.04 * (self.high - self.low) or 0.5
+        )
         self.low, self.high = self.low - margin, self.high + margin
 
     def __call__(self, value: float) -> float:
@@ -137,11 +151,17 @@ class _Box:
         size = f'width="{number(self.width)}" height="{number(self.height)}"'
         body = [f'<rect x="{number(self.left)}" y="{number(self.top)}" {size} class="panel"/>']
         for value, label in self.y_scale.ticks:
-            body.append(f'<path d="M{number(self.left)} {number(self.y(value))}h{number(self.width)}" class="grid"/>')
+            body.append(
+                f'<path d="M{number(self.left)} {number(self.y(value))}h{number(self.width)}" '
+                f'class="grid"/>'
+            )
             if y_labels:
                 body.append(text(self.left - 8, self.y(value) + 4, label, "small", "end"))
         for value, label in self.x_scale.ticks:
-            body.append(f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" class="axis"/>')
+            body.append(
+                f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" '
+                f'class="axis"/>'
+            )
             body.append(text(self.x(value), self.top + self.height + 18, label, "small", "middle"))
         body.append(text(self.left, self.top - 8, short(title, 80), "label strong"))
         return body
@@ -159,7 +179,10 @@ def _shape(line: Line, x: float, y: float) -> str:
 
 def _drawn(box: _Box, line: Line, aside: float) -> list[str]:
     points = sorted((replace(p, x=p.x + aside) for p in line.points), key=lambda p: p.x)
-    path = "".join(f"{'L' if i else 'M'}{number(box.x(p.x))} {number(box.y(p.y))}" for i, p in enumerate(points))
+    path = "".join(
+        f"{'L' if i else 'M'}{number(box.x(p.x))} {number(box.y(p.y))}"
+        for i, p in enumerate(points)
+    )
     body = [f'<g class="c{line.place % 8}">{_stroke(path, line)}</g>'] if line.joined else []
     for p in points:
         bar = ""

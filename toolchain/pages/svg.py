@@ -1,4 +1,5 @@
-"""The few parts that every inline SVG of our pages is made of; colours and fonts come from the page's stylesheet."""
+"""The few parts that every inline SVG of our pages is made of; colours and fonts come from the
+page's stylesheet."""
 
 from __future__ import annotations
 
@@ -9,18 +10,33 @@ from html import escape
 
 def number(value: float) -> str:
     """A coordinate as short text."""
-    return f"{value:.2f}".rstrip("0").rstrip(".") if not float(value).is_integer() else str(int(value))
-
-
-def svg(width: float, height: float, name: str, title: str, description: str, body: Sequence[str], role: str = "img") -> str:
-    """The element itself; ``name`` must be unique on the page. ``role``: "group" where parts of it can be reached one by one."""
     return (
-        f'<svg viewBox="0 0 {number(width)} {number(height)}" role="{role}" aria-labelledby="{name}-title {name}-text">'
-        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-text">{escape(description)}</desc>' + "".join(body) + "</svg>"
+        f"{value:.2f}".rstrip("0").rstrip(".") if not float(value).is_integer() else str(int(value))
     )
 
 
-def text(x: float, y: float, content: str, css: str = "", anchor: str = "start", rotate: bool = False) -> str:
+def svg(
+    width: float,
+    height: float,
+    name: str,
+    title: str,
+    description: str,
+    body: Sequence[str],
+    role: str = "img",
+) -> str:
+    """The element itself; ``name`` must be unique on the page. ``role``: "group" where parts of it
+    can be reached one by one."""
+    return (
+        f'<svg viewBox="0 0 {number(width)} {number(height)}" role="{role}" '
+        f'aria-labelledby="{name}-title {name}-text">'
+        f'<title id="{name}-title">{escape(title)}</title><desc '
+        f'id="{name}-text">{escape(description)}</desc>' + "".join(body) + "</svg>"
+    )
+
+
+def text(
+    x: float, y: float, content: str, css: str = "", anchor: str = "start", rotate: bool = False
+) -> str:
     """A line of text; ``rotate`` turns it to read upwards."""
     turn = f' transform="rotate(-90 {number(x)} {number(y)})"' if rotate else ""
     return f'<text x="{number(x)}" y="{number(y)}" text-anchor="{anchor}" class="{css}"{turn}>{escape(content)}</text>'

@@ -1,7 +1,8 @@
 """A table as data, and as CSV: the page and the CSV files show the same one.
 
-A cell is a text, a number, a list of texts, or {"value", "low", "high"}; None where there is nothing. CSV holds numbers as they are
-(shares from 0 to 1, joules, seconds), an interval as three columns, whose names say what its ends are.
+A cell is a text, a number, a list of texts, or {"value", "low", "high"}; None where there is
+nothing. CSV holds numbers as they are (shares from 0 to 1, joules, seconds), an interval as three
+columns, whose names say what its ends are.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ SEEDS = ("smallest", "largest")
 """``Column.ends`` where an interval is the spread over seeds, no interval of confidence."""
 
 BAND = ("band_low", "band_high")
-"""``Column.ends`` where an interval is what the device tables and their error against measurement give, no interval of confidence."""
+"""``Column.ends`` where an interval is what the device tables and their error against measurement
+give, no interval of confidence."""
 
 EITHER = ("low_or_smallest", "high_or_largest")
-"""``Column.ends`` where some rows have an interval of confidence and some a spread; another column says which."""
+"""``Column.ends`` where some rows have an interval of confidence and some a spread; another column
+says which."""
 
 
 @dataclass(frozen=True)
 class Column:
     """One column, in CSV under ``key``, elsewhere under ``label``.
 
-    kind  text, count, number, plain share, used ({"used", "maximum"}), seconds, joule, flags (a list of names), or one of ``INTERVALS``:
-          share (0 to 1), points (difference of two shares), change (relative), joules (with a band or an interval)
+    kind  text, count, number, plain share, used ({"used", "maximum"}), seconds, joule, flags (a
+          list of names), or one of ``INTERVALS``: share (0 to 1), points (difference of two
+          shares), change (relative), joules (with a band or an interval)
     ends  of an interval: what CSV calls its two ends, after the key. Default: a 95 % interval
     """
 
@@ -54,13 +58,20 @@ class Table:
 
     def records(self) -> list[list]:
         """Rows of the CSV file; None where there is nothing."""
-        return [[value for column in self.columns for value in values(column, row[column.key])] for row in self.rows]
+        return [
+            [value for column in self.columns for value in values(column, row[column.key])]
+            for row in self.rows
+        ]
 
 
 def _names(column: Column) -> tuple[str, ...]:
     if column.kind == "used":
         return column.key, f"{column.key}_maximum"
-    return (column.key, *(f"{column.key}_{end}" for end in column.ends)) if column.kind in INTERVALS else (column.key,)
+    return (
+        (column.key, *(f"{column.key}_{end}" for end in column.ends))
+        if column.kind in INTERVALS
+        else (column.key,)
+    )
 
 
 def values(column: Column, cell) -> tuple:
@@ -73,7 +84,8 @@ def values(column: Column, cell) -> tuple:
 
 
 def to_csv(table: Table) -> str:
-    """RFC 4180, with a header. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """RFC 4180, with a header. A text that a spreadsheet would take for a formula gets an
+    apostrophe before it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(table.header())

@@ -1,7 +1,9 @@
-"""The detector of perturbed images, and the gate that it works: r = max |x - P(x)|; r <= threshold: x goes on, else P(x).
+"""The detector of perturbed images, and the gate that it works: r = max |x - P(x)|; r <= threshold:
+x goes on, else P(x).
 
-Chen and Xu (arXiv 2404.17092) decide by an L-infinity criterion and give no threshold: ours is a quantile of r on clean training
-images, so that the share of clean images that are taken for perturbed is chosen, and its error on test images is reported.
+Chen and Xu (arXiv 2404.17092) decide by an L-infinity criterion and give no threshold: ours is a
+quantile of r on clean training images, so that the share of clean images that are taken for
+perturbed is chosen, and its error on test images is reported.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ class Gate(nn.Module):
     """``gate(images, purified)``: the raw image where r <= threshold, else the purified one.
 
     threshold   pixel units; a buffer
-    gradient    "branch": the derivative of what was chosen, the true one almost everywhere, to which the decision is constant;
-                "soft" (the default): that of images + sigmoid((r - threshold) / width) * (purified - images), where the hard decision's
-                value stands for the sigmoid's, so that an attack also sees which way leads across the threshold (straight through, ours)
+    gradient    "branch": the derivative of what was chosen, the true one almost everywhere, to
+                which the decision is constant; "soft" (the default): that of images + sigmoid((r -
+                threshold) / width) * (purified - images), where the hard decision's value stands
+                for the sigmoid's, so that an attack also sees which way leads across the threshold
+                (straight through, ours)
     width       pixel units; of the sigmoid
     """
 
@@ -54,12 +58,14 @@ class Gate(nn.Module):
 
 
 def calibrate(clean: np.ndarray, quantile: float) -> float:
-    """The smallest r of clean images [sample] that at least the share ``quantile`` of them does not exceed."""
+    """The smallest r of clean images [sample] that at least the share ``quantile`` of them does not
+    exceed."""
     return float(np.quantile(np.asarray(clean, np.float32), quantile, method="inverted_cdf"))
 
 
 def report(clean: np.ndarray, attacked: np.ndarray, threshold: float) -> dict:
-    """{"auc", "false_positive_rate", "true_positive_rate"} of r on clean and on attacked test images [sample] each."""
+    """{"auc", "false_positive_rate", "true_positive_rate"} of r on clean and on attacked test
+    images [sample] each."""
     from sklearn.metrics import roc_auc_score
 
     truth = np.concatenate([np.zeros(len(clean), np.int64), np.ones(len(attacked), np.int64)])

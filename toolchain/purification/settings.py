@@ -1,8 +1,9 @@
 """What a purifier is described by: the table ``[purifier]`` of a recipe.
 
-The paper (Chen and Xu, arXiv 2404.17092) gives no sizes, weights or constants; the defaults are ours, after CBDNet (Guo et al.,
-CVPR 2019) where it has the same part: noise estimator of plain 3 x 3 convolutions, U-Net with additive skips, weights 0.5 and 0.05 of
-the asymmetric and the total variation term.
+The paper (Chen and Xu, arXiv 2404.17092) gives no sizes, weights or constants; the defaults are
+ours, after CBDNet (Guo et al., CVPR 2019) where it has the same part: noise estimator of plain 3 x
+3 convolutions, U-Net with additive skips, weights 0.5 and 0.05 of the asymmetric and the total
+variation term.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from toolchain.tables import bounds, one_of
 class Purifier:
     """A purifier and its training.
 
-    classifier        the frozen classifier behind it, from where the recipe lies: a checkpoint (.safetensors), or a recipe (.toml), which
-                      is trained first; in a checkpoint its name
+    classifier        the frozen classifier behind it, from where the recipe lies: a checkpoint
+                      (.safetensors), or a recipe (.toml), which is trained first; in a checkpoint
+                      its name
     steps             time steps of both spiking networks
     bits              the images and the noise map enter them as whole multiples of 2**-bits
     noise_width, noise_layers   channels and convolutions of the noise estimator
-    channels          of the U-Net, finest resolution first; each further number halves the resolution once more
+    channels          of the U-Net, finest resolution first; each further number halves the
+                      resolution once more
     beta, threshold   of all neurons (LIF, reset to zero)
-    epsilon           adversarial training images are FGSM's, each with a radius drawn from 0 to this
+    epsilon           adversarial training images are FGSM's, each with a radius drawn from 0 to
+                      this
     charbonnier, kl, asymmetric, variation   weights of the four terms
     charbonnier_epsilon   constant of the Charbonnier term
-    under             weight of an under-estimated noise, 0 to 1; over-estimated: 1 - under. 0.7: missing a perturbation is worse
+    under             weight of an under-estimated noise, 0 to 1; over-estimated: 1 - under. 0.7:
+                      missing a perturbation is worse
     quantile          share of the clean training images that pass the detector
     samples           train on the first so many samples; not given: all
     device            "cpu", "cuda", or "auto": a GPU where PyTorch sees one
@@ -60,9 +65,14 @@ class Purifier:
 
     def __post_init__(self):
         if not self.classifier:
-            raise ConfigError("purifier: classifier is empty; accepted is the path of a checkpoint or recipe")
+            raise ConfigError(
+                "purifier: classifier is empty; accepted is the path of a checkpoint or recipe"
+            )
         if not 1 <= len(self.channels) <= 4 or not all(1 <= n <= 512 for n in self.channels):
-            raise ConfigError(f"purifier: channels is {list(self.channels)!r}; accepted are 1 to 4 numbers of channels, each up to 512")
+            raise ConfigError(
+                f"purifier: channels is {list(self.channels)!r}; accepted are 1 to 4 numbers of "
+                f"channels, each up to 512"
+            )
         one_of("purifier", device=(self.device, ("cpu", "cuda", "auto")))
         bounds(
             "purifier",

@@ -2,29 +2,35 @@
 
 The page, the CSV tables and the command line show what is here and compute nothing of their own.
 
-    {"norm", "radii", "radius",        the threat; "radius": the one that the answer in words is about
-     "battery",                        how strong the weakest battery was: {"level", "missing"}, see ``strength``; also of every
-                                       model, target and row of "worst"
+    {"norm", "radii", "radius",        the threat; "radius": the one that the answer in words is
+    about
+     "battery",                        how strong the weakest battery was: {"level", "missing"}, see
+                                       ``strength``; also of every model, target and row of "worst"
      "about",                          how the run was made
-     "models": [{"name", "program", "steps", "chip", "classes", "near_threshold", "twin", "answer", "targets", "comparisons", "absent",
+     "models": [{"name", "program", "steps", "chip", "classes", "near_threshold", "twin", "answer",
+     "targets", "comparisons", "absent",
                  "differs"}]}
 
 A target's entry:
 
-    samples, clean (share), attacks [one row for each attack, radius and seed], worst [one row for each radius: per-sample worst case
-    over the battery, with the spread over attack seeds; beside it what usual publications report, "published", and the worst case of
-    every kind of attack alone, "kinds"], energy [one row for clean
-    inputs and for each radius under the strongest and the costliest attack], layers, flags; of a model that is random "inference" [clean,
-    and the worst case of each radius, over the seeds of the inference], of one with a detector "detector" [clean inputs, and each attack:
-    AUC, and the share that is taken for perturbed], "corruptions" [one row for each and its severity]
+    samples, clean (share), attacks [one row for each attack, radius and seed], worst [one row for
+    each radius: per-sample worst case over the battery, with the spread over attack seeds; beside
+    it what usual publications report, "published", and the worst case of every kind of attack
+    alone, "kinds"], energy [one row for clean inputs and for each radius under the strongest and
+    the costliest attack], layers, flags; of a model that is random "inference" [clean, and the
+    worst case of each radius, over the seeds of the inference], of one with a detector "detector"
+    [clean inputs, and each attack: AUC, and the share that is taken for perturbed], "corruptions"
+    [one row for each and its severity]
 
-"differs": what the form of a model has otherwise than the papers of its defences, see ``toolchain.defences.differences``.
-"absent": cells that cannot be, with their reason: a target for a model without a Program, an estimator that a neuron does not have.
-Of a model that is random everything but "inference" is of its first inference seed.
+"differs": what the form of a model has otherwise than the papers of its defences, see
+``toolchain.defences.differences``. "absent": cells that cannot be, with their reason: a target for
+a model without a Program, an estimator that a neuron does not have. Of a model that is random
+everything but "inference" is of its first inference seed.
 
-A share is {"value", "low", "high", "samples"} with its 95 % Wilson interval, 0 to 1. A mean is the same with a 95 % t interval, or
-none where there is no spread ("no_interval" says why). A difference of two accuracies on the same samples has Newcombe's interval.
-Energy is in joules of one inference, time in seconds. None stands for what there is no number for.
+A share is {"value", "low", "high", "samples"} with its 95 % Wilson interval, 0 to 1. A mean is the
+same with a 95 % t interval, or none where there is no spread ("no_interval" says why). A difference
+of two accuracies on the same samples has Newcombe's interval. Energy is in joules of one inference,
+time in seconds. None stands for what there is no number for.
 """
 
 from __future__ import annotations
@@ -40,11 +46,28 @@ from toolchain.attacks.batteries import PUBLISHED
 from toolchain.deploy.execution import TARGETS
 from toolchain.report import battery
 from toolchain.report.cascades import stages
-from toolchain.report.counts import attacks, base, change, dynamic, energies, layers, spikes, strongest, total
+from toolchain.report.counts import (
+    attacks,
+    base,
+    change,
+    dynamic,
+    energies,
+    layers,
+    spikes,
+    strongest,
+    total,
+)
 from toolchain.report.run import ReportError
 from toolchain.robustness import flags, strength
 from toolchain.robustness.records import Scored
-from toolchain.robustness.statistics import Share, align, paired_difference, robustness, spread, worst_case
+from toolchain.robustness.statistics import (
+    Share,
+    align,
+    paired_difference,
+    robustness,
+    spread,
+    worst_case,
+)
 from toolchain.robustness.traits import CASCADE, estimator_of
 
 PREFERRED = ("loihi2", "lava", "fast", "reference")
@@ -52,7 +75,8 @@ PREFERRED = ("loihi2", "lava", "fast", "reference")
 
 
 def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping] = ()) -> dict:
-    """Every number of the report. Raises ReportError where a model has not been run on clean inputs yet.
+    """Every number of the report. Raises ReportError where a model has not been run on clean inputs
+    yet.
 
     absent   descriptions of the cells that cannot be
     """
@@ -61,9 +85,14 @@ def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping]
     told = [m["name"] for m in about.get("models") or []]
     names.sort(key=lambda n: told.index(n) if n in told else len(told))
     radii = sorted({r.description["epsilon"] for r in ordered if attacks(r)})
-    norm = next((r.description["norm"] for r in ordered if attacks(r)), ordered[0].description["norm"])
+    norm = next(
+        (r.description["norm"] for r in ordered if attacks(r)), ordered[0].description["norm"]
+    )
     radius = _middle(norm, radii)
-    models = [_model(name, [r for r in ordered if r.description["model"] == name], radius) for name in names]
+    models = [
+        _model(name, [r for r in ordered if r.description["model"] == name], radius)
+        for name in names
+    ]
     forms = {m["name"]: m.get("differs") or [] for m in about.get("models") or []}
     for model in models:
         model["differs"] = forms.get(model["name"], [])
@@ -86,7 +115,8 @@ def _order(record: Scored):
 
 
 def _middle(norm: str, radii: Sequence[float]) -> float | None:
-    """The middle radius, the smaller of two; radii at which every pixel is free are a check of the attack, not an answer."""
+    """The middle radius, the smaller of two; radii at which every pixel is free are a check of the
+    attack, not an answer."""
     some = [r for r in radii if norm != "linf" or r < 1] or list(radii)
     return some[(len(some) - 1) // 2] if some else None
 
@@ -111,9 +141,15 @@ def _model(name: str, records: list[Scored], radius: float | None) -> dict:
     targets = sorted({r.description["target"] for r in records}, key=TARGETS.index)
     per_target = {t: [r for r in records if r.description["target"] == t] for t in targets}
     said = records[0].description
-    entries = [_target(t, per_target[t], [r for r in records if r.description["target"] != t]) for t in targets]
+    entries = [
+        _target(t, per_target[t], [r for r in records if r.description["target"] != t])
+        for t in targets
+    ]
     baseline = targets[0]
-    comparisons = [_comparison(baseline, other, per_target[baseline], per_target[other]) for other in targets[1:]]
+    comparisons = [
+        _comparison(baseline, other, per_target[baseline], per_target[other])
+        for other in targets[1:]
+    ]
     return {
         "name": name,
         "program": said["program"],
@@ -125,7 +161,14 @@ def _model(name: str, records: list[Scored], radius: float | None) -> dict:
         "no_program": said.get("no_program", ""),
         "has_front": said.get("has_front", False),
         "exact": said.get("exact", True),
-        "near_threshold": next((r.description["near_threshold"] for r in records if r.description.get("near_threshold")), None),
+        "near_threshold": next(
+            (
+                r.description["near_threshold"]
+                for r in records
+                if r.description.get("near_threshold")
+            ),
+            None,
+        ),
         "twin": {"macs": said["twin_macs"], "energy_j": said["twin_energy_j"]},
         "battery": battery.weakest(entries),
         "answer": _answer(entries, comparisons, radius),
@@ -135,13 +178,23 @@ def _model(name: str, records: list[Scored], radius: float | None) -> dict:
 
 
 def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) -> dict:
-    """What the first sentence about a model says: hardware with most samples, against software where that was run."""
+    """What the first sentence about a model says: hardware with most samples, against software
+    where that was run."""
     hardware = [e for e in entries if e["target"] != "software"] or entries
     most = max(e["samples"] for e in hardware)
-    chosen = min((e for e in hardware if e["samples"] == most), key=lambda e: (*PREFERRED, "software").index(e["target"]))
-    compared = next((c for c in comparisons if c["targets"] == ["software", chosen["target"]]), None)
+    chosen = min(
+        (e for e in hardware if e["samples"] == most),
+        key=lambda e: (*PREFERRED, "software").index(e["target"]),
+    )
+    compared = next(
+        (c for c in comparisons if c["targets"] == ["software", chosen["target"]]), None
+    )
     samples = {entry["target"]: entry["samples"] for entry in entries}
-    others = [c["targets"][1] for c in comparisons if c["targets"][1] != chosen["target"] and c["identical"]]
+    others = [
+        c["targets"][1]
+        for c in comparisons
+        if c["targets"][1] != chosen["target"] and c["identical"]
+    ]
 
     def at(rows):
         return next((row for row in rows if row["epsilon"] == radius), None)
@@ -171,9 +224,14 @@ def _inference_seed(record: Scored) -> int:
 
 
 def _absent(found: Sequence[Mapping]) -> list[dict]:
-    """One row for each thing that is not there: a target for everything, or an attack; "cells": how many cells that are."""
+    """One row for each thing that is not there: a target for everything, or an attack; "cells": how
+    many cells that are."""
     rows: dict[tuple, dict] = {}
-    targets = {entry["target"]: entry["reason"] for entry in found if entry.get("target") and entry["family"] == "clean"}
+    targets = {
+        entry["target"]: entry["reason"]
+        for entry in found
+        if entry.get("target") and entry["family"] == "clean"
+    }
     for entry in found:
         target = entry.get("target")
         if target in targets:
@@ -182,7 +240,9 @@ def _absent(found: Sequence[Mapping]) -> list[dict]:
             key = ("attack", entry["name"], entry["reason"])
         else:
             continue  # follows from the attack that could not be made
-        row = rows.setdefault(key, {"kind": key[0], "what": key[1], "crafted_on": [], "reason": key[2], "cells": 0})
+        row = rows.setdefault(
+            key, {"kind": key[0], "what": key[1], "crafted_on": [], "reason": key[2], "cells": 0}
+        )
         row["cells"] += 1
         if entry["crafted_on"] not in row["crafted_on"]:
             row["crafted_on"].append(entry["crafted_on"])
@@ -195,17 +255,25 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> dict:
     clean = [r for r in records if r.description["family"] == "clean"]
     if not clean:
         raise ReportError(
-            f"model {records[0].description['model']!r} has no clean record on target {target!r} yet; let 'spikeport bench' finish"
+            f"model {records[0].description['model']!r} has no clean record on target {target!r} "
+            f"yet; let 'spikeport bench' finish"
         )
     reference = clean[0]
-    found = [asdict(f) | {"finding": f.finding} for f in flags.check(flags.Evidence(records, reference.description["classes"], others))]
+    found = [
+        asdict(f) | {"finding": f.finding}
+        for f in flags.check(flags.Evidence(records, reference.description["classes"], others))
+    ]
     worst = _worst(records, found)
     return {
         "target": target,
         "samples": int(reference.correct.size),
         "clean": share(reference.correct),
         "clean_over_seeds": asdict(spread([c.accuracy for c in clean])),
-        "attacks": [_attack(r, base(r, clean), found) for r in records if attacks(r) or r.description["family"] == "energy"],
+        "attacks": [
+            _attack(r, base(r, clean), found)
+            for r in records
+            if attacks(r) or r.description["family"] == "energy"
+        ],
         "worst": worst,
         "battery": battery.weakest(worst),
         "energy": energies(reference, records),
@@ -213,28 +281,38 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> dict:
         "flags": found,
         "inference": _inference(every),
         "detector": _detector(reference, records),
-        "corruptions": [_corruption(r, base(r, clean)) for r in records if r.description["family"] == "corruption"],
+        "corruptions": [
+            _corruption(r, base(r, clean))
+            for r in records
+            if r.description["family"] == "corruption"
+        ],
     }
 
 
 def _inference(records: list[Scored]) -> list[dict]:
-    """Over the seeds of the inference: clean accuracy, and for each radius the worst case of each seed's inferences. Empty for one seed."""
+    """Over the seeds of the inference: clean accuracy, and for each radius the worst case of each
+    seed's inferences. Empty for one seed."""
     seeds = sorted(set(map(_inference_seed, records)))
     if len(seeds) < 2:
         return []
     rows = []
     for epsilon in [0.0, *sorted({r.description["epsilon"] for r in records if attacks(r)})]:
-        here = [r for r in records if (attacks(r) if epsilon else r.description["family"] == "clean")]
+        here = [
+            r for r in records if (attacks(r) if epsilon else r.description["family"] == "clean")
+        ]
         here = [r for r in here if r.description["epsilon"] == epsilon]
-        each = [float(worst_case([r for r in here if _inference_seed(r) == seed]).mean()) for seed in seeds]
+        each = [
+            float(worst_case([r for r in here if _inference_seed(r) == seed]).mean())
+            for seed in seeds
+        ]
         rows.append({"epsilon": epsilon, "numbers": seeds, "each": each, **asdict(spread(each))})
     return rows
 
 
 def _detector(clean: Scored, records: list[Scored]) -> list[dict]:
-    """What a detector makes of clean inputs (the share is its false-positive rate) and of each attack (its true-positive rate), and how
-    well its reading tells the one from the other at any threshold: the area under the receiver operating characteristic. Empty
-    without a detector."""
+    """What a detector makes of clean inputs (the share is its false-positive rate) and of each
+    attack (its true-positive rate), and how well its reading tells the one from the other at any
+    threshold: the area under the receiver operating characteristic. Empty without a detector."""
     if clean.detector is None:
         return []
     threshold, rows = clean.description["detector_threshold"], []
@@ -252,8 +330,8 @@ def _detector(clean: Scored, records: list[Scored]) -> list[dict]:
 
 
 def auc(clean: np.ndarray, attacked: np.ndarray) -> float:
-    """Probability that a reading of an attacked sample is above one of a clean sample (half of the ties): the area under the curve, by
-    Mann and Whitney."""
+    """Probability that a reading of an attacked sample is above one of a clean sample (half of the
+    ties): the area under the curve, by Mann and Whitney."""
     return float(stats.mannwhitneyu(attacked, clean).statistic / (len(attacked) * len(clean)))
 
 
@@ -275,7 +353,18 @@ def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
     measured = robustness(base.correct[a], record.correct[b])
     said = record.description
     cell = (said["name"], said["epsilon"], said["seed"])
-    names = ("name", "family", "norm", "epsilon", "seed", "crafted_on", "iterations", "estimator", "eot", "crafted")
+    names = (
+        "name",
+        "family",
+        "norm",
+        "epsilon",
+        "seed",
+        "crafted_on",
+        "iterations",
+        "estimator",
+        "eot",
+        "crafted",
+    )
     return {name: said[name] for name in names} | {
         "front": said.get("front", "through"),
         "samples": len(b),
@@ -285,7 +374,9 @@ def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
         "success_over_correct": asdict(measured.success_over_correct),
         "mean_margin": float(record.margin.mean()),
         "largest_distance": float(record.distance.max()),
-        "mean_queries": float(np.mean(record.history["queries"])) if "queries" in record.history else None,
+        "mean_queries": float(np.mean(record.history["queries"]))
+        if "queries" in record.history
+        else None,
         "spikes": spikes(record),
         "syn_ops": total(record, "syn_ops"),
         "dynamic_j": float(dynamic(record).mean()),
@@ -295,22 +386,29 @@ def _attack(record: Scored, base: Scored, found: Sequence[Mapping]) -> dict:
 
 
 def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
-    """For each radius: the per-sample worst case over the whole battery and all seeds, and over each seed's battery alone."""
+    """For each radius: the per-sample worst case over the whole battery and all seeds, and over
+    each seed's battery alone."""
     rows = []
     for epsilon in sorted({r.description["epsilon"] for r in records if attacks(r)}):
         here = [r for r in records if attacks(r) and r.description["epsilon"] == epsilon]
         seeds = sorted({r.description["seed"] for r in here})
         single = strongest(here)
-        each = [float(worst_case([r for r in here if r.description["seed"] == s]).mean()) for s in seeds]
+        each = [
+            float(worst_case([r for r in here if r.description["seed"] == s]).mean()) for s in seeds
+        ]
         rows.append(
             {
                 "epsilon": epsilon,
-                "attacks": len({(r.description["name"], r.description["crafted_on"]) for r in here}),
+                "attacks": len(
+                    {(r.description["name"], r.description["crafted_on"]) for r in here}
+                ),
                 "share": share(worst_case(here)),
                 "over_seeds": asdict(spread(each)),
                 "strongest": single.description["name"],
                 "strongest_share": share(single.correct),
-                "flags": [f["name"] for f in found if any(cell[1] == epsilon for cell in f["cells"])],
+                "flags": [
+                    f["name"] for f in found if any(cell[1] == epsilon for cell in f["cells"])
+                ],
                 "battery": asdict(strength.of_records(here)),
                 "kinds": _kinds(here),
                 "zero_gradient": _zero_gradient(here),
@@ -320,12 +418,19 @@ def _worst(records: list[Scored], found: Sequence[Mapping]) -> list[dict]:
     return rows
 
 
-TRAINED, OTHER, ELSEWHERE, NONE, KNOWN = "training surrogate", "other gradients", "from another network", "no gradient", "knows the seed"
+TRAINED, OTHER, ELSEWHERE, NONE, KNOWN = (
+    "training surrogate",
+    "other gradients",
+    "from another network",
+    "no gradient",
+    "knows the seed",
+)
 KINDS = (TRAINED, OTHER, ELSEWHERE, NONE, CASCADE, KNOWN)
-"""Kinds of attack that a network which masks its gradient looks different under: white box with the surrogate that it was trained with;
-with surrogates that vanish nowhere, and other ways to a gradient; made on another network; without any gradient; all of these one after
-the other, each on what is left (``toolchain.attacks.cascade``); and, of a network whose
-noise stays on, by an adversary who knows the noise."""
+"""Kinds of attack that a network which masks its gradient looks different under: white box with the
+surrogate that it was trained with; with surrogates that vanish nowhere, and other ways to a
+gradient; made on another network; without any gradient; all of these one after the other, each on
+what is left (``toolchain.attacks.cascade``); and, of a network whose noise stays on, by an
+adversary who knows the noise."""
 
 
 def kind(record: Scored) -> str:
@@ -342,20 +447,26 @@ def kind(record: Scored) -> str:
 
 
 def _kinds(records: list[Scored]) -> dict[str, dict | None]:
-    """The worst case of every kind of attack alone; None for a kind that the battery does not have."""
+    """The worst case of every kind of attack alone; None for a kind that the battery does not
+    have."""
     found = {name: [r for r in records if kind(r) == name] for name in KINDS}
     return {name: share(worst_case(those)) if those else None for name, those in found.items()}
 
 
 def _zero_gradient(records: list[Scored]) -> float | None:
-    """Mean share of gradients with the training surrogate that are exactly zero everywhere; None where no attack says."""
-    said = [r.history["zero_gradient"].mean() for r in records if kind(r) == TRAINED and "zero_gradient" in r.history]
+    """Mean share of gradients with the training surrogate that are exactly zero everywhere; None
+    where no attack says."""
+    said = [
+        r.history["zero_gradient"].mean()
+        for r in records
+        if kind(r) == TRAINED and "zero_gradient" in r.history
+    ]
     return float(np.mean(said)) if said else None
 
 
 def published(record: Scored) -> bool:
-    """Whether it is an attack that most publications stop at: FGSM or PGD with the training surrogate, on the network alone where
-    something stands before it."""
+    """Whether it is an attack that most publications stop at: FGSM or PGD with the training
+    surrogate, on the network alone where something stands before it."""
     said = record.description
     front = "skip" if said.get("has_front") else "through"
     return (
@@ -367,7 +478,8 @@ def published(record: Scored) -> bool:
 
 
 def _published(records: list[Scored]) -> dict:
-    """What a usual publication would report, and the points by which it lies above the whole battery."""
+    """What a usual publication would report, and the points by which it lies above the whole
+    battery."""
     naive = [r for r in records if published(r)]
     if not naive:
         return {"published": None, "published_attacks": [], "flattered": None}
@@ -382,7 +494,8 @@ def _published(records: list[Scored]) -> dict:
 
 
 def _target_minus_baseline(baseline: np.ndarray, target: np.ndarray) -> dict:
-    """Difference of two correctness records of the same samples, and which of the two has what right."""
+    """Difference of two correctness records of the same samples, and which of the two has what
+    right."""
     found = paired_difference(target, baseline)
     return {
         "difference": found.difference,
@@ -396,7 +509,8 @@ def _target_minus_baseline(baseline: np.ndarray, target: np.ndarray) -> dict:
 
 
 def _comparison(one: str, other: str, first: list[Scored], second: list[Scored]) -> dict:
-    """Software against hardware on the same samples, clean, attack by attack, and in the worst case; with the same inference seed."""
+    """Software against hardware on the same samples, clean, attack by attack, and in the worst
+    case; with the same inference seed."""
     theirs = {(r.description["crafted"], _inference_seed(r)): r for r in second}
     key = [(r.description["crafted"], _inference_seed(r)) for r in first]
     pairs = [(a, theirs[k]) for a, k in zip(first, key) if k in theirs]
@@ -407,11 +521,16 @@ def _comparison(one: str, other: str, first: list[Scored], second: list[Scored])
             np.array_equal(a.activity[c][i], b.activity[c][j]) for c in a.activity
         )
         rows.append(
-            {k: a.description[k] for k in ("name", "family", "norm", "epsilon", "seed", "crafted_on")}
+            {
+                k: a.description[k]
+                for k in ("name", "family", "norm", "epsilon", "seed", "crafted_on")
+            }
             | {
                 "accuracy": [float(a.correct[i].mean()), float(b.correct[j].mean())],
                 "identical": bool(identical),
-                "predictions_that_differ": int(np.count_nonzero(a.prediction[i] != b.prediction[j])),
+                "predictions_that_differ": int(
+                    np.count_nonzero(a.prediction[i] != b.prediction[j])
+                ),
                 "energy_change": change(dynamic(a)[i], dynamic(b)[j]),
                 **_target_minus_baseline(a.correct[i], b.correct[j]),
             }
@@ -424,7 +543,13 @@ def _comparison(one: str, other: str, first: list[Scored], second: list[Scored])
         _, where = align([record for pair in here for record in pair])
         left = np.logical_and.reduce([a.correct[i] for (a, _), i in zip(here, where[0::2])])
         right = np.logical_and.reduce([b.correct[j] for (_, b), j in zip(here, where[1::2])])
-        worst.append({"epsilon": epsilon, "shares": [share(left), share(right)], **_target_minus_baseline(left, right)})
+        worst.append(
+            {
+                "epsilon": epsilon,
+                "shares": [share(left), share(right)],
+                **_target_minus_baseline(left, right),
+            }
+        )
     clean = next((row for row in rows if row["family"] == "clean"), None)
     return {
         "targets": [one, other],

@@ -1,4 +1,5 @@
-"""What a page says of the battery behind its numbers: one set of words for pages, tables, terminal and JSON."""
+"""What a page says of the battery behind its numbers: one set of words for pages, tables, terminal
+and JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def read(battery: Mapping | None) -> Strength | None:
 
 
 def weakest(found: Iterable[Mapping]) -> dict | None:
-    """The battery that the numbers of several entries with a "battery" can be believed by; None where none of them was attacked."""
+    """The battery that the numbers of several entries with a "battery" can be believed by; None
+    where none of them was attacked."""
     weak = strength.weakest(b for b in (read(entry["battery"]) for entry in found) if b is not None)
     return None if weak is None else asdict(weak)
 
@@ -41,8 +43,10 @@ def warning(battery: Mapping | None) -> str:
     if not weak(battery):
         return ""
     return (
-        "These figures are no result. The attacks are too weak to say how robust a network is: every accuracy under attack is an upper "
-        f"bound of its robust accuracy, and a stronger battery finds less. The battery has fewer than {formats.listed(battery['missing'])}."
+        "These figures are no result. The attacks are too weak to say how robust a network is: "
+        "every accuracy under attack is an upper "
+        f"bound of its robust accuracy, and a stronger battery finds less. The battery has fewer "
+        f"than {formats.listed(battery['missing'])}."
     )
 
 
@@ -58,7 +62,8 @@ def mark(battery: Mapping | None) -> str | None:
 
 
 def flags(names: list[str], battery: Mapping | None) -> list[str]:
-    """What a row says of its flags: their names, and where there are none whether that means anything."""
+    """What a row says of its flags: their names, and where there are none whether that means
+    anything."""
     return names or ([formats.NOT_TESTED] if weak(battery) else [])
 
 
@@ -66,7 +71,8 @@ def no_flag(checks: int, battery: Mapping | None) -> str:
     """The sentence about a network on which no check found anything."""
     if weak(battery):
         return (
-            f"No flag, which here means nothing: {formats.NOT_TESTED}, because this battery is too weak for {checks} checks to see that "
+            f"No flag, which here means nothing: {formats.NOT_TESTED}, because this battery is too "
+            f"weak for {checks} checks to see that "
             "attacks failed."
         )
     return f"No flag: none of {checks} checks says that the attacks failed."

@@ -9,9 +9,12 @@ from toolchain.pages.table import Column, Table
 from toolchain.robustness.records import Scored
 
 CAPTION = (
-    "Attacks one after the other, each on the samples that those before it left. Added: samples that fell to it, of those that it was "
-    "tried on; left: what stands afterwards, of all samples. Passes: forward passes of the network for each sample of the whole set, a "
-    "gradient counted as one, by this attack and up to here: the curve by which the preset was chosen. What an attack leaves by itself "
+    "Attacks one after the other, each on the samples that those before it left. Added: samples "
+    "that fell to it, of those that it was "
+    "tried on; left: what stands afterwards, of all samples. Passes: forward passes of the network "
+    "for each sample of the whole set, a "
+    "gradient counted as one, by this attack and up to here: the curve by which the preset was "
+    "chosen. What an attack leaves by itself "
     "is in the table of all attacks."
 )
 
@@ -31,13 +34,21 @@ def stages(record: Scored) -> list[dict]:
         spent = float(passes.sum()) / size if made else 0.0
         added, tried, together = int(np.count_nonzero(felled_by == number)), left, together + spent
         left -= added
-        row = {"stage": number, "name": name, "made": made, "tried": tried, "added": added, "left": left / size}
+        row = {
+            "stage": number,
+            "name": name,
+            "made": made,
+            "tried": tried,
+            "added": added,
+            "left": left / size,
+        }
         rows.append(row | {"passes": spent, "passes_so_far": together})
     return rows
 
 
 def table(facts: dict) -> Table:
-    """One row for each network, target, radius, seed and stage of a cascade, of the target that ran most samples."""
+    """One row for each network, target, radius, seed and stage of a cascade, of the target that ran
+    most samples."""
     rows = []
     for model in facts["models"]:
         entry = max(model["targets"], key=lambda entry: entry["samples"])
@@ -45,7 +56,15 @@ def table(facts: dict) -> Table:
             common = {name: attack[name] for name in ("crafted_on", "epsilon", "seed", "samples")}
             for stage in attack["stages"]:
                 made = "yes" if stage["made"] else "no: the network does not have it"
-                rows.append({"model": model["name"], "cascade": attack["name"], **common, **stage, "made": made})
+                rows.append(
+                    {
+                        "model": model["name"],
+                        "cascade": attack["name"],
+                        **common,
+                        **stage,
+                        "made": made,
+                    }
+                )
     columns = (
         Column("model", "model"),
         Column("cascade", "cascade"),

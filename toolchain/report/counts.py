@@ -1,7 +1,8 @@
-"""Activity and energy of records as plain JSON values: means with intervals, bands over device tables, layer by layer.
+"""Activity and energy of records as plain JSON values: means with intervals, bands over device
+tables, layer by layer.
 
-A model without a Program (an ANN) has no spikes, no static energy and no time: its energy is of multiply-accumulate operations in the
-table of a conventional device, and everything else is None.
+A model without a Program (an ANN) has no spikes, no static energy and no time: its energy is of
+multiply-accumulate operations in the table of a conventional device, and everything else is None.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def strongest(records: Sequence[Scored]) -> Scored:
 
 
 def base(record: Scored, clean: Sequence[Scored]) -> Scored:
-    """The clean record with the same seed, so that random models are compared under the same randomness."""
+    """The clean record with the same seed, so that random models are compared under the same
+    randomness."""
     return next((c for c in clean if c.description["seed"] == record.description["seed"]), clean[0])
 
 
@@ -40,22 +42,32 @@ ONE, SAME = "one sample", "the same in every sample"
 
 
 def mean(values: np.ndarray) -> dict:
-    """The mean of a sample with its 95 % t interval. Without a spread there is none: "no_interval" says why (``ONE``, ``SAME``)."""
+    """The mean of a sample with its 95 % t interval. Without a spread there is none: "no_interval"
+    says why (``ONE``, ``SAME``)."""
     size, middle = len(values), float(values.mean())
     why = ONE if size < 2 else SAME if bool(np.all(values == values[0])) else None
     if why is not None:
         return {"value": middle, "low": None, "high": None, "samples": size, "no_interval": why}
     half = float(stats.t.ppf(0.975, size - 1) * values.std(ddof=1) / math.sqrt(size))
-    return {"value": middle, "low": middle - half, "high": middle + half, "samples": size, "no_interval": None}
+    return {
+        "value": middle,
+        "low": middle - half,
+        "high": middle + half,
+        "samples": size,
+        "no_interval": None,
+    }
 
 
 def change(before: np.ndarray, after: np.ndarray) -> dict | None:
-    """Mean of after - before over the mean of before, on the same samples; t interval of the paired difference. None from zero."""
+    """Mean of after - before over the mean of before, on the same samples; t interval of the paired
+    difference. None from zero."""
     scale = float(before.mean())
     if not scale:
         return None
     found = mean(after - before)
-    return found | {end: None if found[end] is None else found[end] / scale for end in ("value", "low", "high")}
+    return found | {
+        end: None if found[end] is None else found[end] / scale for end in ("value", "low", "high")
+    }
 
 
 def spikes(record: Scored) -> float | None:
@@ -66,12 +78,17 @@ def spikes(record: Scored) -> float | None:
 
 def total(record: Scored, counter: str) -> float | None:
     """Mean over the samples of a counter, all layers together."""
-    return float(record.activity[counter].sum(axis=1).mean()) if counter in record.activity else None
+    return (
+        float(record.activity[counter].sum(axis=1).mean()) if counter in record.activity else None
+    )
 
 
 def spent(record: Scored) -> tuple[str, Mapping[str, np.ndarray]]:
-    """The device table that single figures use: a spiking one, or for a model without a Program the conventional one."""
-    tables = {name: values for name, values in record.energy.items() if "time_s" in values} or dict(record.energy)
+    """The device table that single figures use: a spiking one, or for a model without a Program the
+    conventional one."""
+    tables = {name: values for name, values in record.energy.items() if "time_s" in values} or dict(
+        record.energy
+    )
     name = ENERGY_DEVICE if ENERGY_DEVICE in tables else min(tables)
     return name, tables[name]
 
@@ -87,7 +104,8 @@ def costliest(records: Sequence[Scored]) -> Scored:
 
 
 def energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
-    """Clean inputs, and for each radius the strongest attack on the prediction and the costliest attack on energy."""
+    """Clean inputs, and for each radius the strongest attack on the prediction and the costliest
+    attack on energy."""
     rows = [_energy("clean", clean, clean)]
     every = [r for r in records if r.description["family"] == "clean"]
     aimed = [r for r in records if attacks(r) or r.description["family"] == "energy"]
@@ -104,7 +122,8 @@ def energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
 
 
 def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
-    """Mean energy of one inference: dynamic with the band over tables, static, time, and the change from clean inputs."""
+    """Mean energy of one inference: dynamic with the band over tables, static, time, and the change
+    from clean inputs."""
     name, chosen = spent(record)
     tables = [values for values in record.energy.values() if "time_s" in values] or [chosen]
     limit = (record.description.get("time_limit") or {}).get(name)
@@ -128,11 +147,14 @@ def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
         "time_calibrated_s": _mean(chosen, "time_calibrated_s"),
         "time_limit": None if limit is None else TimeTerm(**limit).text(),
         "static_share": static_share(_mean(chosen, "dynamic_j"), _mean(chosen, "static_j")),
-        "change": None if inputs == "clean" else change(dynamic(clean)[before], chosen["dynamic_j"][after]),
+        "change": None
+        if inputs == "clean"
+        else change(dynamic(clean)[before], chosen["dynamic_j"][after]),
         "spikes": spikes(record),
         "syn_ops": total(record, "syn_ops"),
         "tables": {
-            table: {quantity: float(v.mean()) for quantity, v in sorted(values.items())} for table, values in sorted(record.energy.items())
+            table: {quantity: float(v.mean()) for quantity, v in sorted(values.items())}
+            for table, values in sorted(record.energy.items())
         },
     }
 
@@ -148,11 +170,14 @@ def _end(tables: Sequence[Mapping[str, np.ndarray]], name: str, choose: Callable
 
 def static_share(dynamic_j: float, static_j: float | None) -> float | None:
     """Static energy of all that is estimated, 0 to 1; None where there is no static energy."""
-    return None if static_j is None or not dynamic_j + static_j else static_j / (dynamic_j + static_j)
+    return (
+        None if static_j is None or not dynamic_j + static_j else static_j / (dynamic_j + static_j)
+    )
 
 
 def layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
-    """Spikes and synaptic operations of each layer: clean, under the strongest attack and the costliest at the largest radius."""
+    """Spikes and synaptic operations of each layer: clean, under the strongest attack and the
+    costliest at the largest radius."""
     shown: list[tuple[str, Scored]] = [("clean", clean)]
     choose: tuple[tuple[str, Callable[[Scored], bool], Callable], ...] = (
         ("attacked", attacks, strongest),
@@ -169,7 +194,10 @@ def layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
             "attack": record.description["name"],
             "epsilon": record.description["epsilon"],
             "spikes": record.description["spikes_per_inference"].get(layer),
-            **{counter: _of_layer(record, counter, column) for counter in ("syn_ops", "dendrite_updates", "macs")},
+            **{
+                counter: _of_layer(record, counter, column)
+                for counter in ("syn_ops", "dendrite_updates", "macs")
+            },
         }
         for column, layer in enumerate(clean.layers)
         for inputs, record in shown

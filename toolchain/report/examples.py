@@ -1,7 +1,7 @@
 """Which attacked samples a report shows, and their pictures as PNG.
 
-Chosen by a rule, not by eye: of every model, at the smallest radius at which an attack fools it, the attack that leaves least, and of
-its samples the first that the model had right before.
+Chosen by a rule, not by eye: of every model, at the smallest radius at which an attack fools it,
+the attack that leaves least, and of its samples the first that the model had right before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ SHOWN = 3
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One sample before and after. ``clean``, ``attacked``: images [channel, height, width] in [0, 1] or events [step, ...].
+    """One sample before and after. ``clean``, ``attacked``: images [channel, height, width] in [0,
+    1] or events [step, ...].
 
     predictions: target → (class before, class after).
     """
@@ -41,7 +42,8 @@ class Example:
 
 
 def choose(run: Run, models: Sequence[str]) -> list[Example]:
-    """A few samples of every model. Raises ReportError where the store does not hold them as records say."""
+    """A few samples of every model. Raises ReportError where the store does not hold them as
+    records say."""
     with Store(run.folder, read_only=True) as store:
         return [example for model in models for example in _of_model(model, run.records, store)]
 
@@ -50,14 +52,31 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
     mine = [r for r in records if r.description["model"] == model]
     most = max(len(r.index) for r in mine)
     full = [r for r in mine if len(r.index) == most]
-    target = next(t for t in ("fast", "reference", "lava", "loihi2", "software") if any(r.description["target"] == t for r in full))
+    target = next(
+        t
+        for t in ("fast", "reference", "lava", "loihi2", "software")
+        if any(r.description["target"] == t for r in full)
+    )
     here = [r for r in full if r.description["target"] == target]
-    attacked = [r for r in here if r.description["family"] not in ("clean", "energy", "noise", "corruption")]
+    attacked = [
+        r for r in here if r.description["family"] not in ("clean", "energy", "noise", "corruption")
+    ]
     found = []
-    for record in sorted(attacked, key=lambda r: (r.description["epsilon"], r.accuracy, r.description["name"], r.description["seed"])):
+    for record in sorted(
+        attacked,
+        key=lambda r: (
+            r.description["epsilon"],
+            r.accuracy,
+            r.description["name"],
+            r.description["seed"],
+        ),
+    ):
         clean = _clean_of(record, here)
         if clean is not None and (fooled := clean.correct & ~record.correct).any():
-            found = [_example(record, clean, place, mine, store) for place in np.flatnonzero(fooled)[:SHOWN]]
+            found = [
+                _example(record, clean, place, mine, store)
+                for place in np.flatnonzero(fooled)[:SHOWN]
+            ]
             break
     return found
 
@@ -65,11 +84,18 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
 def _clean_of(record: Scored, records: Sequence[Scored]) -> Scored | None:
     """The clean record of the same target and seed, of the same samples."""
     wanted = (record.description["target"], record.description["seed"])
-    same = (r for r in records if r.description["family"] == "clean" and (r.description["target"], r.description["seed"]) == wanted)
+    same = (
+        r
+        for r in records
+        if r.description["family"] == "clean"
+        and (r.description["target"], r.description["seed"]) == wanted
+    )
     return next((r for r in same if np.array_equal(r.index, record.index)), None)
 
 
-def _example(record: Scored, clean: Scored, place: int, mine: Sequence[Scored], store: Store) -> Example:
+def _example(
+    record: Scored, clean: Scored, place: int, mine: Sequence[Scored], store: Store
+) -> Example:
     said, index = record.description, int(record.index[place])
     predictions = {}
     for other in mine:
@@ -78,10 +104,15 @@ def _example(record: Scored, clean: Scored, place: int, mine: Sequence[Scored], 
         before = _clean_of(other, mine)
         if before is not None:
             at = int(np.flatnonzero(other.index == index)[0])
-            predictions[other.description["target"]] = (int(before.prediction[at]), int(other.prediction[at]))
+            predictions[other.description["target"]] = (
+                int(before.prediction[at]),
+                int(other.prediction[at]),
+            )
     pictures = [_samples(store, r.description["crafted"], place) for r in (clean, record)]
     if pictures[0].shape != pictures[1].shape:
-        raise ReportError(f"cell {said['crafted'][:12]}: samples of another shape than the clean ones")
+        raise ReportError(
+            f"cell {said['crafted'][:12]}: samples of another shape than the clean ones"
+        )
     return Example(
         said["model"],
         said["name"],
@@ -98,22 +129,32 @@ def _example(record: Scored, clean: Scored, place: int, mine: Sequence[Scored], 
 def _samples(store: Store, key: str, place: int) -> np.ndarray:
     arrays = store.get(key)[1]
     samples = arrays.get("adversarial")
-    if samples is None or samples.ndim < 2 or place >= len(samples) or samples.dtype.kind not in "fu":
-        raise ReportError(f"cell {key[:12]}: holds no samples; accepted is an array 'adversarial' [sample, ...]")
+    if (
+        samples is None
+        or samples.ndim < 2
+        or place >= len(samples)
+        or samples.dtype.kind not in "fu"
+    ):
+        raise ReportError(
+            f"cell {key[:12]}: holds no samples; accepted is an array 'adversarial' [sample, ...]"
+        )
     return samples[place]
 
 
 def facts(example: Example) -> dict:
     """Plain JSON values, without the pictures."""
     names = ("model", "attack", "epsilon", "seed", "index", "label", "distance")
-    return {name: getattr(example, name) for name in names} | {"predictions": {t: list(p) for t, p in example.predictions.items()}}
+    return {name: getattr(example, name) for name in names} | {
+        "predictions": {t: list(p) for t, p in example.predictions.items()}
+    }
 
 
 def pictures(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """(clean, change, attacked) as uint8 [height, width] or [height, width, 3], and the change that is drawn at full scale.
+    """(clean, change, attacked) as uint8 [height, width] or [height, width, 3], and the change that
+    is drawn at full scale.
 
-    No change is middle grey; black and white are a change by the scale. Events are summed over the steps, the first channel minus the
-    second, and middle grey is none.
+    No change is middle grey; black and white are a change by the scale. Events are summed over the
+    steps, the first channel minus the second, and middle grey is none.
     """
     clean, attacked = (_flat(array) for array in (example.clean, example.attacked))
     change = attacked - clean
@@ -121,7 +162,12 @@ def pictures(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, floa
     if example.clean.dtype.kind == "u":
         most = max(float(np.abs(clean).max()), float(np.abs(attacked).max()), 1.0)
         clean, attacked = (0.5 + array / (2 * most) for array in (clean, attacked))
-    return _grey(clean), _grey(0.5 + change / (2 * scale) if scale else np.full_like(change, 0.5)), _grey(attacked), scale
+    return (
+        _grey(clean),
+        _grey(0.5 + change / (2 * scale) if scale else np.full_like(change, 0.5)),
+        _grey(attacked),
+        scale,
+    )
 
 
 def _flat(sample: np.ndarray) -> np.ndarray:
@@ -148,7 +194,17 @@ def png(pixels: np.ndarray) -> bytes:
     raw = b"".join(b"\0" + row.tobytes() for row in rows)
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(raw, 9))
+        + chunk(b"IEND", b"")
+    )

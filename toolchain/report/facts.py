@@ -1,6 +1,8 @@
-"""Everything that a report shows, as one JSON value: ``analysis``, and what the Programs say about the chip.
+"""Everything that a report shows, as one JSON value: ``analysis``, and what the Programs say about
+the chip.
 
-facts = gather(load("runs/quick"))          the value behind --json; the page and the tables show nothing else
+facts = gather(load("runs/quick"))          the value behind --json; the page and the tables show
+                                            nothing else
 """
 
 from __future__ import annotations
@@ -18,20 +20,27 @@ from toolchain.report.run import Run
 from toolchain.robustness.flags import CHECKS
 
 CROWDED = 6
-"""Models beyond which a report speaks of all of them together first, and leaves targets that ran fewer samples out of its pictures."""
+"""Models beyond which a report speaks of all of them together first, and leaves targets that ran
+fewer samples out of its pictures."""
 
 
 def gather(run: Run, rate_hz: float | None = None) -> tuple[dict, list[Example]]:
-    """(facts, the samples that are shown); ``rate_hz``: inferences in a second that static energy is for.
+    """(facts, the samples that are shown); ``rate_hz``: inferences in a second that static energy
+    is for.
 
-    Raises ReportError where the run is not one of this version, holds nothing yet, or does not allow the rate.
+    Raises ReportError where the run is not one of this version, holds nothing yet, or does not
+    allow the rate.
     """
     found = analyse(run.records, run.about, run.absent)
     at_rate(found, rate_hz)
     shown = examples.choose(run, [model["name"] for model in found["models"]])
     for model in found["models"]:
         on_chip = model["program"] is not None
-        model["placement"] = placement.check(run.programs[model["program"]], Chip.load(model["chip"])).to_dict() if on_chip else None
+        model["placement"] = (
+            placement.check(run.programs[model["program"]], Chip.load(model["chip"])).to_dict()
+            if on_chip
+            else None
+        )
     found["checks"] = [{"name": rule.__name__, "meaning": inspect.getdoc(rule)} for rule in CHECKS]
     found["examples"] = [examples.facts(example) for example in shown]
     found["reported_by"] = __version__
@@ -49,7 +58,7 @@ def flags_of(model: dict) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for entry in model["targets"]:
         for flag in entry["flags"]:
-            found.setdefault(flag["name"], []).extend((entry["target"], text) for text in flag["findings"])
+            found.setdefault(flag["name"], []).extend(
+                (entry["target"], text) for text in flag["findings"]
+            )
     return found
-
-

@@ -1,4 +1,5 @@
-"""Tables that not every run has: published against adaptive, corruptions, seeds of the inference, what is not there."""
+"""Tables that not every run has: published against adaptive, corruptions, seeds of the inference,
+what is not there."""
 
 from __future__ import annotations
 
@@ -8,20 +9,34 @@ from toolchain.report import battery, cascades
 from toolchain.report.analysis import KINDS
 
 MASKING = (
-    "The worst case of each kind of attack alone. Where attacks with another gradient, samples of another network, or attacks without a "
-    "gradient leave less, beyond the intervals, than white-box attacks with the surrogate of the training do, that surrogate does not see "
-    "all there is: the gradient is masked. Knows the seed: of a network whose noise stays on, an adversary to whom it is not random."
+    "The worst case of each kind of attack alone. Where attacks with another gradient, samples of "
+    "another network, or attacks without a "
+    "gradient leave less, beyond the intervals, than white-box attacks with the surrogate of the "
+    "training do, that surrogate does not see "
+    "all there is: the gradient is masked. Knows the seed: of a network whose noise stays on, an "
+    "adversary to whom it is not random."
 )
 
 ZERO = Column("zero_gradient", "gradient exactly zero", "plain share")
 """With the training surrogate: what an attack has nothing to follow on."""
 
-_MODEL, _TARGET, _RADIUS = Column("model", "model"), Column("target", "target"), Column("epsilon", "radius", "number")
+_MODEL, _TARGET, _RADIUS = (
+    Column("model", "model"),
+    Column("target", "target"),
+    Column("epsilon", "radius", "number"),
+)
 
 
 def build(facts: dict) -> list[Table]:
     """All of them, with or without rows."""
-    attacked = [cascades.table(facts), published(facts), masking(facts), near_threshold(facts), detector(facts), corruptions(facts)]
+    attacked = [
+        cascades.table(facts),
+        published(facts),
+        masking(facts),
+        near_threshold(facts),
+        detector(facts),
+        corruptions(facts),
+    ]
     return [*attacked, inference(facts), *measured(facts), absent(facts)]
 
 
@@ -32,7 +47,8 @@ def _every(facts: dict):
 
 
 def published(facts: dict) -> Table:
-    """One row for each model, target and radius: what usual publications report beside the worst case."""
+    """One row for each model, target and radius: what usual publications report beside the worst
+    case."""
     rows = [
         {
             "model": model["name"],
@@ -66,7 +82,12 @@ def masking(facts: dict) -> Table:
     """One row for each model, target and radius: the worst case of every kind of attack alone."""
     rows = [
         {
-            **{"model": model["name"], "target": entry["target"], "epsilon": row["epsilon"], "zero_gradient": row["zero_gradient"]},
+            **{
+                "model": model["name"],
+                "target": entry["target"],
+                "epsilon": row["epsilon"],
+                "zero_gradient": row["zero_gradient"],
+            },
             **row["kinds"],
             "worst_case": row["share"],
         }
@@ -74,7 +95,14 @@ def masking(facts: dict) -> Table:
         for row in entry["worst"]
     ]
     kinds = (Column(name, name, "share") for name in KINDS)
-    columns = (_MODEL, _TARGET, _RADIUS, ZERO, *kinds, Column("worst_case", "all together", "share"))
+    columns = (
+        _MODEL,
+        _TARGET,
+        _RADIUS,
+        ZERO,
+        *kinds,
+        Column("worst_case", "all together", "share"),
+    )
     return Table("masking", battery.caption(facts["battery"]) + MASKING, columns, tuple(rows))
 
 
@@ -85,11 +113,18 @@ def near_threshold(facts: dict) -> Table:
         found = model["near_threshold"]
         if found is not None:
             each = {"all layers": found["share"], **found["layers"]}
-            rows += [{"model": model["name"], "layer": layer, "share": share} for layer, share in each.items()]
-    within = next((model["near_threshold"]["within"] for model in facts["models"] if model["near_threshold"]), None)
+            rows += [
+                {"model": model["name"], "layer": layer, "share": share}
+                for layer, share in each.items()
+            ]
+    within = next(
+        (model["near_threshold"]["within"] for model in facts["models"] if model["near_threshold"]),
+        None,
+    )
     columns = (_MODEL, Column("layer", "layer"), Column("share", "near threshold", "plain share"))
     caption = (
-        "Share of potentials (clean inputs, every step and neuron, before the reset) that are less than "
+        "Share of potentials (clean inputs, every step and neuron, before the reset) that are less "
+        "than "
         f"{within or 0:g} of the threshold away from it: what threshold guarding makes smaller."
     )
     return Table("near_threshold", caption, columns, tuple(rows))
@@ -97,7 +132,11 @@ def near_threshold(facts: dict) -> Table:
 
 def detector(facts: dict) -> Table:
     """One row for each model with a detector and attack, and one for clean inputs."""
-    rows = [{"model": model["name"], "attack": row["name"], **row} for model, entry in _every(facts) for row in entry["detector"]]
+    rows = [
+        {"model": model["name"], "attack": row["name"], **row}
+        for model, entry in _every(facts)
+        for row in entry["detector"]
+    ]
     columns = (
         _MODEL,
         Column("attack", "attack"),
@@ -108,8 +147,10 @@ def detector(facts: dict) -> Table:
         Column("caught", "taken for perturbed", "share"),
     )
     caption = (
-        "What the detector makes of clean inputs (its false-positive rate) and of attacked ones (its true-positive rate), at the threshold "
-        "of its gate; AUC: the area under the curve over all thresholds, 0.5 is chance. Attacks that know of it hold it down."
+        "What the detector makes of clean inputs (its false-positive rate) and of attacked ones "
+        "(its true-positive rate), at the threshold "
+        "of its gate; AUC: the area under the curve over all thresholds, 0.5 is chance. Attacks "
+        "that know of it hold it down."
     )
     return Table("detector", caption, columns, tuple(rows))
 
@@ -117,8 +158,17 @@ def detector(facts: dict) -> Table:
 def corruptions(facts: dict) -> Table:
     """One row for each model, target, corruption and severity."""
     rows = [
-        {"model": model["name"], "target": entry["target"], "corruption": row["name"], "severity": row["severity"]}
-        | {"accuracy": row["share"], "accuracy_change": row["change"], "mean_margin": row["mean_margin"]}
+        {
+            "model": model["name"],
+            "target": entry["target"],
+            "corruption": row["name"],
+            "severity": row["severity"],
+        }
+        | {
+            "accuracy": row["share"],
+            "accuracy_change": row["change"],
+            "mean_margin": row["mean_margin"],
+        }
         | {"dynamic_change": row["energy_change"]}
         for model, entry in _every(facts)
         for row in entry["corruptions"]
@@ -148,7 +198,10 @@ def inference(facts: dict) -> Table:
             "inference_seeds": row["seeds"],
             "accuracy": {"value": row["mean"], "low": row["low"], "high": row["high"]},
             "deviation": row["deviation"],
-            "each": ", ".join(f"{seed}: {formats.percent(value)}" for seed, value in zip(row["numbers"], row["each"])),
+            "each": ", ".join(
+                f"{seed}: {formats.percent(value)}"
+                for seed, value in zip(row["numbers"], row["each"])
+            ),
         }
         for model, entry in _every(facts)
         for row in entry["inference"]
@@ -168,12 +221,16 @@ def inference(facts: dict) -> Table:
 
 
 def measured(facts: dict) -> list[Table]:
-    """One row for each measured task that can be rebuilt and device table, and one for each measured task."""
+    """One row for each measured task that can be rebuilt and device table, and one for each
+    measured task."""
     told = facts["about"].get("energy") or {}
     mega = ("total_mj", "dynamic_mj", "static_mj", "unstated_mj")
     tasks = [
         {n: task[n] for n in ("title", "chip", "unit", "read", "source", "note", "static_share")}
-        | {name.replace("_mj", "_j"): None if task[name] is None else 1e-3 * task[name] for name in mega}
+        | {
+            name.replace("_mj", "_j"): None if task[name] is None else 1e-3 * task[name]
+            for name in mega
+        }
         | {"time_s": None if task["time_ms"] is None else 1e-3 * task["time_ms"]}
         | {"rebuilt": "no" if task["counts"] is None else "yes"}
         for task in told.get("tasks", [])
@@ -192,7 +249,14 @@ def measured(facts: dict) -> list[Table]:
     )
     theirs = (
         *(Column(n, n) for n in ("title", "chip", "unit")),
-        *(Column(n.replace("_mj", "_j"), n.replace("_mj", "").replace("unstated", "energy, kind not stated"), "joule") for n in mega),
+        *(
+            Column(
+                n.replace("_mj", "_j"),
+                n.replace("_mj", "").replace("unstated", "energy, kind not stated"),
+                "joule",
+            )
+            for n in mega
+        ),
         Column("time_s", "time", "seconds"),
         Column("static_share", "static of all", "plain share"),
         Column("rebuilt", "estimated here, too"),
@@ -202,7 +266,12 @@ def measured(facts: dict) -> list[Table]:
     )
     return [
         Table("measured", told.get("measured_text", ""), ours, tuple(told.get("measured", []))),
-        Table("measured_tasks", f"Whole tasks that others measured. {told.get('static_text', '')}", theirs, tuple(tasks)),
+        Table(
+            "measured_tasks",
+            f"Whole tasks that others measured. {told.get('static_text', '')}",
+            theirs,
+            tuple(tasks),
+        ),
     ]
 
 
@@ -226,4 +295,9 @@ def absent(facts: dict) -> Table:
         Column("reason", "not applicable, because"),
         Column("cells", "cells", "count"),
     )
-    return Table("absent", "Cells that cannot be: no figure is missing elsewhere without a row here.", columns, tuple(rows))
+    return Table(
+        "absent",
+        "Cells that cannot be: no figure is missing elsewhere without a row here.",
+        columns,
+        tuple(rows),
+    )

@@ -1,7 +1,9 @@
-"""Models that differ in the seed of their training alone ("NAME seed 3") are one method: means and spreads over its trainings.
+"""Models that differ in the seed of their training alone ("NAME seed 3") are one method: means and
+spreads over its trainings.
 
-A share over several trainings is {"value": mean, "low": smallest, "high": largest}; of one training it is that training's own, with its
-interval. A ``run`` is what ``analysis.analyse`` gives, and so is ``facts``.
+A share over several trainings is {"value": mean, "low": smallest, "high": largest}; of one training
+it is that training's own, with its interval. A ``run`` is what ``analysis.analyse`` gives, and so
+is ``facts``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _SEED = re.compile(r" seed \d+$")
 
 
 DIFFERS = Column("differs", "differs from its paper in")
-"""The form in which a method was trained and attacked, where its paper has, or may have, another."""
+"""The form in which a method was trained and attacked, where its paper has, or may have,
+another."""
 
 
 def grouped(models: Sequence[dict]) -> dict[str, list[dict]]:
@@ -46,8 +49,12 @@ def data(run: Mapping) -> str:
 
 
 def merged(facts: Mapping) -> dict:
-    """Facts with one model for each method, on the target that its answer is about: all that a picture of energy and worst case needs."""
-    return {**facts, "models": [_merged(method, models) for method, models in grouped(facts["models"]).items()]}
+    """Facts with one model for each method, on the target that its answer is about: all that a
+    picture of energy and worst case needs."""
+    return {
+        **facts,
+        "models": [_merged(method, models) for method, models in grouped(facts["models"]).items()],
+    }
 
 
 def _merged(method: str, models: list[dict]) -> dict:
@@ -57,9 +64,17 @@ def _merged(method: str, models: list[dict]) -> dict:
     worst = []
     for epsilon in (row["epsilon"] for row in entries[0]["worst"]):
         rows = [_at(entry, epsilon) for entry in entries]
-        if None not in rows:  # of a run that is not finished, a training may not be attacked there yet
+        if (
+            None not in rows
+        ):  # of a run that is not finished, a training may not be attacked there yet
             share = {**over([row["share"] for row in rows]), "samples": rows[0]["share"]["samples"]}
-            worst.append({"epsilon": epsilon, "share": share, "flags": sorted({flag for row in rows for flag in row["flags"]})})
+            worst.append(
+                {
+                    "epsilon": epsilon,
+                    "share": share,
+                    "flags": sorted({flag for row in rows for flag in row["flags"]}),
+                }
+            )
     energy = {
         "dynamic_j": {"value": float(np.mean([row["dynamic_j"]["value"] for row in spent]))},
         "band_low_j": min(row["band_low_j"] for row in spent),
@@ -69,7 +84,9 @@ def _merged(method: str, models: list[dict]) -> dict:
     return {
         "name": f"{method}{trainings}",
         "answer": {"target": target},
-        "targets": [{"target": target, "samples": entries[0]["samples"], "worst": worst, "energy": [energy]}],
+        "targets": [
+            {"target": target, "samples": entries[0]["samples"], "worst": worst, "energy": [energy]}
+        ],
     }
 
 
@@ -101,9 +118,12 @@ def results(runs: Sequence[dict]) -> Table:
         *([DIFFERS] if any(row["differs"] for row in rows) else []),
     )
     caption = battery.caption(battery.weakest(runs)) + (
-        "Mean over trainings (and attack seeds), with the smallest and the largest; for one training its 95 % interval. FGSM and PGD: with "
-        "the training surrogate, on the whole model. Worst case: correct under every attack of the battery. Spikes and energy of one clean "
-        "inference; energy is an estimate (for a model without a Program, of multiply-accumulate operations in 45 nm)."
+        "Mean over trainings (and attack seeds), with the smallest and the largest; for one "
+        "training its 95 % interval. FGSM and PGD: with "
+        "the training surrogate, on the whole model. Worst case: correct under every attack of the "
+        "battery. Spikes and energy of one clean "
+        "inference; energy is an estimate (for a model without a Program, of multiply-accumulate "
+        "operations in 45 nm)."
     )
     errors = dict.fromkeys((run["about"].get("energy") or {}).get("measured_text") for run in runs)
     caption += "".join(f" {said}" for said in errors if said)
@@ -111,7 +131,8 @@ def results(runs: Sequence[dict]) -> Table:
 
 
 def masking(runs: Sequence[dict]) -> Table:
-    """What each kind of attack sees: one row for each method and radius, in software, where attacks are made."""
+    """What each kind of attack sees: one row for each method and radius, in software, where attacks
+    are made."""
     rows = [row for run in runs if run["radii"] for row in _rows(run, _kinds, everywhere=False)]
     columns = (
         Column("method", "method"),
@@ -125,16 +146,31 @@ def masking(runs: Sequence[dict]) -> Table:
         Column("published_attacks_leave", "as usually published", "share", EITHER),
         Column("worst_case", "worst case", "share", EITHER),
     )
-    within = sorted({m["near_threshold"]["within"] for run in runs for m in run["models"] if m["near_threshold"]})
-    near = f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs." if within else ""
-    return Table("masking", battery.caption(battery.weakest(runs)) + MASKING + near, columns, tuple(rows))
+    within = sorted(
+        {
+            m["near_threshold"]["within"]
+            for run in runs
+            for m in run["models"]
+            if m["near_threshold"]
+        }
+    )
+    near = (
+        f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs."
+        if within
+        else ""
+    )
+    return Table(
+        "masking", battery.caption(battery.weakest(runs)) + MASKING + near, columns, tuple(rows)
+    )
 
 
 def _ends(entries: Sequence[Mapping]) -> str:
     return "95 % interval" if len(entries) == 1 else "smallest and largest training"
 
 
-def _kinds(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float) -> dict:
+def _kinds(
+    run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float
+) -> dict:
     worst = [_at(entry, epsilon) for entry in entries]
     near = [_bare(model["near_threshold"] and model["near_threshold"]["share"]) for model in models]
     return {
@@ -156,17 +192,30 @@ def _bare(value: float | None) -> dict | None:
 
 
 def _rows(run: dict, row: Callable[..., dict], everywhere: bool = True) -> list[dict]:
-    """One of ``row`` for each method, radius, and target; not ``everywhere``: the first target alone."""
+    """One of ``row`` for each method, radius, and target; not ``everywhere``: the first target
+    alone."""
     rows = []
     for method, models in grouped(run["models"]).items():
-        targets = list(dict.fromkeys(entry["target"] for model in models for entry in model["targets"]))
+        targets = list(
+            dict.fromkeys(entry["target"] for model in models for entry in model["targets"])
+        )
         for target in targets if everywhere else targets[:1]:
             entries = [e for model in models for e in model["targets"] if e["target"] == target]
-            rows += [row(run, method, models, target, entries, epsilon) for epsilon in run["radii"] or [None]]
+            rows += [
+                row(run, method, models, target, entries, epsilon)
+                for epsilon in run["radii"] or [None]
+            ]
     return rows
 
 
-def _row(run: dict, method: str, models: list[dict], target: str, entries: list[dict], epsilon: float | None) -> dict:
+def _row(
+    run: dict,
+    method: str,
+    models: list[dict],
+    target: str,
+    entries: list[dict],
+    epsilon: float | None,
+) -> dict:
     clean = [entry["energy"][0] for entry in entries]
     worst = [row for entry in entries for row in entry["worst"] if row["epsilon"] == epsilon]
     tried = battery.weakest(worst)
@@ -182,21 +231,33 @@ def _row(run: dict, method: str, models: list[dict], target: str, entries: list[
         "ends": _ends(entries),
         "clean": over([entry["clean"] for entry in entries]),
         "fgsm": over([_single(entry, epsilon, lambda name: name == "fgsm") for entry in entries]),
-        "pgd": over([_single(entry, epsilon, lambda name: name.startswith("pgd ")) for entry in entries]),
-        "worst_case": over([_at(entry, epsilon) and _at(entry, epsilon)["share"] for entry in entries]),
+        "pgd": over(
+            [_single(entry, epsilon, lambda name: name.startswith("pgd ")) for entry in entries]
+        ),
+        "worst_case": over(
+            [_at(entry, epsilon) and _at(entry, epsilon)["share"] for entry in entries]
+        ),
         "spikes": float(np.mean(spikes)) if spikes else None,
         "dynamic_j": float(np.mean([row["dynamic_j"]["value"] for row in clean])),
         "battery": battery.mark(tried),
-        "differs": "; ".join(dict.fromkeys(text for model in models for text in model["differs"])) or None,
+        "differs": "; ".join(dict.fromkeys(text for model in models for text in model["differs"]))
+        or None,
         "flags": battery.flags(sorted({flag for row in worst for flag in row["flags"]}), tried),
     }
 
 
 def _single(entry: dict, epsilon: float | None, wanted: Callable[[str], bool]) -> dict | None:
-    """A plain attack on the whole model: mean over the attack's seeds; of several lengths the one with the most iterations."""
-    rows = [row for row in entry["attacks"] if row["epsilon"] == epsilon and row["front"] == "through"]
+    """A plain attack on the whole model: mean over the attack's seeds; of several lengths the one
+    with the most iterations."""
+    rows = [
+        row for row in entry["attacks"] if row["epsilon"] == epsilon and row["front"] == "through"
+    ]
     said = [row["name"].split(" · ") for row in rows]
-    rows = [row for row, parts in zip(rows, said) if parts[1:2] == ["training"] and wanted(parts[0]) and not _knows(parts)]
+    rows = [
+        row
+        for row, parts in zip(rows, said)
+        if parts[1:2] == ["training"] and wanted(parts[0]) and not _knows(parts)
+    ]
     if not rows:
         return None
     most = max(row["iterations"] for row in rows)
@@ -204,12 +265,14 @@ def _single(entry: dict, epsilon: float | None, wanted: Callable[[str], bool]) -
 
 
 def _knows(parts: list[str]) -> bool:
-    """Whether an attack's label says that the adversary knows the seed, which publications do not assume."""
+    """Whether an attack's label says that the adversary knows the seed, which publications do not
+    assume."""
     return any(part.startswith("knows seed") for part in parts)
 
 
 def over(shares: Sequence[Mapping | None]) -> dict | None:
-    """Mean, smallest and largest of several shares; one share as it is, with its interval. None where one is not there."""
+    """Mean, smallest and largest of several shares; one share as it is, with its interval. None
+    where one is not there."""
     if not shares or any(share is None for share in shares):
         return None
     if len(shares) == 1:

@@ -1,5 +1,6 @@
-"""Results of several runs on one page, generated from what they stored: every method's mean and spread over its seeds, in software and on
-hardware, beside published figures with what their settings have otherwise.
+"""Results of several runs on one page, generated from what they stored: every method's mean and
+spread over its seeds, in software and on hardware, beside published figures with what their
+settings have otherwise.
 
 What a method is, says ``methods``.
 """
@@ -29,10 +30,14 @@ else:
 FORMS = (".html", ".md")
 
 
-def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = False) -> tuple[list[Table], dict | None]:
-    """Write the page, HTML or Markdown by the ending of ``path``; returns its tables, and the weakest battery behind them.
+def write(
+    folders: Sequence[str | Path], path: str | Path, *, force: bool = False
+) -> tuple[list[Table], dict | None]:
+    """Write the page, HTML or Markdown by the ending of ``path``; returns its tables, and the
+    weakest battery behind them.
 
-    Raises ReportError or StoreError for a run that cannot be reported or an unknown ending, OutputError where ``path`` exists.
+    Raises ReportError or StoreError for a run that cannot be reported or an unknown ending,
+    OutputError where ``path`` exists.
     """
     path = Path(path)
     if path.suffix not in FORMS:
@@ -40,7 +45,9 @@ def write(folders: Sequence[str | Path], path: str | Path, *, force: bool = Fals
     files.claim([path], force)
     runs = [_analysed(load(folder)) for folder in folders]
     tables, tried = build(runs), battery.weakest(runs)
-    files.write_text(path, _html(tables, tried) if path.suffix == ".html" else _markdown(tables, tried), force)
+    files.write_text(
+        path, _html(tables, tried) if path.suffix == ".html" else _markdown(tables, tried), force
+    )
     return tables, tried
 
 
@@ -49,25 +56,34 @@ def _analysed(run: Run) -> dict:
 
 
 def build(runs: Sequence[dict]) -> list[Table]:
-    """(our results, what each kind of attack sees, published figures of the same data sets) from what ``analysis.analyse`` gives of every
-    run."""
+    """(our results, what each kind of attack sees, published figures of the same data sets) from
+    what ``analysis.analyse`` gives of every run."""
     if not runs:
-        raise ReportError("no run was given; accepted is at least one folder that 'spikeport bench' wrote")
+        raise ReportError(
+            "no run was given; accepted is at least one folder that 'spikeport bench' wrote"
+        )
     return [methods.results(runs), methods.masking(runs), _published(runs)]
 
 
 def published() -> list[dict]:
-    """The entries of ``published.toml``. Raises ReportError for one without a source that was read."""
-    text = resources.files("toolchain.report").joinpath("published.toml").read_text(encoding="utf-8")
+    """The entries of ``published.toml``. Raises ReportError for one without a source that was
+    read."""
+    text = (
+        resources.files("toolchain.report").joinpath("published.toml").read_text(encoding="utf-8")
+    )
     found = tomllib.loads(text)["figure"]
     for entry in found:
         if entry["source"].split(":")[0] not in ("S", "S3"):
-            raise ReportError(f"published figure {entry['work']!r}: source {entry['source']!r}; accepted are S: and S3:")
+            raise ReportError(
+                f"published figure {entry['work']!r}: source {entry['source']!r}; accepted are S: "
+                f"and S3:"
+            )
     return found
 
 
 def _published(runs: Sequence[dict]) -> Table:
-    """Published figures of the data sets of the runs; "differs": what their setting has otherwise."""
+    """Published figures of the data sets of the runs; "differs": what their setting has
+    otherwise."""
     ours = [(methods.data(run), run) for run in runs]
     rows = []
     for entry in published():
@@ -83,9 +99,15 @@ def _published(runs: Sequence[dict]) -> Table:
                     "epsilon": entry.get("epsilon"),
                     **{
                         column: None if name not in row else row[name] / 100
-                        for name, column in (("clean", "clean"), ("fgsm", "fgsm"), ("pgd", "pgd"), ("worst", "worst_case"))
+                        for name, column in (
+                            ("clean", "clean"),
+                            ("fgsm", "fgsm"),
+                            ("pgd", "pgd"),
+                            ("worst", "worst_case"),
+                        )
                     },
-                    "differs": f"{entry['setting']}. Ours: {'; '.join(dict.fromkeys(_differs(entry, run) for run in same))}",
+                    "differs": f"{entry['setting']}. Ours: "
+                    f"{'; '.join(dict.fromkeys(_differs(entry, run) for run in same))}",
                     "source": entry["source"],
                 }
             )
@@ -98,15 +120,18 @@ def _published(runs: Sequence[dict]) -> Table:
         Column("epsilon", "radius", "number"),
         *(
             Column(name, label, "plain share")
-            for name, label in (("clean", "clean"), ("fgsm", "FGSM"), ("pgd", "PGD"), ("worst_case", "worst case"))
+            for name, label in (
+                ("clean", "clean"),
+                ("fgsm", "FGSM"),
+                ("pgd", "PGD"),
+                ("worst_case", "worst case"),
+            )
         ),
         Column("differs", "its setting, and what ours has otherwise"),
         Column("source", "read in"),
     )
     data = formats.listed(dict.fromkeys(said for said, _ in ours))
-    caption = (
-        f"Published figures of {data}, none of them measured here, and none in our setting. S: the source itself, S3: a summary of it."
-    )
+    caption = f"Published figures of {data}, none of them measured here, and none in our setting. S: the source itself, S3: a summary of it."
     return Table("published_figures", caption, columns, tuple(rows))
 
 
@@ -148,7 +173,11 @@ def headline(tried: Mapping | None) -> str:
 
 def _nothing(tables: Sequence[Table]) -> list[str]:
     """What is said of a table without rows."""
-    return ["No published figure that we have read is of these data sets."] if not tables[-1].rows else []
+    return (
+        ["No published figure that we have read is of these data sets."]
+        if not tables[-1].rows
+        else []
+    )
 
 
 def _markdown(tables: Sequence[Table], tried: Mapping | None) -> str:
@@ -159,7 +188,10 @@ def _markdown(tables: Sequence[Table], tried: Mapping | None) -> str:
         parts.append(table.caption + "\n")
         parts.append("| " + " | ".join(column.label for column in table.columns) + " |")
         parts.append("|" + "---|" * len(table.columns))
-        parts += ["| " + " | ".join(_text(column, row[column.key]) for column in table.columns) + " |" for row in table.rows]
+        parts += [
+            "| " + " | ".join(_text(column, row[column.key]) for column in table.columns) + " |"
+            for row in table.rows
+        ]
         parts.append("")
     return "\n".join(parts + _nothing(tables)) + "\n"
 

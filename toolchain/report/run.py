@@ -1,10 +1,12 @@
-"""A run's folder as the report reads it: records, what is known about how they were made, and the integer Programs.
+"""A run's folder as the report reads it: records, what is known about how they were made, and the
+integer Programs.
 
     RUN/results.sqlite          the store of toolchain.robustness
-    RUN/programs/NAME.h5        every model's Program, named after the first 16 digits of its fingerprint
+    RUN/programs/NAME.h5        every model's Program, named after the first 16 digits of its
+                                fingerprint
 
-Nothing in the folder is trusted: the store is read within bounds and without pickles, and records that are not of this version's form
-are refused by name.
+Nothing in the folder is trusted: the store is read within bounds and without pickles, and records
+that are not of this version's form are refused by name.
 """
 
 from __future__ import annotations
@@ -22,10 +24,28 @@ from toolchain.errors import ToolchainError
 from toolchain.robustness.records import Scored
 from toolchain.robustness.traits import Traits
 
-ABOUT = {"sweep": dict, "models": list, "versions": dict, "code": str, "energy": dict, "command": str}
-"""What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is None where it was started from Python."""
+ABOUT = {
+    "sweep": dict,
+    "models": list,
+    "versions": dict,
+    "code": str,
+    "energy": dict,
+    "command": str,
+}
+"""What a run remembers about itself, see ``toolchain.robustness.bench``; "command" is None where it
+was started from Python."""
 
-_TEXTS = ("name", "family", "optimiser", "model", "target", "norm", "crafted", "crafted_on", "front")
+_TEXTS = (
+    "name",
+    "family",
+    "optimiser",
+    "model",
+    "target",
+    "norm",
+    "crafted",
+    "crafted_on",
+    "front",
+)
 _COUNTS = ("seed", "inference_seed", "iterations", "eot", "steps", "classes", "twin_macs")
 _ON_CHIP = {"program": str, "chip": str, "cores": int}
 """Of a model without a Program None, and then it says "no_program"."""
@@ -40,9 +60,11 @@ class ReportError(ToolchainError):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """records: every scored cell of the last sweep. about: see ``ABOUT``, "cells" {"planned", "stored"}, and "makers", see ``makers``.
+    """records: every scored cell of the last sweep. about: see ``ABOUT``, "cells" {"planned",
+    "stored"}, and "makers", see ``makers``.
 
-    programs: fingerprint → Program. absent: descriptions of the cells that cannot be, with "reason".
+    programs: fingerprint → Program. absent: descriptions of the cells that cannot be, with
+    "reason".
     """
 
     folder: Path
@@ -53,7 +75,8 @@ class Run:
 
 
 def load(folder: str | Path) -> Run:
-    """Read a run. Raises ReportError where there is nothing to report, StoreError where there is no run or a damaged one."""
+    """Read a run. Raises ReportError where there is nothing to report, StoreError where there is no
+    run or a damaged one."""
     folder = Path(folder)
     with Store(folder, read_only=True) as store:
         planned = store.recall("keys") or []
@@ -70,7 +93,9 @@ def load(folder: str | Path) -> Run:
         made_by = makers(store, wanted)
     _check_about(folder, about)
     if not records:
-        raise ReportError(f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet")
+        raise ReportError(
+            f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet"
+        )
     about["cells"] = {"planned": len(planned), "stored": stored}
     about["makers"] = made_by
     fingerprints = {r.description["program"] for r in records} - {None}
@@ -78,8 +103,9 @@ def load(folder: str | Path) -> Run:
 
 
 def makers(store: Store, wanted: Collection[str]) -> list[dict]:
-    """What made the cells of a run: {"kind", "code", "versions", "cells": how many, "first", "last": when}, one entry for each
-    kind of cell and each code and versions that made any; code and versions are None where an earlier version kept the cell."""
+    """What made the cells of a run: {"kind", "code", "versions", "cells": how many, "first",
+    "last": when}, one entry for each kind of cell and each code and versions that made any; code
+    and versions are None where an earlier version kept the cell."""
     found: dict[tuple, dict] = {}
     for kind in ("crafted", "scored"):
         for key, _ in store.cells(kind):
@@ -87,7 +113,14 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict]:
                 continue
             made = store.made(key)
             code, versions, when = made.get("code"), made.get("versions"), made.get("when")
-            entry = {"kind": kind, "code": code, "versions": versions, "cells": 0, "first": when, "last": when}
+            entry = {
+                "kind": kind,
+                "code": code,
+                "versions": versions,
+                "cells": 0,
+                "first": when,
+                "last": when,
+            }
             entry = found.setdefault((kind, code, str(versions)), entry)
             entry["cells"] += 1
             if when is not None:
@@ -98,7 +131,10 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict]:
 def _absent(folder: Path, key: str, description: Mapping) -> Mapping:
     for name in ("model", "name", "family", "reason", "crafted_on"):
         if not isinstance(description.get(name), str):
-            raise ReportError(f"{folder}: cell {key[:12]} is no record of this version ({name}); run 'spikeport bench' again")
+            raise ReportError(
+                f"{folder}: cell {key[:12]} is no record of this version ({name}); run 'spikeport "
+                f"bench' again"
+            )
     return description
 
 
@@ -107,7 +143,10 @@ def _check_about(folder: Path, about: Mapping) -> None:
 
     def require(name: str, value, kind: type) -> None:
         if value is not None and not isinstance(value, kind):
-            raise ReportError(f"{folder}: what the run says about its {name} is {value!r:.60}; accepted is a {kind.__name__}")
+            raise ReportError(
+                f"{folder}: what the run says about its {name} is {value!r:.60}; accepted is a "
+                f"{kind.__name__}"
+            )
 
     for name, kind in ABOUT.items():
         require(name, about[name], kind)
@@ -143,7 +182,8 @@ def _check_about(folder: Path, about: Mapping) -> None:
 
 
 def _require_field(require: Callable, name: str, field: Field, entry: Mapping) -> None:
-    """A field of a dataclass of texts and numbers as it was written; only one with a default may be None."""
+    """A field of a dataclass of texts and numbers as it was written; only one with a default may be
+    None."""
     value = entry.get(field.name)
     if value is None and field.default is None:
         return
@@ -155,7 +195,10 @@ def _scored(folder: Path, key: str, description: Mapping, store: Store) -> Score
         record = Scored.from_arrays(description, store.get(key)[1])
         check(record)
     except (KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"{folder}: cell {key[:12]} is no record of this version ({error}); run 'spikeport bench' again") from None
+        raise ReportError(
+            f"{folder}: cell {key[:12]} is no record of this version ({error}); run 'spikeport "
+            f"bench' again"
+        ) from None
     return record
 
 
@@ -175,19 +218,34 @@ def check(record: Scored) -> None:
             raise TypeError(f"{name} is {description[name]!r}")
     for limit in (description.get("time_limit") or {}).values():
         _number("time_limit, step_s", limit["step_s"])
-        if not isinstance(limit["term"], str) or not isinstance(limit["layer"], str | None) or set(limit) != _LIMIT:
+        if (
+            not isinstance(limit["term"], str)
+            or not isinstance(limit["layer"], str | None)
+            or set(limit) != _LIMIT
+        ):
             raise TypeError(f"time_limit is {limit!r:.60}")
     if not isinstance(description["epsilon"], (int, float)):
         raise TypeError(f"epsilon is {description['epsilon']!r}")
-    flat = {name: getattr(record, name) for name in ("correct", "margin", "distance", "label", "prediction")}
+    flat = {
+        name: getattr(record, name)
+        for name in ("correct", "margin", "distance", "label", "prediction")
+    }
     if record.detector is not None:
         flat["detector"] = record.detector
         _number("detector_threshold", description["detector_threshold"])
     near = description.get("near_threshold")
     if near is not None:
-        for name, value in {"within": near["within"], "share": near["share"], **near["layers"]}.items():
+        for name, value in {
+            "within": near["within"],
+            "share": near["share"],
+            **near["layers"],
+        }.items():
             _number(f"near_threshold, {name}", value)
-    flat |= {f"energy {table} {name}": values for table, found in record.energy.items() for name, values in found.items()}
+    flat |= {
+        f"energy {table} {name}": values
+        for table, found in record.energy.items()
+        for name, values in found.items()
+    }
     for name, values in flat.items():
         if values is None or values.shape != (size,) or not size:
             raise ValueError(f"{name} is not one number for each of {size} samples")
@@ -211,5 +269,8 @@ def _program(folder: Path, fingerprint: str) -> Program:
         raise ReportError(f"{path}: is missing; 'spikeport bench' on this folder writes it again")
     program = program_file.load(path)
     if program.fingerprint != fingerprint:
-        raise ReportError(f"{path}: holds Program {program.fingerprint[:16]}, the records are of {fingerprint[:16]}")
+        raise ReportError(
+            f"{path}: holds Program {program.fingerprint[:16]}, the records are of "
+            f"{fingerprint[:16]}"
+        )
     return program

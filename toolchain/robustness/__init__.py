@@ -1,4 +1,5 @@
-"""The robustness harness: sweeps of models × attacks × radii × targets × seeds, stored sample by sample.
+"""The robustness harness: sweeps of models × attacks × radii × targets × seeds, stored sample by
+sample.
 
 sweep        what is to be measured, from a TOML file
 store        results on disk; a finished cell is never lost and never computed again

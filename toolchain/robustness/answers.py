@@ -28,7 +28,8 @@ def check(name: str, opened: Opened, dataset: Dataset) -> None:
     outputs = classes(opened)
     if dataset.classes > outputs:
         raise ModelError(
-            f"model {name!r} ({opened.stage.source}): has {outputs} outputs; {dataset.name} has the "
+            f"model {name!r} ({opened.stage.source}): has {outputs} outputs; {dataset.name} has "
+            f"the "
             f"classes 0 to {dataset.classes - 1}, and the model must have an output for each"
         )
 

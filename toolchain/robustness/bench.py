@@ -45,7 +45,8 @@ from toolchain.robustness.records import Scored
 
 
 class BenchError(ToolchainError):
-    """The models of a sweep cannot be measured together: different data, or nothing said about it."""
+    """The models of a sweep cannot be measured together: different data, or nothing said about
+    it."""
 
 
 def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
@@ -80,7 +81,9 @@ def check_kinds(sweep: Sweep) -> None:
         kinds.check(sweep, part.name, "events" if opened.events else "images")
 
 
-def models(sweep: Sweep, folder: Path, trained: Mapping[tuple[str, int], Cell] | None = None) -> list[ModelFile]:
+def models(
+    sweep: Sweep, folder: Path, trained: Mapping[tuple[str, int], Cell] | None = None
+) -> list[ModelFile]:
     """Every model of a sweep as a file.
 
     trained  of ``trainings``, where the checkpoints of recipes are in ``folder``
@@ -92,7 +95,8 @@ def models(sweep: Sweep, folder: Path, trained: Mapping[tuple[str, int], Cell] |
                 source, weights = str(folder / trained[part.name, seed].product), None
             else:
                 source, weights = (
-                    None if path is None else sweep.path(path.replace("{seed}", str(seed))) for path in (part.source, part.weights)
+                    None if path is None else sweep.path(path.replace("{seed}", str(seed)))
+                    for path in (part.source, part.weights)
                 )
             found.append(ModelFile.read(_named(part, seed), source, weights, part.options))
     return found
@@ -103,17 +107,23 @@ def _named(part: ModelPart, seed: int) -> str:
 
 
 def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
-    """The attacked samples, and the name of their data set. Raises BenchError where the models do not share one,
-    ModelError where one cannot answer (``answers.check``)."""
+    """The attacked samples, and the name of their data set. Raises BenchError where the models do
+    not share one, ModelError where one cannot answer (``answers.check``)."""
     said = {}
     for model in files:
         opened = open_model(model)
-        said[model.name] = {**opened.data, "shape": list(opened.sample_shape[1:] if opened.events else opened.sample_shape)}
+        said[model.name] = {
+            **opened.data,
+            "shape": list(opened.sample_shape[1:] if opened.events else opened.sample_shape),
+        }
     first = next(iter(said.values()))
     for name, entry in said.items():
-        if entry["shape"] != first["shape"] or (sweep.data.name is None and entry.get("name") != first.get("name")):
+        if entry["shape"] != first["shape"] or (
+            sweep.data.name is None and entry.get("name") != first.get("name")
+        ):
             raise BenchError(
-                f"model {name!r} is for {entry.get('name')} {entry['shape']}, another for {first.get('name')} {first['shape']}; "
+                f"model {name!r} is for {entry.get('name')} {entry['shape']}, another for "
+                f"{first.get('name')} {first['shape']}; "
                 "a sweep has one data set"
             )
     chosen = sweep.data.name or first.get("name")
@@ -125,27 +135,41 @@ def load_data(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     index = np.arange(len(dataset), dtype=np.int64)
     if not dataset.is_events:
         return Data(dataset.images(), dataset.labels, index), chosen
-    described = {json.dumps({k: v for k, v in e.items() if k in ("encoding", "steps", "bin_us")}, sort_keys=True) for e in said.values()}
+    described = {
+        json.dumps(
+            {k: v for k, v in e.items() if k in ("encoding", "steps", "bin_us")}, sort_keys=True
+        )
+        for e in said.values()
+    }
     if len(described) > 1:
-        raise BenchError(f"the models bin events differently: {', '.join(sorted(described))}; a sweep has one encoding")
+        raise BenchError(
+            f"the models bin events differently: {', '.join(sorted(described))}; a sweep has one "
+            f"encoding"
+        )
     encoding = datasets.Encoding.from_description(first)
     frames = encoding.encode(dataset, slice(None))
-    return Data(np.ascontiguousarray(frames, np.uint8), dataset.labels, index, encoding.notes(dataset)), chosen
+    return Data(
+        np.ascontiguousarray(frames, np.uint8), dataset.labels, index, encoding.notes(dataset)
+    ), chosen
 
 
 def _sources(transfer: bool | tuple[str, ...], files: list[ModelFile]) -> list[ModelFile]:
-    """The models whose adversarial samples are tried on the others. Raises BenchError for a name that is none of them."""
+    """The models whose adversarial samples are tried on the others. Raises BenchError for a name
+    that is none of them."""
     if isinstance(transfer, bool):
         return files if transfer else []
     names = [model.name for model in files]
     for name in transfer:
         if name not in names:
-            raise BenchError(f"[attacks] transfer names {name!r}; the models are {', '.join(names)}")
+            raise BenchError(
+                f"[attacks] transfer names {name!r}; the models are {', '.join(names)}"
+            )
     return [model for model in files if model.name in transfer]
 
 
 def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
-    """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy attacks, corruptions."""
+    """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy
+    attacks, corruptions."""
     attacks = sweep.attacks
     sources = _sources(attacks.transfer, files)
     jobs, seeds = [], {}
@@ -159,20 +183,41 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
         for other in sources:
             if other is not model:
                 random = open_model(other).stochastic
-                made += [(spec, other, SOFTWARE) for spec in transfers(attacks.preset or "quick", attacks.norm, [other.name], random)]
-        jobs += [CraftJob(model, data.key, None, attacks.norm, 0.0, seed, sweep.run.batch) for seed in attacks.seeds]
+                made += [
+                    (spec, other, SOFTWARE)
+                    for spec in transfers(
+                        attacks.preset or "quick", attacks.norm, [other.name], random
+                    )
+                ]
         jobs += [
-            CraftJob(model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source, on)
+            CraftJob(model, data.key, None, attacks.norm, 0.0, seed, sweep.run.batch)
+            for seed in attacks.seeds
+        ]
+        jobs += [
+            CraftJob(
+                model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source, on
+            )
             for spec, source, on in made
             for epsilon in attacks.epsilons
             for seed in attacks.seeds
         ]
         jobs += [
-            CraftJob(model, data.key, spec, "corruption", float(severity), attacks.seeds[0], sweep.run.batch)
+            CraftJob(
+                model,
+                data.key,
+                spec,
+                "corruption",
+                float(severity),
+                attacks.seeds[0],
+                sweep.run.batch,
+            )
             for spec, severity in _corruptions(sweep)
         ]
     everything = len(data.labels)
-    targets = tuple((name, min(sweep.targets.lava_samples, everything) if name == "lava" else everything) for name in sweep.targets.names)
+    targets = tuple(
+        (name, min(sweep.targets.lava_samples, everything) if name == "lava" else everything)
+        for name in sweep.targets.names
+    )
     brief = ("lava",) if sweep.targets.lava_attacks == "cascade" else ()
     return Plan(data, tuple(jobs), targets, seeds, brief)
 
@@ -187,13 +232,16 @@ def _battery(sweep: Sweep, opened: Opened) -> list[AttackSpec]:
     if attacks.preset is not None:
         specs = battery(attacks.preset, attacks.norm, random, front, known, spiking)
     if attacks.energy:
-        specs += energy_battery(attacks.preset or "quick", attacks.norm, random, "synaptic_operations")
+        specs += energy_battery(
+            attacks.preset or "quick", attacks.norm, random, "synaptic_operations"
+        )
     return specs
 
 
 def _looks(spec: AttackSpec, opened: Opened) -> tuple[str, ...]:
-    """Where an attack is made. One that only asks for predictions asks the Program. Where the PyTorch model computes other numbers (a float
-    model), it is made on both, so that what each hides is seen."""
+    """Where an attack is made. One that only asks for predictions asks the Program. Where the
+    PyTorch model computes other numbers (a float model), it is made on both, so that what each
+    hides is seen."""
     if ATTACKS[spec.attack].access in ("gradient", "source") or opened.program is None:
         return (SOFTWARE,)
     return (INTEGERS,) if opened.exact else (SOFTWARE, INTEGERS)
@@ -205,7 +253,11 @@ def _corruptions(sweep: Sweep) -> list[tuple[AttackSpec, int]]:
     from toolchain.data.corruptions import CORRUPTIONS
 
     names = sweep.corruptions.names or tuple(CORRUPTIONS)
-    return [(AttackSpec("corruption", {"name": name}), severity) for name in names for severity in sweep.corruptions.severities]
+    return [
+        (AttackSpec("corruption", {"name": name}), severity)
+        for name in names
+        for severity in sweep.corruptions.severities
+    ]
 
 
 def run(
@@ -217,7 +269,8 @@ def run(
     report: Report | None = None,
     command: str | None = None,
 ) -> Plan:
-    """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells stay in the store.
+    """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells
+    stay in the store.
 
     scheduler  of a Dask cluster that computes the cells; None: processes of this machine
     workers    so many of them; None: one for each core; 1: this process
@@ -228,8 +281,15 @@ def run(
     check_kinds(sweep)
     with Store(folder) as store:
         trained = trainings(sweep)
-        engine.run(trained.values(), store, lambda *given: _trainers(workers, *given), Report(inside=report.inside))
-        with threads.limited(1):  # as workers compute, so that what a model becomes is the same to the last bit
+        engine.run(
+            trained.values(),
+            store,
+            lambda *given: _trainers(workers, *given),
+            Report(inside=report.inside),
+        )
+        with threads.limited(
+            1
+        ):  # as workers compute, so that what a model becomes is the same to the last bit
             files = [model.sealed() for model in models(sweep, store.folder, trained)]
         data, name = load_data(sweep, files)
         planned = plan(sweep, files, data)
@@ -254,11 +314,15 @@ def run(
         store.remember("energy", _energy())
         store.remember("command", command)
         _keep_programs(files, store.folder)
-        engine.run(planned.cells(), store, lambda *given: _crew(scheduler, workers, *given), report, data)
+        engine.run(
+            planned.cells(), store, lambda *given: _crew(scheduler, workers, *given), report, data
+        )
     return planned
 
 
-def _crew(scheduler: Scheduler | None, workers: int | None, count: int, shared: Shared, inside: Inside) -> AbstractContextManager:
+def _crew(
+    scheduler: Scheduler | None, workers: int | None, count: int, shared: Shared, inside: Inside
+) -> AbstractContextManager:
     """Who computes the cells of a sweep."""
     if scheduler is not None:
         return cluster(scheduler, shared, inside)
@@ -285,32 +349,49 @@ def _keep_programs(files: list[ModelFile], folder: Path) -> None:
 
 
 def _said(model: ModelFile, sweep: Sweep) -> dict:
-    """What a run remembers of a model: its source and key, the options that it became integers with, what runs where before it, and
-    what its form has otherwise than the papers of its defences."""
+    """What a run remembers of a model: its source and key, the options that it became integers
+    with, what runs where before it, and what its form has otherwise than the papers of its
+    defences."""
     opened = open_model(model)
     options = model.options.given()
     front = [] if opened.front is None else [dict(entry) for entry in opened.front.plan()]
-    said = {"name": model.name, "source": model.source, "key": model.key, "options": options, "front": front}
+    said = {
+        "name": model.name,
+        "source": model.source,
+        "key": model.key,
+        "options": options,
+        "front": front,
+    }
     return {**said, "differs": _differs(model, opened, sweep)}
 
 
 def _differs(model: ModelFile, opened: Opened, sweep: Sweep) -> list[str]:
-    """Of a checkpoint; what is no checkpoint has no recipe, and nothing is known of its training."""
+    """Of a checkpoint; what is no checkpoint has no recipe, and nothing is known of its
+    training."""
     if opened.stage.kind != "checkpoint":
         return []
     from toolchain.defences.differences import differences
     from toolchain.training import recipe_of
 
-    return differences(recipe_of(model.source, model.content), sweep.attacks.epsilons if sweep.attacks.norm == "linf" else ())
+    return differences(
+        recipe_of(model.source, model.content),
+        sweep.attacks.epsilons if sweep.attacks.norm == "linf" else (),
+    )
 
 
 def _energy() -> dict:
-    """The device tables that energies rest on, with their sources, what the estimate assumes and leaves out, and its error."""
+    """The device tables that energies rest on, with their sources, what the estimate assumes and
+    leaves out, and its error."""
     devices, loaded = [], [Device.load(name) for name in DEVICES]
     for device in loaded:
         constants = {name: asdict(constant) for name, constant in device.constants.items()}
         times = None if device.step_times is None else asdict(device.step_times)
-        said = {"name": device.name, "title": device.title, "kind": device.kind, "measured_on": device.measured_on}
+        said = {
+            "name": device.name,
+            "title": device.title,
+            "kind": device.kind,
+            "measured_on": device.measured_on,
+        }
         devices.append({**said, "constants": constants, "step_times": times})
     return {
         "devices": devices,
@@ -332,11 +413,17 @@ def _versions() -> dict:
 
 
 def _plain(part) -> dict:
-    return json.loads(json.dumps(part, default=lambda o: o.to_json() if isinstance(o, AttackSpec) else o.__dict__))
+    return json.loads(
+        json.dumps(part, default=lambda o: o.to_json() if isinstance(o, AttackSpec) else o.__dict__)
+    )
 
 
 def records(folder: str | Path) -> list[Scored]:
     """Every scored cell of the last sweep that ran into a folder."""
     with Store(folder, read_only=True) as store:
         wanted = set(store.recall("keys") or [])
-        return [Scored.from_arrays(description, store.get(key)[1]) for key, description in store.cells("scored") if key in wanted]
+        return [
+            Scored.from_arrays(description, store.get(key)[1])
+            for key, description in store.cells("scored")
+            if key in wanted
+        ]

@@ -1,10 +1,12 @@
-"""What one cell is, its key, and how it is computed; nothing here knows where or in which order cells run.
+"""What one cell is, its key, and how it is computed; nothing here knows where or in which order
+cells run.
 
-A *crafted* cell is one attack on one model: adversarial samples. A *scored* cell is one target's view of them. Every
-target scores the same samples, so software and hardware are compared sample by sample. Both are pure functions of a job
-that holds everything they depend on; the key is the hash of the job, and of the code and versions that compute it. A cell
-that cannot be (an estimator that this kind of neuron does not have, a target for a model without a Program) raises
-NotApplicable, and is kept with its reason.
+A *crafted* cell is one attack on one model: adversarial samples. A *scored* cell is one target's
+view of them. Every target scores the same samples, so software and hardware are compared sample by
+sample. Both are pure functions of a job that holds everything they depend on; the key is the hash
+of the job, and of the code and versions that compute it. A cell that cannot be (an estimator that
+this kind of neuron does not have, a target for a model without a Program) raises NotApplicable, and
+is kept with its reason.
 """
 
 from __future__ import annotations
@@ -27,14 +29,17 @@ MADE_BY = "toolchain.robustness.cells"
 """Where crafted cells are computed; every module that this one leads to is part of their keys."""
 
 SCORED_BY = ".".join(("toolchain.robustness", "scoring"))
-"""Where scored cells are; put together, because a text that names a module makes it part of what reads the text."""
+"""Where scored cells are; put together, because a text that names a module makes it part of what
+reads the text."""
 
 SOFTWARE, INTEGERS = "software", "fast"
 """Where samples are made: on the PyTorch model, or (attacks without gradients) on its Program."""
 
+
 @dataclass(frozen=True, eq=False)
 class Data:
-    """The attacked samples: images [sample, ...] in [0, 1] or binary events [sample, step, ...]; labels and positions in the data set.
+    """The attacked samples: images [sample, ...] in [0, 1] or binary events [sample, step, ...];
+    labels and positions in the data set.
 
     notes   what the encoding left out, for people; no part of the key
     """
@@ -49,7 +54,10 @@ class Data:
         """SHA-256 of samples, labels and positions."""
         digest = hashlib.sha256()
         for array in (self.samples, self.labels, self.index):
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(np.ascontiguousarray(array)).digest())
+            digest.update(
+                f"{array.dtype.str}{array.shape}".encode()
+                + hashlib.sha256(np.ascontiguousarray(array)).digest()
+            )
         return digest.hexdigest()
 
     def first(self, count: int) -> Data:
@@ -59,10 +67,12 @@ class Data:
 
 @dataclass(frozen=True)
 class CraftJob:
-    """One attack on one model. ``spec`` None: the clean samples. ``source``: the other model of a transfer attack.
+    """One attack on one model. ``spec`` None: the clean samples. ``source``: the other model of a
+    transfer attack.
 
     on     SOFTWARE or INTEGERS: where the attack looks
-    code   digest of the code, of the user's own modules and of the packages' versions that compute it; found where it is planned
+    code   digest of the code, of the user's own modules and of the packages' versions that compute
+           it; found where it is planned
     """
 
     model: ModelFile
@@ -91,31 +101,64 @@ class CraftJob:
         source = self.source.key if self.source else None
         spec = self.spec.to_json() if self.spec else None
         if spec is not None and self.source is not None:
-            spec["params"] = {**spec["params"], "source": "the other model"}  # its name changes nothing
-        parts = (self.model.key, self.data_key, spec, source, self.norm, self.epsilon, self.seed, self.batch, self.on, self.code)
+            spec["params"] = {
+                **spec["params"],
+                "source": "the other model",
+            }  # its name changes nothing
+        parts = (
+            self.model.key,
+            self.data_key,
+            spec,
+            source,
+            self.norm,
+            self.epsilon,
+            self.seed,
+            self.batch,
+            self.on,
+            self.code,
+        )
         return key_of("crafted", *parts)
 
     @property
     def crafted_on(self) -> str:
-        """Where the attack looked: "software", an integer target, or "model NAME" for a transfer."""
+        """Where the attack looked: "software", an integer target, or "model NAME" for a
+        transfer."""
         return self.on if self.source is None else f"model {self.source.name}"
 
     def description(self) -> dict:
         """Plain JSON values, as records carry them."""
         spec = self.spec
-        common = {"model": self.model.name, "norm": self.norm, "epsilon": self.epsilon, "seed": self.seed, "crafted_on": self.crafted_on}
+        common = {
+            "model": self.model.name,
+            "norm": self.norm,
+            "epsilon": self.epsilon,
+            "seed": self.seed,
+            "crafted_on": self.crafted_on,
+        }
         if spec is None:
-            empty = {"estimator": None, "iterations": 0, "eot": 1, "params": {}, "front": "through", "known_seed": None, "stages": []}
+            empty = {
+                "estimator": None,
+                "iterations": 0,
+                "eot": 1,
+                "params": {},
+                "front": "through",
+                "known_seed": None,
+                "stages": [],
+            }
             return common | {"name": "clean", "family": "clean", "optimiser": "clean"} | empty
         inner = AttackSpec.from_json(spec.params["spec"]) if spec.attack == "transfer" else spec
         return common | {
             "name": spec.label,
             "family": ATTACKS[spec.attack].family,
             "optimiser": spec.attack if spec.attack != "transfer" else f"transfer {inner.attack}",
-            "estimator": None if inner.estimator is None else json.dumps(inner.estimator, sort_keys=True),
+            "estimator": None
+            if inner.estimator is None
+            else json.dumps(inner.estimator, sort_keys=True),
             "iterations": _iterations(inner),
             "eot": inner.eot,
-            "params": dict(spec.params) if spec.attack != "transfer" else {"source": spec.params["source"]},
+            "params": dict(spec.params)
+            if spec.attack != "transfer"
+            else {"source": spec.params["source"]},
             "front": spec.front,
             "known_seed": spec.known_seed,
             "stages": [stage.label for stage in spec.stages] if spec.attack == "cascade" else [],
@@ -123,24 +166,36 @@ class CraftJob:
 
     @property
     def work(self) -> float:
-        """A rough measure of how long it takes, for the progress display: forward evaluations of one sample."""
+        """A rough measure of how long it takes, for the progress display: forward evaluations of
+        one sample."""
         if self.spec is None:
             return 0.0
-        inner = AttackSpec.from_json(self.spec.params["spec"]) if self.spec.attack == "transfer" else self.spec
+        inner = (
+            AttackSpec.from_json(self.spec.params["spec"])
+            if self.spec.attack == "transfer"
+            else self.spec
+        )
         if inner.attack == "cascade":
-            return sum(replace(self, spec=stage).work for stage in inner.stages) / 2  # most samples fall on the way
-        runs = (1 + inner.params.get("restarts", 0)) * inner.params.get("targets", 9 if inner.attack in ("apgd_targeted", "fab") else 1)
+            return (
+                sum(replace(self, spec=stage).work for stage in inner.stages) / 2
+            )  # most samples fall on the way
+        runs = (1 + inner.params.get("restarts", 0)) * inner.params.get(
+            "targets", 9 if inner.attack in ("apgd_targeted", "fab") else 1
+        )
         return float(_iterations(inner) * inner.eot * runs * (3 if inner.estimator else 1))
 
 
 def _iterations(spec: AttackSpec) -> int:
     if spec.attack == "cascade":
         return len(spec.stages)
-    return next((spec.params[n] for n in ("steps", "queries", "tries", "rounds") if n in spec.params), 1)
+    return next(
+        (spec.params[n] for n in ("steps", "queries", "tries", "rounds") if n in spec.params), 1
+    )
 
 
 def maker_of(job: CraftJob, module: str) -> Maker:
-    """What computes a cell: our code from a module on, and the modules of the user that its models are made by."""
+    """What computes a cell: our code from a module on, and the modules of the user that its models
+    are made by."""
     users = {*job.model.modules, *(job.source.modules if job.source is not None else ())}
     return maker.of(module, *sorted(users))
 
@@ -151,28 +206,54 @@ def victim(job: CraftJob, opened: Opened):
     return opened.victim(front) if job.on == SOFTWARE else opened.integers(job.on, front)
 
 
-def craft(job: CraftJob, data: Data, tick: Tick = lambda done, total: None) -> dict[str, np.ndarray]:
-    """Adversarial samples of a job: "adversarial", and for each sample "queries", "success" and the means of "history.*".
+def craft(
+    job: CraftJob, data: Data, tick: Tick = lambda done, total: None
+) -> dict[str, np.ndarray]:
+    """Adversarial samples of a job: "adversarial", and for each sample "queries", "success" and the
+    means of "history.*".
 
     Raises NotApplicable where the attack cannot be made on this model.
     """
     size = len(data.samples)
     if job.spec is None:
-        return {"adversarial": data.samples, "queries": np.zeros(size, np.int64), "success": np.zeros(size, bool)}
+        return {
+            "adversarial": data.samples,
+            "queries": np.zeros(size, np.int64),
+            "success": np.zeros(size, bool),
+        }
     threat, opened = Threat(job.norm, job.epsilon), open_model(job.model)
     if job.spec.attack == "cascade":
         return _cascade(job, data, opened, threat, tick)
     target = victim(job, opened)
-    sources = {job.spec.params["source"]: open_model(job.source).victim()} if job.source is not None else None
+    sources = (
+        {job.spec.params["source"]: open_model(job.source).victim()}
+        if job.source is not None
+        else None
+    )
     parts: dict[str, list[np.ndarray]] = {}
     for start in range(0, size, job.batch):
         part = slice(start, start + job.batch)
-        result = run(job.spec, target, data.samples[part], data.labels[part], threat, job.seed, sources=sources, program=opened.program)
+        result = run(
+            job.spec,
+            target,
+            data.samples[part],
+            data.labels[part],
+            threat,
+            job.seed,
+            sources=sources,
+            program=opened.program,
+        )
         verify(data.samples[part], result.adversarial, threat)
-        found = {"adversarial": result.adversarial, "queries": result.queries, "success": result.success}
+        found = {
+            "adversarial": result.adversarial,
+            "queries": result.queries,
+            "success": result.success,
+        }
         count = len(result.success)
         for name, values in result.history.items():
-            found[f"history.{name}"] = np.broadcast_to(np.asarray(values, np.float64).mean(axis=0).reshape(-1), (count,))
+            found[f"history.{name}"] = np.broadcast_to(
+                np.asarray(values, np.float64).mean(axis=0).reshape(-1), (count,)
+            )
         for name, values in found.items():
             parts.setdefault(name, []).append(values)
         tick(min(start + job.batch, size), size)
@@ -187,8 +268,11 @@ def craft_cell(job: CraftJob, context: Context) -> tuple[dict, Arrays]:
         raise NotPossible(str(reason)) from None
 
 
-def _cascade(job: CraftJob, data: Data, opened: Opened, threat: Threat, tick: Tick) -> dict[str, np.ndarray]:
-    """All samples at once: those that have fallen leave room for others. Gradients are the PyTorch model's; ``on`` says who judges."""
+def _cascade(
+    job: CraftJob, data: Data, opened: Opened, threat: Threat, tick: Tick
+) -> dict[str, np.ndarray]:
+    """All samples at once: those that have fallen leave room for others. Gradients are the PyTorch
+    model's; ``on`` says who judges."""
     judge = opened.integers(job.on) if job.on != SOFTWARE else None
     result = run(
         job.spec,
@@ -205,12 +289,18 @@ def _cascade(job: CraftJob, data: Data, opened: Opened, threat: Threat, tick: Ti
     )
     verify(data.samples, result.adversarial, threat)
     history = {f"history.{name}": values[0] for name, values in result.history.items()}
-    return {"adversarial": result.adversarial, "queries": result.queries, "success": result.success, **history}
+    return {
+        "adversarial": result.adversarial,
+        "queries": result.queries,
+        "success": result.success,
+        **history,
+    }
 
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """One target's view of a crafted cell; ``samples``: the first so many of it. ``seed``: of the inference, where it is random."""
+    """One target's view of a crafted cell; ``samples``: the first so many of it. ``seed``: of the
+    inference, where it is random."""
 
     crafted: CraftJob
     target: str
@@ -234,4 +324,8 @@ class ScoreJob:
 
     def description(self) -> dict:
         """Plain JSON values: the crafted cell's, and the target."""
-        return self.crafted.description() | {"crafted": self.crafted.key, "target": self.target, "inference_seed": self.seed}
+        return self.crafted.description() | {
+            "crafted": self.crafted.key,
+            "target": self.target,
+            "inference_seed": self.seed,
+        }

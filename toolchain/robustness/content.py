@@ -15,8 +15,9 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def of_module(module: nn.Module) -> str:
-    """SHA-256 over the structure of a PyTorch model: every submodule's name and class, its parameters and buffers, also those
-    that no state_dict holds, and its plain settings (numbers, texts, arrays). To be taken before the model has run."""
+    """SHA-256 over the structure of a PyTorch model: every submodule's name and class, its
+    parameters and buffers, also those that no state_dict holds, and its plain settings (numbers,
+    texts, arrays). To be taken before the model has run."""
     digest = hashlib.sha256()
     for name, part in module.named_modules():
         digest.update(f"{name}\0{type(part).__module__}.{type(part).__qualname__}\0".encode())

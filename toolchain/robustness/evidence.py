@@ -1,4 +1,5 @@
-"""What the checks of honesty look at: records of one model on one target, and comparisons that only count beyond chance."""
+"""What the checks of honesty look at: records of one model on one target, and comparisons that only
+count beyond chance."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from toolchain.robustness.statistics import StatisticsError, align, paired_diffe
 
 @dataclass(frozen=True)
 class Evidence:
-    """Records of one model: ``scored`` on the target in question, ``others`` on other targets; ``classes`` of the task."""
+    """Records of one model: ``scored`` on the target in question, ``others`` on other targets;
+    ``classes`` of the task."""
 
     scored: Sequence[Scored]
     classes: int
@@ -22,8 +24,9 @@ class Evidence:
     def attacked(self, *families: str) -> list[Scored]:
         """Attacked records, of some families only where given.
 
-        Energy attacks and corruptions aim at something else and are left out; so are attacks on the network alone where something stands
-        before it ("skip"), which are weak by design: they are shown as what is usually published.
+        Energy attacks and corruptions aim at something else and are left out; so are attacks on the
+        network alone where something stands before it ("skip"), which are weak by design: they are
+        shown as what is usually published.
         """
         return [
             r
@@ -45,14 +48,15 @@ def same(one: Scored, other: Scored, *keys: str) -> bool:
 
 
 def lower(one: np.ndarray, other: np.ndarray, tests: int = 1) -> bool:
-    """Whether ``other`` is correct less often than ``one``, booleans [sample], beyond chance: exact McNemar test at 5 %, divided by
-    the number of tests."""
+    """Whether ``other`` is correct less often than ``one``, booleans [sample], beyond chance: exact
+    McNemar test at 5 %, divided by the number of tests."""
     found = paired_difference(one, other)
     return found.difference > 0 and found.p_value < 0.05 / tests
 
 
 def better(one: Scored, other: Scored, tests: int = 1) -> tuple[float, float] | None:
-    """(accuracy under one, under other) where the accuracy under ``other`` is lower beyond chance."""
+    """(accuracy under one, under other) where the accuracy under ``other`` is lower beyond
+    chance."""
     try:
         _, (a, b) = align([one, other])
     except StatisticsError:
@@ -71,17 +75,24 @@ def together(records: Iterable[Scored], *keys: str) -> list[list[Scored]]:
 
 
 def pairs(stronger: Iterable[Scored], weaker: Sequence[Scored], *keys: str):
-    """Every (record that should be at least as strong, record that should not be stronger) under the same conditions."""
+    """Every (record that should be at least as strong, record that should not be stronger) under
+    the same conditions."""
     for one in stronger:
         for other in weaker:
             if one is not other and same(one, other, "known_seed", *keys):
                 yield one, other
 
 
-def worst_with_gradients(evidence: Evidence, other: Scored, *keys: str) -> tuple[list[Scored], np.ndarray, np.ndarray] | None:
-    """(attacks with gradients under the same conditions as ``other``, correct under all of them, correct under ``other``), sample by
-    sample; None where there are none, or no shared samples."""
-    white = [r for r in evidence.attacked("single_step", "iterative") if same(r, other, "norm", "epsilon", "seed", *keys)]
+def worst_with_gradients(
+    evidence: Evidence, other: Scored, *keys: str
+) -> tuple[list[Scored], np.ndarray, np.ndarray] | None:
+    """(attacks with gradients under the same conditions as ``other``, correct under all of them,
+    correct under ``other``), sample by sample; None where there are none, or no shared samples."""
+    white = [
+        r
+        for r in evidence.attacked("single_step", "iterative")
+        if same(r, other, "norm", "epsilon", "seed", *keys)
+    ]
     if not white:
         return None
     try:

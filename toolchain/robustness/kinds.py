@@ -1,7 +1,9 @@
-"""What an adversary may change goes with the kind of data: pixels with L-infinity and L2, binary events with flips and shifts.
+"""What an adversary may change goes with the kind of data: pixels with L-infinity and L2, binary
+events with flips and shifts.
 
-A sweep is held against the kind of data of each of its models when it is read, before anything is trained or run. What a model reads is
-stated by the sweep itself, by a recipe, or by a checkpoint; a factory that describes itself has to be opened.
+A sweep is held against the kind of data of each of its models when it is read, before anything is
+trained or run. What a model reads is stated by the sweep itself, by a recipe, or by a checkpoint; a
+factory that describes itself has to be opened.
 """
 
 from __future__ import annotations
@@ -44,13 +46,15 @@ def stated(sweep: Sweep, part: ModelPart) -> str | None:
 
 
 def check(sweep: Sweep, name: str, kind: str) -> None:
-    """Raises SweepError where attacks, corruptions or the data set of a sweep are of another kind than the data that a model reads."""
+    """Raises SweepError where attacks, corruptions or the data set of a sweep are of another kind
+    than the data that a model reads."""
     attacks, fitting = sweep.attacks, NORMS_OF[kind]
     where = f"{sweep.where}: model {name!r} reads {kind}"
     if attacks.norm not in fitting:
         counted = "; their epsilons are whole numbers" if kind == "events" else ""
         raise SweepError(
-            f"{where}, and [attacks] norm is {attacks.norm!r}; with {kind}, norm must be {' or '.join(map(repr, fitting))}{counted}"
+            f"{where}, and [attacks] norm is {attacks.norm!r}; with {kind}, norm must be "
+            f"{' or '.join(map(repr, fitting))}{counted}"
         )
     if sweep.corruptions is not None and kind == "events":
         raise SweepError(f"{where}; [corruptions] are of images: leave them out")
@@ -58,12 +62,14 @@ def check(sweep: Sweep, name: str, kind: str) -> None:
     if given is not None and given != kind:
         names = ", ".join(n for n in DATASETS if kind_of(None, n) == kind)
         raise SweepError(
-            f"{where}, and [data] name is {sweep.data.name!r}, which are {given}; with {kind}, it must be one of {names}"
+            f"{where}, and [data] name is {sweep.data.name!r}, which are {given}; with {kind}, it "
+            f"must be one of {names}"
         )
 
 
 def check_stated(sweep: Sweep) -> list[ModelPart]:
-    """``check`` for every model that says what it reads; returns those that have to be opened for it."""
+    """``check`` for every model that says what it reads; returns those that have to be opened for
+    it."""
     unknown = []
     for part in sweep.models:
         kind = stated(sweep, part)

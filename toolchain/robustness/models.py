@@ -1,7 +1,9 @@
-"""Models as a sweep measures them: how one travels to a worker, and what is known of it once it is open.
+"""Models as a sweep measures them: how one travels to a worker, and what is known of it once it is
+open.
 
-A model needs no more than a PyTorch module. Where it becomes a Program it is scored on every target; where it does not (an ANN), on
-software alone. A module that does not say what it reads (a plain snnTorch network) is told so by the sweep: ``Options``.
+A model needs no more than a PyTorch module. Where it becomes a Program it is scored on every
+target; where it does not (an ANN), on software alone. A module that does not say what it reads (a
+plain snnTorch network) is told so by the sweep: ``Options``.
 """
 
 from __future__ import annotations
@@ -34,15 +36,20 @@ CALIBRATION_SAMPLES = 200
 
 @dataclass(frozen=True)
 class Options:
-    """How a model becomes a Program, and, where it does not say so itself, what it reads. None: as the model says.
+    """How a model becomes a Program, and, where it does not say so itself, what it reads. None: as
+    the model says.
 
-    weight_bits, per_channel, discretization, allow_clipping, dt, decode   as ``export.lower`` and ``export.frameworks.trace``
-    reset, r_per, dialect   how a graph is read that leaves this open, as ``export.state``; a model that is trained or traced
+    weight_bits, per_channel, discretization, allow_clipping, dt, decode   as ``export.lower`` and
+        ``export.frameworks.trace``
+    reset, r_per, dialect   how a graph is read that leaves this open, as ``export.state``; a model
+                            that is trained or traced
                   states it itself, and refuses them
     calibration   data set whose training part shows how large numbers get; the first 200 samples
-    input_shape   of one step of one sample; another shape than the data set's, of as many values, is filled in C order
+    input_shape   of one step of one sample; another shape than the data set's, of as many values,
+                  is filled in C order
     call          one of ``toolchain.deploy.stages.CALLS``
-    dataset, encoding, steps, bits, rate, bin_us   the data set and the fields of ``toolchain.data.Encoding``
+    dataset, encoding, steps, bits, rate, bin_us   the data set and the fields of
+        ``toolchain.data.Encoding``
     """
 
     weight_bits: int | None = None
@@ -64,23 +71,40 @@ class Options:
     rate: float | None = None
     bin_us: int | None = None
 
-    LOWERING = ("weight_bits", "per_channel", "discretization", "allow_clipping", "dt", "decode", "reset", "r_per", "dialect")
+    LOWERING = (
+        "weight_bits",
+        "per_channel",
+        "discretization",
+        "allow_clipping",
+        "dt",
+        "decode",
+        "reset",
+        "r_per",
+        "dialect",
+    )
     READING = ("reset", "r_per", "dialect")
     DESCRIBING = ("input_shape", "call", "dataset", "encoding", "steps", "bits", "rate", "bin_us")
     NEEDED = ("input_shape", "call", "dataset", "encoding", "steps")
 
     def given(self, names: tuple[str, ...] | None = None) -> dict:
         """Those of the named fields (None: of all) that differ from their default."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        own = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if getattr(self, f.name) != f.default
+        }
         return {name: value for name, value in own.items() if names is None or name in names}
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as it travels to a worker: ``source`` (package.module:factory), or the bytes of a file with its name.
+    """A model as it travels to a worker: ``source`` (package.module:factory), or the bytes of a
+    file with its name.
 
-    modules  of the user, that a factory's network is made by; with every module of the user that they lead to
-    opened   hash of what the model is once it is open (``Opened.content``); empty: nobody has looked
+    modules  of the user, that a factory's network is made by; with every module of the user that
+             they lead to
+    opened   hash of what the model is once it is open (``Opened.content``); empty: nobody has
+             looked
     """
 
     name: str
@@ -92,17 +116,31 @@ class ModelFile:
     opened: str = ""
 
     @classmethod
-    def read(cls, name: str, source: str, weights: str | None = None, options: Options = Options()) -> ModelFile:
+    def read(
+        cls, name: str, source: str, weights: str | None = None, options: Options = Options()
+    ) -> ModelFile:
         """From what a sweep names."""
         content = _bytes_of(source) if Path(source).is_file() else b""
-        return cls(name, Path(source).name if content else source, content, b"" if weights is None else _bytes_of(weights), options)
+        return cls(
+            name,
+            Path(source).name if content else source,
+            content,
+            b"" if weights is None else _bytes_of(weights),
+            options,
+        )
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything but the name; of a factory, what its modules do, and what it makes."""
+        """SHA-256 of everything but the name; of a factory, what its modules do, and what it
+        makes."""
         source = b"" if self.content else self.source.encode() + self._code().encode()
         digest = hashlib.sha256(source)
-        for part in (self.content, self.weights, json.dumps(asdict(self.options), sort_keys=True).encode(), self.opened.encode()):
+        for part in (
+            self.content,
+            self.weights,
+            json.dumps(asdict(self.options), sort_keys=True).encode(),
+            self.opened.encode(),
+        ):
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
 
@@ -113,7 +151,8 @@ class ModelFile:
             return ""  # opening it says what is wrong
 
     def sealed(self) -> ModelFile:
-        """With the modules of the user that it is made by, and what it is once it is open. Raises as ``open_model``."""
+        """With the modules of the user that it is made by, and what it is once it is open. Raises
+        as ``open_model``."""
         found = open_model(self)
         return replace(self, modules=found.modules, opened=found.content)
 
@@ -124,7 +163,8 @@ def _bytes_of(path: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A model, its Program where it has one (``no_program``: why not), and what it reads (``io``, see ``toolchain.layers``).
+    """A model, its Program where it has one (``no_program``: why not), and what it reads (``io``,
+    see ``toolchain.layers``).
 
     content  SHA-256 of its weights and graph
     modules  of the user, that made it
@@ -156,7 +196,8 @@ class Opened:
 
     @cached_property
     def exact(self) -> bool:
-        """True where the PyTorch model computes the Program's own integers, so that both are attacked alike."""
+        """True where the PyTorch model computes the Program's own integers, so that both are
+        attacked alike."""
         from toolchain.layers.neuron import Neuron
 
         if self.program is None:
@@ -169,7 +210,11 @@ class Opened:
         return bool(self._spiking())
 
     def _spiking(self) -> list[nn.Module]:
-        return [m for m in self.module.modules() if hasattr(m, "spike_grad") and getattr(m, "threshold", None) is not None]
+        return [
+            m
+            for m in self.module.modules()
+            if hasattr(m, "spike_grad") and getattr(m, "threshold", None) is not None
+        ]
 
     @cached_property
     def stochastic(self) -> bool:
@@ -189,22 +234,29 @@ class Opened:
         return PixelVictim(self.module, encoder, io=self.io, sample_shape=self.sample_shape)
 
     def victim(self, front: str = "through"):
-        """The PyTorch model as a victim; ``front``: see ``toolchain.attacks.fronts``. Raises NotApplicable."""
+        """The PyTorch model as a victim; ``front``: see ``toolchain.attacks.fronts``. Raises
+        NotApplicable."""
         from toolchain.attacks.fronts import ways
 
         return ways(self.classifier(), self.front, front)
 
     def integers(self, target: str, front: str = "through"):
-        """The Program as a victim on a target, a black box. Raises NotApplicable where there is none."""
+        """The Program as a victim on a target, a black box. Raises NotApplicable where there is
+        none."""
         from toolchain.attacks.victims import ProgramVictim
 
         if self.program is None:
             raise NotApplicable(f"no Program: {self.no_program}")
         if front not in ("through", "skip"):
-            raise NotApplicable(f"a black box knows no gradient of what stands before the network that it could treat as {front!r}")
+            raise NotApplicable(
+                f"a black box knows no gradient of what stands before the network that it could "
+                f"treat as {front!r}"
+            )
         reseeded = self.reseeded if noisy(self.program) else None
         if self.events:
-            return ProgramVictim(self.program, steps=int(self.data["steps"]), target=target, reseeded=reseeded)
+            return ProgramVictim(
+                self.program, steps=int(self.data["steps"]), target=target, reseeded=reseeded
+            )
         return ProgramVictim(
             self.program,
             self.classifier().encoder,
@@ -215,7 +267,8 @@ class Opened:
         )
 
     def reseeded(self, program: Program, seed: int) -> Program:
-        """The Program whose noise is that of the PyTorch model with this seed of its noise; one without noise as it is."""
+        """The Program whose noise is that of the PyTorch model with this seed of its noise; one
+        without noise as it is."""
         from toolchain.layers.noise import noise_seed
 
         random = noisy(program)
@@ -224,10 +277,16 @@ class Opened:
         modules = dict(self.module.named_modules())
         unknown = [p.name for p in random if p.name not in modules]
         if unknown:
-            raise ModelError(f"{self.stage.source}: the Program's noisy layer {unknown[0]!r} is no module of the model, whose seed it has")
+            raise ModelError(
+                f"{self.stage.source}: the Program's noisy layer {unknown[0]!r} is no module of "
+                f"the model, whose seed it has"
+            )
         with noise_seed(self.module, seed):
             seeds = {p.name: modules[p.name].noise.seed for p in random}
-        populations = [replace(p, noise=replace(p.noise, seed=seeds[p.name])) if p.name in seeds else p for p in program.populations]
+        populations = [
+            replace(p, noise=replace(p.noise, seed=seeds[p.name])) if p.name in seeds else p
+            for p in program.populations
+        ]
         return replace(program, populations=tuple(populations))
 
 
@@ -241,7 +300,8 @@ def open_model(model: ModelFile) -> Opened:
     found = _opened(replace(model, opened="").key, replace(model, name="", modules=(), opened=""))
     if model.opened and model.opened != found.content:
         raise ModelError(
-            f"{model.source}: is another network here than where the run was planned ({found.content[:12]}, not {model.opened[:12]}); a "
+            f"{model.source}: is another network here than where the run was planned "
+            f"({found.content[:12]}, not {model.opened[:12]}); a "
             "factory must make the same one every time: give it weights, or a seed"
         )
     return found
@@ -260,7 +320,9 @@ def _opened(key: str, model: ModelFile) -> Opened:
         if model.weights:
             side = Path(folder) / "weights.safetensors"
             side.write_bytes(model.weights)
-        stage = replace(stages.load(path, side), source=model.source)  # not the name of this folder, which would enter the Program
+        stage = replace(
+            stages.load(path, side), source=model.source
+        )  # not the name of this folder, which would enter the Program
         module = stage.require_module("an attack")
     made = content.of_module(module)
     found = _read(stage, module, model)
@@ -269,14 +331,16 @@ def _opened(key: str, model: ModelFile) -> Opened:
 
 
 def _users(model: ModelFile, module: nn.Module, before: set[str]) -> tuple[str, ...]:
-    """Modules of the user that a factory's network is made by: the factory's, those of its classes, and those that were loaded
-    on the way, however that was done."""
+    """Modules of the user that a factory's network is made by: the factory's, those of its classes,
+    and those that were loaded on the way, however that was done."""
     there = closure.loaded()
     classes = {type(part).__module__ for part in module.modules()}
     # a module is loaded once in a process, and counts as often as the model is opened
     loaded = _loaded_by.setdefault(model.source, set())
     loaded |= set(there) - before
-    return tuple(sorted({model.source.partition(":")[0], *(classes & set(there)), *(loaded & set(there))}))
+    return tuple(
+        sorted({model.source.partition(":")[0], *(classes & set(there)), *(loaded & set(there))})
+    )
 
 
 _loaded_by: dict[str, set[str]] = {}
@@ -291,14 +355,29 @@ def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
     if not callable(describe):
         return _described(stage, module, options)
     if told := options.given(Options.DESCRIBING):
-        raise ModelError(f"{model.source}: {', '.join(told)} changes nothing in a model that states this itself; leave it out")
+        raise ModelError(
+            f"{model.source}: {', '.join(told)} changes nothing in a model that states this "
+            f"itself; leave it out"
+        )
     io = describe()
     shape = tuple(io["input"]["shape"])
     if io.get("program") is False:
         if told := options.given((*Options.LOWERING, "calibration")):
-            raise ModelError(f"{model.source}: {', '.join(told)} changes nothing in a model that becomes no Program; leave it out")
-        return Opened(stage, module, None, io, shape, str(io.get("no_program") or "the model is no spiking network"))
-    ways = stages.Ways(**options.given(Options.LOWERING), **_calibration(options, io.get("data", {})))
+            raise ModelError(
+                f"{model.source}: {', '.join(told)} changes nothing in a model that becomes no "
+                f"Program; leave it out"
+            )
+        return Opened(
+            stage,
+            module,
+            None,
+            io,
+            shape,
+            str(io.get("no_program") or "the model is no spiking network"),
+        )
+    ways = stages.Ways(
+        **options.given(Options.LOWERING), **_calibration(options, io.get("data", {}))
+    )
     return Opened(stage, module, stages.to_program(stage, ways)[0], io, shape)
 
 
@@ -320,24 +399,37 @@ def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
     missing = [name for name in Options.NEEDED if getattr(options, name) is None]
     if missing:
         raise ModelError(
-            f"{stage.source}: the model does not say what it reads, and the sweep does not say {', '.join(missing)}; accepted in "
+            f"{stage.source}: the model does not say what it reads, and the sweep does not say "
+            f"{', '.join(missing)}; accepted in "
             f"[[models]]: {', '.join(Options.DESCRIBING)}"
         )
-    encoding = data.Encoding(options.encoding, options.steps, **options.given(("bits", "rate", "bin_us")))
+    encoding = data.Encoding(
+        options.encoding, options.steps, **options.given(("bits", "rate", "bin_us"))
+    )
     bits, fraction = encoding.input_format(options.dataset)
     shape, given = data.DATASETS[options.dataset][1], tuple(options.input_shape)
     if np.prod(shape) != np.prod(given) or (options.encoding == "events" and shape != given):
-        raise ModelError(f"{stage.source}: input_shape is {given}; samples of {options.dataset} have {shape}")
+        raise ModelError(
+            f"{stage.source}: input_shape is {given}; samples of {options.dataset} have {shape}"
+        )
     told = {"name": options.dataset, **encoding.describe()}
     tracing = options.given(("dt", "decode", *Options.READING))
     graph = stages.to_graph(stage, stages.Ways(**tracing, input_shape=given, call=options.call))
     lowering = options.given(("weight_bits", "per_channel", "discretization", "allow_clipping"))
     program, _ = export.lower(
-        graph, source=stage.source, message_bits=bits, input_fraction_bits=fraction, **lowering, **_calibration(options, told, given)
+        graph,
+        source=stage.source,
+        message_bits=bits,
+        input_fraction_bits=fraction,
+        **lowering,
+        **_calibration(options, told, given),
     )
     if len(program.outputs) != 1:
         names = ", ".join(o.population for o in program.outputs)
-        raise ModelError(f"{stage.source}: the model has {len(program.outputs)} outputs ({names}); accepted is one, the classes")
+        raise ModelError(
+            f"{stage.source}: the model has {len(program.outputs)} outputs ({names}); accepted is "
+            f"one, the classes"
+        )
     io = {
         "input": {"shape": list(given), "message_bits": bits, "fraction_bits": fraction},
         "output": {"decode": program.outputs[0].decode},
@@ -350,21 +442,31 @@ def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
 
 
 def _check_reading(opened: Opened) -> None:
-    """What the model returns must be what its layer that the Program reads computes. Raises ModelError."""
+    """What the model returns must be what its layer that the Program reads computes. Raises
+    ModelError."""
     from toolchain.attacks.encoding import integers
     from toolchain.deploy import software
 
     victim, program = opened.classifier(), opened.program
     drawn = np.random.default_rng(0).random((3, *victim.sample_shape)).astype(np.float32)
     samples = (drawn < 0.3).astype(np.float32) if opened.events else drawn
-    inputs = whole(samples, np.uint8, "events", 0, 1) if opened.events else integers(victim.encoder, samples, 0)
-    recording = software.record(opened.module, program, {program.inputs[0].name: inputs}, call=opened.io["call"])
+    inputs = (
+        whole(samples, np.uint8, "events", 0, 1)
+        if opened.events
+        else integers(victim.encoder, samples, 0)
+    )
+    recording = software.record(
+        opened.module, program, {program.inputs[0].name: inputs}, call=opened.io["call"]
+    )
     name, read = next(iter(recording.scores.items()))
     own = victim.predict(samples).astype(np.float64)
     if opened.io["output"]["decode"] != "spike_count":
         own *= 2.0 ** (float(program.metadata["fraction_bits"][name]) + 6)
-    if own.shape != read.shape or not np.allclose(own, read, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(read).max())):
+    if own.shape != read.shape or not np.allclose(
+        own, read, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(read).max())
+    ):
         raise ModelError(
-            f"{opened.stage.source}: what the model returns is not what its output layer {name!r} computes; accepted is a model that "
+            f"{opened.stage.source}: what the model returns is not what its output layer {name!r} "
+            f"computes; accepted is a model that "
             "returns the spikes of its last neurons, or (spikes, ..., potentials)"
         )

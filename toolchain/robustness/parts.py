@@ -1,4 +1,5 @@
-"""What a sweep is: models × attacks × radii × targets × seeds, as typed values; ``sweep`` reads them from a file."""
+"""What a sweep is: models × attacks × radii × targets × seeds, as typed values; ``sweep`` reads
+them from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class SweepError(ToolchainError):
 
 @dataclass(frozen=True)
 class DataPart:
-    """name: None, the models' own. samples: the first so many of the test set; None: all. inference_seeds: of models that are random."""
+    """name: None, the models' own. samples: the first so many of the test set; None: all.
+    inference_seeds: of models that are random."""
 
     name: str | None = None
     samples: int | None = 200
@@ -25,7 +27,8 @@ class DataPart:
 
 @dataclass(frozen=True)
 class ModelPart:
-    """One model, or several trainings of one: a recipe, or a source with ``{seed}`` in its path. Exactly one of the two."""
+    """One model, or several trainings of one: a recipe, or a source with ``{seed}`` in its path.
+    Exactly one of the two."""
 
     name: str
     source: str | None = None
@@ -61,7 +64,8 @@ class TargetPart:
     """What scores the samples.
 
     lava_samples   Lava runs one sample at a time, so it gets the first so many
-    lava_attacks   "all"; or "cascade": clean samples and cascades alone, of random networks with the first inference seed
+    lava_attacks   "all"; or "cascade": clean samples and cascades alone, of random networks with
+                   the first inference seed
     """
 
     names: tuple[str, ...] = ("software", "fast")

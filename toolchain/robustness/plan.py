@@ -14,7 +14,8 @@ class Plan:
     """The cells of a sweep: every crafted job with the targets (name, samples) that score it.
 
     seeds   of the inference of models that are random (their keys); all others have one inference
-    brief   targets that score clean samples and cascades alone, with the first of these seeds: slow ones
+    brief   targets that score clean samples and cascades alone, with the first of these seeds: slow
+            ones
     """
 
     data: Data
@@ -70,8 +71,14 @@ class Plan:
 def label(job: CraftJob | ScoreJob) -> str:
     """A cell in a few words, for people."""
     if isinstance(job, ScoreJob):
-        return f"{label(job.crafted)} on {job.target}" + (f", inference seed {job.seed}" if job.seed else "")
-    what = "clean samples" if job.spec is None else f"{job.spec.label} on {job.on}, {job.norm} {job.epsilon:g}, seed {job.seed}"
+        return f"{label(job.crafted)} on {job.target}" + (
+            f", inference seed {job.seed}" if job.seed else ""
+        )
+    what = (
+        "clean samples"
+        if job.spec is None
+        else f"{job.spec.label} on {job.on}, {job.norm} {job.epsilon:g}, seed {job.seed}"
+    )
     return f"{job.model.name}: {what}"
 
 

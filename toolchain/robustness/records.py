@@ -14,22 +14,28 @@ _OPTIONAL = ("label", "prediction", "detector")
 class Scored:
     """One target's view of one set of samples, clean or attacked.
 
-    description   plain JSON values: "model", "attack", "estimator", "family" (noise, single_step, iterative, black_box, energy,
-                  clean), "iterations", "norm", "epsilon", "seed", "target", "eot", "stochastic", "crafted_on", and "crafted", the key
-                  of the crafted cell that holds the samples
-    index         int64 [sample]: position in the data set, the same sample has the same index in every cell
+    description   plain JSON values: "model", "attack", "estimator", "family" (noise, single_step,
+                  iterative, black_box, energy, clean), "iterations", "norm", "epsilon", "seed",
+                  "target", "eot", "stochastic", "crafted_on", and "crafted", the key of the crafted
+                  cell that holds the samples
+    index         int64 [sample]: position in the data set, the same sample has the same index in
+                  every cell
     correct       bool [sample]: prediction equals the label
-    margin        float64 [sample]: score of the label minus the best other score; positive where correct
+    margin        float64 [sample]: score of the label minus the best other score; positive where
+                  correct
     distance      float64 [sample]: size of the change, in the norm of the threat model
-    activity      counter → float64 [sample, layer]: "axon_out", "syn_ops", "dendrite_updates", "spikes_in"
+    activity      counter → float64 [sample, layer]: "axon_out", "syn_ops", "dendrite_updates",
+                  "spikes_in"
     layers        names of the layers, the columns of ``activity``
-    energy        device table → a name of hardware.energy.QUANTITIES → float64 [sample], joules and seconds of one inference;
-                  static, time and calibrated ones only where there are such. The description's "time_limit" says, for each
-                  spiking table, which term of which layer the time is of
+    energy        device table → a name of hardware.energy.QUANTITIES → float64 [sample], joules and
+                  seconds of one inference; static, time and calibrated ones only where there are
+                  such. The description's "time_limit" says, for each spiking table, which term of
+                  which layer the time is of
     history       what the attack reported about itself, see AttackResult
     label, prediction   int64 [sample]: the class that it is, and the one with the highest score
-    detector      float64 [sample]: what the detector of a front reads; above the description's "detector_threshold" a sample is taken for
-                  perturbed. None without a detector, and on targets other than software
+    detector      float64 [sample]: what the detector of a front reads; above the description's
+                  "detector_threshold" a sample is taken for perturbed. None without a detector, and
+                  on targets other than software
     """
 
     description: Mapping
@@ -52,10 +58,21 @@ class Scored:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """For the store."""
-        arrays = {"index": self.index, "correct": self.correct, "margin": self.margin, "distance": self.distance}
-        arrays |= {name: getattr(self, name) for name in _OPTIONAL if getattr(self, name) is not None}
+        arrays = {
+            "index": self.index,
+            "correct": self.correct,
+            "margin": self.margin,
+            "distance": self.distance,
+        }
+        arrays |= {
+            name: getattr(self, name) for name in _OPTIONAL if getattr(self, name) is not None
+        }
         arrays |= {f"activity.{name}": values for name, values in self.activity.items()}
-        arrays |= {f"energy.{device}.{name}": values for device, found in self.energy.items() for name, values in found.items()}
+        arrays |= {
+            f"energy.{device}.{name}": values
+            for device, found in self.energy.items()
+            for name, values in found.items()
+        }
         return arrays | {f"history.{name}": values for name, values in self.history.items()}
 
     @classmethod
@@ -63,7 +80,11 @@ class Scored:
         """Back from the store."""
 
         def part(prefix):
-            return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+            return {
+                name.removeprefix(prefix): values
+                for name, values in arrays.items()
+                if name.startswith(prefix)
+            }
 
         energy: dict[str, dict[str, np.ndarray]] = {}
         for name, values in part("energy.").items():

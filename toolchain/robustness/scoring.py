@@ -1,4 +1,5 @@
-"""One target's view of crafted samples: predictions, margins, counts and energy, sample by sample."""
+"""One target's view of crafted samples: predictions, margins, counts and energy, sample by
+sample."""
 
 from __future__ import annotations
 
@@ -22,17 +23,25 @@ CHIP = "loihi2"
 """The chip whose cores are counted and whose static power is taken."""
 
 NEAR = 0.3
-"""How near is near, in thresholds: the half width that the kept networks were trained with (examples/recipes). Ours: the paper of threshold
-guarding does not say its own."""
+"""How near is near, in thresholds: the half width that the kept networks were trained with
+(examples/recipes). Ours: the paper of threshold guarding does not say its own."""
 
 
 def score(
-    job: ScoreJob, data: Data, crafted: Mapping[str, np.ndarray], tick: Tick = lambda done, total: None
+    job: ScoreJob,
+    data: Data,
+    crafted: Mapping[str, np.ndarray],
+    tick: Tick = lambda done, total: None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """(description, arrays) of a scored cell, see ``records.Scored``. Raises NotApplicable for a target that the model has nothing for."""
+    """(description, arrays) of a scored cell, see ``records.Scored``. Raises NotApplicable for a
+    target that the model has nothing for."""
     opened, part = open_model(job.crafted.model), data.first(job.samples)
     adversarial = crafted["adversarial"][: job.samples]
-    found = _on_software(opened, adversarial, job) if opened.program is None else _on_target(opened, adversarial, job, tick)
+    found = (
+        _on_software(opened, adversarial, job)
+        if opened.program is None
+        else _on_target(opened, adversarial, job, tick)
+    )
     scores = found.pop("scores")
     rows = np.arange(len(part.labels))
     others = scores.copy()
@@ -49,12 +58,16 @@ def score(
         "layers": list(layers),
         "samples": len(rows),
         "classes": scores.shape[1],
-        "near_threshold": near_threshold(opened, part.samples, job.seed) if _on_clean(job) else None,
+        "near_threshold": near_threshold(opened, part.samples, job.seed)
+        if _on_clean(job)
+        else None,
         "detector_threshold": None if read is None else float(opened.front.gate.threshold),
         **found,
     }
     history = {
-        name.removeprefix("history."): values[None, : job.samples] for name, values in crafted.items() if name.startswith("history.")
+        name.removeprefix("history."): values[None, : job.samples]
+        for name, values in crafted.items()
+        if name.startswith("history.")
     }
     history["queries"] = crafted["queries"][None, : job.samples]
     record = Scored(
@@ -88,7 +101,8 @@ def _on_clean(job: ScoreJob) -> bool:
 
 
 def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict | None:
-    """{"within": half width in thresholds, "share": of all potentials, "layers": name → share}; None where no spiking layer is one of ours.
+    """{"within": half width in thresholds, "share": of all potentials, "layers": name → share};
+    None where no spiking layer is one of ours.
 
     Such layers compute the chip's integers, so the share is the chip's, too.
     """
@@ -108,21 +122,25 @@ def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict | Non
 
 
 def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
-    """What the detector of the front reads of each sample, float64 [sample]; None where there is none. It gives the
-    same on every target."""
+    """What the detector of the front reads of each sample, float64 [sample]; None where there is
+    none. It gives the same on every target."""
     import torch
 
     front = opened.front
     if not has_detector(front):
         return None
     with torch.no_grad():
-        parts = [front.distance(torch.from_numpy(samples[i : i + BATCH].astype(np.float32))) for i in range(0, len(samples), BATCH)]
+        parts = [
+            front.distance(torch.from_numpy(samples[i : i + BATCH].astype(np.float32)))
+            for i in range(0, len(samples), BATCH)
+        ]
     return torch.cat(parts).double().numpy()
 
 
 def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarray:
-    """Size of each change, float64 [sample]: largest change of a pixel (linf, and corruptions), Euclidean length (l2), changed event cells
-    (flips), steps that an event moved, mean over the sample's events (shift)."""
+    """Size of each change, float64 [sample]: largest change of a pixel (linf, and corruptions),
+    Euclidean length (l2), changed event cells (flips), steps that an event moved, mean over the
+    sample's events (shift)."""
     change = (adversarial.astype(np.float64) - clean).reshape(len(clean), -1)
     if norm in ("linf", "corruption"):
         return np.abs(change).max(axis=1)
@@ -136,7 +154,8 @@ def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarra
 
 
 def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict:
-    """A model without a Program: predictions of the PyTorch model, and the multiply-accumulate operations of its layers."""
+    """A model without a Program: predictions of the PyTorch model, and the multiply-accumulate
+    operations of its layers."""
     from hardware.device import Device
 
     if job.target != "software":
@@ -148,8 +167,15 @@ def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict:
     energy, twin = {}, {}
     for name in ("cmos-45nm",):
         constant = Device.load(name).constants["mac_pj"]
-        ends = {"dynamic_j": constant.value, "dynamic_low_j": constant.low, "dynamic_high_j": constant.high}
-        energy[name] = {end: np.full(len(samples), total * picojoules * 1e-12) for end, picojoules in ends.items()}
+        ends = {
+            "dynamic_j": constant.value,
+            "dynamic_low_j": constant.low,
+            "dynamic_high_j": constant.high,
+        }
+        energy[name] = {
+            end: np.full(len(samples), total * picojoules * 1e-12)
+            for end, picojoules in ends.items()
+        }
         twin[name] = total * constant.value * 1e-12
     return {
         "scores": scores,
@@ -168,11 +194,13 @@ def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict:
 
 
 def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
-    """(layer → multiply-accumulate operations of one inference, passes through the network that they are of).
+    """(layer → multiply-accumulate operations of one inference, passes through the network that
+    they are of).
 
-    Every product of a convolution and a linear layer, edges of images exact, those of what stands before the network ("front.")
-    included. An input that is the same in every step (direct encoding, or none) needs one pass of a network without state, which gives
-    the same scores every time; one with spiking neurons needs all of them.
+    Every product of a convolution and a linear layer, edges of images exact, those of what stands
+    before the network ("front.") included. An input that is the same in every step (direct
+    encoding, or none) needs one pass of a network without state, which gives the same scores every
+    time; one with spiking neurons needs all of them.
     """
     import torch
     from torch import nn
@@ -183,13 +211,20 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
         def after(module, arguments, result):
             inside = arguments[0].detach()
             if isinstance(module, nn.Linear):
-                macs = module.in_features * module.out_features * inside.numel() // module.in_features
+                macs = (
+                    module.in_features * module.out_features * inside.numel() // module.in_features
+                )
             else:
                 lead = inside.shape[: inside.dim() - module.weight.dim() + 1]
                 ones = torch.ones(1, *inside.shape[len(lead) :])
                 kernel = torch.ones_like(module.weight).cpu()
                 convolve = {3: nn.functional.conv1d, 4: nn.functional.conv2d}[kernel.dim()]
-                options = {"stride": module.stride, "padding": module.padding, "dilation": module.dilation, "groups": module.groups}
+                options = {
+                    "stride": module.stride,
+                    "padding": module.padding,
+                    "dilation": module.dilation,
+                    "groups": module.groups,
+                }
                 macs = int(convolve(ones, kernel, **options).sum()) * int(np.prod(lead))
             found[name] = found.get(name, 0) + int(macs)
 
@@ -200,7 +235,11 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     front = opened.front
     if isinstance(front, nn.Module):
         modules |= {f"front.{name}": m for name, m in front.named_modules()}
-    hooks = [m.register_forward_hook(counted(name)) for name, m in modules.items() if isinstance(m, kinds)]
+    hooks = [
+        m.register_forward_hook(counted(name))
+        for name, m in modules.items()
+        if isinstance(m, kinds)
+    ]
     victim = opened.classifier()
     samples = torch.zeros(1, *victim.sample_shape)
     values = samples.transpose(0, 1) if opened.events else victim.encoder(samples, 0)
@@ -218,7 +257,8 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
 
 
 def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -> dict:
-    """A Program on a target, or the PyTorch model that it was made from, and what stands before it on the same target."""
+    """A Program on a target, or the PyTorch model that it was made from, and what stands before it
+    on the same target."""
     from contextlib import ExitStack
 
     from toolchain.attacks.encoding import integers
@@ -228,9 +268,14 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
     parts: dict[str, tuple[Program, Recording]] = {}
     front = opened.front
     if front is not None:
-        samples, recordings = fronts.run(front, np.ascontiguousarray(samples, np.float32), job.target)
+        samples, recordings = fronts.run(
+            front, np.ascontiguousarray(samples, np.float32), job.target
+        )
         programs = front.programs()
-        parts = {f"front.{name}": (programs[name][0], recording) for name, recording in recordings.items()}
+        parts = {
+            f"front.{name}": (programs[name][0], recording)
+            for name, recording in recordings.items()
+        }
     program = opened.reseeded(opened.program, job.seed)
     if opened.events:
         inputs = whole(samples, np.uint8, f"events for target {job.target}", 0, 1)
@@ -240,28 +285,44 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
     with ExitStack() as stack:
         if program is not opened.program:
             stack.enter_context(noise_seed(opened.module, job.seed))
-        recording = execution.execute(opened.stage, program, {program.inputs[0].name: inputs}, job.target, call=call, progress=tick)
+        recording = execution.execute(
+            opened.stage,
+            program,
+            {program.inputs[0].name: inputs},
+            job.target,
+            call=call,
+            progress=tick,
+        )
     parts[""] = program, recording
     spent = _energy(parts)
     found = [summary.layers(*part) for part in parts.values()]
     prefixes = [f"{name}." if name else "" for name in parts]
     return {
         "scores": next(iter(recording.scores.values())),
-        "layers": tuple(f"{prefix}{layer}" for prefix, (_, made) in zip(prefixes, parts.values()) for layer in made.layers),
+        "layers": tuple(
+            f"{prefix}{layer}"
+            for prefix, (_, made) in zip(prefixes, parts.values())
+            for layer in made.layers
+        ),
         "activity": {
-            counter: np.concatenate([_columns(made, counter) for _, made in parts.values()], axis=1) for counter in recording.counts
+            counter: np.concatenate([_columns(made, counter) for _, made in parts.values()], axis=1)
+            for counter in recording.counts
         },
         "program": opened.program.fingerprint,
         "steps": recording.steps,
         "spikes_per_inference": {
-            f"{prefix}{entry['name']}": entry["spikes"] for prefix, entries in zip(prefixes, found) for entry in entries
+            f"{prefix}{entry['name']}": entry["spikes"]
+            for prefix, entries in zip(prefixes, found)
+            for entry in entries
         },
         **spent,
     }
 
 
 def _columns(recording: Recording, counter: str) -> np.ndarray:
-    return np.stack([recording.counts[counter][layer] for layer in recording.layers], axis=1).astype(np.float64)
+    return np.stack(
+        [recording.counts[counter][layer] for layer in recording.layers], axis=1
+    ).astype(np.float64)
 
 
 def _energy(parts: Mapping[str, tuple[Program, Recording]]) -> dict:
@@ -274,7 +335,9 @@ def _energy(parts: Mapping[str, tuple[Program, Recording]]) -> dict:
     each = {f"{name}." if name else "": estimate(*part, chip=chip) for name, part in parts.items()}
     spent = together(each, chip)
     energy = {
-        entry.device.name: {name: values for name in QUANTITIES if (values := getattr(entry, name)) is not None}
+        entry.device.name: {
+            name: values for name in QUANTITIES if (values := getattr(entry, name)) is not None
+        }
         for entry in spent.devices
     }
     return {

@@ -1,6 +1,8 @@
-"""Numbers from stored records: the four definitions of robustness in use, intervals, worst cases, paired differences.
+"""Numbers from stored records: the four definitions of robustness in use, intervals, worst cases,
+paired differences.
 
-All take per-sample booleans, so that every definition comes from the same records and none has to be believed.
+All take per-sample booleans, so that every definition comes from the same records and none has to
+be believed.
 """
 
 from __future__ import annotations
@@ -43,9 +45,12 @@ class Share:
 class Robustness:
     """The four definitions, from one clean and one attacked record of the same samples.
 
-    attacked_accuracy      correct after the attack, over all samples (the definition of RobustBench)
-    drop                   clean accuracy minus attacked accuracy (Sharmin et al. 2020: "adversarial loss")
-    success_over_all       wrong after the attack, over all samples; errors on clean samples count (ASSG's code)
+    attacked_accuracy      correct after the attack, over all samples (the definition of
+                           RobustBench)
+    drop                   clean accuracy minus attacked accuracy (Sharmin et al. 2020: "adversarial
+                           loss")
+    success_over_all       wrong after the attack, over all samples; errors on clean samples count
+                           (ASSG's code)
     success_over_correct   wrong after the attack, over those that were correct before (HART's code)
     """
 
@@ -58,18 +63,27 @@ class Robustness:
 def robustness(clean: np.ndarray, attacked: np.ndarray) -> Robustness:
     """The four definitions from correctness before and after, booleans [sample]."""
     clean, attacked = _paired(clean, attacked)
-    return Robustness(Share.of(attacked), float(clean.mean() - attacked.mean()), Share.of(~attacked), Share.of(~attacked[clean]))
+    return Robustness(
+        Share.of(attacked),
+        float(clean.mean() - attacked.mean()),
+        Share.of(~attacked),
+        Share.of(~attacked[clean]),
+    )
 
 
 def _paired(one, other) -> tuple[np.ndarray, np.ndarray]:
     one, other = np.asarray(one, bool), np.asarray(other, bool)
     if one.shape != other.shape or one.ndim != 1 or not one.size:
-        raise StatisticsError(f"paired records need the same samples, at least one; found {one.shape} and {other.shape}")
+        raise StatisticsError(
+            f"paired records need the same samples, at least one; found {one.shape} and "
+            f"{other.shape}"
+        )
     return one, other
 
 
 def align(records: Sequence[Scored]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(index, positions): the samples that all records share, in order, and where each record holds them.
+    """(index, positions): the samples that all records share, in order, and where each record holds
+    them.
 
     Raises StatisticsError where no sample is shared.
     """
@@ -88,9 +102,12 @@ def align(records: Sequence[Scored]) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def worst_case(records: Sequence[Scored]) -> np.ndarray:
-    """Correct under every record, booleans [sample] over the shared samples: the number that counts."""
+    """Correct under every record, booleans [sample] over the shared samples: the number that
+    counts."""
     _, positions = align(records)
-    return np.logical_and.reduce([record.correct[where] for record, where in zip(records, positions)])
+    return np.logical_and.reduce(
+        [record.correct[where] for record, where in zip(records, positions)]
+    )
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,8 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> PairedDifference
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over several seeds: mean, sample standard deviation (nan for one seed), smallest, largest."""
+    """A number over several seeds: mean, sample standard deviation (nan for one seed), smallest,
+    largest."""
 
     mean: float
     deviation: float
@@ -149,17 +167,22 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def unseen_at_least(times: np.ndarray, occasions: int) -> float:
-    """A lower bound of the share of samples that can be broken and were not: Chao's estimator of incidence, bias corrected.
+    """A lower bound of the share of samples that can be broken and were not: Chao's estimator of
+    incidence, bias corrected.
 
-    times      how many of the occasions (here: kinds of attack) broke each sample, whole numbers [sample]
+    times      how many of the occasions (here: kinds of attack) broke each sample, whole numbers
+               [sample]
     occasions  how many there were
 
-    With a samples broken on one occasion alone and b on two, (m - 1) / m * a (a - 1) / (2 (b + 1)) more are expected at least
-    (Chao 1987, Biometrics 43:783; form of Chao & Chiu 2016). It stays a lower bound where some samples are easier than others for
-    all occasions, which is so for attacks. It says nothing of samples that no occasion of these kinds can break.
+    With a samples broken on one occasion alone and b on two, (m - 1) / m * a (a - 1) / (2 (b + 1))
+    more are expected at least (Chao 1987, Biometrics 43:783; form of Chao & Chiu 2016). It stays a
+    lower bound where some samples are easier than others for all occasions, which is so for
+    attacks. It says nothing of samples that no occasion of these kinds can break.
     """
     times = np.asarray(times)
     if not times.size or occasions < 1:
-        raise StatisticsError(f"{times.size} samples and {occasions} occasions; at least one of each is needed")
+        raise StatisticsError(
+            f"{times.size} samples and {occasions} occasions; at least one of each is needed"
+        )
     once, twice = int(np.count_nonzero(times == 1)), int(np.count_nonzero(times == 2))
     return (occasions - 1) / occasions * once * (once - 1) / (2 * (twice + 1)) / times.size

@@ -1,8 +1,10 @@
-"""How strong a battery is: judged by the kinds of attack that were made, not by the name of a preset.
+"""How strong a battery is: judged by the kinds of attack that were made, not by the name of a
+preset.
 
-Every accuracy under attack is an upper bound of robust accuracy: another attack may find more. How far it can be believed depends on
-what was tried. A battery that lacks a kind of attack which is known to find more is a smoke test, whatever it is called; a list of one's
-own is judged by the same rules. Each rule is a function; it names what is missing.
+Every accuracy under attack is an upper bound of robust accuracy: another attack may find more. How
+far it can be believed depends on what was tried. A battery that lacks a kind of attack which is
+known to find more is a smoke test, whatever it is called; a list of one's own is judged by the same
+rules. Each rule is a function; it names what is missing.
 """
 
 from __future__ import annotations
@@ -11,7 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolchain.attacks.registry import EVENTS
-from toolchain.robustness.traits import EXACT, GRADIENT, IN_TURN, LOCAL, MARGIN, NOWHERE_ZERO, SCORES, Traits
+from toolchain.robustness.traits import (
+    EXACT,
+    GRADIENT,
+    IN_TURN,
+    LOCAL,
+    MARGIN,
+    NOWHERE_ZERO,
+    SCORES,
+    Traits,
+)
 
 SMOKE, STANDARD, FULL = "smoke test", "standard", "full"
 LEVELS = (SMOKE, STANDARD, FULL)
@@ -40,13 +51,14 @@ EFFORTS: Mapping[str, Mapping[str, Effort]] = {
     "flips": {STANDARD: Effort(80), FULL: Effort(400)},
     "shift": {STANDARD: Effort(80), FULL: Effort(400)},
 }
-"""Threat → level → effort. Ours: about half of what the presets of that name spend, which were chosen by what each attack added on the
-kept networks (docs/robustness.md)."""
+"""Threat → level → effort. Ours: about half of what the presets of that name spend, which were
+chosen by what each attack added on the kept networks (docs/robustness.md)."""
 
 
 @dataclass(frozen=True)
 class Strength:
-    """level: one of ``LEVELS``. missing: what the next level needs and the battery does not have, in words."""
+    """level: one of ``LEVELS``. missing: what the next level needs and the battery does not have,
+    in words."""
 
     level: str
     missing: tuple[str, ...] = ()
@@ -64,7 +76,8 @@ class Attacked:
     norm       of the threat
     random     an inference depends on a seed
     program    integers compute it, which a search can be made on
-    front      something stands before the network; ``detector``: which tells attacked samples from others
+    front      something stands before the network; ``detector``: which tells attacked samples from
+               others
     """
 
     norm: str
@@ -96,11 +109,18 @@ def _spent(attacks: Iterable[Traits], wanted: Callable[[Traits], bool]) -> int:
 
 def _follows(attack: Traits) -> bool:
     """Whether it climbs a loss which is not flat along a gradient that does not vanish."""
-    return attack.access == GRADIENT and attack.loss == MARGIN and attack.surrogate in (NOWHERE_ZERO, IN_TURN, EXACT)
+    return (
+        attack.access == GRADIENT
+        and attack.loss == MARGIN
+        and attack.surrogate in (NOWHERE_ZERO, IN_TURN, EXACT)
+    )
 
 
-def gradient_that_does_not_vanish(attacks: Sequence[Traits], attacked: Attacked, effort: Effort) -> Missing:
-    """The cross entropy of spike counts is flat, and a surrogate of bounded width is zero where a network has learnt to be."""
+def gradient_that_does_not_vanish(
+    attacks: Sequence[Traits], attacked: Attacked, effort: Effort
+) -> Missing:
+    """The cross entropy of spike counts is flat, and a surrogate of bounded width is zero where a
+    network has learnt to be."""
     if _spent(attacks, lambda a: _follows(a) and a.front == "through") < effort.steps:
         yield f"{effort.steps} steps of a margin or DLR loss along gradients that vanish nowhere"
 
@@ -111,7 +131,9 @@ def search_by_scores(attacks: Sequence[Traits], attacked: Attacked, effort: Effo
         yield f"{effort.queries:,} queries of a random search that needs no gradient"
 
 
-def local_search_on_integers(attacks: Sequence[Traits], attacked: Attacked, effort: Effort) -> Missing:
+def local_search_on_integers(
+    attacks: Sequence[Traits], attacked: Attacked, effort: Effort
+) -> Missing:
     """Exact, because nothing is differentiated."""
     if attacked.program and _spent(attacks, lambda a: a.access == LOCAL) < effort.rounds:
         yield f"{effort.rounds:,} rounds of a local search on the integer Program from the best point found"
@@ -129,7 +151,11 @@ def ways_around_a_front(attacks: Sequence[Traits], attacked: Attacked, effort: E
         return
     if _spent(attacks, lambda a: a.access == GRADIENT and a.front == "bpda") < effort.around:
         yield f"{effort.around} steps with the identity in the front's place backwards (BPDA)"
-    if attacked.detector and _spent(attacks, lambda a: a.access == GRADIENT and a.front == "detector") < effort.around:
+    if (
+        attacked.detector
+        and _spent(attacks, lambda a: a.access == GRADIENT and a.front == "detector")
+        < effort.around
+    ):
         yield f"{effort.around} steps of an adversary who knows of the detector"
 
 
@@ -155,13 +181,18 @@ def judge(attacks: Iterable[Traits], attacked: Attacked) -> Strength:
 
 def of_records(records: Sequence) -> Strength:
     """Of the battery behind some records of one model at one radius."""
-    return judge((traits for record in records for traits in Traits.made(record)), Attacked.of(records))
+    return judge(
+        (traits for record in records for traits in Traits.made(record)), Attacked.of(records)
+    )
 
 
 def weakest(found: Iterable[Strength]) -> Strength | None:
-    """Of several batteries: the lowest level, and all that those of that level lack. None of none."""
+    """Of several batteries: the lowest level, and all that those of that level lack. None of
+    none."""
     some = list(found)
     if not some:
         return None
     level = min((strength.level for strength in some), key=LEVELS.index)
-    return Strength(level, tuple(dict.fromkeys(text for s in some if s.level == level for text in s.missing)))
+    return Strength(
+        level, tuple(dict.fromkeys(text for s in some if s.level == level for text in s.missing))
+    )

@@ -1,7 +1,8 @@
-"""What an attack is, as far as others share it: what it sees, which loss it climbs, along which gradient, for how long.
+"""What an attack is, as far as others share it: what it sees, which loss it climbs, along which
+gradient, for how long.
 
-Attacks that share these fail together. A battery is judged by the kinds that it holds (``strength``), and an estimate of what it has
-not found counts kinds, not attacks (``flags``).
+Attacks that share these fail together. A battery is judged by the kinds that it holds
+(``strength``), and an estimate of what it has not found counts kinds, not attacks (``flags``).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ CASCADE = "cascade"
 """Attacks in a row, each on what is left: of as many kinds as it has stages."""
 
 NOISE, GRADIENT, SCORES, LOCAL, TRANSFER = "noise", "gradient", "scores", "local search", "transfer"
-"""What an attack sees: nothing; gradients; the scores that it asks for, in a random search or in one of the nearest points; another
-network."""
+"""What an attack sees: nothing; gradients; the scores that it asks for, in a random search or in
+one of the nearest points; another network."""
 
 CROSS_ENTROPY, MARGIN, NO_LOSS = "cross entropy", "margin", ""
-"""Losses: the cross entropy is flat where scores are spike counts; those of the kind "margin" (difference of two scores, DLR, of
-currents) are not, or less."""
+"""Losses: the cross entropy is flat where scores are spike counts; those of the kind "margin"
+(difference of two scores, DLR, of currents) are not, or less."""
 
 TRAINED, NOWHERE_ZERO, IN_TURN, BOUNDED, RATES, EXACT, NO_SURROGATE = (
     "training surrogate",
@@ -35,8 +36,8 @@ TRAINED, NOWHERE_ZERO, IN_TURN, BOUNDED, RATES, EXACT, NO_SURROGATE = (
     "exact gradient",
     "",
 )
-"""Ways to a gradient. In turn: narrow and wide ones, some of which vanish nowhere. Exact: the network has no spiking neuron, so that
-every estimator is its own gradient."""
+"""Ways to a gradient. In turn: narrow and wide ones, some of which vanish nowhere. Exact: the
+network has no spiking neuron, so that every estimator is its own gradient."""
 
 SURROGATES: Mapping[str, str] = {
     "training": TRAINED,
@@ -54,9 +55,16 @@ SURROGATES: Mapping[str, str] = {
     "bptr": RATES,
     "cba": RATES,
 }
-"""Estimator → kind of gradient. (The density of PDSG is that of a normal distribution: nowhere zero.)"""
+"""Estimator → kind of gradient. (The density of PDSG is that of a normal distribution: nowhere
+zero.)"""
 
-OWN_LOSSES: Mapping[str, str] = {"apgd_targeted": MARGIN, "cw": MARGIN, "fab": MARGIN, "sparse_flips": MARGIN, "retiming": MARGIN}
+OWN_LOSSES: Mapping[str, str] = {
+    "apgd_targeted": MARGIN,
+    "cw": MARGIN,
+    "fab": MARGIN,
+    "sparse_flips": MARGIN,
+    "retiming": MARGIN,
+}
 """Attacks with gradients whose loss is no parameter."""
 
 
@@ -96,7 +104,8 @@ class Traits:
 
     @classmethod
     def of_spec(cls, spec: AttackSpec, spiking: bool = True) -> Traits:
-        """From what is to be run on the network itself; ``spiking``: False for one without spiking neurons."""
+        """From what is to be run on the network itself; ``spiking``: False for one without spiking
+        neurons."""
         return cls.of(
             {
                 "estimator": None if spec.estimator is None else json.dumps(dict(spec.estimator)),
@@ -113,7 +122,8 @@ class Traits:
 
     @classmethod
     def made(cls, record: Scored) -> tuple[Traits, ...]:
-        """Of the attack behind a record: one, or one for each stage of a cascade that could be made on the network."""
+        """Of the attack behind a record: one, or one for each stage of a cascade that could be made
+        on the network."""
         said = record.description
         if said["optimiser"] != CASCADE:
             return (cls.of(said),)
@@ -121,7 +131,9 @@ class Traits:
         for number, stage in enumerate(said["params"]["stages"], 1):
             passes = record.history.get(f"passes.{number}")
             if passes is None or (np.asarray(passes) >= 0).any():
-                found.append(replace(cls.of_spec(AttackSpec.from_json(stage), spiking), known_seed=known))
+                found.append(
+                    replace(cls.of_spec(AttackSpec.from_json(stage), spiking), known_seed=known)
+                )
         return tuple(found)
 
     @property
@@ -155,5 +167,7 @@ def _loss(said: Mapping) -> str:
     optimiser = said["optimiser"].removeprefix("transfer ")
     if optimiser in OWN_LOSSES:
         return OWN_LOSSES[optimiser]
-    loss = said.get("params", {}).get("loss", optimiser.removeprefix("apgd_") if optimiser.startswith("apgd_") else "ce")
+    loss = said.get("params", {}).get(
+        "loss", optimiser.removeprefix("apgd_") if optimiser.startswith("apgd_") else "ce"
+    )
     return CROSS_ENTROPY if loss == "ce" else MARGIN

@@ -2,11 +2,14 @@
 
     spikeport study leak examples/studies/leak.toml -o runs/leak
 
-A study (``registry.STUDIES``) is a module with three functions, or an object with three such methods:
+A study (``registry.STUDIES``) is a module with three functions, or an object with three such
+methods:
 
-    read(table, where, folder) -> plan          the TOML file's table, checked; paths in it start from ``folder``; raises ConfigError
+    read(table, where, folder) -> plan          the TOML file's table, checked; paths in it start
+                                                from ``folder``; raises ConfigError
     cells(plan) -> list[Cell]                   what has to be computed (toolchain.studies.base)
-    findings(plan, results) -> Findings         what it says (toolchain.studies.page); results: key of a cell -> what it returned
+    findings(plan, results) -> Findings         what it says (toolchain.studies.page); results: key
+                                                of a cell -> what it returned
 
 ``study.run`` reads, computes what is missing, and writes RUN/NAME.html and RUN/NAME.csv.
 """

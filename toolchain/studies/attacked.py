@@ -1,4 +1,5 @@
-"""Attacks that studies compare: those of Sharmin et al. as they were made, and those that an honest measurement adds."""
+"""Attacks that studies compare: those of Sharmin et al. as they were made, and those that an honest
+measurement adds."""
 
 from __future__ import annotations
 
@@ -16,9 +17,16 @@ from toolchain.studies.base import Cell
 from toolchain.tables import bounds
 from toolchain.training.config import Config
 
-CLEAN, NAIVE, BLACK_BOX, HONEST, WORST = "clean", "as published", "black box", "honest", "worst case"
-"""Groups of measurements. As published: the training surrogate, gradients through one draw of the encoder, few steps. Honest: gradients
-averaged over draws (EOT), surrogates that vanish nowhere, adaptive steps, and no gradient at all. Worst case: of all, sample by sample."""
+CLEAN, NAIVE, BLACK_BOX, HONEST, WORST = (
+    "clean",
+    "as published",
+    "black box",
+    "honest",
+    "worst case",
+)
+"""Groups of measurements. As published: the training surrogate, gradients through one draw of the
+encoder, few steps. Honest: gradients averaged over draws (EOT), surrogates that vanish nowhere,
+adaptive steps, and no gradient at all. Worst case: of all, sample by sample."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,13 @@ class Attack:
 
     epsilon      radius in pixels from 0 to 1, L infinity; 8/255 in Sharmin et al.
     samples      the first so many of the test split
-    naive_steps  PGD of the published kind: 7 steps of epsilon / 4 (2/255 at 8/255), from a random point
+    naive_steps  PGD of the published kind: 7 steps of epsilon / 4 (2/255 at 8/255), from a random
+                 point
     steps        of the honest attacks
     eot          gradients that those average over where a network is random
     queries      of Square
-    draws        of a random encoder in which a sample is classified; it counts as right where more than half are
+    draws        of a random encoder in which a sample is classified; it counts as right where more
+                 than half are
     """
 
     epsilon: float = 0.1
@@ -61,13 +71,15 @@ def named(name: str, **params) -> dict:
 
 
 def naive(attack: Attack) -> list[AttackSpec]:
-    """FGSM and PGD with the gradient of Sharmin et al.: training surrogate, straight through one draw of the encoder."""
+    """FGSM and PGD with the gradient of Sharmin et al.: training surrogate, straight through one
+    draw of the encoder."""
     pgd = {"steps": attack.naive_steps, "step": 0.25}
     return [AttackSpec("fgsm", {}, named("training")), AttackSpec("pgd", pgd, named("training"))]
 
 
 def honest(attack: Attack, config: Config) -> list[AttackSpec]:
-    """What a measurement of robustness adds: for an ANN, which has no surrogate to choose, fewer; EOT where the network is random."""
+    """What a measurement of robustness adds: for an ANN, which has no surrogate to choose, fewer;
+    EOT where the network is random."""
     training, steps = named("training"), {"steps": attack.steps}
     eot = attack.eot if is_random(config) else 1
     specs = [AttackSpec("pgd", steps, training, eot), AttackSpec("apgd_ce", steps, training, eot)]
@@ -84,7 +96,8 @@ def honest(attack: Attack, config: Config) -> list[AttackSpec]:
 
 
 def battery(recipes: Iterable[Config], attack: Attack) -> dict | None:
-    """How strong the attacks of a study are, as ``toolchain.report.battery`` reads it: of the network that is attacked least."""
+    """How strong the attacks of a study are, as ``toolchain.report.battery`` reads it: of the
+    network that is attacked least."""
     found = []
     for config in recipes:
         spiking = config.model.kind != "ann"
@@ -96,7 +109,9 @@ def battery(recipes: Iterable[Config], attack: Attack) -> dict | None:
 
 def is_random(config: Config) -> bool:
     """Two evaluations of its network with different seeds differ."""
-    return config.data.encoding.startswith("poisson") or bool(config.neuron.noise and config.neuron.noise_at_inference)
+    return config.data.encoding.startswith("poisson") or bool(
+        config.neuron.noise and config.neuron.noise_at_inference
+    )
 
 
 def require_images(recipes: Mapping[str, Config]) -> None:
@@ -104,11 +119,14 @@ def require_images(recipes: Mapping[str, Config]) -> None:
     for name, config in recipes.items():
         if config.data.encoding == "events":
             raise ConfigError(
-                f"network {name!r}: attacks of a study change pixels, and {config.data.name} are events; its recipe must be of images"
+                f"network {name!r}: attacks of a study change pixels, and {config.data.name} are "
+                f"events; its recipe must be of images"
             )
 
 
-def cells(network: Cell, config: Config, label: str, attack: Attack, seed: int, sources: dict[str, Cell]) -> dict[str, tuple[str, Cell]]:
+def cells(
+    network: Cell, config: Config, label: str, attack: Attack, seed: int, sources: dict[str, Cell]
+) -> dict[str, tuple[str, Cell]]:
     """Name of a measurement -> (its group, its cell) of one trained network and its recipe.
 
     sources   name -> network whose samples are tried on this one
@@ -122,13 +140,33 @@ def cells(network: Cell, config: Config, label: str, attack: Attack, seed: int, 
         for spec in naive(attack):
             name = f"{spec.attack} from {other}"
             inner = AttackSpec("transfer", {"source": "other", "spec": spec.to_json()})
-            found[name] = (BLACK_BOX, _cell(network, f"{label}: {name}", attack, seed, inner, source))
+            found[name] = (
+                BLACK_BOX,
+                _cell(network, f"{label}: {name}", attack, seed, inner, source),
+            )
     return found
 
 
-def _cell(network: Cell, label: str, attack: Attack, seed: int, spec: AttackSpec | None, source: Cell | None = None) -> Cell:
-    settings = {name: value for name, value in asdict(attack).items() if name in ("epsilon", "samples", "draws")}
-    job = {"network": network.product, "source": source and source.product, "spec": spec and spec.to_json(), "seed": seed, **settings}
+def _cell(
+    network: Cell,
+    label: str,
+    attack: Attack,
+    seed: int,
+    spec: AttackSpec | None,
+    source: Cell | None = None,
+) -> Cell:
+    settings = {
+        name: value
+        for name, value in asdict(attack).items()
+        if name in ("epsilon", "samples", "draws")
+    }
+    job = {
+        "network": network.product,
+        "source": source and source.product,
+        "spec": spec and spec.to_json(),
+        "seed": seed,
+        **settings,
+    }
     after = (network,) if source is None or source is network else (network, source)
     return base.cell("toolchain.studies.attacking:measure", job, label, after)
 

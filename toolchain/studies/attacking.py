@@ -25,14 +25,16 @@ def _victim(path: str) -> tuple[PixelVictim, str]:
 
 
 def images(name: str, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """(pixels float32 [sample, channel, height, width] in [0, 1], labels), as ``toolchain.robustness`` attacks them."""
+    """(pixels float32 [sample, channel, height, width] in [0, 1], labels), as
+    ``toolchain.robustness`` attacks them."""
     data = load(name, "test", samples=samples)
     return data.images(), data.labels
 
 
 def measure(job: dict, folder: Path) -> dict:
-    """One attack on one network: {"accuracy", "correct" (a 0 or 1 for each sample), "zero_gradient" (mean share of samples whose gradient
-    is exactly zero; None without gradients), "random" (the encoder or a neuron is)}."""
+    """One attack on one network: {"accuracy", "correct" (a 0 or 1 for each sample), "zero_gradient"
+    (mean share of samples whose gradient is exactly zero; None without gradients), "random" (the
+    encoder or a neuron is)}."""
     victim, name = _victim(str(folder / job["network"]))
     pixels, labels = images(name, job["samples"])
     source = None if job["source"] is None else _victim(str(folder / job["source"]))[0]

@@ -1,11 +1,13 @@
 """Cells of a study: pieces of work of ``toolchain.cells`` whose results are plain JSON values.
 
     trained = training(config, "training leak 0.9, seed 1")
-    measured = cell("toolchain.studies.attacking:measure", {"network": trained.product, ...}, "leak 0.9, seed 1", after=(trained,))
-    results = run([measured], folder)          key -> what the function returned; here {"accuracy": 0.5, ...}
+    measured = cell("toolchain.studies.attacking:measure", {"network": trained.product, ...}, "leak
+    0.9, seed 1", after=(trained,)) results = run([measured], folder)          key -> what the
+    function returned; here {"accuracy": 0.5, ...}
 
-A cell's function is called as ``function(job, folder)`` in a process that uses one thread, and returns plain JSON values. Its
-module should hold what computes and nothing else: every module that it leads to is part of the key.
+A cell's function is called as ``function(job, folder)`` in a process that uses one thread, and
+returns plain JSON values. Its module should hold what computes and nothing else: every module that
+it leads to is part of the key.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ def run(
     folder    or its store, which is open
     workers   processes, each of one thread; None: one for each core; 1: this process
 
-    Raises StudyError, at the end, if any failed: the others are kept. StoreError where the folder cannot be used.
+    Raises StudyError, at the end, if any failed: the others are kept. StoreError where the folder
+    cannot be used.
     """
     if not isinstance(folder, Store):
         with Store(folder) as store:
@@ -54,12 +57,21 @@ def run(
         report.cell = lambda label, done, total, share: progress(label, done, total)
     most = workers or os.cpu_count() or 1
     try:
-        engine.run(planned, store, lambda count, shared, inside: Pool(min(most, count), shared, inside), report)
+        engine.run(
+            planned,
+            store,
+            lambda count, shared, inside: Pool(min(most, count), shared, inside),
+            report,
+        )
     except EngineError as error:
         raise StudyError(str(error)) from None
     found = {cell.key: store.get(cell.key)[0] for cell in planned}
-    absent = {cell.label: found[cell.key]["reason"] for cell in planned if "result" not in found[cell.key]}
+    absent = {
+        cell.label: found[cell.key]["reason"] for cell in planned if "result" not in found[cell.key]
+    }
     if absent:
         label, reason = next(iter(absent.items()))
-        raise StudyError(f"{len(absent)} cells cannot be, and a study needs all of them; {label}: {reason}")
+        raise StudyError(
+            f"{len(absent)} cells cannot be, and a study needs all of them; {label}: {reason}"
+        )
     return {key: description["result"] for key, description in found.items()}

@@ -1,4 +1,5 @@
-"""What the margin study computes: networks in floating point and on the grid, and their spikes as integers."""
+"""What the margin study computes: networks in floating point and on the grid, and their spikes as
+integers."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from toolchain.training import train as fit
 
 
 def train(job: dict, folder: Path) -> dict:
-    """Train one floating-point network; its weights are kept in a checkpoint, which says nothing of its arithmetic."""
+    """Train one floating-point network; its weights are kept in a checkpoint, which says nothing of
+    its arithmetic."""
     config = Config.from_table(job["config"])
     result = fit(config, prepare=floating)
     path = folder / job["checkpoint"]
@@ -28,9 +30,10 @@ def train(job: dict, folder: Path) -> dict:
 
 
 def measure(job: dict, folder: Path) -> dict:
-    """{"accuracy" (floating point), "samples", "near" (layer → share of potentials within ``near`` of the threshold, and within delta),
-    "size" (layer → root mean square distance from the threshold, volts), "bits": {number of bits: {"accuracy", "changed" (share of
-    predictions), "flips" (see flips.flips)}}}."""
+    """{"accuracy" (floating point), "samples", "near" (layer → share of potentials within ``near``
+    of the threshold, and within delta), "size" (layer → root mean square distance from the
+    threshold, volts), "bits": {number of bits: {"accuracy", "changed" (share of predictions),
+    "flips" (see flips.flips)}}}."""
     model = floating(load_checkpoint(folder / job["network"])[0])
     inputs, labels = data.inputs(model.data)
     graph = trace(model)
@@ -39,13 +42,18 @@ def measure(job: dict, folder: Path) -> dict:
     found = {}
     for bits in job["weight_bits"]:
         program = export.lower(graph, weight_bits=bits).program
-        scores = hardware.run(program, inputs, "fast", record=hardware.Record(spikes=False)).scores[program.outputs[0].population]
+        scores = hardware.run(program, inputs, "fast", record=hardware.Record(spikes=False)).scores[
+            program.outputs[0].population
+        ]
         found[str(bits)] = {
             "accuracy": float(np.mean(scores.argmax(axis=1) == labels)),
             "changed": float(np.mean(scores.argmax(axis=1) != predicted)),
             "flips": flips.flips(program, run),
         }
-    distance = {name: np.sqrt(np.mean((v - run.thresholds[name]) ** 2)) for name, v in run.potentials.items()}
+    distance = {
+        name: np.sqrt(np.mean((v - run.thresholds[name]) ** 2))
+        for name, v in run.potentials.items()
+    }
     return {
         "accuracy": float(np.mean(predicted == labels)),
         "samples": len(labels),
@@ -66,7 +74,11 @@ def measure_aware(job: dict, folder: Path) -> dict:
     theirs = hardware.run(program, given, "fast", record=hardware.Record(spikes=True))
     spiking = [p.name for p in program.populations if p.spiking]
     return {
-        "accuracy": float(np.mean(theirs.scores[program.outputs[0].population].argmax(axis=1) == labels)),
-        "flips": sum(int(np.count_nonzero(ours.spikes[name] != theirs.spikes[name])) for name in spiking),
+        "accuracy": float(
+            np.mean(theirs.scores[program.outputs[0].population].argmax(axis=1) == labels)
+        ),
+        "flips": sum(
+            int(np.count_nonzero(ours.spikes[name] != theirs.spikes[name])) for name in spiking
+        ),
         "comparisons": sum(int(theirs.spikes[name].size) for name in spiking),
     }

@@ -1,8 +1,9 @@
 """What quantisation after training does to the spikes of a floating-point network, layer by layer.
 
-Two ways to ask. Running free, a flipped spike changes everything behind it. With each layer given the floating-point network's own
-spikes (teacher forcing), a layer is charged with its own rounding alone; only inside a layer, a flip still changes what its neuron does
-later. A flip is a comparison with the threshold (one neuron, one step) that ends otherwise in integers than in floating point.
+Two ways to ask. Running free, a flipped spike changes everything behind it. With each layer given
+the floating-point network's own spikes (teacher forcing), a layer is charged with its own rounding
+alone; only inside a layer, a flip still changes what its neuron does later. A flip is a comparison
+with the threshold (one neuron, one step) that ends otherwise in integers than in floating point.
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ class Floating:
 
 
 def run_floating(model: snn.Network, inputs: np.ndarray) -> Floating:
-    """Run a floating-point network (toolchain.studies.floating) on integers [sample, step, *shape]; it becomes a float64 one."""
+    """Run a floating-point network (toolchain.studies.floating) on integers [sample, step, *shape];
+    it becomes a float64 one."""
     x = torch.from_numpy(np.moveaxis(inputs, 1, 0).astype(np.float64)) * 2.0**-model.fraction_bits
     with torch.no_grad(), snn.observe(model.double().eval()) as seen:
         scores = model.scores(x).numpy()
-    potentials = {name: layer.potential.transpose(0, 1).numpy() for name, layer in seen.layers().items()}
+    potentials = {
+        name: layer.potential.transpose(0, 1).numpy() for name, layer in seen.layers().items()
+    }
     thresholds = {name: layer.threshold.numpy() for name, layer in seen.layers().items()}
     spikes = {name: potentials[name] > thresholds[name] for name in potentials}
     return Floating(inputs, spikes, potentials, thresholds, scores)
@@ -50,21 +54,32 @@ def run_floating(model: snn.Network, inputs: np.ndarray) -> Floating:
 
 def near(run: Floating, width: float) -> dict[str, float]:
     """Layer → share of the potentials less than ``width`` volts from their threshold."""
-    return {name: float(np.mean(np.abs(v - run.thresholds[name]) < width)) for name, v in run.potentials.items()}
+    return {
+        name: float(np.mean(np.abs(v - run.thresholds[name]) < width))
+        for name, v in run.potentials.items()
+    }
 
 
 def flips(program: Program, run: Floating) -> dict[str, dict[str, dict]]:
-    """mode → layer → {"flips", "comparisons", "spikes" (of the floating-point network), "samples" (with any flip)}, for spiking layers.
+    """mode → layer → {"flips", "comparisons", "spikes" (of the floating-point network), "samples"
+    (with any flip)}, for spiking layers.
 
-    Layers that are given spikes also have "error", the 99 % point of |difference of the potentials| in volts, over neurons that have not
-    fired or flipped yet: what rounding does to a potential between two spikes.
+    Layers that are given spikes also have "error", the 99 % point of |difference of the potentials|
+    in volts, over neurons that have not fired or flipped yet: what rounding does to a potential
+    between two spikes.
     """
     free = hardware.run(program, run.inputs, "fast", record=hardware.Record(spikes=True)).spikes
     found: dict[str, dict[str, dict]] = {mode: {} for mode in MODES}
     for name, expected in run.spikes.items():
         found["free"][name] = _counts(expected, free[name])
-        alone = hardware.run(*_forced(program, run, name), "fast", record=hardware.Record(spikes=True, potentials=True))
-        found["forced"][name] = _counts(expected, alone.spikes[name]) | {"error": _error(program, run, name, alone)}
+        alone = hardware.run(
+            *_forced(program, run, name),
+            "fast",
+            record=hardware.Record(spikes=True, potentials=True),
+        )
+        found["forced"][name] = _counts(expected, alone.spikes[name]) | {
+            "error": _error(program, run, name, alone)
+        }
     return found
 
 

@@ -1,7 +1,9 @@
-"""A plain floating-point network: the layers of toolchain.layers with the chip's arithmetic left out.
+"""A plain floating-point network: the layers of toolchain.layers with the chip's arithmetic left
+out.
 
-``floating(network)`` gives every layer the same parameters, names and places, and PyTorch's own arithmetic: no grid, no rounding, no
-saturation. What is trained so knows nothing of a chip, and is quantised after training by ``export.lower``, as any float model is.
+``floating(network)`` gives every layer the same parameters, names and places, and PyTorch's own
+arithmetic: no grid, no rounding, no saturation. What is trained so knows nothing of a chip, and is
+quantised after training by ``export.lower``, as any float model is.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class FloatLinear(snn.Linear):
         import nir
 
         weight = _array(self.weight)
-        return (nir.Linear(weight) if self.bias is None else nir.Affine(weight, _array(self.bias))), {}
+        return (
+            nir.Linear(weight) if self.bias is None else nir.Affine(weight, _array(self.bias))
+        ), {}
 
 
 class FloatConv2d(snn.Conv2d):
@@ -42,7 +46,15 @@ class FloatConv2d(snn.Conv2d):
         import nir
 
         bias = np.zeros(self.out_channels) if self.bias is None else _array(self.bias)
-        return nir.Conv2d(tuple(input_shape)[1:], _array(self.weight), self.stride, self.padding, self.dilation, self.groups, bias), {}
+        return nir.Conv2d(
+            tuple(input_shape)[1:],
+            _array(self.weight),
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            bias,
+        ), {}
 
 
 def _no_states(layer: snn.LIF | snn.LI, states) -> None:
@@ -53,11 +65,16 @@ def _no_states(layer: snn.LIF | snn.LI, states) -> None:
 def _membrane(layer: snn.LIF | snn.LI, shape: tuple[int, ...], dt: float) -> dict | None:
     """Arguments of NIR's leaky nodes; None without leak."""
     leak = float(1 - _array(layer.beta))
-    return {"tau": np.full(shape, dt / leak), "r": np.full(shape, 1 / leak), "v_leak": np.zeros(shape)} if leak else None
+    return (
+        {"tau": np.full(shape, dt / leak), "r": np.full(shape, 1 / leak), "v_leak": np.zeros(shape)}
+        if leak
+        else None
+    )
 
 
 class FloatLIF(snn.LIF):
-    """v = beta * v + input; a spike where v > threshold; then 0, or less the threshold, in the same step."""
+    """v = beta * v + input; a spike where v > threshold; then 0, or less the threshold, in the same
+    step."""
 
     def _run(self, current: torch.Tensor, states, traces: bool) -> list[torch.Tensor]:
         _no_states(self, states)
@@ -82,7 +99,11 @@ class FloatLIF(snn.LIF):
 
         threshold = np.broadcast_to(_array(self.threshold), input_shape).copy()
         membrane = _membrane(self, input_shape, dt)
-        node = nir.IF(np.ones(input_shape), threshold) if membrane is None else nir.LIF(**membrane, v_threshold=threshold)
+        node = (
+            nir.IF(np.ones(input_shape), threshold)
+            if membrane is None
+            else nir.LIF(**membrane, v_threshold=threshold)
+        )
         return node, {"reset": self.reset, "threshold_comparison": ">"}
 
 
@@ -112,14 +133,22 @@ _KEPT = (snn.Flatten, snn.AvgPool2d, snn.SumPool2d, snn.Dropout)
 def floating(network: snn.Network) -> snn.Network:
     """The same network in floating point, changed in place.
 
-    Raises LayerError for layers and neurons that have no floating-point form here: accepted are Linear, Conv2d, pools, Flatten, Dropout,
-    and LIF and LI without synaptic current, refractory period and noise.
+    Raises LayerError for layers and neurons that have no floating-point form here: accepted are
+    Linear, Conv2d, pools, Flatten, Dropout, and LIF and LI without synaptic current, refractory
+    period and noise.
     """
     for name, layer in network.named_children():
         if type(layer) not in (*_FLOAT, *_KEPT):
-            raise LayerError(f"layer {name!r} ({type(layer).__name__}) has no floating-point form here")
-        if isinstance(layer, (snn.LIF, snn.LI)) and (layer.alpha is not None or layer.refractory or layer.noise is not None):
-            raise LayerError(f"layer {name!r}: in floating point without synaptic current, refractory period and noise")
+            raise LayerError(
+                f"layer {name!r} ({type(layer).__name__}) has no floating-point form here"
+            )
+        if isinstance(layer, (snn.LIF, snn.LI)) and (
+            layer.alpha is not None or layer.refractory or layer.noise is not None
+        ):
+            raise LayerError(
+                f"layer {name!r}: in floating point without synaptic current, refractory period "
+                f"and noise"
+            )
         layer.__class__ = _FLOAT.get(type(layer), type(layer))
     return network
 

@@ -27,11 +27,16 @@ _PUBLISHED = (
 )
 ANCHOR = Table(
     "published-leak",
-    "Published elsewhere, in another setting: accuracy in %, FEEL-SNN (NeurIPS 2024), Table 6; CIFAR-10, VGG-11, 4 steps, direct input "
-    "with frequency encoding, ε = 4/255, 4 attack steps. PGD climbs by 42 points while the optimisation attack CW moves by 2: most of "
+    "Published elsewhere, in another setting: accuracy in %, FEEL-SNN (NeurIPS 2024), Table 6; "
+    "CIFAR-10, VGG-11, 4 steps, direct input "
+    "with frequency encoding, ε = 4/255, 4 attack steps. PGD climbs by 42 points while the "
+    "optimisation attack CW moves by 2: most of "
     "the gain is what the gradient does not see.",
     tuple(
-        Column(name, "remaining in each step" if i == 0 else name.upper() if i > 1 else name, "number") for i, name in enumerate(_COLUMNS)
+        Column(
+            name, "remaining in each step" if i == 0 else name.upper() if i > 1 else name, "number"
+        )
+        for i, name in enumerate(_COLUMNS)
     ),
     tuple(dict(zip(_COLUMNS, row)) for row in _PUBLISHED),
 )
@@ -42,7 +47,8 @@ LEAK = Setting(
     axis="what remains of the potential in each step (1: no leak)",
     put=put,
     claim=(
-        "Sharmin et al. (ECCV 2020): a larger leak, so a smaller remaining factor, gives more accuracy under attack; leaky neurons are "
+        "Sharmin et al. (ECCV 2020): a larger leak, so a smaller remaining factor, gives more "
+        "accuracy under attack; leaky neurons are "
         "more robust than those without leak.",
     ),
     theirs=SHARMIN,

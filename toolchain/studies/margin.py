@@ -1,14 +1,17 @@
 """Our question: does a wide margin around the threshold also make the deployment exact?
 
-Networks are trained in floating point (toolchain.studies.floating) with the membrane-potential constraint of threshold guarding at several
-widths delta, quantised after training, and compared with themselves spike by spike (toolchain.studies.flips). Beside them stands the same
-recipe trained on the chip's grid, whose spikes are the Program's at any margin.
+Networks are trained in floating point (toolchain.studies.floating) with the membrane-potential
+constraint of threshold guarding at several widths delta, quantised after training, and compared
+with themselves spike by spike (toolchain.studies.flips). Beside them stands the same recipe trained
+on the chip's grid, whose spikes are the Program's at any margin.
 
-recipe = "../recipes/digits-small-margin.toml"   # its [defence] margin says lambda_max and more; delta and the seed are replaced
+recipe = "../recipes/digits-small-margin.toml"   # its [defence] margin says lambda_max and more;
+                                                 delta and the seed are replaced
 deltas = [0.0, 0.5, 1.0]                         # volts; 0: no constraint
 weight_bits = [8, 4]
 seeds = [0, 1, 2]
-near = 0.1                                       # volts: what counts as near the threshold, the same for every delta
+near = 0.1                                       # volts: what counts as near the threshold, the
+                                                 same for every delta
 """
 
 from __future__ import annotations
@@ -46,17 +49,24 @@ class Settings:
             ("seeds", self.seeds, 0, (1 << 32) - 1),
         ):
             if not entries or len(set(entries)) < len(entries):
-                raise ConfigError(f"{name} is {list(entries)!r}; accepted is a list with at least one entry, none of them twice")
+                raise ConfigError(
+                    f"{name} is {list(entries)!r}; accepted is a list with at least one entry, "
+                    f"none of them twice"
+                )
             for entry in entries:
                 bounds("margin", **{name: (entry, low, high)})
         if 0 not in self.deltas:
-            raise ConfigError(f"deltas is {list(self.deltas)!r}; accepted are lists with 0, the network without constraint")
+            raise ConfigError(
+                f"deltas is {list(self.deltas)!r}; accepted are lists with 0, the network without "
+                f"constraint"
+            )
         bounds("margin", near=(self.near, 1e-6, 1000))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """measured: (delta, seed) → cell of a floating-point network; aware: seed → cell of a network trained on the grid."""
+    """measured: (delta, seed) → cell of a floating-point network; aware: seed → cell of a network
+    trained on the grid."""
 
     settings: Settings
     recipe: Config
@@ -70,20 +80,38 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
     recipe = read_config(folder / settings.recipe)
     margin = recipe.defence.margin
     if margin is None or replace(recipe.defence, margin=None) != Defence():
-        raise ConfigError(f"{where}: recipe {settings.recipe!r} must have the defence margin, and no other")
+        raise ConfigError(
+            f"{where}: recipe {settings.recipe!r} must have the defence margin, and no other"
+        )
     measured, aware = {}, {}
     for seed in settings.seeds:
         seeded = replace(recipe, training=replace(recipe.training, seed=seed))
         for delta in settings.deltas:
             defence = Defence(margin=replace(margin, delta=delta) if delta else None)
             label = f"margin {delta:g} V, seed {seed}"
-            trained = base.training(replace(seeded, defence=defence), f"{label}: training", by=FLOATING, prefix="float-")
-            job = {"network": trained.product, "weight_bits": list(settings.weight_bits), "near": settings.near, "delta": delta}
-            measured[delta, seed] = base.cell("toolchain.studies.deploying:measure", job, f"{label}: flips", (trained,))
-        config = replace(seeded, defence=Defence(), grid=replace(seeded.grid, weight_bits=min(settings.weight_bits)))
+            trained = base.training(
+                replace(seeded, defence=defence), f"{label}: training", by=FLOATING, prefix="float-"
+            )
+            job = {
+                "network": trained.product,
+                "weight_bits": list(settings.weight_bits),
+                "near": settings.near,
+                "delta": delta,
+            }
+            measured[delta, seed] = base.cell(
+                "toolchain.studies.deploying:measure", job, f"{label}: flips", (trained,)
+            )
+        config = replace(
+            seeded,
+            defence=Defence(),
+            grid=replace(seeded.grid, weight_bits=min(settings.weight_bits)),
+        )
         trained = base.training(config, f"on the grid, seed {seed}: training")
         aware[seed] = base.cell(
-            "toolchain.studies.deploying:measure_aware", {"network": trained.product}, f"on the grid, seed {seed}", (trained,)
+            "toolchain.studies.deploying:measure_aware",
+            {"network": trained.product},
+            f"on the grid, seed {seed}",
+            (trained,),
         )
     return Plan(settings, recipe, measured, aware)
 
@@ -96,4 +124,9 @@ def cells(plan: Plan) -> list[Cell]:
 def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     """See ``toolchain.studies``."""
     measured = {key: results[cell.key] for key, cell in plan.measured.items()}
-    return margin_page.findings(plan.settings, plan.recipe, measured, {seed: results[cell.key] for seed, cell in plan.aware.items()})
+    return margin_page.findings(
+        plan.settings,
+        plan.recipe,
+        measured,
+        {seed: results[cell.key] for seed, cell in plan.aware.items()},
+    )

@@ -42,17 +42,27 @@ def near(result: dict) -> float:
 
 def error(result: dict, bits: int) -> float:
     """Largest of the layers' errors of a potential, volts."""
-    return max(layer["error"] or 0.0 for layer in result["bits"][str(bits)]["flips"]["forced"].values())
+    return max(
+        layer["error"] or 0.0 for layer in result["bits"][str(bits)]["flips"]["forced"].values()
+    )
 
 
-def findings(settings: Settings, recipe: Config, measured: Measured, aware: Mapping[int, dict]) -> Findings:
-    """What the study says. ``measured``: (delta, seed) → margin.measure; ``aware``: seed → margin.measure_aware."""
+def findings(
+    settings: Settings, recipe: Config, measured: Measured, aware: Mapping[int, dict]
+) -> Findings:
+    """What the study says. ``measured``: (delta, seed) → margin.measure; ``aware``: seed →
+    margin.measure_aware."""
     deltas = sorted(settings.deltas)
 
     def seeds(delta: float, value: Callable[[dict], float]) -> list[float]:
         return [value(measured[delta, seed]) for seed in settings.seeds]
 
-    exact = [(d, b) for b in settings.weight_bits for d in deltas if not any(seeds(d, lambda r, b=b: total(r, b, "free", "flips")))]
+    exact = [
+        (d, b)
+        for b in settings.weight_bits
+        for d in deltas
+        if not any(seeds(d, lambda r, b=b: total(r, b, "free", "flips")))
+    ]
     summary, layers = _summary(settings, deltas, seeds), _layers(settings, deltas, measured)
     most = max(settings.weight_bits)
     means = {d: spread(seeds(d, lambda r: rate(r, most, "free"))).mean for d in deltas}
@@ -61,18 +71,32 @@ def findings(settings: Settings, recipe: Config, measured: Measured, aware: Mapp
     each, grid = _answer(deltas, seeds, most, settings, aware)
     sections = (
         Section("answer", "The answer", (grid,), each, _flips(settings, deltas, seeds)),
-        Section("why", "Why", _why(deltas, seeds, most, settings), figures=_causes(settings, deltas, seeds)),
+        Section(
+            "why",
+            "Why",
+            _why(deltas, seeds, most, settings),
+            figures=_causes(settings, deltas, seeds),
+        ),
         Section("how", "How it was measured", _how(settings, recipe)),
         Section("numbers", "All numbers", tables=(summary, layers), folded=0),
     )
     samples = next(iter(measured.values()))["samples"]
     lead = (
-        f"{len(measured)} networks trained in floating point on {recipe.data.name} with a hinge of half width δ around the threshold "
-        f"({len(deltas)} widths, {len(settings.seeds)} seeds), quantised to {', '.join(map(str, settings.weight_bits))} bits after "
+        f"{len(measured)} networks trained in floating point on {recipe.data.name} with a hinge of "
+        f"half width δ around the threshold "
+        f"({len(deltas)} widths, {len(settings.seeds)} seeds), quantised to "
+        f"{', '.join(map(str, settings.weight_bits))} bits after "
         f"training, and compared spike by spike on {samples} test samples."
     )
-    facts = {"rows": list(layers.rows), "exact": [{"delta": d, "weight_bits": b} for d, b in exact], "summary": list(summary.rows)}
-    facts["on_the_grid"] = {"weight_bits": min(settings.weight_bits), "seeds": dict(zip(map(str, aware), aware.values()))}
+    facts = {
+        "rows": list(layers.rows),
+        "exact": [{"delta": d, "weight_bits": b} for d, b in exact],
+        "summary": list(summary.rows),
+    }
+    facts["on_the_grid"] = {
+        "weight_bits": min(settings.weight_bits),
+        "seeds": dict(zip(map(str, aware), aware.values())),
+    }
     return Findings(title, lead, sections, layers, facts)
 
 
@@ -82,7 +106,8 @@ def _title(exact, most: int, best: float, means: Mapping[float, float]) -> str:
     if best == 0:
         return f"No margin made the deployment more exact: at {most} bits the fewest spikes flip without one"
     return (
-        f"A wide margin makes fewer spikes flip, and no deployment exact: at {most} bits {significant(means[0.0])} of {PER:,} comparisons "
+        f"A wide margin makes fewer spikes flip, and no deployment exact: at {most} bits "
+        f"{significant(means[0.0])} of {PER:,} comparisons "
         f"flip without it, {significant(means[best])} with δ = {best:g} V"
     )
 
@@ -91,21 +116,28 @@ def _answer(deltas, seeds, most: int, settings, aware) -> tuple[tuple[str, ...],
     """What each width does, and what training on the grid does instead."""
 
     def said(delta: float) -> str:
-        free, forced = (spread(seeds(delta, lambda r, m=m: rate(r, most, m))) for m in ("free", "forced"))
+        free, forced = (
+            spread(seeds(delta, lambda r, m=m: rate(r, most, m))) for m in ("free", "forced")
+        )
         accuracy = spread(seeds(delta, lambda r: r["accuracy"]))
         changed = spread(seeds(delta, lambda r: r["bits"][str(most)]["changed"]))
         return (
-            f"δ = {delta:g} V, {most} bits: {significant(forced.mean)} flips per {PER:,} comparisons where each layer is given the float "
-            f"network’s spikes, {significant(free.mean)} ({significant(free.low)} to {significant(free.high)} over the seeds) where the "
-            f"network runs free; {percent(changed.mean)} of the predictions change; accuracy in floating point {percent(accuracy.mean)}."
+            f"δ = {delta:g} V, {most} bits: {significant(forced.mean)} flips per {PER:,} "
+            f"comparisons where each layer is given the float "
+            f"network’s spikes, {significant(free.mean)} ({significant(free.low)} to "
+            f"{significant(free.high)} over the seeds) where the "
+            f"network runs free; {percent(changed.mean)} of the predictions change; accuracy in "
+            f"floating point {percent(accuracy.mean)}."
         )
 
     flipped = sum(result["flips"] for result in aware.values())
     compared = sum(result["comparisons"] for result in aware.values())
     accuracy = spread([result["accuracy"] for result in aware.values()])
     grid = (
-        f"The same recipe without constraint, trained on the chip’s grid at {min(settings.weight_bits)} bits: {flipped:,} of {compared:,} "
-        f"comparisons differ between the network and its Program, at an accuracy of {percent(accuracy.mean)} ({percent(accuracy.low)} to "
+        f"The same recipe without constraint, trained on the chip’s grid at "
+        f"{min(settings.weight_bits)} bits: {flipped:,} of {compared:,} "
+        f"comparisons differ between the network and its Program, at an accuracy of "
+        f"{percent(accuracy.mean)} ({percent(accuracy.low)} to "
         f"{percent(accuracy.high)})."
     )
     return tuple(said(delta) for delta in deltas), grid
@@ -115,14 +147,22 @@ def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
     first, last = deltas[0], deltas[-1]
     near_ends = [spread(seeds(d, near)).mean for d in (first, last)]
     errors = [spread(seeds(d, lambda r: error(r, most))).mean for d in (first, last)]
-    sizes = [spread(seeds(d, lambda r: sum(r["size"].values()) / len(r["size"]))).mean for d in (first, last)]
+    sizes = [
+        spread(seeds(d, lambda r: sum(r["size"].values()) / len(r["size"]))).mean
+        for d in (first, last)
+    ]
     return (
-        f"From δ = {first:g} to {last:g} V, the share of potentials within {settings.near:g} V of their threshold goes from "
-        f"{percent(near_ends[0])} to {percent(near_ends[1])} (mean of the layers): the constraint is a term of a loss, and some potentials "
+        f"From δ = {first:g} to {last:g} V, the share of potentials within {settings.near:g} V of "
+        f"their threshold goes from "
+        f"{percent(near_ends[0])} to {percent(near_ends[1])} (mean of the layers): the constraint "
+        f"is a term of a loss, and some potentials "
         "stay near.",
-        f"Meanwhile the potentials’ distance from their threshold goes from {significant(sizes[0], 2)} to {significant(sizes[1], 2)} V "
-        f"(root mean square), and what rounding to {most} bits does to a potential before the first spike (its 99 % point, worst layer) "
-        f"from {significant(errors[0], 2)} to {significant(errors[1], 2)} V. A step of rounding is a fixed share of the largest weight: "
+        f"Meanwhile the potentials’ distance from their threshold goes from "
+        f"{significant(sizes[0], 2)} to {significant(sizes[1], 2)} V "
+        f"(root mean square), and what rounding to {most} bits does to a potential before the "
+        f"first spike (its 99 % point, worst layer) "
+        f"from {significant(errors[0], 2)} to {significant(errors[1], 2)} V. A step of rounding is "
+        f"a fixed share of the largest weight: "
         "distance that is bought with larger weights is no gain.",
     )
 
@@ -130,40 +170,66 @@ def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
 def _how(settings, recipe: Config) -> tuple[str, ...]:
     margin = recipe.defence.margin
     return (
-        "A flip is one comparison of one neuron in one step that ends otherwise in the integer Program than in floating point (float64). "
-        "Running free, one flip changes everything behind it; with each layer given the float network’s own spikes, a layer is charged "
-        "with its own rounding alone (inside a layer, a flip still changes what its neuron does later).",
-        "Quantisation after training rounds weights, thresholds, biases and decays; nothing is clipped, no layer is calibrated, one scale "
+        "A flip is one comparison of one neuron in one step that ends otherwise in the integer "
+        "Program than in floating point (float64). "
+        "Running free, one flip changes everything behind it; with each layer given the float "
+        "network’s own spikes, a layer is charged "
+        "with its own rounding alone (inside a layer, a flip still changes what its neuron does "
+        "later).",
+        "Quantisation after training rounds weights, thresholds, biases and decays; nothing is "
+        "clipped, no layer is calibrated, one scale "
         "for each layer.",
-        f"The constraint is that of Wang et al. (arXiv 2602.20548), power {margin.power}, schedule {margin.schedule} to λ = "
-        f"{margin.lambda_max:g} under the {margin.neurons} over the neurons of a layer. The widths δ and λ are ours; the question is not "
+        f"The constraint is that of Wang et al. (arXiv 2602.20548), power {margin.power}, schedule "
+        f"{margin.schedule} to λ = "
+        f"{margin.lambda_max:g} under the {margin.neurons} over the neurons of a layer. The widths "
+        f"δ and λ are ours; the question is not "
         "the paper’s, and no number here is.",
     )
 
 
-def _line(name: str, place: int, deltas, seeds, value: Callable[[dict], float], unit: str, floor: float = 0.0) -> Line:
+def _line(
+    name: str,
+    place: int,
+    deltas,
+    seeds,
+    value: Callable[[dict], float],
+    unit: str,
+    floor: float = 0.0,
+) -> Line:
     points = []
     for position, delta in enumerate(deltas):
         s = spread(seeds(delta, value))
-        words = (
-            f"δ = {delta:g} V, {name}: {significant(s.mean)} {unit} ({significant(s.low)} to {significant(s.high)} over {s.seeds} seeds)"
-        )
+        words = f"δ = {delta:g} V, {name}: {significant(s.mean)} {unit} ({significant(s.low)} to {significant(s.high)} over {s.seeds} seeds)"
         ends = (max(s.low, floor), max(s.high, floor)) if s.seeds > 1 else (None, None)
         points.append(Point(float(position), max(s.mean, floor), *ends, words))
     return Line(name, place, tuple(points))
 
 
-def _figure(name: str, title: str, panels: list[PlotPanel], deltas, y: Axis, caption: str) -> Figure:
-    x = Axis("half width δ of the constraint, V", names=tuple((float(i), f"{d:g}") for i, d in enumerate(deltas)))
+def _figure(
+    name: str, title: str, panels: list[PlotPanel], deltas, y: Axis, caption: str
+) -> Figure:
+    x = Axis(
+        "half width δ of the constraint, V",
+        names=tuple((float(i), f"{d:g}") for i, d in enumerate(deltas)),
+    )
     return Figure(lines(name, title, panels, x, y), legend(panels), caption)
 
 
 def _log(label: str, panels: list[PlotPanel]) -> Axis:
     """A logarithmic axis with ticks at 1, 2 and 5 of every decade that the points reach."""
-    values = [v for panel in panels for line in panel.lines for p in line.points for v in (p.y, p.low, p.high) if v is not None]
+    values = [
+        v
+        for panel in panels
+        for line in panel.lines
+        for p in line.points
+        for v in (p.y, p.low, p.high)
+        if v is not None
+    ]
     decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
     marks = [m * 10.0**decade for decade in decades for m in (1, 2, 5)]
-    return Axis(label, "log", tuple((v, f"{v:g}") for v in marks if min(values) <= v <= max(values)))
+    return Axis(
+        label, "log", tuple((v, f"{v:g}") for v in marks if min(values) <= v <= max(values))
+    )
 
 
 def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
@@ -172,18 +238,57 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
     rates = []
     for mode in MODES:
         found = [
-            _line(f"{b} bits", i, deltas, seeds, lambda r, b=b, m=mode: rate(r, b, m), f"flips per {PER:,}", floor)
+            _line(
+                f"{b} bits",
+                i,
+                deltas,
+                seeds,
+                lambda r, b=b, m=mode: rate(r, b, m),
+                f"flips per {PER:,}",
+                floor,
+            )
             for i, b in enumerate(settings.weight_bits)
         ]
         rates.append(PlotPanel(NAMES[mode], tuple(found)))
-    accuracy = [_line("floating point", len(settings.weight_bits), deltas, seeds, lambda r: 100 * r["accuracy"], "%")]
+    accuracy = [
+        _line(
+            "floating point",
+            len(settings.weight_bits),
+            deltas,
+            seeds,
+            lambda r: 100 * r["accuracy"],
+            "%",
+        )
+    ]
     changed = []
     for i, b in enumerate(settings.weight_bits):
-        accuracy.append(_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: 100 * r["bits"][str(b)]["accuracy"], "%"))
-        changed.append(_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: 100 * r["bits"][str(b)]["changed"], "%"))
+        accuracy.append(
+            _line(
+                f"{b} bits",
+                i,
+                deltas,
+                seeds,
+                lambda r, b=b: 100 * r["bits"][str(b)]["accuracy"],
+                "%",
+            )
+        )
+        changed.append(
+            _line(
+                f"{b} bits",
+                i,
+                deltas,
+                seeds,
+                lambda r, b=b: 100 * r["bits"][str(b)]["changed"],
+                "%",
+            )
+        )
     seeds_said = f"Mean over {len(settings.seeds)} seeds; bars: smallest to largest seed."
     none = any(p.y == floor for panel in rates for line in panel.lines for p in line.points)
-    zero = f" No flip at all stands at {significant(floor, 2)}: a logarithmic axis has no zero." if none else ""
+    zero = (
+        f" No flip at all stands at {significant(floor, 2)}: a logarithmic axis has no zero."
+        if none
+        else ""
+    )
     return (
         _figure(
             "margin-flips",
@@ -215,10 +320,20 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
 def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
     layers = list(seeds(deltas[0], lambda r: r["near"])[0])
     within = [
-        _line(name, i, deltas, seeds, lambda r, n=name: 100 * r["near"][n], f"% within {settings.near:g} V")
+        _line(
+            name,
+            i,
+            deltas,
+            seeds,
+            lambda r, n=name: 100 * r["near"][n],
+            f"% within {settings.near:g} V",
+        )
         for i, name in enumerate(layers)
     ]
-    found = [_line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V", 1e-9) for i, b in enumerate(settings.weight_bits)]
+    found = [
+        _line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V", 1e-9)
+        for i, b in enumerate(settings.weight_bits)
+    ]
     errors = [PlotPanel("worst layer", tuple(found))]
     return (
         _figure(
@@ -227,7 +342,8 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
             [PlotPanel("by layer", tuple(within))],
             deltas,
             Axis(f"potentials within {settings.near:g} V, %"),
-            "Share of potentials, of every step, sample and neuron, that come near their threshold; the same distance for every δ.",
+            "Share of potentials, of every step, sample and neuron, that come near their "
+            "threshold; the same distance for every δ.",
         ),
         _figure(
             "margin-error",
@@ -235,7 +351,8 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
             errors,
             deltas,
             _log("99 % point of the error, V", errors),
-            "Difference of the potentials of a neuron that has not fired yet, each layer given the float network’s spikes.",
+            "Difference of the potentials of a neuron that has not fired yet, each layer given the "
+            "float network’s spikes.",
         ),
     )
 
@@ -273,20 +390,49 @@ def _summary(settings, deltas, seeds) -> Table:
                     "flips_free": found["free"].mean,
                     "flips_free_smallest": found["free"].low,
                     "flips_free_largest": found["free"].high,
-                    "samples_with_flip": share(lambda r, part=part: list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]),
+                    "samples_with_flip": share(
+                        lambda r, part=part: (
+                            list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]
+                        )
+                    ),
                     "predictions_changed": share(lambda r, part=part: part(r)["changed"]),
                     "integer_accuracy": share(lambda r, part=part: part(r)["accuracy"]),
                     "float_accuracy": share(lambda r: r["accuracy"]),
                 }
             )
-    return Table("margin-summary", "Mean over the seeds (smallest to largest); all layers together.", columns, tuple(rows))
+    return Table(
+        "margin-summary",
+        "Mean over the seeds (smallest to largest); all layers together.",
+        columns,
+        tuple(rows),
+    )
 
 
 def _layers(settings, deltas, measured: Measured) -> Table:
-    kinds = {"delta": "number", "seed": "count", "weight_bits": "count", "mode": "text", "layer": "text"}
-    kinds |= {"flips": "count", "comparisons": "count", "float_spikes": "count", "samples_with_flip": "count", "error_99_v": "number"}
-    kinds |= {"share_near_threshold": "number", "share_within_delta": "number", "rms_distance_v": "number"}
-    kinds |= {"predictions_changed": "number", "integer_accuracy": "number", "float_accuracy": "number"}
+    kinds = {
+        "delta": "number",
+        "seed": "count",
+        "weight_bits": "count",
+        "mode": "text",
+        "layer": "text",
+    }
+    kinds |= {
+        "flips": "count",
+        "comparisons": "count",
+        "float_spikes": "count",
+        "samples_with_flip": "count",
+        "error_99_v": "number",
+    }
+    kinds |= {
+        "share_near_threshold": "number",
+        "share_within_delta": "number",
+        "rms_distance_v": "number",
+    }
+    kinds |= {
+        "predictions_changed": "number",
+        "integer_accuracy": "number",
+        "float_accuracy": "number",
+    }
     rows = []
     for delta in deltas:
         for seed in settings.seeds:
@@ -315,7 +461,13 @@ def _layers(settings, deltas, measured: Measured) -> Table:
                             }
                         )
     caption = (
-        "Every network, layer and way of measuring. Samples with flip: with any in this layer. Error: 99 % point, V. Near threshold: "
+        "Every network, layer and way of measuring. Samples with flip: with any in this layer. "
+        "Error: 99 % point, V. Near threshold: "
         f"within {settings.near:g} V of it. Predictions and accuracies are the network’s."
     )
-    return Table("margin", caption, tuple(Column(name, name.replace("_", " "), kind) for name, kind in kinds.items()), tuple(rows))
+    return Table(
+        "margin",
+        caption,
+        tuple(Column(name, name.replace("_", " "), kind) for name, kind in kinds.items()),
+        tuple(rows),
+    )

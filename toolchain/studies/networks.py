@@ -1,9 +1,11 @@
-"""The four networks of Sharmin et al. (IJCNN 2019, ECCV 2020): ANN, converted, hybrid, trained with spikes; attacked and attacking.
+"""The four networks of Sharmin et al. (IJCNN 2019, ECCV 2020): ANN, converted, hybrid, trained with
+spikes; attacked and attacking.
 
 seeds = [0, 1, 2]
 [[networks]]
 name = "ANN"
-recipe = "../recipes/digits-ann.toml"       # of kind "ann"; recipes with a model.init are converted from the ANN of the same seed
+recipe = "../recipes/digits-ann.toml"       # of kind "ann"; recipes with a model.init are converted
+                                            from the ANN of the same seed
 [attack]
 epsilon = 0.1                               # and more, see attacked.Attack
 """
@@ -54,17 +56,24 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
     names = [network.name for network in settings.networks]
     for what, entries in (("networks", names), ("seeds", settings.seeds)):
         if not entries or len(set(entries)) < len(entries):
-            raise ConfigError(f"{where}: {what} is {list(entries)!r}; accepted is a list with at least one entry, none of them twice")
+            raise ConfigError(
+                f"{where}: {what} is {list(entries)!r}; accepted is a list with at least one "
+                f"entry, none of them twice"
+            )
     if len(settings.seeds) < 2:
         raise ConfigError(
-            f"{where}: seeds is {list(settings.seeds)!r}; black-box attacks come from a second seed, so accepted are two or more"
+            f"{where}: seeds is {list(settings.seeds)!r}; black-box attacks come from a second "
+            f"seed, so accepted are two or more"
         )
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
     anns = [name for name, recipe in recipes.items() if recipe.model.kind == "ann"]
     converted = [name for name, recipe in recipes.items() if recipe.model.init is not None]
     if converted and len(anns) != 1:
-        raise ConfigError(f"{where}: {converted[0]} is converted from an ANN, and {len(anns)} networks are ANNs; accepted is one")
+        raise ConfigError(
+            f"{where}: {converted[0]} is converted from an ANN, and {len(anns)} networks are ANNs; "
+            f"accepted is one"
+        )
     trained: dict[tuple[str, int], Cell] = {}
     for name in sorted(recipes, key=lambda name: name not in anns):
         for seed in settings.seeds:
@@ -77,7 +86,9 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
             second = settings.seeds[(place + 1) % len(settings.seeds)]
             sources = {other: trained[other, second] for other in names}
             label = f"{name}, seed {seed}"
-            measured[name, seed] = attacked.cells(trained[name, seed], recipes[name], label, settings.attack, seed, sources)
+            measured[name, seed] = attacked.cells(
+                trained[name, seed], recipes[name], label, settings.attack, seed, sources
+            )
     return Plan(settings, recipes, trained, measured)
 
 
@@ -98,9 +109,18 @@ def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
         for name, (group, result) in each.items():
             found.setdefault((network, group, name), []).append(result["accuracy"])
         for group in (HONEST, WORST):
-            among = [result for kind, result in each.values() if group == WORST or kind in (CLEAN, HONEST)]
-            found.setdefault((network, group, f"worst of {'all' if group == WORST else group}"), []).append(attacked.worst(among))
-    return [{"network": network, "group": group, "name": name, "each": each} for (network, group, name), each in found.items()]
+            among = [
+                result
+                for kind, result in each.values()
+                if group == WORST or kind in (CLEAN, HONEST)
+            ]
+            found.setdefault(
+                (network, group, f"worst of {'all' if group == WORST else group}"), []
+            ).append(attacked.worst(among))
+    return [
+        {"network": network, "group": group, "name": name, "each": each}
+        for (network, group, name), each in found.items()
+    ]
 
 
 def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
@@ -109,12 +129,18 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     share = {(row["network"], row["name"]): row["each"] for row in found}
     theirs = "the attack is the papers’; data, network, radius ours"
     tried = attacked.battery(plan.recipes.values(), attack)
-    table = table_of("networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs}, tried)
+    table = table_of(
+        "networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs}, tried
+    )
     white = _categories(
         names,
         [
             ("clean", {name: share[name, "clean"] for name in names}, False),
-            ("as published: FGSM", {name: _begins(share, name, "fgsm · ") for name in names}, False),
+            (
+                "as published: FGSM",
+                {name: _begins(share, name, "fgsm · ") for name in names},
+                False,
+            ),
             ("as published: PGD", {name: _begins(share, name, "pgd ") for name in names}, False),
             ("honest: worst", {name: share[name, "worst of honest"] for name in names}, False),
             ("worst case over all", {name: share[name, "worst of all"] for name in names}, True),
@@ -123,11 +149,28 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     )
     black = _categories(
         names,
-        [(f"PGD made on {source}", {name: share[name, f"pgd from {source}"] for name in names}, False) for source in names],
+        [
+            (
+                f"PGD made on {source}",
+                {name: share[name, f"pgd from {source}"] for name in names},
+                False,
+            )
+            for source in names
+        ],
         "Black box: made on another network, of the next seed",
     )
-    caption = battery.caption(tried) + f"Mean over {len(plan.settings.seeds)} seeds of training; bars: smallest to largest seed."
-    axes = Axis("attacked network", "category", names=tuple((float(i), name) for i, name in enumerate(names))), Axis("accuracy", "share")
+    caption = (
+        battery.caption(tried)
+        + f"Mean over {len(plan.settings.seeds)} seeds of training; bars: smallest to largest seed."
+    )
+    axes = (
+        Axis(
+            "attacked network",
+            "category",
+            names=tuple((float(i), name) for i, name in enumerate(names)),
+        ),
+        Axis("accuracy", "share"),
+    )
     figures = tuple(
         Figure(lines(f"networks-{kind}", title, [panel], *axes), legend([panel]), caption)
         for kind, title, panel in (
@@ -137,8 +180,10 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     )
     said = [_sentence(share, name) for name in names]
     claims = (
-        "Sharmin et al. (2019, 2020): accuracy of all four is comparable; under black-box attacks spiking networks keep more than the ANN; "
-        "networks trained with spikes are more robust than converted ones, which are no more robust than the ANN; samples made on spiking "
+        "Sharmin et al. (2019, 2020): accuracy of all four is comparable; under black-box attacks "
+        "spiking networks keep more than the ANN; "
+        "networks trained with spikes are more robust than converted ones, which are no more "
+        "robust than the ANN; samples made on spiking "
         "networks are the stronger ones.",
     )
     sections = (
@@ -155,14 +200,18 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     )
     data = ", ".join(sorted({config.data.name for config in plan.recipes.values()}))
     lead = (
-        f"{len(names)} networks of {len(plan.settings.seeds)} seeds each on {data}, {attack.samples} test samples, every pixel changed by "
+        f"{len(names)} networks of {len(plan.settings.seeds)} seeds each on {data}, "
+        f"{attack.samples} test samples, every pixel changed by "
         f"up to ε = {attack.epsilon:g} of 1."
     )
-    return Findings(_title(share, names), lead, sections, table, {"battery": tried, "rows": found}, tried)
+    return Findings(
+        _title(share, names), lead, sections, table, {"battery": tried, "rows": found}, tried
+    )
 
 
 def _title(share: Mapping, names: list[str]) -> str:
-    """Who keeps most in the worst case, where its worst seed is above every other network's best."""
+    """Who keeps most in the worst case, where its worst seed is above every other network's
+    best."""
     left = {name: spread(share[name, "worst of all"]) for name in names}
     first, *others = sorted(names, key=lambda name: left[name].mean, reverse=True)
     low, high = (percent(left[name].mean) for name in ((others or [first])[-1], first))
@@ -174,15 +223,25 @@ def _title(share: Mapping, names: list[str]) -> str:
 
 def _begins(share: Mapping, network: str, start: str) -> list[float]:
     """The published attack, whose name also says how it was made."""
-    return next(each for (name, attack), each in share.items() if name == network and attack.startswith(start) and "from" not in attack)
+    return next(
+        each
+        for (name, attack), each in share.items()
+        if name == network and attack.startswith(start) and "from" not in attack
+    )
 
 
 def _sentence(share: Mapping, name: str) -> str:
     clean, published, worst = (
-        spread(each).mean for each in (share[name, "clean"], _begins(share, name, "pgd "), share[name, "worst of all"])
+        spread(each).mean
+        for each in (
+            share[name, "clean"],
+            _begins(share, name, "pgd "),
+            share[name, "worst of all"],
+        )
     )
     return (
-        f"{name}: {percent(clean)} clean, {percent(published)} under the published kind of PGD, {percent(worst)} when every attack is "
+        f"{name}: {percent(clean)} clean, {percent(published)} under the published kind of PGD, "
+        f"{percent(worst)} when every attack is "
         "tried on every sample."
     )
 
@@ -200,7 +259,10 @@ def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: st
 
 
 def _matrix(share: Mapping, names: list[str]) -> Table:
-    columns = (Column("source", "PGD made on"), *(Column(f"tried_on_{name}", f"tried on {name}", "share", SEEDS) for name in names))
+    columns = (
+        Column("source", "PGD made on"),
+        *(Column(f"tried_on_{name}", f"tried on {name}", "share", SEEDS) for name in names),
+    )
     made = []
     for source in names:
         row: dict = {"source": source}
@@ -210,7 +272,8 @@ def _matrix(share: Mapping, names: list[str]) -> Table:
         made.append(row)
     return Table(
         "transfer",
-        "Accuracy on samples that PGD made on a network of the next seed; smallest to largest seed beside it.",
+        "Accuracy on samples that PGD made on a network of the next seed; smallest to largest seed "
+        "beside it.",
         columns,
         tuple(made),
     )

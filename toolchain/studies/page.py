@@ -1,4 +1,5 @@
-"""What a study found, and its page: one HTML file that needs nothing from outside, in the house's frame (toolchain.pages.html)."""
+"""What a study found, and its page: one HTML file that needs nothing from outside, in the house's
+frame (toolchain.pages.html)."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class Findings:
     lead      what was measured
     table     one row for each measured number; the CSV file
     facts     the same and more as plain JSON values, for --json
-    battery   how strong the attacks were, see ``toolchain.report.battery``; None: nothing was attacked
+    battery   how strong the attacks were, see ``toolchain.report.battery``; None: nothing was
+              attacked
     """
 
     title: str
@@ -60,20 +62,29 @@ class Findings:
 
 def build(name: str, findings: Findings, command: str | None = None) -> str:
     """The page of a study; ``command``: what the user typed."""
-    links = "".join(f'<li><a href="#{escape(s.name)}">{escape(s.heading)}</a></li>' for s in findings.sections[1:])
+    links = "".join(
+        f'<li><a href="#{escape(s.name)}">{escape(s.heading)}</a></li>'
+        for s in findings.sections[1:]
+    )
     how = f"<p>Made by <code>{escape(command)}</code></p>" if command else ""
     weak = battery.title(findings.battery)
     title = f"{weak}. {findings.title}" if weak else findings.title
     body = [
         f'<header><p class="eyebrow">spikeport study: {escape(name)}</p><h1>{escape(title)}</h1>'
         f'<p class="lead">{escape(findings.lead)}</p></header>',
-        *([f'<p class="warning" role="note">{escape(battery.warning(findings.battery))}</p>'] if weak else []),
+        *(
+            [f'<p class="warning" role="note">{escape(battery.warning(findings.battery))}</p>']
+            if weak
+            else []
+        ),
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>',
         *(_section(section) for section in findings.sections),
         APPENDIX,
         f"<footer>{how}</footer>",
     ]
-    return document(f"{weak}. spikeport study: {name}" if weak else f"spikeport study: {name}", body)
+    return document(
+        f"{weak}. spikeport study: {name}" if weak else f"spikeport study: {name}", body
+    )
 
 
 def _section(section: Section) -> str:

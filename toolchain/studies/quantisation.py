@@ -22,9 +22,11 @@ QUANTISATION = Setting(
     axis="bits of intensity that reach the encoder",
     put=put,
     claim=(
-        "Sharmin et al. (ECCV 2020): quantising the image before the encoder makes networks trained with spikes more robust on top of "
+        "Sharmin et al. (ECCV 2020): quantising the image before the encoder makes networks "
+        "trained with spikes more robust on top of "
         "few steps, and is the only discretisation that converted networks respond to.",
-        "An attack that passes the rounding straight through (BPDA), as all here do, is not hindered by the rounding’s zero gradients.",
+        "An attack that passes the rounding straight through (BPDA), as all here do, is not "
+        "hindered by the rounding’s zero gradients.",
     ),
     theirs=SHARMIN,
 )

@@ -1,4 +1,5 @@
-"""The studies by name; apart from the package itself, which everything that a study computes leads to."""
+"""The studies by name; apart from the package itself, which everything that a study computes leads
+to."""
 
 from __future__ import annotations
 

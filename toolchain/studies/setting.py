@@ -1,10 +1,13 @@
-"""Studies of one setting: networks that differ in it alone, attacked as published and honestly. leak, steps and quantisation are such.
+"""Studies of one setting: networks that differ in it alone, attacked as published and honestly.
+leak, steps and quantisation are such.
 
 values = [1.0, 0.9, 0.5]           # of the setting
-seeds = [0, 1, 2]                  # of training; each network is also attacked from the one of the next seed (black box)
+seeds = [0, 1, 2]                  # of training; each network is also attacked from the one of the
+                                   next seed (black box)
 [[networks]]
 name = "signed Poisson"
-recipe = "../recipes/digits-small-poisson.toml"     # a training recipe, in which the setting and the seed are replaced
+recipe = "../recipes/digits-small-poisson.toml"     # a training recipe, in which the setting and
+    the seed are replaced
 [attack]
 epsilon = 0.1                      # and more, see attacked.Attack
 """
@@ -62,7 +65,8 @@ class Setting:
     """What a study varies.
 
     title, axis   of the page and the plot
-    put           (recipe, value) -> the recipe with that value; raises ConfigError for one that cannot be
+    put           (recipe, value) -> the recipe with that value; raises ConfigError for one that
+                  cannot be
     claim         what the papers say
     theirs        (what, their setting) pairs, to set beside ours
     anchor        a table of numbers published elsewhere, named as such
@@ -91,9 +95,16 @@ class Setting:
 
 def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
     settings = from_table(Settings, table, where)
-    for name, entries in (("values", settings.values), ("seeds", settings.seeds), ("networks", [n.name for n in settings.networks])):
+    for name, entries in (
+        ("values", settings.values),
+        ("seeds", settings.seeds),
+        ("networks", [n.name for n in settings.networks]),
+    ):
         if not entries or len(set(entries)) < len(entries):
-            raise ConfigError(f"{where}: {name} is {list(entries)!r}; accepted is a list with at least one entry, none of them twice")
+            raise ConfigError(
+                f"{where}: {name} is {list(entries)!r}; accepted is a list with at least one "
+                f"entry, none of them twice"
+            )
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
     trained, configs, measured = {}, {}, {}
@@ -103,12 +114,16 @@ def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
             for seed in settings.seeds:
                 config = replace(changed, training=replace(changed.training, seed=seed))
                 configs[name, value, seed] = config
-                trained[name, value, seed] = base.training(config, f"{name}, {setting.name} {value:g}, seed {seed}: training")
+                trained[name, value, seed] = base.training(
+                    config, f"{name}, {setting.name} {value:g}, seed {seed}: training"
+                )
     for (name, value, seed), network in trained.items():
         other = settings.seeds[(settings.seeds.index(seed) + 1) % len(settings.seeds)]
         sources = {"a second seed": trained[name, value, other]} if other != seed else {}
         label = f"{name}, {setting.name} {value:g}, seed {seed}"
-        measured[name, value, seed] = attacked.cells(network, configs[name, value, seed], label, settings.attack, seed, sources)
+        measured[name, value, seed] = attacked.cells(
+            network, configs[name, value, seed], label, settings.attack, seed, sources
+        )
     return Plan(settings, recipes, trained, measured)
 
 
@@ -119,11 +134,16 @@ def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
         each = {name: (group, results[cell.key]) for name, (group, cell) in measured.items()}
         shares = {(group, name): result["accuracy"] for name, (group, result) in each.items()}
         for group in (HONEST, WORST):
-            among = [result for kind, result in each.values() if group == WORST or kind in (CLEAN, HONEST)]
+            among = [
+                result
+                for kind, result in each.values()
+                if group == WORST or kind in (CLEAN, HONEST)
+            ]
             shares[group, f"worst of {'all' if group == WORST else group}"] = attacked.worst(among)
         for (group, name), share in shares.items():
             row = found.setdefault(
-                (network, value, group, name), {"network": network, "value": value, "group": group, "name": name, "each": []}
+                (network, value, group, name),
+                {"network": network, "value": value, "group": group, "name": name, "each": []},
             )
             row["each"].append(share)
     return list(found.values())
@@ -142,7 +162,12 @@ LINES = (
 
 def pick(found: list[dict], network: str, value: float, group: str, start: str) -> dict | None:
     """The row of a line at a value."""
-    wanted = (r for r in found if (r["network"], r["value"], r["group"]) == (network, value, group) and r["name"].startswith(start))
+    wanted = (
+        r
+        for r in found
+        if (r["network"], r["value"], r["group"]) == (network, value, group)
+        and r["name"].startswith(start)
+    )
     return next(wanted, None)
 
 
@@ -155,21 +180,51 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
     for network in plan.recipes:
         drawn = []
         for number, (label, group, start) in enumerate(LINES):
-            points = [_point(network, place[v], v, label, setting, pick(found, network, v, group, start)) for v in ordered]
-            drawn.append(Line(label, number, tuple(p for p in points if p is not None), strong=group == WORST))
+            points = [
+                _point(network, place[v], v, label, setting, pick(found, network, v, group, start))
+                for v in ordered
+            ]
+            drawn.append(
+                Line(
+                    label, number, tuple(p for p in points if p is not None), strong=group == WORST
+                )
+            )
         panels.append(PlotPanel(network, tuple(line for line in drawn if line.points)))
     axis = Axis(setting.axis, names=tuple((place[v], f"{v:g}") for v in ordered))
     picture = lines(setting.name, setting.title, panels, axis, Axis("accuracy", "share"))
     caption = battery.caption(tried) + (
-        f"Mean over {len(settings.seeds)} seeds of training; bars: smallest to largest seed. Values of the setting stand at equal "
-        "distances. The distance between the published kind of attack and the worst case is what the former does not see."
+        f"Mean over {len(settings.seeds)} seeds of training; bars: smallest to largest seed. "
+        f"Values of the setting stand at equal "
+        "distances. The distance between the published kind of attack and the worst case is what "
+        "the former does not see."
     )
-    whose = {NAIVE: "the attack is the paper’s; data, network, radius ours", BLACK_BOX: "second seed as in the paper; the rest ours"}
-    table = table_of(setting.name, found, settings.attack, (Column("value", setting.name, "number"),), whose, tried)
+    whose = {
+        NAIVE: "the attack is the paper’s; data, network, radius ours",
+        BLACK_BOX: "second seed as in the paper; the rest ours",
+    }
+    table = table_of(
+        setting.name,
+        found,
+        settings.attack,
+        (Column("value", setting.name, "number"),),
+        whose,
+        tried,
+    )
     changes = [_change(setting, found, network, settings) for network in plan.recipes]
     sections = [
-        Section("answer", "The answer", tuple(change["said"] for change in changes), figures=(Figure(picture, legend(panels), caption),)),
-        Section("claim", "What the papers say", setting.claim, tables=() if setting.anchor is None else (setting.anchor,), folded=20),
+        Section(
+            "answer",
+            "The answer",
+            tuple(change["said"] for change in changes),
+            figures=(Figure(picture, legend(panels), caption),),
+        ),
+        Section(
+            "claim",
+            "What the papers say",
+            setting.claim,
+            tables=() if setting.anchor is None else (setting.anchor,),
+            folded=20,
+        ),
         Section(
             "settings",
             "Theirs and ours",
@@ -183,50 +238,74 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
     return Findings(first["title"], _lead(setting, plan), tuple(sections), table, facts, tried)
 
 
-def _point(network: str, x: float, value: float, label: str, setting: Setting, row: dict | None) -> Point | None:
+def _point(
+    network: str, x: float, value: float, label: str, setting: Setting, row: dict | None
+) -> Point | None:
     if row is None:
         return None
     s = spread(row["each"])
-    said = (
-        f"{network}, {setting.name} {value:g}, {label}: {100 * s.mean:.1f} % ({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
-    )
+    said = f"{network}, {setting.name} {value:g}, {label}: {100 * s.mean:.1f} % ({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
     return Point(x, s.mean, s.low if s.seeds > 1 else None, s.high if s.seeds > 1 else None, said)
 
 
 def _change(setting: Setting, found: list[dict], network: str, settings: Settings) -> dict:
-    """From the first value to the last: how much the published kind of attack sees, and how much is left in the worst case."""
+    """From the first value to the last: how much the published kind of attack sees, and how much is
+    left in the worst case."""
     ends = settings.values[0], settings.values[-1]
     said = {}
-    for name, group, start in (("clean", CLEAN, "clean"), ("published", NAIVE, "pgd"), ("worst", WORST, "worst of all")):
-        low, high = (spread(pick(found, network, value, group, start)["each"]).mean for value in ends)
+    for name, group, start in (
+        ("clean", CLEAN, "clean"),
+        ("published", NAIVE, "pgd"),
+        ("worst", WORST, "worst of all"),
+    ):
+        low, high = (
+            spread(pick(found, network, value, group, start)["each"]).mean for value in ends
+        )
         said[name] = (low, high, high - low)
     between = f"from {setting.name} {ends[0]:g} to {ends[1]:g}"
     points = {name: signed(change) for name, (_, _, change) in said.items()}
     title = (
-        f"{network}: {between}, accuracy under the published kind of PGD changes by {points['published']} points, in the worst case by "
+        f"{network}: {between}, accuracy under the published kind of PGD changes by "
+        f"{points['published']} points, in the worst case by "
         f"{points['worst']}"
     )
-    goes = {name: f"goes from {100 * low:.1f} to {100 * high:.1f} % ({points[name]} points)" for name, (low, high, _) in said.items()}
+    goes = {
+        name: f"goes from {100 * low:.1f} to {100 * high:.1f} % ({points[name]} points)"
+        for name, (low, high, _) in said.items()
+    }
     text = (
-        f"{network}: {between}, accuracy under PGD as published {goes['published']}. Under all attacks together it {goes['worst']}. Clean "
+        f"{network}: {between}, accuracy under PGD as published {goes['published']}. Under all "
+        f"attacks together it {goes['worst']}. Clean "
         f"accuracy {goes['clean']}."
     )
-    return {"network": network, "title": title, "said": text, **{name: list(values) for name, values in said.items()}}
+    return {
+        "network": network,
+        "title": title,
+        "said": text,
+        **{name: list(values) for name, values in said.items()},
+    }
 
 
 def _lead(setting: Setting, plan: Plan) -> str:
     settings, attack = plan.settings, plan.settings.attack
     names = sorted({config.data.name for config in plan.recipes.values()})
     return (
-        f"{setting.title}: {len(plan.trained)} networks ({len(plan.recipes)} encodings, {len(settings.values)} values, "
-        f"{len(settings.seeds)} seeds) on {', '.join(names)}, {attack.samples} test samples, every pixel changed by up to "
+        f"{setting.title}: {len(plan.trained)} networks ({len(plan.recipes)} encodings, "
+        f"{len(settings.values)} values, "
+        f"{len(settings.seeds)} seeds) on {', '.join(names)}, {attack.samples} test samples, every "
+        f"pixel changed by up to "
         f"ε = {attack.epsilon:g} of 1."
     )
 
 
-def compared(recipes: Iterable[Config], attack: Attack, theirs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def compared(
+    recipes: Iterable[Config], attack: Attack, theirs: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:
     """Sentences that set our settings beside theirs."""
-    ours = {what: "; ".join(dict.fromkeys(_OURS[what](config, attack) for config in recipes)) for what, _ in theirs}
+    ours = {
+        what: "; ".join(dict.fromkeys(_OURS[what](config, attack) for config in recipes))
+        for what, _ in theirs
+    }
     return tuple(f"{what}: theirs {value}; ours {ours[what]}." for what, value in theirs)
 
 
@@ -237,20 +316,32 @@ _OURS: dict[str, Callable[[Config, Attack], str]] = {
     "time steps": lambda c, a: "no time (ANN)" if c.model.kind == "ann" else str(c.data.steps),
     "leak": lambda c, a: "no leak (ANN)" if c.model.kind == "ann" else f"{c.neuron.beta:g}",
     "radius": lambda c, a: f"{a.epsilon:g}",
-    "attack": lambda c, a: f"FGSM and PGD with {a.naive_steps} steps of ε/4 (the best point is kept), and the honest ones",
-    "surrogate": lambda c, a: "the default" if c.surrogate is None else f"{c.surrogate.name} {c.surrogate.parameter:g}",
+    "attack": lambda c, a: (
+        f"FGSM and PGD with {a.naive_steps} steps of ε/4 (the best point is kept), and the honest "
+        f"ones"
+    ),
+    "surrogate": lambda c, a: (
+        "the default" if c.surrogate is None else f"{c.surrogate.name} {c.surrogate.parameter:g}"
+    ),
     "time": lambda c, a: "spikes reach the next layer in the same step",
 }
 """What is compared with the paper -> our value."""
 
 SHARMIN = (
     ("data", "CIFAR-10 and CIFAR-100"),
-    ("network", "VGG-5, VGG-11 and ResNet-20, full width, first converted from an ANN, then trained with surrogate gradients"),
+    (
+        "network",
+        "VGG-5, VGG-11 and ResNet-20, full width, first converted from an ANN, then trained with "
+        "surrogate gradients",
+    ),
     ("encoding", "signed Poisson"),
     ("time steps", "175 (VGG-5)"),
     ("leak", "0.99"),
     ("radius", "8/255"),
-    ("attack", "FGSM, and PGD with 7 steps of 2/255, gradient straight through one draw of the encoder"),
+    (
+        "attack",
+        "FGSM, and PGD with 7 steps of 2/255, gradient straight through one draw of the encoder",
+    ),
     ("surrogate", "0.3 max(0, 1 - |U / threshold - 1|)"),
     ("time", "one step of delay in every layer"),
 )
@@ -258,11 +349,17 @@ SHARMIN = (
 
 
 def table_of(
-    name: str, rows: Iterable[Mapping], attack: Attack, settings: tuple[Column, ...], whose: Mapping[str, str], tried: Mapping | None
+    name: str,
+    rows: Iterable[Mapping],
+    attack: Attack,
+    settings: tuple[Column, ...],
+    whose: Mapping[str, str],
+    tried: Mapping | None,
 ) -> Table:
     """Every number of a study.
 
-    rows       {"network", "group", "name", "each": the accuracy of every seed, and a value for each column of ``settings``}
+    rows       {"network", "group", "name", "each": the accuracy of every seed, and a value for each
+               column of ``settings``}
     settings   columns of what the study varies
     whose      group -> whose setting its numbers have; not said: ours
     tried      how strong the attacks were, see ``toolchain.report.battery``

@@ -10,13 +10,18 @@ from toolchain.training import Config
 
 
 def put(config: Config, value: float) -> Config:
-    """The recipe with so many steps. Where scores are sums over time, logit_scale, which is for the recipe's own steps, makes up for it."""
+    """The recipe with so many steps. Where scores are sums over time, logit_scale, which is for the
+    recipe's own steps, makes up for it."""
     if value != int(value) or not 1 <= value <= 1 << 16:
         raise ConfigError(f"steps: {value:g}; accepted are whole numbers from 1 to {1 << 16}")
     scale = config.training.logit_scale
     if config.model.readout in ("spike_count", "last_potential"):
         scale *= config.data.steps / value
-    return replace(config, data=replace(config.data, steps=int(value)), training=replace(config.training, logit_scale=scale))
+    return replace(
+        config,
+        data=replace(config.data, steps=int(value)),
+        training=replace(config.training, logit_scale=scale),
+    )
 
 
 STEPS = Setting(
@@ -25,9 +30,12 @@ STEPS = Setting(
     axis="time steps",
     put=put,
     claim=(
-        "Sharmin et al. (ECCV 2020): networks trained with spikes are more robust the fewer steps they take, because a Poisson spike train "
-        "of few steps is a rough discretisation of the image; converted networks, of very many steps, do not change.",
-        "Later work puts part of this down to the attack: the encoder’s randomness is not averaged over (no EOT), and fewer steps are "
+        "Sharmin et al. (ECCV 2020): networks trained with spikes are more robust the fewer steps "
+        "they take, because a Poisson spike train "
+        "of few steps is a rough discretisation of the image; converted networks, of very many "
+        "steps, do not change.",
+        "Later work puts part of this down to the attack: the encoder’s randomness is not averaged "
+        "over (no EOT), and fewer steps are "
         "noisier.",
     ),
     theirs=SHARMIN,

@@ -1,4 +1,5 @@
-"""One call for a whole study: read its file, compute what is missing, write its page and its table."""
+"""One call for a whole study: read its file, compute what is missing, write its page and its
+table."""
 
 from __future__ import annotations
 
@@ -45,13 +46,15 @@ def run(
     workers   processes; None: one for each core
     command   what the user typed, for the page
 
-    Raises ConfigError, StudyError (finished cells are kept), StoreError (another run is at work there, a damaged store, a full disk)
-    and OutputError.
+    Raises ConfigError, StudyError (finished cells are kept), StoreError (another run is at work
+    there, a damaged store, a full disk) and OutputError.
     """
     study, plan = read(name, path)
     with Store(folder) as store:
         results = base.run(study.cells(plan), store, workers=workers, progress=progress)
         findings = study.findings(plan, results)
         files.write_text(store.folder / f"{name}.csv", to_csv(findings.table), force=True)
-        files.write_text(store.folder / f"{name}.html", page.build(name, findings, command), force=True)
+        files.write_text(
+            store.folder / f"{name}.html", page.build(name, findings, command), force=True
+        )
     return findings

@@ -1,4 +1,5 @@
-"""From samples to one training step: encoded values, or images that a defence may change before they are encoded."""
+"""From samples to one training step: encoded values, or images that a defence may change before
+they are encoded."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from toolchain.training.config import Config, Training
 
 @dataclass
 class Step:
-    """One training step; see ``toolchain.defences.hooks.Step``. Either ``values`` [step, sample, *shape], or ``images`` and ``encode``."""
+    """One training step; see ``toolchain.defences.hooks.Step``. Either ``values`` [step, sample,
+    *shape], or ``images`` and ``encode``."""
 
     model: Network
     settings: Training
@@ -51,11 +53,14 @@ class Step:
 class Feed:
     """The steps of a training: batches of the training split in an order that the seed decides.
 
-    as_images  steps are given as images in [0, 1] (values divided by the power of two above the largest, as attacks see them), and
-               the encoder of ``toolchain.attacks.encoding`` stands in the graph; a random encoder draws anew in every step
+    as_images  steps are given as images in [0, 1] (values divided by the power of two above the
+               largest, as attacks see them), and the encoder of ``toolchain.attacks.encoding``
+               stands in the graph; a random encoder draws anew in every step
     """
 
-    def __init__(self, data: Dataset, config: Config, model: Network, device: torch.device, as_images: bool):
+    def __init__(
+        self, data: Dataset, config: Config, model: Network, device: torch.device, as_images: bool
+    ):
         self.data, self.config, self.model, self.device = data, config, model, device
         self.batches = -(-len(data) // config.training.batch)
         self.total = self.batches * config.training.epochs
@@ -65,25 +70,39 @@ class Feed:
     def epoch(self, number: int):
         """The steps of epoch ``number`` (from 0)."""
         order = self._generator.permutation(len(self.data))
-        for position, which in enumerate(np.array_split(order, self.batches), number * self.batches):
+        for position, which in enumerate(
+            np.array_split(order, self.batches), number * self.batches
+        ):
             yield self._step(which, number, position)
 
     def _step(self, which: np.ndarray, epoch: int, position: int) -> Step:
         progress = position / max(1, self.total - 1)
         shift, settings = self.config.data.shift, self.config.training
         if self._encoder is None:
-            values, labels = encoded(self.data, self.config.data.encoder, which, self.model.fraction_bits, epoch)
+            values, labels = encoded(
+                self.data, self.config.data.encoder, which, self.model.fraction_bits, epoch
+            )
             values = shifted(values, shift, self._generator).to(self.device)
             return Step(self.model, settings, labels.to(self.device), progress, values=values)
         images = torch.from_numpy(self.data.images(which))
         images = shifted(images[None], shift, self._generator)[0].to(self.device)
         seed = derived_seed("training", settings.seed, position)
         labels = torch.from_numpy(self.data.labels[which]).to(self.device)
-        return Step(self.model, settings, labels, progress, images=images, encode=lambda images: self._encoder(images, seed))
+        return Step(
+            self.model,
+            settings,
+            labels,
+            progress,
+            images=images,
+            encode=lambda images: self._encoder(images, seed),
+        )
 
 
-def encoded(data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """(x [step, batch, *shape] in real units, labels). A direct encoding stays a view that repeats one frame."""
+def encoded(
+    data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(x [step, batch, *shape] in real units, labels). A direct encoding stays a view that repeats
+    one frame."""
     arrays = np.moveaxis(encoding.encode(data, which, epoch), 0, 1)
     if encoding.constant:
         frame = torch.from_numpy(arrays[0].astype(np.float32)) * 2.0**-fraction_bits
@@ -94,8 +113,8 @@ def encoded(data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch:
 
 
 def shifted(x: torch.Tensor, most: int, generator: np.random.Generator) -> torch.Tensor:
-    """Each sample of x [step, sample, channel, height, width] moved by up to ``most`` pixels; what leaves the frame is gone, what enters
-    is 0."""
+    """Each sample of x [step, sample, channel, height, width] moved by up to ``most`` pixels; what
+    leaves the frame is gone, what enters is 0."""
     if not most:
         return x
     height, width = x.shape[-2:]

@@ -1,4 +1,5 @@
-"""Training as a cell of ``toolchain.cells``: a recipe's network, its checkpoint in the run's folder."""
+"""Training as a cell of ``toolchain.cells``: a recipe's network, its checkpoint in the run's
+folder."""
 
 from __future__ import annotations
 
@@ -20,11 +21,13 @@ from toolchain.training.loop import train
 def fit(job: Mapping, folder: Path, progress: Callable[[int, int], None] | None = None) -> dict:
     """Train a network and save its checkpoint.
 
-    job     "config": table of the recipe; "ann": checkpoint in the run's folder that the network is converted from in place of
-            the one that the recipe names, or None; "checkpoint": the file in the run's folder to write
+    job     "config": table of the recipe; "ann": checkpoint in the run's folder that the network is
+            converted from in place of the one that the recipe names, or None; "checkpoint": the
+            file in the run's folder to write
     folder  of the run
 
-    Returns {"accuracy" (test split, 0 to 1), "test_samples"}. Raises as ``train`` and ``save_checkpoint``.
+    Returns {"accuracy" (test split, 0 to 1), "test_samples"}. Raises as ``train`` and
+    ``save_checkpoint``.
     """
     config = Config.from_table(job["config"])
     if job["ann"] is not None:
@@ -40,8 +43,8 @@ def fit(job: Mapping, folder: Path, progress: Callable[[int, int], None] | None 
 
 
 def rests_on(config: Config, ann: bool = True) -> dict:
-    """What a training reads besides its recipe, as plain JSON values: for every file that the recipe names SHA-256 of its
-    content, and for every data set ``data_key``.
+    """What a training reads besides its recipe, as plain JSON values: for every file that the
+    recipe names SHA-256 of its content, and for every data set ``data_key``.
 
     ann  False: the network to convert is another cell's
 
@@ -61,17 +64,23 @@ def _named(path: Path) -> dict:
         config = read_config(path)
         return {"config": config.to_table(), **rests_on(config)}
     data = load_checkpoint(path)[1].data.name
-    return {"content": hashlib.sha256(path.read_bytes()).hexdigest(), "data": {data: data_key(data)}}
+    return {
+        "content": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "data": {data: data_key(data)},
+    }
 
 
 @lru_cache(maxsize=8)
 def data_key(name: str) -> str:
-    """SHA-256 over the values and labels of all splits of a data set, read once for each process. Raises DataError."""
+    """SHA-256 over the values and labels of all splits of a data set, read once for each process.
+    Raises DataError."""
     digest = hashlib.sha256()
     for split in SPLITS:
         data = load(name, split)
         parts = data.values if data.is_events else [data.values]
         for values in (*parts, data.labels):
             array = np.ascontiguousarray(values)
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array).digest())
+            digest.update(
+                f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array).digest()
+            )
     return digest.hexdigest()

@@ -1,8 +1,9 @@
 """Checkpoints: safetensors with the recipe as JSON in its metadata, never a pickle.
 
-File: safetensors format (8-byte header length, JSON header, raw tensors). ``__metadata__["spikeport"]`` holds
-{"format": 1, "config": the recipe as a table, "results": plain values}. A network's name is replaced by its layers, so that a
-checkpoint does not depend on what a name means in later versions.
+File: safetensors format (8-byte header length, JSON header, raw tensors).
+``__metadata__["spikeport"]`` holds {"format": 1, "config": the recipe as a table, "results": plain
+values}. A network's name is replaced by its layers, so that a checkpoint does not depend on what a
+name means in later versions.
 """
 
 from __future__ import annotations
@@ -29,26 +30,41 @@ PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """First bytes of PyTorch's files (zip, and the older plain pickle) and of other pickles."""
 
 
-def save_checkpoint(path: str | Path, model: Network, config: Config, *, results: Mapping | None = None, force: bool = False) -> None:
+def save_checkpoint(
+    path: str | Path,
+    model: Network,
+    config: Config,
+    *,
+    results: Mapping | None = None,
+    force: bool = False,
+) -> None:
     """Write weights and recipe, whole or not at all.
 
     results  plain JSON values to keep with it (accuracy, seconds)
 
-    Raises OutputError where the file exists (without ``force``) or cannot be written, CheckpointError for NaN or infinite weights.
+    Raises OutputError where the file exists (without ``force``) or cannot be written,
+    CheckpointError for NaN or infinite weights.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(model).items()}
     if (config.purifier is None) != (getattr(model, "front", None) is None):
-        raise CheckpointError(f"{path}: a network with a front goes with a recipe that has a purifier, and only that")
+        raise CheckpointError(
+            f"{path}: a network with a front goes with a recipe that has a purifier, and only that"
+        )
     _check_finite(str(path), tensors)
     config = replace(config, model=config.model.resolved())
-    text = json.dumps({"format": FORMAT, "config": config.to_table(), "results": dict(results or {})}, allow_nan=False)
+    text = json.dumps(
+        {"format": FORMAT, "config": config.to_table(), "results": dict(results or {})},
+        allow_nan=False,
+    )
     files.write_bytes(path, save(tensors, metadata={"spikeport": text}), force)
 
 
 def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
-    """(the network with its weights in evaluation mode, its recipe) from a checkpoint; a purifier is the network's ``front``.
+    """(the network with its weights in evaluation mode, its recipe) from a checkpoint; a purifier
+    is the network's ``front``.
 
-    Raises CheckpointError for a pickle, a damaged file, weights that do not fit the recipe's network, NaN or infinite weights.
+    Raises CheckpointError for a pickle, a damaged file, weights that do not fit the recipe's
+    network, NaN or infinite weights.
     """
     path = Path(path)
     content = _read(path)
@@ -66,11 +82,15 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     own = _state(model)
     if set(tensors) != set(own):
         wrong = sorted(set(tensors) ^ set(own))[0]
-        raise CheckpointError(f"{path}: {'lacks' if wrong in own else 'holds'} {wrong!r}; accepted are exactly the tensors of its network")
+        raise CheckpointError(
+            f"{path}: {'lacks' if wrong in own else 'holds'} {wrong!r}; accepted are exactly the "
+            f"tensors of its network"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
             raise CheckpointError(
-                f"{path}: {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; its network has {own[name].dtype} of shape "
+                f"{path}: {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; its network "
+                f"has {own[name].dtype} of shape "
                 f"{tuple(own[name].shape)}"
             )
     _check_finite(str(path), tensors)
@@ -95,7 +115,8 @@ def read_results(path: str | Path) -> dict:
 
 
 def recipe_of(where: str, content: bytes) -> Config:
-    """The recipe in the bytes of a checkpoint; ``where`` names it in errors. Raises CheckpointError."""
+    """The recipe in the bytes of a checkpoint; ``where`` names it in errors. Raises
+    CheckpointError."""
     return _description(Path(where), content)[0]
 
 
@@ -117,9 +138,12 @@ def _put_front(path: Path, model: Network, config: Config) -> None:
 
 
 def _state(model: Network) -> dict[str, torch.Tensor]:
-    """All tensors by name, those of a front as "front.NAME"; the network's own memory, not copies."""
+    """All tensors by name, those of a front as "front.NAME"; the network's own memory, not
+    copies."""
     front = getattr(model, "front", None)
-    return model.state_dict() | ({} if front is None else {f"front.{name}": t for name, t in front.state_dict().items()})
+    return model.state_dict() | (
+        {} if front is None else {f"front.{name}": t for name, t in front.state_dict().items()}
+    )
 
 
 def _check_finite(where: str, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -132,8 +156,10 @@ def _read(path: Path) -> bytes:
     content = read_bytes(path, CheckpointError, limits.MODEL_BYTES, "a checkpoint")
     if content.startswith(PICKLES):
         raise CheckpointError(
-            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted is a safetensors checkpoint: where you "
-            "trust the file, convert it with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give "
+            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted "
+            f"is a safetensors checkpoint: where you "
+            "trust the file, convert it with safetensors.torch.save_file(model.state_dict(), "
+            "'model.safetensors') and give "
             "package.module:factory with --weights"
         )
     return content
@@ -147,10 +173,15 @@ def _description(path: Path, content: bytes) -> tuple[Config, dict]:
         header = json.loads(content[8 : 8 + length])
         description = header["__metadata__"]["spikeport"]
         described = json.loads(description)
-        version, table, results = described["format"], described["config"], dict(described["results"])
+        version, table, results = (
+            described["format"],
+            described["config"],
+            dict(described["results"]),
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
-            f"{path}: a safetensors file without a recipe, or no such file; accepted is a checkpoint that spikeport wrote (for weights "
+            f"{path}: a safetensors file without a recipe, or no such file; accepted is a "
+            f"checkpoint that spikeport wrote (for weights "
             "alone give package.module:factory with --weights)"
         ) from None
     if version != FORMAT:

@@ -57,13 +57,14 @@ class Training:
     """The optimisation.
 
     epochs     0: the network stays what it starts from, which is then ``model.init``
-    loss       "cross_entropy" of the scores (spike counts, or volts) times ``logit_scale``; "rate": squared difference of the spike
-               rates from 1 for the class and 0 for the others (readout spike_count)
-    schedule   "one_cycle": the rate rises for a tenth of the steps and falls to zero; "cosine": it falls to zero along half a cosine;
-               "constant"
+    loss       "cross_entropy" of the scores (spike counts, or volts) times ``logit_scale``; "rate":
+               squared difference of the spike rates from 1 for the class and 0 for the others
+               (readout spike_count)
+    schedule   "one_cycle": the rate rises for a tenth of the steps and falls to zero; "cosine": it
+               falls to zero along half a cosine; "constant"
     samples    train on the first so many samples; not given: all
-    device     "cpu"; "cuda"; "auto": a GPU where PyTorch sees one (results differ between devices: sums round, and random numbers are
-               drawn, in another order)
+    device     "cpu"; "cuda"; "auto": a GPU where PyTorch sees one (results differ between devices:
+               sums round, and random numbers are drawn, in another order)
     """
 
     epochs: int = 20
@@ -79,7 +80,12 @@ class Training:
     device: str = "cpu"
 
     def __post_init__(self):
-        one_of("training", optimiser=(self.optimiser, OPTIMISERS), schedule=(self.schedule, SCHEDULES), loss=(self.loss, LOSSES))
+        one_of(
+            "training",
+            optimiser=(self.optimiser, OPTIMISERS),
+            schedule=(self.schedule, SCHEDULES),
+            loss=(self.loss, LOSSES),
+        )
         one_of("training", device=(self.device, DEVICES))
         bounds(
             "training",
@@ -97,9 +103,11 @@ class Training:
 class Config:
     """A whole recipe; each part is a table of the TOML file, and may be left out.
 
-    purifier   a front before a classifier that is trained already: everything else is then its classifier's, from its checkpoint
+    purifier   a front before a classifier that is trained already: everything else is then its
+               classifier's, from its checkpoint
 
-    surrogate  not given: the normal density of the noise where neurons are noisy, else a triangle of half width 1 V
+    surrogate  not given: the normal density of the noise where neurons are noisy, else a triangle
+               of half width 1 V
     """
 
     data: Data = field(default_factory=Data)
@@ -113,22 +121,35 @@ class Config:
 
     def __post_init__(self):
         if self.training.loss == "rate" and self.model.readout != "spike_count":
-            raise ConfigError(f"training: loss 'rate' needs model.readout = \"spike_count\", not {self.model.readout!r}")
-        if not self.training.epochs and self.model.init is None:
-            raise ConfigError("training: epochs is 0, which leaves random weights; accepted with 0 is a model.init")
-        if self.model.init is not None and (self.neuron.reset != "subtract" or self.neuron.alpha is not None or self.neuron.refractory):
             raise ConfigError(
-                'model: init converts into neurons that carry a rate; accepted are reset = "subtract", without alpha and refractory'
+                f"training: loss 'rate' needs model.readout = \"spike_count\", not "
+                f"{self.model.readout!r}"
+            )
+        if not self.training.epochs and self.model.init is None:
+            raise ConfigError(
+                "training: epochs is 0, which leaves random weights; accepted with 0 is a "
+                "model.init"
+            )
+        if self.model.init is not None and (
+            self.neuron.reset != "subtract"
+            or self.neuron.alpha is not None
+            or self.neuron.refractory
+        ):
+            raise ConfigError(
+                "model: init converts into neurons that carry a rate; accepted are reset = "
+                '"subtract", without alpha and refractory'
             )
         margin = self.defence.margin
         if margin is not None and margin.potential == "noisy" and not self.neuron.noise:
             raise ConfigError(
-                'defence.margin: potential is "noisy", and neuron.noise is 0; it must be "quiet", or the neurons must be noisy'
+                'defence.margin: potential is "noisy", and neuron.noise is 0; it must be "quiet", '
+                "or the neurons must be noisy"
             )
         self._check_pixels()
 
     def _check_pixels(self) -> None:
-        """Refuse changes of pixels for data that has none, or so small that the encoder rounds every one of them away."""
+        """Refuse changes of pixels for data that has none, or so small that the encoder rounds
+        every one of them away."""
         sizes = {"adversarial": "epsilon", "sparsity": "h"}
         for name, entry in sizes.items():
             settings = getattr(self.defence, name)
@@ -142,7 +163,8 @@ class Config:
             level, size = 0.5 ** intensity_bits(maximum), getattr(settings, entry)
             if size < level / 2:
                 raise ConfigError(
-                    f"defence.{name}: {entry} is {size}; accepted are {level / 2:g} or more: {self.data.name} have {1 / level:.0f} grey "
+                    f"defence.{name}: {entry} is {size}; accepted are {level / 2:g} or more: "
+                    f"{self.data.name} have {1 / level:.0f} grey "
                     "levels, and a change of less than half a level is rounded away"
                 )
 
@@ -162,10 +184,18 @@ def read_config(path: str | Path) -> Config:
     table = _toml.load(path, ConfigError, "a recipe, a TOML file,")
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
-        raise ConfigError(f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is its classifier's")
+        raise ConfigError(
+            f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is its "
+            f"classifier's"
+        )
     config = Config.from_table(table, str(path))
     if config.purifier is not None:  # as written: from where the recipe lies, here and below
-        return replace(config, purifier=replace(config.purifier, classifier=str(path.parent / config.purifier.classifier)))
+        return replace(
+            config,
+            purifier=replace(
+                config.purifier, classifier=str(path.parent / config.purifier.classifier)
+            ),
+        )
     if config.model.init is None:
         return config
     init = replace(config.model.init, ann=str(path.parent / config.model.init.ann))

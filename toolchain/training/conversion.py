@@ -1,14 +1,17 @@
 """From an ANN to a spiking network by threshold balancing, and the start of hybrid training.
 
-A spike of layer l stands for the activation λ_l, the largest (or a percentile) of the ANN's pre-activations over training data,
-times a scale. So the threshold of a neuron would be λ_l / λ_(l-1) volts for the ANN's own weights; here the weights are divided by
-it instead and every threshold stays where the recipe puts it, which gives the same spikes and keeps surrogate gradients (which are
-functions of potential - threshold) alike in all layers. The weights end on the chip's grid, whose step is a fixed number of volts: a
-larger threshold makes them finer. What is exported is what was converted.
+A spike of layer l stands for the activation λ_l, the largest (or a percentile) of the ANN's
+pre-activations over training data, times a scale. So the threshold of a neuron would be λ_l /
+λ_(l-1) volts for the ANN's own weights; here the weights are divided by it instead and every
+threshold stays where the recipe puts it, which gives the same spikes and keeps surrogate gradients
+(which are functions of potential - threshold) alike in all layers. The weights end on the chip's
+grid, whose step is a fixed number of volts: a larger threshold makes them finer. What is exported
+is what was converted.
 
-Sources: Diehl et al., IJCNN 2015; Sengupta et al., Frontiers in Neuroscience 13:95 (2019), who take the maximum; Rueckauer et al.,
-Frontiers in Neuroscience 11:682 (2017), who take a percentile; Rathi et al., ICLR 2020 (hybrid: scale 0.7, then surrogate gradients).
-Ours: λ is measured on the ANN's activations for all layers at once, over positive pre-activations.
+Sources: Diehl et al., IJCNN 2015; Sengupta et al., Frontiers in Neuroscience 13:95 (2019), who take
+the maximum; Rueckauer et al., Frontiers in Neuroscience 11:682 (2017), who take a percentile; Rathi
+et al., ICLR 2020 (hybrid: scale 0.7, then surrogate gradients). Ours: λ is measured on the ANN's
+activations for all layers at once, over positive pre-activations.
 """
 
 from __future__ import annotations
@@ -36,8 +39,10 @@ BATCH = 64
 class Balance:
     """One layer of a conversion.
 
-    activation   λ: the ANN's activation that a spike stands for (at the output: the pre-activation of one volt a step)
-    threshold    volts, that a neuron of the ANN's own weights would have: λ of this layer / λ of the one before
+    activation   λ: the ANN's activation that a spike stands for (at the output: the pre-activation
+                 of one volt a step)
+    threshold    volts, that a neuron of the ANN's own weights would have: λ of this layer / λ of
+                 the one before
     """
 
     layer: str
@@ -45,10 +50,14 @@ class Balance:
     threshold: float
 
 
-def start(network: snn.Network, config: Config, data: Dataset, root: str | Path | None = None) -> list[Balance]:
-    """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training split. Raises ConfigError.
+def start(
+    network: snn.Network, config: Config, data: Dataset, root: str | Path | None = None
+) -> list[Balance]:
+    """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training
+    split. Raises ConfigError.
 
-    The seed of the network's training is added to that of the ANN's recipe, so that a sweep over seeds varies both.
+    The seed of the network's training is added to that of the ANN's recipe, so that a sweep over
+    seeds varies both.
     """
     from toolchain.training import load_checkpoint, read_config, train
 
@@ -63,27 +72,48 @@ def start(network: snn.Network, config: Config, data: Dataset, root: str | Path 
     if not isinstance(ann, ReluNetwork):
         raise ConfigError(f'{init.ann}: is a spiking network; accepted is one of kind = "ann"')
     if trained.data.name != config.data.name:
-        raise ConfigError(f"{init.ann}: is for {trained.data.name}, the network for {config.data.name}")
+        raise ConfigError(
+            f"{init.ann}: is for {trained.data.name}, the network for {config.data.name}"
+        )
     samples = np.arange(min(init.samples, len(data)))
-    x = trained.data.encoder.encode(data, samples).astype(np.float32)[:, 0] * np.float32(2.0**-ann.fraction_bits)
+    x = trained.data.encoder.encode(data, samples).astype(np.float32)[:, 0] * np.float32(
+        2.0**-ann.fraction_bits
+    )
     strength = input_strength(trained.data.encoder, config.data.encoder)
-    return convert(ann.eval(), network, torch.from_numpy(x), percentile=init.percentile, scale=init.scale, strength=strength)
+    return convert(
+        ann.eval(),
+        network,
+        torch.from_numpy(x),
+        percentile=init.percentile,
+        scale=init.scale,
+        strength=strength,
+    )
 
 
 def input_strength(ann: Encoding, network: Encoding) -> float:
-    """Mean input of the spiking network over one step, for an input of 1 of the ANN. Raises ConfigError where one is no multiple of the
-    other."""
-    families = {"direct": ("direct", "poisson"), "direct_signed": ("direct_signed", "poisson_signed")}
+    """Mean input of the spiking network over one step, for an input of 1 of the ANN. Raises
+    ConfigError where one is no multiple of the other."""
+    families = {
+        "direct": ("direct", "poisson"),
+        "direct_signed": ("direct_signed", "poisson_signed"),
+    }
     accepted = families[ann.kind]
     if network.kind not in accepted:
         raise ConfigError(
-            f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; accepted for it are {' and '.join(accepted)}"
+            f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; accepted for "
+            f"it are {' and '.join(accepted)}"
         )
     return network.rate
 
 
 def convert(
-    ann: ReluNetwork, network: snn.Network, x: torch.Tensor, *, percentile: float = 100.0, scale: float = 1.0, strength: float = 1.0
+    ann: ReluNetwork,
+    network: snn.Network,
+    x: torch.Tensor,
+    *,
+    percentile: float = 100.0,
+    scale: float = 1.0,
+    strength: float = 1.0,
 ) -> list[Balance]:
     """Give ``network`` the ANN's weights, balanced on x [sample, *shape], what the ANN reads.
 
@@ -91,7 +121,8 @@ def convert(
     scale        of λ in the hidden layers: below 1 more spikes, and saturation of the strongest
     strength     mean input of the network for an input of 1 of the ANN
 
-    Raises ConfigError where the layers are not the same or the neurons are no integrators with reset by subtraction.
+    Raises ConfigError where the layers are not the same or the neurons are no integrators with
+    reset by subtraction.
     """
     pairs, neurons = _pairs(ann, network)
     measured = _pre_activations(ann, [name for name, _, _ in pairs], x, percentile)
@@ -108,41 +139,65 @@ def convert(
     return found
 
 
-def _pairs(ann: ReluNetwork, network: snn.Network) -> tuple[list[tuple[str, nn.Module, nn.Module]], list[snn.Neuron]]:
+def _pairs(
+    ann: ReluNetwork, network: snn.Network
+) -> tuple[list[tuple[str, nn.Module, nn.Module]], list[snn.Neuron]]:
     """[(name, layer of the ANN, of the network)], and the neurons behind them."""
     ours = dict(network.named_children())
-    theirs = {name: layer for name, layer in ann.named_children() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+    theirs = {
+        name: layer
+        for name, layer in ann.named_children()
+        if isinstance(layer, (nn.Conv2d, nn.Linear))
+    }
     names = [name for name, layer in ours.items() if isinstance(layer, (snn.Conv2d, snn.Linear))]
     shapes = [tuple(ours[name].weight.shape) for name in names]
-    if [(name, tuple(layer.weight.shape), layer.bias is None) for name, layer in theirs.items()] != [
-        (name, shape, ours[name].bias is None) for name, shape in zip(names, shapes)
-    ]:
+    if [
+        (name, tuple(layer.weight.shape), layer.bias is None) for name, layer in theirs.items()
+    ] != [(name, shape, ours[name].bias is None) for name, shape in zip(names, shapes)]:
         raise ConfigError(
-            f"model.init: the ANN has layers {_said(theirs)}, the network {_said({n: ours[n] for n in names})}; accepted are the same"
+            f"model.init: the ANN has layers {_said(theirs)}, the network "
+            f"{_said({n: ours[n] for n in names})}; accepted are the same"
         )
     neurons = [layer for layer in ours.values() if isinstance(layer, snn.Neuron)]
     for neuron in neurons:
-        fitting = neuron.alpha is None and not neuron.refractory and (neuron.reset == "subtract" or not neuron.spiking)
-        if not fitting or (neuron.threshold is not None and neuron.threshold.numel() > 1) or len(neurons) != len(names):
+        fitting = (
+            neuron.alpha is None
+            and not neuron.refractory
+            and (neuron.reset == "subtract" or not neuron.spiking)
+        )
+        if (
+            not fitting
+            or (neuron.threshold is not None and neuron.threshold.numel() > 1)
+            or len(neurons) != len(names)
+        ):
             raise ConfigError(
-                f"model.init: {neuron.where} cannot carry an activation as a rate; accepted are neurons without synaptic current or "
+                f"model.init: {neuron.where} cannot carry an activation as a rate; accepted are "
+                f"neurons without synaptic current or "
                 'refractory period, with one threshold and reset = "subtract"'
             )
     return [(name, theirs[name], ours[name]) for name in names], neurons
 
 
 def _said(layers: dict[str, nn.Module]) -> str:
-    return ", ".join(f"{name} {tuple(layer.weight.shape)}{'' if layer.bias is None else ' + bias'}" for name, layer in layers.items())
+    return ", ".join(
+        f"{name} {tuple(layer.weight.shape)}{'' if layer.bias is None else ' + bias'}"
+        for name, layer in layers.items()
+    )
 
 
-def _pre_activations(ann: ReluNetwork, names: list[str], x: torch.Tensor, percentile: float) -> dict[str, float]:
-    """The percentile of every layer's positive pre-activations. Raises ConfigError where there are none."""
+def _pre_activations(
+    ann: ReluNetwork, names: list[str], x: torch.Tensor, percentile: float
+) -> dict[str, float]:
+    """The percentile of every layer's positive pre-activations. Raises ConfigError where there are
+    none."""
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
     def look(name):
         def hook(_, __, output):
             values = output[output > 0].numpy()
-            seen[name].append(values if percentile < 100 else values.max(keepdims=True) if values.size else values)
+            seen[name].append(
+                values if percentile < 100 else values.max(keepdims=True) if values.size else values
+            )
 
         return hook
 
@@ -158,7 +213,10 @@ def _pre_activations(ann: ReluNetwork, names: list[str], x: torch.Tensor, percen
     for name, parts in seen.items():
         values = np.concatenate(parts)
         if not values.size:
-            raise ConfigError(f"model.init: layer {name} of the ANN has no positive pre-activation; it passes nothing on")
+            raise ConfigError(
+                f"model.init: layer {name} of the ANN has no positive pre-activation; it passes "
+                f"nothing on"
+            )
         found[name] = float(np.percentile(values, percentile))
     return found
 

@@ -1,4 +1,5 @@
-"""The training loop: surrogate gradients through the integer forward pass, with the defences that the recipe switches on."""
+"""The training loop: surrogate gradients through the integer forward pass, with the defences that
+the recipe switches on."""
 
 from __future__ import annotations
 
@@ -24,9 +25,11 @@ EVALUATION_BATCH = 256
 class Result:
     """A trained network.
 
-    accuracy  share of the test split that is classified correctly, 0 to 1, after the last epoch (which is never chosen by it)
-    history   one entry for each epoch: "loss", "accuracy" (running, on what the network is trained on), "seconds"; with defences that
-              add to the loss "terms" (name → mean; "task": the recipe's loss), and what they report ("lambda", "near_threshold")
+    accuracy  share of the test split that is classified correctly, 0 to 1, after the last epoch
+              (which is never chosen by it)
+    history   one entry for each epoch: "loss", "accuracy" (running, on what the network is trained
+              on), "seconds"; with defences that add to the loss "terms" (name → mean; "task": the
+              recipe's loss), and what they report ("lambda", "near_threshold")
     config    the recipe, for the checkpoint; of a purifier: its classifier's, with the purifier
     details   further plain values to keep with the checkpoint
     """
@@ -48,26 +51,44 @@ def train(
     on_epoch: Callable[[dict], None] | None = None,
     prepare: Callable[[Network], object] | None = None,
 ) -> Result:
-    """Train a network; on the CPU the same seed, versions and number of threads give the same weights. The network comes back on the CPU.
+    """Train a network; on the CPU the same seed, versions and number of threads give the same
+    weights. The network comes back on the CPU.
 
     root      folder of the data; None: the environment variable SPIKEPORT_DATA
     progress  called with (batches done, batches in all)
     on_epoch  called with each entry of the history
     prepare   called with the fresh network, which it may change
 
-    Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
+    Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or
+    infinite, or the device is not there.
     """
     if config.purifier is not None:
         from toolchain.training.purifier import train_purifier
 
-        return train_purifier(config.purifier, seed=config.training.seed, root=root, progress=progress, on_epoch=on_epoch)
+        return train_purifier(
+            config.purifier,
+            seed=config.training.seed,
+            root=root,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
     started = time.perf_counter()
     device = device_of(config.training)
-    data, encoding = load(config.data.name, "train", root=root, samples=config.training.samples), config.data.encoder
+    data, encoding = (
+        load(config.data.name, "train", root=root, samples=config.training.samples),
+        config.data.encoder,
+    )
     test = load(config.data.name, "test", root=root)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.training.seed)
-        model = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=encoding)
+        model = build(
+            config.model,
+            config.neuron,
+            config.grid,
+            config.surrogate,
+            dataset=config.data.name,
+            encoding=encoding,
+        )
         if prepare is not None:
             prepare(model)
         details = {}
@@ -77,15 +98,25 @@ def train(
             details["conversion"] = conversion.describe(conversion.start(model, config, data, root))
         history = _fit(model.to(device), config, data, progress, on_epoch)
     accuracy = evaluate(model, test, encoding)
-    return Result(model.cpu(), config, accuracy, len(test), time.perf_counter() - started, history, details)
+    return Result(
+        model.cpu(), config, accuracy, len(test), time.perf_counter() - started, history, details
+    )
 
 
 def device_of(settings: Training) -> torch.device:
-    """The device that a recipe trains on. Raises ToolchainError where it asks for a GPU that PyTorch does not see."""
+    """The device that a recipe trains on. Raises ToolchainError where it asks for a GPU that
+    PyTorch does not see."""
     there = torch.cuda.is_available()
     if settings.device == "cuda" and not there:
-        raise ToolchainError('training: device is "cuda", and PyTorch sees no such GPU here; accepted are "cpu", or "auto"')
-    return torch.device("cuda", torch.cuda.current_device()) if there and settings.device != "cpu" else torch.device("cpu")
+        raise ToolchainError(
+            'training: device is "cuda", and PyTorch sees no such GPU here; accepted are "cpu", or '
+            '"auto"'
+        )
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if there and settings.device != "cpu"
+        else torch.device("cpu")
+    )
 
 
 def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> list[dict]:
@@ -105,7 +136,8 @@ def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> l
             loss = sum(terms.values())
             if not bool(torch.isfinite(loss)):
                 raise ToolchainError(
-                    f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate than {settings.learning_rate}"
+                    f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate "
+                    f"than {settings.learning_rate}"
                 )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -117,7 +149,12 @@ def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> l
             done += 1
             if progress is not None:
                 progress(done, feed.total)
-        entry = {"epoch": epoch + 1, **tally.means(), **defences.figures(), "seconds": tally.seconds}
+        entry = {
+            "epoch": epoch + 1,
+            **tally.means(),
+            **defences.figures(),
+            "seconds": tally.seconds,
+        }
         history.append(entry)
         if on_epoch is not None:
             on_epoch(entry)
@@ -132,7 +169,13 @@ class _Tally:
         self._started, self._samples, self._correct, self._loss = time.perf_counter(), 0, 0, 0.0
         self._terms: dict[str, float] = {}
 
-    def add(self, terms: dict[str, torch.Tensor], loss: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> None:
+    def add(
+        self,
+        terms: dict[str, torch.Tensor],
+        loss: torch.Tensor,
+        scores: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> None:
         size = len(labels)
         self._samples += size
         self._loss += loss.item() * size
@@ -143,7 +186,10 @@ class _Tally:
 
     def means(self) -> dict:
         """Loss and accuracy, and the parts of the loss where it has several."""
-        found: dict = {"loss": self._loss / self._samples, "accuracy": self._correct / self._samples}
+        found: dict = {
+            "loss": self._loss / self._samples,
+            "accuracy": self._correct / self._samples,
+        }
         if self._terms:
             found["terms"] = {name: total / self._samples for name, total in self._terms.items()}
         return found
@@ -157,7 +203,9 @@ def _optimiser(settings: Training, model: Network) -> torch.optim.Optimizer:
     arguments = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     if settings.optimiser == "sgd":
         return torch.optim.SGD(model.parameters(), momentum=0.9, **arguments)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](model.parameters(), **arguments)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](
+        model.parameters(), **arguments
+    )
 
 
 def _schedule(settings: Training, optimiser: torch.optim.Optimizer, total: int):
@@ -166,12 +214,15 @@ def _schedule(settings: Training, optimiser: torch.optim.Optimizer, total: int):
         return None
     if settings.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1
+    )
 
 
 @torch.no_grad()
 def evaluate(model: Network, dataset: Dataset, encoding: Encoding) -> float:
-    """Share of samples whose highest score (the first of equals, as hardware.Recording) is the label."""
+    """Share of samples whose highest score (the first of equals, as hardware.Recording) is the
+    label."""
     correct, device = 0, next(model.parameters()).device
     for start in range(0, len(dataset), EVALUATION_BATCH):
         which = np.arange(start, min(start + EVALUATION_BATCH, len(dataset)))

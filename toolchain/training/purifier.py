@@ -1,8 +1,10 @@
-"""Training of a purifier before a frozen classifier, on pairs of images and their FGSM perturbations.
+"""Training of a purifier before a frozen classifier, on pairs of images and their FGSM
+perturbations.
 
-The perturbations are FGSM's against the classifier alone, made once (it is frozen, so they would be the same in every epoch), each
-image with a radius drawn anew in every epoch from 0 to ``epsilon``. So the network sees clean images, too, and learns to leave
-them as they are. The detector's threshold is a quantile of r on the clean training images.
+The perturbations are FGSM's against the classifier alone, made once (it is frozen, so they would be
+the same in every epoch), each image with a radius drawn anew in every epoch from 0 to ``epsilon``.
+So the network sees clean images, too, and learns to leave them as they are. The detector's
+threshold is a quantile of r on the clean training images.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ BATCH = 256
 
 
 def images_of(dataset: Dataset) -> torch.Tensor:
-    """Images in [0, 1], float32 [sample, channel, height, width], as attacks see them. Raises ConfigError for events."""
+    """Images in [0, 1], float32 [sample, channel, height, width], as attacks see them. Raises
+    ConfigError for events."""
     if dataset.is_events:
         raise ConfigError(f"purifier: {dataset.name} are events; accepted are images")
     return torch.from_numpy(dataset.images())
@@ -43,14 +46,18 @@ def train_purifier(
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ):
-    """Train the front of the classifier that the settings name; returns a ``toolchain.training.Result`` for both.
+    """Train the front of the classifier that the settings name; returns a
+    ``toolchain.training.Result`` for both.
 
-    seed: added to the purifier's own and, where a recipe of the classifier is trained, to its, so that a sweep over seeds varies both.
+    seed: added to the purifier's own and, where a recipe of the classifier is trained, to its, so
+    that a sweep over seeds varies both.
 
-    The result's ``details`` hold, for the test split: accuracy without and with the front, clean and under the FGSM that training
-    used at ``epsilon`` (which knows nothing of the front: no statement about an adversary that does), and the detector's report.
+    The result's ``details`` hold, for the test split: accuracy without and with the front, clean
+    and under the FGSM that training used at ``epsilon`` (which knows nothing of the front: no
+    statement about an adversary that does), and the detector's report.
 
-    Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or infinite, or the device is not there.
+    Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or
+    infinite, or the device is not there.
     """
     from toolchain.training.loop import Result, device_of
 
@@ -66,7 +73,13 @@ def train_purifier(
         front = Front(settings, data.shape).to(device)
         history = _fit(front, settings, victim, scale, clean, labels, progress, on_epoch)
     front.gate.threshold.fill_(detector.calibrate(_distances(front, clean), settings.quantile))
-    details = evaluate(front, victim, images_of(test).to(device), torch.from_numpy(test.labels).to(device), settings.epsilon)
+    details = evaluate(
+        front,
+        victim,
+        images_of(test).to(device),
+        torch.from_numpy(test.labels).to(device),
+        settings.epsilon,
+    )
     model, front = model.cpu(), front.cpu()
     config = replace(config, purifier=replace(settings, classifier=Path(settings.classifier).name))
     accuracy, seconds = details["clean"]["front"], time.perf_counter() - started
@@ -80,24 +93,37 @@ def _classifier(path: str, seed: int, root: str | Path | None):
     if not path.endswith(".toml"):
         return load_checkpoint(path)
     config = read_config(path)
-    result = train(replace(config, training=replace(config.training, seed=config.training.seed + seed)), root=root)
+    result = train(
+        replace(config, training=replace(config.training, seed=config.training.seed + seed)),
+        root=root,
+    )
     return result.model, result.config
 
 
-def _fit(front: Front, settings: Purifier, victim, scale: float, clean, labels, progress, on_epoch) -> list[dict]:
+def _fit(
+    front: Front, settings: Purifier, victim, scale: float, clean, labels, progress, on_epoch
+) -> list[dict]:
     signs = perturbations(victim, clean, labels)
     with torch.no_grad():
         answers = torch.cat([victim.scores(part) for part in clean.split(BATCH)]) * scale
     batches = -(-len(clean) // settings.batch)
     total = batches * settings.epochs
     optimiser = torch.optim.Adam(front.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1
+    )
     generator = np.random.Generator(np.random.PCG64(settings.seed))
     history, done = [], 0
     front.train()
     for epoch in range(settings.epochs):
         started, losses, correct = time.perf_counter(), 0.0, 0
-        radii = torch.from_numpy(generator.uniform(0.0, settings.epsilon, len(clean)).astype(np.float32)).reshape(-1, 1, 1, 1).to(clean)
+        radii = (
+            torch.from_numpy(
+                generator.uniform(0.0, settings.epsilon, len(clean)).astype(np.float32)
+            )
+            .reshape(-1, 1, 1, 1)
+            .to(clean)
+        )
         for batch in np.array_split(generator.permutation(len(clean)), batches):
             x = clean[batch]
             attacked = (x + radii[batch] * signs[batch]).clamp(0.0, 1.0)
@@ -105,7 +131,9 @@ def _fit(front: Front, settings: Purifier, victim, scale: float, clean, labels, 
             scores = victim.scores(restored)
             loss = terms(settings, x, attacked, restored, estimate, answers[batch], scores * scale)
             if not bool(torch.isfinite(loss)):
-                raise ToolchainError(f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate")
+                raise ToolchainError(
+                    f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -116,15 +144,25 @@ def _fit(front: Front, settings: Purifier, victim, scale: float, clean, labels, 
             if progress is not None:
                 progress(done, total)
         seconds = time.perf_counter() - started
-        history.append({"epoch": epoch + 1, "loss": losses / len(clean), "accuracy": correct / len(clean), "seconds": seconds})
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "loss": losses / len(clean),
+                "accuracy": correct / len(clean),
+                "seconds": seconds,
+            }
+        )
         if on_epoch is not None:
             on_epoch(history[-1])
     front.eval()
     return history
 
 
-def terms(settings: Purifier, clean, attacked, restored, estimate, clean_logits, restored_logits) -> torch.Tensor:
-    """The weighted sum of the four terms. The noise that is to be estimated is |attacked - clean|."""
+def terms(
+    settings: Purifier, clean, attacked, restored, estimate, clean_logits, restored_logits
+) -> torch.Tensor:
+    """The weighted sum of the four terms. The noise that is to be estimated is |attacked -
+    clean|."""
     return (
         settings.charbonnier * charbonnier(restored, clean, settings.charbonnier_epsilon)
         + settings.kl * divergence(clean_logits, restored_logits)
@@ -134,7 +172,8 @@ def terms(settings: Purifier, clean, attacked, restored, estimate, clean_logits,
 
 
 def perturbations(victim, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sign of the gradient of the cross entropy of each image, which FGSM adds epsilon times; of the training surrogate."""
+    """Sign of the gradient of the cross entropy of each image, which FGSM adds epsilon times; of
+    the training surrogate."""
     found = []
     for x, y in zip(images.split(BATCH), labels.split(BATCH)):
         x = x.clone().requires_grad_()
@@ -148,7 +187,9 @@ def _distances(front: Front, images: torch.Tensor) -> np.ndarray:
     return torch.cat([front.distance(part) for part in images.split(BATCH)]).cpu().numpy()
 
 
-def evaluate(front: Front, victim, images: torch.Tensor, labels: torch.Tensor, epsilon: float) -> dict:
+def evaluate(
+    front: Front, victim, images: torch.Tensor, labels: torch.Tensor, epsilon: float
+) -> dict:
     """Shares of images classified right, and the detector's report; see ``train_purifier``."""
     attacked = (images + epsilon * perturbations(victim, images, labels)).clamp(0.0, 1.0)
     found: dict = {"epsilon": epsilon, "threshold": float(front.gate.threshold)}
@@ -158,6 +199,11 @@ def evaluate(front: Front, victim, images: torch.Tensor, labels: torch.Tensor, e
                 "undefended": [victim.scores(part).argmax(1) for part in x.split(BATCH)],
                 "front": [victim.scores(front(part)).argmax(1) for part in x.split(BATCH)],
             }
-        found[name] = {way: float((torch.cat(answers) == labels).float().mean()) for way, answers in shares.items()}
-    found["detector"] = detector.report(_distances(front, images), _distances(front, attacked), found["threshold"])
+        found[name] = {
+            way: float((torch.cat(answers) == labels).float().mean())
+            for way, answers in shares.items()
+        }
+    found["detector"] = detector.report(
+        _distances(front, images), _distances(front, attacked), found["threshold"]
+    )
     return found

@@ -1,1 +1,2 @@
-"""Our own Lava processes. Nothing else may live in this folder: Lava executes every file beside a process."""
+"""Our own Lava processes. Nothing else may live in this folder: Lava executes every file beside a
+process."""

@@ -20,13 +20,28 @@ class DelayLine(AbstractProcess):
     delay : steps, 0 or more. 0: what comes in goes out in the same step.
     first_step : Lava time step in which the source's first sample begins.
     interval : steps from the beginning of one sample to that of the next.
-    open_steps : the gate lets pass what the source sends in the first ``open_steps`` steps of each sample.
+    open_steps : the gate lets pass what the source sends in the first ``open_steps`` steps of each
+    sample.
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], delay: int, first_step: int, interval: int, open_steps: int, name: str | None = None
+        self,
+        *,
+        shape: tuple[int, ...],
+        delay: int,
+        first_step: int,
+        interval: int,
+        open_steps: int,
+        name: str | None = None,
     ) -> None:
-        super().__init__(delay=delay, first_step=first_step, interval=interval, open_steps=open_steps, shape=shape, name=name)
+        super().__init__(
+            delay=delay,
+            first_step=first_step,
+            interval=interval,
+            open_steps=open_steps,
+            shape=shape,
+            name=name,
+        )
         self.s_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
 
@@ -35,7 +50,8 @@ class DelayLine(AbstractProcess):
 @requires(CPU)
 @tag("bit_accurate_loihi", "fixed_pt")
 class PyDelayLineModel(PyLoihiProcessModel):
-    """Ring buffer. With a delay it sends before it receives, as Lava's synapses do, so that loops cannot block."""
+    """Ring buffer. With a delay it sends before it receives, as Lava's synapses do, so that loops
+    cannot block."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)

@@ -1,4 +1,5 @@
-"""Source and sink that read and write files: setting and getting a Lava Var costs 15 microseconds for each element."""
+"""Source and sink that read and write files: setting and getting a Lava Var costs 15 microseconds
+for each element."""
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -66,7 +67,8 @@ class FileSource(_FileProcess):
 class FileSink(_FileProcess):
     """Appends what it receives within samples to its files.
 
-    bits : the lowest bits of a value that count, the highest of them its sign: 24 for what comes from the chip.
+    bits : the lowest bits of a value that count, the highest of them its sign: 24 for what comes
+    from the chip.
     """
 
     def __init__(self, *, shape: tuple[int, ...], bits: int = 32, **parameters) -> None:
@@ -78,7 +80,18 @@ class FileSink(_FileProcess):
 class _PyFileModel(PyLoihiProcessModel):
     def __init__(self, proc_params):
         super().__init__(proc_params)
-        for key in ("shape", "frame", "axes", "path", "dtype", "first_step", "interval", "steps", "samples", "chunk"):
+        for key in (
+            "shape",
+            "frame",
+            "axes",
+            "path",
+            "dtype",
+            "first_step",
+            "interval",
+            "steps",
+            "samples",
+            "chunk",
+        ):
             setattr(self, key, proc_params[key])
         self.back = tuple(int(i) for i in np.argsort(self.axes))
 
@@ -108,7 +121,9 @@ class PyFileSourceModel(_PyFileModel):
         number, sample = divmod(sample, self.chunk)
         if number != self.opened:
             size = min(self.chunk, self.samples - number * self.chunk)
-            self.frames = np.memmap(f"{self.path}.{number}", self.dtype, "r", shape=(size, self.steps, *self.frame))
+            self.frames = np.memmap(
+                f"{self.path}.{number}", self.dtype, "r", shape=(size, self.steps, *self.frame)
+            )
             self.opened = number
         self.s_out.send(self.frames[sample, step].transpose(self.axes).astype(np.int32))
 
@@ -117,7 +132,8 @@ class PyFileSourceModel(_PyFileModel):
 @requires(CPU)
 @tag("bit_accurate_loihi", "fixed_pt")
 class PyFileSinkModel(_PyFileModel):
-    """Appends one frame a step; a file is complete and closed with the last step of its last sample."""
+    """Appends one frame a step; a file is complete and closed with the last step of its last
+    sample."""
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
 

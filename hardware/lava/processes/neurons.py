@@ -1,4 +1,5 @@
-"""Leaky integrate-and-fire neurons for Lava whose membrane potential can be read, and what Lava has no model of: resets, and noise."""
+"""Leaky integrate-and-fire neurons for Lava whose membrane potential can be read, and what Lava has
+no model of: resets, and noise."""
 
 import numpy as np
 from lava.magma.core.model.py.ports import PyOutPort
@@ -12,7 +13,8 @@ from hardware.noise import draw_step
 
 
 class ProbedLIFReset(LIFReset):
-    """Lava's LIFReset with one more port, ``v_out``: the membrane potential after each step, its reset included."""
+    """Lava's LIFReset with one more port, ``v_out``: the membrane potential after each step, its
+    reset included."""
 
     def __init__(self, *, shape: tuple[int, ...], **parameters) -> None:
         super().__init__(shape=shape, **parameters)
@@ -22,8 +24,9 @@ class ProbedLIFReset(LIFReset):
 class PyProbedLIFResetModel(PyLifResetModelBitAcc):
     """Lava's own bit-accurate model runs; this class only sends the potential afterwards.
 
-    The decorator ``implements`` refuses a subclass of a model that implements another process, hence the assignment. Tags
-    (``fixed_pt``, ``bit_accurate_loihi``), resources and protocol are inherited.
+    The decorator ``implements`` refuses a subclass of a model that implements another process,
+    hence the assignment. Tags (``fixed_pt``, ``bit_accurate_loihi``), resources and protocol are
+    inherited.
     """
 
     implements_process = ProbedLIFReset
@@ -41,12 +44,21 @@ class CustomResetLIF(ProbedLIFReset):
 
     Parameters
     ----------
-    spike_reset : "zero", "subtract" or "none": what a spike does to the membrane potential in the same step.
-    reset_amount : integer or array of ``shape``; what "subtract" takes off, in units of the potential; it saturates.
-    refractory_period : steps after a spike in which the potential rests and no spike can occur; the current goes on.
+    spike_reset : "zero", "subtract" or "none": what a spike does to the membrane potential in the
+    same step. reset_amount : integer or array of ``shape``; what "subtract" takes off, in units of
+    the potential; it saturates. refractory_period : steps after a spike in which the potential
+    rests and no spike can occur; the current goes on.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], spike_reset: str, reset_amount, refractory_period: int, **parameters) -> None:
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        spike_reset: str,
+        reset_amount,
+        refractory_period: int,
+        **parameters,
+    ) -> None:
         super().__init__(shape=shape, **parameters)
         self.proc_params["spike_reset"] = spike_reset
         self.proc_params["refractory_period"] = refractory_period
@@ -55,7 +67,8 @@ class CustomResetLIF(ProbedLIFReset):
 
 
 class PyCustomResetLIFModel(PyProbedLIFResetModel):
-    """Sub-threshold dynamics, threshold and their order are Lava's own; only what follows a spike is ours."""
+    """Sub-threshold dynamics, threshold and their order are Lava's own; only what follows a spike
+    is ours."""
 
     implements_process = CustomResetLIF
     reset_amount: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
@@ -84,21 +97,33 @@ class PyCustomResetLIFModel(PyProbedLIFResetModel):
             super().reset_voltage(spike_vector)
         elif self.spike_reset == "subtract":
             limit = self.max_uv_val - 1
-            self.v[spike_vector] = np.clip(self.v[spike_vector] - self.reset_amount[spike_vector], -limit, limit)
+            self.v[spike_vector] = np.clip(
+                self.v[spike_vector] - self.reset_amount[spike_vector], -limit, limit
+            )
 
 
 class NoisyLIF(CustomResetLIF):
-    """CustomResetLIF that fires when potential + noise exceeds the threshold; the noise does not stay in the potential.
+    """CustomResetLIF that fires when potential + noise exceeds the threshold; the noise does not
+    stay in the potential.
 
     On the chip this needs custom microcode; Lava has no fixed-point model of it.
 
     Parameters
     ----------
-    noise_seed, noise_sigma : of ``hardware.noise``, whose numbers these are; a reset of the neurons starts the generator anew.
-    neuron_order : position of each neuron, in C order of ``shape``, among those that the generator counts.
+    noise_seed, noise_sigma : of ``hardware.noise``, whose numbers these are; a reset of the neurons
+    starts the generator anew. neuron_order : position of each neuron, in C order of ``shape``,
+    among those that the generator counts.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], noise_seed: int, noise_sigma: int, neuron_order: np.ndarray, **parameters) -> None:
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        noise_seed: int,
+        noise_sigma: int,
+        neuron_order: np.ndarray,
+        **parameters,
+    ) -> None:
         super().__init__(shape=shape, **parameters)
         self.proc_params["noise_seed"] = noise_seed
         self.proc_params["noise_sigma"] = noise_sigma
@@ -119,4 +144,6 @@ class PyNoisyLIFModel(PyCustomResetLIFModel):
     def spiking_activation(self):
         step = (self.time_step - self.reset_offset) % self.reset_interval
         noise = draw_step(self.noise_seed, self.noise_sigma, step, self.neuron_order.size)
-        return (self.v + noise[self.neuron_order].reshape(self.v.shape) > self.effective_vth) & self.active
+        return (
+            self.v + noise[self.neuron_order].reshape(self.v.shape) > self.effective_vth
+        ) & self.active

@@ -1,4 +1,5 @@
-"""Small snnTorch models on a grid that a Program represents exactly, and one network written in many ways."""
+"""Small snnTorch models on a grid that a Program represents exactly, and one network written in
+many ways."""
 
 from __future__ import annotations
 
@@ -11,12 +12,17 @@ STEPS = 3
 
 
 def on_grid(layer: nn.Module, seed: int, bias: bool = True) -> nn.Module:
-    """Weights that are small multiples of 1/16, so that float32 and integers hold every sum exactly."""
+    """Weights that are small multiples of 1/16, so that float32 and integers hold every sum
+    exactly."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         layer.weight.copy_(torch.randint(-12, 16, layer.weight.shape, generator=generator) / 16)
         if layer.bias is not None:
-            layer.bias.copy_(torch.randint(-3, 4, layer.bias.shape, generator=generator) / 16 if bias else torch.zeros(()))
+            layer.bias.copy_(
+                torch.randint(-3, 4, layer.bias.shape, generator=generator) / 16
+                if bias
+                else torch.zeros(())
+            )
     return layer
 
 
@@ -32,7 +38,8 @@ class Layers(nn.Module):
 
 
 class TimeLoop(Layers):
-    """snnTorch's tutorials: states as variables, lists stacked at the end. Input [time, batch, 12]."""
+    """snnTorch's tutorials: states as variables, lists stacked at the end. Input [time, batch,
+    12]."""
 
     def forward(self, x):
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
@@ -93,11 +100,20 @@ class LayerByLayer(Layers):
 def single_step() -> nn.Sequential:
     """One step a call; nn.Sequential with hidden states."""
     layers = Layers(init_hidden=True)
-    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), layers.fc1, layers.lif1, nn.Identity(), layers.fc2, layers.lif2)
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        layers.fc1,
+        layers.lif1,
+        nn.Identity(),
+        layers.fc2,
+        layers.lif2,
+    )
 
 
 class Single(Layers):
-    """One neuron layer of any kind behind one linear layer, input [time, batch, 12]; returns the spikes of every step."""
+    """One neuron layer of any kind behind one linear layer, input [time, batch, 12]; returns the
+    spikes of every step."""
 
     def __init__(self, neuron: nn.Module, features: int = 8, bias: bool = True):
         nn.Module.__init__(self)
@@ -111,7 +127,9 @@ class Single(Layers):
 
 def spikes(steps: int, batch: int, *shape: int, seed: int = 0, rate: float = 0.5) -> torch.Tensor:
     """Random spikes [time, batch, *shape]."""
-    return (torch.rand(steps, batch, *shape, generator=torch.Generator().manual_seed(seed)) < rate).float()
+    return (
+        torch.rand(steps, batch, *shape, generator=torch.Generator().manual_seed(seed)) < rate
+    ).float()
 
 
 def samples_first(x: torch.Tensor) -> np.ndarray:

@@ -38,7 +38,9 @@ def test_weights_are_loaded(tmp_path):
 
 
 def test_factories_in_the_working_directory(tmp_path, monkeypatch):
-    (tmp_path / "own_factory_module.py").write_text("from torch import nn\ndef make():\n    return nn.Linear(2, 3)\n")
+    (tmp_path / "own_factory_module.py").write_text(
+        "from torch import nn\ndef make():\n    return nn.Linear(2, 3)\n"
+    )
     monkeypatch.chdir(tmp_path)
     assert load_factory("own_factory_module:make").out_features == 3
 
@@ -67,8 +69,13 @@ FORMS = {
         [r"prefix 'net\.' taken off", "hidden states 'lif2.mem' left out"],
     ),
     "buffers that are younger": (
-        lambda v: {n: t for n, t in v.items() if not n.endswith(("mechanism_val", "spikes_factor"))},
-        [r"kept as the model has it: 'lif1.graded_spikes_factor = 1.0', 'lif1.reset_mechanism_val = 0'"],
+        lambda v: {
+            n: t for n, t in v.items() if not n.endswith(("mechanism_val", "spikes_factor"))
+        },
+        [
+            r"kept as the model has it: 'lif1.graded_spikes_factor = 1.0', "
+            r"'lif1.reset_mechanism_val = 0'"
+        ],
     ),
 }
 
@@ -188,7 +195,9 @@ def test_files_that_declare_more_than_they_hold(tmp_path):
     repacked(plain, lying, lambda n, c: c.replace(b"K\x0a", more) if n.endswith(".pkl") else c)
     with pytest.raises(ModelError, match=r"declares tensors of 4,294,967,296 bytes in a file of"):
         read_weights(lying)
-    repacked(plain, bomb, lambda n, c: bytes(1 << 22) if n.endswith("/0") else c, zipfile.ZIP_DEFLATED)
+    repacked(
+        plain, bomb, lambda n, c: bytes(1 << 22) if n.endswith("/0") else c, zipfile.ZIP_DEFLATED
+    )
     with pytest.raises(ModelError, match=r"compressed zip archive that unpacks to 4,"):
         read_weights(bomb)
     torch.save({"a": torch.zeros(1).expand(1 << 20, 1 << 20)}, tmp_path / "expanded.pt")
@@ -223,12 +232,24 @@ def test_torchscript_archives(tmp_path):
 
 
 MISFITS = {
-    "missing": (state(**{"fc1.bias": None}), r"lacks 'fc1.bias'; the names must be the model's \d+"),
+    "missing": (
+        state(**{"fc1.bias": None}),
+        r"lacks 'fc1.bias'; the names must be the model's \d+",
+    ),
     "extra": (state(other=torch.zeros(1)), r"has 'other', which the model does not have"),
     "many": (state(**{f"x{n}": torch.zeros(1) for n in range(9)}), r"and 4 more"),
-    "shape": (state(**{"fc1.weight": torch.zeros(12, 8)}), r"'fc1.weight' has shape \(12, 8\); the model's is \(8, 12\)"),
-    "integers": (state(**{"fc1.weight": torch.zeros(8, 12, dtype=torch.int8)}), r"has type torch.int8; the model's is torch.float32"),
-    "precision": (state(**{"fc1.weight": torch.full((8, 12), 0.1, dtype=torch.float64)}), r"do not survive as the model's torch.float32"),
+    "shape": (
+        state(**{"fc1.weight": torch.zeros(12, 8)}),
+        r"'fc1.weight' has shape \(12, 8\); the model's is \(8, 12\)",
+    ),
+    "integers": (
+        state(**{"fc1.weight": torch.zeros(8, 12, dtype=torch.int8)}),
+        r"has type torch.int8; the model's is torch.float32",
+    ),
+    "precision": (
+        state(**{"fc1.weight": torch.full((8, 12), 0.1, dtype=torch.float64)}),
+        r"do not survive as the model's torch.float32",
+    ),
     "NaN": (state(**{"fc1.weight": torch.full((8, 12), torch.nan)}), r"NaN among them"),
 }
 
@@ -253,11 +274,15 @@ FILES = {
         "a header of 9,437,184 bytes; it must have at most 8,388,608",
     ),
     "another type": (
-        struct.pack("<Q", 56) + b'{"a":{"dtype":"F99","shape":[4],"data_offsets":[0,16]}} ' + bytes(16),
+        struct.pack("<Q", 56)
+        + b'{"a":{"dtype":"F99","shape":[4],"data_offsets":[0,16]}} '
+        + bytes(16),
         "damaged safetensors file",
     ),
     "truncated": (
-        struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}     ' + b"\0" * 3,
+        struct.pack("<Q", 60)
+        + b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}     '
+        + b"\0" * 3,
         "damaged safetensors file",
     ),
 }
@@ -297,7 +322,10 @@ def test_a_file_of_weights_is_no_larger_than_a_network(tmp_path):
         ("no_such_module_here:make", "cannot import 'no_such_module_here'"),
         ("tests.export.frameworks.snntorch_models:nothing", "has no function 'nothing'"),
         ("tests.export.frameworks.snntorch_models:STEPS", "has no function 'STEPS'"),
-        ("tests.export.frameworks.snntorch_models:on_grid", "calling it without arguments failed: TypeError"),
+        (
+            "tests.export.frameworks.snntorch_models:on_grid",
+            "calling it without arguments failed: TypeError",
+        ),
         ("builtins:dict", "returned dict; it must return a torch.nn.Module"),
     ],
 )

@@ -125,7 +125,10 @@ ENDS = {
     "an integrator": (integrates, r"module 'end' \(Own\) keeps it in 'v'"),
     "an integrator in place": (integrates_in_place, r"module 'end' \(Own\) keeps it in 'v'"),
     "a delay": (delays, r"sum of 'lif2' over some steps.*module 'end' \(Own\) keeps it in 'v'"),
-    "a maximum so far": (holds, r"'maximum'.*module 'end' \(Own\) keeps it in 'v': a neuron written by hand"),
+    "a maximum so far": (
+        holds,
+        r"'maximum'.*module 'end' \(Own\) keeps it in 'v': a neuron written by hand",
+    ),
     "half of it, by copies into a view": (copies, "'__getitem__'"),
     "a function": (lambda own, x: functional.relu(x), "'relu'"),
     "a matrix": (lambda own, x: x @ torch.eye(4), "'matmul'"),
@@ -174,7 +177,9 @@ def in_a_view(x):
 
 @pytest.mark.parametrize("write", [behind_the_back, in_a_view])
 def test_a_write_into_what_is_returned(write):
-    with pytest.raises(UnsupportedError, match=r"the model's output: the numbers at its input|'fill"):
+    with pytest.raises(
+        UnsupportedError, match=r"the model's output: the numbers at its input|'fill"
+    ):
         trace(Ends(Own(lambda own, x: write(x))), EXAMPLE, time_first=True)
 
 
@@ -228,12 +233,18 @@ TWO = {
         lambda a, b, v: (b.sum(0), v[-1]),
         "in several ways, spike_count and last_potential; a Program reads a layer in one",
     ),
-    "a second one that is not followed": (lambda a, b, v: (b, a.relu()), "output 2 of 2.*'relu'.*'lif1'"),
+    "a second one that is not followed": (
+        lambda a, b, v: (b, a.relu()),
+        "output 2 of 2.*'relu'.*'lif1'",
+    ),
     "a first one that is not followed": (lambda a, b, v: (a.relu(), b), "output 1 of 2.*'relu'"),
     "one in a dictionary": (lambda a, b, v: {"a": b, "b": b.sqrt()}, "output 2 of 2.*'sqrt'"),
     "an object": (lambda a, b, v: (b, Own(None)), "returns a Own, in which tensors are not seen"),
     "the last spikes": (lambda a, b, v: b[-1], "its spikes of the last step alone"),
-    "whether it fired at all": (lambda a, b, v: (b.sum(0), b.max(0)[0]), "output 2 of 2 is the maximum over time"),
+    "whether it fired at all": (
+        lambda a, b, v: (b.sum(0), b.max(0)[0]),
+        "output 2 of 2 is the maximum over time",
+    ),
     "all but the last step": (lambda a, b, v: b[:-1].sum(0), "'lif2' over 3 of 4 steps"),
     "weighted steps": (lambda a, b, v: b[0] + 2 * b[1] + b[2] + b[3], "factors that differ"),
 }
@@ -249,15 +260,27 @@ def test_what_is_returned_beside_it(name, decode):
 
 NOTED = {
     "hidden spikes": (lambda a, b, v: (b, a), "lif1: returned by the model as well, and an input"),
-    "potentials": (lambda a, b, v: (b, v), "lif2: the model also returns its potential of every step"),
+    "potentials": (
+        lambda a, b, v: (b, v),
+        "lif2: the model also returns its potential of every step",
+    ),
     "last spikes": (lambda a, b, v: (b.sum(0), b[-1]), "also returns its spikes of the last step"),
-    "a regulariser": (lambda a, b, v: (b, a.mean()), r"output 2 of 2 is one number for the whole batch, made by .*'mean'.*'lif1'"),
+    "a regulariser": (
+        lambda a, b, v: (b, a.mean()),
+        r"output 2 of 2 is one number for the whole batch, made by .*'mean'.*'lif1'",
+    ),
     "zeros": (lambda a, b, v: (b, torch.zeros(2, 3)), "output 2 of 2 holds zeros"),
     "a constant": (lambda a, b, v: (b, torch.ones(2)), "holds a constant that does not depend"),
     "a number": (lambda a, b, v: (b, 4), "the model also returns 4, no tensor"),
     "a factor": (lambda a, b, v: b.sum(0) * 3, "returns it times 3; scores are without"),
-    "softmax": (lambda a, b, v: b.sum(0).softmax(1).argmax(1), "applies softmax, argmax, which keeps"),
-    "softmax, reshaped": (lambda a, b, v: b.mean(0).softmax(-1).unsqueeze(-1), "mean of its spikes"),
+    "softmax": (
+        lambda a, b, v: b.sum(0).softmax(1).argmax(1),
+        "applies softmax, argmax, which keeps",
+    ),
+    "softmax, reshaped": (
+        lambda a, b, v: b.mean(0).softmax(-1).unsqueeze(-1),
+        "mean of its spikes",
+    ),
 }
 
 
@@ -318,7 +341,9 @@ def test_potentials_read_as_attributes():
             return super().forward(x).mean(0)
 
     graph = trace(Summed(reset_mechanism="none"), EXAMPLE, time_first=True)
-    assert json.loads(graph.metadata["spikeport"])["nodes"]["output"] == {"decode": "mean_potential"}
+    assert json.loads(graph.metadata["spikeport"])["nodes"]["output"] == {
+        "decode": "mean_potential"
+    }
 
 
 def test_a_potential_read_as_an_attribute_is_no_input_of_a_layer():
@@ -337,12 +362,6 @@ def test_a_potential_read_as_an_attribute_is_no_input_of_a_layer():
         trace(Net(), EXAMPLE, time_first=True)
 
 
-
-
-
-
-
-
 @pytest.mark.parametrize("name", ["item", "tolist", "__float__", "numpy", "__bool__", "equal"])
 def test_numbers_that_leave_the_tensors(name):
     uses = {
@@ -354,7 +373,10 @@ def test_numbers_that_leave_the_tensors(name):
         "equal": lambda x: x if torch.equal(x, x) else 2 * x,
     }
     own = Own(lambda own, x: uses[name](x))
-    with pytest.raises(UnsupportedError, match=rf"module 'end' \(Own\): the operation '{name}' takes numbers of 'lif2'"):
+    with pytest.raises(
+        UnsupportedError,
+        match=rf"module 'end' \(Own\): the operation '{name}' takes numbers of 'lif2'",
+    ):
         trace(Ends(own), EXAMPLE, time_first=True)
 
 
@@ -366,7 +388,10 @@ def test_decisions_by_the_input_are_noted():
             return super().forward(x)
 
     said = [n for n in notes_of(trace(Net(), EXAMPLE, time_first=True)) if "decides by" in n]
-    assert said == ["the model (Net): decides by the numbers of its input ('__bool__'); traced is the way that it took"]
+    assert said == [
+        "the model (Net): decides by the numbers of its input ('__bool__'); traced is the way that "
+        "it took"
+    ]
 
 
 class Bystander(models.TimeLoop):
@@ -396,8 +421,12 @@ def test_what_takes_no_part_is_named():
         "the model (Bystander): offset is read as the constant that it is now",
     }
     assert wanted <= set(notes), notes
-    assert any(n.startswith("the model (Bystander): calls changes from step to step") for n in notes)
-    assert not any("takes no part" in n for n in notes_of(trace(models.TimeLoop(), EXAMPLE, time_first=True)))
+    assert any(
+        n.startswith("the model (Bystander): calls changes from step to step") for n in notes
+    )
+    assert not any(
+        "takes no part" in n for n in notes_of(trace(models.TimeLoop(), EXAMPLE, time_first=True))
+    )
 
 
 def test_a_threshold_that_adapts_is_no_constant():
@@ -410,7 +439,9 @@ def test_a_threshold_that_adapts_is_no_constant():
                 self.lif1.threshold = self.lif1.threshold + 0.1
             return torch.stack(out)
 
-    with pytest.raises(UnsupportedError, match=r"layer 'lif1' .*: its threshold changes while the model runs"):
+    with pytest.raises(
+        UnsupportedError, match=r"layer 'lif1' .*: its threshold changes while the model runs"
+    ):
         trace(Net(None), EXAMPLE, time_first=True)
 
 

@@ -1,4 +1,5 @@
-"""Layers that describe themselves: spikeport's quantisation-aware ones arrive bit for bit, and others by the same protocol."""
+"""Layers that describe themselves: spikeport's quantisation-aware ones arrive bit for bit, and
+others by the same protocol."""
 
 from __future__ import annotations
 
@@ -78,7 +79,12 @@ def run(model, dt):
         wanted = model(torch.from_numpy(integers).float() * 2.0**-model.fraction_bits).numpy()
     graph = trace(model, dt=dt)
     lowered = export.lower(graph)
-    recording = targets.run(lowered.program, integers.swapaxes(0, 1), "reference", record=Record(spikes=True, potentials=True))
+    recording = targets.run(
+        lowered.program,
+        integers.swapaxes(0, 1),
+        "reference",
+        record=Record(spikes=True, potentials=True),
+    )
     return wanted, recording, lowered, graph
 
 
@@ -101,7 +107,11 @@ def test_bit_for_bit(name, dt):
 def test_names_are_paths_in_the_model():
     graph = trace(NETWORKS["feedback and delay"](), dt=1e-3)
     assert {"back.neuron", "back.recurrent", "delay", "lif2"} <= set(graph.nodes)
-    assert {("back.neuron", "back.recurrent"), ("back.recurrent", "back.neuron"), ("back.neuron", "delay")} <= set(graph.edges)
+    assert {
+        ("back.neuron", "back.recurrent"),
+        ("back.recurrent", "back.neuron"),
+        ("back.neuron", "delay"),
+    } <= set(graph.edges)
     assert json.loads(graph.metadata["spikeport"])["data"] == {"name": "noise", "steps": 9}
 
 
@@ -111,7 +121,10 @@ class Steps(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc1, self.lif1 = small(qat.Linear(12, 9, **grid())), qat.Synaptic(0.7, 0.9, **grid())
-        self.fc2, self.lif2 = small(qat.Linear(9, 5, **grid())), qat.LIF(beta=0.5, refractory=2, **grid())
+        self.fc2, self.lif2 = (
+            small(qat.Linear(9, 5, **grid())),
+            qat.LIF(beta=0.5, refractory=2, **grid()),
+        )
 
     def forward(self, x):
         syn, mem1 = self.lif1.reset_mem()
@@ -140,7 +153,9 @@ def test_a_factor_has_no_place_on_a_grid():
         def forward(self, x):
             return super().forward(x * 2)
 
-    with pytest.raises(UnsupportedError, match="a factor of 2 on its input, which its grid does not have"):
+    with pytest.raises(
+        UnsupportedError, match="a factor of 2 on its input, which its grid does not have"
+    ):
         trace(Scaled(), (torch.rand(4, 2, 12) < 0.5).float(), time_first=True)
 
 
@@ -148,14 +163,22 @@ def test_time_taken_for_batch():
     class Confused(nn.Module):
         def __init__(self, sequence):
             super().__init__()
-            self.fc, self.lif, self.sequence = qat.Linear(12, 5, **grid()), qat.Leaky(0.5, init_hidden=True, **grid()), sequence
+            self.fc, self.lif, self.sequence = (
+                qat.Linear(12, 5, **grid()),
+                qat.Leaky(0.5, init_hidden=True, **grid()),
+                sequence,
+            )
 
         def forward(self, x):
             return self.lif(self.fc(x), sequence=self.sequence)
 
-    with pytest.raises(UnsupportedError, match="several time steps and sequence=False; accepted is sequence=True"):
+    with pytest.raises(
+        UnsupportedError, match="several time steps and sequence=False; accepted is sequence=True"
+    ):
         trace(Confused(False), (torch.rand(4, 2, 12) < 0.5).float(), time_first=True)
-    with pytest.raises(UnsupportedError, match="one time step and sequence=True; accepted is sequence=False"):
+    with pytest.raises(
+        UnsupportedError, match="one time step and sequence=True; accepted is sequence=False"
+    ):
         trace(Confused(True), (torch.rand(2, 12) < 0.5).float(), single_step=True)
 
 

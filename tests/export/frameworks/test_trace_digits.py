@@ -1,4 +1,5 @@
-"""Post-training quantisation of float snnTorch networks, trained for seconds on the digits that ship with scikit-learn."""
+"""Post-training quantisation of float snnTorch networks, trained for seconds on the digits that
+ship with scikit-learn."""
 
 from __future__ import annotations
 
@@ -37,12 +38,15 @@ class Perceptron(Digits):
 
     def __init__(self):
         super().__init__()
-        self.synapses = nn.ModuleList([nn.Sequential(nn.Flatten(), nn.Linear(64, 48)), nn.Linear(48, 10)])
+        self.synapses = nn.ModuleList(
+            [nn.Sequential(nn.Flatten(), nn.Linear(64, 48)), nn.Linear(48, 10)]
+        )
         self.neurons = nn.ModuleList([snn.Leaky(beta=0.9), snn.Leaky(beta=0.9)])
 
 
 class Convolutional(Digits):
-    """Convolutions with batch normalisation and average pooling; a synaptic neuron, hard resets, a learnt leak."""
+    """Convolutions with batch normalisation and average pooling; a synaptic neuron, hard resets, a
+    learnt leak."""
 
     def __init__(self):
         super().__init__()
@@ -104,7 +108,10 @@ def test_post_training_quantisation(make, epochs, least, capsys):
     agreement = np.mean(found == spikes)
     same = np.mean(recording.scores[output.population].argmax(1) == spikes.sum(1).argmax(1))
     with capsys.disabled():
-        print(f"\n{make.__name__}: float {float_accuracy:.4f}, 8 bits {accuracy:.4f}, same class {same:.4f}, same spikes {agreement:.5f}")
+        print(
+            f"\n{make.__name__}: float {float_accuracy:.4f}, 8 bits {accuracy:.4f}, same class "
+            f"{same:.4f}, same spikes {agreement:.5f}"
+        )
     # the reference agrees with the fast target on a few samples
     reference = targets.run(lowered.program, inputs[:3], "reference", record=Record(spikes=True))
     assert np.array_equal(reference.spikes[output.population], found[:3])

@@ -1,4 +1,5 @@
-"""Weights, normalisations, pooling, factors and shapes on their way into the graph; each checked by running the Program."""
+"""Weights, normalisations, pooling, factors and shapes on their way into the graph; each checked by
+running the Program."""
 
 from __future__ import annotations
 
@@ -56,7 +57,10 @@ def conv(*args, seed=1, **kwargs):
 
 CONVOLUTIONS = {
     "plain": (conv(2, 3, 3), (2, 6, 5)),
-    "stride, padding, dilation": (conv(2, 3, 3, stride=(2, 1), padding=(1, 2), dilation=(2, 1)), (2, 7, 6)),
+    "stride, padding, dilation": (
+        conv(2, 3, 3, stride=(2, 1), padding=(1, 2), dilation=(2, 1)),
+        (2, 7, 6),
+    ),
     "kernel that is not square": (conv(2, 3, (1, 3), padding=(0, 1), seed=3), (2, 5, 4)),
     "groups": (conv(4, 6, 3, groups=2, padding=1), (4, 4, 5)),
     "depthwise": (conv(4, 4, 3, groups=4), (4, 5, 5)),
@@ -77,17 +81,22 @@ def test_convolutions(name):
 
 
 def test_weights_in_other_forms():
-    """Transposed in memory, of single or double precision, made by a parametrisation: what counts is what the layer computes with."""
+    """Transposed in memory, of single or double precision, made by a parametrisation: what counts
+    is what the layer computes with."""
     fc = models.on_grid(nn.Linear(12, 12), 4)
     fc.weight = nn.Parameter(fc.weight.detach().t())
     nn.utils.parametrizations.weight_norm(fc)
     graph = check(Steps(fc), models.spikes(12, 3, 12), exact=False)
     assert np.array_equal(graph.nodes["body"].weight, fc.weight.detach().numpy())
     double = Steps(models.on_grid(nn.Linear(12, 6), 4)).double()
-    assert trace(double, torch.rand(3, 2, 12).double(), time_first=True).nodes["body"].weight.dtype == np.float64
+    assert (
+        trace(double, torch.rand(3, 2, 12).double(), time_first=True).nodes["body"].weight.dtype
+        == np.float64
+    )
     half = Steps(models.on_grid(nn.Linear(12, 6), 4)).bfloat16()
     assert np.array_equal(
-        trace(half, torch.rand(3, 2, 12).bfloat16(), time_first=True).nodes["body"].weight, half.body.weight.detach().float().numpy()
+        trace(half, torch.rand(3, 2, 12).bfloat16(), time_first=True).nodes["body"].weight,
+        half.body.weight.detach().float().numpy(),
     )
 
 
@@ -106,13 +115,18 @@ def test_average_pooling_before_weights(name):
     pool = POOLS[name]
     size = pool(torch.zeros(1, 2, 6, 4)).numel()
     fc = models.on_grid(nn.Linear(size, 7), 5)
-    graph = check(Steps(nn.Sequential(pool, nn.Flatten(), fc), threshold=0.5), models.spikes(12, 3, 2, 6, 4))
+    graph = check(
+        Steps(nn.Sequential(pool, nn.Flatten(), fc), threshold=0.5), models.spikes(12, 3, 2, 6, 4)
+    )
     assert isinstance(graph.nodes["body.0"], nir.AvgPool2d)
 
 
 def test_average_pooling_over_one_dimension():
     fc = models.on_grid(nn.Linear(8, 5), 5)
-    graph = check(Steps(nn.Sequential(nn.AvgPool1d(2), nn.Flatten(), fc), threshold=0.5), models.spikes(12, 3, 2, 8))
+    graph = check(
+        Steps(nn.Sequential(nn.AvgPool1d(2), nn.Flatten(), fc), threshold=0.5),
+        models.spikes(12, 3, 2, 8),
+    )
     assert np.all(graph.nodes["body.0"].weight == 0.5)
 
 
@@ -120,16 +134,29 @@ def test_one_pool_module_in_two_places():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv1, self.conv2 = conv(1, 2, 3, padding=1, seed=1), conv(2, 2, 3, padding=1, seed=2)
-            self.lif1, self.lif = snn.Leaky(0.5, init_hidden=True), snn.Leaky(0.5, threshold=0.25, init_hidden=True)
+            self.conv1, self.conv2 = (
+                conv(1, 2, 3, padding=1, seed=1),
+                conv(2, 2, 3, padding=1, seed=2),
+            )
+            self.lif1, self.lif = (
+                snn.Leaky(0.5, init_hidden=True),
+                snn.Leaky(0.5, threshold=0.25, init_hidden=True),
+            )
             self.pool = nn.AvgPool2d(2)
 
         def forward(self, x):
             self.lif1.reset_mem(), self.lif.reset_mem()
-            return torch.stack([self.lif(self.pool(self.conv2(self.pool(self.lif1(self.conv1(frame)))))) for frame in x])
+            return torch.stack(
+                [
+                    self.lif(self.pool(self.conv2(self.pool(self.lif1(self.conv1(frame))))))
+                    for frame in x
+                ]
+            )
 
     graph = check(Net(), models.spikes(12, 3, 1, 8, 8))
-    assert {("lif1", "pool"), ("pool", "conv2"), ("conv2", "pool_2"), ("pool_2", "lif")} <= set(graph.edges)
+    assert {("lif1", "pool"), ("pool", "conv2"), ("conv2", "pool_2"), ("pool_2", "lif")} <= set(
+        graph.edges
+    )
 
 
 def normalised(seed=0, dims=2, channels=3, **options):
@@ -159,9 +186,22 @@ def test_batch_normalisation_is_folded(layers, shape):
     graph = check(model, models.spikes(30, 4, *shape), exact=False)
     folded = graph.nodes["body.0"]
     x = models.spikes(1, 5, *shape)[0]
-    plain = functional.linear if isinstance(layers[0], nn.Linear) else functional.conv2d if len(shape) == 3 else functional.conv1d
-    assert torch.allclose(plain(x, torch.from_numpy(folded.weight), torch.from_numpy(folded.bias)), model.body(x), atol=1e-5)
-    assert any("batch normalisation 'body.1' folded" in n for n in json.loads(graph.metadata["spikeport"])["origin"]["notes"])
+    plain = (
+        functional.linear
+        if isinstance(layers[0], nn.Linear)
+        else functional.conv2d
+        if len(shape) == 3
+        else functional.conv1d
+    )
+    assert torch.allclose(
+        plain(x, torch.from_numpy(folded.weight), torch.from_numpy(folded.bias)),
+        model.body(x),
+        atol=1e-5,
+    )
+    assert any(
+        "batch normalisation 'body.1' folded" in n
+        for n in json.loads(graph.metadata["spikeport"])["origin"]["notes"]
+    )
 
 
 FACTORS = {
@@ -172,7 +212,9 @@ FACTORS = {
     "subtracted from zero": lambda fc: lambda x: 0 - fc(0 - x),
     "added twice": lambda fc: lambda x: (y := fc(x)) * 0.25 + y * 0.25,
     "alpha": lambda fc: lambda x: torch.add(torch.zeros(6), fc(x), alpha=0.5),
-    "after pooling": lambda fc: lambda x: fc(functional.avg_pool1d(x.unsqueeze(1), 1).squeeze(1) * 2),
+    "after pooling": lambda fc: (
+        lambda x: fc(functional.avg_pool1d(x.unsqueeze(1), 1).squeeze(1) * 2)
+    ),
 }
 
 
@@ -190,12 +232,16 @@ def test_factors_are_folded(name):
 
 
 def test_a_factor_that_fits_no_weights_becomes_a_scale():
-    """Two uses of one layer's output with different factors, one of them without weights in between."""
+    """Two uses of one layer's output with different factors, one of them without weights in
+    between."""
 
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.fc1, self.fc2 = models.on_grid(nn.Linear(12, 6), 1), models.on_grid(nn.Linear(6, 6), 2)
+            self.fc1, self.fc2 = (
+                models.on_grid(nn.Linear(12, 6), 1),
+                models.on_grid(nn.Linear(6, 6), 2),
+            )
             self.lif1, self.lif = snn.Leaky(0.5, init_hidden=True), snn.Leaky(0.5, init_hidden=True)
 
         def forward(self, x):
@@ -211,15 +257,21 @@ def test_a_factor_that_fits_no_weights_becomes_a_scale():
 
 
 def test_shapes():
-    """Flatten where the model flattens; the input as the model is given it, or as its first layer takes it."""
-    flat = check(_WithLayer(lambda s, x: s.fc(x.flatten(1)), models.on_grid(nn.Linear(12, 6), 1)), models.spikes(9, 3, 3, 4))
+    """Flatten where the model flattens; the input as the model is given it, or as its first layer
+    takes it."""
+    flat = check(
+        _WithLayer(lambda s, x: s.fc(x.flatten(1)), models.on_grid(nn.Linear(12, 6), 1)),
+        models.spikes(9, 3, 3, 4),
+    )
     assert flat.nodes["input"].input_type["input"].tolist() == [3, 4]
     assert ("input", "input_flatten") in flat.edges
     shaped = _WithLayer(lambda s, x: s.fc(x.view(-1, 1, 3, 4)), conv(1, 2, 3))
     given = models.spikes(9, 3, 12)
     graph = trace(shaped, given, time_first=True, dt=1e-3)
     assert graph.nodes["input"].input_type["input"].tolist() == [1, 3, 4]
-    recording = targets.run(export.lower(graph).program, models.samples_first(given).reshape(3, 9, 1, 3, 4), "reference")
+    recording = targets.run(
+        export.lower(graph).program, models.samples_first(given).reshape(3, 9, 1, 3, 4), "reference"
+    )
     assert np.array_equal(recording.spikes["lif"], shaped(given).transpose(0, 1).detach().numpy())
 
 
@@ -230,7 +282,11 @@ class _WithLayer(Steps):
 
 
 def test_extra_dimensions_of_one_are_no_shape():
-    graph = trace(_WithLayer(lambda s, x: s.fc(x), models.on_grid(nn.Linear(12, 6), 1)), torch.rand(4, 2, 1, 12), time_first=True)
+    graph = trace(
+        _WithLayer(lambda s, x: s.fc(x), models.on_grid(nn.Linear(12, 6), 1)),
+        torch.rand(4, 2, 1, 12),
+        time_first=True,
+    )
     assert graph.nodes["lif"].output_type["output"].tolist() == [6]
 
 
@@ -243,11 +299,16 @@ def test_files_that_nir_reads(tmp_path):
     assert sorted(read.edges) == sorted(graph.edges)
     assert np.array_equal(read.nodes["fc1"].weight, graph.nodes["fc1"].weight)
     assert json.loads(read.metadata["spikeport"])["nodes"]["lif1"]["reset"] == "subtract"
-    assert export.lower(export.read(tmp_path / "net.nir")).program.fingerprint == export.lower(graph).program.fingerprint
+    assert (
+        export.lower(export.read(tmp_path / "net.nir")).program.fingerprint
+        == export.lower(graph).program.fingerprint
+    )
 
 
 def test_files_need_a_time_step(tmp_path):
     with pytest.raises(export.ExportError, match=r"state the time step with dt"):
-        export.write(trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True), tmp_path / "net.nir")
+        export.write(
+            trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True), tmp_path / "net.nir"
+        )
     with pytest.raises(export.ExportError, match=r"time constants are in steps"):
         export.lower(trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True), dt=1e-3)

@@ -1,4 +1,5 @@
-"""snnTorch's neurons: the same spikes as snnTorch's float32 forward wherever its numbers lie on the grid."""
+"""snnTorch's neurons: the same spikes as snnTorch's float32 forward wherever its numbers lie on the
+grid."""
 
 from __future__ import annotations
 
@@ -30,15 +31,22 @@ def linear(kind, **options):
 
 NEURONS = {
     **{
-        f"Leaky {reset} {'next step' if delay else 'same step'}": lambda reset=reset, delay=delay: snn.Leaky(
-            beta=BETA, init_hidden=True, reset_mechanism=reset, reset_delay=delay
+        f"Leaky {reset} {'next step' if delay else 'same step'}": lambda reset=reset, delay=delay: (
+            snn.Leaky(beta=BETA, init_hidden=True, reset_mechanism=reset, reset_delay=delay)
         )
         for reset in ("subtract", "zero", "none")
         for delay in (True, False)
     },
     **{
-        f"Synaptic {reset} {'next step' if delay else 'same step'}": lambda reset=reset, delay=delay: snn.Synaptic(
-            alpha=BETA, beta=BETA, threshold=1.5, init_hidden=True, reset_mechanism=reset, reset_delay=delay
+        f"Synaptic {reset} {'next step' if delay else 'same step'}": lambda reset=reset, delay=delay: (
+            snn.Synaptic(
+                alpha=BETA,
+                beta=BETA,
+                threshold=1.5,
+                init_hidden=True,
+                reset_mechanism=reset,
+                reset_delay=delay,
+            )
         )
         for reset in ("subtract", "zero", "none")
         for delay in (True, False)
@@ -52,18 +60,30 @@ NEURONS = {
         init_hidden=True,
         reset_mechanism="zero",
     ),
-    "Leaky learns": lambda: snn.Leaky(beta=BETA, threshold=0.75, learn_beta=True, learn_threshold=True, init_hidden=True),
+    "Leaky learns": lambda: snn.Leaky(
+        beta=BETA, threshold=0.75, learn_beta=True, learn_threshold=True, init_hidden=True
+    ),
     "Synaptic without leak": lambda: snn.Synaptic(alpha=BETA, beta=1.0, init_hidden=True),
-    "Synaptic with everlasting current": lambda: snn.Synaptic(alpha=1.0, beta=BETA, init_hidden=True, threshold=4.0),
+    "Synaptic with everlasting current": lambda: snn.Synaptic(
+        alpha=1.0, beta=BETA, init_hidden=True, threshold=4.0
+    ),
     "RLeaky subtract": linear(snn.RLeaky, beta=BETA),
     "RLeaky zero": linear(snn.RLeaky, beta=BETA, reset_mechanism="zero"),
-    "RLeaky zero same step": linear(snn.RLeaky, beta=BETA, reset_mechanism="zero", reset_delay=False),
-    "RLeaky one to one": lambda: snn.RLeaky(beta=BETA, all_to_all=False, V=torch.arange(-4, 4) / 8, init_hidden=True),
+    "RLeaky zero same step": linear(
+        snn.RLeaky, beta=BETA, reset_mechanism="zero", reset_delay=False
+    ),
+    "RLeaky one to one": lambda: snn.RLeaky(
+        beta=BETA, all_to_all=False, V=torch.arange(-4, 4) / 8, init_hidden=True
+    ),
     "RSynaptic subtract": linear(snn.RSynaptic, alpha=BETA, beta=BETA),
     "RSynaptic zero": linear(snn.RSynaptic, alpha=BETA, beta=BETA, reset_mechanism="zero"),
-    "RSynaptic one to one": lambda: snn.RSynaptic(alpha=BETA, beta=BETA, all_to_all=False, V=-0.5, init_hidden=True),
+    "RSynaptic one to one": lambda: snn.RSynaptic(
+        alpha=BETA, beta=BETA, all_to_all=False, V=-0.5, init_hidden=True
+    ),
     "Lapicque subtract": lambda: snn.Lapicque(R=2.0, C=1.0, time_step=1.0, init_hidden=True),
-    "Lapicque zero": lambda: snn.Lapicque(R=1.0, C=4.0, time_step=1.0, init_hidden=True, reset_mechanism="zero"),
+    "Lapicque zero": lambda: snn.Lapicque(
+        R=1.0, C=4.0, time_step=1.0, init_hidden=True, reset_mechanism="zero"
+    ),
 }
 
 
@@ -72,7 +92,9 @@ def run(model, x, dt=None, calibration=None):
     with torch.no_grad():
         wanted = model(x).transpose(0, 1).numpy()
     lowered = export.lower(trace(model, x, time_first=True, dt=dt), calibration=calibration)
-    recording = targets.run(lowered.program, models.samples_first(x), "reference", record=Record(spikes=True))
+    recording = targets.run(
+        lowered.program, models.samples_first(x), "reference", record=Record(spikes=True)
+    )
     return wanted, recording.spikes["lif"], lowered.audit
 
 
@@ -88,13 +110,23 @@ def test_same_spikes_as_snntorch(name):
             neuron.threshold.fill_(1.5 if "Leaky" in name else 3.0)
     x = models.spikes(30, 6, 12)
     # nothing bounds a current that never decays: its room comes from data
-    wanted, spikes, audit = run(model, x, dt=1e-3, calibration=models.samples_first(x) if "everlasting" in name else None)
+    wanted, spikes, audit = run(
+        model, x, dt=1e-3, calibration=models.samples_first(x) if "everlasting" in name else None
+    )
     assert 0.02 < wanted.mean() < 0.98, "silent or saturated neurons prove nothing"
     assert np.array_equal(spikes, wanted)
     assert all(p.exact for layer in audit.layers for p in layer.parameters)
 
 
-@pytest.mark.parametrize("name", ["Leaky subtract next step", "Synaptic zero next step", "Leaky without leak", "Synaptic without leak"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Leaky subtract next step",
+        "Synaptic zero next step",
+        "Leaky without leak",
+        "Synaptic without leak",
+    ],
+)
 def test_no_time_step_is_needed_for_a_program(name):
     wanted, spikes, audit = run(models.Single(NEURONS[name]()), models.spikes(20, 3, 12))
     assert np.array_equal(spikes, wanted)
@@ -107,12 +139,22 @@ def test_potential_above_threshold_after_the_reset_is_a_caveat():
     wanted, spikes, audit = run(model, models.spikes(30, 6, 12), dt=1e-3)
     assert not np.array_equal(spikes, wanted)
     assert audit.layer("lif", "population").verdict == "approximate"
-    assert any("more than twice the threshold" in reason for reason in audit.layer("lif", "population").reasons)
+    assert any(
+        "more than twice the threshold" in reason
+        for reason in audit.layer("lif", "population").reasons
+    )
 
 
 def test_reset_by_subtraction_arrives():
     """Taken one step later, the threshold is worth threshold / beta at the time of the spike."""
-    lowered = export.lower(trace(models.Single(snn.Leaky(beta=0.8, init_hidden=True)), torch.rand(3, 2, 12), time_first=True, dt=1e-3))
+    lowered = export.lower(
+        trace(
+            models.Single(snn.Leaky(beta=0.8, init_hidden=True)),
+            torch.rand(3, 2, 12),
+            time_first=True,
+            dt=1e-3,
+        )
+    )
     amount = lowered.audit.layer("lif", "population").parameter("reset_amount")
     assert lowered.program.nodes["lif"].reset == "subtract"
     assert amount.values == pytest.approx(1.25)
@@ -123,7 +165,9 @@ def test_convolutional_feedback():
         def __init__(self):
             super().__init__()
             self.fc = models.on_grid(nn.Conv2d(1, 2, 3, padding=1), 3)
-            self.lif = recurrent(snn.RLeaky(beta=BETA, conv2d_channels=2, kernel_size=3, init_hidden=True))
+            self.lif = recurrent(
+                snn.RLeaky(beta=BETA, conv2d_channels=2, kernel_size=3, init_hidden=True)
+            )
 
         def forward(self, x):
             self.lif.reset_mem()
@@ -174,10 +218,16 @@ def with_surrogate(function):
     [
         (lambda: snn.Leaky(beta=BETA, init_hidden=True, inhibition=True), "inhibition"),
         (lambda: snn.Leaky(beta=BETA, init_hidden=True, state_quant=lambda v: v), "state_quant"),
-        (lambda: snn.Leaky(beta=BETA, init_hidden=True, graded_spikes_factor=torch.ones(8)), "graded_spikes_factor"),
+        (
+            lambda: snn.Leaky(beta=BETA, init_hidden=True, graded_spikes_factor=torch.ones(8)),
+            "graded_spikes_factor",
+        ),
         (lambda: snn.Leaky(beta=0.0, init_hidden=True), "beta is 0"),
         (lambda: snn.Leaky(beta=BETA, threshold=-1.0, init_hidden=True), "threshold is -1"),
-        (lambda: snn.Leaky(beta=torch.full((5,), BETA), init_hidden=True), "fails when it is called"),
+        (
+            lambda: snn.Leaky(beta=torch.full((5,), BETA), init_hidden=True),
+            "fails when it is called",
+        ),
         (lambda: snn.Leaky(beta=torch.tensor(float("nan")), init_hidden=True), "NaN"),
         (lambda: snn.Lapicque(R=1.0, C=0.5, time_step=1.0, init_hidden=True), "time_step"),
         (lambda: swapped(snn.Leaky(beta=BETA, init_hidden=True)), "reset_mechanism is 'zero'"),
@@ -198,13 +248,16 @@ def test_refused(make, says):
 
 
 def test_immediate_reset_of_rsynaptic_is_that_of_the_next_step():
-    """snnTorch 1.0.0 computes the immediate reset of RSynaptic and throws it away; the audit says so."""
+    """snnTorch 1.0.0 computes the immediate reset of RSynaptic and throws it away; the audit says
+    so."""
 
     class Net(nn.Module):
         def __init__(self, delay):
             super().__init__()
             self.fc = models.on_grid(nn.Linear(12, 8), 3)
-            self.lif = recurrent(snn.RSynaptic(alpha=BETA, beta=BETA, linear_features=8, reset_delay=delay))
+            self.lif = recurrent(
+                snn.RSynaptic(alpha=BETA, beta=BETA, linear_features=8, reset_delay=delay)
+            )
 
         def forward(self, x):
             spk, syn, mem = (torch.zeros(x.shape[1], 8) for _ in range(3))

@@ -50,12 +50,24 @@ CLEAR = {
     "batch first": (lambda s, v, c: s.transpose(0, 1), {}, "spike_count"),
     "sum over a middle dimension": (lambda s, v, c: s.transpose(0, 1).sum(1), {}, "spike_count"),
     "last potential": (lambda s, v, c: v[-1], NO_RESET, "last_potential"),
-    "last potential, spikes beside it": (lambda s, v, c: (s[-1], v[-1]), NO_RESET, "last_potential"),
+    "last potential, spikes beside it": (
+        lambda s, v, c: (s[-1], v[-1]),
+        NO_RESET,
+        "last_potential",
+    ),
     "mean potential": (lambda s, v, c: v.mean(0), NO_RESET, "mean_potential"),
     "sum of potentials": (lambda s, v, c: v.sum(0).argmax(1), NO_RESET, "mean_potential"),
     "largest potential": (lambda s, v, c: v.max(0)[0], NO_RESET, "max_potential"),
-    "largest potential, amax": (lambda s, v, c: torch.amax(v, dim=0).log_softmax(1), NO_RESET, "max_potential"),
-    "immediate reset": (lambda s, v, c: v.mean(0), {"reset_mechanism": "zero", "reset_delay": False}, "mean_potential"),
+    "largest potential, amax": (
+        lambda s, v, c: torch.amax(v, dim=0).log_softmax(1),
+        NO_RESET,
+        "max_potential",
+    ),
+    "immediate reset": (
+        lambda s, v, c: v.mean(0),
+        {"reset_mechanism": "zero", "reset_delay": False},
+        "mean_potential",
+    ),
     "no neuron": (lambda s, v, c: c.sum(0), {}, "mean_potential"),
     "no neuron, last step": (lambda s, v, c: c[-1], {}, "last_potential"),
 }
@@ -75,7 +87,12 @@ def test_clear_cases(name):
     plain = Read(lambda s, v, c: (s, v, c), **leaky)
     with torch.no_grad():
         s, v, c = (t.numpy() for t in plain(x))
-    values = {"spike_count": s.sum(0), "last_potential": v[-1], "mean_potential": v.mean(0), "max_potential": v.max(0)}
+    values = {
+        "spike_count": s.sum(0),
+        "last_potential": v[-1],
+        "mean_potential": v.mean(0),
+        "max_potential": v.max(0),
+    }
     if name.startswith("no neuron"):
         values = {"last_potential": c[-1], "mean_potential": c.mean(0)}
     wanted = values[decode]
@@ -94,19 +111,35 @@ def test_potentials_of_every_step_must_be_stated():
 
 
 def test_a_potential_before_the_reset_is_another_number():
-    """snnTorch returns the potential of the step of a spike before its reset; a Program's is that after it."""
-    with pytest.raises(MissingInformationError, match=r"before the reset.*reset_mechanism='none', reset_delay=False"):
+    """snnTorch returns the potential of the step of a spike before its reset; a Program's is that
+    after it."""
+    with pytest.raises(
+        MissingInformationError,
+        match=r"before the reset.*reset_mechanism='none', reset_delay=False",
+    ):
         trace(Read(lambda s, v, c: v[-1]), torch.rand(4, 2, 12), time_first=True)
-    graph = trace(Read(lambda s, v, c: v[-1]), torch.rand(4, 2, 12), time_first=True, decode="last_potential")
-    assert any("before the reset" in note for note in json.loads(graph.metadata["spikeport"])["origin"]["notes"])
+    graph = trace(
+        Read(lambda s, v, c: v[-1]), torch.rand(4, 2, 12), time_first=True, decode="last_potential"
+    )
+    assert any(
+        "before the reset" in note
+        for note in json.loads(graph.metadata["spikeport"])["origin"]["notes"]
+    )
 
 
 def test_nothing_to_count():
     with pytest.raises(UnsupportedError, match="has no spikes to count"):
-        trace(Read(lambda s, v, c: c.sum(0)), torch.rand(4, 2, 12), time_first=True, decode="spike_count")
+        trace(
+            Read(lambda s, v, c: c.sum(0)),
+            torch.rand(4, 2, 12),
+            time_first=True,
+            decode="spike_count",
+        )
 
 
-@pytest.mark.parametrize("returned", [lambda s, v, c: None, lambda s, v, c: torch.ones(2), lambda s, v, c: s.shape])
+@pytest.mark.parametrize(
+    "returned", [lambda s, v, c: None, lambda s, v, c: torch.ones(2), lambda s, v, c: s.shape]
+)
 def test_an_output_from_nowhere(returned):
     with pytest.raises(UnsupportedError, match="does not come from any of its layers"):
         trace(Read(returned), torch.rand(4, 2, 12), time_first=True)
@@ -138,7 +171,10 @@ def test_several_outputs():
     assert {("lif2", "output_lif2"), ("lif3", "output_lif3")} <= set(graph.edges)
     assert "lif4" not in graph.nodes
     notes = json.loads(graph.metadata["spikeport"])["origin"]["notes"]
-    assert {"lif4: left out, because it leads to no output", "unused: left out, because it leads to no output"} <= set(notes)
+    assert {
+        "lif4: left out, because it leads to no output",
+        "unused: left out, because it leads to no output",
+    } <= set(notes)
     assert len(export.lower(graph).program.outputs) == 2
 
 
@@ -151,5 +187,7 @@ def test_an_input_that_does_not_matter():
                 out.append(spk)
             return torch.stack(out)
 
-    with pytest.raises(UnsupportedError, match=r"layer 'fc1' \(Linear\): it receives nothing but zeros"):
+    with pytest.raises(
+        UnsupportedError, match=r"layer 'fc1' \(Linear\): it receives nothing but zeros"
+    ):
         trace(Blind(), torch.rand(4, 2, 12), time_first=True)

@@ -1,4 +1,5 @@
-"""What a chip does not compute ends in an error that names layer, operation and what is accepted."""
+"""What a chip does not compute ends in an error that names layer, operation and what is
+accepted."""
 
 from __future__ import annotations
 
@@ -56,8 +57,14 @@ OPERATIONS = {
     "selected": (lambda m, s, v: torch.cat([s[:, :4], s[:, :4]], 1), r"'__getitem__'"),
     "concatenated": (lambda m, s, v: torch.cat([s, s], 1)[:, ::2], r"'cat'.*add the results"),
     "matrix": (lambda m, s, v: s @ torch.eye(8), r"'matmul'.*use nn.Linear"),
-    "functional linear": (lambda m, s, v: functional.linear(s, torch.eye(8)), r"'linear'.*use the module"),
-    "max pooling": (lambda m, s, v: functional.max_pool1d(s.unsqueeze(1), 3, 1, 1).squeeze(1), r"'max_pool1d'.*use a strided"),
+    "functional linear": (
+        lambda m, s, v: functional.linear(s, torch.eye(8)),
+        r"'linear'.*use the module",
+    ),
+    "max pooling": (
+        lambda m, s, v: functional.max_pool1d(s.unsqueeze(1), 3, 1, 1).squeeze(1),
+        r"'max_pool1d'.*use a strided",
+    ),
     "random": (lambda m, s, v: torch.bernoulli(s * 0.5), r"'bernoulli'.*encode the input before"),
     "dropout left on": (lambda m, s, v: functional.dropout(s, 0.5, training=True), r"'dropout'"),
     "constant": (lambda m, s, v: torch.ones(s.shape), r"does not come from the model's input"),
@@ -83,12 +90,17 @@ def test_where_it_happened():
 
     model = Between(lambda m, s, v: m.block(s))
     model.block = Block()
-    with pytest.raises(UnsupportedError, match=r"layer 'fc2' \(Linear\).*operation 'sigmoid' \(in module 'block' \(Block\)\) after 'lif1'"):
+    with pytest.raises(
+        UnsupportedError,
+        match=r"layer 'fc2' \(Linear\).*operation 'sigmoid' \(in module 'block' \(Block\)\) after "
+        r"'lif1'",
+    ):
         trace(model, torch.rand(4, 3, 12), time_first=True)
 
 
 class Loop(models.Layers):
-    """``step(self, frame, index, state)`` → spikes of lif2; ``state`` is a dict for the whole run."""
+    """``step(self, frame, index, state)`` → spikes of lif2; ``state`` is a dict for the whole
+    run."""
 
     def __init__(self, step, **extra):
         super().__init__()
@@ -124,7 +136,11 @@ def changing_factor(m, frame, index, state):
 
 
 def switching(m, frame, index, state):
-    return last(m, plain(m, frame, state) if index < 2 else state.setdefault("old", plain(m, frame, state)), state)
+    return last(
+        m,
+        plain(m, frame, state) if index < 2 else state.setdefault("old", plain(m, frame, state)),
+        state,
+    )
 
 
 def damped(m, frame, index, state):
@@ -173,16 +189,44 @@ def several_steps_at_once(m, frame, index, state):
 
 
 LOOPS = {
-    "called twice a step": (called_twice, {}, r"'fc2' \(Linear\): called 8 times in 4 steps; accepted is a layer of its own"),
-    "left out in a step": (only_sometimes, {}, r"is 'input' in call 0 and 'input' of 1 step later in the last"),
-    "another factor in each step": (changing_factor, {}, r"its input is 'input' in call 0 and 4 times 'input' in the last call"),
-    "another source in some steps": (switching, {}, r"is 'lif1' in call 0 and 'lif1' of 1 step earlier in the last"),
+    "called twice a step": (
+        called_twice,
+        {},
+        r"'fc2' \(Linear\): called 8 times in 4 steps; accepted is a layer of its own",
+    ),
+    "left out in a step": (
+        only_sometimes,
+        {},
+        r"is 'input' in call 0 and 'input' of 1 step later in the last",
+    ),
+    "another factor in each step": (
+        changing_factor,
+        {},
+        r"its input is 'input' in call 0 and 4 times 'input' in the last call",
+    ),
+    "another source in some steps": (
+        switching,
+        {},
+        r"is 'lif1' in call 0 and 'lif1' of 1 step earlier in the last",
+    ),
     "potential changed between steps": (damped, {}, r"mem is not what the layer returned"),
     "potential not zero at first": (from_noise, {}, r"mem is not zero in the first step"),
     "another layer's potential": (swapped_state, {}, r"mem is not what the layer returned"),
-    "feedback over two layers": (over_two_layers, {"back": nn.Linear(4, 8, bias=False)}, r"feedback from.*'lif2'"),
-    "feedback over two steps": (two_steps_back, {"back": nn.Linear(8, 8, bias=False)}, r"one step later"),
-    "bias that sets in late": (late_bias, {"back": nn.Linear(8, 8)}, r"bias is missing in the first step"),
+    "feedback over two layers": (
+        over_two_layers,
+        {"back": nn.Linear(4, 8, bias=False)},
+        r"feedback from.*'lif2'",
+    ),
+    "feedback over two steps": (
+        two_steps_back,
+        {"back": nn.Linear(8, 8, bias=False)},
+        r"one step later",
+    ),
+    "bias that sets in late": (
+        late_bias,
+        {"back": nn.Linear(8, 8)},
+        r"bias is missing in the first step",
+    ),
     "running sum as input": (several_steps_at_once, {}, r"of two steps"),
 }
 
@@ -212,9 +256,17 @@ class Quantised(nn.Linear):
 
 LAYERS = {
     "subclass": (Quantised(12, 5), (12,), r"not that of the plain layer"),
-    "reflected border": (nn.Conv1d(1, 2, 3, padding=1, padding_mode="reflect"), (1, 12), r"padding_mode is 'reflect'"),
+    "reflected border": (
+        nn.Conv1d(1, 2, 3, padding=1, padding_mode="reflect"),
+        (1, 12),
+        r"padding_mode is 'reflect'",
+    ),
     "NaN": (nn.Linear(12, 5), (12,), r"weight holds NaN or infinite values, the first at \[0, 3\]"),
-    "batch statistics": (nn.Sequential(nn.Linear(12, 5), nn.BatchNorm1d(5, track_running_stats=False)), (12,), r"no running statistics"),
+    "batch statistics": (
+        nn.Sequential(nn.Linear(12, 5), nn.BatchNorm1d(5, track_running_stats=False)),
+        (12,),
+        r"no running statistics",
+    ),
     "normalised input": (
         nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 5)),
         (12,),
@@ -222,7 +274,11 @@ LAYERS = {
     ),
     "linear over channels": (nn.Linear(4, 5), (3, 4), r"put a Flatten in front"),
     "border windows": (nn.AvgPool2d(2, ceil_mode=True), (1, 5, 5), r"ceil_mode"),
-    "border counted out": (nn.AvgPool2d(2, padding=1, count_include_pad=False), (1, 4, 4), r"count_include_pad"),
+    "border counted out": (
+        nn.AvgPool2d(2, padding=1, count_include_pad=False),
+        (1, 4, 4),
+        r"count_include_pad",
+    ),
     "unequal windows": (nn.AdaptiveAvgPool2d(2), (1, 5, 4), r"equal windows"),
     "max pooling": (nn.MaxPool2d(2), (1, 4, 4), r"'max_pool2d'.*strided convolution"),
     "transposed convolution": (nn.ConvTranspose1d(1, 1, 2), (1, 4), r"conv_transpose1d"),
@@ -252,19 +308,51 @@ def test_a_factor_that_is_a_hook():
 
 
 CALLS = {
-    "no model": (lambda: trace(len, torch.rand(4, 3, 12)), UnsupportedError, "accepted is a torch.nn.Module"),
-    "no example": (lambda: trace(models.TimeLoop()), MissingInformationError, "needs example_input"),
-    "an array": (lambda: trace(models.TimeLoop(), np.zeros((4, 3, 12))), UnsupportedError, "accepted is a tensor"),
-    "no features": (lambda: trace(models.TimeLoop(), torch.rand(4, 3), time_first=True), UnsupportedError, r"\[time, batch, ...\]"),
-    "no samples": (lambda: trace(models.TimeLoop(), torch.rand(4, 0, 12), time_first=True), UnsupportedError, "all sizes positive"),
-    "few steps": (lambda: trace(models.TimeLoop(), torch.rand(2, 3, 12), time_first=True), UnsupportedError, "accepted are 3 or more"),
-    "NaN": (lambda: trace(models.TimeLoop(), torch.full((3, 3, 12), torch.nan), time_first=True), ExportError, "NaN"),
+    "no model": (
+        lambda: trace(len, torch.rand(4, 3, 12)),
+        UnsupportedError,
+        "accepted is a torch.nn.Module",
+    ),
+    "no example": (
+        lambda: trace(models.TimeLoop()),
+        MissingInformationError,
+        "needs example_input",
+    ),
+    "an array": (
+        lambda: trace(models.TimeLoop(), np.zeros((4, 3, 12))),
+        UnsupportedError,
+        "accepted is a tensor",
+    ),
+    "no features": (
+        lambda: trace(models.TimeLoop(), torch.rand(4, 3), time_first=True),
+        UnsupportedError,
+        r"\[time, batch, ...\]",
+    ),
+    "no samples": (
+        lambda: trace(models.TimeLoop(), torch.rand(4, 0, 12), time_first=True),
+        UnsupportedError,
+        "all sizes positive",
+    ),
+    "few steps": (
+        lambda: trace(models.TimeLoop(), torch.rand(2, 3, 12), time_first=True),
+        UnsupportedError,
+        "accepted are 3 or more",
+    ),
+    "NaN": (
+        lambda: trace(models.TimeLoop(), torch.full((3, 3, 12), torch.nan), time_first=True),
+        ExportError,
+        "NaN",
+    ),
     "both": (
         lambda: trace(models.single_step(), torch.rand(3, 12), time_first=True, single_step=True),
         UnsupportedError,
         "time_first must be None",
     ),
-    "dt": (lambda: trace(models.TimeLoop(), torch.rand(3, 3, 12), time_first=True, dt=0.0), UnsupportedError, "positive number of seconds"),
+    "dt": (
+        lambda: trace(models.TimeLoop(), torch.rand(3, 3, 12), time_first=True, dt=0.0),
+        UnsupportedError,
+        "positive number of seconds",
+    ),
     "decode": (
         lambda: trace(models.TimeLoop(), torch.rand(3, 3, 12), time_first=True, decode="loudest"),
         UnsupportedError,
@@ -275,9 +363,21 @@ CALLS = {
         UnsupportedError,
         "the model fails when it is called",
     ),
-    "no layers": (lambda: trace(nn.ReLU(), torch.rand(3, 3, 11), time_first=True), UnsupportedError, "no layers that can be exported"),
-    "one step in a loop": (lambda: trace(models.single_step(), torch.rand(3, 12)), UnsupportedError, "single_step=True"),
-    "time as batch": (lambda: trace(models.single_step(), torch.rand(4, 3, 12), time_first=True), UnsupportedError, "'flatten'"),
+    "no layers": (
+        lambda: trace(nn.ReLU(), torch.rand(3, 3, 11), time_first=True),
+        UnsupportedError,
+        "no layers that can be exported",
+    ),
+    "one step in a loop": (
+        lambda: trace(models.single_step(), torch.rand(3, 12)),
+        UnsupportedError,
+        "single_step=True",
+    ),
+    "time as batch": (
+        lambda: trace(models.single_step(), torch.rand(4, 3, 12), time_first=True),
+        UnsupportedError,
+        "'flatten'",
+    ),
 }
 
 

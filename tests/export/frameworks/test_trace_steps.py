@@ -13,7 +13,8 @@ from tests.export.frameworks import snntorch_models as models
 
 
 class Fixed(models.Layers):
-    """Loops over its own number of steps; ``reach`` makes x[time, batch, 12] whatever it is given."""
+    """Loops over its own number of steps; ``reach`` makes x[time, batch, 12] whatever it is
+    given."""
 
     def __init__(self, steps, reach=lambda x, t: x[t]):
         super().__init__(init_hidden=True)
@@ -73,7 +74,9 @@ class Merged(models.Layers):
 
 def test_stated():
     """What cannot be found out is stated; the example is repeated, or cut."""
-    with pytest.raises(UnsupportedError, match=r"wants a number of time steps of its own: steps=N, --trace-steps N"):
+    with pytest.raises(
+        UnsupportedError, match=r"wants a number of time steps of its own: steps=N, --trace-steps N"
+    ):
         trace(Merged(), torch.rand(3, 2, 12), time_first=True)
     for given in (3, 8):
         graph = trace(Merged(), torch.rand(given, 2, 12), time_first=True, steps=6)
@@ -90,7 +93,12 @@ def test_a_model_left_as_it_was():
 
 
 REFUSED = {
-    "one step": ({"single_step": True}, (2, 12), 4, "steps goes with an example that has a time axis"),
+    "one step": (
+        {"single_step": True},
+        (2, 12),
+        4,
+        "steps goes with an example that has a time axis",
+    ),
     "its own loop": ({}, (2, 12), 4, "steps goes with an example that has a time axis"),
     "too few": ({"time_first": True}, (3, 2, 12), 2, "whole number from 3"),
     "no number": ({"time_first": True}, (3, 2, 12), 4.0, "whole number from 3"),

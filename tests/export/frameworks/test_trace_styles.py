@@ -45,9 +45,14 @@ def test_the_same_graph(style):
 
 def test_single_step_sequential():
     wanted = described(trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True, dt=1e-3))
-    nodes, edges, entries = described(trace(models.single_step(), torch.rand(2, 12), single_step=True, dt=1e-3))
+    nodes, edges, entries = described(
+        trace(models.single_step(), torch.rand(2, 12), single_step=True, dt=1e-3)
+    )
     renamed = {"2": "fc1", "3": "lif1", "5": "fc2", "6": "lif2"}
-    assert ({renamed.get(n, n): v for n, v in nodes.items()}, [(renamed.get(a, a), renamed.get(b, b)) for a, b in edges]) == wanted[:2]
+    assert (
+        {renamed.get(n, n): v for n, v in nodes.items()},
+        [(renamed.get(a, a), renamed.get(b, b)) for a, b in edges],
+    ) == wanted[:2]
     assert {renamed.get(n, n): v for n, v in entries.items()} == wanted[2]
 
 
@@ -80,7 +85,9 @@ def test_constant_input_shown_in_every_step():
             return counts
 
     graph = trace(Static(), torch.rand(2, 12), dt=1e-3)
-    assert described(graph) == described(trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True, dt=1e-3))
+    assert described(graph) == described(
+        trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True, dt=1e-3)
+    )
     assert json.loads(graph.metadata["spikeport"])["data"] == {"presentation": "constant"}
 
 
@@ -89,7 +96,10 @@ def test_constant_input_repeated_along_time():
         def forward(self, x):
             return super().forward(x.unsqueeze(0).repeat(4, 1, 1))
 
-    assert trace(Repeated(), torch.rand(2, 12)).edges == trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True).edges
+    assert (
+        trace(Repeated(), torch.rand(2, 12)).edges
+        == trace(models.TimeLoop(), torch.rand(3, 2, 12), time_first=True).edges
+    )
 
 
 @pytest.mark.parametrize("where", ["before fc", "after fc", "after lif"])
@@ -111,7 +121,9 @@ def test_feedback_through_variables(where):
                 elif where == "after fc":
                     current = self.fc1(frame) + returned
                 else:
-                    current = self.fc1(frame) if step == 0 else torch.add(self.fc1(frame), self.back(spk))
+                    current = (
+                        self.fc1(frame) if step == 0 else torch.add(self.fc1(frame), self.back(spk))
+                    )
                 spk, mem1 = self.lif1(current, mem1)
                 if where == "after fc":
                     returned = self.back(spk)
@@ -120,7 +132,9 @@ def test_feedback_through_variables(where):
             return sum(out)
 
     graph = trace(Feedback(), torch.rand(4, 2, 12), time_first=True)
-    assert {("lif1", "back"), ("back", "lif1"), ("fc1", "lif1"), ("lif1", "fc2")} <= set(graph.edges)
+    assert {("lif1", "back"), ("back", "lif1"), ("fc1", "lif1"), ("lif1", "fc2")} <= set(
+        graph.edges
+    )
     assert len(graph.edges) == 7
 
 
@@ -158,4 +172,6 @@ def test_branches_that_meet():
             return torch.stack(out)
 
     graph = trace(Skip(), torch.rand(4, 2, 12), time_first=True)
-    assert {("fc2", "lif2"), ("skip", "lif2"), ("input", "skip"), ("input", "fc1")} <= set(graph.edges)
+    assert {("fc2", "lif2"), ("skip", "lif2"), ("input", "skip"), ("input", "fc1")} <= set(
+        graph.edges
+    )

@@ -16,7 +16,8 @@ from tests.export.frameworks import snntorch_models as models
 
 
 class Stateful(nn.Module):
-    """Everything that a run changes: hidden states, a list, a counter, a buffer in place, random numbers."""
+    """Everything that a run changes: hidden states, a list, a counter, a buffer in place, random
+    numbers."""
 
     def __init__(self):
         super().__init__()
@@ -40,13 +41,28 @@ class Stateful(nn.Module):
 
 
 def snapshot(model):
-    tensors = {n: t.detach().clone() for n, t in (*model.named_parameters(), *model.named_buffers())}
+    tensors = {
+        n: t.detach().clone() for n, t in (*model.named_parameters(), *model.named_buffers())
+    }
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
-    return tensors, hooks, [m.training for m in model.modules()], sorted(model.__dict__), list(model.log), dict(model.seen), model.count
+    return (
+        tensors,
+        hooks,
+        [m.training for m in model.modules()],
+        sorted(model.__dict__),
+        list(model.log),
+        dict(model.seen),
+        model.count,
+    )
 
 
 def same(a, b):
-    return a[0].keys() == b[0].keys() and all(torch.equal(a[0][n], b[0][n]) for n in a[0]) and a[1:4] == b[1:4] and a[6] == b[6]
+    return (
+        a[0].keys() == b[0].keys()
+        and all(torch.equal(a[0][n], b[0][n]) for n in a[0])
+        and a[1:4] == b[1:4]
+        and a[6] == b[6]
+    )
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -84,7 +100,9 @@ def test_training_mode_does_not_matter():
     """Dropout and batch statistics are those of evaluation, whatever mode the model is in."""
     model = Stateful()
     model.norm.running_mean.fill_(0.25)
-    graphs = [trace(m, torch.rand(4, 2, 12), time_first=True) for m in (model.train(), model.eval())]
+    graphs = [
+        trace(m, torch.rand(4, 2, 12), time_first=True) for m in (model.train(), model.eval())
+    ]
     assert np.array_equal(graphs[0].nodes["fc"].bias, graphs[1].nodes["fc"].bias)
     assert not np.array_equal(graphs[0].nodes["fc"].bias, model.fc.bias.detach().numpy())
 
@@ -107,5 +125,10 @@ def test_the_example_is_left_alone_and_its_values_do_not_matter():
     example = torch.zeros(4, 2, 12)
     graph = trace(InPlace(), example, time_first=True)
     assert not example.any()
-    assert np.array_equal(graph.nodes["fc1"].weight, trace(InPlace(), torch.rand(4, 2, 12), time_first=True).nodes["fc1"].weight)
-    assert np.array_equal(graph.nodes["fc1"].weight, models.TimeLoop().fc1.weight.detach().numpy() / 2)
+    assert np.array_equal(
+        graph.nodes["fc1"].weight,
+        trace(InPlace(), torch.rand(4, 2, 12), time_first=True).nodes["fc1"].weight,
+    )
+    assert np.array_equal(
+        graph.nodes["fc1"].weight, models.TimeLoop().fc1.weight.detach().numpy() / 2
+    )

@@ -1,4 +1,5 @@
-"""What stands around a model and computes the same is taken off and said; TorchScript is refused."""
+"""What stands around a model and computes the same is taken off and said; TorchScript is
+refused."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ def compiled_in_place():
 
 
 WRAPPED = {
-    "DataParallel": (lambda: nn.DataParallel(models.TimeLoop()), "the model: DataParallel taken off"),
+    "DataParallel": (
+        lambda: nn.DataParallel(models.TimeLoop()),
+        "the model: DataParallel taken off",
+    ),
     "inside": (wrapped_inside, "module 'fc2': DataParallel taken off; read is the Linear inside"),
     "compiled": (lambda: torch.compile(models.TimeLoop()), "the model: torch.compile taken off"),
     "compiled in place": (compiled_in_place, r"module 'lif1' (Leaky): compiled by torch.compile"),
@@ -53,12 +57,16 @@ def test_wrappers_are_taken_off_and_said(name):
     make, says = WRAPPED[name]
     plain = trace(models.TimeLoop(), torch.rand(4, 2, 12), time_first=True)
     model = make()
-    before = [(n, type(m), getattr(m, "_compiled_call_impl", None)) for n, m in model.named_modules()]
+    before = [
+        (n, type(m), getattr(m, "_compiled_call_impl", None)) for n, m in model.named_modules()
+    ]
     graph = trace(model, torch.rand(4, 2, 12), time_first=True)
     assert set(graph.nodes) == set(plain.nodes)
     assert graph.edges == plain.edges
     assert any(note.startswith(says) for note in notes_of(graph)), notes_of(graph)
-    assert [(n, type(m), getattr(m, "_compiled_call_impl", None)) for n, m in model.named_modules()] == before
+    assert [
+        (n, type(m), getattr(m, "_compiled_call_impl", None)) for n, m in model.named_modules()
+    ] == before
 
 
 @pytest.mark.slow
@@ -76,9 +84,13 @@ def test_functions_that_are_compiled_run_as_written():
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_torchscript_is_refused_in_a_line():
     scripted = torch.jit.script(nn.Linear(12, 8))
-    with pytest.raises(UnsupportedError, match=r"the model \(Linear\) was compiled by torch\.jit.*give the nn"):
+    with pytest.raises(
+        UnsupportedError, match=r"the model \(Linear\) was compiled by torch\.jit.*give the nn"
+    ):
         trace(scripted, torch.rand(4, 2, 12), time_first=True)
     model = models.TimeLoop()
     model.fc1 = torch.jit.trace(model.fc1, torch.zeros(1, 12))
-    with pytest.raises(UnsupportedError, match=r"module 'fc1' \(Linear\) was compiled by torch\.jit"):
+    with pytest.raises(
+        UnsupportedError, match=r"module 'fc1' \(Linear\) was compiled by torch\.jit"
+    ):
         unwrap(model)

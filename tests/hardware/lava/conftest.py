@@ -62,10 +62,23 @@ def inside(tmp_path_factory):
     """Run ``inside/NAME.py`` in Lava's interpreter; the JSON that it prints last."""
 
     def run(name: str):
-        boot = connection.BOOTSTRAP.split("from hardware.lava.worker")[0] + "exec(compile(open(token).read(), token, 'exec'))"
-        command = [environment.interpreter(), "-E", "-c", boot, connection.PACKAGE, INSIDE / f"{name}.py", ""]
+        boot = (
+            connection.BOOTSTRAP.split("from hardware.lava.worker")[0]
+            + "exec(compile(open(token).read(), token, 'exec'))"
+        )
+        command = [
+            environment.interpreter(),
+            "-E",
+            "-c",
+            boot,
+            connection.PACKAGE,
+            INSIDE / f"{name}.py",
+            "",
+        ]
         place = os.environ | {"TMPDIR": str(tmp_path_factory.mktemp(name))}
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, env=place)
+        result = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=120, env=place
+        )
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])
 

@@ -1,4 +1,5 @@
-"""Run a long Program on Lava, and say on standard output how it can be found: for tests that kill this process."""
+"""Run a long Program on Lava, and say on standard output how it can be found: for tests that kill
+this process."""
 
 import json
 import signal
@@ -13,10 +14,16 @@ from hardware.targets import Options
 
 def network() -> Program:
     """Two layers with bias, so that they are busy."""
-    layers = [Population(n, (8,), voltage_decay=100, threshold=200, bias=100, bias_exponent=3) for n in ("hidden", "out")]
+    layers = [
+        Population(n, (8,), voltage_decay=100, threshold=200, bias=100, bias_exponent=3)
+        for n in ("hidden", "out")
+    ]
     weights = np.arange(64).reshape(8, 8) * 2 - 64
     return Program(
-        (Input("in", (8,)),), layers, (Dense("one", "in", "hidden", weights), Dense("two", "hidden", "out", weights)), (Output("out"),)
+        (Input("in", (8,)),),
+        layers,
+        (Dense("one", "in", "hidden", weights), Dense("two", "hidden", "out", weights)),
+        (Output("out"),),
     )
 
 
@@ -26,7 +33,8 @@ def data(samples: int, steps: int = 20) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    # a job in the background of a shell script starts with Ctrl-C ignored, and what it starts inherits that
+    # a job in the background of a shell script starts with Ctrl-C ignored, and what it starts
+    # inherits that
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with Session() as session:
         connection = session.connection

@@ -1,4 +1,5 @@
-"""What is left of a run on this machine: processes of its group, shared memory of its token, its folder."""
+"""What is left of a run on this machine: processes of its group, shared memory of its token, its
+folder."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from pathlib import Path
 
 
 def members(group: int) -> list[int]:
-    """Living processes of a process group, the leader first, then in the order in which they were started."""
+    """Living processes of a process group, the leader first, then in the order in which they were
+    started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -30,7 +32,11 @@ def left(group: int, token: str, folder: str, patience_s: float = 0.0) -> dict:
     """Everything that is left after ``patience_s`` at most; empty when nothing is."""
     deadline = time.monotonic() + patience_s
     while True:
-        found = {"processes": members(group), "segments": segments(token), "folder": [folder] if os.path.exists(folder) else []}
+        found = {
+            "processes": members(group),
+            "segments": segments(token),
+            "folder": [folder] if os.path.exists(folder) else [],
+        }
         found = {what: items for what, items in found.items() if items}
         if not found or time.monotonic() > deadline:
             return found

@@ -1,4 +1,5 @@
-"""Target loihi2, as far as it can be tested without the chip and without Intel's closed back-end."""
+"""Target loihi2, as far as it can be tested without the chip and without Intel's closed
+back-end."""
 
 from __future__ import annotations
 
@@ -19,7 +20,11 @@ def answers(inside):
 
 
 def test_without_the_back_end_the_error_says_exactly_what_is_missing():
-    with pytest.raises(LavaEnvironmentError, match=r"lava-loihi.*missing: lava\.utils\.loihi2_profiler, .*lava\.proc\.embedded_io.*SLURM"):
+    with pytest.raises(
+        LavaEnvironmentError,
+        match=r"lava-loihi.*missing: lava\.utils\.loihi2_profiler, "
+        r".*lava\.proc\.embedded_io.*SLURM",
+    ):
         run(network(), data(1), "loihi2")
 
 
@@ -50,5 +55,7 @@ def test_what_the_chip_cannot_hold_is_refused_by_name(answers):
 
 def test_values_of_24_bits_are_sign_extended(inside):
     values = inside("sink")
-    assert values == [[-1, 1, -(1 << 23), (1 << 23) - 1]] * 2, "from the chip; and unchanged from the simulator"
+    assert values == [[-1, 1, -(1 << 23), (1 << 23) - 1]] * 2, (
+        "from the chip; and unchanged from the simulator"
+    )
     assert np.ravel(values).dtype.kind == "i"

@@ -1,4 +1,5 @@
-"""Lava's interpreter: found in a stated order, made once, never used half-made. Nothing here needs Lava or the network."""
+"""Lava's interpreter: found in a stated order, made once, never used half-made. Nothing here needs
+Lava or the network."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def complete(place: Path, lava_dl: bool = False) -> Path:
     """What a finished set-up leaves."""
     python = program(place / "bin" / "python")
     (place / "pyvenv.cfg").touch()
-    (place / environment.MARKER).write_text(json.dumps({"requirements_sha256": environment._digest(lava_dl)}))
+    (place / environment.MARKER).write_text(
+        json.dumps({"requirements_sha256": environment._digest(lava_dl)})
+    )
     return python
 
 
@@ -88,7 +91,12 @@ def test_the_default_folder_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "platform", "linux")
     assert environment.folder() == tmp_path / "spikeport" / "lava"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert environment.folder().parts[-4:] == ("Library", "Application Support", "spikeport", "lava")
+    assert environment.folder().parts[-4:] == (
+        "Library",
+        "Application Support",
+        "spikeport",
+        "lava",
+    )
 
 
 def test_a_half_made_or_outdated_environment_is_not_used(place):
@@ -128,7 +136,11 @@ def steps(monkeypatch, tmp_path):
 def test_set_up_makes_installs_checks_and_marks(place, steps):
     lines = []
     assert environment.setup(lines.append) == place / "bin" / "python"
-    assert [("-m venv" in s, "pip install" in s, "import lava" in s) for s in steps] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    assert [("-m venv" in s, "pip install" in s, "import lava" in s) for s in steps] == [
+        (1, 0, 0),
+        (0, 1, 0),
+        (0, 0, 1),
+    ]
     assert "requirements-lava.txt" in steps[1]
     assert json.loads((place / environment.MARKER).read_text())["versions"]["lava-nc"] == "0.10.0"
     assert environment.interpreter() == place / "bin" / "python"
@@ -145,8 +157,13 @@ def test_a_second_set_up_does_nothing(place, steps):
 def test_set_up_repairs_an_environment_that_lost_a_package(place, steps):
     environment.setup(print)
     steps.clear()
-    program(place / "bin" / "python", "echo \"ModuleNotFoundError: No module named 'lava'\" >&2; exit 1")
-    assert "No module named 'lava'): `spikeport lava setup` makes it anew" in environment.status()["lava"]["missing"]
+    program(
+        place / "bin" / "python", "echo \"ModuleNotFoundError: No module named 'lava'\" >&2; exit 1"
+    )
+    assert (
+        "No module named 'lava'): `spikeport lava setup` makes it anew"
+        in environment.status()["lava"]["missing"]
+    )
 
     lines = []
     assert environment.setup(lines.append) == place / "bin" / "python"
@@ -216,7 +233,9 @@ def bare(monkeypatch, tmp_path):
 
 
 def test_no_python_3_10(bare):
-    with pytest.raises(LavaEnvironmentError, match=r"uv python install 3\.10.*pyenv install 3\.10.*conda create"):
+    with pytest.raises(
+        LavaEnvironmentError, match=r"uv python install 3\.10.*pyenv install 3\.10.*conda create"
+    ):
         environment.find_python()
 
 
@@ -239,7 +258,9 @@ def test_python_3_10_of_uv(bare):
 
 def test_python_3_10_of_conda(bare):
     found = program(bare.parent / "conda" / "envs" / "old" / "bin" / "python3.10")
-    listed = json.dumps({"envs": [str(bare.parent / "conda"), str(bare.parent / "conda" / "envs" / "old")]})
+    listed = json.dumps(
+        {"envs": [str(bare.parent / "conda"), str(bare.parent / "conda" / "envs" / "old")]}
+    )
     program(bare / "conda", f"echo '{listed}'")
     assert environment.find_python() == found
 
@@ -260,7 +281,11 @@ def test_status_names_what_is_missing(place):
 
 @pytest.mark.parametrize("lava_dl", [False, True])
 def test_requirements_are_pinned_and_name_no_address(lava_dl):
-    lines = [line for line in environment._requirements(lava_dl).read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in environment._requirements(lava_dl).read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert "lava-nc==0.10.0" in lines
     assert ("lava-dl==0.6.0" in lines) == lava_dl
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines)

@@ -1,4 +1,5 @@
-"""Lava against the reference: every spike and every membrane potential of random Programs, zero tolerance."""
+"""Lava against the reference: every spike and every membrane potential of random Programs, zero
+tolerance."""
 
 from __future__ import annotations
 
@@ -16,15 +17,25 @@ pytestmark = pytest.mark.lava
 
 
 def assert_identical(session, program, inputs, batch=None):
-    """The session's Lava and the reference record the same, in everything that there is to record."""
+    """The session's Lava and the reference record the same, in everything that there is to
+    record."""
     record = Record(spikes=True, potentials=True)
     reference = run(program, inputs, "reference", record=record)
-    lava = collect(program, check_inputs(program, inputs), "lava", lambda *a: session.run_chunks(*a), record=record, batch=batch)
+    lava = collect(
+        program,
+        check_inputs(program, inputs),
+        "lava",
+        lambda *a: session.run_chunks(*a),
+        record=record,
+        batch=batch,
+    )
     comparison = compare(reference, lava)
     assert comparison.identical, comparison.first
     for layer in comparison.layers:
         assert bool(layer.potentials) == (layer.layer in program.order)
-        assert bool(layer.spikes) == (layer.layer not in program.order or program.nodes[layer.layer].spiking)
+        assert bool(layer.spikes) == (
+            layer.layer not in program.order or program.nodes[layer.layer].spiking
+        )
     return lava
 
 
@@ -43,12 +54,19 @@ def check(session, case):
         assume(False)  # what Lava cannot hold has its own tests
 
 
-checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
+checks = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.function_scoped_fixture,
+]
 
 
 def many(examples: int):
     """Decorator: draw that many cases."""
-    return lambda test: settings(max_examples=examples, deadline=None, suppress_health_check=checks)(given(case=cases())(test))
+    return lambda test: settings(
+        max_examples=examples, deadline=None, suppress_health_check=checks
+    )(given(case=cases())(test))
 
 
 @many(200)

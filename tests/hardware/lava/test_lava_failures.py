@@ -1,4 +1,5 @@
-"""Whatever goes wrong: a typed error soon, and no process, no shared memory and no file left behind."""
+"""Whatever goes wrong: a typed error soon, and no process, no shared memory and no file left
+behind."""
 
 from __future__ import annotations
 
@@ -16,13 +17,22 @@ import pytest
 
 from hardware.lava import client, environment
 from hardware.lava.client import Session
-from hardware.lava.errors import LavaEnvironmentError, LavaError, LavaTimeoutError, LavaUnsupportedError, LavaWorkerError
+from hardware.lava.errors import (
+    LavaEnvironmentError,
+    LavaError,
+    LavaTimeoutError,
+    LavaUnsupportedError,
+    LavaWorkerError,
+)
 from hardware.program import Convolution, Input, Output, Population, Program
 from hardware.targets import Options, run
 from tests.hardware.lava.endless import data, network
 from tests.hardware.lava.leftovers import left, members, segments
 
-pytestmark = [pytest.mark.lava, pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for leftovers in /proc")]
+pytestmark = [
+    pytest.mark.lava,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for leftovers in /proc"),
+]
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -31,9 +41,14 @@ OPTIONS = Options(batch=1, timeout_s=60)
 
 @pytest.fixture
 def started():
-    """A session whose first chunk has arrived, the generator of the others, and how to find what it leaves."""
+    """A session whose first chunk has arrived, the generator of the others, and how to find what it
+    leaves."""
     session = Session()
-    where = session.connection.ready["pid"], session.connection.token, str(session.connection.folder)
+    where = (
+        session.connection.ready["pid"],
+        session.connection.token,
+        str(session.connection.folder),
+    )
     chunks = session.run_chunks(network(), data(50), OPTIONS)
     next(chunks)
     yield session, chunks, where
@@ -56,12 +71,17 @@ def test_a_run_names_its_shared_memory_and_leaves_none(started):
     session, chunks, (pid, token, folder) = started
     assert len(members(pid)) > 5
     mapped = {
-        line.split("/dev/shm/")[1].split()[0] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dev/shm/psm_" in line
+        line.split("/dev/shm/")[1].split()[0]
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+        if "/dev/shm/psm_" in line
     }
     assert mapped
     assert mapped <= set(segments(token)), "a segment without our token could not be found again"
     assert len(list(chunks)) == 49
-    assert len(members(pid)) <= 2, "with the run Lava's own processes end; the worker (and its resource tracker) stay for the next"
+    assert len(members(pid)) <= 2, (
+        "with the run Lava's own processes end; the worker (and its resource tracker) stay for the "
+        "next"
+    )
     assert segments(token) == []
     assert sorted(os.listdir(folder)) == ["lock", "stderr"]
     session.close()
@@ -72,11 +92,17 @@ def test_a_target_run_leaves_nothing():
     before = set(os.listdir("/dev/shm"))
     recording = run(network(), data(3), "lava")
     assert recording.samples == 3
-    assert {name for name in set(os.listdir("/dev/shm")) - before if "psm" in name or "sem.mp" in name} == set()
+    assert {
+        name for name in set(os.listdir("/dev/shm")) - before if "psm" in name or "sem.mp" in name
+    } == set()
 
 
 def test_an_exception_in_a_lava_process(started, monkeypatch):
-    monkeypatch.setattr(client, "_write_inputs", lambda folder, *rest: (folder / f"input-0.{rest[2]}").write_bytes(b"short"))
+    monkeypatch.setattr(
+        client,
+        "_write_inputs",
+        lambda folder, *rest: (folder / f"input-0.{rest[2]}").write_bytes(b"short"),
+    )
     text = fails(started, LavaWorkerError)
     assert "ValueError in a Lava process" in text
     assert "files.py" in text, "the traceback of the process is told"
@@ -127,7 +153,11 @@ def elsewhere():
         start_new_session=True,
     )
     about = json.loads(process.stdout.readline())
-    assert left(about["pid"], about["token"], about["folder"]).keys() == {"processes", "segments", "folder"}
+    assert left(about["pid"], about["token"], about["folder"]).keys() == {
+        "processes",
+        "segments",
+        "folder",
+    }
     yield process, about
     process.kill()
     process.communicate()

@@ -1,4 +1,5 @@
-"""Forms that a chip has, beside those that it has not: Lava computes the same spikes and potentials from both."""
+"""Forms that a chip has, beside those that it has not: Lava computes the same spikes and potentials
+from both."""
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ def network(readout: Population, constant: Population | None = None) -> Program:
         bias = np.array([[20], [-30], [4]])
         projections.append(Dense("constant to out", constant.name, readout.name, bias))
     decode = "spike_count" if readout.spiking else "mean_potential"
-    return Program((Input("in", (4,)),), tuple(populations), tuple(projections), (Output(readout.name, decode),))
+    return Program(
+        (Input("in", (4,)),),
+        tuple(populations),
+        tuple(projections),
+        (Output(readout.name, decode),),
+    )
 
 
 def test_a_constant_source_needs_no_voltage_decay(direct):
@@ -66,7 +72,9 @@ def test_a_constant_source_needs_no_voltage_decay(direct):
 
 @pytest.mark.parametrize("bias", [0, [5, -7, 100]])
 def test_a_readout_without_memory_is_its_current(direct, bias):
-    program = network(Population("out", (3,), current_decay=4096, voltage_decay=4096, threshold=None, bias=bias))
+    program = network(
+        Population("out", (3,), current_decay=4096, voltage_decay=4096, threshold=None, bias=bias)
+    )
     current = 64 * INPUTS @ WEIGHTS.T
     assert np.array_equal(recorded(direct, program).potentials["out"], current + bias)
     report = check(program, LOIHI2)

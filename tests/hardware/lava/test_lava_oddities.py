@@ -1,4 +1,5 @@
-"""Where Lava's fixed-point models surprise, by name: what lava-nc 0.10.0 answers, and that our rules answer the same."""
+"""Where Lava's fixed-point models surprise, by name: what lava-nc 0.10.0 answers, and that our
+rules answer the same."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def lava(inside):
 
 def test_current_may_rest_at_exactly_plus_2_to_the_23(lava):
     assert lava["current_positive_limit"] == [arithmetic.next_current(0, 131072, 4096)] == [1 << 23]
-    assert lava["current_negative_limit"] == [arithmetic.next_current(0, -131072, 4096)] == [1 << 23]
+    assert (
+        lava["current_negative_limit"] == [arithmetic.next_current(0, -131072, 4096)] == [1 << 23]
+    )
 
 
 def test_current_wraps_only_once(lava):
@@ -27,18 +30,29 @@ def test_current_wraps_only_once(lava):
 
 
 def test_potential_saturates_below_2_to_the_23(lava):
-    ours = [arithmetic.next_potential(8388000, 0, 4095 << 7, 0), arithmetic.next_potential(-8388000, 0, -4096 << 7, 0)]
+    ours = [
+        arithmetic.next_potential(8388000, 0, 4095 << 7, 0),
+        arithmetic.next_potential(-8388000, 0, -4096 << 7, 0),
+    ]
     assert np.ravel(lava["potential_saturates"]).tolist() == ours == [8388607, -8388607]
 
 
 def test_decay_rounds_toward_zero_and_drains_everything(lava):
-    assert np.ravel(lava["decay_rounds_to_zero"]).tolist() == [arithmetic.decay(v, 1) for v in (-1, 1, -100, 100)] == [0, 0, -99, 99]
+    assert (
+        np.ravel(lava["decay_rounds_to_zero"]).tolist()
+        == [arithmetic.decay(v, 1) for v in (-1, 1, -100, 100)]
+        == [0, 0, -99, 99]
+    )
     assert lava["decay_of_everything"] == [arithmetic.decay(12345, 4096)] == [0]
     assert np.ravel(lava["current_without_decay"]).tolist() == [320, 320, 320]
 
 
 def test_threshold_is_strict(lava):
-    assert np.ravel(lava["threshold_is_strict"]).tolist() == [int(arithmetic.fires(n << 6, 1)) for n in (1, 2)] == [0, 1]
+    assert (
+        np.ravel(lava["threshold_is_strict"]).tolist()
+        == [int(arithmetic.fires(n << 6, 1)) for n in (1, 2)]
+        == [0, 1]
+    )
 
 
 def test_a_spike_resets_the_potential_in_the_same_step_and_not_the_current(lava):
@@ -56,7 +70,11 @@ def test_bias_is_kept_in_16_bits_so_ours_is_limited_to_13(lava):
 
 
 def test_a_negative_bias_exponent_rounds_down(lava):
-    assert lava["negative_bias_exponent_floors"] == [int(Population("p", (1,), bias=-1, bias_exponent=-1).bias_state)] == [-1]
+    assert (
+        lava["negative_bias_exponent_floors"]
+        == [int(Population("p", (1,), bias=-1, bias_exponent=-1).bias_state)]
+        == [-1]
+    )
 
 
 def test_lif_reset_acts_before_the_input_of_its_step(lava):
@@ -96,7 +114,9 @@ def test_graded_sums_wrap_at_32_bits_before_the_shift(lava):
 
 
 def test_convolution_wraps_at_24_bits(lava):
-    assert np.ravel(lava["convolution_wraps_at_24_bits"]).tolist() == [arithmetic.wrap_int24(v << 20) for v in (7, 8, 15, 16, -9)]
+    assert np.ravel(lava["convolution_wraps_at_24_bits"]).tolist() == [
+        arithmetic.wrap_int24(v << 20) for v in (7, 8, 15, 16, -9)
+    ]
 
 
 def test_convolution_ignores_exponent_weight_bits_and_truncation(lava):

@@ -23,7 +23,12 @@ def digits():
     images = (data.images / 16).astype(np.float32)[:, None]
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images[order], data.target[order].astype(np.int64)
-    return SimpleNamespace(train=images[:1200], train_labels=labels[:1200], test=images[1200:], test_labels=labels[1200:])
+    return SimpleNamespace(
+        train=images[:1200],
+        train_labels=labels[:1200],
+        test=images[1200:],
+        test_labels=labels[1200:],
+    )
 
 
 def train(network, digits, rate: float, epochs: int):
@@ -44,7 +49,9 @@ def train(network, digits, rate: float, epochs: int):
     return network
 
 
-def digits_network(seed: int = 0, hidden: int = 40, decode: str = "spike_count", encoding: str = "direct"):
+def digits_network(
+    seed: int = 0, hidden: int = 40, decode: str = "spike_count", encoding: str = "direct"
+):
     """Direct or Poisson coded digits, one hidden layer of leaky neurons."""
     torch.manual_seed(seed)
     bits, k = (8, 4) if encoding == "direct" else (0, 0)

@@ -1,4 +1,5 @@
-"""Every attack on a small trained network: bounds, seeds, batch mates, strength against the floor."""
+"""Every attack on a small trained network: bounds, seeds, batch mates, strength against the
+floor."""
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from toolchain.attacks.victims import PixelVictim, ProgramVictim
 
 RADIUS = {"linf": 0.15, "l2": 0.6}
 
-# attack → largest accuracy that it may leave on the small network, for linf and l2: measured, with some slack (clean: 0.875)
+# attack → largest accuracy that it may leave on the small network, for linf and l2: measured, with
+# some slack (clean: 0.875)
 ATTACKS = {
     "fgsm": (FGSM(), 0.65, 0.7),
     "rfgsm": (RFGSM(), 0.8, 0.8),
@@ -54,7 +56,9 @@ def test_attack(name, norm, victim, some, network):
     verify(images, result.adversarial, Threat(norm, RADIUS[norm]))
     assert result.adversarial.dtype == np.float32
     # what is claimed is what the victim says
-    assert np.array_equal(result.success, victim.predict(result.adversarial).argmax(axis=1) != labels)
+    assert np.array_equal(
+        result.success, victim.predict(result.adversarial).argmax(axis=1) != labels
+    )
     clean_wrong = victim.predict(images).argmax(axis=1) != labels
     assert not np.any(clean_wrong & ~result.success)
     assert np.all(result.queries >= 1)
@@ -63,7 +67,9 @@ def test_attack(name, norm, victim, some, network):
     assert np.array_equal(result.adversarial, again.adversarial)
     assert np.array_equal(result.queries, again.queries)
     other = attacked(name, victim, some, norm, seed=4)
-    assert np.array_equal(result.adversarial, other.adversarial) == (name in ("fgsm", "bim", "cw", "fab"))
+    assert np.array_equal(result.adversarial, other.adversarial) == (
+        name in ("fgsm", "bim", "cw", "fab")
+    )
     # a sample alone and in another order
     alone = attacked(name, victim, (images[[7, 2]], labels[[7, 2]]), norm, seed=3)
     assert np.allclose(alone.adversarial, result.adversarial[[7, 2]], atol=1e-6)
@@ -74,7 +80,10 @@ def test_attack(name, norm, victim, some, network):
 def test_gradients_beat_noise(victim, some, norm):
     images, labels = some
     threat = Threat(norm, RADIUS[norm])
-    floor = max(Noise(kind, 10)(victim, images, labels, threat).success.mean() for kind in ("uniform", "gaussian"))
+    floor = max(
+        Noise(kind, 10)(victim, images, labels, threat).success.mean()
+        for kind in ("uniform", "gaussian")
+    )
     assert PGD(10)(victim, images, labels, threat).success.mean() > floor + 0.15
 
 
@@ -99,10 +108,14 @@ def test_the_toolboxs_steps_are_pgd(victim, some):
     x = start
     for _ in range(steps):
         x = x.clone().requires_grad_()
-        loss = torch.nn.functional.cross_entropy(victim.scores(x) / conftest.STEPS, torch.from_numpy(labels), reduction="sum")
+        loss = torch.nn.functional.cross_entropy(
+            victim.scores(x) / conftest.STEPS, torch.from_numpy(labels), reduction="sum"
+        )
         (g,) = torch.autograd.grad(loss, x)
         x = (x.detach() + size * g.sign()).clamp(0, 1)
-        x = (torch.from_numpy(images) + (x - torch.from_numpy(images)).clamp(-0.15, 0.15)).clamp(0, 1)
+        x = (torch.from_numpy(images) + (x - torch.from_numpy(images)).clamp(-0.15, 0.15)).clamp(
+            0, 1
+        )
     from toolchain.attacks.toolbox import projected_gradient_descent
 
     found = projected_gradient_descent(search, steps, size, start)
@@ -133,7 +146,9 @@ def bowl_search(some, threat, peak):
 def test_optimisers_find_the_highest_point_of_a_bowl(some, climb, norm):
     threat = Threat(norm, 0.2)
     clean = torch.from_numpy(some[0])
-    peak = (clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    peak = (
+        clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    ).clamp(0, 1)
     search = bowl_search(some, threat, peak)
     climb(search, 100, search.clean.clone())
     best = geometry.project(peak, clean, threat)
@@ -141,7 +156,8 @@ def test_optimisers_find_the_highest_point_of_a_bowl(some, climb, norm):
 
 
 def test_sa_pgd_follows_its_rule(some):
-    """The update written out; eta is halved after 22 % of the iterations, then 19 % later, 16 %, … never less than 6 %."""
+    """The update written out; eta is halved after 22 % of the iterations, then 19 % later, 16 %, …
+    never less than 6 %."""
     assert sa_pgd.halving_iterations(100) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert sa_pgd.halving_iterations(10) == [2, 3, 4, 5, 6, 7, 8, 9, 10]
     threat = Threat("linf", 0.5)
@@ -193,7 +209,8 @@ def test_square_asks_no_more_than_allowed_and_rests_once_broken(victim, some):
 
 
 def test_carlini_wagner_finds_small_changes(victim, some):
-    """The l2 form returns what is nearest; a larger radius must not make it any farther than the radius."""
+    """The l2 form returns what is nearest; a larger radius must not make it any farther than the
+    radius."""
     images, labels = some
     result = CarliniWagner(60, rate=0.1, rounds=4)(victim, images, labels, Threat("l2", 2.0))
     assert result.success.mean() > 0.9
@@ -204,10 +221,16 @@ def test_black_boxes_run_on_the_integer_program(network, some):
     from toolchain.attacks.encoding import Direct
 
     images, labels = some[0][:15], some[1][:15]
-    chip, software = ProgramVictim(program_of(network), Direct(conftest.STEPS, 8, 4)), PixelVictim(network)
+    chip, software = (
+        ProgramVictim(program_of(network), Direct(conftest.STEPS, 8, 4)),
+        PixelVictim(network),
+    )
     threat = Threat("linf", 0.15)
     for attack in (Noise(tries=3), Square(80)):
-        on_chip, on_software = attack(chip, images, labels, threat), attack(software, images, labels, threat)
+        on_chip, on_software = (
+            attack(chip, images, labels, threat),
+            attack(software, images, labels, threat),
+        )
         # bit-identical twins: the same attack, the same samples
         assert np.array_equal(on_chip.adversarial, on_software.adversarial)
         assert np.array_equal(on_chip.success, on_software.success)
@@ -244,7 +267,9 @@ def test_eot_averages_over_seeds_and_freezes_the_rest(digits, poisson_network):
     assert seen == [False, True, True] * 6
     # the clean sample and the last point, 6 gradients, each with 3 draws; the final prediction
     assert np.all(result.queries == 3 * 8 + 1)
-    gradient = Search(victim, images, labels, threat, eot=4, seed=5).gradient(torch.from_numpy(images))[0]
+    gradient = Search(victim, images, labels, threat, eot=4, seed=5).gradient(
+        torch.from_numpy(images)
+    )[0]
     search = Search(victim, images, labels, threat, eot=4, seed=5)
     parts = []
     for _ in range(4):
@@ -258,15 +283,33 @@ def test_eot_averages_over_seeds_and_freezes_the_rest(digits, poisson_network):
 
 def test_history_is_there_for_the_honesty_checks(victim, some):
     history = APGD(5)(victim, *some, Threat("linf", 0.1)).history
-    assert history["loss"].shape == history["zero_gradient"].shape == history["reached"].shape == (6, 40)
+    assert (
+        history["loss"].shape
+        == history["zero_gradient"].shape
+        == history["reached"].shape
+        == (6, 40)
+    )
     assert set(np.unique(history["zero_gradient"])) <= {0.0, 1.0}
     assert np.all(np.diff(history["reached"], axis=0) >= 0)
 
 
 def test_progress(victim, some):
-    for attack in (PGD(3, restarts=2), APGD(3), SAPGD(3), Square(10), Noise(tries=2), CarliniWagner(3)):
+    for attack in (
+        PGD(3, restarts=2),
+        APGD(3),
+        SAPGD(3),
+        Square(10),
+        Noise(tries=2),
+        CarliniWagner(3),
+    ):
         seen = []
-        attack(victim, some[0][:3], some[1][:3], Threat("linf", 0.01), progress=lambda *state, seen=seen: seen.append(state))
+        attack(
+            victim,
+            some[0][:3],
+            some[1][:3],
+            Threat("linf", 0.01),
+            progress=lambda *state, seen=seen: seen.append(state),
+        )
         assert seen[-1][0] == seen[-1][1], attack
 
 
@@ -276,7 +319,10 @@ def test_progress(victim, some):
         (lambda v, x, y: PGD(0), "steps is 0"),
         (lambda v, x, y: PGD(3, step=0.1, step_size=0.1), "say the same thing"),
         (lambda v, x, y: PGD(3, step=-1.0), "positive"),
-        (lambda v, x, y: PGD(3, loss="nll")(v, x, y, Threat("linf", 0.1)), "accepted are ce, dlr, margin"),
+        (
+            lambda v, x, y: PGD(3, loss="nll")(v, x, y, Threat("linf", 0.1)),
+            "accepted are ce, dlr, margin",
+        ),
         (lambda v, x, y: RFGSM(1.0), "between 0 and 1"),
         (lambda v, x, y: APGD(3, loss="nll"), "accepted are ce, dlr, margin"),
         (lambda v, x, y: Square(1), "queries is 1"),
@@ -286,9 +332,15 @@ def test_progress(victim, some):
         (lambda v, x, y: PGD(3)(v, x, y, Threat("flips", 3)), "cannot keep to the threat 'flips'"),
         (lambda v, x, y: PGD(3)(v, x, y[:-1], Threat("linf", 0.1)), "one whole number from 0 to 9"),
         (lambda v, x, y: PGD(3)(v, x, y + 9, Threat("linf", 0.1)), "one whole number from 0 to 9"),
-        (lambda v, x, y: PGD(3)(v, x[:, :, :4], y, Threat("linf", 0.1)), "accepted is .sample, 1, 8, 8."),
+        (
+            lambda v, x, y: PGD(3)(v, x[:, :, :4], y, Threat("linf", 0.1)),
+            "accepted is .sample, 1, 8, 8.",
+        ),
         (lambda v, x, y: PGD(3)(v, x * 2, y, Threat("linf", 0.1)), "allowed are 0.0 to 1.0"),
-        (lambda v, x, y: PGD(3)(v, x.astype(np.float64) + 1e-9, y, Threat("linf", 0.1)), "float32 cannot"),
+        (
+            lambda v, x, y: PGD(3)(v, x.astype(np.float64) + 1e-9, y, Threat("linf", 0.1)),
+            "float32 cannot",
+        ),
         (lambda v, x, y: PGD(3)(v, x, y, Threat("linf", 0.1), eot=0), "eot is 0"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Attacks in a row: who falls leaves, what is left goes on from the best point, and every sample says what felled it."""
+"""Attacks in a row: who falls leaves, what is left goes on from the best point, and every sample
+says what felled it."""
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def adding(step: float, queries: int, seen: list | None = None):
         if seen is not None:
             seen.append((len(samples), seed, start is not None))
         begin = samples if start is None else start
-        moved = np.clip(begin + np.float32(step), samples - np.float32(0.25), samples + np.float32(0.25))
+        moved = np.clip(
+            begin + np.float32(step), samples - np.float32(0.25), samples + np.float32(0.25)
+        )
         return AttackResult(moved, np.zeros(len(samples), bool), np.full(len(samples), queries))
 
     return attack
@@ -47,7 +50,12 @@ def absent(samples, labels, seed, start):
 def test_each_stage_sees_what_is_left_and_goes_on_from_the_best_point():
     seen = []
     x, labels = images(2.5, 1.8, 1.4, 0.4), np.zeros(4, np.int64)
-    row = [Stage(adding(0.1, 3, seen), False), Stage(absent, True), Stage(adding(0.1, 5, seen), True), Stage(adding(0.1, 5, seen), False)]
+    row = [
+        Stage(adding(0.1, 3, seen), False),
+        Stage(absent, True),
+        Stage(adding(0.1, 5, seen), True),
+        Stage(adding(0.1, 5, seen), False),
+    ]
     result = cascade.run(row, Sum(), x, labels, THREAT, 0)
     assert result.history["felled_by"].tolist() == [[0, 1, 3, -1]]
     assert [(count, warm) for count, _, warm in seen] == [(3, False), (2, True), (1, False)]
@@ -66,7 +74,12 @@ def test_a_samples_result_depends_on_no_other(victim, some):
     threat, rows = Threat("linf", 0.06), [0, 3, 4, 9]
     row = [
         {"attack": "apgd_dlr", "params": {"steps": 4}, "estimator": ATAN},
-        {"attack": "momentum", "params": {"steps": 4, "loss": "current"}, "estimator": {"name": "in_turn"}, "start": "best"},
+        {
+            "attack": "momentum",
+            "params": {"steps": 4, "loss": "current"},
+            "estimator": {"name": "in_turn"},
+            "start": "best",
+        },
         {"attack": "local_search", "params": {"rounds": 6}, "start": "best"},
     ]
     spec = AttackSpec("cascade", {"stages": row})
@@ -75,7 +88,9 @@ def test_a_samples_result_depends_on_no_other(victim, some):
     assert np.array_equal(whole.adversarial[rows], part.adversarial)
     assert np.array_equal(whole.history["felled_by"][:, rows], part.history["felled_by"])
     assert set(whole.history["felled_by"][0]) > {-1.0}
-    assert np.array_equal(whole.success, victim.predict(whole.adversarial).argmax(axis=1) != some[1][:12])
+    assert np.array_equal(
+        whole.success, victim.predict(whole.adversarial).argmax(axis=1) != some[1][:12]
+    )
 
 
 def test_the_judge_says_what_has_fallen(victim, some):
@@ -87,7 +102,9 @@ def test_the_judge_says_what_has_fallen(victim, some):
         def predict(self, samples, *, seed=0):
             return np.eye(10)[some[1][: len(samples)]]
 
-    spec = AttackSpec("cascade", {"stages": [{"attack": "apgd_dlr", "params": {"steps": 3}, "estimator": ATAN}]})
+    spec = AttackSpec(
+        "cascade", {"stages": [{"attack": "apgd_dlr", "params": {"steps": 3}, "estimator": ATAN}]}
+    )
     result = run(spec, victim, some[0][:5], some[1][:5], Threat("linf", 0.3), judge=Stubborn())
     assert not result.success.any()
 
@@ -95,7 +112,8 @@ def test_the_judge_says_what_has_fallen(victim, some):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_every_preset_has_what_is_known_to_be_strong(preset, norm):
-    """Margin and DLR losses with surrogates that vanish nowhere, several surrogates, and a closing search without gradients."""
+    """Margin and DLR losses with surrogates that vanish nowhere, several surrogates, and a closing
+    search without gradients."""
     made = AttackSpec("cascade", {"stages": stages(preset, norm)}).stages
     assert any(s.attack == "apgd_dlr" and s.estimator["name"] == "assg" for s in made)
     assert any(s.attack == "momentum" and s.estimator["name"] == "in_turn" for s in made)
@@ -109,11 +127,27 @@ def test_every_preset_has_what_is_known_to_be_strong(preset, norm):
         (lambda: AttackSpec("cascade", {"stages": []}), "at least one attack"),
         (lambda: AttackSpec("cascade", {}), "it must have stages"),
         (lambda: AttackSpec("cascade", {"stages": ["fgsm"]}), "a stage must be a table"),
-        (lambda: AttackSpec("cascade", {"stages": [{"attack": "cascade", "params": {}}]}), "it must have stages"),
-        (lambda: AttackSpec("cascade", {"stages": [{"attack": "sponge", "estimator": ATAN}]}), "cannot be one of its stages"),
-        (lambda: AttackSpec("cascade", {"stages": [{"attack": "fgsm", "estimator": ATAN, "eot": 3}]}), "given for all of it"),
+        (
+            lambda: AttackSpec("cascade", {"stages": [{"attack": "cascade", "params": {}}]}),
+            "it must have stages",
+        ),
+        (
+            lambda: AttackSpec("cascade", {"stages": [{"attack": "sponge", "estimator": ATAN}]}),
+            "cannot be one of its stages",
+        ),
+        (
+            lambda: AttackSpec(
+                "cascade", {"stages": [{"attack": "fgsm", "estimator": ATAN, "eot": 3}]}
+            ),
+            "given for all of it",
+        ),
         (lambda: AttackSpec("fgsm", {}, ATAN, start="elsewhere"), "start is 'elsewhere'"),
-        (lambda: run(AttackSpec("square", {"queries": 5}, start="best"), None, None, None, THREAT), "of a stage of a cascade"),
+        (
+            lambda: run(
+                AttackSpec("square", {"queries": 5}, start="best"), None, None, None, THREAT
+            ),
+            "of a stage of a cascade",
+        ),
     ],
 )
 def test_what_is_no_cascade_is_refused(make, match):
@@ -126,7 +160,10 @@ def test_an_attack_begins_where_it_is_told_to(victim, some):
     x, labels = some[0][:20], some[1][:20]
     long = run(AttackSpec("apgd_dlr", {"steps": 20}, ATAN), victim, x, labels, Threat("linf", 0.05))
     short = AttackSpec("momentum", {"steps": 1, "step": 0.1}, ATAN)
-    warm, cold = (run(short, victim, x, labels, Threat("linf", 0.05), start=start) for start in (long.adversarial, None))
+    warm, cold = (
+        run(short, victim, x, labels, Threat("linf", 0.05), start=start)
+        for start in (long.adversarial, None)
+    )
     assert np.all(warm.success >= long.success)
     assert warm.success.sum() > cold.success.sum()
     with pytest.raises(AttackError, match="from the clean one"):
@@ -134,13 +171,26 @@ def test_an_attack_begins_where_it_is_told_to(victim, some):
 
 
 def test_local_search_crosses_a_plateau():
-    """Scores that only change when three pixels have moved: a search that takes improvements alone would stand still."""
+    """Scores that only change when three pixels have moved: a search that takes improvements alone
+    would stand still."""
 
     class Steps(Sum):
         def predict(self, samples, *, seed=0):
-            return np.stack([np.full(len(samples), 0.5), np.floor(samples.reshape(len(samples), -1).sum(axis=1) + 1e-4)], axis=1)
+            return np.stack(
+                [
+                    np.full(len(samples), 0.5),
+                    np.floor(samples.reshape(len(samples), -1).sum(axis=1) + 1e-4),
+                ],
+                axis=1,
+            )
 
-    result = run(AttackSpec("local_search", {"rounds": 60}), Steps(), images(0.3, 0.1), np.zeros(2, np.int64), THREAT)
+    result = run(
+        AttackSpec("local_search", {"rounds": 60}),
+        Steps(),
+        images(0.3, 0.1),
+        np.zeros(2, np.int64),
+        THREAT,
+    )
     assert result.success.tolist() == [True, True]
     assert result.queries.min() < 60
     with pytest.raises(AttackError, match="cannot keep to the threat"):

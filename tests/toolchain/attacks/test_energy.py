@@ -34,13 +34,22 @@ def test_synapses_per_spike(program):
 
 
 def test_constant_sources_are_left_out():
-    """What carries a bias fires whatever the input: nothing to drain, and no neuron of the PyTorch model."""
+    """What carries a bias fires whatever the input: nothing to drain, and no neuron of the PyTorch
+    model."""
     source = Population("constant", (1,), bias=2, bias_exponent=6, threshold=1)
     neuron = Population("neuron", (3,), threshold=5)
     weights = np.full((3, 2), 4)
-    projections = (Dense("from input", "input", "neuron", weights), Dense("bias", "constant", "neuron", weights[:, :1]))
-    program = Program((Input("input", (2,)),), (source, neuron), projections, (Output("neuron", "spike_count"),))
-    assert {n: w.tolist() for n, w in synapses_per_spike(program).items()} == {"input": [3, 3], "neuron": [0, 0, 0]}
+    projections = (
+        Dense("from input", "input", "neuron", weights),
+        Dense("bias", "constant", "neuron", weights[:, :1]),
+    )
+    program = Program(
+        (Input("input", (2,)),), (source, neuron), projections, (Output("neuron", "spike_count"),)
+    )
+    assert {n: w.tolist() for n, w in synapses_per_spike(program).items()} == {
+        "input": [3, 3],
+        "neuron": [0, 0, 0],
+    }
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -49,7 +58,9 @@ def test_constant_sources_are_left_out():
 def test_attack(victim, program, some, norm, label, count):
     images, labels = some[0][:20], some[1][:20]
     threat = Threat(norm, 0.1 if norm == "linf" else 0.5)
-    attack = Sponge(12, label=label, weights=synapses_per_spike(program) if count == "operations" else None)
+    attack = Sponge(
+        12, label=label, weights=synapses_per_spike(program) if count == "operations" else None
+    )
     result = attack(victim, images, labels, threat, estimator=make_estimator("atan"), seed=1)
     verify(images, result.adversarial, threat)
     clean, drained = result.history["clean_activity"][0], result.history["activity"][0]
@@ -59,10 +70,14 @@ def test_attack(victim, program, some, norm, label, count):
     assert np.array_equal(result.success, drained > clean)
     assert drained.sum() > 1.1 * clean.sum()
     if label == "unchanged":
-        assert np.array_equal(victim.predict(result.adversarial).argmax(axis=1), victim.predict(images).argmax(axis=1))
+        assert np.array_equal(
+            victim.predict(result.adversarial).argmax(axis=1), victim.predict(images).argmax(axis=1)
+        )
     again = attack(victim, images, labels, threat, estimator=make_estimator("atan"), seed=1)
     assert np.array_equal(again.adversarial, result.adversarial)
-    alone = attack(victim, images[3:4], labels[3:4], threat, estimator=make_estimator("atan"), seed=1)
+    alone = attack(
+        victim, images[3:4], labels[3:4], threat, estimator=make_estimator("atan"), seed=1
+    )
     # to the rounding of sums that are taken in another order
     assert np.allclose(alone.adversarial, result.adversarial[3:4], atol=1e-6)
     assert alone.history["activity"][0, 0] == drained[3]
@@ -87,7 +102,9 @@ def test_spikes_are_those_of_all_neurons(victim, some):
 def test_gradients_drain_more_than_noise(victim, program, some):
     images, labels = some
     threat = Threat("linf", 0.1)
-    sponge = Sponge(12, weights=synapses_per_spike(program))(victim, images, labels, threat, estimator=make_estimator("atan"))
+    sponge = Sponge(12, weights=synapses_per_spike(program))(
+        victim, images, labels, threat, estimator=make_estimator("atan")
+    )
     noise = Noise(tries=1)(victim, images, labels, threat)
     assert sponge.history["activity"].sum() > counted(program, noise.adversarial, "syn_ops").sum()
 
@@ -103,8 +120,18 @@ def test_radius_zero_changes_nothing(victim, some):
     [
         (lambda v, p, x, y: Sponge(label="kept"), "free, unchanged"),
         (lambda v, p, x, y: Sponge(0), "steps is 0"),
-        (lambda v, p, x, y: Sponge(2, weights={"other": np.ones(3)})(v, x, y, Threat("linf", 0.1)), "no layer for neuron 'hidden'"),
-        (lambda v, p, x, y: Sponge(2, weights={**p, "more": np.ones(3)})(v, x, y, Threat("linf", 0.1)), "without a neuron: input, more"),
+        (
+            lambda v, p, x, y: Sponge(2, weights={"other": np.ones(3)})(
+                v, x, y, Threat("linf", 0.1)
+            ),
+            "no layer for neuron 'hidden'",
+        ),
+        (
+            lambda v, p, x, y: Sponge(2, weights={**p, "more": np.ones(3)})(
+                v, x, y, Threat("linf", 0.1)
+            ),
+            "without a neuron: input, more",
+        ),
     ],
 )
 def test_refused(victim, program, some, make, said):

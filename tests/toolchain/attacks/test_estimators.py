@@ -1,4 +1,5 @@
-"""Every estimator against a network written out as a loop, whose derivatives PyTorch or plain formulas give."""
+"""Every estimator against a network written out as a loop, whose derivatives PyTorch or plain
+formulas give."""
 
 import math
 
@@ -13,7 +14,8 @@ from toolchain.attacks.estimators.adaptive import AdaptiveSharpness, PotentialDe
 
 STEPS, BATCH, INPUTS, NEURONS = 5, 3, 4, 3
 
-# decays and thresholds that the grid holds exactly, and few enough steps that no potential is ever rounded
+# decays and thresholds that the grid holds exactly, and few enough steps that no potential is ever
+# rounded
 KINDS = {
     "integrate": {"threshold": 1.0},
     "leaky": {"threshold": 0.75, "beta": 0.5},
@@ -60,16 +62,21 @@ class _Hard(torch.autograd.Function):
 
 
 def loop(network: Tiny, x, slope):
-    """The same network step by step on floats; ``slope(name, t, u)`` gives d spike / d u for u = (v - threshold) / threshold."""
+    """The same network step by step on floats; ``slope(name, t, u)`` gives d spike / d u for u = (v
+    - threshold) / threshold."""
     y = x
     for synapse, name in ((network.first, "one"), (network.second, "two")):
         neuron = getattr(network, name)
         threshold = neuron.threshold
         current, v, spikes = torch.zeros(BATCH, NEURONS), torch.zeros(BATCH, NEURONS), []
         for t in range(STEPS):
-            current = (0 if neuron.alpha is None else neuron.alpha) * current + y[t] @ synapse.quantised_weight()[0].T
+            current = (0 if neuron.alpha is None else neuron.alpha) * current + y[
+                t
+            ] @ synapse.quantised_weight()[0].T
             v = neuron.beta * v + current
-            spike = _Hard.apply(v - threshold, slope(name, t, ((v - threshold) / threshold).detach()) / threshold)
+            spike = _Hard.apply(
+                v - threshold, slope(name, t, ((v - threshold) / threshold).detach()) / threshold
+            )
             fired = spike.detach()
             v = v * (1 - fired) if neuron.reset == "zero" else v - threshold * fired
             spikes.append(spike)
@@ -78,7 +85,12 @@ def loop(network: Tiny, x, slope):
 
 
 def inputs():
-    return torch.randint(0, 16, (STEPS, BATCH, INPUTS), generator=torch.Generator().manual_seed(1)).float() / 16
+    return (
+        torch.randint(
+            0, 16, (STEPS, BATCH, INPUTS), generator=torch.Generator().manual_seed(1)
+        ).float()
+        / 16
+    )
 
 
 def gradient(forward, x):
@@ -112,7 +124,10 @@ def test_surrogates_through_time(kind, name, value):
     if name == "training":
         # the training surrogate's width is in volts, not in thresholds
         thresholds = {n: getattr(network, n).threshold for n in ("one", "two")}
-        expected, same = gradient(lambda x: loop(network, x, lambda n, t, u: slope(u * thresholds[n]) * thresholds[n]), inputs())
+        expected, same = gradient(
+            lambda x: loop(network, x, lambda n, t, u: slope(u * thresholds[n]) * thresholds[n]),
+            inputs(),
+        )
     else:
         expected, same = gradient(lambda x: loop(network, x, lambda n, t, u: slope(u)), inputs())
     assert torch.equal(trace, same)
@@ -123,7 +138,8 @@ def test_surrogates_through_time(kind, name, value):
 
 
 def rate_reference(network: Tiny, x, slopes, average: bool):
-    """Layer by layer: gradient of the current = gradient of the spikes times a slope [time, batch, neuron] / threshold."""
+    """Layer by layer: gradient of the current = gradient of the spikes times a slope [time, batch,
+    neuron] / threshold."""
     traces = {}
     loop_trace(network, x, traces)
     weights = torch.randn(STEPS, BATCH, 2, generator=torch.Generator().manual_seed(2))
@@ -144,12 +160,15 @@ def rate_reference(network: Tiny, x, slopes, average: bool):
 
 
 def loop_trace(network, x, traces):
-    """Fill traces: name → (synaptic current, potential before reset, spikes), each [time, batch, neuron]."""
+    """Fill traces: name → (synaptic current, potential before reset, spikes), each [time, batch,
+    neuron]."""
     y = x
     for synapse, name in ((network.first, "one"), (network.second, "two")):
         neuron, u, v, rows = getattr(network, name), 0, 0, []
         for t in range(STEPS):
-            u = (0 if neuron.alpha is None else neuron.alpha) * u + y[t] @ synapse.quantised_weight()[0].T
+            u = (0 if neuron.alpha is None else neuron.alpha) * u + y[
+                t
+            ] @ synapse.quantised_weight()[0].T
             v = neuron.beta * v + u
             spike = (v > neuron.threshold).float()
             rows.append((u, v, spike))
@@ -162,15 +181,20 @@ def rga_slope(neuron, trace):
     x = trace[0].mean(dim=0) / neuron.threshold
     knee = 1 - neuron.beta
     middle = (1 - 0.2 + 0.2 * neuron.beta) / (neuron.beta + 1)
-    return torch.where((x >= knee) & (x <= 2), middle, torch.where((x >= 0) & (x < knee), torch.tensor(0.2), torch.tensor(0.0))).expand(
-        STEPS, -1, -1
-    )
+    return torch.where(
+        (x >= knee) & (x <= 2),
+        middle,
+        torch.where((x >= 0) & (x < knee), torch.tensor(0.2), torch.tensor(0.0)),
+    ).expand(STEPS, -1, -1)
 
 
 RATES = {
     "bptr": (lambda n, t: (t[2].mean(dim=0) > 0).float().expand(STEPS, -1, -1), False),
     "rga": (rga_slope, False),
-    "hart": (lambda n, t: (0.8 - ((t[1] - n.threshold) / n.threshold).abs()).clamp_min(0) / 0.64, True),
+    "hart": (
+        lambda n, t: (0.8 - ((t[1] - n.threshold) / n.threshold).abs()).clamp_min(0) / 0.64,
+        True,
+    ),
 }
 
 
@@ -200,7 +224,8 @@ def test_resting_neurons_pass_nothing(name):
     current = torch.full((3, 1, 1), 1.5).requires_grad_()
     with make_estimator(name, {"gamma": 1.0}).applied(neuron):
         neuron(current, sequence=True).sum().backward()
-    # fires in step 0 (u = 0.5, slope 0.5) and rests in steps 1 and 2; then the mean over three steps
+    # fires in step 0 (u = 0.5, slope 0.5) and rests in steps 1 and 2; then the mean over three
+    # steps
     assert torch.allclose(current.grad.flatten(), torch.full((3,), 0.5 / 3))
 
 
@@ -264,13 +289,17 @@ def test_pdsg_density(per_sample, shape):
                 if len(shape) > 1 or not per_sample:
                     seen = seen[:, :, channel]
                 sigma = float(seen.std()) if seen.numel() > 1 else 1.0
-                expected = torch.distributions.Normal(sigma / 2, sigma).log_prob(u[t, b, channel]).exp()
+                expected = (
+                    torch.distributions.Normal(sigma / 2, sigma).log_prob(u[t, b, channel]).exp()
+                )
                 assert torch.allclose(found[t, b, channel], expected, atol=1e-5)
 
 
 def test_pdsg_of_a_single_constant_value():
     found = PotentialDependent().slope(torch.zeros(2, 1, 1), ("n", 0), False)
-    assert torch.allclose(found, torch.distributions.Normal(0.5, 1.0).log_prob(torch.tensor(0.0)).exp())
+    assert torch.allclose(
+        found, torch.distributions.Normal(0.5, 1.0).log_prob(torch.tensor(0.0)).exp()
+    )
 
 
 def test_batch_mates_change_pdsg_only():
@@ -291,14 +320,20 @@ def test_batch_mates_change_pdsg_only():
 @pytest.mark.parametrize("kind", KINDS)
 def test_forward_is_the_same_and_everything_is_put_back(name, kind):
     network = Tiny(**KINDS[kind])
-    before = {n: (m.spike_grad, m.backward_rule, len(m._forward_pre_hooks)) for n, m in network.named_modules() if hasattr(m, "spike_grad")}
+    before = {
+        n: (m.spike_grad, m.backward_rule, len(m._forward_pre_hooks))
+        for n, m in network.named_modules()
+        if hasattr(m, "spike_grad")
+    }
     plain = network(inputs())
     with make_estimator(name).applied(network):
         assert torch.equal(network(inputs()), plain)
     with pytest.raises(RuntimeError, match="inside"), make_estimator(name).applied(network):
         raise RuntimeError("inside")
     assert before == {
-        n: (m.spike_grad, m.backward_rule, len(m._forward_pre_hooks)) for n, m in network.named_modules() if hasattr(m, "spike_grad")
+        n: (m.spike_grad, m.backward_rule, len(m._forward_pre_hooks))
+        for n, m in network.named_modules()
+        if hasattr(m, "spike_grad")
     }
 
 
@@ -336,7 +371,10 @@ def test_snntorch_neurons_take_surrogates_and_refuse_rates():
         same = torch.autograd.grad(network(x).sum(), x)[0]
     assert torch.allclose(same, gradients["training"], atol=1e-6)
     for name in ("bptr", "rga", "hart"):
-        with pytest.raises(AttackError, match="Leaky; accepted are those of toolchain"), make_estimator(name).applied(network):
+        with (
+            pytest.raises(AttackError, match="Leaky; accepted are those of toolchain"),
+            make_estimator(name).applied(network),
+        ):
             pass
 
 
@@ -367,20 +405,28 @@ def test_refused(make, said):
 
 
 def test_a_model_without_spiking_neurons_is_refused():
-    with pytest.raises(AttackError, match="finds no spiking neuron"), make_estimator("atan").applied(nn.Linear(2, 2)):
+    with (
+        pytest.raises(AttackError, match="finds no spiking neuron"),
+        make_estimator("atan").applied(nn.Linear(2, 2)),
+    ):
         pass
 
 
 def test_a_rule_leaves_the_gradient_of_potentials_exact():
-    """A spiking layer whose potential is read as well: the rule replaces what comes through spikes, and only that."""
+    """A spiking layer whose potential is read as well: the rule replaces what comes through spikes,
+    and only that."""
     neuron = snn.LIF(1.0, beta=0.5)
-    current = (torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(0)) * 1024).round() / 1024
+    current = (
+        torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(0)) * 1024
+    ).round() / 1024
 
     def gradient_of(parts, estimator):
         x = current.clone().requires_grad_()
         with make_estimator(estimator).applied(neuron):
             spikes, mem = neuron(x, sequence=True, return_states=True)
-        return torch.autograd.grad(sum({"spikes": spikes.sum(), "mem": (mem**2).sum()}[p] for p in parts), x)[0]
+        return torch.autograd.grad(
+            sum({"spikes": spikes.sum(), "mem": (mem**2).sum()}[p] for p in parts), x
+        )[0]
 
     expected = gradient_of(["spikes"], "bptr") + gradient_of(["mem"], "training")
     assert torch.allclose(gradient_of(["spikes", "mem"], "bptr"), expected, atol=1e-6)
@@ -402,10 +448,14 @@ def test_hart_mix_is_the_mean_of_both_gradients(victim, some):
     from toolchain.attacks.search import Search
 
     def gradient(name):
-        search = Search(victim, some[0][:4], some[1][:4], Threat("linf", 0.1), estimator=make_estimator(name))
+        search = Search(
+            victim, some[0][:4], some[1][:4], Threat("linf", 0.1), estimator=make_estimator(name)
+        )
         return search.gradient(search.clean)[0], int(search.queries[0])
 
-    (hart, one), (training, _), (mixed, both) = (gradient(n) for n in ("hart", "training", "hart_mix"))
+    (hart, one), (training, _), (mixed, both) = (
+        gradient(n) for n in ("hart", "training", "hart_mix")
+    )
     assert torch.allclose(mixed, (hart + training) / 2, atol=1e-7)
     assert not torch.allclose(hart, training, atol=1e-4)
     assert both == one + 1
@@ -415,6 +465,9 @@ def test_a_rule_estimator_refuses_a_neuron_that_feeds_back():
     from toolchain.attacks.base import NotApplicable
 
     layer = snn.RLeaky(0.75, linear_features=5)
-    with make_estimator("bptr").applied(layer), pytest.raises(NotApplicable, match="called step by step"):
+    with (
+        make_estimator("bptr").applied(layer),
+        pytest.raises(NotApplicable, match="called step by step"),
+    ):
         layer(torch.zeros(3, 1, 5), sequence=True)
     layer(torch.zeros(3, 1, 5), sequence=True)

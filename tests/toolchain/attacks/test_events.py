@@ -19,7 +19,10 @@ STEPS = 8
 def moving(count: int, seed: int):
     """Events [sample, step, 1, 4, 4]: class 0 a bar that goes right, 1 left, 2 down, with noise."""
     rng = np.random.default_rng(seed)
-    samples, labels = (rng.random((count, STEPS, 1, 4, 4)) < 0.05).astype(np.uint8), rng.integers(0, 3, count)
+    samples, labels = (
+        (rng.random((count, STEPS, 1, 4, 4)) < 0.05).astype(np.uint8),
+        rng.integers(0, 3, count),
+    )
     for sample, label in zip(samples, labels):
         for t in range(STEPS):
             at = t // 2 if label != 1 else 3 - t // 2
@@ -47,7 +50,8 @@ def victim():
     for epoch in range(25):
         samples, labels = moving(100, epoch)
         loss = torch.nn.functional.cross_entropy(
-            network.scores(torch.from_numpy(samples).float().transpose(0, 1)), torch.from_numpy(labels)
+            network.scores(torch.from_numpy(samples).float().transpose(0, 1)),
+            torch.from_numpy(labels),
         )
         optimiser.zero_grad()
         loss.backward()
@@ -65,20 +69,30 @@ ATTACKS = {"flips": SparseFlips(10), "shift": Retiming(20)}
 
 @pytest.mark.parametrize(
     ("norm", "budget", "name"),
-    [("flips", 6, "training"), ("flips", 6, "assg"), ("flips", 6, "hart"), ("shift", 2, "training"), ("shift", 2, "assg")],
+    [
+        ("flips", 6, "training"),
+        ("flips", 6, "assg"),
+        ("flips", 6, "hart"),
+        ("shift", 2, "training"),
+        ("shift", 2, "assg"),
+    ],
 )
 def test_attack(victim, some, norm, budget, name):
     samples, labels = some
     threat = Threat(norm, budget)
 
     def attacked(part=slice(None), seed=1):
-        return ATTACKS[norm](victim, samples[part], labels[part], threat, estimator=make_estimator(name), seed=seed)
+        return ATTACKS[norm](
+            victim, samples[part], labels[part], threat, estimator=make_estimator(name), seed=seed
+        )
 
     assert (victim.predict(samples).argmax(axis=1) == labels).mean() > 0.95
     result = attacked()
     verify(samples, result.adversarial, threat)
     assert result.adversarial.dtype == np.uint8
-    assert np.array_equal(result.success, victim.predict(result.adversarial).argmax(axis=1) != labels)
+    assert np.array_equal(
+        result.success, victim.predict(result.adversarial).argmax(axis=1) != labels
+    )
     floor = EventNoise(10)(victim, samples, labels, threat)
     verify(samples, floor.adversarial, threat)
     assert result.success.mean() >= floor.success.mean() + 0.2
@@ -87,14 +101,18 @@ def test_attack(victim, some, norm, budget, name):
 
 
 def test_an_estimator_without_time_cannot_retime(victim, some):
-    """HART's gradient is the same in every step, so no offset is better than another: the battery leaves it out."""
-    result = Retiming(5, capacity=0.0)(victim, *some, Threat("shift", 2), estimator=make_estimator("hart"))
+    """HART's gradient is the same in every step, so no offset is better than another: the battery
+    leaves it out."""
+    result = Retiming(5, capacity=0.0)(
+        victim, *some, Threat("shift", 2), estimator=make_estimator("hart")
+    )
     assert np.array_equal(result.adversarial, some[0])
     assert "hart" not in {s.estimator["name"] for s in battery("full", "shift") if s.estimator}
 
 
 def test_flips_are_pruned(victim, some):
-    """What a broken sample keeps is needed: taking back the least useful flip mends it, or nothing was flipped."""
+    """What a broken sample keeps is needed: taking back the least useful flip mends it, or nothing
+    was flipped."""
     samples, labels = some
     result = SparseFlips(20)(victim, samples, labels, Threat("flips", 40))
     changed = (result.adversarial != samples).reshape(len(samples), -1).sum(axis=1)
@@ -132,18 +150,32 @@ def test_retimed_is_strict_and_takes_what_is_preferred():
     moved = retimed(torch.from_numpy(events), torch.from_numpy(preference)).numpy()
     for b in range(3):
         for line in range(5):
-            assert moved[b, :, line].tolist() == brute_force(events[b, :, line].tolist(), preference[b, :, line].tolist(), shifts)
+            assert moved[b, :, line].tolist() == brute_force(
+                events[b, :, line].tolist(), preference[b, :, line].tolist(), shifts
+            )
     shape = (3, 7, 1, 5, 1)
-    verify(events.reshape(shape).astype(np.uint8), moved.reshape(shape).astype(np.uint8), Threat("shift", 2))
+    verify(
+        events.reshape(shape).astype(np.uint8),
+        moved.reshape(shape).astype(np.uint8),
+        Threat("shift", 2),
+    )
     # without preference everything stays
-    assert torch.equal(retimed(torch.from_numpy(events), torch.zeros(3, 7, 5, 5)), torch.from_numpy(events))
+    assert torch.equal(
+        retimed(torch.from_numpy(events), torch.zeros(3, 7, 5, 5)), torch.from_numpy(events)
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda v, x, y: SparseFlips(5)(v, x, y, Threat("shift", 1)), "cannot keep to the threat 'shift'"),
-        (lambda v, x, y: Retiming(5)(v, x, y, Threat("flips", 1)), "cannot keep to the threat 'flips'"),
+        (
+            lambda v, x, y: SparseFlips(5)(v, x, y, Threat("shift", 1)),
+            "cannot keep to the threat 'shift'",
+        ),
+        (
+            lambda v, x, y: Retiming(5)(v, x, y, Threat("flips", 1)),
+            "cannot keep to the threat 'flips'",
+        ),
         (lambda v, x, y: SparseFlips(5)(v, x * 2, y, Threat("flips", 1)), "other than 0 and 1"),
         (lambda v, x, y: Retiming(5, rate=0.0), "positive"),
         (lambda v, x, y: SparseFlips(0), "rounds is 0"),
@@ -154,6 +186,11 @@ def test_refused(victim, some, make, said):
         make(victim, *some)
 
 
-@pytest.mark.parametrize(("norm", "attack"), [("flips", SparseFlips(3)), ("shift", Retiming(3)), ("shift", EventNoise(2))])
+@pytest.mark.parametrize(
+    ("norm", "attack"),
+    [("flips", SparseFlips(3)), ("shift", Retiming(3)), ("shift", EventNoise(2))],
+)
 def test_budget_zero_changes_nothing(victim, some, norm, attack):
-    assert np.array_equal(attack(victim, some[0][:3], some[1][:3], Threat(norm, 0)).adversarial, some[0][:3])
+    assert np.array_equal(
+        attack(victim, some[0][:3], some[1][:3], Threat(norm, 0)).adversarial, some[0][:3]
+    )

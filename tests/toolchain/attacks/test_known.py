@@ -1,4 +1,5 @@
-"""An adversary who knows the seed of the noise attacks a network without randomness, and finds more than one who averages over it."""
+"""An adversary who knows the seed of the noise attacks a network without randomness, and finds more
+than one who averages over it."""
 
 import copy
 from dataclasses import replace
@@ -53,9 +54,15 @@ def test_every_call_is_the_inference_of_that_seed(noisy):
     assert np.array_equal(known.predict(x, seed=8), noisy.predict(x, seed=3))
     assert not np.array_equal(noisy.predict(x, seed=8), noisy.predict(x, seed=3))
     with torch.no_grad():
-        assert torch.equal(known.scores(torch.from_numpy(x), seed=8), noisy.scores(torch.from_numpy(x), seed=3))
+        assert torch.equal(
+            known.scores(torch.from_numpy(x), seed=8), noisy.scores(torch.from_numpy(x), seed=3)
+        )
     assert copy.copy(known).predict(x[:1]).shape == (1, 4)
-    assert (known.sample_shape, known.classes, known.model) == (noisy.sample_shape, noisy.classes, noisy.model)
+    assert (known.sample_shape, known.classes, known.model) == (
+        noisy.sample_shape,
+        noisy.classes,
+        noisy.model,
+    )
 
 
 def test_what_it_finds_fools_the_inference_of_that_seed_more_often(noisy):
@@ -91,7 +98,9 @@ def test_a_seed_that_is_none_is_refused(seed):
 def test_who_knows_the_seed_has_every_attack_and_a_few_are_made_without_it(preset, norm):
     plain = battery(preset, norm)
     specs = battery(preset, norm, True, known_seed=2)
-    knowing, secret = ([s for s in specs if (s.known_seed is None) == without] for without in (False, True))
+    knowing, secret = (
+        [s for s in specs if (s.known_seed is None) == without] for without in (False, True)
+    )
     assert [replace(s, known_seed=None) for s in knowing] == plain
     assert {s.known_seed for s in knowing} == {2}
     assert all(s.eot > 1 for s in secret)
@@ -102,7 +111,8 @@ def test_who_knows_the_seed_has_every_attack_and_a_few_are_made_without_it(prese
 
 
 def test_a_known_poisson_encoder_is_one_of_known_spikes():
-    """What is drawn depends on the seed alone, so a sample has the same spikes alone, in a batch, and in any order."""
+    """What is drawn depends on the seed alone, so a sample has the same spikes alone, in a batch,
+    and in any order."""
     victim = PixelVictim(network("poisson"))
     x, known = samples(12), Known(victim, 3, 0.1)
     whole = known.predict(x)
@@ -113,7 +123,8 @@ def test_a_known_poisson_encoder_is_one_of_known_spikes():
 
 
 def test_who_knows_the_spikes_follows_only_those_that_can_change():
-    """A pixel whose spikes are out of reach has no gradient; within reach the change of one spike is seen."""
+    """A pixel whose spikes are out of reach has no gradient; within reach the change of one spike
+    is seen."""
     encoder = revealed(Poisson(steps=1), 0.1)
     images = torch.linspace(0, 1, 101)[:, None, None, None].requires_grad_()
     (chance,) = images.detach()[encoder(images.detach(), 7)[0, :, 0, 0, 0] == 0][-1:].flatten()
@@ -126,12 +137,15 @@ def test_who_knows_the_spikes_follows_only_those_that_can_change():
 
 @pytest.mark.parametrize("encoding", ["poisson", "direct"])
 def test_the_known_seed_is_the_programs_too(encoding):
-    """An attack that knows the seed of the encoder fools the inference of that seed on the chip's arithmetic."""
+    """An attack that knows the seed of the encoder fools the inference of that seed on the chip's
+    arithmetic."""
     noise = {} if encoding == "poisson" else {"noise": 0.5, "noise_at_inference": True}
     victim = PixelVictim(network(encoding, **noise))
     x = samples(30)
     labels = victim.predict(x, seed=3).argmax(1)
     spec = AttackSpec("apgd_dlr", {"steps": 10}, ATAN, known_seed=3)
     result = run(spec, victim, x, labels, Threat("linf", 0.1), seed=0)
-    assert np.array_equal(result.success, victim.predict(result.adversarial, seed=3).argmax(1) != labels)
+    assert np.array_equal(
+        result.success, victim.predict(result.adversarial, seed=3).argmax(1) != labels
+    )
     assert result.success.mean() > 0.3

@@ -1,7 +1,7 @@
 """A network whose own gradient is exactly zero: plain attacks find nothing, the battery breaks it.
 
-Required of the battery: plain PGD must look like a defence here, and the attacks that do not rely on the training surrogate
-must show that it is none.
+Required of the battery: plain PGD must look like a defence here, and the attacks that do not rely
+on the training surrogate must show that it is none.
 """
 
 import numpy as np
@@ -22,7 +22,12 @@ THREAT = Threat("linf", 0.2)
 
 
 def accuracy(attack, masked, some, estimator=None):
-    result = attack(PixelVictim(masked), *some, THREAT, estimator=None if estimator is None else make_estimator(estimator))
+    result = attack(
+        PixelVictim(masked),
+        *some,
+        THREAT,
+        estimator=None if estimator is None else make_estimator(estimator),
+    )
     return 1 - result.success.mean(), result.history
 
 
@@ -52,7 +57,14 @@ def test_plain_attacks_see_no_gradient(masked, some, clean, attack):
 
 @pytest.mark.parametrize(
     ("attack", "estimator"),
-    [(PGD(20), "atan"), (PGD(20), "straight_through"), (SAPGD(20), "assg"), (PGD(20), "bptr"), (PGD(20), "pdsg"), (Square(200), None)],
+    [
+        (PGD(20), "atan"),
+        (PGD(20), "straight_through"),
+        (SAPGD(20), "assg"),
+        (PGD(20), "bptr"),
+        (PGD(20), "pdsg"),
+        (Square(200), None),
+    ],
 )
 def test_other_attacks_break_it(masked, some, clean, attack, estimator):
     left, _ = accuracy(attack, masked, some, estimator)
@@ -62,5 +74,7 @@ def test_other_attacks_break_it(masked, some, clean, attack, estimator):
 
 def test_the_quick_battery_breaks_it(masked, some, clean):
     victim = PixelVictim(masked)
-    correct = np.logical_and.reduce([~run(spec, victim, *some, THREAT).success for spec in battery("quick", "linf")])
+    correct = np.logical_and.reduce(
+        [~run(spec, victim, *some, THREAT).success for spec in battery("quick", "linf")]
+    )
     assert correct.mean() < clean - 0.5

@@ -1,4 +1,5 @@
-"""What breaks the ties of spike counts: the same for the PyTorch network and its Program, and nothing that changes a prediction."""
+"""What breaks the ties of spike counts: the same for the PyTorch network and its Program, and
+nothing that changes a prediction."""
 
 import numpy as np
 import pytest
@@ -57,11 +58,16 @@ def test_what_stands_around_a_victim_hands_its_tie_breaks_on():
 
 
 def test_a_program_computes_the_same_beside_its_tie_breaker():
-    """With a loop and a bias: the integrator gets what the counted neurons get, and they do not notice."""
+    """With a loop and a bias: the integrator gets what the counted neurons get, and they do not
+    notice."""
     rng = np.random.default_rng(0)
     program = Program(
         (Input("in", (6,)),),
-        (Population("out", (4,), voltage_decay=300, threshold=40, bias=[3, 0, -2, 5], bias_exponent=4),),
+        (
+            Population(
+                "out", (4,), voltage_decay=300, threshold=40, bias=[3, 0, -2, 5], bias_exponent=4
+            ),
+        ),
         (
             Dense("feed", "in", "out", rng.integers(-60, 61, (4, 6)) * 2),
             Dense("loop", "out", "out", rng.integers(-20, 21, (4, 4)) * 2),
@@ -69,7 +75,10 @@ def test_a_program_computes_the_same_beside_its_tie_breaker():
         (Output("out"),),
     )
     inputs = rng.integers(0, 2, (5, 9, 6)).astype(np.uint8)
-    plain, beside = targets.run(program, inputs, "reference"), targets.run(with_tie_breaker(program, "out"), inputs, "reference")
+    plain, beside = (
+        targets.run(program, inputs, "reference"),
+        targets.run(with_tie_breaker(program, "out"), inputs, "reference"),
+    )
     assert np.array_equal(plain.spikes["out"], beside.spikes["out"])
     feed, loop = (p.weights.astype(np.int64) for p in program.projections)
     spikes = np.asarray(plain.spikes["out"], np.int64)
@@ -78,10 +87,14 @@ def test_a_program_computes_the_same_beside_its_tie_breaker():
     assert np.array_equal(beside.scores["tie_breaker"], current.sum(axis=1))
 
 
-@pytest.mark.parametrize(("counts", "first"), [([[3.0, 3.0], [3.0, 3.0]], 1), ([[3.0, 2.0], [3.0, 1.0]], 0)])
+@pytest.mark.parametrize(
+    ("counts", "first"), [([[3.0, 3.0], [3.0, 3.0]], 1), ([[3.0, 2.0], [3.0, 1.0]], 0)]
+)
 def test_counts_come_first_and_currents_between_equals(counts, first):
     ties = torch.tensor([[5.0, 1.0], [5.0, 4.0]])
-    outcome = Misclassify(torch.tensor([0, 0])).outcome(Reading(torch.tensor(counts), ties), torch.arange(2))
+    outcome = Misclassify(torch.tensor([0, 0])).outcome(
+        Reading(torch.tensor(counts), ties), torch.arange(2)
+    )
     assert int(outcome.rank.argmax()) == first
     assert not outcome.reached.any()
     assert TIE_WEIGHT * 50 <= 1

@@ -72,20 +72,30 @@ SHORT = {
 }
 
 
-@pytest.mark.parametrize("name", [n for n, e in ATTACKS.items() if "linf" in e.norms and e.access != "source"])
+@pytest.mark.parametrize(
+    "name", [n for n, e in ATTACKS.items() if "linf" in e.norms and e.access != "source"]
+)
 def test_every_pixel_attack_runs_by_name(name, victim, some):
     images, labels = some[0][:4], some[1][:4]
-    spec = AttackSpec(name, SHORT.get(name, {}), {"name": "training"} if ATTACKS[name].access == "gradient" else None)
+    spec = AttackSpec(
+        name,
+        SHORT.get(name, {}),
+        {"name": "training"} if ATTACKS[name].access == "gradient" else None,
+    )
     result = run(spec, victim, images, labels, THREAT, seed=1)
     assert result.adversarial.shape == images.shape
-    assert np.array_equal(result.adversarial, run(spec, victim, images, labels, THREAT, seed=1).adversarial)
+    assert np.array_equal(
+        result.adversarial, run(spec, victim, images, labels, THREAT, seed=1).adversarial
+    )
     counts = [SHORT.get(name, {}).get(count) for count in ("steps", "queries", "tries", "rounds")]
     assert spec.describe()["iterations"] == next((count for count in counts if count), 1)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_runs_by_name(name, victim, some):
-    result = run(AttackSpec("pgd", {"steps": 3}, {"name": name}), victim, some[0][:10], some[1][:10], THREAT)
+    result = run(
+        AttackSpec("pgd", {"steps": 3}, {"name": name}), victim, some[0][:10], some[1][:10], THREAT
+    )
     assert result.history["zero_gradient"].shape == (3, 10)
     assert result.history["zero_gradient"].mean() < 0.5
 
@@ -93,7 +103,9 @@ def test_every_estimator_runs_by_name(name, victim, some):
 def test_transfer_by_name(victim, second_network, some):
     inner = AttackSpec("pgd", {"steps": 5}, {"name": "atan"})
     spec = AttackSpec("transfer", {"spec": inner.to_json(), "source": "second"})
-    result = run(spec, victim, *some, THREAT, seed=3, sources={"second": PixelVictim(second_network)})
+    result = run(
+        spec, victim, *some, THREAT, seed=3, sources={"second": PixelVictim(second_network)}
+    )
     crafted = run(inner, PixelVictim(second_network), *some, THREAT, seed=3)
     assert np.array_equal(result.adversarial, crafted.adversarial)
     assert spec.describe()["family"] == "black_box"
@@ -104,12 +116,21 @@ def test_transfer_by_name(victim, second_network, some):
 def test_tuning_by_name(victim, some):
     images, labels = some
     spec = AttackSpec(
-        "pgd", {"steps": 6}, {"name": "hart"}, tuning={"parameter": "gamma", "values": [0.01, 1.0], "samples": 20, "steps": 3}
+        "pgd",
+        {"steps": 6},
+        {"name": "hart"},
+        tuning={"parameter": "gamma", "values": [0.01, 1.0], "samples": 20, "steps": 3},
     )
     result = run(spec, victim, images, labels, THREAT)
     # a triangle of a hundredth of the threshold sees almost nothing
     assert result.history["tuned"].tolist() == [[1.0]]
-    plain = run(AttackSpec("pgd", {"steps": 6}, {"name": "hart", "params": {"gamma": 1.0}}), victim, images, labels, THREAT)
+    plain = run(
+        AttackSpec("pgd", {"steps": 6}, {"name": "hart", "params": {"gamma": 1.0}}),
+        victim,
+        images,
+        labels,
+        THREAT,
+    )
     assert np.array_equal(result.adversarial, plain.adversarial)
 
 
@@ -128,7 +149,9 @@ def test_searching_in_three_parts():
         return AttackResult(np.full((7, 1), quality), np.zeros(7, bool), np.ones(7))
 
     labels = np.zeros(30, np.int64)
-    found = Tuning("degree", between=(0.5, 0.99), rounds=8, samples=7).choose(attempt, Asked(), labels, 0)
+    found = Tuning("degree", between=(0.5, 0.99), rounds=8, samples=7).choose(
+        attempt, Asked(), labels, 0
+    )
     assert abs(found - 0.83) < 0.02
     assert found in tried
     assert len(tried) == len(set(tried)) <= 17
@@ -140,7 +163,9 @@ def test_operations_need_the_program(victim, some):
         run(spec, victim, some[0][:2], some[1][:2], THREAT)
     from tests.toolchain.attacks.test_victims import program_of
 
-    assert run(spec, victim, some[0][:2], some[1][:2], THREAT, program=program_of(victim.model)).history["activity"].shape == (1, 2)
+    assert run(
+        spec, victim, some[0][:2], some[1][:2], THREAT, program=program_of(victim.model)
+    ).history["activity"].shape == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +174,20 @@ def test_operations_need_the_program(victim, some):
         (lambda: AttackSpec("nothing"), "there is no attack 'nothing'"),
         (lambda: AttackSpec("pgd"), "needs an estimator"),
         (lambda: AttackSpec("square", estimator={"name": "atan"}), "needs no estimator"),
-        (lambda: AttackSpec("pgd", estimator={"name": "nothing"}), "there is no estimator 'nothing'"),
-        (lambda: AttackSpec("square", tuning={"parameter": "x", "values": [1]}), "no estimator to tune"),
+        (
+            lambda: AttackSpec("pgd", estimator={"name": "nothing"}),
+            "there is no estimator 'nothing'",
+        ),
+        (
+            lambda: AttackSpec("square", tuning={"parameter": "x", "values": [1]}),
+            "no estimator to tune",
+        ),
         (lambda: AttackSpec("noise", {"tries": float("nan")}), "not plain JSON"),
         (lambda: AttackSpec("noise", {"tries": np.int64(3)}), "not plain JSON"),
-        (lambda: AttackSpec.from_json({"attack": "noise", "more": 1}), "accepted are attack, params"),
+        (
+            lambda: AttackSpec.from_json({"attack": "noise", "more": 1}),
+            "accepted are attack, params",
+        ),
         (lambda: Tuning("gamma"), "either values or between"),
         (lambda: Tuning("gamma", values=[]), "no values"),
         (lambda: Tuning("gamma", between=(1.0, 0.5)), "accepted is .low, high."),
@@ -173,7 +207,10 @@ def test_refused(make, said):
     [
         (AttackSpec("noise", {"length": 3}), "length"),
         (AttackSpec("sparse_flips", {}, {"name": "atan"}), "cannot keep to the threat 'linf'"),
-        (AttackSpec("sponge", {"count": "joules"}, {"name": "atan"}), "spikes, synaptic_operations"),
+        (
+            AttackSpec("sponge", {"count": "joules"}, {"name": "atan"}),
+            "spikes, synaptic_operations",
+        ),
         (AttackSpec("transfer", {"source": "x"}), "accepted are spec, source"),
     ],
 )
@@ -186,11 +223,23 @@ def test_a_corruption_by_name(victim, some):
     images, labels = some
     spec = AttackSpec("corruption", {"name": "gaussian_noise"})
     found = {s: run(spec, victim, images, labels, Threat("corruption", s)) for s in (1, 5)}
-    assert np.abs(found[5].adversarial - images).mean() > np.abs(found[1].adversarial - images).mean() > 0
-    assert np.array_equal(found[5].adversarial, run(spec, victim, images, labels, Threat("corruption", 5)).adversarial)
+    assert (
+        np.abs(found[5].adversarial - images).mean()
+        > np.abs(found[1].adversarial - images).mean()
+        > 0
+    )
+    assert np.array_equal(
+        found[5].adversarial, run(spec, victim, images, labels, Threat("corruption", 5)).adversarial
+    )
     assert found[5].success.mean() > (victim.predict(images).argmax(axis=1) != labels).mean()
     assert spec.label == "corruption gaussian_noise"
     with pytest.raises(AttackError, match="there is no corruption 'fog of war'"):
-        run(AttackSpec("corruption", {"name": "fog of war"}), victim, images, labels, Threat("corruption", 1))
+        run(
+            AttackSpec("corruption", {"name": "fog of war"}),
+            victim,
+            images,
+            labels,
+            Threat("corruption", 1),
+        )
     with pytest.raises(AttackError, match="cannot keep to the threat"):
         run(spec, victim, images, labels, THREAT)

@@ -1,4 +1,5 @@
-"""Victims: the software twin and the integer Program give the same scores; nothing depends on batch mates."""
+"""Victims: the software twin and the integer Program give the same scores; nothing depends on batch
+mates."""
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from toolchain.models import Grid, Model, Neuron, Surrogate, build
 
 
 def program_of(network) -> Program:
-    """The integer network of tests/toolchain/attacks/conftest.digits_network, written out by hand."""
+    """The integer network of tests/toolchain/attacks/conftest.digits_network, written out by
+    hand."""
     populations, projections = [], []
     source = "input"
     for synapse, name in ((network.first, "hidden"), (network.second, "output")):
@@ -27,7 +29,10 @@ def program_of(network) -> Program:
         weight, exponent = synapse.quantised_weight()
         # W = mantissa * 2**(exponent - F + k)
         mantissa = (
-            (weight.double() * 2.0 ** (synapse.fraction_bits - synapse.source_fraction_bits - int(exponent)))
+            (
+                weight.double()
+                * 2.0 ** (synapse.fraction_bits - synapse.source_fraction_bits - int(exponent))
+            )
             .round()
             .to(torch.int64)
             .numpy()
@@ -35,22 +40,41 @@ def program_of(network) -> Program:
         integers = neuron.integers(shape)
         threshold = integers["threshold"].numpy() if neuron.spiking else None
         # a bias of whole multiples of 2**-F volts is 2**6 states
-        bias = (synapse.quantised_bias().double() * 2.0**neuron.fraction_bits).round().to(torch.int64).detach().numpy()
+        bias = (
+            (synapse.quantised_bias().double() * 2.0**neuron.fraction_bits)
+            .round()
+            .to(torch.int64)
+            .detach()
+            .numpy()
+        )
         populations.append(
-            Population(name, shape, voltage_decay=integers["voltage_decay"].numpy(), threshold=threshold, bias=bias, bias_exponent=6)
+            Population(
+                name,
+                shape,
+                voltage_decay=integers["voltage_decay"].numpy(),
+                threshold=threshold,
+                bias=bias,
+                bias_exponent=6,
+            )
         )
         projections.append(Dense(f"to {name}", source, name, mantissa, exponent=int(exponent)))
         source = name
     read = Output("output", network.spikeport_io()["output"]["decode"])
     return Program(
-        (Input("input", (1, 8, 8), network.spikeport_io()["input"]["message_bits"]),), tuple(populations), tuple(projections), (read,)
+        (Input("input", (1, 8, 8), network.spikeport_io()["input"]["message_bits"]),),
+        tuple(populations),
+        tuple(projections),
+        (read,),
     )
 
 
 @pytest.mark.parametrize("target", ["reference", "fast"])
 def test_program_and_software_agree(network, some, target):
     images, labels = some
-    software, chip = PixelVictim(network), ProgramVictim(program_of(network), Direct(conftest.STEPS, 8, 4), target=target)
+    software, chip = (
+        PixelVictim(network),
+        ProgramVictim(program_of(network), Direct(conftest.STEPS, 8, 4), target=target),
+    )
     scores = software.predict(images)
     assert np.array_equal(chip.predict(images), scores)
     assert (scores.argmax(axis=1) == labels).mean() > 0.8
@@ -60,7 +84,8 @@ def test_program_and_software_agree(network, some, target):
 
 @pytest.mark.parametrize("alpha", [None, 0.5])
 def test_an_exported_convolution_is_the_same_victim(digits, alpha):
-    """Through the real exporter: pooling fused, and with a synaptic current the bias from a constant source."""
+    """Through the real exporter: pooling fused, and with a synaptic current the bias from a
+    constant source."""
     torch.manual_seed(0)
     network = build(
         Model("conv_digits", gain=2.0),
@@ -90,7 +115,10 @@ def test_an_exported_convolution_is_the_same_victim(digits, alpha):
 
 
 def test_program_and_software_agree_on_poisson_input(digits, poisson_network):
-    software, chip = PixelVictim(poisson_network), ProgramVictim(program_of(poisson_network), Poisson(conftest.STEPS))
+    software, chip = (
+        PixelVictim(poisson_network),
+        ProgramVictim(program_of(poisson_network), Poisson(conftest.STEPS)),
+    )
     assert software.stochastic
     assert chip.stochastic
     images = digits.test[:20]
@@ -112,7 +140,9 @@ class Batched(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+        self.net = nn.Sequential(
+            nn.Flatten(), nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3)
+        )
 
     def spikeport_io(self):
         return {
@@ -206,14 +236,21 @@ def test_every_decoding_is_the_programs(digits):
     for how in ("last_potential", "mean_potential", "max_potential"):
         network = conftest.digits_network(decode=how)
         found = PixelVictim(network).predict(digits.test[:10])
-        expected = ProgramVictim(program_of(network), Direct(conftest.STEPS, 8, 4)).predict(digits.test[:10])
+        expected = ProgramVictim(program_of(network), Direct(conftest.STEPS, 8, 4)).predict(
+            digits.test[:10]
+        )
         assert np.allclose(found, expected / 2.0**16, atol=1e-6), how
 
 
 def test_events():
     torch.manual_seed(0)
     network = snn.Network(
-        [("flatten", snn.Flatten()), ("synapse", snn.Linear(8, 3)), ("neuron", snn.LIF(0.5, beta=0.5))], input_shape=(2, 2, 2)
+        [
+            ("flatten", snn.Flatten()),
+            ("synapse", snn.Linear(8, 3)),
+            ("neuron", snn.LIF(0.5, beta=0.5)),
+        ],
+        input_shape=(2, 2, 2),
     )
     victim = EventVictim(network, 5)
     samples = np.random.default_rng(0).integers(0, 2, (4, 5, 2, 2, 2)).astype(np.uint8)
@@ -241,11 +278,17 @@ def test_purifier_gradients():
     plain = gradient(inner, images * 0.5)
     purifier = Halve().train()
     assert torch.allclose(gradient(Purified(inner, purifier), images), plain)
-    assert torch.allclose(gradient(Purified(inner, purifier, gradient="through"), images), plain * 0.5)
+    assert torch.allclose(
+        gradient(Purified(inner, purifier, gradient="through"), images), plain * 0.5
+    )
     assert purifier.drop.training
-    assert np.array_equal(Purified(inner, purifier).predict(images.numpy()), inner.predict(images.numpy() * 0.5))
+    assert np.array_equal(
+        Purified(inner, purifier).predict(images.numpy()), inner.predict(images.numpy() * 0.5)
+    )
     # something without any derivative
-    assert torch.allclose(gradient(Purified(inner, lambda x: (x > 2).float()), images), gradient(inner, images * 0))
+    assert torch.allclose(
+        gradient(Purified(inner, lambda x: (x > 2).float()), images), gradient(inner, images * 0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,9 +296,17 @@ def test_purifier_gradients():
     [
         (lambda n: PixelVictim(nn.Linear(2, 2)), "no spikeport_io"),
         (lambda n: ProgramVictim(program_of(n)), "either an encoder"),
-        (lambda n: ProgramVictim(program_of(n), Direct(3, 8, 4)).scores(torch.zeros(1)), "has no gradient"),
+        (
+            lambda n: ProgramVictim(program_of(n), Direct(3, 8, 4)).scores(torch.zeros(1)),
+            "has no gradient",
+        ),
         (lambda n: Purified(PixelVictim(n), lambda x: x, gradient="none"), "identity, through"),
-        (lambda n: Purified(PixelVictim(n), lambda x: x[:1]).predict(np.zeros((2, 1, 8, 8), np.float32)), "the same shape"),
+        (
+            lambda n: Purified(PixelVictim(n), lambda x: x[:1]).predict(
+                np.zeros((2, 1, 8, 8), np.float32)
+            ),
+            "the same shape",
+        ),
         (lambda n: PixelVictim(conftest.digits_network(encoding="phase")), "'phase'"),
     ],
 )

@@ -23,7 +23,12 @@ def compute(tmp_path) -> Callable:
 
     def run(cells, workers=1, **report):
         with Store(tmp_path / "run") as store:
-            engine.run(cells, store, lambda count, shared, inside: Pool(workers, shared, inside), engine.Report(**report))
+            engine.run(
+                cells,
+                store,
+                lambda count, shared, inside: Pool(workers, shared, inside),
+                engine.Report(**report),
+            )
             return {cell.key: store.get(cell.key)[0] for cell in engine.everything(cells)}
 
     return run

@@ -47,7 +47,11 @@ def environment(job, folder):
     import numba
     import torch
 
-    return {"pid": os.getpid(), "torch": torch.get_num_threads(), "numba": numba.config.NUMBA_NUM_THREADS}
+    return {
+        "pid": os.getpid(),
+        "torch": torch.get_num_threads(),
+        "numba": numba.config.NUMBA_NUM_THREADS,
+    }
 
 
 def listens(job, folder):

@@ -1,4 +1,5 @@
-"""What a result rests on is found from the source alone, and covers what was imported while it was computed."""
+"""What a result rests on is found from the source alone, and covers what was imported while it was
+computed."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from toolchain.cells.source import ClosureError
 
 ROOT = Path(__file__).parents[3]
 
-COMPUTES = ("toolchain.robustness.cells", "toolchain.robustness.scoring", "toolchain.studies.attacking", "toolchain.studies.deploying")
+COMPUTES = (
+    "toolchain.robustness.cells",
+    "toolchain.robustness.scoring",
+    "toolchain.studies.attacking",
+    "toolchain.studies.deploying",
+)
 """Modules that compute cells."""
 
 
@@ -37,13 +43,26 @@ def packages(tmp_path):
     [
         (
             "toolchain.robustness.cells",
-            "toolchain.training.loop toolchain.training.checkpoint toolchain.tables toolchain.files toolchain.deploy.stages "
-            "toolchain.attacks.optimisers.square export.lower hardware.fast.kernels hardware.reference hardware.lava.worker "
+            "toolchain.training.loop toolchain.training.checkpoint toolchain.tables "
+            "toolchain.files toolchain.deploy.stages "
+            "toolchain.attacks.optimisers.square export.lower hardware.fast.kernels "
+            "hardware.reference hardware.lava.worker "
             "hardware.lava.graph hardware.lava.processes.neurons hardware.lava.guardian",
         ),
-        ("toolchain.robustness.scoring", "toolchain.deploy.software toolchain.deploy.execution hardware.energy hardware/devices/cmos-45nm.toml"),
-        ("toolchain.studies.deploying", "toolchain.deploy.software toolchain.training.loop toolchain.studies.flips hardware.targets export.lower"),
-        ("toolchain.studies.attacking", "toolchain.attacks.registry toolchain.training.checkpoint toolchain.data.encoders"),
+        (
+            "toolchain.robustness.scoring",
+            "toolchain.deploy.software toolchain.deploy.execution hardware.energy "
+            "hardware/devices/cmos-45nm.toml",
+        ),
+        (
+            "toolchain.studies.deploying",
+            "toolchain.deploy.software toolchain.training.loop toolchain.studies.flips "
+            "hardware.targets export.lower",
+        ),
+        (
+            "toolchain.studies.attacking",
+            "toolchain.attacks.registry toolchain.training.checkpoint toolchain.data.encoders",
+        ),
     ],
 )
 def test_a_file_that_changes_what_it_does_changes_the_digest(entry, modules, codes, packages):
@@ -77,9 +96,20 @@ def test_what_once_left_a_stale_result_changes_the_digest(entry, module, old, ne
 
 def test_what_only_shows_or_starts_is_no_part_of_it(codes):
     for code in codes.values():
-        apart = [m for m in code.modules if m.startswith(("toolchain.cli", "toolchain.report", "toolchain.demo", "toolchain.deploy.doctor"))]
+        apart = [
+            m
+            for m in code.modules
+            if m.startswith(
+                ("toolchain.cli", "toolchain.report", "toolchain.demo", "toolchain.deploy.doctor")
+            )
+        ]
         assert not apart
-        assert not code.modules & {"toolchain.cells.engine", "toolchain.cells.pool", "toolchain.cells.store", "toolchain.robustness.bench"}
+        assert not code.modules & {
+            "toolchain.cells.engine",
+            "toolchain.cells.pool",
+            "toolchain.cells.store",
+            "toolchain.robustness.bench",
+        }
         assert not any("distributed" in package for package in code.packages)
         assert {"numpy", "torch"} <= set(code.packages)
 
@@ -108,10 +138,14 @@ print(json.dumps(ours))
 def test_every_module_of_ours_that_a_cell_imports_is_in_its_closure(codes):
     model = ROOT / "examples" / "checkpoints" / "digits-purifier-0.safetensors"
     script = PROBE.format(root=str(ROOT), model=str(model))
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
+    )
     assert found.returncode == 0, found.stderr
     imported = set(json.loads(found.stdout))
-    covered = codes["toolchain.robustness.cells"].modules | codes["toolchain.robustness.scoring"].modules
+    covered = (
+        codes["toolchain.robustness.cells"].modules | codes["toolchain.robustness.scoring"].modules
+    )
     assert len(imported) > 80
     assert imported <= covered, sorted(imported - covered)
 
@@ -128,7 +162,8 @@ def test_a_users_modules_are_followed_wherever_they_are_imported(tmp_path, monke
     written(
         tmp_path,
         own_nets__init="",
-        own_nets__model="import json, numpy\nfrom . import parts\ndef net():\n    from own_weights import zero\n",
+        own_nets__model="import json, numpy\nfrom . import parts\ndef net():\n    from own_weights "
+        "import zero\n",
         own_nets__parts="import torch\nfrom toolchain import layers",
         own_weights="zero = 1",
         own_other="",
@@ -152,9 +187,23 @@ def test_words_do_not_count_and_everything_else_does(tmp_path):
         return source.read(path).meaning
 
     plain = meaning('def f(a):\n    return a in {"b", "c"}, a + 1\n')
-    assert meaning('"""Words."""\n\n\ndef f(a):  # why\n    """More."""\n    return (a in {"b",\n        "c"}, a + 1)\n') == plain
-    for one, other in (("+ 1", "+ 2"), ("+", "-"), ('"c"', '"d"'), ("a in", "a not in"), ("def f", "def g")):
-        assert meaning('def f(a):\n    return a in {"b", "c"}, a + 1\n'.replace(one, other)) != plain
+    assert (
+        meaning(
+            '"""Words."""\n\n\ndef f(a):  # why\n    """More."""\n    return (a in {"b",\n        '
+            '"c"}, a + 1)\n'
+        )
+        == plain
+    )
+    for one, other in (
+        ("+ 1", "+ 2"),
+        ("+", "-"),
+        ('"c"', '"d"'),
+        ("a in", "a not in"),
+        ("def f", "def g"),
+    ):
+        assert (
+            meaning('def f(a):\n    return a in {"b", "c"}, a + 1\n'.replace(one, other)) != plain
+        )
     with pytest.raises(ClosureError, match="no Python"):
         meaning("def f(:\n")
 
@@ -162,7 +211,8 @@ def test_words_do_not_count_and_everything_else_does(tmp_path):
 def test_imports_for_type_checkers_are_left_out_and_those_in_blocks_are_not(tmp_path):
     path = tmp_path / "a.py"
     path.write_text(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import one\nelse:\n    import two\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import one\nelse:\n    import "
+        "two\n"
         "try:\n    import three\nexcept ImportError:\n    import four\n"
         "class C:\n    def f(self):\n        with self:\n            from .. import five\n"
     )
@@ -172,5 +222,7 @@ def test_imports_for_type_checkers_are_left_out_and_those_in_blocks_are_not(tmp_
 
 
 def test_an_entry_that_is_nowhere_is_an_error():
-    with pytest.raises(ClosureError, match="'no_such_module', which computes a cell, cannot be found"):
+    with pytest.raises(
+        ClosureError, match="'no_such_module', which computes a cell, cannot be found"
+    ):
         closure.of("no_such_module")

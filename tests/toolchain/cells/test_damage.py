@@ -1,4 +1,5 @@
-"""What was broken on purpose: damaged stores, other files under the name, media that cannot be written, a disk that is full."""
+"""What was broken on purpose: damaged stores, other files under the name, media that cannot be
+written, a disk that is full."""
 
 from __future__ import annotations
 
@@ -31,8 +32,17 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     with Store(folder) as store:
         for number in range(CELLS):
-            arrays = {"a": np.random.default_rng(number).random(5 + 400 * (number % 3)), "b": np.arange(3)}
-            store.put(f"{number:064x}", ("crafted", "scored")[number % 2], {"number": number, "text": "ä" * number}, arrays, {"code": "c"})
+            arrays = {
+                "a": np.random.default_rng(number).random(5 + 400 * (number % 3)),
+                "b": np.arange(3),
+            }
+            store.put(
+                f"{number:064x}",
+                ("crafted", "scored")[number % 2],
+                {"number": number, "text": "ä" * number},
+                arrays,
+                {"code": "c"},
+            )
         store.remember("keys", [f"{number:064x}" for number in range(CELLS)])
     return folder
 
@@ -42,7 +52,8 @@ def expected(number):
 
 
 def read_everything(folder):
-    """Every cell by number, as a report would read them; a cell that is not what was written fails the test."""
+    """Every cell by number, as a report would read them; a cell that is not what was written fails
+    the test."""
     found = {}
     with Store(folder, read_only=True) as store:
         assert set(store.recall("keys") or ()) <= {f"{number:064x}" for number in range(CELLS)}
@@ -92,10 +103,18 @@ def test_a_damaged_store_is_a_typed_error_never_another_number(whole, tmp_path, 
             salvaged = salvage(folder)
             with Store(folder) as store:
                 store.put("e" * 64, "scored", {"number": -1}, {"a": np.arange(3)})
-                keys = [key for kind in ("crafted", "scored") for key, _ in store.cells(kind) if key not in ("e" * 64, "f" * 64)]
+                keys = [
+                    key
+                    for kind in ("crafted", "scored")
+                    for key, _ in store.cells(kind)
+                    if key not in ("e" * 64, "f" * 64)
+                ]
                 for key in keys:
                     assert np.array_equal(store.get(key)[1]["a"], expected(int(key, 16)))
-            assert len(keys) in (salvaged.kept, salvaged.kept - 1)  # the one that was put above may be among them
+            assert len(keys) in (
+                salvaged.kept,
+                salvaged.kept - 1,
+            )  # the one that was put above may be among them
 
 
 def test_one_damaged_page_costs_its_own_cells_only(whole, tmp_path):
@@ -134,8 +153,14 @@ def test_a_store_of_another_program_is_refused_and_left_as_it_is(tmp_path):
         ("ALTER TABLE cells RENAME COLUMN made TO maker", "needed are key, kind"),
         ("UPDATE about SET value = '99' WHERE name = 'format'", "format '99'; formats 1 and 2"),
         ("DELETE FROM about", "format None"),
-        ("UPDATE about SET value = x'ff' WHERE name = 'run.keys'", "what it says about its keys is damaged"),
-        ("UPDATE about SET value = '[1' WHERE name = 'run.keys'", "what it says about its keys is damaged"),
+        (
+            "UPDATE about SET value = x'ff' WHERE name = 'run.keys'",
+            "what it says about its keys is damaged",
+        ),
+        (
+            "UPDATE about SET value = '[1' WHERE name = 'run.keys'",
+            "what it says about its keys is damaged",
+        ),
         ("UPDATE cells SET description = '{}' WHERE kind = 'scored'", "is damaged"),
         ("UPDATE cells SET arrays = x'00' WHERE kind = 'scored'", "is damaged"),
         ("UPDATE cells SET made = '{\"code\": \"d\"}' WHERE kind = 'scored'", "is damaged"),
@@ -155,9 +180,14 @@ def test_a_store_of_an_earlier_version_is_read_and_not_written(tmp_path):
 
     with sqlite3.connect(tmp_path / NAME) as db:
         db.execute("CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        db.execute("CREATE TABLE cells (key TEXT PRIMARY KEY, kind TEXT, description TEXT, arrays BLOB)")
+        db.execute(
+            "CREATE TABLE cells (key TEXT PRIMARY KEY, kind TEXT, description TEXT, arrays BLOB)"
+        )
         db.execute("INSERT INTO about VALUES ('format', '1'), ('run.keys', '[\"k\"]')")
-        db.execute("INSERT INTO cells VALUES ('k', 'scored', '{\"a\": 1}', ?)", (pack({"x": np.arange(3)}),))
+        db.execute(
+            "INSERT INTO cells VALUES ('k', 'scored', '{\"a\": 1}', ?)",
+            (pack({"x": np.arange(3)}),),
+        )
     with Store(tmp_path, read_only=True) as store:
         assert store.recall("keys") == ["k"]
         assert store.get("k")[0] == {"a": 1}
@@ -171,7 +201,11 @@ def test_a_store_of_an_earlier_version_is_read_and_not_written(tmp_path):
 def small_disk(folder: Path, size: str):
     """A file system of its own in memory."""
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+    )
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
     try:
@@ -195,7 +229,9 @@ def test_a_full_disk_ends_the_run_keeps_what_is_finished_and_the_next_completes(
         return [name for name in done if name]
 
     with small_disk(tmp_path / "disk", "300k") as disk:
-        with pytest.raises(StoreError, match="full; free some space and start again: every finished cell is kept"):
+        with pytest.raises(
+            StoreError, match="full; free some space and start again: every finished cell is kept"
+        ):
             run(disk / "run")
         remount(disk, "size=10m")
         with Store(disk / "run", read_only=True) as store:
@@ -237,7 +273,15 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
 def test_the_command_says_it_in_one_line(whole, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / NAME).write_bytes((whole / NAME).read_bytes()[:5000])
-    command = [sys.executable, "-m", "toolchain.cli", "report", str(tmp_path / "run"), "-o", str(tmp_path / "report.html")]
+    command = [
+        sys.executable,
+        "-m",
+        "toolchain.cli",
+        "report",
+        str(tmp_path / "run"),
+        "-o",
+        str(tmp_path / "report.html"),
+    ]
     found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert found.returncode == 2
     assert "--salvage" in found.stderr

@@ -1,5 +1,6 @@
-"""kill -9 of the whole command at random moments, again and again: nothing finished is lost or computed twice, and what comes out is
-what an undisturbed run gives. The long form: make test-kill."""
+"""kill -9 of the whole command at random moments, again and again: nothing finished is lost or
+computed twice, and what comes out is what an undisturbed run gives. The long form: make
+test-kill."""
 
 from __future__ import annotations
 
@@ -91,9 +92,24 @@ def start(files: Path, folder: Path, form: str) -> subprocess.Popen:
     if form == "engine":
         command = ["-c", ENGINE.format(root=str(ROOT)), log, str(folder)]
     else:
-        command = ["-m", "tests.toolchain.cells.watched", log, *FORMS[form], "-o", str(folder), "--workers", "2"]
+        command = [
+            "-m",
+            "tests.toolchain.cells.watched",
+            log,
+            *FORMS[form],
+            "-o",
+            str(folder),
+            "--workers",
+            "2",
+        ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, *command], cwd=files, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=files,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
 
 
 def ended(process: subprocess.Popen) -> None:
@@ -105,7 +121,11 @@ def content(folder: Path) -> dict:
     """All that a run leaves, but for when and by whom it was made."""
     with sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True) as db:
         rows = list(db.execute("SELECT key, kind, description, arrays FROM cells ORDER BY key"))
-    tables = {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in (".csv", ".safetensors")}
+    tables = {
+        path.name: path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".csv", ".safetensors")
+    }
     return {"rows": rows, "tables": tables}
 
 

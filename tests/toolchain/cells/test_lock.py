@@ -30,7 +30,10 @@ with Store({folder!r}) as store:
 @pytest.fixture
 def holder(tmp_path):
     """A process that is at work in tmp_path."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER.format(root=str(ROOT), folder=str(tmp_path))], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER.format(root=str(ROOT), folder=str(tmp_path))],
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout.readline()
     yield process
     process.kill()
@@ -39,7 +42,10 @@ def holder(tmp_path):
 
 
 def test_a_second_run_is_told_who_is_there_and_may_read(tmp_path, holder):
-    with pytest.raises(StoreError, match=rf"another run is at work here \(process {holder.pid} on .* since 20.* UTC\)"):
+    with pytest.raises(
+        StoreError,
+        match=rf"another run is at work here \(process {holder.pid} on .* since 20.* UTC\)",
+    ):
         Store(tmp_path)
     with Store(tmp_path, read_only=True) as store:
         assert store.recall("nothing") is None
@@ -67,7 +73,9 @@ def test_the_same_process_is_kept_out_too_and_let_in_again(tmp_path):
 
 def test_a_lock_outlives_nobody_who_was_started_while_it_was_held(tmp_path):
     with lock.held(tmp_path):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
+        )
     try:
         Store(tmp_path).close()
     finally:

@@ -47,7 +47,11 @@ def test_one_worker_is_this_process_with_one_thread_for_as_long(compute, monkeyp
 
 def test_a_cell_at_work_says_how_far_it_is(compute):
     seen = []
-    compute([job("counted", "slow", of=4), job("double", value=1)], workers=2, inside=lambda *said: seen.append(said))
+    compute(
+        [job("counted", "slow", of=4), job("double", value=1)],
+        workers=2,
+        inside=lambda *said: seen.append(said),
+    )
     assert len(seen) >= 3
     assert {(name, total) for name, _, total in seen} == {("slow", 4)}
 
@@ -59,13 +63,16 @@ def test_a_cell_whose_process_died_is_computed_again(compute, tmp_path):
 
 
 def test_a_cell_that_kills_every_process_is_named_and_costs_no_other(compute, tmp_path):
-    with pytest.raises(EngineError, match=r"1 cells failed.*always: its process died 4 times \(signal 9"):
+    with pytest.raises(
+        EngineError, match=r"1 cells failed.*always: its process died 4 times \(signal 9"
+    ):
         compute([job("die", "always", times=100), job("double", value=1)], workers=2)
     assert (tmp_path / "run" / "called-1").exists()
 
 
 def listening(pids):
-    """TCP and UDP sockets, and UNIX sockets with a name, that any of these processes holds open for others."""
+    """TCP and UDP sockets, and UNIX sockets with a name, that any of these processes holds open for
+    others."""
     inodes = set()
     for pid in pids:
         for entry in Path(f"/proc/{pid}/fd").glob("*"):
@@ -114,7 +121,13 @@ def test_no_port_is_open_while_cells_are_computed(compute, tmp_path, opens):
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        until(lambda: (folder / "listening").exists() if opens else len(list(folder.glob("waiting-*"))) == 2)
+        until(
+            lambda: (
+                (folder / "listening").exists()
+                if opens
+                else len(list(folder.glob("waiting-*"))) == 2
+            )
+        )
         workers = family(os.getpid())[1:]
         assert len(workers) >= 1
         found = set(listening([os.getpid(), *workers])) - here
@@ -143,7 +156,9 @@ with Store({folder!r}) as store:
 def test_workers_end_with_their_user_however_that_ends(tmp_path, how):
     folder = tmp_path / "run"
     script = RUN.format(root=str(ROOT), folder=str(folder))
-    user = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, start_new_session=True)
+    user = subprocess.Popen(
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, start_new_session=True
+    )
     until(lambda: len(list(folder.glob("endless-*"))) == 2)
     pids = [int(path.name.split("-")[1]) for path in folder.glob("endless-*")]
     # Ctrl-C goes to everybody in the terminal

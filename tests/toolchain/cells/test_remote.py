@@ -20,17 +20,34 @@ from toolchain.cli import run as spikeport
     [
         ({"address": "host:8786"}, "must be tls://HOST:PORT"),
         ({"address": "ucx://host:8786"}, "must be tls://HOST:PORT"),
-        ({"address": "tcp://host:8786"}, "anyone who reaches this scheduler can run code.*--insecure-scheduler"),
-        ({"address": "tcp://host:8786", "ca": "file"}, "is not encrypted, so certificates change nothing"),
-        ({"address": "tls://host:8786", "trusted_network": True}, "--insecure-scheduler goes with tcp://"),
+        (
+            {"address": "tcp://host:8786"},
+            "anyone who reaches this scheduler can run code.*--insecure-scheduler",
+        ),
+        (
+            {"address": "tcp://host:8786", "ca": "file"},
+            "is not encrypted, so certificates change nothing",
+        ),
+        (
+            {"address": "tls://host:8786", "trusted_network": True},
+            "--insecure-scheduler goes with tcp://",
+        ),
         ({"address": "tls://host:8786", "ca": "file", "key": "file"}, "--tls-cert is missing"),
-        ({"address": "tls://host:8786", "ca": "file", "cert": "nowhere", "key": "file"}, "--tls-cert .*nowhere: there is no such file"),
-        ({"address": "tls://host:8786", "ca": "file", "cert": "file", "key": "file"}, "cannot be used as certificates"),
+        (
+            {"address": "tls://host:8786", "ca": "file", "cert": "nowhere", "key": "file"},
+            "--tls-cert .*nowhere: there is no such file",
+        ),
+        (
+            {"address": "tls://host:8786", "ca": "file", "cert": "file", "key": "file"},
+            "cannot be used as certificates",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path, given, words):
     (tmp_path / "file").write_text("no certificate")
-    paths = {name: tmp_path / value for name, value in given.items() if name in ("ca", "cert", "key")}
+    paths = {
+        name: tmp_path / value for name, value in given.items() if name in ("ca", "cert", "key")
+    }
     with pytest.raises(EngineError, match=words):
         Scheduler(**{**given, **paths})
 
@@ -53,7 +70,19 @@ def authority(folder, name):
     for arguments in (
         [*new, f"/CN={name} authority", "-x509", "-keyout", own, "-out", files["ca"]],
         [*new, f"/CN={name}", "-keyout", files["key"], "-out", request],
-        ["x509", "-req", "-in", request, "-CA", files["ca"], "-CAkey", own, "-CAcreateserial", "-out", files["cert"]],
+        [
+            "x509",
+            "-req",
+            "-in",
+            request,
+            "-CA",
+            files["ca"],
+            "-CAkey",
+            own,
+            "-CAcreateserial",
+            "-out",
+            files["cert"],
+        ],
     ):
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
     return files
@@ -64,27 +93,46 @@ def test_a_cluster_with_tls_computes_and_a_stranger_is_not_heard(tmp_path):
 
     ours, strangers = authority(tmp_path, "ours"), authority(tmp_path, "strangers")
     security = Scheduler("tls://nowhere:1", **ours).security()
-    every = {f"tls_{who}_{what}": str(ours[what]) for who in ("scheduler", "worker") for what in ("cert", "key")}
+    every = {
+        f"tls_{who}_{what}": str(ours[what])
+        for who in ("scheduler", "worker")
+        for what in ("cert", "key")
+    }
     for name, value in every.items():
         setattr(security, name, value)
     before = threads.limit(1)
     seen = []
     try:
         with LocalCluster(
-            n_workers=1, processes=False, protocol="tls://", security=security, dashboard_address=None, silence_logs=50
+            n_workers=1,
+            processes=False,
+            protocol="tls://",
+            security=security,
+            dashboard_address=None,
+            silence_logs=50,
         ) as running:
             assert running.scheduler_address.startswith("tls://")
             known = Scheduler(running.scheduler_address, **ours)
             cells = [job("counted", "slow", of=3), job("cannot", "colours")]
             with Store(tmp_path / "run") as store:
                 report = engine.Report(inside=lambda *said: seen.append(said))
-                engine.run(cells, store, lambda count, shared, inside: remote.cluster(known, shared, inside), report)
+                engine.run(
+                    cells,
+                    store,
+                    lambda count, shared, inside: remote.cluster(known, shared, inside),
+                    report,
+                )
                 assert store.get(cells[0].key)[0]["result"] == {"done": 3}
                 assert store.get(cells[1].key)[0]["reason"] == "numbers have no colour"
             assert ("slow", 3, 3) in seen
             with (
                 pytest.raises(EngineError, match="no Dask scheduler answers"),
-                remote.cluster(Scheduler(running.scheduler_address, **strangers), engine.Shared(), print, timeout_s=2),
+                remote.cluster(
+                    Scheduler(running.scheduler_address, **strangers),
+                    engine.Shared(),
+                    print,
+                    timeout_s=2,
+                ),
             ):
                 pass
     finally:

@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_round_trip(tmp_path):
-    arrays = {"correct": np.array([True, False]), "margin": np.array([0.5, -1.0]), "index": np.arange(2)}
+    arrays = {
+        "correct": np.array([True, False]),
+        "margin": np.array([0.5, -1.0]),
+        "index": np.arange(2),
+    }
     with Store(tmp_path / "run") as store:
         assert "k" not in store
         store.put("k", "scored", {"epsilon": 0.03}, arrays)
@@ -46,7 +50,9 @@ def test_a_key_holds_one_content(tmp_path):
 def test_refusals_name_what_is_accepted(tmp_path):
     with pytest.raises(StoreError, match="spikeport bench"):
         Store(tmp_path / "nothing", read_only=True)
-    (tmp_path / "results.sqlite").write_bytes(b"not a database, but long enough to look like a file" * 9)
+    (tmp_path / "results.sqlite").write_bytes(
+        b"not a database, but long enough to look like a file" * 9
+    )
     with pytest.raises(StoreError, match="cannot be used"):
         Store(tmp_path)
     with pytest.raises(StoreError, match="damaged"):
@@ -69,7 +75,8 @@ with Store({folder!r}) as store:
 
 
 def test_fifty_kills_end_with_the_same_store_as_an_undisturbed_run(tmp_path):
-    """kill -9 at random moments: nothing is corrupted, nothing finished is lost, and the end result is the same."""
+    """kill -9 at random moments: nothing is corrupted, nothing finished is lost, and the end result
+    is the same."""
 
     def start(folder):
         code = textwrap.dedent(WRITER).format(root=str(ROOT), folder=str(folder))
@@ -92,6 +99,9 @@ def test_fifty_kills_end_with_the_same_store_as_an_undisturbed_run(tmp_path):
     for folder in (killed, tmp_path / "undisturbed"):
         assert start(folder).wait() == 0
     with Store(killed) as one, Store(tmp_path / "undisturbed") as other:
-        rows = [list(s._db.execute("SELECT key, kind, description, arrays FROM cells ORDER BY key")) for s in (one, other)]
+        rows = [
+            list(s._db.execute("SELECT key, kind, description, arrays FROM cells ORDER BY key"))
+            for s in (one, other)
+        ]
     assert rows[0] == rows[1]
     assert len(rows[0]) == 60

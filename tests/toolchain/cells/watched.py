@@ -1,5 +1,5 @@
-"""The command line, as ``python -m tests.toolchain.cells.watched LOG ARGUMENTS...``, with a line in LOG for every cell that is put into
-a store: its key, and whether it was there already."""
+"""The command line, as ``python -m tests.toolchain.cells.watched LOG ARGUMENTS...``, with a line in
+LOG for every cell that is put into a store: its key, and whether it was there already."""
 
 from __future__ import annotations
 

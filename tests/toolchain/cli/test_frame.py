@@ -1,4 +1,5 @@
-"""The command line's frame: exit codes, one line for an error, help with an example for every command."""
+"""The command line's frame: exit codes, one line for an error, help with an example for every
+command."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def test_every_command_has_help_with_an_example(path, capsys):
 
 def test_overview_lists_every_command_and_imports_nothing_heavy():
     code = "import sys; from toolchain.cli import run; run(['--help']); print(sorted({'torch', 'numba', 'nir', 'h5py'} & set(sys.modules)))"
-    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     for name in COMMANDS:
         assert f"\n  {name} " in text
     assert text.rstrip().endswith("[]")
@@ -38,7 +41,14 @@ def test_overview_lists_every_command_and_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["bogus"], ["doctor", "--bogus"], ["doctor", "stray"], ["check"], ["lava", "bogus"], ["run", "--samples", "many", "x.h5"]],
+    [
+        ["bogus"],
+        ["doctor", "--bogus"],
+        ["doctor", "stray"],
+        ["check"],
+        ["lava", "bogus"],
+        ["run", "--samples", "many", "x.h5"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments, capsys):
@@ -65,7 +75,11 @@ def failing(monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [InputError("first line\n  second line"), DataError("first line second line"), PermissionError(13, "first line second line", "x.h5")],
+    [
+        InputError("first line\n  second line"),
+        DataError("first line second line"),
+        PermissionError(13, "first line second line", "x.h5"),
+    ],
 )
 def test_expected_errors_are_one_line_and_exit_code_2(error, failing, capsys):
     failing(error)
@@ -127,12 +141,17 @@ def test_doctor_tells_whether_the_chip_can_be_reached(absent, monkeypatch):
 
 @pytest.mark.lava
 def test_missing_back_end_is_asked_of_the_right_interpreter():
-    """This environment never has Intel's closed package; Lava's own modules are found there and not here."""
+    """This environment never has Intel's closed package; Lava's own modules are found there and not
+    here."""
     assert environment.missing_back_end() == environment.CLOSED_MODULES
 
 
 def test_output_that_nobody_reads_ends_quietly():
-    process = subprocess.Popen([sys.executable, "-m", "toolchain.cli", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toolchain.cli", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.close()
     assert process.wait(timeout=60) == 141
     assert process.stderr.read() == b""

@@ -1,4 +1,5 @@
-"""``spikeport train`` of a defended recipe: what an epoch prints, what is kept, and a checkpoint that is the noisy network again."""
+"""``spikeport train`` of a defended recipe: what an epoch prints, what is kept, and a checkpoint
+that is the noisy network again."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def test_a_defended_recipe_says_what_its_loss_is_made_of(tmp_path, capsys):
     printed = capsys.readouterr()
     last = next(line for line in (printed.out + printed.err).splitlines() if "epoch 2" in line)
     entry = json.loads(report.read_text())["history"][1]
-    assert f"loss {entry['loss']:.4f} (task {entry['terms']['task']:.4f} + margin {entry['terms']['margin']:.4f})" in last
+    assert (
+        f"loss {entry['loss']:.4f} (task {entry['terms']['task']:.4f} + margin "
+        f"{entry['terms']['margin']:.4f})" in last
+    )
     assert f"lambda 2, {100 * entry['near_threshold']:.2f} % near threshold" in last
     model, config = load_checkpoint(output)
     assert config.defence.margin.delta == 0.3

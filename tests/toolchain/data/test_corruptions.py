@@ -1,4 +1,5 @@
-"""Common corruptions: strengths by hand, growing with severity, each image on its own, and what is refused."""
+"""Common corruptions: strengths by hand, growing with severity, each image on its own, and what is
+refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Datasets: what the bundled and the shared ones hold, and files that are absent, damaged or hostile."""
+"""Datasets: what the bundled and the shared ones hold, and files that are absent, damaged or
+hostile."""
 
 from __future__ import annotations
 
@@ -116,7 +117,10 @@ class Bomb:
 
 
 def test_cifar_batches_are_read_but_never_unpickled(tmp_path):
-    data, labels = np.arange(10_000 * 3072, dtype=np.uint32).astype(np.uint8).tobytes(), [n % 10 for n in range(10_000)]
+    data, labels = (
+        np.arange(10_000 * 3072, dtype=np.uint32).astype(np.uint8).tobytes(),
+        [n % 10 for n in range(10_000)],
+    )
     bomb = tmp_path / "exploded"
     # protocol 3 writes bytes as such; a batch of CIFAR-10 has them as a Python 2 string
     content = pickle.dumps({"data": data, "labels": labels, "other": Bomb(bomb)}, protocol=3)
@@ -130,7 +134,13 @@ def test_cifar_batches_are_read_but_never_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x80\x02garbage", pickle.dumps({"data": b"1", "labels": [1]}, protocol=2), pickle.dumps([1, 2, 3], protocol=2)]
+    "content",
+    [
+        b"",
+        b"\x80\x02garbage",
+        pickle.dumps({"data": b"1", "labels": [1]}, protocol=2),
+        pickle.dumps([1, 2, 3], protocol=2),
+    ],
 )
 def test_other_pickles_are_no_cifar_batch(tmp_path, content):
     (tmp_path / "test_batch").write_bytes(content)
@@ -190,7 +200,11 @@ def test_a_broken_archive_of_recordings_is_refused(tmp_path):
 
 
 def test_the_shared_datasets(shared_data):
-    expected = {"mnist": ([7, 2, 1, 0, 4], 10_000), "cifar10": ([3, 8, 8, 0, 6], 10_000), "nmnist": ([7, 2, 1, 0, 4], 100)}
+    expected = {
+        "mnist": ([7, 2, 1, 0, 4], 10_000),
+        "cifar10": ([3, 8, 8, 0, 6], 10_000),
+        "nmnist": ([7, 2, 1, 0, 4], 100),
+    }
     for name, (labels, size) in expected.items():
         data = load(name, "test", root=shared_data)
         assert len(data) == size

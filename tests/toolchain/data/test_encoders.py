@@ -1,4 +1,5 @@
-"""Encoders: integers in the range that the Program's input will have, the same for a sample wherever it stands."""
+"""Encoders: integers in the range that the Program's input will have, the same for a sample
+wherever it stands."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from toolchain.errors import DataError
 
 def images(values, name="digits", maximum=16):
     values = np.asarray(values, np.uint8)
-    return Dataset(name, "test", values.reshape(len(values), 1, 1, -1), np.zeros(len(values), np.int64), (1, 1, values.shape[-1]), maximum)
+    return Dataset(
+        name,
+        "test",
+        values.reshape(len(values), 1, 1, -1),
+        np.zeros(len(values), np.int64),
+        (1, 1, values.shape[-1]),
+        maximum,
+    )
 
 
 def test_direct_repeats_the_image():
@@ -32,7 +40,9 @@ def test_direct_repeats_the_image():
         ("mnist", 255, 1, (2, 0), 1),
     ],
 )
-def test_the_input_format_holds_every_value_and_full_intensity_is_one(name, maximum, bits, expected, top):
+def test_the_input_format_holds_every_value_and_full_intensity_is_one(
+    name, maximum, bits, expected, top
+):
     encoding = Encoding("direct", steps=1, bits=bits)
     message_bits, fraction_bits = encoding.input_format(name)
     assert (message_bits, fraction_bits) == expected
@@ -58,14 +68,17 @@ def test_poisson_rates_follow_intensity_and_seed():
     again = Encoding("poisson", steps=50, rate=0.5, seed=3)
     assert np.array_equal(again.encode(data, np.array([150, 3])), encoded[[150, 3]])
     assert not np.array_equal(again.encode(data, slice(0, 5), epoch=1), encoded[:5])
-    assert not np.array_equal(Encoding("poisson", steps=50, rate=0.5, seed=4).encode(data, slice(0, 5)), encoded[:5])
+    assert not np.array_equal(
+        Encoding("poisson", steps=50, rate=0.5, seed=4).encode(data, slice(0, 5)), encoded[:5]
+    )
     assert not np.array_equal(encoded[0], encoded[1])
     full = Encoding("poisson", steps=20).encode(images([[16, 0]]), slice(None))
     assert full[0, :, 0, 0].tolist() == [[1, 0]] * 20
 
 
 def test_poisson_spikes_never_change():
-    # drawn from raw words of a counter-based generator, so neither numpy's version nor the platform matters
+    # drawn from raw words of a counter-based generator, so neither numpy's version nor the platform
+    # matters
     encoded = Encoding("poisson", steps=4, seed=7).encode(images([[8] * 8]), slice(None))
     assert np.packbits(encoded).tobytes().hex() == "7a889f6f"
 
@@ -74,7 +87,9 @@ def test_latency_is_one_spike_the_brighter_the_earlier():
     encoded = Encoding("latency", steps=5).encode(images([[0, 1, 8, 16]]), slice(None))[0, :, 0, 0]
     assert encoded.sum(0).tolist() == [0, 1, 1, 1]
     assert encoded.argmax(0)[1:].tolist() == [4, 2, 0]
-    assert Encoding("latency", steps=1).encode(images([[0, 1, 16]]), slice(None))[0, 0, 0, 0].tolist() == [0, 1, 1]
+    assert Encoding("latency", steps=1).encode(images([[0, 1, 16]]), slice(None))[
+        0, 0, 0, 0
+    ].tolist() == [0, 1, 1]
 
 
 def test_events_fall_into_bins():
@@ -96,7 +111,10 @@ def test_events_fall_into_bins():
         ({"kind": "poisson", "rate": 0}, "rate is 0"),
         ({"kind": "poisson", "rate": True}, "rate is True"),
         ({"kind": "poisson", "seed": -1}, "seed is -1"),
-        ({"kind": "latency", "bits": 4}, "bits goes with encoding 'direct' or 'direct_signed' or 'poisson'"),
+        (
+            {"kind": "latency", "bits": 4},
+            "bits goes with encoding 'direct' or 'direct_signed' or 'poisson'",
+        ),
         ({"kind": "direct", "seed": 1}, "seed goes with encoding 'poisson' or 'poisson_signed'"),
         ({"kind": "direct", "bin_us": 500}, "bin_us goes with encoding 'events'"),
     ],
@@ -138,7 +156,12 @@ def test_inputs_come_from_the_models_own_words():
 
 @pytest.mark.parametrize(
     ("name", "maximum", "bits", "expected"),
-    [("digits", 16, None, (5, 3)), ("digits", 16, 2, (3, 1)), ("mnist", 255, None, (8, 7)), ("mnist", 255, 1, (2, 0))],
+    [
+        ("digits", 16, None, (5, 3)),
+        ("digits", 16, 2, (3, 1)),
+        ("mnist", 255, None, (8, 7)),
+        ("mnist", 255, 1, (2, 0)),
+    ],
 )
 def test_signed_levels_are_twice_the_level_less_one(name, maximum, bits, expected):
     data = images([range(maximum + 1)], name, maximum)
@@ -163,16 +186,24 @@ def test_signed_poisson_is_signed_and_its_mean_is_the_signed_level():
     assert np.all(encoded[:, :, 0, 0, 4] >= 0)
 
 
-@pytest.mark.parametrize(("kind", "share"), [("poisson", 255 / 256), ("poisson_signed", 2 * 255 / 256 - 1)])
+@pytest.mark.parametrize(
+    ("kind", "share"), [("poisson", 255 / 256), ("poisson_signed", 2 * 255 / 256 - 1)]
+)
 def test_poisson_draws_with_the_level_that_an_attacked_image_has(kind, share):
     data = images([[255] * 100] * 100, "mnist", 255)
     silent = 1 - np.abs(Encoding(kind, steps=20).encode(data, slice(None))).mean()
     expected, count = 1 - share, 100 * 100 * 20
-    assert abs(silent - expected) < 5 * np.sqrt(expected * (1 - expected) / count)  # and not 0, as of value / 255
+    assert abs(silent - expected) < 5 * np.sqrt(
+        expected * (1 - expected) / count
+    )  # and not 0, as of value / 255
 
 
 @pytest.mark.parametrize("kind", ["poisson", "poisson_signed"])
 def test_poisson_can_be_prequantised(kind):
     rough = Encoding(kind, steps=20, bits=1).encode(images([[0, 7, 8, 15, 16]]), slice(None))
-    assert np.array_equal(rough, Encoding(kind, steps=20, bits=1).encode(images([[0, 0, 8, 8, 16]]), slice(None)))
-    assert np.array_equal(rough, Encoding(kind, steps=20).encode(images([[0, 0, 8, 8, 16]]), slice(None)))
+    assert np.array_equal(
+        rough, Encoding(kind, steps=20, bits=1).encode(images([[0, 0, 8, 8, 16]]), slice(None))
+    )
+    assert np.array_equal(
+        rough, Encoding(kind, steps=20).encode(images([[0, 0, 8, 8, 16]]), slice(None))
+    )

@@ -1,4 +1,5 @@
-"""Recordings of events, in the forms that people have them, against binning by hand; and everything that is refused."""
+"""Recordings of events, in the forms that people have them, against binning by hand; and everything
+that is refused."""
 
 import io
 import zipfile
@@ -21,7 +22,8 @@ ROWS = [
     (2999, 2, 0, 0),
     (3000, 0, 0, 1),
 ]
-"""Times in µs, x 0 to 3, y 0 to 1, p; the last one is after three bins of 1000 µs, and the third and fourth share one."""
+"""Times in µs, x 0 to 3, y 0 to 1, p; the last one is after three bins of 1000 µs, and the third
+and fourth share one."""
 
 
 def tonic(rows=ROWS):
@@ -64,7 +66,9 @@ def recording(tmp_path, request):
 def program(shape=(2, 2, 4), message_bits=0, **metadata):
     out, weights = Population("out", (1,)), np.full((1, int(np.prod(shape))), 2)
     projections = (Dense("w", "in", "out", weights),)
-    return Program((Input("in", shape, message_bits),), (out,), projections, (Output("out"),), metadata)
+    return Program(
+        (Input("in", shape, message_bits),), (out,), projections, (Output("out"),), metadata
+    )
 
 
 def test_every_form_is_read_and_binned_alike(recording):
@@ -231,5 +235,7 @@ def test_events_of_a_data_set_that_come_too_late_are_counted(monkeypatch):
     short = {"encoding": "events", "steps": 3, "bin_us": 1000}
     arrays, _, _, notes = inputs.known("nmnist", short, 2, "test")
     assert arrays.sum() == 2
-    assert notes == ("2 events of 2 recordings come after the last step and are no part of the samples",)
+    assert notes == (
+        "2 events of 2 recordings come after the last step and are no part of the samples",
+    )
     assert Encoding("events", 6, bin_us=1000).notes(dataset) == ()

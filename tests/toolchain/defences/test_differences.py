@@ -1,4 +1,5 @@
-"""What stands beside a number follows from the recipe: each rule on a form that is kinder than its paper's, and on the paper's own."""
+"""What stands beside a number follows from the recipe: each rule on a form that is kinder than its
+paper's, and on the paper's own."""
 
 from dataclasses import replace
 
@@ -15,38 +16,62 @@ NOISY = Neuron(noise=0.2, noise_at_inference=True)
 GUARDED = Config(
     neuron=NOISY,
     surrogate=Surrogate("triangle", 0.3),
-    defence=Defence(margin=Margin(0.3, 0.1, potential="noisy", images="both"), adversarial=Adversarial("fgsm", 0.0625)),
+    defence=Defence(
+        margin=Margin(0.3, 0.1, potential="noisy", images="both"),
+        adversarial=Adversarial("fgsm", 0.0625),
+    ),
 )
-"""Threshold guarding with adversarial training in the form that its paper's readers doubt; attacked at four times the radius."""
+"""Threshold guarding with adversarial training in the form that its paper's readers doubt; attacked
+at four times the radius."""
 
 RADII = (0.25,)
 
 
 def margin(**changed) -> Config:
-    return replace(GUARDED, defence=replace(GUARDED.defence, margin=replace(GUARDED.defence.margin, **changed)))
+    return replace(
+        GUARDED, defence=replace(GUARDED.defence, margin=replace(GUARDED.defence.margin, **changed))
+    )
 
 
 def squeezed() -> Model:
-    conv, squeeze = Layer("conv", channels=4, kernel=3, padding=1), Layer("squeeze_excitation", reduction=2)
+    conv, squeeze = (
+        Layer("conv", channels=4, kernel=3, padding=1),
+        Layer("squeeze_excitation", reduction=2),
+    )
     return Model(layers=(conv, squeeze, Layer("dense", features=10)))
 
 
 KINDER = {
-    "surrogate_wider_than_margin": (replace(GUARDED, surrogate=Surrogate("triangle", 2.0)), "half width 2 V, wider than the margin"),
+    "surrogate_wider_than_margin": (
+        replace(GUARDED, surrogate=Surrogate("triangle", 2.0)),
+        "half width 2 V, wider than the margin",
+    ),
     "penalty_on_potential_without_noise": (margin(potential="quiet"), "without its noise"),
     "penalty_on_attacked_images_alone": (margin(images="trained"), "attacked images alone"),
-    "noise_off_at_inference": (replace(GUARDED, neuron=Neuron(noise=0.2)), "noise in training only"),
+    "noise_off_at_inference": (
+        replace(GUARDED, neuron=Neuron(noise=0.2)),
+        "noise in training only",
+    ),
     "attacked_at_the_radius_of_training": (
         replace(GUARDED, defence=replace(GUARDED.defence, adversarial=Adversarial("fgsm", 0.25))),
         "attacked at 1 times the radius of its training",
     ),
-    "weaker_retraction": (replace(GUARDED, defence=replace(GUARDED.defence, retraction=Retraction(0.0005))), "0.0005 instead of 0.002"),
-    "coarser_difference": (replace(GUARDED, defence=replace(GUARDED.defence, sparsity=Sparsity(0.1, 0.0625))), "0.0625 of the pixel range"),
+    "weaker_retraction": (
+        replace(GUARDED, defence=replace(GUARDED.defence, retraction=Retraction(0.0005))),
+        "0.0005 instead of 0.002",
+    ),
+    "coarser_difference": (
+        replace(GUARDED, defence=replace(GUARDED.defence, sparsity=Sparsity(0.1, 0.0625))),
+        "0.0625 of the pixel range",
+    ),
     "plain_classifier_behind_a_purifier": (
         Config(purifier=Purifier("digits.toml")),
         "without multi-level firing and squeeze-and-excitation",
     ),
-    "fewer_steps_of_poisson_input": (Config(data=Data(encoding="poisson_signed", steps=16)), "16 steps of Poisson input instead of 175"),
+    "fewer_steps_of_poisson_input": (
+        Config(data=Data(encoding="poisson_signed", steps=16)),
+        "16 steps of Poisson input instead of 175",
+    ),
 }
 
 
@@ -66,7 +91,10 @@ def test_every_rule_is_tested():
     [
         Config(),
         GUARDED,
-        Config(Data("cifar10"), defence=Defence(retraction=Retraction(0.003), sparsity=Sparsity(1, 0.01))),
+        Config(
+            Data("cifar10"),
+            defence=Defence(retraction=Retraction(0.003), sparsity=Sparsity(1, 0.01)),
+        ),
         Config(model=squeezed(), neuron=Neuron(levels=(0.6, 1.6)), purifier=Purifier("mlf.toml")),
         Config(data=Data(encoding="poisson_signed", steps=175)),
     ],

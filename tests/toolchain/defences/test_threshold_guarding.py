@@ -1,4 +1,5 @@
-"""The membrane-potential constraint: its values by hand, its gradient by finite differences, its schedule, its statistic."""
+"""The membrane-potential constraint: its values by hand, its gradient by finite differences, its
+schedule, its statistic."""
 
 from __future__ import annotations
 
@@ -8,7 +9,13 @@ import pytest
 import torch
 
 import toolchain.layers as snn
-from toolchain.defences.threshold_guarding import Margin, ThresholdGuarding, near_threshold, near_threshold_of, penalty
+from toolchain.defences.threshold_guarding import (
+    Margin,
+    ThresholdGuarding,
+    near_threshold,
+    near_threshold_of,
+    penalty,
+)
 from toolchain.errors import ConfigError
 from toolchain.layers.observation import Observation
 
@@ -34,9 +41,15 @@ def test_the_penalty_by_hand(power, neurons, expected):
 
 def test_the_penalty_on_the_potential_with_its_noise_by_hand():
     quiet = observed([1.0, 1.2, 0.9, -4.0])
-    noisy = Observation(quiet.potential, quiet.threshold, torch.tensor([0.3, -0.1, 0.0, 5.0], dtype=torch.float64).reshape(1, 1, -1))
+    noisy = Observation(
+        quiet.potential,
+        quiet.threshold,
+        torch.tensor([0.3, -0.1, 0.0, 5.0], dtype=torch.float64).reshape(1, 1, -1),
+    )
     # compared are 1.3, 1.1, 0.9 and 1.0
-    assert penalty({"a": noisy}, 0.3, potential="noisy").item() == pytest.approx((0 + 0.2 + 0.2 + 0.3) / 4)
+    assert penalty({"a": noisy}, 0.3, potential="noisy").item() == pytest.approx(
+        (0 + 0.2 + 0.2 + 0.3) / 4
+    )
     assert penalty({"a": noisy}, 0.3).item() == penalty({"a": quiet}, 0.3, potential="noisy").item()
 
 
@@ -68,7 +81,8 @@ def test_images_both_is_the_mean_of_attacked_and_clean_images():
         with hook.watching(step):
             scores = step.scores(torch.full((4, 1, 1), 0.75))
         parts.append(hook.penalty(step, scores).item())
-    # attacked: 0.75, 1.5 and a spike, twice; clean: 0.5, 1 (at the threshold, no spike), 1.5 and a spike, 0.5
+    # attacked: 0.75, 1.5 and a spike, twice; clean: 0.5, 1 (at the threshold, no spike), 1.5 and a
+    # spike, 0.5
     assert parts == pytest.approx([2 * 0.15 / 4, (2 * 0.15 / 4 + 0.4 / 4) / 2])
 
 
@@ -77,11 +91,17 @@ def test_the_penalty_does_not_depend_on_batch_or_steps():
     one = Observation(potential, torch.ones(6))
     twice = Observation(potential.repeat(2, 3, 1), torch.ones(6))
     for neurons in ("mean", "sum"):
-        assert penalty({"a": one}, 0.5, 1, neurons).item() == pytest.approx(penalty({"a": twice}, 0.5, 1, neurons).item())
+        assert penalty({"a": one}, 0.5, 1, neurons).item() == pytest.approx(
+            penalty({"a": twice}, 0.5, 1, neurons).item()
+        )
 
 
 def test_a_network_without_spiking_layers_has_no_penalty():
-    model = snn.Network({"dense": snn.Linear(2, 2), "readout": snn.LI(0.9)}, input_shape=(2,), decode="last_potential")
+    model = snn.Network(
+        {"dense": snn.Linear(2, 2), "readout": snn.LI(0.9)},
+        input_shape=(2,),
+        decode="last_potential",
+    )
     with snn.observe(model) as seen:
         model(torch.ones(3, 1, 2))
     assert penalty(seen.layers(), 0.3).item() == 0
@@ -90,7 +110,8 @@ def test_a_network_without_spiking_layers_has_no_penalty():
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_the_gradient_is_that_of_finite_differences_where_no_neuron_fires(power):
-    """Below threshold the potential is a smooth function of the currents, through all earlier steps; steps of many lsb."""
+    """Below threshold the potential is a smooth function of the currents, through all earlier
+    steps; steps of many lsb."""
     lif = snn.LIF(2.0, beta=0.75, fraction_bits=15).double()
     currents = torch.tensor([0.9, 0.3, 0.5, 0.2], dtype=torch.float64).reshape(4, 1, 1)
     currents = torch.cat([currents, currents / 2], 2)
@@ -130,22 +151,30 @@ def test_the_schedule():
 
 
 def test_the_share_near_threshold_by_hand():
-    found = near_threshold({"a": observed([1.0, 1.3, 0.5, -4.0]), "b": observed([2.2, 0.0], threshold=2.0)}, 0.3)
+    found = near_threshold(
+        {"a": observed([1.0, 1.3, 0.5, -4.0]), "b": observed([2.2, 0.0], threshold=2.0)}, 0.3
+    )
     assert found.layers == {"a": 0.25, "b": 0.5}  # exactly delta away is not near
     assert found.share == pytest.approx(2 / 6)
 
 
 def test_the_share_of_a_model_is_that_of_its_potentials_before_the_reset():
-    model = snn.Network({"dense": snn.Linear(1, 1, bias=False), "lif": snn.IF(1.0)}, input_shape=(1,))
+    model = snn.Network(
+        {"dense": snn.Linear(1, 1, bias=False), "lif": snn.IF(1.0)}, input_shape=(1,)
+    )
     torch.nn.init.constant_(model.dense.weight, 0.75)
-    x = torch.ones(4, 1, 1)  # 0.75, 1.5 and a spike, 0.75, 1.5 and a spike: after the reset it would be 0.75, 0, 0.75, 0
+    x = torch.ones(
+        4, 1, 1
+    )  # 0.75, 1.5 and a spike, 0.75, 1.5 and a spike: after the reset it would be 0.75, 0, 0.75, 0
     assert near_threshold_of(model, x, 0.3).share == 0.5
     assert near_threshold_of(model, x, 0.6).layers == {"lif": 1.0}
 
 
 def test_the_hook_weighs_by_progress_and_reports():
     class Step:
-        model = snn.Network({"dense": snn.Linear(1, 1, bias=False), "lif": snn.IF(1.0)}, input_shape=(1,))
+        model = snn.Network(
+            {"dense": snn.Linear(1, 1, bias=False), "lif": snn.IF(1.0)}, input_shape=(1,)
+        )
         progress = 0.5
 
     torch.nn.init.constant_(Step.model.dense.weight, 0.75)

@@ -1,4 +1,5 @@
-"""Adversarial training, retraction and sparsity: each does what its formula says; all of them train together."""
+"""Adversarial training, retraction and sparsity: each does what its formula says; all of them train
+together."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ from toolchain.training.batches import Feed
 
 TABLE = {
     "data": {"steps": 4},
-    "model": {"layers": [{"kind": "dense", "features": 24}, {"kind": "dense", "features": 10}], "readout": "max_potential"},
+    "model": {
+        "layers": [{"kind": "dense", "features": 24}, {"kind": "dense", "features": 10}],
+        "readout": "max_potential",
+    },
     "training": {"epochs": 1, "samples": 90, "batch": 30},
 }
 
@@ -29,21 +33,31 @@ MARGIN = {"delta": 0.3, "lambda_max": 1.0}
 
 
 def config(**parts) -> Config:
-    return Config.from_table({name: TABLE.get(name, {}) | parts.get(name, {}) for name in {*TABLE, *parts}})
+    return Config.from_table(
+        {name: TABLE.get(name, {}) | parts.get(name, {}) for name in {*TABLE, *parts}}
+    )
 
 
 def a_step(as_images=True, **parts):
     recipe = config(**parts)
     torch.manual_seed(0)
     model = snn.Network(
-        {"flat": snn.Flatten(), "dense": snn.Linear(64, 10, source_fraction_bits=4), "readout": snn.LI(0.9)},
+        {
+            "flat": snn.Flatten(),
+            "dense": snn.Linear(64, 10, source_fraction_bits=4),
+            "readout": snn.LI(0.9),
+        },
         input_shape=(1, 8, 8),
         message_bits=6,
         fraction_bits=4,
         decode="last_potential",
         data={"name": "digits", **recipe.data.encoder.describe()},
     )
-    return next(Feed(load("digits", "train", samples=90), recipe, model, torch.device("cpu"), as_images).epoch(0))
+    return next(
+        Feed(
+            load("digits", "train", samples=90), recipe, model, torch.device("cpu"), as_images
+        ).epoch(0)
+    )
 
 
 def test_images_and_encoded_values_are_the_same_samples():
@@ -53,7 +67,11 @@ def test_images_and_encoded_values_are_the_same_samples():
     assert 0 <= images.images.min() < images.images.max() <= 1
 
 
-@pytest.mark.parametrize("attack", [{"attack": "fgsm"}, {"attack": "rfgsm"}, {"attack": "pgd", "steps": 5}], ids=lambda a: a["attack"])
+@pytest.mark.parametrize(
+    "attack",
+    [{"attack": "fgsm"}, {"attack": "rfgsm"}, {"attack": "pgd", "steps": 5}],
+    ids=lambda a: a["attack"],
+)
 def test_adversarial_examples_stay_in_the_ball_and_raise_the_loss(attack):
     step = a_step()
     clean, before = step.images.clone(), step.loss(step.scores()).item()
@@ -64,7 +82,9 @@ def test_adversarial_examples_stay_in_the_ball_and_raise_the_loss(attack):
     assert 0 <= found.min() <= found.max() <= 1
     assert step.loss(step.scores(found)).item() > before + 0.01
     assert torch.equal(step.images, clean)
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in step.model.parameters())
+    assert all(
+        parameter.requires_grad and parameter.grad is None for parameter in step.model.parameters()
+    )
 
 
 def test_fgsm_is_one_step_along_the_sign_of_the_gradient():
@@ -82,7 +102,9 @@ def test_a_larger_step_of_rfgsm_is_more_random():
     for alpha in (0.02, 0.1):
         torch.manual_seed(0)
         found = perturb(Adversarial("rfgsm", 0.125, alpha), step)
-        agreement.append(((found - step.images).sign() == (fgsm - step.images).sign()).float().mean().item())
+        agreement.append(
+            ((found - step.images).sign() == (fgsm - step.images).sign()).float().mean().item()
+        )
     assert agreement[0] > agreement[1] + 0.1
 
 
@@ -91,7 +113,9 @@ def test_pgd_starts_at_random_and_goes_as_far_as_its_steps():
     torch.manual_seed(0)
     one, other = (perturb(Adversarial("pgd", 0.125, alpha=0.001, steps=1), step) for _ in range(2))
     assert not torch.equal(one, other)
-    assert ((one - other).abs() > 0.1).any()  # of two uniform starts; a step of 0.001 does not bring them together
+    assert (
+        (one - other).abs() > 0.1
+    ).any()  # of two uniform starts; a step of 0.001 does not bring them together
 
 
 def test_retraction_moves_the_singular_values_towards_one():
@@ -99,7 +123,9 @@ def test_retraction_moves_the_singular_values_towards_one():
     weight = torch.randn(6, 3, 3, 3, dtype=torch.float64) * 0.25
     before = torch.linalg.svdvals(weight.flatten(1))
     after = torch.linalg.svdvals(retracted(weight, 0.1).flatten(1))
-    torch.testing.assert_close(after.sort().values, (before + 0.1 * before * (1 - before**2)).sort().values)
+    torch.testing.assert_close(
+        after.sort().values, (before + 0.1 * before * (1 - before**2)).sort().values
+    )
 
 
 @pytest.mark.parametrize("shape", [(5, 12), (12, 5)])
@@ -128,7 +154,9 @@ def test_of_a_tall_linear_layer_a_random_part_of_the_rows_is_retracted():
     biases = [layer.bias.detach().clone() for layer in model]
     torch.manual_seed(0)
     retract(model, Retraction(beta=0.1, rows=0.3, rows_from=200))
-    changed = [int((layer.weight != old).flatten(1).any(1).sum()) for layer, old in zip(model, before)]
+    changed = [
+        int((layer.weight != old).flatten(1).any(1).sum()) for layer, old in zip(model, before)
+    ]
     assert changed == [60, 199, 300]
     assert all(torch.equal(layer.bias, old) for layer, old in zip(model, biases))
 
@@ -138,9 +166,13 @@ def test_confidence_is_the_two_class_softmax_against_the_strongest_rival():
     found, rival = confidence(logits, torch.tensor([0, 2]))
     assert rival.tolist() == [1, 0]
     e = np.exp
-    np.testing.assert_allclose(found.numpy(), [e(1) / (e(1) + e(3)), e(4) / (e(4) + e(0))], rtol=1e-6)
+    np.testing.assert_allclose(
+        found.numpy(), [e(1) / (e(1) + e(3)), e(4) / (e(4) + e(0))], rtol=1e-6
+    )
     kept, _ = confidence(logits, torch.tensor([0, 2]), torch.tensor([2, 1]))
-    np.testing.assert_allclose(kept.numpy(), [e(1) / (e(1) + e(2)), e(4) / (e(4) + e(-1))], rtol=1e-6)
+    np.testing.assert_allclose(
+        kept.numpy(), [e(1) / (e(1) + e(2)), e(4) / (e(4) + e(-1))], rtol=1e-6
+    )
 
 
 @dataclass
@@ -161,14 +193,18 @@ class LinearStep:
 def test_sparsity_is_the_l1_norm_of_the_input_gradient_squared():
     torch.manual_seed(0)
     step = LinearStep(
-        torch.randn(3, 5, dtype=torch.float64, requires_grad=True), torch.rand(4, 5, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+        torch.randn(3, 5, dtype=torch.float64, requires_grad=True),
+        torch.rand(4, 5, dtype=torch.float64),
+        torch.tensor([0, 1, 2, 0]),
     )
     hook = SparsityRegularisation(Sparsity(weight=0.25, h=1e-6))
     hook.prepare(step)
     found = hook.penalty(step, step.scores())
     f, rival = confidence(0.5 * step.scores(), step.labels)
     gradient = (f * (1 - f))[:, None] * 0.5 * (step.weight[step.labels] - step.weight[rival])
-    assert found.item() == pytest.approx(0.25 * (gradient.abs().sum(1) ** 2).mean().item(), rel=1e-4)
+    assert found.item() == pytest.approx(
+        0.25 * (gradient.abs().sum(1) ** 2).mean().item(), rel=1e-4
+    )
     (own,) = torch.autograd.grad(found, step.weight, retain_graph=True)
     assert own.abs().sum() > 0
 
@@ -186,7 +222,9 @@ def test_sparsity_of_a_noisy_network_sees_the_same_noise_twice():
         fraction_bits=4,
         data={"name": "digits", "encoding": "direct", "steps": 4},
     ).train()
-    hook = SparsityRegularisation(Sparsity(weight=1.0, h=0.001))  # rounded away: both evaluations see one image
+    hook = SparsityRegularisation(
+        Sparsity(weight=1.0, h=0.001)
+    )  # rounded away: both evaluations see one image
     hook.prepare(step)
     scores = step.scores()
     state = torch.get_rng_state()
@@ -222,28 +260,57 @@ def test_each_defence_alone_changes_the_training(name):
     defence = {} if name is None else {name: EVERYTHING[name]}
     result = train(config(defence=defence))
     plain = train(config())
-    same = all(torch.equal(t, plain.model.state_dict()[n]) for n, t in result.model.state_dict().items())
+    same = all(
+        torch.equal(t, plain.model.state_dict()[n]) for n, t in result.model.state_dict().items()
+    )
     assert same == (name is None)
     assert ("terms" in result.history[0]) == (name in ("margin", "sparsity"))
 
 
 @pytest.mark.parametrize("encoding", ["poisson", "latency"])
 def test_adversarial_training_goes_through_every_encoder(encoding):
-    result = train(config(defence={"adversarial": {"attack": "fgsm", "epsilon": 0.0625}}, data={"encoding": encoding}))
+    result = train(
+        config(
+            defence={"adversarial": {"attack": "fgsm", "epsilon": 0.0625}},
+            data={"encoding": encoding},
+        )
+    )
     assert np.isfinite(result.history[0]["loss"])
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"defence": {"margins": {}}}, "config.defence: unknown key 'margins'; accepted are margin, adversarial, retraction, sparsity"),
-        ({"defence": {"margin": {"lambda_max": 1.0}}}, "config.defence.margin: lacks a key; not given are delta"),
-        ({"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "iterations": 3}}}, "unknown key 'iterations'"),
-        ({"defence": {"adversarial": {"attack": "cw", "epsilon": 0.1}}}, "attack is 'cw'; accepted are fgsm, rfgsm, pgd"),
+        (
+            {"defence": {"margins": {}}},
+            "config.defence: unknown key 'margins'; accepted are margin, adversarial, retraction, "
+            "sparsity",
+        ),
+        (
+            {"defence": {"margin": {"lambda_max": 1.0}}},
+            "config.defence.margin: lacks a key; not given are delta",
+        ),
+        (
+            {"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "iterations": 3}}},
+            "unknown key 'iterations'",
+        ),
+        (
+            {"defence": {"adversarial": {"attack": "cw", "epsilon": 0.1}}},
+            "attack is 'cw'; accepted are fgsm, rfgsm, pgd",
+        ),
         ({"defence": {"adversarial": {"attack": "fgsm", "epsilon": 8.0}}}, "epsilon is 8.0"),
-        ({"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "alpha": 0.1}}}, "alpha goes with rfgsm and pgd, not fgsm"),
-        ({"defence": {"adversarial": {"attack": "rfgsm", "epsilon": 0.1, "steps": 2}}}, "steps goes with pgd, not rfgsm"),
-        ({"defence": {"adversarial": {"attack": "rfgsm", "epsilon": 0.1, "alpha": 0.2}}}, "alpha is 0.2"),
+        (
+            {"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "alpha": 0.1}}},
+            "alpha goes with rfgsm and pgd, not fgsm",
+        ),
+        (
+            {"defence": {"adversarial": {"attack": "rfgsm", "epsilon": 0.1, "steps": 2}}},
+            "steps goes with pgd, not rfgsm",
+        ),
+        (
+            {"defence": {"adversarial": {"attack": "rfgsm", "epsilon": 0.1, "alpha": 0.2}}},
+            "alpha is 0.2",
+        ),
         ({"defence": {"retraction": {"beta": 0.6}}}, "defence.retraction: beta is 0.6"),
         ({"defence": {"sparsity": {"weight": -1.0}}}, "defence.sparsity: weight is -1.0"),
         (
@@ -252,15 +319,24 @@ def test_adversarial_training_goes_through_every_encoder(encoding):
         ),
         ({"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.03}}}, "rounded away"),
         (
-            {"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1}}, "data": {"name": "nmnist", "encoding": "events"}},
+            {
+                "defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1}},
+                "data": {"name": "nmnist", "encoding": "events"},
+            },
             "defence: adversarial changes pixels; nmnist are events",
         ),
         ({"neuron": {"noise_at_inference": True}}, "noise_at_inference without noise"),
         ({"neuron": {"noise": 0.1, "noise_seed": 3}}, "noise_seed goes with noise_at_inference"),
         ({"neuron": {"noise": -1.0}}, "neuron: noise is -1.0"),
         ({"training": {"device": "tpu"}}, "device is 'tpu'; accepted are cpu, cuda, auto"),
-        ({"defence": {"margin": MARGIN | {"images": "both"}}}, "without adversarial training there are no attacked images"),
-        ({"defence": {"margin": MARGIN | {"potential": "noisy"}}}, "potential is .noisy., and neuron.noise is 0"),
+        (
+            {"defence": {"margin": MARGIN | {"images": "both"}}},
+            "without adversarial training there are no attacked images",
+        ),
+        (
+            {"defence": {"margin": MARGIN | {"potential": "noisy"}}},
+            "potential is .noisy., and neuron.noise is 0",
+        ),
         ({"defence": {"margin": MARGIN | {"images": "all"}}}, "images is 'all'"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Comparison of targets in bounded memory, and the numbers of one run; on programs whose answers are known."""
+"""Comparison of targets in bounded memory, and the numbers of one run; on programs whose answers
+are known."""
 
 from __future__ import annotations
 
@@ -16,11 +17,18 @@ from toolchain.errors import DataError, ToolchainError
 
 @pytest.fixture
 def program() -> Program:
-    """Two inputs wired to two neurons: each spike of input i makes neuron i fire, and neuron i drives a reader."""
+    """Two inputs wired to two neurons: each spike of input i makes neuron i fire, and neuron i
+    drives a reader."""
     return Program(
         inputs=(Input("in", (2,)),),
-        populations=(Population("out", (2,), threshold=1), Population("reader", (1,), threshold=None)),
-        projections=(Dense("a", "in", "out", np.eye(2, dtype=int) * 4), Dense("b", "out", "reader", np.full((1, 2), 2))),
+        populations=(
+            Population("out", (2,), threshold=1),
+            Population("reader", (1,), threshold=None),
+        ),
+        projections=(
+            Dense("a", "in", "out", np.eye(2, dtype=int) * 4),
+            Dense("b", "out", "reader", np.full((1, 2), 2)),
+        ),
         outputs=(Output("out"), Output("reader", "last_potential")),
     )
 
@@ -34,20 +42,27 @@ def inputs(program) -> dict[str, np.ndarray]:
 
 
 def runner(program, spoil=None):
-    """Runs the reference; for target "spoiled", ``spoil`` may change the recording of the samples that it is given."""
+    """Runs the reference; for target "spoiled", ``spoil`` may change the recording of the samples
+    that it is given."""
     calls = []
 
     def run(target, part, record):
         calls.append((target, len(part["in"])))
         recording = hardware.run(program, part, "reference", record=record)
-        return replace(recording, target=target) if target != "spoiled" else replace(spoil(recording), target=target)
+        return (
+            replace(recording, target=target)
+            if target != "spoiled"
+            else replace(spoil(recording), target=target)
+        )
 
     run.calls = calls
     return run
 
 
 def test_identical_targets_agree_in_everything(program, inputs):
-    result = agreement.agree(program, inputs, ["reference", "again"], runner(program), labels=np.array([0, 0, 0, 1, 0]))
+    result = agreement.agree(
+        program, inputs, ["reference", "again"], runner(program), labels=np.array([0, 0, 0, 1, 0])
+    )
     assert result.identical
     assert [(e.layer, e.spikes, e.potentials) for e in result.comparisons[0].layers] == [
         ("in", 40, None),
@@ -76,7 +91,13 @@ def test_a_difference_is_found_wherever_memory_cuts(program, inputs, memory):
     spoiled, again = result.comparisons
     assert again.identical
     first = spoiled.first
-    assert (first.layer, first.quantity, first.sample, first.step, first.neuron) == ("reader", "potentials", 3, 2, (0,))
+    assert (first.layer, first.quantity, first.sample, first.step, first.neuron) == (
+        "reader",
+        "potentials",
+        3,
+        2,
+        (0,),
+    )
     assert first.values[1] == first.values[0] + 1
     assert [e.potential_differences for e in spoiled.layers] == [None, 0, 2]
     at_once = agreement.samples_at_once(program, 4, memory)

@@ -92,11 +92,16 @@ def neurons():
         for delayed in (True, False):
             options = {"reset_mechanism": reset, "reset_delay": delayed}
             yield f"Leaky {reset} {delayed}", lambda o=options: snntorch.Leaky(0.75, **o), 1
-            yield f"Synaptic {reset} {delayed}", lambda o=options: snntorch.Synaptic(0.5, 0.75, **o), 2
+            yield (
+                f"Synaptic {reset} {delayed}",
+                lambda o=options: snntorch.Synaptic(0.5, 0.75, **o),
+                2,
+            )
 
 
 class OfOne(nn.Module):
-    """A float network of one layer of neurons behind weights that integers hold exactly, each step's input below the threshold."""
+    """A float network of one layer of neurons behind weights that integers hold exactly, each
+    step's input below the threshold."""
 
     def __init__(self, lif, states):
         super().__init__()
@@ -114,7 +119,9 @@ class OfOne(nn.Module):
         return torch.stack(spikes)
 
 
-@pytest.mark.parametrize(("make", "states"), [pytest.param(make, states, id=name) for name, make, states in neurons()])
+@pytest.mark.parametrize(
+    ("make", "states"), [pytest.param(make, states, id=name) for name, make, states in neurons()]
+)
 def test_potentials_are_those_after_the_reset_whenever_snntorch_resets(make, states):
     model = OfOne(make(), states)
     program = lowered(model, example_input=torch.zeros(4, 2, 6), time_first=True)
@@ -139,7 +146,11 @@ def test_scaled_spikes_are_spikes_and_others_are_refused(monkeypatch):
     # spikes of 0.5 were cut to 0
     assert one.spikes["lif"].any()
     assert np.array_equal(one.spikes["lif"], run(program, inputs, "fast").spikes["lif"])
-    monkeypatch.setattr(OfOne, "forward", lambda self, x: torch.stack([self.lif(self.fc(step) * 1.0, None)[0] for step in x]))
+    monkeypatch.setattr(
+        OfOne,
+        "forward",
+        lambda self, x: torch.stack([self.lif(self.fc(step) * 1.0, None)[0] for step in x]),
+    )
     model.lif.register_forward_hook(lambda module, given, found: (found[0] * 0.9, *found[1:]))
     with pytest.raises(DataError, match=r"spikes of layer 'lif': 0\.9 at"):
         software.record(model, program, inputs, call="time-first")
@@ -162,7 +173,10 @@ class OwnSteps(Float):
         return super().forward(torch.stack([x[step] for step in range(4)]))
 
 
-@pytest.mark.parametrize(("steps", "says"), [(3, "beyond the 3 time steps.*as many steps as the model"), (9, "gave 4 steps")])
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [(3, "beyond the 3 time steps.*as many steps as the model"), (9, "gave 4 steps")],
+)
 def test_data_of_another_length_than_the_model_wants(steps, says):
     model = OwnSteps()
     program = lowered(model, example_input=torch.zeros(3, 2, 6), time_first=True)

@@ -1,7 +1,9 @@
-"""Random quantisation-aware networks, and the Programs that they must equal, built from the layers' own integers.
+"""Random quantisation-aware networks, and the Programs that they must equal, built from the layers'
+own integers.
 
-The Program is built here on purpose, without the exporter: pools and Flatten become part of a matrix that is read off with
-unit vectors; convolutions stay convolutions where nothing stands in front of them.
+The Program is built here on purpose, without the exporter: pools and Flatten become part of a
+matrix that is read off with unit vectors; convolutions stay convolutions where nothing stands in
+front of them.
 """
 
 from __future__ import annotations
@@ -47,13 +49,18 @@ class Case:
                 x = layer(x, sequence=True) if getattr(layer, "temporal", False) else layer(x)
             states = block.neuron(block.synapse(x), sequence=True, return_states=True)
             inner = getattr(block.neuron, "neuron", block.neuron)
-            spikes, mem = (states[0] if inner.spiking else None), states[int(inner.spiking) + inner.states.index("mem")]
+            spikes, mem = (
+                (states[0] if inner.spiking else None),
+                states[int(inner.spiking) + inner.states.index("mem")],
+            )
             traces.append((spikes, mem))
             x = spikes
         return traces
 
 
-def network_strategy_weights(rng: np.random.Generator, shape, flavour: str, size: float) -> torch.Tensor:
+def network_strategy_weights(
+    rng: np.random.Generator, shape, flavour: str, size: float
+) -> torch.Tensor:
     """Float weights of a magnitude up to ``size`` volts."""
     if flavour == "normal":
         weights = rng.normal(0, size / 4, shape).clip(-size, size)
@@ -81,7 +88,9 @@ def _neuron(draw, rng, shape, fraction_bits, biased):
         value = draw(strategy)
         if draw(st.integers(0, 3)):
             return to_float(value)
-        return torch.tensor(np.vectorize(to_float)(rng.choice([value, draw(strategy)], shape)), dtype=torch.float32)
+        return torch.tensor(
+            np.vectorize(to_float)(rng.choice([value, draw(strategy)], shape)), dtype=torch.float32
+        )
 
     arguments = {"beta": numbers(decays, lambda d: 1 - d / 4096), "fraction_bits": fraction_bits}
     if draw(st.booleans()):
@@ -91,17 +100,26 @@ def _neuron(draw, rng, shape, fraction_bits, biased):
     kind = draw(st.sampled_from(["zero", "zero", "subtract", "none", "integrator"]))
     if kind == "integrator":
         return snn.LI(**arguments)
-    thresholds = st.one_of(st.sampled_from([0, 1, 131071]), st.integers(0, 1 << fraction_bits), st.integers(0, 20000))
+    thresholds = st.one_of(
+        st.sampled_from([0, 1, 131071]), st.integers(0, 1 << fraction_bits), st.integers(0, 20000)
+    )
     threshold = numbers(thresholds, lambda n: n * 2.0**-fraction_bits)
     if not draw(st.integers(0, 3)):
         sigma = draw(st.sampled_from([1, 3000, 1 << 20]))
-        arguments |= {"noise": sigma * 2.0 ** -(fraction_bits + 6), "noise_at_inference": True, "noise_seed": int(rng.integers(1 << 62))}
-    return snn.LIF(threshold, reset=kind, refractory=draw(st.sampled_from([0, 0, 0, 1, 3])), **arguments).eval()
+        arguments |= {
+            "noise": sigma * 2.0 ** -(fraction_bits + 6),
+            "noise_at_inference": True,
+            "noise_seed": int(rng.integers(1 << 62)),
+        }
+    return snn.LIF(
+        threshold, reset=kind, refractory=draw(st.sampled_from([0, 0, 0, 1, 3])), **arguments
+    ).eval()
 
 
 @st.composite
 def _synapse(draw, rng, shape, k, fraction_bits):
-    """(layers in front, synapse, shape that it gives, shift of the source's fraction bits by pools)."""
+    """(layers in front, synapse, shape that it gives, shift of the source's fraction bits by
+    pools)."""
     before = []
     grid = {
         "weight_bits": draw(st.sampled_from([8, 8, 8, 2, 4, 7])),
@@ -127,8 +145,17 @@ def _synapse(draw, rng, shape, k, fraction_bits):
         for n in spatial:
             p = draw(st.integers(0, 2))
             size = draw(st.integers(1, min(4, n + 2 * p)))
-            d = 1 if size == 1 else draw(st.integers(1, max(1, min(2, (n + 2 * p - 1) // (size - 1)))))
-            kernel.append(size), padding.append(p), dilation.append(d), stride.append(draw(st.integers(1, 2)))
+            d = (
+                1
+                if size == 1
+                else draw(st.integers(1, max(1, min(2, (n + 2 * p - 1) // (size - 1)))))
+            )
+            (
+                kernel.append(size),
+                padding.append(p),
+                dilation.append(d),
+                stride.append(draw(st.integers(1, 2))),
+            )
         kind = snn.Conv1d if len(spatial) == 1 else snn.Conv2d
         synapse = kind(
             channels,
@@ -151,11 +178,24 @@ FLAVOURS = ["normal", "normal", "positive", "negative", "zero", "extreme", "spar
 
 
 def _fill(draw, rng, synapse, fraction_bits):
-    """Weights up to the largest that the format holds, or around the threshold, or tiny; a bias of any size that fits."""
-    largest = 254 * 2.0 ** (7 - fraction_bits + synapse.source_fraction_bits) * (1 if synapse.weight_bits == 8 else 0.4)
-    size = draw(st.sampled_from([largest, largest / 50, 100 * 2.0 ** (-fraction_bits + synapse.source_fraction_bits)]))
+    """Weights up to the largest that the format holds, or around the threshold, or tiny; a bias of
+    any size that fits."""
+    largest = (
+        254
+        * 2.0 ** (7 - fraction_bits + synapse.source_fraction_bits)
+        * (1 if synapse.weight_bits == 8 else 0.4)
+    )
+    size = draw(
+        st.sampled_from(
+            [largest, largest / 50, 100 * 2.0 ** (-fraction_bits + synapse.source_fraction_bits)]
+        )
+    )
     with torch.no_grad():
-        synapse.weight.copy_(network_strategy_weights(rng, synapse.weight.shape, draw(st.sampled_from(FLAVOURS)), size))
+        synapse.weight.copy_(
+            network_strategy_weights(
+                rng, synapse.weight.shape, draw(st.sampled_from(FLAVOURS)), size
+            )
+        )
         if synapse.bias is not None:
             reach = draw(st.sampled_from([0, 50, 2000, 8190])) * 2.0**-fraction_bits
             synapse.bias.copy_(torch.tensor(rng.uniform(-reach, reach, synapse.bias.shape)))
@@ -179,14 +219,26 @@ def cases(draw) -> Case:
         span = (-(1 << (message_bits - 1)), (1 << (message_bits - 1)) - 1)
         inputs = rng.integers(span[0], span[1] + 1, (steps, batch, *input_shape))
     else:
-        inputs = (rng.random((steps, batch, *input_shape)) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))).astype(np.int64)
+        inputs = (
+            rng.random((steps, batch, *input_shape)) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+        ).astype(np.int64)
     shape, k, blocks = tuple(input_shape), input_bits, []
     for _ in range(draw(st.integers(1, 3))):
         fraction_bits = draw(st.integers(6, 12))
         before, synapse, shape = draw(_synapse(rng, shape, k, fraction_bits))
         neuron = draw(_neuron(rng, shape, fraction_bits, synapse.bias is not None))
-        if neuron.spiking and len(shape) == 1 and neuron.overflow == "error" and not draw(st.integers(0, 2)):
-            feedback = snn.Linear(shape[0], shape[0], bias=draw(st.booleans()) and synapse.bias is None, fraction_bits=fraction_bits)
+        if (
+            neuron.spiking
+            and len(shape) == 1
+            and neuron.overflow == "error"
+            and not draw(st.integers(0, 2))
+        ):
+            feedback = snn.Linear(
+                shape[0],
+                shape[0],
+                bias=draw(st.booleans()) and synapse.bias is None,
+                fraction_bits=fraction_bits,
+            )
             _fill(draw, rng, feedback, fraction_bits)
             neuron = snn.Recurrent(neuron, feedback)
         blocks.append(Block(before, synapse, neuron, shape))
@@ -201,7 +253,8 @@ def _exponent(exponent: torch.Tensor):
 
 
 def _weights(block_before, synapse, source_shape):
-    """(mantissas over everything between two populations, exponent): a convolution where nothing is in front, else a matrix."""
+    """(mantissas over everything between two populations, exponent): a convolution where nothing is
+    in front, else a matrix."""
     weight, exponent = synapse.quantised_weight()
     integers = mantissas(weight, exponent, synapse.fraction_bits, synapse.source_fraction_bits)
     if not block_before and not isinstance(synapse, snn.Linear):
@@ -216,15 +269,23 @@ def _weights(block_before, synapse, source_shape):
     if isinstance(synapse, snn.Linear):
         columns = torch.nn.functional.linear(x, whole)
     else:
-        function = torch.nn.functional.conv1d if isinstance(synapse, snn.Conv1d) else torch.nn.functional.conv2d
-        columns = function(x, whole, None, synapse.stride, synapse.padding, synapse.dilation, synapse.groups)
+        function = (
+            torch.nn.functional.conv1d
+            if isinstance(synapse, snn.Conv1d)
+            else torch.nn.functional.conv2d
+        )
+        columns = function(
+            x, whole, None, synapse.stride, synapse.padding, synapse.dilation, synapse.groups
+        )
     matrix = (columns * source).flatten(1).T.numpy()
     assert np.array_equal(matrix, np.round(matrix))
     return matrix.astype(np.int64), _exponent(exponent)
 
 
 def _bias_units(synapse, shape) -> np.ndarray:
-    units = torch.round(synapse.quantised_bias().detach().double() * 2.0**synapse.fraction_bits).to(torch.int64)
+    units = torch.round(synapse.quantised_bias().detach().double() * 2.0**synapse.fraction_bits).to(
+        torch.int64
+    )
     return np.broadcast_to(units.reshape(-1, *(1,) * (len(shape) - 1)).numpy(), shape)
 
 
@@ -236,8 +297,13 @@ def program_of(case: Case) -> Program:
         inner = getattr(block.neuron, "neuron", block.neuron)
         integers = {n: v.numpy() for n, v in inner.integers(block.shape).items()}
         integers.setdefault("threshold", None)
-        synapses = [block.synapse] + ([block.neuron.recurrent] if isinstance(block.neuron, snn.Recurrent) else [])
-        bias = sum((_bias_units(s, block.shape) for s in synapses if s.bias is not None), np.zeros(block.shape, np.int64))
+        synapses = [block.synapse] + (
+            [block.neuron.recurrent] if isinstance(block.neuron, snn.Recurrent) else []
+        )
+        bias = sum(
+            (_bias_units(s, block.shape) for s in synapses if s.bias is not None),
+            np.zeros(block.shape, np.int64),
+        )
         arguments = {"reset": inner.reset, "refractory": inner.refractory} if inner.spiking else {}
         if inner.stochastic:
             arguments["noise"] = Noise(inner.noise.seed, inner.noise.sigma)
@@ -248,11 +314,30 @@ def program_of(case: Case) -> Program:
         weights, exponent = _weights(block.before, block.synapse, source_shape)
         bits = block.synapse.weight_bits
         if weights.ndim == 2:
-            projections.append(Dense(f"{source}-{name}", source, name, weights, exponent=exponent, weight_bits=bits))
+            projections.append(
+                Dense(
+                    f"{source}-{name}", source, name, weights, exponent=exponent, weight_bits=bits
+                )
+            )
         else:
             s = block.synapse
-            geometry = {"stride": s.stride, "padding": s.padding, "dilation": s.dilation, "groups": s.groups}
-            projections.append(Convolution(f"{source}-{name}", source, name, weights, exponent=exponent, weight_bits=bits, **geometry))
+            geometry = {
+                "stride": s.stride,
+                "padding": s.padding,
+                "dilation": s.dilation,
+                "groups": s.groups,
+            }
+            projections.append(
+                Convolution(
+                    f"{source}-{name}",
+                    source,
+                    name,
+                    weights,
+                    exponent=exponent,
+                    weight_bits=bits,
+                    **geometry,
+                )
+            )
         if isinstance(block.neuron, snn.Recurrent):
             weights, exponent = _weights([], block.neuron.recurrent, block.shape)
             projections.append(Dense(f"{name}-{name}", name, name, weights, exponent=exponent))
@@ -260,7 +345,18 @@ def program_of(case: Case) -> Program:
             constant = f"{name} constant"
             populations.append(Population(constant, (1,), threshold=0, bias=1, bias_exponent=6))
             high, low = bias.ravel() >> 6, bias.ravel() & 63
-            for part, values, shift in (("up", high.clip(0), 6), ("down", high.clip(None, 0), 6), ("low", low, 0)):
-                projections.append(Dense(f"{constant} {part}", constant, name, values[:, None], exponent=shift))
+            for part, values, shift in (
+                ("up", high.clip(0), 6),
+                ("down", high.clip(None, 0), 6),
+                ("low", low, 0),
+            ):
+                projections.append(
+                    Dense(f"{constant} {part}", constant, name, values[:, None], exponent=shift)
+                )
         source, source_shape = name, block.shape
-    return Program((Input("input", case.input_shape, case.message_bits),), populations, projections, (Output("p0", "last_potential"),))
+    return Program(
+        (Input("input", case.input_shape, case.message_bits),),
+        populations,
+        projections,
+        (Output("p0", "last_potential"),),
+    )

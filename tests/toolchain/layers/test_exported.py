@@ -1,4 +1,5 @@
-"""What the exporter makes of a quantisation-aware network computes the same: every spike, every potential, every layer."""
+"""What the exporter makes of a quantisation-aware network computes the same: every spike, every
+potential, every layer."""
 
 from __future__ import annotations
 
@@ -30,7 +31,11 @@ def network_of(case: Case) -> snn.Network:
     last = getattr(case.blocks[-1].neuron, "neuron", case.blocks[-1].neuron)
     decode = "spike_count" if last.spiking else "last_potential"
     return snn.Network(
-        layers, input_shape=case.input_shape, message_bits=case.message_bits, fraction_bits=case.fraction_bits, decode=decode
+        layers,
+        input_shape=case.input_shape,
+        message_bits=case.message_bits,
+        fraction_bits=case.fraction_bits,
+        decode=decode,
     )
 
 
@@ -62,24 +67,36 @@ def test_random_networks_equal_their_programs(case):
 
 
 class Skip(nn.Module):
-    """Two ways into one population, one of them over a layer; called as snnTorch's networks are, step by step inside."""
+    """Two ways into one population, one of them over a layer; called as snnTorch's networks are,
+    step by step inside."""
 
     def __init__(self, steps: bool):
         super().__init__()
-        self.conv1, self.lif1 = snn.Conv2d(1, 4, 3, padding=1, source_fraction_bits=3), snn.Leaky(0.9)
+        self.conv1, self.lif1 = (
+            snn.Conv2d(1, 4, 3, padding=1, source_fraction_bits=3),
+            snn.Leaky(0.9),
+        )
         self.conv2, self.conv3, self.lif2 = (
             snn.Conv2d(4, 4, 3, padding=1),
             snn.Conv2d(1, 4, 1, source_fraction_bits=3),
             snn.Synaptic(0.8, 0.9),
         )
-        self.fc, self.rec, self.out = snn.Linear(4 * 36, 5), snn.Linear(5, 5, bias=False), snn.LIF(beta=0.5, refractory=1)
+        self.fc, self.rec, self.out = (
+            snn.Linear(4 * 36, 5),
+            snn.Linear(5, 5, bias=False),
+            snn.LIF(beta=0.5, refractory=1),
+        )
         self.flat = snn.Flatten()
         self.steps = steps
 
     def forward(self, x):
         if not self.steps:
             return self._sequence(x)
-        mem1, (syn2, mem2), (mem, rest) = self.lif1.reset_mem(), self.lif2.reset_mem(), self.out.reset_mem()
+        mem1, (syn2, mem2), (mem, rest) = (
+            self.lif1.reset_mem(),
+            self.lif2.reset_mem(),
+            self.out.reset_mem(),
+        )
         spk = torch.zeros(x.shape[1], 5)
         out = []
         for step in x:
@@ -145,21 +162,30 @@ def noisy(seed=3, at_inference=True):
         "lif1": snn.LIF(beta=0.9, **noise),
         "flat": snn.Flatten(),
         "fc": snn.Linear(48, 7),
-        "lif2": snn.Recurrent(snn.LIF(alpha=0.5, beta=0.8, reset="subtract", refractory=1, **noise), snn.Linear(7, 7, bias=False)),
+        "lif2": snn.Recurrent(
+            snn.LIF(alpha=0.5, beta=0.8, reset="subtract", refractory=1, **noise),
+            snn.Linear(7, 7, bias=False),
+        ),
     }
     model = snn.Network(layers, input_shape=(1, 4, 4))
     snn.seed_noise(model, seed)
     return model.eval()
 
 
-@pytest.mark.parametrize("target", ["reference", "fast", pytest.param("lava", marks=pytest.mark.lava)])
+@pytest.mark.parametrize(
+    "target", ["reference", "fast", pytest.param("lava", marks=pytest.mark.lava)]
+)
 def test_noise_at_inference_is_the_noise_of_every_target(target):
     model, inputs = noisy(), np.random.default_rng(0).integers(0, 2, (4, 9, 1, 4, 4))
     assert_equal(model, inputs, target)
     program, audit = export.lower(trace(model))
-    assert [p.noise for p in program.populations if p.noise] == [Noise(derived(3, n), round(0.4 * 2**16)) for n in range(2)]
+    assert [p.noise for p in program.populations if p.noise] == [
+        Noise(derived(3, n), round(0.4 * 2**16)) for n in range(2)
+    ]
     assert audit.layer("lif1").parameter("noise_sigma").integers == round(0.4 * 2**16)
-    other, plain = (export.lower(trace(m)).program for m in (noisy(seed=4), noisy(at_inference=False)))
+    other, plain = (
+        export.lower(trace(m)).program for m in (noisy(seed=4), noisy(at_inference=False))
+    )
     counts = [hardware.run(p, inputs, "fast").counts["axon_out"] for p in (program, other, plain)]
     assert not np.array_equal(counts[0]["lif1"], counts[1]["lif1"])
     assert not np.array_equal(counts[0]["lif1"], counts[2]["lif1"])

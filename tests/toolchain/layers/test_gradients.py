@@ -1,4 +1,5 @@
-"""Gradients: equal to PyTorch's own through a plain loop, the same step by step as in one go, and for every surrogate."""
+"""Gradients: equal to PyTorch's own through a plain loop, the same step by step as in one go, and
+for every surrogate."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ LIMIT = (1 << 23) - 1
 
 
 def plain_loop(lif, current, syn, mem):
-    """The neuron written with PyTorch operations: integers by rounding toward zero, gradients by autograd."""
+    """The neuron written with PyTorch operations: integers by rounding toward zero, gradients by
+    autograd."""
     unit = 2.0 ** -(lif.fraction_bits + 6)
 
     def whole(x):
@@ -27,15 +29,24 @@ def plain_loop(lif, current, syn, mem):
     spikes, syns, mems, befores = [], [], [], []
     for cur in current:
         syn = cur if lif.alpha is None else whole(lif.alpha * syn) + cur
-        syn = syn - (1 << 24) * unit * ((syn.detach() > (LIMIT + 1) * unit).double() - (syn.detach() <= -(LIMIT + 1) * unit).double())
+        syn = syn - (1 << 24) * unit * (
+            (syn.detach() > (LIMIT + 1) * unit).double()
+            - (syn.detach() <= -(LIMIT + 1) * unit).double()
+        )
         active = rest == 0
-        before = torch.where(active, (whole(lif.beta * mem) + syn).clamp(-LIMIT * unit, LIMIT * unit), mem)
+        before = torch.where(
+            active, (whole(lif.beta * mem) + syn).clamp(-LIMIT * unit, LIMIT * unit), mem
+        )
         if lif.spiking:
             above = before - lif.threshold
             slope = surrogate.derivative(lif.spike_grad, above.detach())
             spk = ((above > 0) + slope * (above - above.detach())) * active
             fired = spk.detach()
-            mem = {"zero": before * (1 - fired), "subtract": before - lif.threshold * fired, "none": before}[lif.reset]
+            mem = {
+                "zero": before * (1 - fired),
+                "subtract": before - lif.threshold * fired,
+                "none": before,
+            }[lif.reset]
             rest = torch.where(fired > 0, lif.refractory, (rest - 1).clamp(min=0))
             spikes.append(spk)
             befores.append(before)
@@ -68,22 +79,56 @@ def neurons(draw):
         lif = snn.LI(**arguments)
     else:
         refractory = draw(st.sampled_from([0, 0, 2]))
-        spike_grad = draw(st.sampled_from([surrogate.triangle(2.0), surrogate.atan(), snntorch.surrogate.fast_sigmoid(5)]))
-        lif = snn.LIF(1.0, reset=kind, refractory=refractory, learn_threshold=True, spike_grad=spike_grad, **arguments)
+        spike_grad = draw(
+            st.sampled_from(
+                [surrogate.triangle(2.0), surrogate.atan(), snntorch.surrogate.fast_sigmoid(5)]
+            )
+        )
+        lif = snn.LIF(
+            1.0,
+            reset=kind,
+            refractory=refractory,
+            learn_threshold=True,
+            spike_grad=spike_grad,
+            **arguments,
+        )
     lif.double()
-    reach = draw(st.sampled_from([2.0, 30.0, 100.0]))  # 100 V at 10 fraction bits drives the potential into saturation
-    current = torch.tensor(np.round(rng.uniform(-reach, reach, (7, 3, 5)) * 2**lif.fraction_bits) / 2**lif.fraction_bits)
-    state = torch.tensor(np.round(rng.uniform(-2, 2, (3, 5)) * 2 ** (lif.fraction_bits + 6)) / 2 ** (lif.fraction_bits + 6))
+    reach = draw(
+        st.sampled_from([2.0, 30.0, 100.0])
+    )  # 100 V at 10 fraction bits drives the potential into saturation
+    current = torch.tensor(
+        np.round(rng.uniform(-reach, reach, (7, 3, 5)) * 2**lif.fraction_bits)
+        / 2**lif.fraction_bits
+    )
+    state = torch.tensor(
+        np.round(rng.uniform(-2, 2, (3, 5)) * 2 ** (lif.fraction_bits + 6))
+        / 2 ** (lif.fraction_bits + 6)
+    )
     weights = [torch.tensor(rng.normal(size=(7, 3, 5))) for _ in range(4)]
-    return lif, current.requires_grad_(), state.clone().requires_grad_(), state.clone().requires_grad_(), weights
+    return (
+        lif,
+        current.requires_grad_(),
+        state.clone().requires_grad_(),
+        state.clone().requires_grad_(),
+        weights,
+    )
 
 
 def sequence(lif, current, syn, mem):
-    states = ([syn] if lif.alpha is not None else []) + [mem] + ([torch.zeros_like(mem)] if lif.refractory else [])
+    states = (
+        ([syn] if lif.alpha is not None else [])
+        + [mem]
+        + ([torch.zeros_like(mem)] if lif.refractory else [])
+    )
     with snn.observe(lif) as seen:
         traces = lif(current, *states, sequence=True, return_states=True)
     spikes, traces = (traces[0], traces[1:]) if lif.spiking else (None, traces)
-    return spikes, traces[0] if lif.alpha is not None else None, traces[int(lif.alpha is not None)], before_reset(seen)
+    return (
+        spikes,
+        traces[0] if lif.alpha is not None else None,
+        traces[int(lif.alpha is not None)],
+        before_reset(seen),
+    )
 
 
 def before_reset(seen):
@@ -92,7 +137,11 @@ def before_reset(seen):
 
 
 def steps(lif, current, syn, mem):
-    states = ([syn] if lif.alpha is not None else []) + [mem] + ([torch.zeros_like(mem)] if lif.refractory else [])
+    states = (
+        ([syn] if lif.alpha is not None else [])
+        + [mem]
+        + ([torch.zeros_like(mem)] if lif.refractory else [])
+    )
     spikes, syns, mems = [], [], []
     with snn.observe(lif) as seen:
         for cur in current:
@@ -163,7 +212,10 @@ def test_the_gradient_of_spikes_alone_is_that_with_all_states_kept(way, monkeypa
     weights = torch.randn(9, 2, 3)
     found = [
         torch.autograd.grad((spikes * weights).sum(), list(lif.parameters()))
-        for spikes in (lif(current, sequence=True), lif(current, sequence=True, return_states=True)[0])
+        for spikes in (
+            lif(current, sequence=True),
+            lif(current, sequence=True, return_states=True)[0],
+        )
     ]
     assert all(torch.equal(a, b) for a, b in zip(*found))
     assert all(a.abs() > 0 for a in found[0])
@@ -172,7 +224,9 @@ def test_the_gradient_of_spikes_alone_is_that_with_all_states_kept(way, monkeypa
 def test_a_second_derivative_is_refused():
     lif = snn.LI(0.9)
     current = torch.ones(2, 1, 1, requires_grad=True)
-    (gradient,) = torch.autograd.grad((lif(current, sequence=True) ** 2).sum(), current, create_graph=True)
+    (gradient,) = torch.autograd.grad(
+        (lif(current, sequence=True) ** 2).sum(), current, create_graph=True
+    )
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
@@ -199,7 +253,9 @@ def test_weights_and_biases_pass_gradients_straight_through_the_rounding():
 def test_compiled_formula_equals_the_tensor_formula(name):
     spike_grad = surrogate.SURROGATES[name](1.5)
     lif = snn.IF(1.0, spike_grad=spike_grad, fraction_bits=10)
-    current = (torch.arange(-3000, 3000, dtype=torch.float32) / 1024).reshape(1, 1, -1).requires_grad_()
+    current = (
+        (torch.arange(-3000, 3000, dtype=torch.float32) / 1024).reshape(1, 1, -1).requires_grad_()
+    )
     lif(current, sequence=True).sum().backward()
     expected = spike_grad.derivative(current.detach() - 1.0)
     torch.testing.assert_close(current.grad, expected, rtol=1e-5, atol=1e-7)
@@ -218,13 +274,17 @@ def test_compiled_formula_equals_the_tensor_formula(name):
 )
 def test_surrogates_of_the_same_name_are_those_of_snntorch(ours, theirs):
     x = torch.linspace(-2, 2, 401)
-    torch.testing.assert_close(surrogate.derivative(ours, x), surrogate.derivative(theirs, x), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        surrogate.derivative(ours, x), surrogate.derivative(theirs, x), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["triangle", "rectangle", "atan", "sigmoid", "gaussian"])
 def test_area_under_the_surrogate_is_one(name):
     x = torch.linspace(-200, 200, 400_001, dtype=torch.float64)
-    assert torch.trapezoid(surrogate.SURROGATES[name](1.7).derivative(x), x).item() == pytest.approx(1, abs=0.01)
+    assert torch.trapezoid(
+        surrogate.SURROGATES[name](1.7).derivative(x), x
+    ).item() == pytest.approx(1, abs=0.01)
 
 
 def test_the_surrogate_is_swapped_without_touching_the_forward_pass():

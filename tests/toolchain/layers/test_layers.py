@@ -1,4 +1,5 @@
-"""The layers as a user calls them: snnTorch's form, states, and errors that name the layer and the fix."""
+"""The layers as a user calls them: snnTorch's form, states, and errors that name the layer and the
+fix."""
 
 from __future__ import annotations
 
@@ -47,7 +48,12 @@ def test_channels_of_different_size_keep_their_small_weights():
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [(float("nan"), "NaN or infinite"), (40.0, "use fewer fraction_bits"), (float("-inf"), "NaN or infinite")]
+    ("value", "message"),
+    [
+        (float("nan"), "NaN or infinite"),
+        (40.0, "use fewer fraction_bits"),
+        (float("-inf"), "NaN or infinite"),
+    ],
 )
 def test_weights_that_no_format_holds_are_refused(value, message):
     layer = snn.Linear(2, 1)
@@ -93,11 +99,14 @@ def test_a_current_that_would_wrap_is_refused_or_wraps_on_request():
     assert snn.LI(overflow="wrap")(current, sequence=True).item() == 150.0 - 256.0
     with pytest.raises(CurrentRangeError, match="float64"):
         snn.LI(overflow="wrap")(current * 200, sequence=True)
-    assert snn.LI(overflow="wrap")(current.double() * 200, sequence=True).item() == pytest.approx(128, abs=0.01)  # wraps once only
+    assert snn.LI(overflow="wrap")(current.double() * 200, sequence=True).item() == pytest.approx(
+        128, abs=0.01
+    )  # wraps once only
 
 
 def test_a_current_of_more_than_24_bits_is_carried_in_float64():
-    # Lava wraps once, so a huge input leaves a current that float32 cannot hold after its first decay
+    # Lava wraps once, so a huge input leaves a current that float32 cannot hold after its first
+    # decay
     neuron = snn.LI(beta=0.0, alpha=4095 / 4096)
     current = torch.tensor([[[9000.0]], [[0.0]], [[0.0]]])
     whole, _ = neuron(current, sequence=True, return_states=True)
@@ -112,7 +121,9 @@ def test_a_sum_beyond_float32_is_exact():
     layer = snn.Linear(700, 1, bias=False, source_fraction_bits=0)
     with torch.no_grad():
         layer.weight.fill_(0.2)
-        layer.weight[0, 0] = 0.0  # 0.2 V is 204 units; 699 of them times an odd large input need more than 24 bits
+        layer.weight[0, 0] = (
+            0.0  # 0.2 V is 204 units; 699 of them times an odd large input need more than 24 bits
+        )
     x = torch.full((1, 700), 1001.0)
     expected = 699 * 1001 * int(weights_of(layer)[0][0, 1])
     assert expected > 1 << 24
@@ -121,13 +132,20 @@ def test_a_sum_beyond_float32_is_exact():
     assert result.item() * 1024 == expected
 
 
-@pytest.mark.parametrize("layer", [snn.Linear(6, 3, source_fraction_bits=2), snn.Conv1d(6, 3, 1, source_fraction_bits=2)])
+@pytest.mark.parametrize(
+    "layer", [snn.Linear(6, 3, source_fraction_bits=2), snn.Conv1d(6, 3, 1, source_fraction_bits=2)]
+)
 def test_an_input_that_repeats_gives_what_its_copies_give(layer):
     torch.manual_seed(0)
-    frame = (torch.randint(0, 4, (2, 6) if isinstance(layer, snn.Linear) else (2, 6, 5)) / 4).requires_grad_()
+    frame = (
+        torch.randint(0, 4, (2, 6) if isinstance(layer, snn.Linear) else (2, 6, 5)) / 4
+    ).requires_grad_()
     repeated, copies = frame.expand(4, *frame.shape), frame.repeat(4, *(1,) * frame.dim())
     weights = torch.randn(layer(copies).shape)
-    found = [(layer(x), torch.autograd.grad((layer(x) * weights).sum(), [frame, layer.weight])) for x in (repeated, copies)]
+    found = [
+        (layer(x), torch.autograd.grad((layer(x) * weights).sum(), [frame, layer.weight]))
+        for x in (repeated, copies)
+    ]
     assert torch.equal(found[0][0], found[1][0])
     for a, b in zip(found[0][1], found[1][1]):
         torch.testing.assert_close(a, b)
@@ -180,7 +198,10 @@ def test_a_leaky_neuron_is_snntorchs_where_no_rounding_happens(reset):
 
 
 def test_synaptic_is_snntorchs_where_no_rounding_happens():
-    ours, theirs = snn.Synaptic(alpha=1.0, beta=1.0), snntorch.Synaptic(alpha=1.0, beta=1.0, reset_delay=False)
+    ours, theirs = (
+        snn.Synaptic(alpha=1.0, beta=1.0),
+        snntorch.Synaptic(alpha=1.0, beta=1.0, reset_delay=False),
+    )
     torch.manual_seed(1)
     syn, mem = ours.init_synaptic()
     other_syn, other = theirs.reset_mem()
@@ -240,7 +261,11 @@ def test_unusable_parameters_are_refused(make, message):
 
 
 def test_decays_may_be_given_in_three_ways():
-    made = [snn.LIF(beta=0.75, alpha=0.5), snn.LIF(voltage_decay=1024, current_decay=2048), snn.LIF(tau_mem=4.0, tau_syn=2.0)]
+    made = [
+        snn.LIF(beta=0.75, alpha=0.5),
+        snn.LIF(voltage_decay=1024, current_decay=2048),
+        snn.LIF(tau_mem=4.0, tau_syn=2.0),
+    ]
     for neuron in made:
         integers = neuron.integers((1,))
         assert (integers["voltage_decay"].item(), integers["current_decay"].item()) == (1024, 2048)
@@ -264,7 +289,10 @@ def test_a_step_without_state_is_refused():
 
 
 def test_hidden_states_are_kept_until_reset():
-    net = nn.Sequential(snn.Leaky(1.0, init_hidden=True), snn.Leaky(1.0, threshold=5.0, init_hidden=True, output=True))
+    net = nn.Sequential(
+        snn.Leaky(1.0, init_hidden=True),
+        snn.Leaky(1.0, threshold=5.0, init_hidden=True, output=True),
+    )
     current = torch.full((1, 1), 1.5)
     mems = [net(current)[1].item() for _ in range(3)]
     assert mems == [1.0, 2.0, 3.0]
@@ -314,7 +342,9 @@ def test_delay_in_one_go_and_step_by_step():
         delay(x, line, sequence=True)
 
 
-@pytest.mark.parametrize("layer", [snn.RLeaky(0.9, linear_features=4), snn.RLeaky(0.9, conv2d_channels=2, kernel_size=3)])
+@pytest.mark.parametrize(
+    "layer", [snn.RLeaky(0.9, linear_features=4), snn.RLeaky(0.9, conv2d_channels=2, kernel_size=3)]
+)
 def test_a_recurrent_layer_is_the_loop_over_steps(layer):
     torch.manual_seed(0)
     shape = (4,) if isinstance(layer.recurrent, snn.Linear) else (2, 3, 3)
@@ -336,7 +366,10 @@ def test_a_recurrent_layer_is_the_loop_over_steps(layer):
 
 
 def small_network(**io):
-    layers = {"fc": snn.Linear(4, 3, source_fraction_bits=io.get("fraction_bits", 0)), "lif": snn.Leaky(0.9)}
+    layers = {
+        "fc": snn.Linear(4, 3, source_fraction_bits=io.get("fraction_bits", 0)),
+        "lif": snn.Leaky(0.9),
+    }
     return snn.Network(layers, input_shape=(4,), **io)
 
 
@@ -350,7 +383,11 @@ def test_a_network_reads_spikes_or_potentials():
     assert trace.any()
     assert torch.equal(net.scores(x), trace.sum(0))
     _, mem = net.lif(net.fc(x), sequence=True, return_states=True)
-    for how, expected in (("last_potential", mem[-1]), ("mean_potential", mem.mean(0)), ("max_potential", mem.amax(0))):
+    for how, expected in (
+        ("last_potential", mem[-1]),
+        ("mean_potential", mem.mean(0)),
+        ("max_potential", mem.amax(0)),
+    ):
         other = small_network(decode=how)
         other.load_state_dict(net.state_dict())
         assert torch.equal(other.scores(x), expected)
@@ -359,7 +396,9 @@ def test_a_network_reads_spikes_or_potentials():
 
 def test_a_recurrent_output_may_be_read_by_its_potential():
     torch.manual_seed(0)
-    net = snn.Network({"block": snn.RLeaky(0.9, linear_features=2)}, input_shape=(2,), decode="last_potential")
+    net = snn.Network(
+        {"block": snn.RLeaky(0.9, linear_features=2)}, input_shape=(2,), decode="last_potential"
+    )
     x = torch.ones(5, 1, 2)
     assert torch.equal(net.scores(x), net.block(x, sequence=True, return_states=True)[1][-1])
 
@@ -380,7 +419,9 @@ def test_a_network_refuses_what_it_cannot_read():
 
 
 def test_errors_call_a_layer_by_its_path():
-    net = snn.Network({"a": snn.Linear(2, 2), "block": snn.RLeaky(0.9, linear_features=2)}, input_shape=(2,))
+    net = snn.Network(
+        {"a": snn.Linear(2, 2), "block": snn.RLeaky(0.9, linear_features=2)}, input_shape=(2,)
+    )
     assert net.block.neuron.layer_name == "block.neuron"
     with pytest.raises(GridError, match="layer 'a'"):
         net.a(torch.full((1, 2), 0.5))
@@ -391,11 +432,22 @@ def test_nir_nodes_carry_the_exact_numbers():
     layer = snn.Linear(4, 3, weight_bits=6, source_fraction_bits=2, granularity="channel")
     node, metadata = layer.nir_node((4,))
     integers, exponent = weights_of(layer)
-    assert metadata["grid"] == {"weight_bits": 6, "fraction_bits": 10, "exponent": exponent.tolist(), "source_fraction_bits": 2}
-    np.testing.assert_array_equal(node.weight, integers.numpy() * 2.0 ** (exponent.numpy()[:, None] - 10 + 2))
+    assert metadata["grid"] == {
+        "weight_bits": 6,
+        "fraction_bits": 10,
+        "exponent": exponent.tolist(),
+        "source_fraction_bits": 2,
+    }
+    np.testing.assert_array_equal(
+        node.weight, integers.numpy() * 2.0 ** (exponent.numpy()[:, None] - 10 + 2)
+    )
     assert np.array_equal(node.bias * 1024, np.round(node.bias * 1024))
     for layer, shape, kind in (
-        (snn.Conv2d(2, 4, (3, 2), stride=2, padding=(1, 0), dilation=(1, 2), groups=2), (2, 6, 7), "Conv2d"),
+        (
+            snn.Conv2d(2, 4, (3, 2), stride=2, padding=(1, 0), dilation=(1, 2), groups=2),
+            (2, 6, 7),
+            "Conv2d",
+        ),
         (snn.Conv1d(2, 3, 2), (2, 5), "Conv1d"),
         (snn.Linear(3, 2, bias=False), (3,), "Linear"),
         (snn.AvgPool2d(2), (1, 4, 4), "AvgPool2d"),
@@ -430,7 +482,9 @@ def test_nir_time_constants_give_the_decays_back(dt):
             np.testing.assert_array_equal(np.round(4096 * dt / tau), integers["voltage_decay"])
             np.testing.assert_allclose(node.r * dt / tau, 1, rtol=1e-12)
         if hasattr(node, "tau_syn"):
-            np.testing.assert_array_equal(np.round(4096 * dt / node.tau_syn), integers["current_decay"])
+            np.testing.assert_array_equal(
+                np.round(4096 * dt / node.tau_syn), integers["current_decay"]
+            )
             np.testing.assert_allclose(node.w_in * dt / node.tau_syn, 1, rtol=1e-12)
         if neuron.spiking:
             np.testing.assert_array_equal(node.v_threshold, 1.0)

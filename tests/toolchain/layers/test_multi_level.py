@@ -1,4 +1,5 @@
-"""Multi-level firing: the rule by hand, exactness against its Program, gradients, export, and what is refused."""
+"""Multi-level firing: the rule by hand, exactness against its Program, gradients, export, and what
+is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ def test_steps_and_sequence_are_the_same():
     assert torch.equal(torch.stack(found), layer(given_, sequence=True))
 
 
-@pytest.mark.parametrize(("volts", "slope"), [(0.7, 1.0), (1.109375, 2.0), (1.3125, 1.0), (2.375, 1.0), (3.5, 0.0)])
+@pytest.mark.parametrize(
+    ("volts", "slope"), [(0.7, 1.0), (1.109375, 2.0), (1.3125, 1.0), (2.375, 1.0), (3.5, 0.0)]
+)
 def test_the_gradient_is_the_sum_of_rectangles_of_width_one(volts, slope):
     # 1.109375 is within half a volt of 1.6 and of no other; the sum of two needs closer levels
     layer = snn.MultiLevel((0.75, 1.25) if slope == 2.0 else (0.6, 1.6, 2.6))
@@ -79,7 +82,9 @@ def network(seed: int, levels, beta: float, pool: bool) -> snn.Network:
     for layer in layers.values():
         if isinstance(layer, snn.Conv2d):
             torch.nn.init.normal_(layer.weight, 0.1, 0.6)
-    return snn.Network(layers, input_shape=(1, 6, 6), message_bits=6, fraction_bits=4, decode="last_potential")
+    return snn.Network(
+        layers, input_shape=(1, 6, 6), message_bits=6, fraction_bits=4, decode="last_potential"
+    )
 
 
 INPUTS = np.random.default_rng(1).integers(-4, 17, (3, 7, 1, 6, 6))
@@ -88,7 +93,9 @@ INPUTS = np.random.default_rng(1).integers(-4, 17, (3, 7, 1, 6, 6))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(0, 1000),
-    st.lists(st.sampled_from([0.1, 0.3, 0.6, 1.0, 1.6, 2.6]), min_size=1, max_size=4, unique=True).map(sorted),
+    st.lists(
+        st.sampled_from([0.1, 0.3, 0.6, 1.0, 1.6, 2.6]), min_size=1, max_size=4, unique=True
+    ).map(sorted),
     st.sampled_from([0.0, 0.25, 0.9, 1.0]),
     st.booleans(),
 )
@@ -104,7 +111,9 @@ def test_random_networks_equal_their_programs(seed, levels, beta, pool):
 def test_all_levels_fire_in_these_networks():
     model = network(0, (0.6, 1.6, 2.6), 0.25, True)
     with torch.no_grad():
-        x = model.lif1(model.conv1(torch.from_numpy(INPUTS).float().transpose(0, 1) / 16), sequence=True)
+        x = model.lif1(
+            model.conv1(torch.from_numpy(INPUTS).float().transpose(0, 1) / 16), sequence=True
+        )
     assert set(x.unique().tolist()) == {0.0, 1.0, 2.0, 3.0}
 
 
@@ -113,17 +122,29 @@ def test_lava_gives_the_same():
     model = network(4, (0.6, 1.6, 2.6), 0.25, True)
     program, _ = export.lower(trace(model))
     everything, inputs = Record(spikes=True, potentials=True), {"input": INPUTS}
-    comparison = compare(software.record(model, program, inputs, record=everything), run(program, inputs, "lava", record=everything))
+    comparison = compare(
+        software.record(model, program, inputs, record=everything),
+        run(program, inputs, "lava", record=everything),
+    )
     assert comparison.identical, comparison.first
 
 
 def test_the_program_has_a_population_for_each_level_and_the_audit_says_so():
     program, audit = export.lower(trace(network(0, (0.6, 1.6, 2.6), 0.25, False)))
-    assert [p.name for p in program.populations if p.name.startswith("lif1")] == ["lif1.level1", "lif1.level2", "lif1.level3"]
-    first, second, third = ({p.target: p for p in program.into(f"lif1.level{n}")}[f"lif1.level{n}"] for n in (1, 2, 3))
+    assert [p.name for p in program.populations if p.name.startswith("lif1")] == [
+        "lif1.level1",
+        "lif1.level2",
+        "lif1.level3",
+    ]
+    first, second, third = (
+        {p.target: p for p in program.into(f"lif1.level{n}")}[f"lif1.level{n}"] for n in (1, 2, 3)
+    )
     assert np.array_equal(first.weights, second.weights)
     assert np.array_equal(first.weights, third.weights)
-    assert any(note.startswith("lif1: multi-level firing at 0.6, 1.6, 2.6 V: 3 populations") for note in audit.notes)
+    assert any(
+        note.startswith("lif1: multi-level firing at 0.6, 1.6, 2.6 V: 3 populations")
+        for note in audit.notes
+    )
 
 
 def test_a_sum_of_populations_is_no_readout():
@@ -157,7 +178,11 @@ def built(layers, **neuron) -> snn.Network:
 
 
 def test_a_recipe_puts_levels_into_every_layer_but_the_last():
-    model = built((Layer("conv", channels=4, kernel=3, padding=1), Layer("dense", features=10)), levels=(0.6, 1.6), beta=0.25)
+    model = built(
+        (Layer("conv", channels=4, kernel=3, padding=1), Layer("dense", features=10)),
+        levels=(0.6, 1.6),
+        beta=0.25,
+    )
     assert [float(level.threshold) for level in model.lif1.levels] == pytest.approx([0.6, 1.6])
     assert not model.readout.spiking
     assert_equal(model, np.random.default_rng(0).integers(0, 17, (2, 3, 1, 8, 8)))
@@ -171,19 +196,28 @@ def test_a_recipe_with_unusable_levels_is_refused(levels):
 
 def test_a_recurrent_layer_of_several_levels_is_refused():
     with pytest.raises(ConfigError, match="recurrent"):
-        built((Layer("dense", features=5, recurrent=True), Layer("dense", features=10)), levels=(0.6, 1.6))
+        built(
+            (Layer("dense", features=5, recurrent=True), Layer("dense", features=10)),
+            levels=(0.6, 1.6),
+        )
 
 
 def test_squeeze_and_excitation_trains_on_the_grid_and_no_chip_computes_it():
     torch.manual_seed(0)
     model = built(
-        (Layer("conv", channels=8, kernel=3, padding=1), Layer("squeeze_excitation", reduction=4), Layer("dense", features=10)),
+        (
+            Layer("conv", channels=8, kernel=3, padding=1),
+            Layer("squeeze_excitation", reduction=4),
+            Layer("dense", features=10),
+        ),
         levels=(0.6, 1.6, 2.6),
     )
     x = torch.randint(0, 17, (3, 2, 1, 8, 8)) / 16
     spikes = model.lif1(model.conv1(x), sequence=True)
     weighed = model.squeeze2(spikes)
-    gain = torch.sigmoid(model.squeeze2.excite(torch.relu(model.squeeze2.squeeze(spikes.mean((-2, -1))))))
+    gain = torch.sigmoid(
+        model.squeeze2.excite(torch.relu(model.squeeze2.squeeze(spikes.mean((-2, -1)))))
+    )
     assert torch.equal(weighed, spikes * (torch.round(gain * 16) / 16)[..., None, None])
     assert not torch.equal(weighed, spikes)
     model(x).sum().backward()

@@ -1,4 +1,5 @@
-"""What a loss can observe, and noisy neurons: their statistics, their two ways to compute, their seeds, and their export."""
+"""What a loss can observe, and noisy neurons: their statistics, their two ways to compute, their
+seeds, and their export."""
 
 from __future__ import annotations
 
@@ -90,11 +91,14 @@ def phi(z):
 @pytest.mark.parametrize("z", [-1.5, -0.5, 0.0, 1.0])
 def test_a_noisy_neuron_fires_as_often_as_phi_says(training, z):
     sigma, count = 0.25, 20_000
-    lif = snn.LIF(1.0, voltage_decay=4096, reset="none", noise=sigma, noise_at_inference=True, noise_seed=11).train(training)
+    lif = snn.LIF(
+        1.0, voltage_decay=4096, reset="none", noise=sigma, noise_at_inference=True, noise_seed=11
+    ).train(training)
     torch.manual_seed(0)
     current = torch.full((2, 1, count), 1.0 + z * sigma)
     rates = lif(current, sequence=True).mean((1, 2))
-    # five deviations of the count, and 0.004 for the exported noise, which is a sum of eight uniform bytes
+    # five deviations of the count, and 0.004 for the exported noise, which is a sum of eight
+    # uniform bytes
     slack = 5 * math.sqrt(phi(z) * (1 - phi(z)) / count) + (0 if training else 0.004)
     assert rates.tolist() == pytest.approx([phi(z)] * 2, abs=slack)
 
@@ -102,7 +106,10 @@ def test_a_noisy_neuron_fires_as_often_as_phi_says(training, z):
 def test_noise_does_not_stay_in_the_potential():
     lif, plain = (snn.LIF(100.0, beta=0.9, noise=n).train() for n in (5.0, 0.0))
     current = torch.ones(20, 2, 3)
-    assert torch.equal(lif(current, sequence=True, return_states=True)[1], plain(current, sequence=True, return_states=True)[1])
+    assert torch.equal(
+        lif(current, sequence=True, return_states=True)[1],
+        plain(current, sequence=True, return_states=True)[1],
+    )
 
 
 def test_training_noise_is_fresh_for_every_neuron_step_and_sample_and_comes_from_torch():
@@ -144,7 +151,9 @@ def test_tensor_operations_draw_and_compute_what_the_kernels_do(training, monkey
 
 
 def test_noise_at_inference_is_the_one_of_hardware_for_every_sample_step_by_step_or_in_one_go():
-    lif = snn.LIF(1.0, voltage_decay=4096, reset="none", noise=0.3, noise_at_inference=True, noise_seed=7).eval()
+    lif = snn.LIF(
+        1.0, voltage_decay=4096, reset="none", noise=0.3, noise_at_inference=True, noise_seed=7
+    ).eval()
     current = torch.round(torch.linspace(0, 2, 50) * 1024) / 1024
     drawn = torch.from_numpy(noise.draw(7, round(0.3 / UNIT), 6, 50))
     expected = (torch.round(current / UNIT).long() + drawn > round(1 / UNIT)).float()
@@ -165,18 +174,27 @@ def test_the_surrogate_of_a_noisy_neuron_is_the_density_of_its_noise():
     x = torch.tensor([0.0, 0.3, -0.6], dtype=torch.float64)
     density = np.exp(-0.5 * (x.numpy() / 0.3) ** 2) / (0.3 * math.sqrt(2 * math.pi))
     np.testing.assert_allclose(lif.spike_grad.derivative(x).numpy(), density, rtol=1e-12)
-    assert snn.LIF(1.0, noise=0.3, spike_grad=surrogate.triangle(1.0)).spike_grad == surrogate.triangle(1.0)
+    assert snn.LIF(
+        1.0, noise=0.3, spike_grad=surrogate.triangle(1.0)
+    ).spike_grad == surrogate.triangle(1.0)
 
 
 def test_a_seed_for_a_while_is_that_of_a_network_built_with_it():
-    model, other, x = network(noise=0.3, noise_at_inference=True), network(noise=0.3, noise_at_inference=True), spikes_in(20)
+    model, other, x = (
+        network(noise=0.3, noise_at_inference=True),
+        network(noise=0.3, noise_at_inference=True),
+        spikes_in(20),
+    )
     snn.seed_noise(other, 9)
     own = model(x)
     assert model.lif1.noise.seed != model.lif2.noise.seed
     with snn.noise_seed(model, 9):
         assert torch.equal(model(x), other(x))
         assert not torch.equal(model(x), own)
-        assert model.lif2.nir_node((4,))[1]["grid"]["noise"] == {"seed": noise.derived(9, 1), "sigma": round(0.3 / UNIT)}
+        assert model.lif2.nir_node((4,))[1]["grid"]["noise"] == {
+            "seed": noise.derived(9, 1),
+            "sigma": round(0.3 / UNIT),
+        }
     assert torch.equal(model(x), own)
 
 

@@ -1,4 +1,5 @@
-"""Networks from their description: names, geometry, grids, and descriptions that do not fit together."""
+"""Networks from their description: names, geometry, grids, and descriptions that do not fit
+together."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from toolchain.errors import ConfigError, LayerError
 from toolchain.models import MODELS, Grid, Layer, Model, Neuron, Surrogate, build
 
 
-def make(model, neuron=Neuron(), grid=Grid(), surrogate=Surrogate(), dataset="digits", encoding=Encoding(steps=3)):
+def make(
+    model,
+    neuron=Neuron(),
+    grid=Grid(),
+    surrogate=Surrogate(),
+    dataset="digits",
+    encoding=Encoding(steps=3),
+):
     torch.manual_seed(0)
     return build(model, neuron, grid, surrogate, dataset=dataset, encoding=encoding)
 
@@ -31,12 +39,18 @@ def test_a_network_by_name():
     ]
     assert net.conv1.source_fraction_bits == 4  # pixels of 0 to 16
     assert net.conv3.source_fraction_bits == 2  # averages of four spikes
-    assert net.spikeport_io()["input"] == {"shape": [1, 8, 8], "message_bits": 6, "fraction_bits": 4}
+    assert net.spikeport_io()["input"] == {
+        "shape": [1, 8, 8],
+        "message_bits": 6,
+        "fraction_bits": 4,
+    }
     assert net.spikeport_io()["data"] == {"name": "digits", "encoding": "direct", "steps": 3}
     assert net(torch.zeros(3, 2, 1, 8, 8)).shape == (3, 2, 10)
 
 
-@pytest.mark.parametrize(("name", "dataset"), [("mlp", "mnist"), ("conv_mnist", "mnist"), ("conv_digits", "cifar10")])
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("mlp", "mnist"), ("conv_mnist", "mnist"), ("conv_digits", "cifar10")]
+)
 def test_every_named_network_fits_its_data(name, dataset):
     assert name in MODELS
     net = make(Model(name), dataset=dataset)
@@ -52,22 +66,45 @@ def test_a_network_by_its_layers():
         Layer("dense", features=10),
     )
     neuron = Neuron(
-        alpha=0.5, beta=0.75, threshold=2.0, reset="subtract", refractory=2, learn_alpha=True, learn_beta=True, learn_threshold=True
+        alpha=0.5,
+        beta=0.75,
+        threshold=2.0,
+        reset="subtract",
+        refractory=2,
+        learn_alpha=True,
+        learn_beta=True,
+        learn_threshold=True,
     )
     grid = Grid(weight_bits=6, fraction_bits=8, granularity="channel")
     net = make(
-        Model(layers=layers, readout="max_potential", gain=2.0), neuron, grid, Surrogate("atan", 3.0), "mnist", Encoding("poisson", 4)
+        Model(layers=layers, readout="max_potential", gain=2.0),
+        neuron,
+        grid,
+        Surrogate("atan", 3.0),
+        "mnist",
+        Encoding("poisson", 4),
     )
     assert net.conv1.bias is None
     assert net.conv3.groups == 4
     assert net.conv3.source_fraction_bits == 0  # sums of spikes are whole numbers
     assert isinstance(net.lif4, snn.Recurrent)
     assert isinstance(net.readout, snn.LI)
-    assert (net.dense5.weight_bits, net.dense5.fraction_bits, net.dense5.granularity) == (6, 8, "channel")
+    assert (net.dense5.weight_bits, net.dense5.fraction_bits, net.dense5.granularity) == (
+        6,
+        8,
+        "channel",
+    )
     lif = net.lif1
-    assert (lif.reset, lif.refractory, lif.threshold.item(), lif.states) == ("subtract", 2, 2.0, ("syn", "mem", "rest"))
+    assert (lif.reset, lif.refractory, lif.threshold.item(), lif.states) == (
+        "subtract",
+        2,
+        2.0,
+        ("syn", "mem", "rest"),
+    )
     assert lif.spike_grad == snn.surrogate.atan(3.0)
-    assert {"lif1.alpha", "lif1.beta", "lif1.threshold", "readout.alpha", "readout.beta"} <= dict(net.named_parameters()).keys()
+    assert {"lif1.alpha", "lif1.beta", "lif1.threshold", "readout.alpha", "readout.beta"} <= dict(
+        net.named_parameters()
+    ).keys()
     assert net.spikeport_io()["output"] == {"decode": "max_potential"}
     assert 0.8 < net.dense5.weight.std() / (2 * (2 / 6) ** 0.5) < 1.2
     assert net(torch.zeros(4, 1, 1, 28, 28)).shape == (4, 1, 10)
@@ -90,7 +127,10 @@ def test_a_name_resolves_to_its_layers():
         (lambda: Model("mlp", readout="first_spike"), "spike_count, last_potential"),
         (lambda: Model("mlp", gain=0.0), "gain is 0.0"),
         (lambda: Layer("lstm"), "conv, dense, average_pool, sum_pool"),
-        (lambda: Layer("dense", features=3, kernel=2), "kernel is given; accepted are features, bias, recurrent"),
+        (
+            lambda: Layer("dense", features=3, kernel=2),
+            "kernel is given; accepted are features, bias, recurrent",
+        ),
         (lambda: Layer("conv", channels=3), "kernel is not given"),
         (lambda: Layer("dense", features=0), "features is 0"),
         (lambda: Neuron(beta=1.5), "beta is 1.5"),
@@ -107,10 +147,26 @@ def test_unusable_descriptions_are_refused(describe, message):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ((Layer("dense", features=4), Layer("conv", channels=1, kernel=1), Layer("dense", features=1)), "layer 2 .* behind a dense layer"),
-        ((Layer("dense", features=4), Layer("sum_pool", kernel=2), Layer("dense", features=1)), "layer 2 .* behind a dense layer"),
-        ((Layer("conv", channels=1, kernel=20), Layer("dense", features=1)), "layer 1 .* does not fit a map"),
-        ((Layer("conv", channels=3, kernel=1, groups=2), Layer("dense", features=1)), "cannot be divided into 2 groups"),
+        (
+            (
+                Layer("dense", features=4),
+                Layer("conv", channels=1, kernel=1),
+                Layer("dense", features=1),
+            ),
+            "layer 2 .* behind a dense layer",
+        ),
+        (
+            (Layer("dense", features=4), Layer("sum_pool", kernel=2), Layer("dense", features=1)),
+            "layer 2 .* behind a dense layer",
+        ),
+        (
+            (Layer("conv", channels=1, kernel=20), Layer("dense", features=1)),
+            "layer 1 .* does not fit a map",
+        ),
+        (
+            (Layer("conv", channels=3, kernel=1, groups=2), Layer("dense", features=1)),
+            "cannot be divided into 2 groups",
+        ),
     ],
 )
 def test_layers_that_do_not_fit_together_are_refused(layers, message):
@@ -131,8 +187,14 @@ def test_width_scales_all_but_the_last_layer():
     net = make(Model("vgg5", width=0.125), dataset="cifar10")
     sizes = [m.weight.shape[0] for m in net.modules() if hasattr(m, "weight_bits")]
     assert sizes == [8, 16, 16, 128, 128, 10]
-    assert Model("vgg5", width=0.125).resolved() == Model(layers=Model("vgg5", width=0.125).resolved().layers)
-    assert [m.weight.shape[0] for m in make(Model("mlp", width=1e-3)).modules() if hasattr(m, "weight_bits")] == [1, 10]
+    assert Model("vgg5", width=0.125).resolved() == Model(
+        layers=Model("vgg5", width=0.125).resolved().layers
+    )
+    assert [
+        m.weight.shape[0]
+        for m in make(Model("mlp", width=1e-3)).modules()
+        if hasattr(m, "weight_bits")
+    ] == [1, 10]
 
 
 @pytest.mark.parametrize("name", ["vgg5", "vgg9", "vgg11", "vgg11_hybrid"])
@@ -175,9 +237,17 @@ def test_an_ann_has_the_same_layers_and_weights_with_rectifiers():
     ann, net = make(model, encoding=encoding), make(Model("conv_digits"), encoding=encoding)
     assert torch.equal(ann.conv3.weight, net.conv3.weight)
     x = torch.rand(1, 2, 1, 8, 8)
-    h = torch.nn.functional.avg_pool2d(torch.relu(torch.nn.functional.conv2d(x[0], ann.conv1.weight, ann.conv1.bias, padding=1)), 2)
-    h = torch.nn.functional.avg_pool2d(torch.relu(torch.nn.functional.conv2d(h, ann.conv3.weight, ann.conv3.bias, padding=1)), 2)
-    assert torch.allclose(ann(x)[0], torch.nn.functional.linear(h.flatten(1), ann.dense5.weight, ann.dense5.bias), atol=1e-5)
+    h = torch.nn.functional.avg_pool2d(
+        torch.relu(torch.nn.functional.conv2d(x[0], ann.conv1.weight, ann.conv1.bias, padding=1)), 2
+    )
+    h = torch.nn.functional.avg_pool2d(
+        torch.relu(torch.nn.functional.conv2d(h, ann.conv3.weight, ann.conv3.bias, padding=1)), 2
+    )
+    assert torch.allclose(
+        ann(x)[0],
+        torch.nn.functional.linear(h.flatten(1), ann.dense5.weight, ann.dense5.bias),
+        atol=1e-5,
+    )
     assert ann.macs() == {"conv1": 9 * 24 * 64, "conv3": 9 * 24 * 48 * 16, "dense5": 48 * 4 * 10}
     io = ann.spikeport_io()
     assert io["program"] is False
@@ -189,7 +259,11 @@ def test_an_ann_has_the_same_layers_and_weights_with_rectifiers():
     [
         (Model("mlp", kind="ann"), Encoding("direct", 2), "steps = 1"),
         (Model("mlp", kind="ann"), Encoding("poisson", 1), "an ann knows no time"),
-        (Model(layers=(Layer("dense", features=10, recurrent=True),), kind="ann"), Encoding("direct", 1), "no recurrent layers"),
+        (
+            Model(layers=(Layer("dense", features=10, recurrent=True),), kind="ann"),
+            Encoding("direct", 1),
+            "no recurrent layers",
+        ),
         (Model("vgg11"), Encoding("direct", 1), "does not fit"),
     ],
 )

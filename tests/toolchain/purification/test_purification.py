@@ -1,4 +1,5 @@
-"""The front: its Programs on every target, its checkpoint, its training, and the commands that take it along."""
+"""The front: its Programs on every target, its checkpoint, its training, and the commands that take
+it along."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ from toolchain.purification.settings import Purifier
 from toolchain.training import Config, Data, Training, load_checkpoint, save_checkpoint
 from toolchain.training.purifier import images_of
 
-SMALL = Purifier("classifier.safetensors", noise_width=4, channels=(4, 6), epsilon=0.15, epochs=2, samples=96, batch=16)
+SMALL = Purifier(
+    "classifier.safetensors",
+    noise_width=4,
+    channels=(4, 6),
+    epsilon=0.15,
+    epochs=2,
+    samples=96,
+    batch=16,
+)
 
 
 def front_of(settings: Purifier = SMALL, shape=(1, 8, 8), seed: int = 0) -> Front:
@@ -69,13 +78,23 @@ def test_modules_and_programs_give_the_same_images(shape, channels):
 
 
 @pytest.mark.parametrize(
-    ("targets", "count"), [(["software", "reference", "fast"], 5), pytest.param(["software", "lava"], 2, marks=pytest.mark.lava)]
+    ("targets", "count"),
+    [
+        (["software", "reference", "fast"], 5),
+        pytest.param(["software", "lava"], 2, marks=pytest.mark.lava),
+    ],
 )
 def test_no_spike_and_no_potential_differs(targets, count):
     front = front_of()
     purified, found = fronts.compare(front, images(count=count), targets)
     assert all(agreement.identical for agreement in found.values())
-    assert all(layer.potentials for a in found.values() for c in a.comparisons for layer in c.layers if layer.layer != "input")
+    assert all(
+        layer.potentials
+        for a in found.values()
+        for c in a.comparisons
+        for layer in c.layers
+        if layer.layer != "input"
+    )
     assert np.array_equal(purified, front.run(images(count=count), "fast")[0])
 
 
@@ -85,7 +104,9 @@ def test_programs_follow_the_weights():
     assert front.programs() is before
     with torch.no_grad():
         front.reconstruction.out.weight.mul_(1.5)
-    assert front.programs()["reconstruction"][0].fingerprint != before["reconstruction"][0].fingerprint
+    assert (
+        front.programs()["reconstruction"][0].fingerprint != before["reconstruction"][0].fingerprint
+    )
     assert front.programs()["noise"][0].fingerprint == before["noise"][0].fingerprint
 
 
@@ -122,7 +143,9 @@ def test_the_plan_names_every_step_and_every_program():
     plan = front_of().plan()
     json.dumps(plan)
     assert [entry["step"] for entry in plan if entry["where"] == "chip"] == list(PARTS)
-    assert {"detector", "gate", "residual", "noise map", "encode"} == {e["step"] for e in plan if e["where"] == "host"}
+    assert {"detector", "gate", "residual", "noise map", "encode"} == {
+        e["step"] for e in plan if e["where"] == "host"
+    }
     assert all(entry["why"] for entry in plan)
 
 
@@ -136,13 +159,22 @@ def test_what_a_front_refuses():
 
 
 CONFIG = Config(
-    data=Data(steps=4), model=Model(layers=(Layer("dense", features=24), Layer("dense", features=10))), training=Training(epochs=2)
+    data=Data(steps=4),
+    model=Model(layers=(Layer("dense", features=24), Layer("dense", features=10))),
+    training=Training(epochs=2),
 )
 
 
 def classifier(seed: int = 0):
     torch.manual_seed(seed)
-    return build(CONFIG.model, CONFIG.neuron, CONFIG.grid, CONFIG.surrogate, dataset="digits", encoding=CONFIG.data.encoder).eval()
+    return build(
+        CONFIG.model,
+        CONFIG.neuron,
+        CONFIG.grid,
+        CONFIG.surrogate,
+        dataset="digits",
+        encoding=CONFIG.data.encoder,
+    ).eval()
 
 
 @pytest.fixture
@@ -196,14 +228,28 @@ def tampered(path, change_tensors=lambda t: None, change_table=lambda t: None) -
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"change_tensors": lambda t: t.pop("front.gate.threshold")}, "lacks 'front.gate.threshold'"),
-        ({"change_tensors": lambda t: t.update({"front.extra": torch.zeros(1)})}, "holds 'front.extra'"),
+        (
+            {"change_tensors": lambda t: t.pop("front.gate.threshold")},
+            "lacks 'front.gate.threshold'",
+        ),
+        (
+            {"change_tensors": lambda t: t.update({"front.extra": torch.zeros(1)})},
+            "holds 'front.extra'",
+        ),
         ({"change_tensors": lambda t: t["front.gate.threshold"].fill_(float("nan"))}, "NaN"),
-        ({"change_tensors": lambda t: t.update({"front.gate.threshold": torch.zeros(3)})}, "of shape"),
+        (
+            {"change_tensors": lambda t: t.update({"front.gate.threshold": torch.zeros(3)})},
+            "of shape",
+        ),
         ({"change_table": lambda t: t.pop("purifier")}, "holds 'front."),
         ({"change_table": lambda t: t["purifier"].update(channels=[4, 6, 6, 6, 6])}, "channels"),
         (
-            {"change_table": lambda t: t["purifier"].update(channels=[4, 6, 6, 6], noise_width=4) or t["data"].update(name="mnist")},
+            {
+                "change_table": lambda t: (
+                    t["purifier"].update(channels=[4, 6, 6, 6], noise_width=4)
+                    or t["data"].update(name="mnist")
+                )
+            },
             "18,816 weights",
         ),
         ({"change_table": lambda t: t["purifier"].update(steps=10**9)}, "steps"),
@@ -217,12 +263,15 @@ def test_hostile_checkpoints_are_refused(with_front, change, says):
         load_checkpoint(path)
 
 
-def test_training_from_a_recipe_makes_a_front_before_the_unchanged_classifier(tmp_path, monkeypatch):
+def test_training_from_a_recipe_makes_a_front_before_the_unchanged_classifier(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     first = training.train(CONFIG)
     save_checkpoint("classifier.safetensors", first.model, CONFIG)
     (tmp_path / "p.toml").write_text(
-        '[purifier]\nclassifier = "classifier.safetensors"\nnoise_width = 4\nchannels = [4, 6]\nepsilon = 0.15\nepochs = 3\nsamples = 200\n'
+        '[purifier]\nclassifier = "classifier.safetensors"\nnoise_width = 4\nchannels = [4, '
+        "6]\nepsilon = 0.15\nepochs = 3\nsamples = 200\n"
     )
     assert command_line(["train", "p.toml", "-o", "out.safetensors", "--json", "out.json"]) == 0
     model, config = load_checkpoint("out.safetensors")
@@ -241,26 +290,36 @@ def test_training_from_a_recipe_makes_a_front_before_the_unchanged_classifier(tm
     assert float(model.front.gate.threshold) == pytest.approx(calibrate(r, 0.95))
     assert np.mean(r <= float(model.front.gate.threshold)) >= 0.95
     again = training.train(training.read_config("p.toml"))
-    assert all(torch.equal(a, b) for a, b in zip(again.model.front.state_dict().values(), model.front.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(again.model.front.state_dict().values(), model.front.state_dict().values())
+    )
 
 
 def test_a_classifier_that_is_a_recipe_is_trained_first(tmp_path):
     (tmp_path / "c.toml").write_text(
-        '[data]\nsteps = 4\n[model]\nlayers = [{ kind = "dense", features = 10 }]\n[training]\nepochs = 1\nsamples = 64\n'
+        '[data]\nsteps = 4\n[model]\nlayers = [{ kind = "dense", features = 10 '
+        "}]\n[training]\nepochs = 1\nsamples = 64\n"
     )
     (tmp_path / "p.toml").write_text(
-        '[purifier]\nclassifier = "c.toml"\nnoise_width = 2\nnoise_layers = 2\nchannels = [2]\nepochs = 1\nsamples = 64\n'
+        '[purifier]\nclassifier = "c.toml"\nnoise_width = 2\nnoise_layers = 2\nchannels = '
+        "[2]\nepochs = 1\nsamples = 64\n"
     )
     found = training.train(training.read_config(tmp_path / "p.toml"))
     alone = training.train(training.read_config(tmp_path / "c.toml"))
-    assert all(torch.equal(a, b) for a, b in zip(found.model.state_dict().values(), alone.model.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(found.model.state_dict().values(), alone.model.state_dict().values())
+    )
     assert found.config.purifier.classifier == "c.toml"
     assert found.details["clean"]["undefended"] == pytest.approx(alone.accuracy)
     recipe = training.read_config(tmp_path / "p.toml")
     other = training.train(replace(recipe, training=replace(recipe.training, seed=3)))
     assert (other.config.training.seed, other.config.purifier.seed) == (3, 3)
     assert not torch.equal(next(other.model.parameters()), next(found.model.parameters()))
-    assert not torch.equal(other.model.front.noise.conv1.weight, found.model.front.noise.conv1.weight)
+    assert not torch.equal(
+        other.model.front.noise.conv1.weight, found.model.front.noise.conv1.weight
+    )
 
 
 def test_a_recipe_of_a_purifier_says_nothing_else(tmp_path):
@@ -277,17 +336,26 @@ def test_commands_take_the_front_along(with_front, tmp_path, monkeypatch, capsys
     facts = json.loads((tmp_path / "net.json").read_text())["front"]
     assert facts["plan"] == model.front.plan()
     for part in PARTS:
-        assert program_file.load(tmp_path / f"net.front.{part}.h5").fingerprint == facts["parts"][part]["program"]
+        assert (
+            program_file.load(tmp_path / f"net.front.{part}.h5").fingerprint
+            == facts["parts"][part]["program"]
+        )
         assert facts["parts"][part]["audit"]["verdict"] == "faithful"
     assert "images pass a front" in capsys.readouterr().out
     (tmp_path / "net.h5").unlink()
-    assert command_line(["export", str(path), "-o", "net.h5"]) == 2  # a part's file is there already
+    assert (
+        command_line(["export", str(path), "-o", "net.h5"]) == 2
+    )  # a part's file is there already
     assert not (tmp_path / "net.h5").exists()
     assert command_line(["export", str(path), "-o", "net.nir", "--dt", "1e-3"]) == 0
     lowered, _ = lower(read(tmp_path / "net.front.noise.nir"))
-    assert np.array_equal(lowered.projections[0].weights, model.front.programs()["noise"][0].projections[0].weights)
+    assert np.array_equal(
+        lowered.projections[0].weights, model.front.programs()["noise"][0].projections[0].weights
+    )
     arguments = ["--data", "digits", "--samples", "12"]
-    assert command_line(["run", str(path), *arguments, "--json", "run.json", "--save", "rec.h5"]) == 0
+    assert (
+        command_line(["run", str(path), *arguments, "--json", "run.json", "--save", "rec.h5"]) == 0
+    )
     found = json.loads((tmp_path / "run.json").read_text())
     assert set(found["front"]["parts"]) == set(PARTS)
     assert (tmp_path / "rec.front.noise.h5").exists()
@@ -297,7 +365,20 @@ def test_commands_take_the_front_along(with_front, tmp_path, monkeypatch, capsys
         scores = model.scores(torch.round(purified * 16).expand(4, *purified.shape) / 16)
     right = int((scores.argmax(1).numpy() == dataset.labels).sum())
     assert found["accuracy"]["correct"] == right
-    assert command_line(["compare", str(path), *arguments, "--targets", "software,reference,fast", "--json", "same.json"]) == 0
+    assert (
+        command_line(
+            [
+                "compare",
+                str(path),
+                *arguments,
+                "--targets",
+                "software,reference,fast",
+                "--json",
+                "same.json",
+            ]
+        )
+        == 0
+    )
     same = json.loads((tmp_path / "same.json").read_text())
     assert same["identical"]
     assert set(same["front"]["parts"]) == set(PARTS)
@@ -307,7 +388,9 @@ def test_commands_take_the_front_along(with_front, tmp_path, monkeypatch, capsys
 
 def test_a_front_takes_images_not_encoded_inputs(with_front, tmp_path):
     np.savez(tmp_path / "x.npz", inputs=np.zeros((1, 4, 1, 8, 8), np.int32))
-    program = type("Program", (), {"metadata": {"data": {"name": "digits", "encoding": "direct", "steps": 4}}})()
+    program = type(
+        "Program", (), {"metadata": {"data": {"name": "digits", "encoding": "direct", "steps": 4}}}
+    )()
     with pytest.raises(DataError, match="takes images"):
         fronts.images(program, str(tmp_path / "x.npz"))
     with pytest.raises(DataError, match="leave them out"):

@@ -31,8 +31,12 @@ def test_divergence_by_hand_and_its_direction():
 
 def test_an_under_estimated_noise_weighs_more():
     noise = torch.tensor([0.5, 0.5])
-    assert asymmetric(torch.tensor([0.3, 0.5]), noise, under=0.7).item() == pytest.approx(0.7 * 0.04 / 2)
-    assert asymmetric(torch.tensor([0.7, 0.5]), noise, under=0.7).item() == pytest.approx(0.3 * 0.04 / 2)
+    assert asymmetric(torch.tensor([0.3, 0.5]), noise, under=0.7).item() == pytest.approx(
+        0.7 * 0.04 / 2
+    )
+    assert asymmetric(torch.tensor([0.7, 0.5]), noise, under=0.7).item() == pytest.approx(
+        0.3 * 0.04 / 2
+    )
 
 
 def test_total_variation_by_hand():
@@ -55,7 +59,9 @@ def test_the_loss_is_the_weighted_sum_of_the_four():
     weights = {"charbonnier": 2.0, "kl": 3.0, "asymmetric": 5.0, "variation": 7.0}
     chosen = Purifier("x", charbonnier_epsilon=0.01, under=0.6, **weights)
     found = terms(chosen, clean, attacked, restored, estimate, first, second)
-    assert found.item() == pytest.approx(sum(weights[name] * value.item() for name, value in parts.items()), rel=1e-5)
+    assert found.item() == pytest.approx(
+        sum(weights[name] * value.item() for name, value in parts.items()), rel=1e-5
+    )
 
 
 IMAGES = torch.tensor([[0.2, 0.4], [0.2, 0.4]]).reshape(2, 1, 1, 2)
@@ -77,9 +83,14 @@ def test_gradients_of_the_gate(gradient):
     gate = Gate(0.2, gradient=gradient, width=0.1)
     images, purified = IMAGES.clone().requires_grad_(), PURIFIED.clone().requires_grad_()
     gate(images, purified).sum().backward()
-    # r = 0.1 and 0.3 at the second pixel; the decision's slope times the difference of the sums (0.1 and 0.3), through r = |x - P|
+    # r = 0.1 and 0.3 at the second pixel; the decision's slope times the difference of the sums
+    # (0.1 and 0.3), through r = |x - P|
     share = [1 / (1 + math.exp(-(r - 0.2) / 0.1)) for r in (0.1, 0.3)]
-    soft = [s * (1 - s) / 0.1 * d for s, d in zip(share, (0.1, 0.3))] if gradient == "soft" else [0.0, 0.0]
+    soft = (
+        [s * (1 - s) / 0.1 * d for s, d in zip(share, (0.1, 0.3))]
+        if gradient == "soft"
+        else [0.0, 0.0]
+    )
     assert images.grad.flatten().tolist() == pytest.approx([1, 1 - soft[0], 0, -soft[1]], abs=1e-5)
     assert purified.grad.flatten().tolist() == pytest.approx([0, soft[0], 1, 1 + soft[1]], abs=1e-5)
 
@@ -101,7 +112,11 @@ def test_calibration_lets_the_share_of_clean_images_pass():
 def test_the_detectors_report_by_hand():
     found = detector.report(np.array([0.1, 0.2, 0.6]), np.array([0.3, 0.7]), 0.5)
     # of six pairs, (0.6, 0.3) alone is in the wrong order
-    assert found == {"auc": pytest.approx(5 / 6), "false_positive_rate": pytest.approx(1 / 3), "true_positive_rate": pytest.approx(1 / 2)}
+    assert found == {
+        "auc": pytest.approx(5 / 6),
+        "false_positive_rate": pytest.approx(1 / 3),
+        "true_positive_rate": pytest.approx(1 / 2),
+    }
 
 
 @pytest.mark.parametrize(

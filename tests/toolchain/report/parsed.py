@@ -10,7 +10,8 @@ VOID = {"meta", "link", "img", "path", "rect", "circle", "br"}
 
 @dataclass
 class Element:
-    """One element: its attributes, its text with that of its children, and the names of the elements that it lies in."""
+    """One element: its attributes, its text with that of its children, and the names of the
+    elements that it lies in."""
 
     tag: str
     attributes: dict
@@ -20,7 +21,8 @@ class Element:
 
 @dataclass
 class Page(HTMLParser):
-    """``elements`` in order; ``tables``: name → rows of [(value, low or maximum, high) as texts of the cells' data]."""
+    """``elements`` in order; ``tables``: name → rows of [(value, low or maximum, high) as texts of
+    the cells' data]."""
 
     elements: list[Element] = field(default_factory=list)
     tables: dict = field(default_factory=dict)
@@ -36,12 +38,20 @@ class Page(HTMLParser):
         if tag not in VOID:
             self._open.append(element)
         if tag == "table":
-            self._table = self.tables.setdefault(element.attributes["id"].removeprefix("table-"), [])
+            self._table = self.tables.setdefault(
+                element.attributes["id"].removeprefix("table-"), []
+            )
         elif tag == "tr" and "tbody" in element.inside:
             self._table.append([])
         elif tag in ("td", "th") and "tbody" in element.inside:
             data = element.attributes
-            self._table[-1].append((data.get("data-value"), data.get("data-low", data.get("data-maximum")), data.get("data-high")))
+            self._table[-1].append(
+                (
+                    data.get("data-value"),
+                    data.get("data-low", data.get("data-maximum")),
+                    data.get("data-high"),
+                )
+            )
 
     def handle_startendtag(self, tag, attrs):
         self.elements.append(Element(tag, dict(attrs), tuple(e.tag for e in self._open)))

@@ -1,7 +1,9 @@
-"""A run's folder as ``spikeport bench`` leaves it, with records made up from a seed, so that the report can be tested in a second.
+"""A run's folder as ``spikeport bench`` leaves it, with records made up from a seed, so that the
+report can be tested in a second.
 
-What the numbers are is chosen for what the page has to show: one model whose hardware agrees with software in everything, one whose
-hardware differs, one whose attacks are weaker than noise (flags), names that try to be HTML.
+What the numbers are is chosen for what the page has to show: one model whose hardware agrees with
+software in everything, one whose hardware differs, one whose attacks are weaker than noise (flags),
+names that try to be HTML.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ ATTACKS = (
     ("square 200", "black_box", "square", 200, None),
     ("sponge 20 free synaptic_operations · atan 2", "energy", "sponge", 20, "atan"),
 )
-STRENGTH = {"noise 5 uniform": 0.4, "fgsm · training": 3.0, "pgd 10 · training": 4.5, "pgd 10 · atan 2": 5.0, "square 200": 2.0}
+STRENGTH = {
+    "noise 5 uniform": 0.4,
+    "fgsm · training": 3.0,
+    "pgd 10 · training": 4.5,
+    "pgd 10 · atan 2": 5.0,
+    "square 200": 2.0,
+}
 
 
 def program(hidden: int = 12, layer: str = "hidden") -> Program:
@@ -59,10 +67,25 @@ def _hash(*parts) -> str:
 
 
 class Model:
-    """One made-up model: ``scale`` of its activity, ``noise`` of its hardware's margins, ``weak``: gradient attacks do next to nothing."""
+    """One made-up model: ``scale`` of its activity, ``noise`` of its hardware's margins, ``weak``:
+    gradient attacks do next to nothing."""
 
-    def __init__(self, name: str, network: Program, *, scale: float = 1.0, noise: float = 0.0, weak: bool = False):
-        self.name, self.program, self.scale, self.noise, self.weak = name, network, scale, noise, weak
+    def __init__(
+        self,
+        name: str,
+        network: Program,
+        *,
+        scale: float = 1.0,
+        noise: float = 0.0,
+        weak: bool = False,
+    ):
+        self.name, self.program, self.scale, self.noise, self.weak = (
+            name,
+            network,
+            scale,
+            noise,
+            weak,
+        )
 
 
 MODELS = (
@@ -85,12 +108,22 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
         strength = {"noise": 4.0, "single_step": 1.0}.get(family, 0.5 if epsilon < 0.2 else 0.2)
     margin = base - 4 * epsilon * strength * push
     if target != "software" and model.noise:
-        margin = margin + np.random.default_rng([len(name), 3]).normal(0, model.noise, 400)[:samples]
+        margin = (
+            margin + np.random.default_rng([len(name), 3]).normal(0, model.noise, 400)[:samples]
+        )
     correct = margin > 0
     prediction = np.where(correct, labels, (labels + 1) % 10)
     layers = [node.name for node in (*model.program.inputs, *model.program.populations)]
-    rise = 1 + epsilon * (2.5 if family == "energy" else 0.6) + (0.02 * model.noise if target != "software" else 0.0)
-    level = np.random.default_rng([len(model.name), 4]).uniform(0.8, 1.2, (400, 1))[:samples] * model.scale * rise
+    rise = (
+        1
+        + epsilon * (2.5 if family == "energy" else 0.6)
+        + (0.02 * model.noise if target != "software" else 0.0)
+    )
+    level = (
+        np.random.default_rng([len(model.name), 4]).uniform(0.8, 1.2, (400, 1))[:samples]
+        * model.scale
+        * rise
+    )
     sizes = np.array([model.program.nodes[n].size for n in layers], float)
     activity = {
         "spikes_in": level * sizes * 1.1,
@@ -115,7 +148,11 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
         }
         for device, factor in DEVICES.items()
     }
-    energy["cmos-45nm"] = {"dynamic_j": dynamic * 0.1, "dynamic_low_j": dynamic * 0.1, "dynamic_high_j": dynamic * 0.1}
+    energy["cmos-45nm"] = {
+        "dynamic_j": dynamic * 0.1,
+        "dynamic_low_j": dynamic * 0.1,
+        "dynamic_high_j": dynamic * 0.1,
+    }
     description = {
         "model": model.name,
         "name": name,
@@ -139,13 +176,21 @@ def scored(model: Model, target: str, samples: int, attack, epsilon: float, seed
         "samples": samples,
         "steps": 8,
         "classes": 10,
-        "near_threshold": {"within": 0.3, "share": 0.25, "layers": {"dense": 0.25}} if clean and target == "software" else None,
+        "near_threshold": {"within": 0.3, "share": 0.25, "layers": {"dense": 0.25}}
+        if clean and target == "software"
+        else None,
         "chip": "loihi2",
-        "time_limit": {n: {"term": "synaptic reads", "layer": EVIL_LAYER, "cores": 2, "step_s": 1e-6} for n in DEVICES},
+        "time_limit": {
+            n: {"term": "synaptic reads", "layer": EVIL_LAYER, "cores": 2, "step_s": 1e-6}
+            for n in DEVICES
+        },
         "cores": 3,
         "twin_macs": 5000,
         "twin_energy_j": {"cmos-45nm": 2.3e-8},
-        "spikes_per_inference": {n: None if n == "scores" else float(v) for n, v in zip(layers, activity["axon_out"].mean(0))},
+        "spikes_per_inference": {
+            n: None if n == "scores" else float(v)
+            for n, v in zip(layers, activity["axon_out"].mean(0))
+        },
     }
     return Scored(
         description=description,
@@ -171,7 +216,9 @@ def images(samples: int) -> np.ndarray:
     """Blurred spots, float32 [sample, 1, 8, 8] in [0, 1]."""
     y, x = np.mgrid[:8, :8]
     at = np.random.default_rng(8).uniform(2, 6, (samples, 2))
-    return np.exp(-((x - at[:, :1, None]) ** 2 + (y - at[:, 1:, None]) ** 2) / 4).astype(np.float32)[:, None]
+    return np.exp(-((x - at[:, :1, None]) ** 2 + (y - at[:, 1:, None]) ** 2) / 4).astype(
+        np.float32
+    )[:, None]
 
 
 def write_run(
@@ -186,7 +233,10 @@ def write_run(
     """Write a whole run; ``unfinished``: so many further cells are planned and not there."""
     pictures = images(max(targets.values()))
     keys = [f"{n:064x}" for n in range(unfinished)]
-    made = {"code": "c" * 64, "versions": {"spikeport": "0.1.0", "python": "3.11.0", "numpy": "2.0"}}
+    made = {
+        "code": "c" * 64,
+        "versions": {"spikeport": "0.1.0", "python": "3.11.0", "numpy": "2.0"},
+    }
     with Store(folder) as store:
         for model in models:
             path = program_path(folder, model.program.fingerprint)
@@ -196,18 +246,29 @@ def write_run(
             cells += [(attack, e, s) for attack in ATTACKS for e in epsilons for s in seeds]
             for attack, epsilon, seed in cells:
                 key = crafted_key(model, attack[0], epsilon, seed)
-                sign = np.sign(np.random.default_rng([len(attack[0]), seed]).normal(size=pictures.shape)).astype(np.float32)
+                sign = np.sign(
+                    np.random.default_rng([len(attack[0]), seed]).normal(size=pictures.shape)
+                ).astype(np.float32)
                 samples = np.clip(pictures + epsilon * sign, 0, 1)
                 store.put(key, "crafted", {"name": attack[0]}, {"adversarial": samples}, made)
                 keys.append(key)
                 for target, count in targets.items():
                     record = scored(model, target, count, attack, epsilon, seed)
                     keys.append(_hash(key, target))
-                    store.put(keys[-1], "scored", dict(record.description), record.to_arrays(), made)
+                    store.put(
+                        keys[-1], "scored", dict(record.description), record.to_arrays(), made
+                    )
         store.remember(
-            "sweep", {"data": {"name": "digits", "samples": max(targets.values()), "key": "d" * 64}, "attacks": {"preset": "quick"}}
+            "sweep",
+            {
+                "data": {"name": "digits", "samples": max(targets.values()), "key": "d" * 64},
+                "attacks": {"preset": "quick"},
+            },
         )
-        store.remember("models", [{"name": m.name, "source": "digits.safetensors", "key": "a" * 64} for m in models])
+        store.remember(
+            "models",
+            [{"name": m.name, "source": "digits.safetensors", "key": "a" * 64} for m in models],
+        )
         store.remember("energy", energy_tables())
         store.remember("command", "spikeport bench digits-quick.toml -o run")
         store.remember("keys", keys)
@@ -229,4 +290,9 @@ def energy_tables() -> dict:
         for n in DEVICES
     ]
     error = measurements.facts([Device.load(n) for n in DEVICES])
-    return {"devices": devices, "assumptions": ["an assumption"], "not_covered": ["the host computer"], **error}
+    return {
+        "devices": devices,
+        "assumptions": ["an assumption"],
+        "not_covered": ["the host computer"],
+        **error,
+    }

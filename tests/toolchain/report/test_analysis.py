@@ -16,7 +16,19 @@ from toolchain.statistics import wilson
 ABOUT = {"models": [{"name": "second"}, {"name": "first"}]}
 
 
-def record(name, correct, *, target="software", epsilon=0.1, seed=0, family="iterative", model="first", energy=2.0, index=None, **said):
+def record(
+    name,
+    correct,
+    *,
+    target="software",
+    epsilon=0.1,
+    seed=0,
+    family="iterative",
+    model="first",
+    energy=2.0,
+    index=None,
+    **said,
+):
     correct = np.asarray(correct, bool)
     size = len(correct)
     label = np.arange(size)
@@ -52,7 +64,10 @@ def record(name, correct, *, target="software", epsilon=0.1, seed=0, family="ite
         "layers": ["in", "out"],
         "spikes_per_inference": {"in": 3.0, "out": None},
     }
-    activity = {c: np.outer(np.ones(size), [1.0, 10.0]) for c in ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")}
+    activity = {
+        c: np.outer(np.ones(size), [1.0, 10.0])
+        for c in ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
+    }
     return Scored(
         description | said,
         np.arange(size) if index is None else np.asarray(index),
@@ -62,7 +77,11 @@ def record(name, correct, *, target="software", epsilon=0.1, seed=0, family="ite
         activity,
         ("in", "out"),
         {"queries": np.full((1, size), 30)},
-        {"loihi-davies2018": {**dynamic, **times}, "loihi-sanafe": {n: 3 * v for n, v in dynamic.items()} | times, "cmos-45nm": dynamic},
+        {
+            "loihi-davies2018": {**dynamic, **times},
+            "loihi-sanafe": {n: 3 * v for n, v in dynamic.items()} | times,
+            "cmos-45nm": dynamic,
+        },
         label,
         np.where(correct, label, label + 1),
     )
@@ -89,9 +108,18 @@ def test_the_four_definitions_of_one_attack():
     assert (row["attacked_accuracy"]["low"], row["attacked_accuracy"]["high"]) == wilson(1, 4)
     assert row["drop"] == 0.5
     assert row["success_over_all"]["value"] == 0.75
-    assert (row["success_over_correct"]["value"], row["success_over_correct"]["samples"]) == (2 / 3, 3)
+    assert (row["success_over_correct"]["value"], row["success_over_correct"]["samples"]) == (
+        2 / 3,
+        3,
+    )
     assert row["mean_margin"] == -0.25
-    assert (row["mean_queries"], row["largest_distance"], row["spikes"], row["syn_ops"], row["dynamic_j"]) == (30, 0.1, 3.0, 11.0, 2.5)
+    assert (
+        row["mean_queries"],
+        row["largest_distance"],
+        row["spikes"],
+        row["syn_ops"],
+        row["dynamic_j"],
+    ) == (30, 0.1, 3.0, 11.0, 2.5)
 
 
 def test_the_worst_case_is_sample_by_sample_and_the_energy_attack_is_no_part_of_it():
@@ -102,9 +130,17 @@ def test_the_worst_case_is_sample_by_sample_and_the_energy_attack_is_no_part_of_
 
 def test_seeds_are_put_together_and_shown_apart():
     again = record("pgd", [0, 1, 0, 0], seed=1)
-    entry = model(CLEAN, record("clean", [1, 1, 0, 0], family="clean", seed=1), ONE, again)["targets"][0]
+    entry = model(CLEAN, record("clean", [1, 1, 0, 0], family="clean", seed=1), ONE, again)[
+        "targets"
+    ][0]
     assert entry["worst"][0]["share"]["value"] == 0.0
-    assert entry["worst"][0]["over_seeds"] == {"mean": 0.25, "deviation": 0.0, "low": 0.25, "high": 0.25, "seeds": 2}
+    assert entry["worst"][0]["over_seeds"] == {
+        "mean": 0.25,
+        "deviation": 0.0,
+        "low": 0.25,
+        "high": 0.25,
+        "seeds": 2,
+    }
     assert entry["worst"][0]["attacks"] == 1
     assert entry["clean_over_seeds"]["low"] == 0.5
     # each seed's attack is compared with the clean record of the same seed
@@ -113,14 +149,25 @@ def test_seeds_are_put_together_and_shown_apart():
 
 def test_energy_with_its_band_and_its_change_under_attack():
     clean, attacked, costly = model(CLEAN, ONE, SPONGE)["targets"][0]["energy"]
-    assert (clean["inputs"], clean["dynamic_j"]["value"], clean["band_low_j"], clean["band_high_j"]) == ("clean", 2.0, 1.0, 12.0)
+    assert (
+        clean["inputs"],
+        clean["dynamic_j"]["value"],
+        clean["band_low_j"],
+        clean["band_high_j"],
+    ) == ("clean", 2.0, 1.0, 12.0)
     assert (clean["static_j"], clean["time_s"], clean["change"]) == (7.0, 0.5, None)
     assert clean["static_share"] == 7 / 9
     assert clean["tables"]["cmos-45nm"]["dynamic_j"] == 2.0
-    assert (attacked["inputs"], attacked["attack"], attacked["change"]["value"]) == ("attacked", "pgd", 0.25)
+    assert (attacked["inputs"], attacked["attack"], attacked["change"]["value"]) == (
+        "attacked",
+        "pgd",
+        0.25,
+    )
     # differences 0, 0, 1, 1 of mean 2: t interval with 3 degrees of freedom
     half = 3.182446305284263 * np.std([0, 0, 1, 1], ddof=1) / 2 / 2
-    assert (attacked["change"]["low"], attacked["change"]["high"]) == pytest.approx((0.25 - half, 0.25 + half))
+    assert (attacked["change"]["low"], attacked["change"]["high"]) == pytest.approx(
+        (0.25 - half, 0.25 + half)
+    )
     assert (costly["inputs"], costly["change"]["value"]) == ("energy attack", 0.5)
 
 
@@ -145,27 +192,45 @@ def test_software_and_hardware_on_the_same_samples():
     assert not cells["pgd"]["identical"]
     assert not compared["identical"]
     assert cells["pgd"]["accuracy"] == [0.25, 0.25]
-    assert (cells["pgd"]["difference"], cells["pgd"]["right_only_on_baseline"], cells["pgd"]["right_only_on_target"]) == (0.0, 1, 1)
+    assert (
+        cells["pgd"]["difference"],
+        cells["pgd"]["right_only_on_baseline"],
+        cells["pgd"]["right_only_on_target"],
+    ) == (0.0, 1, 1)
     assert cells["pgd"]["predictions_that_differ"] == 2
     assert cells["pgd"]["energy_change"]["value"] == pytest.approx(0.25 / 2.5)
     assert cells["apgd"]["difference"] == -0.25  # hardware minus software
-    assert (cells["apgd"]["right_only_on_baseline"], cells["apgd"]["right_only_on_target"]) == (1, 0)
+    assert (cells["apgd"]["right_only_on_baseline"], cells["apgd"]["right_only_on_target"]) == (
+        1,
+        0,
+    )
     # no sample differs in the clean cell, and four samples still say little
     assert cells["clean"]["low"] < -0.1 < 0.1 < cells["clean"]["high"]
     assert [share["value"] for share in compared["worst"][0]["shares"]] == [0.0, 0.0]
     assert compared["energy_change"]["value"] == 0.0
     told = found["answer"]
-    assert (told["target"], told["software"]["worst"]["difference"], told["software"]["identical"]) == ("fast", 0.0, False)
+    assert (
+        told["target"],
+        told["software"]["worst"]["difference"],
+        told["software"]["identical"],
+    ) == ("fast", 0.0, False)
 
 
 def test_the_csv_says_who_has_what_right_and_what_the_ends_are():
-    fast = [record("clean", [1, 1, 1, 0], family="clean", target="fast"), record("pgd", [0, 0, 0, 1], target="fast")]
+    fast = [
+        record("clean", [1, 1, 1, 0], family="clean", target="fast"),
+        record("pgd", [0, 0, 0, 1], target="fast"),
+    ]
     facts = analyse([CLEAN, ONE, record("pgd", [1, 1, 0, 0], seed=1), *fast], ABOUT)
     table = tables.comparisons(facts)
     row = dict(zip(table.header(), next(r for r in table.records() if r[3] == "pgd")))
     # ONE: software has only sample 0 right, the fast target only sample 3
     assert (row["right_only_on_baseline"], row["right_only_on_target"]) == (1, 1)
-    assert (row["baseline_accuracy"], row["target_accuracy"], row["target_minus_baseline"]) == (0.25, 0.25, 0.0)
+    assert (row["baseline_accuracy"], row["target_accuracy"], row["target_minus_baseline"]) == (
+        0.25,
+        0.25,
+        0.0,
+    )
     assert row["target_minus_baseline_low"] < 0 < row["target_minus_baseline_high"]
     worst = tables.worst(facts).header()
     assert {"worst_case_low", "one_seed_alone_smallest", "dynamic_j_band_low"} <= set(worst)
@@ -173,7 +238,9 @@ def test_the_csv_says_who_has_what_right_and_what_the_ends_are():
 
 def test_only_cells_with_the_same_samples_are_compared():
     elsewhere = record("pgd", [0, 0, 0, 0], target="fast", crafted="other samples")
-    compared = model(CLEAN, ONE, record("clean", [1, 1, 1, 0], family="clean", target="fast"), elsewhere)["comparisons"][0]
+    compared = model(
+        CLEAN, ONE, record("clean", [1, 1, 1, 0], family="clean", target="fast"), elsewhere
+    )["comparisons"][0]
     assert [row["name"] for row in compared["cells"]] == ["clean"]
     assert compared["worst"] == []
 
@@ -190,7 +257,13 @@ def test_the_answer_is_about_the_hardware_with_most_samples_and_names_others_tha
         for r in (CLEAN, ONE)
     ]
     whole = [
-        record(r.description["name"], r.correct, target="fast", family=r.description["family"], energy=r.energy["cmos-45nm"]["dynamic_j"])
+        record(
+            r.description["name"],
+            r.correct,
+            target="fast",
+            family=r.description["family"],
+            energy=r.energy["cmos-45nm"]["dynamic_j"],
+        )
         for r in (CLEAN, ONE)
     ]
     told = model(CLEAN, ONE, *part, *whole)["answer"]
@@ -204,11 +277,16 @@ def test_the_answer_takes_the_middle_radius_below_one():
     assert (found["radii"], found["radius"]) == ([0.1, 0.2, 0.3, 1.0], 0.2)
     assert found["models"][0]["answer"]["worst"]["epsilon"] == 0.2
     steps = [record("shift", [1, 0], epsilon=e, norm="shift") for e in (1.0, 2.0)]
-    assert analyse([record("clean", [1, 1], family="clean", norm="shift"), *steps], ABOUT)["radius"] == 1.0
+    assert (
+        analyse([record("clean", [1, 1], family="clean", norm="shift"), *steps], ABOUT)["radius"]
+        == 1.0
+    )
 
 
 def test_layers_clean_and_attacked_at_the_largest_radius():
-    stronger = record("pgd", [0, 0, 0, 0], epsilon=0.2, spikes_per_inference={"in": 5.0, "out": None})
+    stronger = record(
+        "pgd", [0, 0, 0, 0], epsilon=0.2, spikes_per_inference={"in": 5.0, "out": None}
+    )
     rows = model(CLEAN, ONE, stronger, SPONGE)["targets"][0]["layers"]
     assert [(r["layer"], r["inputs"], r["spikes"], r["epsilon"]) for r in rows[:3]] == [
         ("in", "clean", 3.0, 0.0),
@@ -224,7 +302,12 @@ def test_a_flag_is_at_the_number_that_it_accuses():
     pgd = [record("pgd", many < (40 if e == 0.1 else 5), epsilon=e) for e in (0.1, 0.2)]
     entry = model(record("clean", many < 55, family="clean"), *noise, *pgd)["targets"][0]
     accused = {(row["name"], row["epsilon"]): row["flags"] for row in entry["attacks"]}
-    assert accused == {("noise", 0.1): [], ("pgd", 0.1): ["noise_beats_gradient"], ("noise", 0.2): [], ("pgd", 0.2): []}
+    assert accused == {
+        ("noise", 0.1): [],
+        ("pgd", 0.1): ["noise_beats_gradient"],
+        ("noise", 0.2): [],
+        ("pgd", 0.2): [],
+    }
     assert [row["flags"] for row in entry["worst"]] == [["noise_beats_gradient"], []]
 
 
@@ -234,11 +317,21 @@ def test_a_worst_case_that_rests_on_single_attacks_is_flagged_itself():
     entry = model(record("clean", [1] * 40, family="clean"), *three[:2])["targets"][0]
     assert entry["flags"] == []  # two attacks of one kind say nothing of another
     # of three kinds: 39 of 40 broken by one alone, but none stands
-    kinds = [replace(r, description=r.description | {"estimator": name}) for r, name in zip(three, ("training", "atan 2", "hart 1"))]
+    kinds = [
+        replace(r, description=r.description | {"estimator": name})
+        for r, name in zip(three, ("training", "atan 2", "hart 1"))
+    ]
     entry = model(record("clean", [1] * 40, family="clean"), *kinds)["targets"][0]
     assert entry["flags"] == []
-    parts = (("a", "training", range(8)), ("b", "atan 2", range(8, 14)), ("c", "hart 1", range(14, 18)))
-    some = [record(name, ~np.isin(np.arange(40), broken), estimator=estimator) for name, estimator, broken in parts]
+    parts = (
+        ("a", "training", range(8)),
+        ("b", "atan 2", range(8, 14)),
+        ("c", "hart 1", range(14, 18)),
+    )
+    some = [
+        record(name, ~np.isin(np.arange(40), broken), estimator=estimator)
+        for name, estimator, broken in parts
+    ]
     entry = model(record("clean", [1] * 40, family="clean"), *some)["targets"][0]
     assert [flag["name"] for flag in entry["flags"]] == ["worst_case_not_reached"]
     assert entry["worst"][0]["flags"] == ["worst_case_not_reached"]
@@ -246,8 +339,15 @@ def test_a_worst_case_that_rests_on_single_attacks_is_flagged_itself():
 
 
 def test_models_come_in_the_order_of_the_sweep():
-    records = [record("clean", [1, 0], family="clean", model=name) for name in ("first", "second", "unheard of")]
-    assert [m["name"] for m in analyse(records, ABOUT)["models"]] == ["second", "first", "unheard of"]
+    records = [
+        record("clean", [1, 0], family="clean", model=name)
+        for name in ("first", "second", "unheard of")
+    ]
+    assert [m["name"] for m in analyse(records, ABOUT)["models"]] == [
+        "second",
+        "first",
+        "unheard of",
+    ]
 
 
 def test_everything_is_plain_json():
@@ -265,11 +365,29 @@ def test_without_clean_records_there_is_no_report():
 
 
 def test_means_and_changes():
-    assert mean(np.array([3.0])) == {"value": 3.0, "low": None, "high": None, "samples": 1, "no_interval": "one sample"}
+    assert mean(np.array([3.0])) == {
+        "value": 3.0,
+        "low": None,
+        "high": None,
+        "samples": 1,
+        "no_interval": "one sample",
+    }
     # two equal values have no spread, so no interval of 0 to 0 either
-    assert mean(np.array([3.0, 3.0])) == {"value": 3.0, "low": None, "high": None, "samples": 2, "no_interval": SAME}
+    assert mean(np.array([3.0, 3.0])) == {
+        "value": 3.0,
+        "low": None,
+        "high": None,
+        "samples": 2,
+        "no_interval": SAME,
+    }
     assert mean(np.array([1.0, 3.0]))["no_interval"] is None
-    assert change(np.ones(2), np.ones(2)) == {"value": 0.0, "low": None, "high": None, "samples": 2, "no_interval": SAME}
+    assert change(np.ones(2), np.ones(2)) == {
+        "value": 0.0,
+        "low": None,
+        "high": None,
+        "samples": 2,
+        "no_interval": SAME,
+    }
     assert mean(np.array([1.0, 3.0]))["value"] == 2.0
     assert change(np.zeros(2), np.ones(2)) is None
     assert change(np.array([2.0]), np.array([3.0]))["value"] == 0.5

@@ -47,7 +47,11 @@ def spikeport(capsys, tmp_path, monkeypatch):
 def model(tmp_path_factory):
     """A checkpoint of a small network."""
     layers = [{"kind": "dense", "features": 16}, {"kind": "dense", "features": 10}]
-    table = {"data": {"name": "digits", "steps": 3}, "model": {"layers": layers}, "training": {"epochs": 2, "samples": 400}}
+    table = {
+        "data": {"name": "digits", "steps": 3},
+        "model": {"layers": layers},
+        "training": {"epochs": 2, "samples": 400},
+    }
     config = training.Config.from_table(table)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     training.save_checkpoint(path, training.train(config).model, config)
@@ -62,28 +66,46 @@ def test_bench_then_report(spikeport, model, tmp_path):
     facts = json.loads((tmp_path / "bench.json").read_text())
     worst = facts["models"][0]["targets"][1]["worst"][0]["share"]
     row = next(line for line in out.splitlines() if line.startswith("small  fast"))
-    assert f"{100 * worst['value']:.1f} % ({100 * worst['low']:.1f}–{100 * worst['high']:.1f})" in row
+    assert (
+        f"{100 * worst['value']:.1f} % ({100 * worst['low']:.1f}–{100 * worst['high']:.1f})" in row
+    )
     assert "J" in row
     assert "spikeport report 'runs/tiny sweep' -o report.html" in out
     assert facts["models"][0]["comparisons"][0]["identical"]
 
-    code, again, err = spikeport("bench", "tiny sweep.toml", "-o", "runs/tiny sweep", "--workers", 1)
+    code, again, err = spikeport(
+        "bench", "tiny sweep.toml", "-o", "runs/tiny sweep", "--workers", 1
+    )
     assert code == 0, err
     assert again == out
 
     code, out, err = spikeport(
-        "report", "runs/tiny sweep", "-o", "report.html", "--json", "report.json", "--neurobench", "nb.json", "--csv", "t"
+        "report",
+        "runs/tiny sweep",
+        "-o",
+        "report.html",
+        "--json",
+        "report.json",
+        "--neurobench",
+        "nb.json",
+        "--csv",
+        "t",
     )
     assert code == 0, err
     assert out.startswith("\nSmoke test: upper bounds of robust accuracy. ")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "spikeport bench &#x27;tiny sweep.toml&#x27; -o &#x27;runs/tiny sweep&#x27; --workers 1" in page
+    assert (
+        "spikeport bench &#x27;tiny sweep.toml&#x27; -o &#x27;runs/tiny sweep&#x27; --workers 1"
+        in page
+    )
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["models"][0]["targets"] == facts["models"][0]["targets"]
     assert report["models"][0]["placement"]["fits"]
     with open(tmp_path / "t" / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [float(r["worst_case_0.2"]) for r in rows] == [e["worst"][0]["share"]["value"] for e in report["models"][0]["targets"]]
+    assert [float(r["worst_case_0.2"]) for r in rows] == [
+        e["worst"][0]["share"]["value"] for e in report["models"][0]["targets"]
+    ]
     entries = json.loads((tmp_path / "nb.json").read_text())["entries"]
     assert [e["results"]["ClassificationAccuracy"] for e in entries if e["inputs"] == "clean"] == [
         facts["models"][0]["targets"][0]["clean"]["value"]
@@ -106,11 +128,22 @@ def test_report_refuses_before_it_writes(spikeport, run_folder, tmp_path):
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["attacks.csv"]
     code, _, err = spikeport("report", run_folder, "-o", "r.html", "--csv", "t", "--force")
     assert code == 0, err
-    assert (tmp_path / "t" / "attacks.csv").read_text(encoding="utf-8").startswith("model,target,attack")
+    assert (
+        (tmp_path / "t" / "attacks.csv")
+        .read_text(encoding="utf-8")
+        .startswith("model,target,attack")
+    )
 
 
 def test_report_of_an_unfinished_run_says_so(spikeport, tmp_path):
-    folder = synthetic.write_run(tmp_path / "run", synthetic.MODELS[:1], targets={"fast": 5}, epsilons=(0.1,), seeds=(0,), unfinished=2)
+    folder = synthetic.write_run(
+        tmp_path / "run",
+        synthetic.MODELS[:1],
+        targets={"fast": 5},
+        epsilons=(0.1,),
+        seeds=(0,),
+        unfinished=2,
+    )
     code, out, err = spikeport("report", folder, "-o", "r.html")
     assert code == 0, err
     assert out.startswith("unfinished: 2 of 16 cells are missing; the page says so\n")
@@ -121,7 +154,10 @@ def test_report_of_an_unfinished_run_says_so(spikeport, tmp_path):
     ("arguments", "words"),
     [
         (("absent.toml",), "cannot be read"),
-        (("sweep.toml", "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"), "--workers goes with a run on this machine"),
+        (
+            ("sweep.toml", "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"),
+            "--workers goes with a run on this machine",
+        ),
         (("sweep.toml", "--scheduler", "tcp://127.0.0.1:9"), "--insecure-scheduler"),
         (
             ("sweep.toml", "--scheduler", "tcp://127.0.0.1:9", "--insecure-scheduler"),

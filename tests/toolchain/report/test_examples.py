@@ -20,7 +20,9 @@ def read_png(data):
     while place < len(data):
         size = struct.unpack(">I", data[place : place + 4])[0]
         kind, content = data[place + 4 : place + 8], data[place + 8 : place + 8 + size]
-        assert struct.unpack(">I", data[place + 8 + size : place + 12 + size])[0] == zlib.crc32(kind + content)
+        assert struct.unpack(">I", data[place + 8 + size : place + 12 + size])[0] == zlib.crc32(
+            kind + content
+        )
         header = struct.unpack(">IIBBBBB", content) if kind == b"IHDR" else header
         packed += content if kind == b"IDAT" else b""
         place += 12 + size
@@ -42,7 +44,9 @@ def example(clean, attacked):
 
 
 def test_an_image_its_change_and_the_scale_of_it():
-    clean, change, attacked, scale = examples.pictures(example(np.array([[[0.0, 0.5]]], np.float32), np.array([[[0.2, 0.4]]], np.float32)))
+    clean, change, attacked, scale = examples.pictures(
+        example(np.array([[[0.0, 0.5]]], np.float32), np.array([[[0.2, 0.4]]], np.float32))
+    )
     assert scale == pytest.approx(0.2)
     assert clean.tolist() == [[0, 128]]
     assert attacked.tolist() == [[51, 102]]
@@ -50,12 +54,16 @@ def test_an_image_its_change_and_the_scale_of_it():
 
 
 def test_no_change_is_middle_grey():
-    _, change, _, scale = examples.pictures(example(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), np.float32)))
+    _, change, _, scale = examples.pictures(
+        example(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), np.float32))
+    )
     assert (scale, set(change.ravel().tolist())) == (0.0, {128})
 
 
 def test_colour_stays_colour():
-    clean, _, _, _ = examples.pictures(example(np.ones((3, 2, 4), np.float32), np.zeros((3, 2, 4), np.float32)))
+    clean, _, _, _ = examples.pictures(
+        example(np.ones((3, 2, 4), np.float32), np.zeros((3, 2, 4), np.float32))
+    )
     assert clean.shape == (2, 4, 3)
 
 
@@ -81,13 +89,22 @@ def test_the_first_samples_that_the_strongest_attack_fooled(run_folder):
     name = synthetic.MODELS[0].name
     shown = examples.choose(run, [name])
     here = [
-        r for r in run.records if r.description["model"] == name and r.description["target"] == "fast" and r.description["epsilon"] == 0.1
+        r
+        for r in run.records
+        if r.description["model"] == name
+        and r.description["target"] == "fast"
+        and r.description["epsilon"] == 0.1
     ]
-    record = min((r for r in here if r.description["family"] in ("iterative", "single_step", "black_box")), key=lambda r: r.accuracy)
+    record = min(
+        (r for r in here if r.description["family"] in ("iterative", "single_step", "black_box")),
+        key=lambda r: r.accuracy,
+    )
     clean = next(
         r
         for r in run.records
-        if r.description["model"] == name and r.description["family"] == "clean" and r.description["target"] == "fast"
+        if r.description["model"] == name
+        and r.description["family"] == "clean"
+        and r.description["target"] == "fast"
     )
     fooled = np.flatnonzero(clean.correct & ~record.correct)[:3]
     assert [e.index for e in shown] == fooled.tolist()
@@ -97,11 +114,15 @@ def test_the_first_samples_that_the_strongest_attack_fooled(run_folder):
         assert np.array_equal(one.clean, pictures[one.index])
         assert np.abs(one.attacked - one.clean).max() <= 0.1 + 1e-6
         assert one.predictions["fast"][0] == one.label != one.predictions["fast"][1]
-        assert set(one.predictions) == {"software", "fast"} | ({"lava"} if one.index < 20 else set())
+        assert set(one.predictions) == {"software", "fast"} | (
+            {"lava"} if one.index < 20 else set()
+        )
 
 
 def test_a_store_without_the_samples_is_refused(tmp_path):
-    folder = synthetic.write_run(tmp_path / "run", synthetic.MODELS[:1], targets={"fast": 30}, epsilons=(0.1,), seeds=(0,))
+    folder = synthetic.write_run(
+        tmp_path / "run", synthetic.MODELS[:1], targets={"fast": 30}, epsilons=(0.1,), seeds=(0,)
+    )
     run = load(folder)
     with Store(folder) as store:
         for key, _ in list(store.cells("crafted")):

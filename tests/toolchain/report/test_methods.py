@@ -12,7 +12,11 @@ from toolchain.report.run import load
 
 
 def models(count: int):
-    return [Model(f"{name} seed {seed}", synthetic.program(12 + 4 * seed), scale=1 + seed) for name in "ab" for seed in range(count)]
+    return [
+        Model(f"{name} seed {seed}", synthetic.program(12 + 4 * seed), scale=1 + seed)
+        for name in "ab"
+        for seed in range(count)
+    ]
 
 
 @pytest.fixture(scope="module", params=[2, CROWDED // 2 + 1])
@@ -31,10 +35,16 @@ def test_a_method_is_the_mean_of_its_trainings_with_the_smallest_and_the_largest
         (entry,) = merged["targets"]
         for at, row in enumerate(entry["worst"]):
             each = [e["worst"][at]["share"]["value"] for e in entries]
-            assert (row["share"]["value"], row["share"]["low"], row["share"]["high"]) == (np.mean(each), min(each), max(each))
+            assert (row["share"]["value"], row["share"]["low"], row["share"]["high"]) == (
+                np.mean(each),
+                min(each),
+                max(each),
+            )
         spent = [e["energy"][0]["dynamic_j"]["value"] for e in entries]
         assert entry["energy"][0]["dynamic_j"]["value"] == pytest.approx(np.mean(spent))
-        assert entry["energy"][0]["band_low_j"] == min(e["energy"][0]["band_low_j"] for e in entries)
+        assert entry["energy"][0]["band_low_j"] == min(
+            e["energy"][0]["band_low_j"] for e in entries
+        )
 
 
 def test_the_page_shows_methods_first_and_every_network_of_many_behind_a_click(gathered):
@@ -47,7 +57,9 @@ def test_the_page_shows_methods_first_and_every_network_of_many_behind_a_click(g
     assert ("plot-pareto" in html) == (not crowded)
     assert html.count("<summary>Every network</summary>") == (4 if crowded else 0)
     if crowded:
-        least = min(m["targets"][0]["worst"][0]["share"]["value"] for m in methods.merged(facts)["models"])
+        least = min(
+            m["targets"][0]["worst"][0]["share"]["value"] for m in methods.merged(facts)["models"]
+        )
         assert f"<strong>{100 * least:.1f}\xa0%</strong>" in html
         assert "means over trainings" in html
 
@@ -71,11 +83,17 @@ def test_networks_of_one_training_each_are_no_methods(tmp_path):
 
 def test_a_run_that_is_not_finished_shows_the_trainings_that_are(tmp_path):
     facts, shown = gather(load(synthetic.write_run(tmp_path / "run", models(2))))
-    entries = [e for m in facts["models"][:2] for e in m["targets"] if e["target"] == m["answer"]["target"]]
+    entries = [
+        e for m in facts["models"][:2] for e in m["targets"] if e["target"] == m["answer"]["target"]
+    ]
     gone = entries[1]["worst"].pop()["epsilon"]
     (merged, _) = methods.merged(facts)["models"]
     assert gone not in [row["epsilon"] for row in merged["targets"][0]["worst"]]
     assert len(merged["targets"][0]["worst"]) == len(facts["radii"]) - 1
-    row = next(r for r in methods.results([facts]).rows if (r["method"], r["epsilon"], r["target"]) == ("a", gone, entries[1]["target"]))
+    row = next(
+        r
+        for r in methods.results([facts]).rows
+        if (r["method"], r["epsilon"], r["target"]) == ("a", gone, entries[1]["target"])
+    )
     assert row["worst_case"] is None
     page.build(facts, shown)

@@ -1,4 +1,5 @@
-"""NeuroBench's metrics, against what neurobench 2.3.0 itself said about the same network in snnTorch, and by hand."""
+"""NeuroBench's metrics, against what neurobench 2.3.0 itself said about the same network in
+snnTorch, and by hand."""
 
 import json
 
@@ -16,15 +17,27 @@ from toolchain.robustness.records import Scored
 def recorded(program, inputs):
     """A record of a run on the reference target."""
     run = hardware.run(program, inputs, "reference")
-    activity = {c: np.stack([run.counts[c][layer] for layer in run.layers], 1).astype(float) for c in run.counts}
+    activity = {
+        c: np.stack([run.counts[c][layer] for layer in run.layers], 1).astype(float)
+        for c in run.counts
+    }
     spikes = {entry["name"]: entry["spikes"] for entry in summary.layers(program, run)}
     size = run.samples
     said = {"spikes_per_inference": spikes, "steps": run.steps, "family": "clean"}
-    return Scored(said, np.arange(size), np.arange(size) < 6, np.zeros(size), np.zeros(size), activity, run.layers)
+    return Scored(
+        said,
+        np.arange(size),
+        np.arange(size) < 6,
+        np.zeros(size),
+        np.zeros(size),
+        activity,
+        run.layers,
+    )
 
 
 def test_a_convolutional_network_as_neurobench_measures_it():
-    """Expected: neurobench 2.3.0 on Conv2d(1, 6, 3, padding=1), Leaky(beta=1, threshold=60, zero), Flatten, Linear(216, 5), Leaky."""
+    """Expected: neurobench 2.3.0 on Conv2d(1, 6, 3, padding=1), Leaky(beta=1, threshold=60, zero),
+    Flatten, Linear(216, 5), Leaky."""
     rng = np.random.default_rng(0)
     kernels = rng.choice([-20, -10, 6, 12, 30, 40], (6, 1, 3, 3))
     rng.choice([-20, -10, 10, 20, 30], (5, 6 * 4 * 4))
@@ -51,7 +64,10 @@ def test_a_convolutional_network_as_neurobench_measures_it():
 def test_graded_inputs_are_multiplied_and_spikes_are_added():
     program = Program(
         inputs=(Input("image", (2,), message_bits=4), Input("events", (3,))),
-        populations=(Population("a", (4,), threshold=1), Population("scores", (5,), threshold=None)),
+        populations=(
+            Population("a", (4,), threshold=1),
+            Population("scores", (5,), threshold=None),
+        ),
         projections=(
             Dense("p", "image", "a", np.full((4, 2), 2)),
             Dense("q", "events", "a", np.full((4, 3), 2)),
@@ -74,17 +90,23 @@ def test_graded_inputs_are_multiplied_and_spikes_are_added():
 def test_what_is_counted_of_a_program():
     program = Program(
         inputs=(Input("i", (3,)),),
-        populations=(Population("a", (2,), threshold=1, bias=np.array([1, 0])), Population("b", (2,), threshold=1)),
+        populations=(
+            Population("a", (2,), threshold=1, bias=np.array([1, 0])),
+            Population("b", (2,), threshold=1),
+        ),
         projections=(
             Dense("p", "i", "a", np.array([[0, 32, 64], [0, 0, -32]]), weight_bits=4),
-            Sparse("q", "a", "b", np.array([4, 0]), rows=np.array([0, 1]), columns=np.array([0, 0])),
+            Sparse(
+                "q", "a", "b", np.array([4, 0]), rows=np.array([0, 1]), columns=np.array([0, 0])
+            ),
         ),
         outputs=(Output("b"),),
     )
     found = neurobench.static(program)
     assert found["ParameterCount"] == 6 + 2 + 2
     assert found["ConnectionSparsity"] == round(4 / 8, 4)  # of the weights that are stored
-    # weights 6 of 4 bits and 2 of 8, two exponents of 4; two populations: decays 12 + 12, threshold 17, bias 13 (2 in a, 1 in b)
+    # weights 6 of 4 bits and 2 of 8, two exponents of 4; two populations: decays 12 + 12, threshold
+    # 17, bias 13 (2 in a, 1 in b)
     assert found["Footprint"] == -(-(24 + 16 + 8 + 2 * (12 + 12 + 17) + 3 * 13) // 8)
     assert neurobench.dense(program) == 6 + 2
 
@@ -99,8 +121,10 @@ def test_a_file_of_a_whole_run(run_folder):
         record = next(
             r
             for r in run.records
-            if (r.description["model"], r.description["target"]) == (entry["model"], entry["target"])
-            and (r.description["name"], r.description["epsilon"]) == (entry["attack"] or "clean", entry["epsilon"] or 0.0)
+            if (r.description["model"], r.description["target"])
+            == (entry["model"], entry["target"])
+            and (r.description["name"], r.description["epsilon"])
+            == (entry["attack"] or "clean", entry["epsilon"] or 0.0)
             and r.accuracy == entry["results"]["ClassificationAccuracy"]
         )
         assert entry["samples"] == len(record.index)

@@ -1,4 +1,5 @@
-"""The page without a browser: safe, self-contained, well formed, and the same numbers as everywhere else."""
+"""The page without a browser: safe, self-contained, well formed, and the same numbers as everywhere
+else."""
 
 import base64
 import csv
@@ -37,7 +38,9 @@ def test_names_from_files_stay_text(html, parsed):
     scripts = parsed.all("script")
     assert len(scripts) == 1
     assert "alert" not in scripts[0].text
-    assert all(image.attributes["src"].startswith("data:image/png;base64,") for image in parsed.all("img"))
+    assert all(
+        image.attributes["src"].startswith("data:image/png;base64,") for image in parsed.all("img")
+    )
     assert not [e for e in parsed.elements if any(name.startswith("on") for name in e.attributes)]
     assert not [e for e in parsed.elements if "style" in e.attributes]
     headings = [e.text for e in parsed.all("h3")]
@@ -48,7 +51,11 @@ def test_names_from_files_stay_text(html, parsed):
 
 
 def test_the_policy_allows_what_is_on_the_page_and_nothing_else(html, parsed):
-    policy = next(e.attributes["content"] for e in parsed.all("meta") if e.attributes.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        e.attributes["content"]
+        for e in parsed.all("meta")
+        if e.attributes.get("http-equiv") == "Content-Security-Policy"
+    )
     for tag in ("style", "script"):
         content = re.search(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL).group(1)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
@@ -84,7 +91,11 @@ def test_what_a_screen_reader_needs(parsed):
     assert all(e.attributes.get("alt") for e in parsed.all("img"))
     drawings = [e for e in parsed.all("svg") if e.attributes.get("role")]
     assert len(drawings) == len([e for e in parsed.all("title") if "svg" in e.inside]) == 4
-    assert all(e.attributes.get("aria-hidden") == "true" for e in parsed.all("svg") if not e.attributes.get("role"))
+    assert all(
+        e.attributes.get("aria-hidden") == "true"
+        for e in parsed.all("svg")
+        if not e.attributes.get("role")
+    )
     marks = [e for e in parsed.all("g") if "mark" in e.attributes.get("class", "")]
     assert len(marks) > 100
     assert all(e.attributes["aria-label"] for e in marks)
@@ -102,7 +113,13 @@ def test_the_tables_are_the_csv_files_to_the_last_digit(parsed, gathered, tmp_pa
         for line, cells in zip(lines[1:], parsed.tables[table.name]):
             flat = []
             for column, cell in zip(table.columns, cells):
-                width = 3 if column.kind in ("share", "points", "change", "joules") else 2 if column.kind == "used" else 1
+                width = (
+                    3
+                    if column.kind in ("share", "points", "change", "joules")
+                    else 2
+                    if column.kind == "used"
+                    else 1
+                )
                 flat += ["" if v is None else v for v in cell[:width]]
             assert [text.removeprefix("'") for text in line] == flat
 
@@ -114,7 +131,11 @@ def test_the_tables_are_the_json_too(parsed, gathered):
         for entry in model["targets"]:
             for row in entry["attacks"]:
                 cells = next(shown)
-                assert (cells[0][0], cells[1][0], cells[2][0]) == (model["name"], entry["target"], row["name"])
+                assert (cells[0][0], cells[1][0], cells[2][0]) == (
+                    model["name"],
+                    entry["target"],
+                    row["name"],
+                )
                 share = row["attacked_accuracy"]
                 assert tuple(map(float, cells[8])) == (share["value"], share["low"], share["high"])
                 assert float(cells[17][0]) == row["dynamic_j"]
@@ -133,7 +154,10 @@ def test_the_answer_comes_first_and_in_words(gathered, parsed):
     assert "Lava, on the first 20 samples, too" in first
     row = told[1]["software"]["worst"]
     assert "exactly" not in second
-    assert f"Hardware minus software: {100 * row['difference']:+.1f} points".replace("-", "−") in second
+    assert (
+        f"Hardware minus software: {100 * row['difference']:+.1f} points".replace("-", "−")
+        in second
+    )
     assert f"{row['right_only_on_baseline']} samples only software gets right" in second
     assert "2 flags" in third
     assert "noise beats gradient" in third
@@ -144,12 +168,22 @@ def test_flags_are_with_their_numbers_and_explained(parsed, gathered):
     shown = [row for table in tables.build(gathered[0]) for row in table.rows]
     rows = sum(bool(row.get("flags")) and row["flags"] != ["not tested"] for row in shown)
     assert len(accused) == rows > 0
-    explained = next(e for e in parsed.all("div") if e.attributes.get("id") == "flag-noise_beats_gradient")
+    explained = next(
+        e for e in parsed.all("div") if e.attributes.get("id") == "flag-noise_beats_gradient"
+    )
     assert "Random noise of the same size left a lower accuracy" in explained.text
     assert "at 0.1 noise 5 uniform leaves" in explained.text
-    flags = [e for e in parsed.elements if "flagmark" in e.attributes.get("class", "") and "svg" in e.inside]
+    flags = [
+        e
+        for e in parsed.elements
+        if "flagmark" in e.attributes.get("class", "") and "svg" in e.inside
+    ]
     assert flags
-    said = [e.attributes["aria-label"] for e in parsed.all("g") if "mark" in e.attributes.get("class", "")]
+    said = [
+        e.attributes["aria-label"]
+        for e in parsed.all("g")
+        if "mark" in e.attributes.get("class", "")
+    ]
     assert any("flags: " in text and "noise beats gradient" in text for text in said)
 
 
@@ -167,13 +201,24 @@ def test_energy_says_what_it_is_and_is_not(parsed):
 
 def test_how_it_was_made(parsed):
     text = next(e.text for e in parsed.all("section") if e.attributes["id"] == "made")
-    for words in ("spikeport bench digits-quick.toml -o run", "numpy 2.0", "c" * 16, "0, 1", synthetic.MODELS[0].program.fingerprint[:16]):
+    for words in (
+        "spikeport bench digits-quick.toml -o run",
+        "numpy 2.0",
+        "c" * 16,
+        "0, 1",
+        synthetic.MODELS[0].program.fingerprint[:16],
+    ):
         assert words in text
 
 
 def test_an_unfinished_run_is_called_so(gathered):
-    facts = {**gathered[0], "about": {**gathered[0]["about"], "cells": {"planned": 400, "stored": 393}}}
-    notes = [e.text for e in parse(page.build(facts, [])).all("p") if e.attributes.get("role") == "note"]
+    facts = {
+        **gathered[0],
+        "about": {**gathered[0]["about"], "cells": {"planned": 400, "stored": 393}},
+    }
+    notes = [
+        e.text for e in parse(page.build(facts, [])).all("p") if e.attributes.get("role") == "note"
+    ]
     assert any("7 of 400 cells are missing" in note for note in notes)
 
 
@@ -189,9 +234,13 @@ def test_a_weak_battery_is_the_first_that_is_read_and_stands_at_every_worst_case
     assert "200 rounds of a local search on the integer Program" in note
     captions = {e.attributes["id"]: e.text for e in parsed.all("caption")}
     for name in WORST:
-        assert captions[f"table-{name}-caption"].startswith("Smoke test: accuracies under attack are upper bounds"), name
+        assert captions[f"table-{name}-caption"].startswith(
+            "Smoke test: accuracies under attack are upper bounds"
+        ), name
     made = {table.name: table for table in tables.build(gathered[0])}
-    assert {row["battery"] for name in WORST[:2] for row in made[name].rows} == {"smoke test: upper bound"}
+    assert {row["battery"] for name in WORST[:2] for row in made[name].rows} == {
+        "smoke test: upper bound"
+    }
     assert gathered[0]["battery"]["level"] == "smoke test"
 
 
@@ -225,8 +274,12 @@ def test_the_form_of_a_defence_stands_beside_its_numbers(gathered):
     facts = json.loads(json.dumps(gathered[0]))
     facts["models"][0]["differs"] = ["margin penalty <without> noise"]
     table = tables.glance(facts)
-    assert [row["differs"] for row in table.rows if row["model"] == facts["models"][0]["name"]] == ["margin penalty <without> noise"] * 3
-    assert "Its form differs from its paper in: margin penalty &lt;without&gt; noise." in answer(facts)
+    assert [row["differs"] for row in table.rows if row["model"] == facts["models"][0]["name"]] == [
+        "margin penalty <without> noise"
+    ] * 3
+    assert "Its form differs from its paper in: margin penalty &lt;without&gt; noise." in answer(
+        facts
+    )
     assert "differs" not in [column.key for column in tables.glance(gathered[0]).columns]
 
 
@@ -237,19 +290,37 @@ def small(tmp_path, *records):
     records = [replace(r, description={**r.description, **said}) for r in records]
     about = dict.fromkeys(("sweep", "models", "versions", "code", "energy", "command"))
     about |= {"cells": {"planned": 1, "stored": 1}, "makers": []}
-    synthetic.write_run(tmp_path / "empty", synthetic.MODELS[:1], targets={"fast": 3}, epsilons=(0.1,), seeds=(0,))
-    run = Run(tmp_path / "empty", [r for r in records if r.description["family"] in ("clean", "noise")], about, {made.fingerprint: made})
+    synthetic.write_run(
+        tmp_path / "empty", synthetic.MODELS[:1], targets={"fast": 3}, epsilons=(0.1,), seeds=(0,)
+    )
+    run = Run(
+        tmp_path / "empty",
+        [r for r in records if r.description["family"] in ("clean", "noise")],
+        about,
+        {made.fingerprint: made},
+    )
     return parse(page.build(*gather(run)))
 
 
 def test_without_attacks(tmp_path):
     parsed = small(tmp_path, record("clean", [1, 1, 0], family="clean"))
-    assert [e.attributes["id"] for e in parsed.all("section")] == ["answer", "energy", "layers", "chip", "made", "appendix"]
+    assert [e.attributes["id"] for e in parsed.all("section")] == [
+        "answer",
+        "energy",
+        "layers",
+        "chip",
+        "made",
+        "appendix",
+    ]
     assert "No attack was run." in parsed.all("header")[0].text
-    assert "In software (software) it gets 66.7 %" in parsed.all("article")[0].text.replace("\xa0", " ")
+    assert "In software (software) it gets 66.7 %" in parsed.all("article")[0].text.replace(
+        "\xa0", " "
+    )
 
 
-@pytest.mark.parametrize(("norm", "words"), [("l2", "ε₂ = 2"), ("flips", "2 changed events"), ("shift", "2 steps")])
+@pytest.mark.parametrize(
+    ("norm", "words"), [("l2", "ε₂ = 2"), ("flips", "2 changed events"), ("shift", "2 steps")]
+)
 def test_other_threats_have_their_own_units(tmp_path, norm, words):
     noise = record("noise", [1, 0, 0], family="noise", epsilon=2.0, norm=norm)
     parsed = small(tmp_path, record("clean", [1, 1, 0], family="clean", norm=norm), noise)
@@ -272,7 +343,12 @@ def test_the_page_is_written_once(run_folder, tmp_path, html):
 
 
 def test_a_spreadsheet_takes_no_text_for_a_formula():
-    table = Table("t", "", (Column("a", "a"), Column("b", "b", "number")), ({"a": "=1+1", "b": -2.0}, {"a": "@x", "b": None}))
+    table = Table(
+        "t",
+        "",
+        (Column("a", "a"), Column("b", "b", "number")),
+        ({"a": "=1+1", "b": -2.0}, {"a": "@x", "b": None}),
+    )
     assert to_csv(table) == "a,b\r\n'=1+1,-2.0\r\n'@x,\r\n"
 
 
@@ -281,8 +357,14 @@ def test_the_same_run_gives_the_same_page(run_folder, html):
 
 
 def test_energies_far_apart_get_a_logarithmic_axis():
-    cheap = [record(n, [1, 0], family=f, model="cheap", energy=1e-9) for n, f in (("clean", "clean"), ("noise", "noise"))]
-    dear = [record(n, [1, 1], family=f, model="dear", energy=1e-6) for n, f in (("clean", "clean"), ("noise", "noise"))]
+    cheap = [
+        record(n, [1, 0], family=f, model="cheap", energy=1e-9)
+        for n, f in (("clean", "clean"), ("noise", "noise"))
+    ]
+    dear = [
+        record(n, [1, 1], family=f, model="dear", energy=1e-6)
+        for n, f in (("clean", "clean"), ("noise", "noise"))
+    ]
     from toolchain.report.pictures import pareto
 
     drawn = parse(pareto(analyse([*cheap, *dear], {})))
@@ -294,7 +376,9 @@ def test_energies_far_apart_get_a_logarithmic_axis():
 
 def test_many_networks_are_summed_up_first(gathered):
     facts, _ = gathered
-    models = [{**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]]
+    models = [
+        {**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]
+    ]
     assert len(models) > CROWDED
     html = answer({**facts, "models": models})
     told = [model["answer"] for model in models]
@@ -311,9 +395,17 @@ def test_many_networks_are_summed_up_first(gathered):
 
 def test_a_crowded_picture_leaves_out_targets_of_fewer_samples(gathered):
     facts, _ = gathered
-    models = [{**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]]
-    few = [{**m, "targets": [*m["targets"], {**m["targets"][0], "target": "lava", "samples": 1}]} for m in models]
+    models = [
+        {**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]
+    ]
+    few = [
+        {**m, "targets": [*m["targets"], {**m["targets"][0], "target": "lava", "samples": 1}]}
+        for m in models
+    ]
     assert len(models) > CROWDED
-    points = [pictures._pareto_points({**facts, "models": m}, letters(m), facts["radii"][0]) for m in (models[:2], few[:2], few)]
+    points = [
+        pictures._pareto_points({**facts, "models": m}, letters(m), facts["radii"][0])
+        for m in (models[:2], few[:2], few)
+    ]
     assert len(points[1]) == len(points[0]) + 2
     assert len(points[2]) < sum(len(m["targets"]) for m in few)

@@ -33,13 +33,20 @@ def analysed(folder):
 def test_models_that_differ_in_the_seed_alone_are_one_method(folder):
     facts = analysed(folder)
     table, _, _ = results.build([facts])
-    row = next(r for r in table.rows if (r["method"], r["target"], r["epsilon"]) == ("small", "fast", 0.1))
+    row = next(
+        r for r in table.rows if (r["method"], r["target"], r["epsilon"]) == ("small", "fast", 0.1)
+    )
     assert (row["trainings"], row["ends"]) == (2, "smallest and largest training")
     entries = [next(e for e in m["targets"] if e["target"] == "fast") for m in facts["models"][:2]]
     worst = [next(w for w in e["worst"] if w["epsilon"] == 0.1)["share"]["value"] for e in entries]
     assert row["worst_case"] == {"value": np.mean(worst), "low": min(worst), "high": max(worst)}
     fgsm = [
-        [a["attacked_accuracy"]["value"] for a in e["attacks"] if a["name"] == "fgsm · training" and a["epsilon"] == 0.1] for e in entries
+        [
+            a["attacked_accuracy"]["value"]
+            for a in e["attacks"]
+            if a["name"] == "fgsm · training" and a["epsilon"] == 0.1
+        ]
+        for e in entries
     ]
     assert row["fgsm"]["value"] == pytest.approx(np.mean(fgsm))
     assert row["pgd"]["value"] != row["fgsm"]["value"]
@@ -63,10 +70,16 @@ def test_each_kind_of_attack_alone_says_what_the_training_surrogate_does_not_see
         assert worst["kinds"]["from another network"] is None
         said = {"model": model["name"], "target": "software", "epsilon": 0.1}
         for kind, names in kinds.items():
-            those = [r for r in records if r.description["name"] in names and {k: r.description[k] for k in said} == said]
+            those = [
+                r
+                for r in records
+                if r.description["name"] in names and {k: r.description[k] for k in said} == said
+            ]
             assert len(those) == len(names) * 2  # seeds
             assert worst["kinds"][kind]["value"] == worst_case(those).mean()
-    assert row["other gradients"]["value"] == pytest.approx(np.mean([w["kinds"]["other gradients"]["value"] for w in rows]))
+    assert row["other gradients"]["value"] == pytest.approx(
+        np.mean([w["kinds"]["other gradients"]["value"] for w in rows])
+    )
     assert row["from another network"] is None
     assert row["near_threshold"] == {"value": 0.25, "low": 0.25, "high": 0.25}
     assert len(table.rows) == 2 * 2  # methods, radii
@@ -79,15 +92,30 @@ def test_published_figures_are_those_of_the_same_data_with_what_differs(folder):
     rows = results.build([facts])[2].rows
     guarded = next(r for r in rows if r["method"] == "RAT + TGO")
     assert (guarded["clean"], guarded["pgd"]) == pytest.approx((0.8733, 0.3313))
-    for said in ("the first 120 test samples", "multiply-accumulates instead of WRN-16", "8 time steps", "radius 0.1 and 0.2"):
+    for said in (
+        "the first 120 test samples",
+        "multiply-accumulates instead of WRN-16",
+        "8 time steps",
+        "radius 0.1 and 0.2",
+    ):
         assert said in guarded["differs"]
 
 
 def test_no_published_figure_rests_on_memory(monkeypatch):
     found = results.published()
     assert all(entry["source"].startswith(("S:", "S3:")) and entry["setting"] for entry in found)
-    assert all(0 <= row[n] <= 100 for entry in found for row in entry["rows"] for n in ("clean", "fgsm", "pgd", "worst") if n in row)
-    monkeypatch.setattr(results.tomllib, "loads", lambda text: {"figure": [{"work": "x", "source": "M: remembered", "rows": []}]})
+    assert all(
+        0 <= row[n] <= 100
+        for entry in found
+        for row in entry["rows"]
+        for n in ("clean", "fgsm", "pgd", "worst")
+        if n in row
+    )
+    monkeypatch.setattr(
+        results.tomllib,
+        "loads",
+        lambda text: {"figure": [{"work": "x", "source": "M: remembered", "rows": []}]},
+    )
     with pytest.raises(ReportError, match="accepted are S: and S3:"):
         results.published()
 
@@ -98,7 +126,19 @@ def test_the_command_writes_markdown_and_html_that_markup_cannot_leave(folder, t
     assert text.count("\n| small |") == 2 * (3 * 2 + 2)
     assert "<script" not in text.replace("\\<script", "")
     assert "No published figure that we have read" in text
-    assert run(["results", str(folder), "-o", str(tmp_path / "r.html"), "--json", str(tmp_path / "r.json")]) == 0
+    assert (
+        run(
+            [
+                "results",
+                str(folder),
+                "-o",
+                str(tmp_path / "r.html"),
+                "--json",
+                str(tmp_path / "r.json"),
+            ]
+        )
+        == 0
+    )
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["results"][0]["method"] == "small"
     assert "Against measurement: PilotNet" in found["captions"]["results"]

@@ -1,6 +1,5 @@
 """Reading a run's folder: what is refused, by name."""
 
-
 import numpy as np
 import pytest
 
@@ -12,7 +11,12 @@ from toolchain.cells.store import Store, program_path
 from toolchain.report.facts import gather, unfinished
 from toolchain.report.run import ReportError, load
 
-FEW = {"models": synthetic.MODELS[:1], "targets": {"software": 6, "fast": 6}, "epsilons": (0.1,), "seeds": (0,)}
+FEW = {
+    "models": synthetic.MODELS[:1],
+    "targets": {"software": 6, "fast": 6},
+    "epsilons": (0.1,),
+    "seeds": (0,),
+}
 
 
 @pytest.fixture
@@ -64,7 +68,8 @@ def test_a_program_that_is_missing_other_or_damaged(folder):
 
 
 def _change(folder, change):
-    """Alters the description or the arrays of one scored cell, as another version could have written it."""
+    """Alters the description or the arrays of one scored cell, as another version could have
+    written it."""
     with Store(folder) as store:
         key, _ = next(store.cells("scored"))
         said, arrays = store.get(key)
@@ -79,18 +84,35 @@ def _change(folder, change):
         (lambda said, arrays: said.update(steps="8"), "steps"),
         (lambda said, arrays: said.update(seed=True), "seed"),
         (lambda said, arrays: said.update(epsilon=None), "epsilon"),
-        (lambda said, arrays: said.update(spikes_per_inference={"other": 1}), "spikes_per_inference"),
+        (
+            lambda said, arrays: said.update(spikes_per_inference={"other": 1}),
+            "spikes_per_inference",
+        ),
         (lambda said, arrays: arrays.pop("prediction"), "prediction"),
         (lambda said, arrays: arrays.pop("index"), "index"),
         (lambda said, arrays: arrays.update(margin=np.zeros(3)), "margin"),
         (lambda said, arrays: arrays.update({"activity.syn_ops": np.zeros((6, 1))}), "syn_ops"),
-        (lambda said, arrays: arrays.update({"energy.loihi-sanafe.dynamic_j": np.zeros(2)}), "loihi-sanafe"),
+        (
+            lambda said, arrays: arrays.update({"energy.loihi-sanafe.dynamic_j": np.zeros(2)}),
+            "loihi-sanafe",
+        ),
         (lambda said, arrays: arrays.update(detector=np.zeros(3)), "detector"),
-        (lambda said, arrays: said.update(time_limit={"loihi-davies2018": {"term": "links"}}), "step_s"),
+        (
+            lambda said, arrays: said.update(time_limit={"loihi-davies2018": {"term": "links"}}),
+            "step_s",
+        ),
         (lambda said, arrays: said["time_limit"]["loihi-sanafe"].update(layer=3), "time_limit"),
-        (lambda said, arrays: said.update(near_threshold={"within": 0.3, "share": "most", "layers": {}}), "near_threshold"),
+        (
+            lambda said, arrays: said.update(
+                near_threshold={"within": 0.3, "share": "most", "layers": {}}
+            ),
+            "near_threshold",
+        ),
         (lambda said, arrays: said.update(near_threshold={"within": 0.3}), "share"),
-        (lambda said, arrays: [arrays.pop(n) for n in list(arrays) if n.endswith("time_s")], "spiking device"),
+        (
+            lambda said, arrays: [arrays.pop(n) for n in list(arrays) if n.endswith("time_s")],
+            "spiking device",
+        ),
     ],
 )
 def test_a_record_of_another_form_is_refused_by_name(folder, change, words):

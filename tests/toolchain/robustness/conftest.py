@@ -17,14 +17,25 @@ from toolchain.robustness.models import ModelFile, Options
 
 def as_file(name: str, factory: str, module, options: Options = Options()) -> ModelFile:
     """A module with its weights as a sweep reads it."""
-    return ModelFile(name, f"tests.toolchain.robustness.networks:{factory}", b"", save(module.state_dict()), options)
+    return ModelFile(
+        name,
+        f"tests.toolchain.robustness.networks:{factory}",
+        b"",
+        save(module.state_dict()),
+        options,
+    )
 
 
 @pytest.fixture(scope="session")
 def float_model() -> ModelFile:
     """A float snnTorch network, described."""
     torch.manual_seed(0)
-    return as_file("float", "float_network", networks.train(networks.Float()), Options(calibration="digits", **networks.DESCRIBED))
+    return as_file(
+        "float",
+        "float_network",
+        networks.train(networks.Float()),
+        Options(calibration="digits", **networks.DESCRIBED),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -55,5 +66,7 @@ def own_layers() -> dict[str, ModelFile]:
         torch.manual_seed(0)
         module = networks.train(getattr(networks, name)())
         found[name] = as_file(name, name, module)
-    found["purified"] = replace(found["smoothed"], name="purified", source="tests.toolchain.robustness.networks:purified")
+    found["purified"] = replace(
+        found["smoothed"], name="purified", source="tests.toolchain.robustness.networks:purified"
+    )
     return found

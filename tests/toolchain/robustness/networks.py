@@ -1,4 +1,5 @@
-"""Small networks as a sweep names them: ``tests.toolchain.robustness.networks:factory`` with weights beside it."""
+"""Small networks as a sweep names them: ``tests.toolchain.robustness.networks:factory`` with
+weights beside it."""
 
 from __future__ import annotations
 
@@ -15,12 +16,19 @@ from toolchain.purification.front import Front, attach
 from toolchain.purification.settings import Purifier
 
 STEPS = 5
-DESCRIBED = {"input_shape": (64,), "call": "time-first", "dataset": "digits", "encoding": "direct", "steps": STEPS}
+DESCRIBED = {
+    "input_shape": (64,),
+    "call": "time-first",
+    "dataset": "digits",
+    "encoding": "direct",
+    "steps": STEPS,
+}
 """What a sweep says of ``Float``."""
 
 
 class Float(nn.Module):
-    """A plain snnTorch network, [step, sample, 64] → spikes [step, sample, 10]; it says nothing of itself."""
+    """A plain snnTorch network, [step, sample, 64] → spikes [step, sample, 10]; it says nothing of
+    itself."""
 
     def __init__(self, hidden: int = 40):
         super().__init__()
@@ -57,13 +65,17 @@ class Rectifiers(nn.Module):
 
 
 class Hint(nn.Module):
-    """Ten neurons that each know one class and fire always or never, and a faint hint of where the classes lie in 64 neurons that follow
-    the pixels. The hint is what a search follows; in 4 bits beside the weights of the ten it is rounded to nothing."""
+    """Ten neurons that each know one class and fire always or never, and a faint hint of where the
+    classes lie in 64 neurons that follow the pixels. The hint is what a search follows; in 4 bits
+    beside the weights of the ten it is rounded to nothing."""
 
     def __init__(self):
         super().__init__()
         self.fc1, self.lif1 = nn.Linear(64, 74), snn.Leaky(beta=0.9)
-        self.fc2, self.lif2 = nn.Linear(74, 10, bias=False), snn.Leaky(beta=0.9, reset_mechanism="none")
+        self.fc2, self.lif2 = (
+            nn.Linear(74, 10, bias=False),
+            snn.Leaky(beta=0.9, reset_mechanism="none"),
+        )
 
     def forward(self, x):
         mem1, mem2, spikes_out, potentials = self.lif1.init_leaky(), self.lif2.init_leaky(), [], []
@@ -81,7 +93,8 @@ def hint() -> Hint:
 
 
 def knowing() -> Hint:
-    """``Hint`` with the weights of logistic regressions: each class against the rest, and all of them together as the hint."""
+    """``Hint`` with the weights of logistic regressions: each class against the rest, and all of
+    them together as the hint."""
     images, labels = load_digits(return_X_y=True)
     images, labels = images[:1200] / 16, labels[:1200]
     single = [LogisticRegression(max_iter=400).fit(images, labels == c) for c in range(10)]
@@ -125,7 +138,8 @@ def _network(data: dict, message_bits: int, k: int, **noise) -> layers.Network:
 
 
 class Smoother(nn.Module):
-    """A front without a chip: where the image differs much from its neighbours' mean, the mean goes on."""
+    """A front without a chip: where the image differs much from its neighbours' mean, the mean goes
+    on."""
 
     def __init__(self, threshold: float):
         super().__init__()
@@ -161,7 +175,8 @@ def smoothed() -> layers.Network:
 
 
 def purified() -> layers.Network:
-    """A network behind a small purifier of ``toolchain.defences``, whose weights are drawn from a seed."""
+    """A network behind a small purifier of ``toolchain.defences``, whose weights are drawn from a
+    seed."""
     made = _network({"name": "digits", "encoding": "direct", "steps": STEPS}, 6, 4)
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -184,7 +199,10 @@ def rectifiers() -> Rectifiers:
 def train(network: nn.Module, epochs: int = 6) -> nn.Module:
     """On the first 1200 digits, Adam."""
     images, labels = load_digits(return_X_y=True)
-    images, labels = torch.from_numpy((images / 16).astype(np.float32))[:1200], torch.from_numpy(labels)[:1200]
+    images, labels = (
+        torch.from_numpy((images / 16).astype(np.float32))[:1200],
+        torch.from_numpy(labels)[:1200],
+    )
     optimiser = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(epochs):
         for batch in torch.randperm(len(images)).split(60):

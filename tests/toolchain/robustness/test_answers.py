@@ -52,7 +52,9 @@ def of_digits(tmp_path) -> Sweep:
 
 MODELS = {
     "all zero": lambda: as_file("m", "float_network", zeroed(networks.Float()), DESCRIBED),
-    "one layer zero": lambda: as_file("m", "float_network", zeroed(networks.Float(), "fc2"), DESCRIBED),
+    "one layer zero": lambda: as_file(
+        "m", "float_network", zeroed(networks.Float(), "fc2"), DESCRIBED
+    ),
     "own layers": lambda: as_file("m", "poisson", zeroed(networks.poisson())),
     "ANN": lambda: as_file("m", "rectifiers", zeroed(networks.Rectifiers())),
 }
@@ -92,7 +94,13 @@ def program(first: int, loop: int, second: int) -> Program:
 
 @pytest.mark.parametrize(
     ("weights", "connected"),
-    [((2, 0, 2), True), ((2, 2, 2), True), ((0, 2, 2), False), ((2, 2, 0), False), ((0, 0, 0), False)],
+    [
+        ((2, 0, 2), True),
+        ((2, 2, 2), True),
+        ((0, 2, 2), False),
+        ((2, 2, 0), False),
+        ((0, 0, 0), False),
+    ],
 )
 def test_a_way_through_a_program(weights, connected):
     assert answers.program_connected(program(*weights)) is connected

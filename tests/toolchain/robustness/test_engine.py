@@ -1,4 +1,5 @@
-"""The engine on a small trained network: whole, resumed, with failing cells, with a killed worker, with a killed client."""
+"""The engine on a small trained network: whole, resumed, with failing cells, with a killed worker,
+with a killed client."""
 
 import os
 import signal
@@ -24,7 +25,11 @@ ROOT = Path(__file__).parents[3]
 ATTACKS = [
     {"attack": "noise", "params": {"kind": "uniform", "tries": 2}},
     {"attack": "fgsm", "estimator": {"name": "training", "params": {}}},
-    {"attack": "pgd", "params": {"steps": 5}, "estimator": {"name": "atan", "params": {"steepness": 2.0}}},
+    {
+        "attack": "pgd",
+        "params": {"steps": 5},
+        "estimator": {"name": "atan", "params": {"steepness": 2.0}},
+    },
     {"attack": "square", "params": {"queries": 10}},
 ]
 
@@ -33,7 +38,11 @@ ATTACKS = [
 def model(tmp_path_factory):
     """A checkpoint of a small network after one short epoch."""
     layers = [{"kind": "dense", "features": 24}, {"kind": "dense", "features": 10}]
-    table = {"data": {"name": "digits", "steps": 4}, "model": {"layers": layers}, "training": {"epochs": 2, "samples": 600}}
+    table = {
+        "data": {"name": "digits", "steps": 4},
+        "model": {"layers": layers},
+        "training": {"epochs": 2, "samples": 600},
+    }
     config = training.Config.from_table(table)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     training.save_checkpoint(path, training.train(config).model, config)
@@ -53,7 +62,9 @@ def described(model, **attacks):
 
 def rows(folder):
     with Store(folder, read_only=True) as store:
-        return list(store._db.execute("SELECT key, kind, description, arrays FROM cells ORDER BY key"))
+        return list(
+            store._db.execute("SELECT key, kind, description, arrays FROM cells ORDER BY key")
+        )
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +80,20 @@ def test_a_run_holds_every_cell_and_software_equals_fast(undisturbed):
     assert len(records) == 2 * (1 + len(ATTACKS) * 2)
     pairs = {}
     for record in records:
-        pairs.setdefault((record.description["name"], record.description["epsilon"]), []).append(record)
+        pairs.setdefault((record.description["name"], record.description["epsilon"]), []).append(
+            record
+        )
     for one, other in pairs.values():
         assert np.array_equal(one.correct, other.correct)
         assert np.array_equal(one.activity["syn_ops"], other.activity["syn_ops"])
-        assert np.array_equal(one.energy["loihi-davies2018"]["dynamic_j"], other.energy["loihi-davies2018"]["dynamic_j"])
+        assert np.array_equal(
+            one.energy["loihi-davies2018"]["dynamic_j"],
+            other.energy["loihi-davies2018"]["dynamic_j"],
+        )
     clean = pairs[("clean", 0.0)][0].accuracy
-    attacked = next(v for (name, epsilon), v in pairs.items() if name.startswith("pgd") and epsilon == 0.3)[0].accuracy
+    attacked = next(
+        v for (name, epsilon), v in pairs.items() if name.startswith("pgd") and epsilon == 0.3
+    )[0].accuracy
     assert attacked < clean
 
 
@@ -91,15 +109,28 @@ def test_a_larger_sweep_computes_only_what_is_new(model, undisturbed, tmp_path):
 
     shutil.copytree(undisturbed, tmp_path / "run")
     computed = []
-    larger = replace(described(model), attacks=replace(described(model).attacks, epsilons=(0.1, 0.3, 0.5)))
-    bench.run(larger, tmp_path / "run", workers=2, report=Report(cell=lambda name, done, total, share: computed.append(name)))
+    larger = replace(
+        described(model), attacks=replace(described(model).attacks, epsilons=(0.1, 0.3, 0.5))
+    )
+    bench.run(
+        larger,
+        tmp_path / "run",
+        workers=2,
+        report=Report(cell=lambda name, done, total, share: computed.append(name)),
+    )
     assert len([name for name in computed if name]) == len(ATTACKS) * 3
     assert all("0.5" in name for name in computed if name)
 
 
 def test_a_failing_cell_is_named_and_costs_no_other(model, tmp_path):
     values = described(model)
-    bad = replace(values.attacks, list=(*values.attacks.list[:1], replace(values.attacks.list[2], params={"steps": 5, "nonsense": 1})))
+    bad = replace(
+        values.attacks,
+        list=(
+            *values.attacks.list[:1],
+            replace(values.attacks.list[2], params={"steps": 5, "nonsense": 1}),
+        ),
+    )
     with pytest.raises(EngineError, match=r"nonsense.*"):
         bench.run(replace(values, attacks=bad), tmp_path / "run", workers=2)
     names = {r.description["name"] for r in bench.records(tmp_path / "run")}
@@ -113,7 +144,12 @@ def test_a_killed_worker_has_its_cells_run_again(model, undisturbed, tmp_path):
     def kill_once(name, done, total, share):
         if done == 3 and not killed:
             # of this process, those that were started last: a worker at work
-            killed.append(max(int(p) for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+            killed.append(
+                max(
+                    int(p)
+                    for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+                )
+            )
             os.kill(killed[0], signal.SIGKILL)
 
     bench.run(described(model), tmp_path / "run", workers=2, report=Report(cell=kill_once))
@@ -151,7 +187,9 @@ def test_kill_9_of_the_whole_run_loses_no_finished_cell(model, undisturbed, tmp_
     script.write_text(CLIENT.format(root=str(ROOT), values=values, folder=str(folder)))
     finished = 0
     for stop_at in (2, 9):
-        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         for line in process.stdout:
             if int(line) >= stop_at:
                 break

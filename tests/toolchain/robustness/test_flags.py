@@ -1,4 +1,5 @@
-"""Every flag trips on records that show its sign, and stays silent on records of an honest evaluation."""
+"""Every flag trips on records that show its sign, and stays silent on records of an honest
+evaluation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,16 @@ def record(
         "layers": [],
     }
     zeros = np.zeros(SAMPLES)
-    return Scored(description, np.arange(SAMPLES), correct, zeros, zeros, {}, (), {"zero_gradient": np.full((3, SAMPLES), zero)})
+    return Scored(
+        description,
+        np.arange(SAMPLES),
+        correct,
+        zeros,
+        zeros,
+        {},
+        (),
+        {"zero_gradient": np.full((3, SAMPLES), zero)},
+    )
 
 
 HONEST = (
@@ -65,15 +75,27 @@ HONEST = (
 
 TRIPPING = {
     "more_steps_did_not_help": [record("pgd40", 0.6, iterations=40), record("pgd10", 0.2)],
-    "larger_epsilon_did_not_lower_accuracy": [record("pgd10", 0.6, epsilon=0.1), record("pgd10", 0.2, epsilon=0.03)],
+    "larger_epsilon_did_not_lower_accuracy": [
+        record("pgd10", 0.6, epsilon=0.1),
+        record("pgd10", 0.2, epsilon=0.03),
+    ],
     "accuracy_above_chance_at_epsilon_one": [record("pgd40", 0.5, epsilon=1.0)],
     "black_box_beats_white_box": [record("pgd10", 0.6), record("square", 0.2, "black_box")],
     "noise_beats_gradient": [record("pgd10", 0.6), record("noise", 0.2, "noise")],
-    "zero_gradients": [record("pgd10", 0.6, zero=1.0), record("pgd10", 0.55, zero=0.9, estimator="atan 2")],
-    "other_gradients_beat_training_surrogate": [record("pgd10", 0.6), record("pgd10", 0.3, estimator="atan 2")],
+    "zero_gradients": [
+        record("pgd10", 0.6, zero=1.0),
+        record("pgd10", 0.55, zero=0.9, estimator="atan 2"),
+    ],
+    "other_gradients_beat_training_surrogate": [
+        record("pgd10", 0.6),
+        record("pgd10", 0.3, estimator="atan 2"),
+    ],
     "pgd_weaker_than_fgsm": [record("pgd10", 0.6), record("fgsm", 0.3, "single_step")],
     "randomness_without_eot": [record("pgd10", 0.6, stochastic=True, eot=1)],
-    "quantisation_masks": [record("square", 0.6, "black_box", crafted_on="fast"), record("square", 0.2, "black_box")],
+    "quantisation_masks": [
+        record("square", 0.6, "black_box", crafted_on="fast"),
+        record("square", 0.2, "black_box"),
+    ],
 }
 
 
@@ -86,8 +108,16 @@ def test_a_flag_trips_on_its_sign(name):
 
 
 SILENT = {
-    "black_box_beats_white_box": [record("pgd10", 0.6), record("pgd10", 0.2, estimator="atan 2"), record("square", 0.3, "black_box")],
-    "noise_beats_gradient": [record("pgd10", 0.6), record("pgd10", 0.2, estimator="atan 2"), record("noise", 0.5, "noise")],
+    "black_box_beats_white_box": [
+        record("pgd10", 0.6),
+        record("pgd10", 0.2, estimator="atan 2"),
+        record("square", 0.3, "black_box"),
+    ],
+    "noise_beats_gradient": [
+        record("pgd10", 0.6),
+        record("pgd10", 0.2, estimator="atan 2"),
+        record("noise", 0.5, "noise"),
+    ],
     "zero_gradients": [record("pgd10", 0.6, zero=1.0), record("pgd10", 0.6, estimator="atan 2")],
     "other_gradients_beat_training_surrogate": [
         record("pgd10", 0.6),
@@ -110,7 +140,10 @@ def test_a_flag_is_silent_where_other_attacks_of_the_battery_do_not_fail(name):
 
 
 def test_a_known_seed_is_an_answer_to_randomness():
-    records = [record("pgd10", 0.6, stochastic=True), record("pgd10", 0.5, stochastic=True, known_seed=0)]
+    records = [
+        record("pgd10", 0.6, stochastic=True),
+        record("pgd10", 0.5, stochastic=True, known_seed=0),
+    ]
     assert check(Evidence(records, classes=10)) == []
 
 
@@ -118,7 +151,9 @@ def test_zero_gradients_counts_a_sample_that_no_attack_still_looks_at_by_the_oth
     one, other = record("pgd10", 0.6, zero=1.0), record("pgd10", 0.6, zero=1.0, estimator="atan 2")
     other.history["zero_gradient"][1:, : SAMPLES // 2] = np.nan
     flag = next(f for f in check(Evidence([one, other], classes=10)) if f.name == "zero_gradients")
-    assert flag.finding.startswith("at 0.03 under all 2 attacks with gradients 60.0 % of the samples stay correct")
+    assert flag.finding.startswith(
+        "at 0.03 under all 2 attacks with gradients 60.0 % of the samples stay correct"
+    )
 
 
 def test_with_many_other_gradients_one_that_is_lower_by_chance_does_not_trip():
@@ -127,7 +162,10 @@ def test_with_many_other_gradients_one_that_is_lower_by_chance_does_not_trip():
         return replace(found, correct=np.arange(SAMPLES) < 120 - lower)
 
     records = [record("pgd10", 0.6), *(other(number, 6 * (number == 0)) for number in range(5))]
-    assert check(Evidence(records[:2], classes=10))[0].name == "other_gradients_beat_training_surrogate"  # p = 0.031 of one test
+    assert (
+        check(Evidence(records[:2], classes=10))[0].name
+        == "other_gradients_beat_training_surrogate"
+    )  # p = 0.031 of one test
     assert check(Evidence(records, classes=10)) == []
 
 
@@ -148,7 +186,8 @@ def kinds(*broken, estimators=KINDS):
 def test_worst_case_not_reached_trips_when_every_kind_of_attack_fools_other_samples():
     flag = kinds((0, 40), (40, 80), (80, 120), (120, 140))["worst_case_not_reached"]
     assert flag.finding == (
-        "at 0.03 70.0 % of the samples were broken by one of 4 kinds of attack alone, most of them by one kind (training surrogate, cross "
+        "at 0.03 70.0 % of the samples were broken by one of 4 kinds of attack alone, most of them "
+        "by one kind (training surrogate, cross "
         "entropy loss); at least 30.0 % more would fall to further kinds, of 30.0 % that stand"
     )
 
@@ -158,8 +197,8 @@ def test_worst_case_is_reached_when_other_kinds_confirm_what_the_strongest_finds
 
 
 def test_attacks_that_share_loss_and_gradient_do_not_confirm_each_other():
-    """Three attacks of one kind break the same samples, a fourth of another kind others: attack by attack, few samples were broken
-    once; kind by kind nearly all were."""
+    """Three attacks of one kind break the same samples, a fourth of another kind others: attack by
+    attack, few samples were broken once; kind by kind nearly all were."""
     ranges = ((0, 60), (0, 60), (0, 60), (55, 80))
     assert "worst_case_not_reached" not in kinds(*ranges[1:3], (0, 60))
     flag = kinds(*ranges, estimators=("training",) * 3 + ("atan 2",))["worst_case_not_reached"]
@@ -177,7 +216,8 @@ def test_a_cascade_that_still_finds_at_its_end_is_not_at_its_end(felled, trips):
     assert ("worst_case_not_reached" in flags) == trips
     if trips:
         assert flags["worst_case_not_reached"].finding == (
-            "at 0.03 the last 2 of 5 stages of cascade of 5 still felled 5.5 % of the samples; more stages would fell more of the 40.0 % "
+            "at 0.03 the last 2 of 5 stages of cascade of 5 still felled 5.5 % of the samples; "
+            "more stages would fell more of the 40.0 % "
             "that stand"
         )
 
@@ -194,7 +234,10 @@ def test_an_honest_evaluation_trips_nothing():
 
 
 def test_a_difference_within_chance_trips_nothing():
-    assert check(Evidence([record("pgd40", 0.21, iterations=40), record("pgd10", 0.2)], classes=10)) == []
+    assert (
+        check(Evidence([record("pgd40", 0.21, iterations=40), record("pgd10", 0.2)], classes=10))
+        == []
+    )
 
 
 def test_every_flag_is_tested_and_documented():
@@ -206,8 +249,15 @@ def test_every_flag_is_tested_and_documented():
 
 def test_every_number_that_a_flag_accuses_is_named():
     seen = (("noise", 0.2, "noise"), ("pgd10", 0.6, "iterative"))
-    records = [record(name, accuracy, family, epsilon=e) for e in (0.03, 0.1) for name, accuracy, family in seen]
+    records = [
+        record(name, accuracy, family, epsilon=e)
+        for e in (0.03, 0.1)
+        for name, accuracy, family in seen
+    ]
     flag = next(f for f in check(Evidence(records, classes=10)) if f.name == "noise_beats_gradient")
     assert flag.cells == (("pgd10", 0.03, 0), ("pgd10", 0.1, 0))
-    assert flag.findings[1] == "at 0.1 noise leaves 20.0 %, all 1 attacks with gradients together 60.0 %"
+    assert (
+        flag.findings[1]
+        == "at 0.1 noise leaves 20.0 %, all 1 attacks with gradients together 60.0 %"
+    )
     assert flag.finding.endswith("; and 1 more like it")

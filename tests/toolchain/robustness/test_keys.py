@@ -1,4 +1,5 @@
-"""What a model is, as a part of its cells' keys: weights and graph, and every module of the user that makes it."""
+"""What a model is, as a part of its cells' keys: weights and graph, and every module of the user
+that makes it."""
 
 from __future__ import annotations
 
@@ -75,7 +76,10 @@ def test_a_helper_of_the_factory_counts_however_it_was_imported(factory):
     assert model.modules == ("own_key_dial", "own_key_helper", "own_key_net")
     assert factory().key == model.key
     assert factory(scale="1.0  # words").key == model.key
-    assert len({model.key, factory(scale="0.0").key, factory(dial="2").key, factory(seed="2").key}) == 4
+    assert (
+        len({model.key, factory(scale="0.0").key, factory(dial="2").key, factory(seed="2").key})
+        == 4
+    )
 
 
 def test_cells_have_other_keys_and_another_maker_where_a_helper_changes(factory):
@@ -98,7 +102,10 @@ def test_cells_have_other_keys_and_another_maker_where_a_helper_changes(factory)
 def test_a_factory_that_makes_another_network_every_time_is_refused_where_it_is_computed(factory):
     model = factory(seed="torch.seed()")
     models._opened.cache_clear()
-    with pytest.raises(ModelError, match=r"is another network here than where the run was planned.*weights, or a seed"):
+    with pytest.raises(
+        ModelError,
+        match=r"is another network here than where the run was planned.*weights, or a seed",
+    ):
         models.open_model(model)
 
 
@@ -111,7 +118,14 @@ class Part(nn.Module):
 
 
 def test_a_network_is_its_parameters_buffers_and_settings():
-    others = [Part(weight=2.0), Part(hidden=1.0), Part(setting=2), Part(setting=True), Part(text="b"), nn.Sequential(Part())]
+    others = [
+        Part(weight=2.0),
+        Part(hidden=1.0),
+        Part(setting=2),
+        Part(setting=True),
+        Part(text="b"),
+        nn.Sequential(Part()),
+    ]
     digests = [content.of_module(module) for module in (Part(), *others)]
     assert len(set(digests)) == len(digests)
     assert content.of_module(Part()) == digests[0]
@@ -123,7 +137,10 @@ def test_a_training_rests_on_its_data_and_on_the_files_that_its_recipe_names(tmp
     ann = tmp_path / "ann.toml"
     ann.write_text('[model]\nkind = "ann"\nlayers = [{ kind = "dense", features = 10 }]\n')
     plain = Config(training=Training(epochs=1, samples=16))
-    model = {"layers": [{"kind": "dense", "features": 10}], "init": {"kind": "conversion", "ann": str(ann)}}
+    model = {
+        "layers": [{"kind": "dense", "features": 10}],
+        "init": {"kind": "conversion", "ann": str(ann)},
+    }
     table = {**plain.to_table(), "neuron": {"reset": "subtract"}, "model": model}
     converted = Config.from_table(table)
     first = training(converted, "a").key, training(plain, "a").key

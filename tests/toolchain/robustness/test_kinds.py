@@ -1,4 +1,5 @@
-"""What an adversary may change goes with the kind of data, and a sweep that mixes them is refused before anything runs."""
+"""What an adversary may change goes with the kind of data, and a sweep that mixes them is refused
+before anything runs."""
 
 import copy
 
@@ -37,8 +38,10 @@ IMAGES = {
     "attacks": {"preset": "quick", "epsilons": [0.1]},
 }
 TOML = {
-    "events": 'models = [{name = "dvs", recipe = "dvs.toml"}]\n[attacks]\npreset = "quick"\nnorm = "linf"\nepsilons = [0.1]\n',
-    "images": 'models = [{name = "grey", recipe = "grey.toml"}]\n[attacks]\npreset = "quick"\nnorm = "shift"\nepsilons = [1]\n',
+    "events": 'models = [{name = "dvs", recipe = "dvs.toml"}]\n[attacks]\npreset = "quick"\nnorm = '
+    '"linf"\nepsilons = [0.1]\n',
+    "images": 'models = [{name = "grey", recipe = "grey.toml"}]\n[attacks]\npreset = "quick"\nnorm '
+    '= "shift"\nepsilons = [1]\n',
 }
 RECIPES = {
     "dvs": '[data]\nname = "nmnist"\nencoding = "events"\nsteps = 4\n',
@@ -60,11 +63,13 @@ def folder(tmp_path):
     [
         (
             "events-sweep.toml",
-            r"model 'dvs' reads events, and \[attacks\] norm is 'linf'; with events, norm must be 'flips' or 'shift'",
+            r"model 'dvs' reads events, and \[attacks\] norm is 'linf'; with events, norm must be "
+            r"'flips' or 'shift'",
         ),
         (
             "images-sweep.toml",
-            r"model 'grey' reads images, and \[attacks\] norm is 'shift'; with images, norm must be 'linf' or 'l2'",
+            r"model 'grey' reads images, and \[attacks\] norm is 'shift'; with images, norm must "
+            r"be 'linf' or 'l2'",
         ),
     ],
 )
@@ -154,7 +159,14 @@ def test_a_factory_that_describes_itself_is_asked_before_another_model_is_traine
         ({"preset": "quick", "energy": True}, "energy: 'sponge' keeps to norm linf or l2"),
         ({"list": [{"attack": "corruption", "params": {"name": "fog"}}]}, "a table of their own"),
         (
-            {"list": [{"attack": "transfer", "params": {"source": "x", "spec": {"attack": "event_noise"}}}]},
+            {
+                "list": [
+                    {
+                        "attack": "transfer",
+                        "params": {"source": "x", "spec": {"attack": "event_noise"}},
+                    }
+                ]
+            },
             "transfer = true",
         ),
     ],

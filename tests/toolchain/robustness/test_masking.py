@@ -1,4 +1,5 @@
-"""Known to be masked, from a sweep to the report: the flags say so. A network without a gradient, and one whose integers hide the way."""
+"""Known to be masked, from a sweep to the report: the flags say so. A network without a gradient,
+and one whose integers hide the way."""
 
 from dataclasses import replace
 
@@ -21,8 +22,15 @@ from toolchain.robustness.cells import Data
 from toolchain.robustness.flags import Evidence, check
 from toolchain.robustness.models import Options
 
-RELEVANT = (("pgd", "training"), ("pgd", "atan"), ("apgd_dlr", "assg"), ("square", None), ("fgsm", "training"))
-"""Of the preset standard: the plain attacks, and those that need no gradient of the network's own."""
+RELEVANT = (
+    ("pgd", "training"),
+    ("pgd", "atan"),
+    ("apgd_dlr", "assg"),
+    ("square", None),
+    ("fgsm", "training"),
+)
+"""Of the preset standard: the plain attacks, and those that need no gradient of the network's
+own."""
 
 
 def given(spec):
@@ -38,13 +46,29 @@ def facts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("masked")
     images, labels = load_digits(return_X_y=True)
     images = torch.from_numpy((images / 16).astype(np.float32)).reshape(-1, 1, 8, 8)
-    save_file(masked.trained(images[:1200], torch.from_numpy(labels)[:1200]).state_dict(), folder / "masked.safetensors")
-    specs = [s for s in battery("standard", "linf") if (s.attack, s.estimator and s.estimator["name"]) in RELEVANT and s.tuning is None]
+    save_file(
+        masked.trained(images[:1200], torch.from_numpy(labels)[:1200]).state_dict(),
+        folder / "masked.safetensors",
+    )
+    specs = [
+        s
+        for s in battery("standard", "linf")
+        if (s.attack, s.estimator and s.estimator["name"]) in RELEVANT and s.tuning is None
+    ]
     assert len(specs) == len(RELEVANT)
-    specs = [replace(s, params={**s.params, "queries": 200}) if s.attack == "square" else s for s in specs]
+    specs = [
+        replace(s, params={**s.params, "queries": 200}) if s.attack == "square" else s
+        for s in specs
+    ]
     values = {
         "data": {"samples": 40},
-        "models": [{"name": "masked", "source": "tests.toolchain.masked:network", "weights": str(folder / "masked.safetensors")}],
+        "models": [
+            {
+                "name": "masked",
+                "source": "tests.toolchain.masked:network",
+                "weights": str(folder / "masked.safetensors"),
+            }
+        ],
         "attacks": {"list": [given(s) for s in specs], "epsilons": [0.2]},
     }
     bench.run(sweep.parse(values, "sweep"), folder / "run", workers=1)
@@ -62,7 +86,8 @@ def test_the_battery_breaks_what_plain_pgd_does_not_and_the_flags_say_so(facts):
         assert worst["share"]["value"] < clean - 0.6
         assert worst["flattered"]["low"] > 0.3
         flags = {flag["name"]: flag for flag in entry["flags"]}
-        # the training surrogate hides the gradient; others of the same battery do not, so not all are zero
+        # the training surrogate hides the gradient; others of the same battery do not, so not all
+        # are zero
         assert "other_gradients_beat_training_surrogate" in flags
         assert "zero_gradients" not in flags
         assert "other_gradients_beat_training_surrogate" in worst["flags"]
@@ -77,7 +102,11 @@ def test_integers_that_hide_the_way_are_flagged(float_model, factory, masks):
     model = float_model
     if masks:
         options = Options(
-            **{**networks.DESCRIBED, "steps": 4}, calibration="digits", weight_bits=4, per_channel=True, decode="last_potential"
+            **{**networks.DESCRIBED, "steps": 4},
+            calibration="digits",
+            weight_bits=4,
+            per_channel=True,
+            decode="last_potential",
         )
         model = as_file("hint", "hint", networks.knowing(), options)
     square, records = AttackSpec("square", {"queries": 150, "ties": False}), []

@@ -1,4 +1,5 @@
-"""Models of every kind as cells see them: float networks that say nothing of themselves, networks without a Program."""
+"""Models of every kind as cells see them: float networks that say nothing of themselves, networks
+without a Program."""
 
 from dataclasses import replace
 
@@ -21,10 +22,14 @@ def job(model, data, spec=None, epsilon=0.2, **options):
 
 
 def scored(crafted, target, data, arrays, seed=0):
-    return Scored.from_arrays(*scoring.score(ScoreJob(crafted, target, len(data.labels), seed), data, arrays))
+    return Scored.from_arrays(
+        *scoring.score(ScoreJob(crafted, target, len(data.labels), seed), data, arrays)
+    )
 
 
-def test_a_float_model_is_attacked_as_it_is_and_scored_on_its_integers(float_model, coarse_model, digits):
+def test_a_float_model_is_attacked_as_it_is_and_scored_on_its_integers(
+    float_model, coarse_model, digits
+):
     opened = open_model(float_model)
     assert not opened.exact
     assert opened.sample_shape == (1, 8, 8)
@@ -35,7 +40,9 @@ def test_a_float_model_is_attacked_as_it_is_and_scored_on_its_integers(float_mod
             crafted = job(model, digits, spec)
             arrays = cells.craft(crafted, digits)
             for target in ("software", "fast"):
-                accuracy[model.name, bool(spec), target] = scored(crafted, target, digits, arrays).accuracy
+                accuracy[model.name, bool(spec), target] = scored(
+                    crafted, target, digits, arrays
+                ).accuracy
     assert accuracy["float", False, "software"] > 0.8
     assert accuracy["float", False, "fast"] > 0.75
     assert accuracy["float", True, "software"] < accuracy["float", False, "software"] - 0.3
@@ -47,17 +54,27 @@ def test_a_float_model_is_attacked_as_it_is_and_scored_on_its_integers(float_mod
 def test_software_and_victim_of_a_float_model_predict_alike(float_model, digits):
     crafted = job(float_model, digits)
     record = scored(crafted, "software", digits, cells.craft(crafted, digits))
-    assert np.array_equal(record.prediction, open_model(float_model).victim().predict(digits.samples).argmax(axis=1))
+    assert np.array_equal(
+        record.prediction, open_model(float_model).victim().predict(digits.samples).argmax(axis=1)
+    )
 
 
 def test_a_black_box_is_made_on_the_float_model_and_on_its_integers(coarse_model, digits):
     square = AttackSpec("square", {"queries": 20})
-    found = {on: cells.craft(job(coarse_model, digits, square, on=on), digits)["adversarial"] for on in ("software", "fast")}
+    found = {
+        on: cells.craft(job(coarse_model, digits, square, on=on), digits)["adversarial"]
+        for on in ("software", "fast")
+    }
     assert not np.array_equal(found["software"], found["fast"])
 
 
-def test_options_are_part_of_the_key_and_so_is_the_factorys_text(float_model, tmp_path, monkeypatch):
-    assert replace(float_model, options=replace(float_model.options, weight_bits=4)).key != float_model.key
+def test_options_are_part_of_the_key_and_so_is_the_factorys_text(
+    float_model, tmp_path, monkeypatch
+):
+    assert (
+        replace(float_model, options=replace(float_model.options, weight_bits=4)).key
+        != float_model.key
+    )
     monkeypatch.syspath_prepend(tmp_path)
     keys = set()
     for text in ("one = 1", "two = 2"):
@@ -69,7 +86,10 @@ def test_options_are_part_of_the_key_and_so_is_the_factorys_text(float_model, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"encoding": None}, r"does not say encoding; accepted in \[\[models\]\]: input_shape, call"),
+        (
+            {"encoding": None},
+            r"does not say encoding; accepted in \[\[models\]\]: input_shape, call",
+        ),
         ({"input_shape": (63,)}, r"input_shape is \(63,\); samples of digits have \(1, 8, 8\)"),
     ],
 )
@@ -81,7 +101,9 @@ def test_a_model_that_is_not_described_is_refused(float_model, change, message):
 def test_options_that_change_nothing_are_refused(ann):
     with pytest.raises(ModelError, match="steps changes nothing"):
         open_model(replace(ann, options=Options(steps=4)))
-    with pytest.raises(ModelError, match="weight_bits changes nothing in a model that becomes no Program"):
+    with pytest.raises(
+        ModelError, match="weight_bits changes nothing in a model that becomes no Program"
+    ):
         open_model(replace(ann, options=Options(weight_bits=4)))
 
 
@@ -97,8 +119,12 @@ def test_an_ann_is_scored_on_software_alone(ann, digits):
     arrays = cells.craft(crafted, digits)
     record = scored(crafted, "software", digits, arrays)
     clean = job(ann, digits)
-    assert record.accuracy < scored(clean, "software", digits, cells.craft(clean, digits)).accuracy - 0.2
-    # 3 x 3 kernels at 8 x 8 places: 64 * 9 products less those beyond the edge, (8 * 3 - 2) ** 2, for 4 channels; 256 * 10
+    assert (
+        record.accuracy
+        < scored(clean, "software", digits, cells.craft(clean, digits)).accuracy - 0.2
+    )
+    # 3 x 3 kernels at 8 x 8 places: 64 * 9 products less those beyond the edge, (8 * 3 - 2) ** 2,
+    # for 4 channels; 256 * 10
     assert record.activity["macs"][0].tolist() == [4 * 22**2, 2560]
     assert record.energy["cmos-45nm"]["dynamic_j"][0] == pytest.approx((4 * 22**2 + 2560) * 4.6e-12)
     with pytest.raises(NotApplicable, match="no Program: the model is no spiking network"):
@@ -108,7 +134,10 @@ def test_an_ann_is_scored_on_software_alone(ann, digits):
 
 
 def test_an_ann_is_a_source_of_transfers(ann, float_model, digits):
-    spec = AttackSpec("transfer", {"source": "ann", "spec": AttackSpec("pgd", {"steps": 5}, {"name": "training"}).to_json()})
+    spec = AttackSpec(
+        "transfer",
+        {"source": "ann", "spec": AttackSpec("pgd", {"steps": 5}, {"name": "training"}).to_json()},
+    )
     crafted = job(float_model, digits, spec, source=ann)
     arrays = cells.craft(crafted, digits)
     clean = job(float_model, digits)
@@ -120,7 +149,9 @@ def test_an_ann_is_a_source_of_transfers(ann, float_model, digits):
 @pytest.mark.parametrize("name", ["rga", "bptr", "hart", "cba"])
 def test_an_estimator_that_a_neuron_does_not_have_is_not_applicable(float_model, digits, name):
     with pytest.raises(NotApplicable, match="needs whole sequences"):
-        cells.craft(job(float_model, digits, AttackSpec("pgd", {"steps": 1}, {"name": name})), digits)
+        cells.craft(
+            job(float_model, digits, AttackSpec("pgd", {"steps": 1}, {"name": name})), digits
+        )
 
 
 def test_the_size_of_a_change_in_every_threat():
@@ -132,5 +163,9 @@ def test_the_size_of_a_change_in_every_threat():
     assert scoring.distance(clean, moved, "shift").tolist() == [1.0, 2.0]
     assert scoring.distance(clean, moved, "flips").tolist() == [2.0, 2.0]
     images = np.array([[0.0, 0.3], [0.5, 0.5]], np.float32)
-    assert scoring.distance(images, images + np.float32([0.3, -0.4]), "linf") == pytest.approx([0.4, 0.4])
-    assert scoring.distance(images, images + np.float32([0.3, -0.4]), "l2") == pytest.approx([0.5, 0.5])
+    assert scoring.distance(images, images + np.float32([0.3, -0.4]), "linf") == pytest.approx(
+        [0.4, 0.4]
+    )
+    assert scoring.distance(images, images + np.float32([0.3, -0.4]), "l2") == pytest.approx(
+        [0.5, 0.5]
+    )

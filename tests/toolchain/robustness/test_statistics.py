@@ -3,7 +3,15 @@ import pytest
 from scipy.stats import bootstrap
 
 from toolchain.robustness.records import Scored
-from toolchain.robustness.statistics import Share, StatisticsError, align, paired_difference, robustness, spread, worst_case
+from toolchain.robustness.statistics import (
+    Share,
+    StatisticsError,
+    align,
+    paired_difference,
+    robustness,
+    spread,
+    worst_case,
+)
 from toolchain.statistics import newcombe_paired, wilson
 
 
@@ -47,7 +55,9 @@ def test_a_paired_difference_agrees_with_scipys_bootstrap_where_that_is_good():
     one, other = rng.random(200) < 0.8, rng.random(200) < 0.6
     found = paired_difference(one, other)
     difference = one.astype(float) - other
-    theirs = bootstrap((difference,), np.mean, method="percentile", random_state=rng).confidence_interval
+    theirs = bootstrap(
+        (difference,), np.mean, method="percentile", random_state=rng
+    ).confidence_interval
     assert found.difference == pytest.approx(difference.mean())
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.015)
     assert found.right_only_first - found.right_only_second == round(difference.sum())
@@ -82,7 +92,8 @@ def test_the_interval_covers_the_true_difference():
 
 def test_the_interval_of_all_against_none_is_that_of_two_shares():
     low, high = newcombe_paired(0, 10, 0, 0)
-    # the shares are 1 and 0, so only the ends of their own intervals toward each other count, and nothing correlates
+    # the shares are 1 and 0, so only the ends of their own intervals toward each other count, and
+    # nothing correlates
     reach = 1 - wilson(10, 10)[0]
     assert (low, high) == (pytest.approx(1 - np.sqrt(2) * reach), 1.0)
     with pytest.raises(ValueError, match="at least one trial"):
@@ -90,7 +101,9 @@ def test_the_interval_of_all_against_none_is_that_of_two_shares():
 
 
 def test_mcnemar_is_exact():
-    assert paired_difference([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]).p_value == pytest.approx(2 / 2**5)
+    assert paired_difference([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]).p_value == pytest.approx(
+        2 / 2**5
+    )
     assert paired_difference([1, 0], [1, 0]).p_value == 1.0
 
 

@@ -1,4 +1,5 @@
-"""A network whose own surrogate is next to zero nearly everywhere, though never exactly, trips the flag of other gradients."""
+"""A network whose own surrogate is next to zero nearly everywhere, though never exactly, trips the
+flag of other gradients."""
 
 import numpy as np
 import pytest
@@ -24,7 +25,14 @@ def network(spike_grad) -> snn.Network:
         "readout": snn.LI(1.0),
     }
     data = {"name": "digits", "encoding": "direct", "steps": 4}
-    return snn.Network(layers, input_shape=(1, 8, 8), message_bits=6, fraction_bits=4, decode="last_potential", data=data)
+    return snn.Network(
+        layers,
+        input_shape=(1, 8, 8),
+        message_bits=6,
+        fraction_bits=4,
+        decode="last_potential",
+        data=data,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +46,22 @@ def trained():
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(4):
         for batch in torch.randperm(1200).split(60):
-            loss = torch.nn.functional.cross_entropy(model.scores(images[batch].expand(4, *images[batch].shape)), labels[batch])
+            loss = torch.nn.functional.cross_entropy(
+                model.scores(images[batch].expand(4, *images[batch].shape)), labels[batch]
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    return model.state_dict(), images[1200 : 1200 + SAMPLES].numpy(), labels[1200 : 1200 + SAMPLES].numpy()
+    return (
+        model.state_dict(),
+        images[1200 : 1200 + SAMPLES].numpy(),
+        labels[1200 : 1200 + SAMPLES].numpy(),
+    )
 
 
 def evidence(trained, spike_grad) -> tuple[Evidence, float]:
-    """(records of the same PGD along the network's surrogate and along atan, share of gradients that are exactly zero)."""
+    """(records of the same PGD along the network's surrogate and along atan, share of gradients
+    that are exactly zero)."""
     state, images, labels = trained
     model = network(spike_grad).eval()
     model.load_state_dict(state)
@@ -54,12 +69,23 @@ def evidence(trained, spike_grad) -> tuple[Evidence, float]:
     for name, params in (("training", {}), ("atan", {"steepness": 2.0})):
         spec = AttackSpec("pgd", {"steps": 8}, {"name": name, "params": params})
         result = run(spec, PixelVictim(model), images, labels, Threat("linf", EPSILON))
-        said = {"norm": "linf", "epsilon": EPSILON, "seed": 0, "crafted_on": "software", "target": "software", "stochastic": False}
+        said = {
+            "norm": "linf",
+            "epsilon": EPSILON,
+            "seed": 0,
+            "crafted_on": "software",
+            "target": "software",
+            "stochastic": False,
+        }
         described = said | spec.describe() | {"params": dict(spec.params)}
         history = {"zero_gradient": result.history["zero_gradient"]}
         zero = max(zero, float(history["zero_gradient"].mean()))
         nothing = np.zeros(SAMPLES)
-        records.append(Scored(described, np.arange(SAMPLES), ~result.success, nothing, nothing, {}, (), history))
+        records.append(
+            Scored(
+                described, np.arange(SAMPLES), ~result.success, nothing, nothing, {}, (), history
+            )
+        )
     return Evidence(records, 10), zero
 
 

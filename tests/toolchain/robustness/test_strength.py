@@ -1,4 +1,5 @@
-"""What a battery is called follows from the attacks that were made, and each rule names what is missing."""
+"""What a battery is called follows from the attacks that were made, and each rule names what is
+missing."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,7 +14,18 @@ from toolchain.robustness import strength, traits
 from toolchain.robustness.cells import CraftJob
 from toolchain.robustness.models import ModelFile
 from toolchain.robustness.strength import FULL, SMOKE, STANDARD, Attacked, judge
-from toolchain.robustness.traits import EXACT, GRADIENT, IN_TURN, LOCAL, MARGIN, NOWHERE_ZERO, SCORES, SURROGATES, TRAINED, Traits
+from toolchain.robustness.traits import (
+    EXACT,
+    GRADIENT,
+    IN_TURN,
+    LOCAL,
+    MARGIN,
+    NOWHERE_ZERO,
+    SCORES,
+    SURROGATES,
+    TRAINED,
+    Traits,
+)
 
 LINF = Attacked("linf")
 FOLLOWS = Traits(GRADIENT, MARGIN, NOWHERE_ZERO, 100)
@@ -32,7 +44,9 @@ def test_a_battery_with_every_kind_is_standard_and_says_what_full_needs():
 
 def test_the_efforts_of_attacks_of_a_kind_add_up():
     halves = [replace(attack, iterations=attack.iterations // 2) for attack in STRONG]
-    assert judge([*halves, replace(halves[0], surrogate=IN_TURN), *halves[1:]], LINF).level == STANDARD
+    assert (
+        judge([*halves, replace(halves[0], surrogate=IN_TURN), *halves[1:]], LINF).level == STANDARD
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +60,11 @@ def test_the_efforts_of_attacks_of_a_kind_add_up():
         ((FOLLOWS, SQUARE), LINF, "local search"),
         (STRONG, replace(LINF, random=True), "knows the seed"),
         (STRONG, replace(LINF, front=True), "BPDA"),
-        ((*STRONG, replace(FOLLOWS, front="bpda")), replace(LINF, front=True, detector=True), "knows of the detector"),
+        (
+            (*STRONG, replace(FOLLOWS, front="bpda")),
+            replace(LINF, front=True, detector=True),
+            "knows of the detector",
+        ),
         ((), Attacked("flips"), "vanish nowhere"),
     ],
 )
@@ -63,8 +81,17 @@ def test_what_is_missing_makes_a_smoke_test_and_is_named(attacks, attacked, miss
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_as_strong_as_their_names(preset, norm, random, front):
     specs = battery(preset, norm, random, front, 0 if random else None)
-    description = {"norm": norm, "stochastic": random, "program": "p", "has_front": front, "has_detector": front}
-    records = [SimpleNamespace(description=description | said(spec, description), history={}) for spec in specs]
+    description = {
+        "norm": norm,
+        "stochastic": random,
+        "program": "p",
+        "has_front": front,
+        "has_detector": front,
+    }
+    records = [
+        SimpleNamespace(description=description | said(spec, description), history={})
+        for spec in specs
+    ]
     wanted = {"quick": SMOKE, "standard": STANDARD, "full": FULL}[preset]
     assert strength.of_records(records).level == wanted
 
@@ -82,7 +109,10 @@ def said(spec, common):
         ((replace(FOLLOWS, surrogate=EXACT), SQUARE), replace(LINF, program=False)),
         ((FOLLOWS,), Attacked("shift")),
         ((*STRONG, replace(FOLLOWS, known_seed=True)), replace(LINF, random=True)),
-        ((*STRONG, replace(FOLLOWS, front="bpda"), replace(FOLLOWS, front="detector")), replace(LINF, front=True, detector=True)),
+        (
+            (*STRONG, replace(FOLLOWS, front="bpda"), replace(FOLLOWS, front="detector")),
+            replace(LINF, front=True, detector=True),
+        ),
     ],
 )
 def test_only_what_can_be_is_asked_for(attacks, attacked):
@@ -99,22 +129,52 @@ def test_the_weakest_battery_decides_and_all_that_is_missing_is_said():
 
 
 def described(**said):
-    common = {"name": "pgd", "family": "iterative", "optimiser": "pgd", "iterations": 10, "params": {}, "crafted_on": "software"}
+    common = {
+        "name": "pgd",
+        "family": "iterative",
+        "optimiser": "pgd",
+        "iterations": 10,
+        "params": {},
+        "crafted_on": "software",
+    }
     return common | {"estimator": None} | said
 
 
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ({"estimator": '{"name": "atan", "params": {}}'}, "surrogate that vanishes nowhere, cross entropy loss"),
-        ({"estimator": '{"name": "training"}', "params": {"loss": "margin"}}, "training surrogate, margin loss"),
-        ({"estimator": "assg 0.85", "optimiser": "apgd_dlr"}, "surrogate that vanishes nowhere, margin loss"),
+        (
+            {"estimator": '{"name": "atan", "params": {}}'},
+            "surrogate that vanishes nowhere, cross entropy loss",
+        ),
+        (
+            {"estimator": '{"name": "training"}', "params": {"loss": "margin"}},
+            "training surrogate, margin loss",
+        ),
+        (
+            {"estimator": "assg 0.85", "optimiser": "apgd_dlr"},
+            "surrogate that vanishes nowhere, margin loss",
+        ),
         ({"estimator": "training", "spiking": False}, "exact gradient, cross entropy loss"),
-        ({"estimator": "training", "front": "bpda"}, "training surrogate, cross entropy loss, front: bpda"),
-        ({"estimator": "training", "known_seed": 3}, "training surrogate, cross entropy loss, knows the seed"),
+        (
+            {"estimator": "training", "front": "bpda"},
+            "training surrogate, cross entropy loss, front: bpda",
+        ),
+        (
+            {"estimator": "training", "known_seed": 3},
+            "training surrogate, cross entropy loss, knows the seed",
+        ),
         ({"family": "black_box", "optimiser": "square"}, "scores"),
         ({"family": "black_box", "optimiser": "local_search"}, "local search"),
-        ({"family": "black_box", "optimiser": "transfer pgd", "estimator": "atan 2", "crafted_on": "model plain"}, "transfer"),
+        (
+            {
+                "family": "black_box",
+                "optimiser": "transfer pgd",
+                "estimator": "atan 2",
+                "crafted_on": "model plain",
+            },
+            "transfer",
+        ),
         ({"family": "noise", "optimiser": "noise"}, "noise"),
     ],
 )
@@ -127,16 +187,21 @@ def test_every_estimator_and_every_attack_with_a_loss_of_its_own_is_known():
     own = {
         name
         for name, entry in ATTACKS.items()
-        if entry.access == "gradient" and entry.family != "energy" and not hasattr(entry.make(), "loss")
+        if entry.access == "gradient"
+        and entry.family != "energy"
+        and not hasattr(entry.make(), "loss")
     }
     assert own == set(traits.OWN_LOSSES)
 
 
 def test_a_stage_that_could_not_be_made_counts_for_nothing():
     stages = [
-        {"attack": "apgd_dlr", "params": {"steps": 100}, "estimator": {"name": name, "params": {}}} for name in ("assg", "atan")
+        {"attack": "apgd_dlr", "params": {"steps": 100}, "estimator": {"name": name, "params": {}}}
+        for name in ("assg", "atan")
     ]
-    description = described(family="cascade", optimiser="cascade", params={"stages": stages}, known_seed=3)
+    description = described(
+        family="cascade", optimiser="cascade", params={"stages": stages}, known_seed=3
+    )
     history = {"passes.1": np.full((1, 4), -1.0), "passes.2": np.array([[-1.0, 5.0, 5.0, 0.0]])}
     (found,) = Traits.made(SimpleNamespace(description=description, history=history))
     assert found == Traits(GRADIENT, MARGIN, NOWHERE_ZERO, 100, known_seed=True)

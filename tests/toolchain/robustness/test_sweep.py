@@ -9,7 +9,10 @@ from toolchain.robustness.sweep import SweepError, load, parse
 
 GOOD = {
     "data": {"name": "digits", "samples": 50},
-    "models": [{"name": "plain", "source": "plain.safetensors"}, {"name": "trained", "recipe": "digits.toml", "seeds": [0, 1]}],
+    "models": [
+        {"name": "plain", "source": "plain.safetensors"},
+        {"name": "trained", "recipe": "digits.toml", "seeds": [0, 1]},
+    ],
     "attacks": {"preset": "quick", "epsilons": [0.05, 0.1], "seeds": [0, 1], "transfer": True},
     "targets": {"names": ["software", "fast", "lava"], "lava_samples": 5},
 }
@@ -29,7 +32,9 @@ def test_an_explicit_list_of_attacks():
     values = copy.deepcopy(GOOD)
     values["attacks"] = {
         "epsilons": [0.1],
-        "list": [{"attack": "pgd", "params": {"steps": 40}, "estimator": {"name": "atan", "params": {}}}],
+        "list": [
+            {"attack": "pgd", "params": {"steps": 40}, "estimator": {"name": "atan", "params": {}}}
+        ],
     }
     assert parse(values, "sweep").attacks.list[0].attack == "pgd"
 
@@ -41,7 +46,10 @@ def test_an_explicit_list_of_attacks():
         (lambda v: v.pop("models"), r"\[\[models\]\] is missing"),
         (lambda v: v["models"][0].update(recipe="x.toml"), "either source"),
         (lambda v: v["models"][0].update(seeds=[1]), "one is given without the other"),
-        (lambda v: v["models"][0].update(source="plain-{seed}.h5"), "one is given without the other"),
+        (
+            lambda v: v["models"][0].update(source="plain-{seed}.h5"),
+            "one is given without the other",
+        ),
         (lambda v: v["models"][1].update(name="plain"), "same name"),
         (lambda v: v["models"][1].update(seeds=[0, 0]), "twice"),
         (lambda v: v["models"][0].pop("name"), "name is missing"),
@@ -85,7 +93,10 @@ def test_options_of_a_float_model():
     }
     values["corruptions"] = {"severities": [2]}
     sweep = parse(values, "sweep")
-    assert sweep.models[0].options.given(("weight_bits", "input_shape", "per_channel")) == {"weight_bits": 6, "input_shape": (64,)}
+    assert sweep.models[0].options.given(("weight_bits", "input_shape", "per_channel")) == {
+        "weight_bits": 6,
+        "input_shape": (64,),
+    }
     assert sweep.models[1].options.weight_bits is None
     assert sweep.corruptions.severities == (2,)
     assert sweep.corruptions.names == ()

@@ -1,4 +1,5 @@
-"""Networks in floating point, and the flips that quantisation after training makes of their spikes."""
+"""Networks in floating point, and the flips that quantisation after training makes of their
+spikes."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def network(readout="spike_count", reset="zero", beta=0.875):
         "fc": snn.Linear(16, 3, source_fraction_bits=2),
         "out": last,
     }
-    model = snn.Network(layers, input_shape=(1, 4, 4), message_bits=5, fraction_bits=3, decode=readout)
+    model = snn.Network(
+        layers, input_shape=(1, 4, 4), message_bits=5, fraction_bits=3, decode=readout
+    )
     with torch.no_grad():
         for layer in (model.conv, model.fc):
             layer.weight.mul_(2.5)
@@ -46,10 +49,16 @@ def random_inputs(samples=6, steps=7):
 
 @pytest.mark.parametrize(
     ("readout", "reset", "beta"),
-    [("spike_count", "zero", 0.875), ("spike_count", "subtract", 0.9), ("spike_count", "none", 1.0), ("last_potential", "zero", 1.0)],
+    [
+        ("spike_count", "zero", 0.875),
+        ("spike_count", "subtract", 0.9),
+        ("spike_count", "none", 1.0),
+        ("last_potential", "zero", 1.0),
+    ],
 )
 def test_the_graph_that_is_exported_computes_the_network(readout, reset, beta):
-    """The exporter's own simulation of the graph in float64 gives the same spikes and potentials."""
+    """The exporter's own simulation of the graph in float64 gives the same spikes and
+    potentials."""
     model = floating(network(readout, reset, beta))
     graph = trace(model)
     inputs = random_inputs()
@@ -59,13 +68,20 @@ def test_the_graph_that_is_exported_computes_the_network(readout, reset, beta):
     shapes = infer(flat.nodes, flat.edges)
     flat = without_virtual(flat)
     traced = ways_of(flat, shapes, 1.0)
-    neurons = {n: discretize(n, flat.nodes[n], shapes[n][0], meta["nodes"].get(n, {}), 1.0, "euler") for n in traced.ways}
+    neurons = {
+        n: discretize(n, flat.nodes[n], shapes[n][0], meta["nodes"].get(n, {}), 1.0, "euler")
+        for n in traced.ways
+    }
     result = simulate(traced, neurons, {"input": inputs / 8}, record=True)
     assert set(run.spikes) == ({"lif", "out"} if readout == "spike_count" else {"lif"})
     for name, spikes in run.spikes.items():
         assert 0 < spikes.sum() < spikes.size
         np.testing.assert_array_equal(result.spikes[name], spikes)
-    last = result.spikes["out"].sum(axis=1) if readout == "spike_count" else result.potentials["out"][:, -1]
+    last = (
+        result.spikes["out"].sum(axis=1)
+        if readout == "spike_count"
+        else result.potentials["out"][:, -1]
+    )
     np.testing.assert_allclose(run.scores, last, rtol=1e-5)
 
 
@@ -82,7 +98,13 @@ def test_observed_potentials_are_those_before_the_reset_and_carry_gradients():
 
 
 def test_only_what_has_a_floating_point_form_is_accepted():
-    for layer in (snn.LIF(alpha=0.5), snn.LIF(refractory=1), snn.LIF(noise=0.1), snn.Recurrent(snn.LIF(), snn.Linear(3, 3)), snn.IF()):
+    for layer in (
+        snn.LIF(alpha=0.5),
+        snn.LIF(refractory=1),
+        snn.LIF(noise=0.1),
+        snn.Recurrent(snn.LIF(), snn.Linear(3, 3)),
+        snn.IF(),
+    ):
         with pytest.raises(LayerError, match=r"floating.point"):
             floating(snn.Network({"fc": snn.Linear(2, 3), "out": layer}, input_shape=(2,)))
     model = floating(snn.Network({"fc": snn.Linear(2, 3), "out": snn.LIF()}, input_shape=(2,)))
@@ -91,7 +113,8 @@ def test_only_what_has_a_floating_point_form_is_accepted():
 
 
 def two_layers(first, second):
-    """Two layers of one neuron each: inputs (a, b) → first → second; hard resets, no leak, no bias."""
+    """Two layers of one neuron each: inputs (a, b) → first → second; hard resets, no leak, no
+    bias."""
     layers = {
         "one": snn.Linear(2, 1, bias=False), "lif1": snn.LIF(), "two": snn.Linear(1, 1, bias=False), "lif2": snn.LIF()
     }  # fmt: skip
@@ -108,17 +131,22 @@ def counted(model, inputs, bits):
 
 
 def test_flips_of_a_weight_that_three_bits_lose():
-    """Of the weights 24 and 1.5 V three bits keep the first and make 0 of the second: its spikes vanish, and with them those behind."""
+    """Of the weights 24 and 1.5 V three bits keep the first and make 0 of the second: its spikes
+    vanish, and with them those behind."""
     inputs = [[[0, 1], [0, 1], [1, 0], [0, 0]], [[1, 0], [0, 0], [0, 0], [1, 0]]]
     found = counted(two_layers([24.0, 1.5], 1.5), inputs, 3)
     own = {"flips": 2, "comparisons": 8, "spikes": 5, "samples": 1}
     assert found["free"] == {"lif1": own, "lif2": own}
     assert found["forced"]["lif1"] == own | {"error": found["forced"]["lif1"]["error"]}
-    assert found["forced"]["lif2"] == own | {"flips": 0, "samples": 0, "error": None}, "no neuron was silent from the start"
+    assert found["forced"]["lif2"] == own | {"flips": 0, "samples": 0, "error": None}, (
+        "no neuron was silent from the start"
+    )
 
 
 def test_weights_on_the_grid_flip_nothing_and_have_no_error():
-    found = counted(two_layers([24.0, -12.0], 6.0), np.random.default_rng(1).integers(0, 2, (5, 9, 2)), 8)
+    found = counted(
+        two_layers([24.0, -12.0], 6.0), np.random.default_rng(1).integers(0, 2, (5, 9, 2)), 8
+    )
     for mode in flips.MODES:
         for counts in found[mode].values():
             assert counts["flips"] == counts["samples"] == 0
@@ -127,11 +155,18 @@ def test_weights_on_the_grid_flip_nothing_and_have_no_error():
 
 
 def test_error_is_that_of_a_silent_neurons_potential():
-    """Weights 12 and -0.03 V at 8 bits with steps of 12/127 at most: -0.03 becomes 0, and the potential is off by 0.03 V a step."""
+    """Weights 12 and -0.03 V at 8 bits with steps of 12/127 at most: -0.03 becomes 0, and the
+    potential is off by 0.03 V a step."""
     found = counted(two_layers([12.0, -0.03], 1.5), np.tile([0, 1], (2, 5, 1)), 8)
     assert found["forced"]["lif1"]["error"] == pytest.approx(0.15, abs=0.02)
 
 
 def test_near_counts_potentials_within_the_width():
-    run = flips.Floating(np.zeros(1), {}, {"a": np.array([0.5, 0.95, 1.0, 1.09, 2.0])}, {"a": np.array(1.0)}, np.zeros(1))
+    run = flips.Floating(
+        np.zeros(1),
+        {},
+        {"a": np.array([0.5, 0.95, 1.0, 1.09, 2.0])},
+        {"a": np.array(1.0)},
+        np.zeros(1),
+    )
     assert flips.near(run, 0.1) == {"a": 0.6}

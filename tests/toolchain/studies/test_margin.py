@@ -1,4 +1,5 @@
-"""The study of margins and exactness: a tiny one from the file to the page, and what it says of numbers made up for it."""
+"""The study of margins and exactness: a tiny one from the file to the page, and what it says of
+numbers made up for it."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ samples = 64
 def config(tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE)
     path = tmp_path / "margin.toml"
-    path.write_text('recipe = "recipe.toml"\ndeltas = [0.0, 1.0]\nweight_bits = [8, 3]\nseeds = [0, 1]\n')
+    path.write_text(
+        'recipe = "recipe.toml"\ndeltas = [0.0, 1.0]\nweight_bits = [8, 3]\nseeds = [0, 1]\n'
+    )
     return path
 
 
@@ -46,10 +49,15 @@ def test_the_study_from_its_file_to_its_page(tmp_path, config):
     by = {(r["delta"], r["seed"], r["weight_bits"], r["mode"], r["layer"]): r for r in rows}
     first = [by["0.0", "0", "3", mode, "lif1"]["flips"] for mode in ("free", "forced")]
     assert first[0] == first[1], "the first layer reads the input either way"
-    coarse, fine = (sum(int(r["flips"]) for r in rows if r["weight_bits"] == bits) for bits in ("3", "8"))
+    coarse, fine = (
+        sum(int(r["flips"]) for r in rows if r["weight_bits"] == bits) for bits in ("3", "8")
+    )
     assert coarse > fine
     assert all(int(r["comparisons"]) == 364 * 3 * (8 if r["layer"] == "lif1" else 10) for r in rows)
-    assert by["0.0", "0", "8", "free", "lif1"]["share_near_threshold"] != by["1.0", "0", "8", "free", "lif1"]["share_near_threshold"]
+    assert (
+        by["0.0", "0", "8", "free", "lif1"]["share_near_threshold"]
+        != by["1.0", "0", "8", "free", "lif1"]["share_near_threshold"]
+    )
     aware = findings.facts["on_the_grid"]["seeds"]
     assert [entry["flips"] for entry in aware.values()] == [0, 0]
     assert all(entry["comparisons"] == 364 * 3 * 18 for entry in aware.values())
@@ -74,7 +82,14 @@ def test_a_wrong_file_is_refused(tmp_path, config, changes, text):
         study.read("margin", config)
 
 
-@pytest.mark.parametrize("defence", ["", "[defence]\nsparsity = { weight = 0.1, h = 0.1 }\nmargin = { delta = 1.0, lambda_max = 1.0 }\n"])
+@pytest.mark.parametrize(
+    "defence",
+    [
+        "",
+        "[defence]\nsparsity = { weight = 0.1, h = 0.1 }\nmargin = { delta = 1.0, lambda_max = 1.0 "
+        "}\n",
+    ],
+)
 def test_the_recipe_must_have_the_margin_alone(tmp_path, config, defence):
     (tmp_path / "recipe.toml").write_text(RECIPE.split("[defence]")[0] + defence)
     with pytest.raises(ConfigError, match="must have the defence margin, and no other"):
@@ -95,8 +110,19 @@ def test_every_network_is_trained_once_and_apart_from_those_on_the_grid(config):
 def made_up(flips, accuracy=0.9):
     """A measurement with so many flips of 1000 comparisons in one layer."""
     counts = {"flips": flips, "comparisons": 1000, "spikes": 100, "samples": min(flips, 10)}
-    part = {"accuracy": accuracy, "changed": 0.01, "flips": {"free": {"lif": counts}, "forced": {"lif": counts | {"error": 0.1}}}}
-    return {"accuracy": 0.9, "samples": 10, "near": {"lif": 0.05}, "within": {"lif": 0.1}, "size": {"lif": 2.0}, "bits": {"8": part}}
+    part = {
+        "accuracy": accuracy,
+        "changed": 0.01,
+        "flips": {"free": {"lif": counts}, "forced": {"lif": counts | {"error": 0.1}}},
+    }
+    return {
+        "accuracy": 0.9,
+        "samples": 10,
+        "near": {"lif": 0.05},
+        "within": {"lif": 0.1},
+        "size": {"lif": 2.0},
+        "bits": {"8": part},
+    }
 
 
 def said(*flips):
@@ -109,11 +135,20 @@ def said(*flips):
 
 
 def test_the_title_is_what_the_numbers_say():
-    assert said(40, 20, 0).title == "A margin makes the deployment exact: from δ = 2 V at 8 bits, no spike differs"
+    assert (
+        said(40, 20, 0).title
+        == "A margin makes the deployment exact: from δ = 2 V at 8 bits, no spike differs"
+    )
     fewer = said(40, 20, 10).title
-    assert fewer.startswith("A wide margin makes fewer spikes flip, and no deployment exact: at 8 bits 400 of 10,000 comparisons flip")
+    assert fewer.startswith(
+        "A wide margin makes fewer spikes flip, and no deployment exact: at 8 bits 400 of 10,000 "
+        "comparisons flip"
+    )
     assert fewer.endswith("100 with δ = 2 V")
-    assert said(20, 40).title == "No margin made the deployment more exact: at 8 bits the fewest spikes flip without one"
+    assert (
+        said(20, 40).title
+        == "No margin made the deployment more exact: at 8 bits the fewest spikes flip without one"
+    )
 
 
 def test_one_flip_is_not_exact():

@@ -22,7 +22,14 @@ CONFIG = Config(data=Data(steps=3), model=Model("mlp"))
 @pytest.fixture
 def model():
     torch.manual_seed(5)
-    return build(CONFIG.model, CONFIG.neuron, CONFIG.grid, CONFIG.surrogate, dataset="digits", encoding=CONFIG.data.encoder)
+    return build(
+        CONFIG.model,
+        CONFIG.neuron,
+        CONFIG.grid,
+        CONFIG.surrogate,
+        dataset="digits",
+        encoding=CONFIG.data.encoder,
+    )
 
 
 @pytest.fixture
@@ -85,10 +92,19 @@ def rewrite(path, change):
     [
         (lambda t, d: t.pop("dense1.bias"), "lacks 'dense1.bias'"),
         (lambda t, d: t.update(extra=torch.zeros(1)), "holds 'extra'"),
-        (lambda t, d: t.update({"dense1.bias": torch.zeros(3)}), r"'dense1.bias' is torch.float32 of shape \(3,\)"),
-        (lambda t, d: t.update({"dense1.bias": torch.zeros(256).double()}), "'dense1.bias' is torch.float64"),
+        (
+            lambda t, d: t.update({"dense1.bias": torch.zeros(3)}),
+            r"'dense1.bias' is torch.float32 of shape \(3,\)",
+        ),
+        (
+            lambda t, d: t.update({"dense1.bias": torch.zeros(256).double()}),
+            "'dense1.bias' is torch.float64",
+        ),
         (lambda t, d: d.update(format=2), "format 2"),
-        (lambda t, d: d["config"].update(secret=1), "recipe is not usable: config: unknown key 'secret'"),
+        (
+            lambda t, d: d["config"].update(secret=1),
+            "recipe is not usable: config: unknown key 'secret'",
+        ),
         (lambda t, d: d["config"]["data"].update(steps=-1), "recipe is not usable"),
         (lambda t, d: d.pop("config"), "without a recipe"),
         (lambda t, d: d.update(results=3), "without a recipe"),
@@ -101,10 +117,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused(path, change, message):
 
 
 @pytest.mark.parametrize("features", [20_000, 1 << 20])
-def test_a_recipe_that_declares_more_weights_than_the_file_holds_is_refused_before_they_are_made(path, features):
+def test_a_recipe_that_declares_more_weights_than_the_file_holds_is_refused_before_they_are_made(
+    path, features
+):
     def widen(tensors, described):
         layers = described["config"]["model"]["layers"]
-        described["config"]["model"]["layers"] = [{"kind": "dense", "features": features}] * 2 + layers[-1:]
+        described["config"]["model"]["layers"] = [
+            {"kind": "dense", "features": features}
+        ] * 2 + layers[-1:]
 
     rewrite(path, widen)
     with pytest.raises(CheckpointError, match=r"layer 1 .* weights; it must have at most"):
@@ -113,8 +133,17 @@ def test_a_recipe_that_declares_more_weights_than_the_file_holds_is_refused_befo
 
 def test_a_recipe_of_more_weights_than_chips_hold_is_refused():
     layers = tuple(Layer("dense", features=size) for size in (20_000, 20_000, 10))
-    with pytest.raises(ConfigError, match=r"layer 2 \(dense\): .* weights; it must have at most 147,456,000"):
-        build(Model(layers=layers), Neuron(), Grid(), None, dataset="digits", encoding=Encoding("direct", 4))
+    with pytest.raises(
+        ConfigError, match=r"layer 2 \(dense\): .* weights; it must have at most 147,456,000"
+    ):
+        build(
+            Model(layers=layers),
+            Neuron(),
+            Grid(),
+            None,
+            dataset="digits",
+            encoding=Encoding("direct", 4),
+        )
 
 
 class Bomb:

@@ -22,7 +22,10 @@ def test_the_recipes_beside_the_examples_are_accepted(path):
 def test_tables_become_a_recipe_and_back():
     table = {
         "data": {"name": "mnist", "encoding": "poisson", "rate": 1, "steps": 5},
-        "model": {"layers": [{"kind": "dense", "features": 10, "bias": False}], "readout": "last_potential"},
+        "model": {
+            "layers": [{"kind": "dense", "features": 10, "bias": False}],
+            "readout": "last_potential",
+        },
         "neuron": {"alpha": 0.5},
     }
     config = Config.from_table(table)
@@ -37,25 +40,47 @@ def test_tables_become_a_recipe_and_back():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"optimizer": {}}, "config: unknown key 'optimizer'; accepted are data, model, neuron, surrogate, grid, training"),
+        (
+            {"optimizer": {}},
+            "config: unknown key 'optimizer'; accepted are data, model, neuron, surrogate, grid, "
+            "training",
+        ),
         ({"training": {"lr": 1}}, "config.training: unknown key 'lr'; accepted are epochs, batch"),
-        ({"training": {"epochs": 2.5}}, "config.training.epochs: is 2.5; accepted is a whole number"),
+        (
+            {"training": {"epochs": 2.5}},
+            "config.training.epochs: is 2.5; accepted is a whole number",
+        ),
         ({"training": {"epochs": True}}, "config.training.epochs: is True"),
         ({"training": {"epochs": "2"}}, "config.training.epochs: is '2'"),
-        ({"training": {"learning_rate": float("nan")}}, "config.training.learning_rate: is nan; accepted is a finite number"),
+        (
+            {"training": {"learning_rate": float("nan")}},
+            "config.training.learning_rate: is nan; accepted is a finite number",
+        ),
         ({"training": {"epochs": 0}}, "training: epochs is 0"),
         ({"training": {"optimiser": "lion"}}, "adam, adamw, sgd"),
         ({"training": {"schedule": "linear"}}, "one_cycle, cosine, constant"),
         ({"training": {"loss": "hinge"}}, "cross_entropy, rate"),
-        ({"training": {"loss": "rate"}, "model": {"name": "mlp", "readout": "max_potential"}}, "needs model.readout"),
+        (
+            {"training": {"loss": "rate"}, "model": {"name": "mlp", "readout": "max_potential"}},
+            "needs model.readout",
+        ),
         ({"training": []}, "config.training: is \\[\\]; accepted is a table"),
         ({"data": {"name": "imagenet"}}, "digits, mnist, cifar10, nmnist"),
         ({"data": {"encoding": "events"}}, "data: digits: encoding 'events'"),
         ({"data": {"name": "nmnist", "encoding": "events", "shift": 1}}, "shift goes with images"),
         ({"data": {"shift": 9}}, "shift is 9"),
-        ({"model": {"layers": {"kind": "dense"}}}, "config.model.layers: is .*; accepted is a list"),
-        ({"model": {"layers": [{"features": 3}]}}, r"config.model.layers\[0\]: lacks a key; not given are kind"),
-        ({"model": {"layers": [{"kind": "dense", "units": 3}]}}, r"config.model.layers\[0\]: unknown key 'units'"),
+        (
+            {"model": {"layers": {"kind": "dense"}}},
+            "config.model.layers: is .*; accepted is a list",
+        ),
+        (
+            {"model": {"layers": [{"features": 3}]}},
+            r"config.model.layers\[0\]: lacks a key; not given are kind",
+        ),
+        (
+            {"model": {"layers": [{"kind": "dense", "units": 3}]}},
+            r"config.model.layers\[0\]: unknown key 'units'",
+        ),
     ],
 )
 def test_unusable_recipes_are_refused(table, message):

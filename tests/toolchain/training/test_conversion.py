@@ -1,4 +1,5 @@
-"""Threshold balancing: rates approach the ANN's activations; the four networks from their recipes; what cannot be converted."""
+"""Threshold balancing: rates approach the ANN's activations; the four networks from their recipes;
+what cannot be converted."""
 
 from __future__ import annotations
 
@@ -18,7 +19,15 @@ from toolchain.data import Encoding, load
 from toolchain.deploy import stages
 from toolchain.errors import ConfigError, ModelError
 from toolchain.models import Grid, Init, Layer, Model, Neuron, ReluNetwork, Surrogate, build
-from toolchain.training import Config, Data, Training, load_checkpoint, read_config, save_checkpoint, train
+from toolchain.training import (
+    Config,
+    Data,
+    Training,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+    train,
+)
 from toolchain.training.conversion import convert, input_strength
 
 LAYERS = (
@@ -28,10 +37,14 @@ LAYERS = (
     Layer("dense", features=32, bias=False),
     Layer("dense", features=10),
 )
-IF = Neuron(beta=1.0, reset="subtract", threshold=16.0)  # large against the grid's 2**-5 V for weights of 4-bit pixels
+IF = Neuron(
+    beta=1.0, reset="subtract", threshold=16.0
+)  # large against the grid's 2**-5 V for weights of 4-bit pixels
 SPIKING = Model(layers=LAYERS, readout="last_potential", readout_beta=1.0)
 ANN = Config(
-    data=Data(encoding="direct", steps=1), model=Model(layers=LAYERS, kind="ann"), training=Training(epochs=4, learning_rate=0.005)
+    data=Data(encoding="direct", steps=1),
+    model=Model(layers=LAYERS, kind="ann"),
+    training=Training(epochs=4, learning_rate=0.005),
 )
 
 
@@ -49,7 +62,14 @@ def ann_file(ann, tmp_path_factory):
 
 def spiking(steps, model=SPIKING, neuron=IF, encoding="direct", bits=8):
     torch.manual_seed(0)
-    return build(model, neuron, Grid(weight_bits=bits), Surrogate(), dataset="digits", encoding=Encoding(encoding, steps)).eval()
+    return build(
+        model,
+        neuron,
+        Grid(weight_bits=bits),
+        Surrogate(),
+        dataset="digits",
+        encoding=Encoding(encoding, steps),
+    ).eval()
 
 
 def pixels(samples):
@@ -60,7 +80,9 @@ def activations(ann, x):
     """ReLU activations of the two hidden layers."""
     found = {}
     for name in ("lif1", "lif4"):
-        getattr(ann, name).register_forward_hook(lambda _, __, y, name=name: found.update({name: y.detach()}))
+        getattr(ann, name).register_forward_hook(
+            lambda _, __, y, name=name: found.update({name: y.detach()})
+        )
     ann(x[None])
     return found
 
@@ -68,7 +90,9 @@ def activations(ann, x):
 def rates(network, x, steps):
     found = {}
     for name in ("lif1", "lif4"):
-        getattr(network, name).register_forward_hook(lambda _, __, y, name=name: found.update({name: y.detach().mean(0)}))
+        getattr(network, name).register_forward_hook(
+            lambda _, __, y, name=name: found.update({name: y.detach().mean(0)})
+        )
     network(x.expand(steps, *x.shape))
     return found
 
@@ -81,7 +105,8 @@ def test_rates_approach_the_activations_as_steps_grow(ann):
         balances = {b.layer: b.activation for b in convert(ann.model, network, x)}
         found = rates(network, x, steps)
         errors[steps] = [
-            float((found[f"lif{n}"] - expected[f"lif{n}"] / balances[kind]).abs().mean()) for n, kind in ((1, "conv1"), (4, "dense4"))
+            float((found[f"lif{n}"] - expected[f"lif{n}"] / balances[kind]).abs().mean())
+            for n, kind in ((1, "conv1"), (4, "dense4"))
         ]
     assert errors[8][0] > 2 * errors[32][0] > 4 * errors[128][0]
     assert errors[8][1] > errors[32][1] > errors[128][1]
@@ -95,13 +120,20 @@ def test_thresholds_are_the_scaled_maxima_and_a_scale_gives_more_spikes(ann):
     balances = {b.layer: b for b in convert(ann.model, network, x)}
     expected = activations(ann.model, x)
     assert balances["conv1"].activation == pytest.approx(float(expected["lif1"].max()))
-    assert balances["dense4"].threshold == pytest.approx(float(expected["lif4"].max() / expected["lif1"].max()))
-    assert torch.allclose(network.conv1.weight, ann.model.conv1.weight * (16.0 / balances["conv1"].activation))
+    assert balances["dense4"].threshold == pytest.approx(
+        float(expected["lif4"].max() / expected["lif1"].max())
+    )
+    assert torch.allclose(
+        network.conv1.weight, ann.model.conv1.weight * (16.0 / balances["conv1"].activation)
+    )
     plain = rates(network, x, 16)
     hot = spiking(16)
     scaled = {b.layer: b for b in convert(ann.model, hot, x, scale=0.7)}
     assert scaled["conv1"].activation == pytest.approx(0.7 * balances["conv1"].activation)
-    assert all(float(value.mean()) > 1.2 * float(plain[name].mean()) for name, value in rates(hot, x, 16).items())
+    assert all(
+        float(value.mean()) > 1.2 * float(plain[name].mean())
+        for name, value in rates(hot, x, 16).items()
+    )
     lower_percentile = convert(ann.model, spiking(16), x, percentile=90.0)
     assert all(low.activation < balances[low.layer].activation for low in lower_percentile)
 
@@ -111,7 +143,9 @@ def test_a_threshold_of_another_size_gives_the_same_spikes(ann):
     one, two = spiking(16), spiking(16, neuron=replace(IF, threshold=32.0))
     convert(ann.model, one, x)
     convert(ann.model, two, x)
-    same = [torch.equal(a, b) for a, b in zip(rates(one, x, 16).values(), rates(two, x, 16).values())]
+    same = [
+        torch.equal(a, b) for a, b in zip(rates(one, x, 16).values(), rates(two, x, 16).values())
+    ]
     assert same == [True, True]
 
 
@@ -124,23 +158,43 @@ def test_the_converted_network_is_the_program_that_it_exports(ann):
     from hardware.targets import run as on_target
 
     inputs = np.broadcast_to((x.numpy() * 16).astype(np.int32)[:, None], (4, 8, 1, 8, 8))
-    recording = on_target(program, np.ascontiguousarray(inputs), "reference", record=Record(spikes=True))
+    recording = on_target(
+        program, np.ascontiguousarray(inputs), "reference", record=Record(spikes=True)
+    )
     with torch.no_grad():
         found = rates(network, x, 8)
-    assert np.array_equal(recording.spikes["lif4"].sum(1).reshape(4, -1), (found["lif4"] * 8).numpy().reshape(4, -1))
+    assert np.array_equal(
+        recording.spikes["lif4"].sum(1).reshape(4, -1), (found["lif4"] * 8).numpy().reshape(4, -1)
+    )
 
 
 def test_the_four_networks_of_one_description(ann, ann_file):
     """ANN, converted, hybrid and trained with spikes, each by train(); all learn the digits."""
     init = Init("conversion", str(ann_file), percentile=99.9)
-    base = Config(data=Data(steps=32), model=replace(SPIKING, init=init), neuron=IF, training=Training(epochs=0))
+    base = Config(
+        data=Data(steps=32),
+        model=replace(SPIKING, init=init),
+        neuron=IF,
+        training=Training(epochs=0),
+    )
     converted = train(base)
     assert converted.details["conversion"][0]["layer"] == "conv1"
-    fewer = train(replace(base, model=replace(SPIKING, init=replace(init, samples=1, percentile=100.0))))
+    fewer = train(
+        replace(base, model=replace(SPIKING, init=replace(init, samples=1, percentile=100.0)))
+    )
     more = train(replace(base, model=replace(SPIKING, init=replace(init, percentile=100.0))))
-    assert fewer.details["conversion"][0]["activation"] < more.details["conversion"][0]["activation"]  # a maximum over less
+    assert (
+        fewer.details["conversion"][0]["activation"] < more.details["conversion"][0]["activation"]
+    )  # a maximum over less
     quick = Training(epochs=2, samples=512, learning_rate=0.002)
-    hybrid = train(replace(base, data=Data(steps=8), model=replace(SPIKING, init=replace(init, scale=0.7)), training=quick))
+    hybrid = train(
+        replace(
+            base,
+            data=Data(steps=8),
+            model=replace(SPIKING, init=replace(init, scale=0.7)),
+            training=quick,
+        )
+    )
     first_epoch = hybrid.history[0]["accuracy"]
     scratch = train(replace(base, data=Data(steps=8), model=SPIKING, training=quick))
     assert ann.accuracy > 0.85
@@ -161,7 +215,9 @@ def test_an_ann_checkpoint_comes_back_and_is_attacked_like_the_others(ann, ann_f
     labels = load("digits", "test").labels[:20]
     before = victim.predict(x.numpy()).argmax(1) == labels
     threat = Threat("linf", 0.2)
-    result = run(AttackSpec("pgd", {"steps": 10}, {"name": "training"}), victim, x.numpy(), labels, threat)
+    result = run(
+        AttackSpec("pgd", {"steps": 10}, {"name": "training"}), victim, x.numpy(), labels, threat
+    )
     assert before.mean() > 0.8
     assert result.success.mean() > 0.5
 
@@ -209,7 +265,13 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
     network = tmp_path / "snn.safetensors"
     save_checkpoint(network, spiking(4), Config(data=Data(steps=4), model=SPIKING, neuron=IF))
     with pytest.raises(ConfigError, match="is a spiking network"):
-        train(Config(model=replace(SPIKING, init=Init("conversion", str(network))), neuron=IF, training=Training(epochs=0)))
+        train(
+            Config(
+                model=replace(SPIKING, init=Init("conversion", str(network))),
+                neuron=IF,
+                training=Training(epochs=0),
+            )
+        )
     with pytest.raises(ConfigError, match="is for digits, the network for mnist"):
         train_on_mnist(ann_file)
 
@@ -217,7 +279,11 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
 def train_on_mnist(ann_file):
     from toolchain.training.conversion import start
 
-    config = Config(data=Data(name="mnist"), model=replace(SPIKING, init=Init("conversion", str(ann_file))), neuron=IF)
+    config = Config(
+        data=Data(name="mnist"),
+        model=replace(SPIKING, init=Init("conversion", str(ann_file))),
+        neuron=IF,
+    )
     start(None, config, load("digits", "train"))
 
 
@@ -235,7 +301,8 @@ def test_a_recipe_names_its_ann_from_where_it_lies(tmp_path):
     folder = tmp_path / "recipes"
     folder.mkdir()
     (folder / "a.toml").write_text(
-        '[model]\nname = "mlp"\ninit = { kind = "conversion", ann = "ann.toml" }\n[neuron]\nreset = "subtract"\n[training]\nepochs = 0\n'
+        '[model]\nname = "mlp"\ninit = { kind = "conversion", ann = "ann.toml" }\n[neuron]\nreset '
+        '= "subtract"\n[training]\nepochs = 0\n'
     )
     assert read_config(folder / "a.toml").model.init.ann == str(folder / "ann.toml")
     assert isinstance(spiking(4).dropout3, snn.Dropout)
@@ -258,14 +325,30 @@ def test_a_recipe_names_its_ann_from_where_it_lies(tmp_path):
 )
 def test_the_recipes_build_and_name_anns_that_exist(name, request):
     config = read_config(request.config.rootpath / "examples" / "recipes" / f"{name}.toml")
-    network = build(config.model, config.neuron, config.grid, config.surrogate, dataset=config.data.name, encoding=config.data.encoder)
+    network = build(
+        config.model,
+        config.neuron,
+        config.grid,
+        config.surrogate,
+        dataset=config.data.name,
+        encoding=config.data.encoder,
+    )
     if config.model.init is None:
         return
     ann = read_config(config.model.init.ann)
-    twin = build(ann.model, ann.neuron, ann.grid, ann.surrogate, dataset=ann.data.name, encoding=ann.data.encoder)
+    twin = build(
+        ann.model,
+        ann.neuron,
+        ann.grid,
+        ann.surrogate,
+        dataset=ann.data.name,
+        encoding=ann.data.encoder,
+    )
     with torch.no_grad():
         balances = convert(twin, network, torch.rand(2, *network.input_shape))
-    assert len(balances) == sum(layer.kind in ("conv", "dense") for layer in config.model.resolved().layers)
+    assert len(balances) == sum(
+        layer.kind in ("conv", "dense") for layer in config.model.resolved().layers
+    )
     assert input_strength(ann.data.encoder, config.data.encoder) == 1.0
 
 
@@ -273,10 +356,15 @@ def test_the_seed_of_a_conversion_varies_its_ann(tmp_path):
     ann = '[data]\nsteps = 1\n[model]\nkind = "ann"\nlayers = [{ kind = "dense", features = 10 }]\n[training]\nepochs = 1\nsamples = 50\n'
     (tmp_path / "ann.toml").write_text(ann)
     (tmp_path / "snn.toml").write_text(
-        '[data]\nsteps = 2\n[model]\nreadout = "last_potential"\nlayers = [{ kind = "dense", features = 10 }]\n'
-        'init = { kind = "conversion", ann = "ann.toml" }\n[neuron]\nbeta = 1.0\nreset = "subtract"\n[training]\nepochs = 0\nsamples = 50\n'
+        '[data]\nsteps = 2\n[model]\nreadout = "last_potential"\nlayers = [{ kind = "dense", '
+        "features = 10 }]\n"
+        'init = { kind = "conversion", ann = "ann.toml" }\n[neuron]\nbeta = 1.0\nreset = '
+        '"subtract"\n[training]\nepochs = 0\nsamples = 50\n'
     )
     config = read_config(tmp_path / "snn.toml")
-    weights = [train(replace(config, training=replace(config.training, seed=s))).model.dense1.weight for s in (0, 1, 1)]
+    weights = [
+        train(replace(config, training=replace(config.training, seed=s))).model.dense1.weight
+        for s in (0, 1, 1)
+    ]
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[1], weights[2])

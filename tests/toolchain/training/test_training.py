@@ -21,7 +21,9 @@ from toolchain.training.loop import _schedule, device_of
 
 SMALL = Config(
     data=Data(steps=4),
-    model=Model(layers=(Layer("dense", features=32), Layer("dense", features=10)), readout="max_potential"),
+    model=Model(
+        layers=(Layer("dense", features=32), Layer("dense", features=10)), readout="max_potential"
+    ),
     training=Training(epochs=6, samples=300, batch=30),
 )
 
@@ -50,7 +52,11 @@ def test_the_program_has_exactly_this_accuracy(trained):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
     calls = []
     before = torch.random.get_rng_state()
-    again = train(SMALL, progress=lambda done, total: calls.append((done, total)), on_epoch=lambda entry: calls.append(entry["epoch"]))
+    again = train(
+        SMALL,
+        progress=lambda done, total: calls.append((done, total)),
+        on_epoch=lambda entry: calls.append(entry["epoch"]),
+    )
     assert torch.equal(torch.random.get_rng_state(), before)
     for name, tensor in again.model.state_dict().items():
         assert torch.equal(tensor, trained.model.state_dict()[name])
@@ -65,11 +71,29 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
     [
         {"training": {"optimiser": "sgd", "learning_rate": 0.02}},
         {"training": {"schedule": "cosine", "learning_rate": 0.005}},
-        {"training": {"optimiser": "adamw", "weight_decay": 0.01, "schedule": "constant", "learning_rate": 0.005}},
-        {"training": {"loss": "rate"}, "model": {"readout": "spike_count"}, "surrogate": {"parameter": 2.0}},
-        {"training": {"logit_scale": 0.5}, "model": {"readout": "spike_count"}, "surrogate": {"name": "fast_sigmoid", "parameter": 2.0}},
+        {
+            "training": {
+                "optimiser": "adamw",
+                "weight_decay": 0.01,
+                "schedule": "constant",
+                "learning_rate": 0.005,
+            }
+        },
+        {
+            "training": {"loss": "rate"},
+            "model": {"readout": "spike_count"},
+            "surrogate": {"parameter": 2.0},
+        },
+        {
+            "training": {"logit_scale": 0.5},
+            "model": {"readout": "spike_count"},
+            "surrogate": {"name": "fast_sigmoid", "parameter": 2.0},
+        },
         {"data": {"encoding": "poisson", "steps": 6}},
-        {"data": {"encoding": "latency", "steps": 6}, "neuron": {"alpha": 0.5, "learn_alpha": True, "learn_beta": True}},
+        {
+            "data": {"encoding": "latency", "steps": 6},
+            "neuron": {"alpha": 0.5, "learn_alpha": True, "learn_beta": True},
+        },
         {"data": {"shift": 1, "steps": 3}, "grid": {"weight_bits": 4, "granularity": "channel"}},
     ],
     ids=lambda change: "-".join(change),
@@ -85,7 +109,12 @@ def test_every_setting_trains(change):
 
 def test_a_direct_encoding_is_trained_as_its_copies_would_be(trained):
     dataset, encoding = load("digits", "test", samples=8), SMALL.data.encoder
-    x = torch.from_numpy(np.moveaxis(encoding.encode(dataset, slice(None)), 0, 1).astype(np.float32)) / 16
+    x = (
+        torch.from_numpy(
+            np.moveaxis(encoding.encode(dataset, slice(None)), 0, 1).astype(np.float32)
+        )
+        / 16
+    )
     assert torch.equal(trained.model(x), trained.model(x[:1].expand(x.shape)))
 
 
@@ -111,7 +140,9 @@ def test_the_rate_loss_is_the_squared_difference_from_the_wanted_rates(trained):
 
 def test_a_rate_that_destroys_the_network_ends_in_an_error():
     settings = replace(SMALL.training, optimiser="sgd", learning_rate=500.0, schedule="constant")
-    with pytest.raises((ToolchainError, LayerError), match=r"NaN|use fewer fraction_bits|the loss is|bias of"):
+    with pytest.raises(
+        (ToolchainError, LayerError), match=r"NaN|use fewer fraction_bits|the loss is|bias of"
+    ):
         train(replace(SMALL, training=settings))
 
 
@@ -119,7 +150,11 @@ def test_a_grid_that_cannot_hold_the_network_is_refused():
     with pytest.raises(LayerError, match="threshold"):
         train(
             replace(
-                SMALL, neuron=Neuron(threshold=200.0), model=replace(SMALL.model, readout="spike_count"), grid=Grid(), surrogate=Surrogate()
+                SMALL,
+                neuron=Neuron(threshold=200.0),
+                model=replace(SMALL.model, readout="spike_count"),
+                grid=Grid(),
+                surrogate=Surrogate(),
             )
         )
     with pytest.raises(ConfigError, match="seed is -1"):

@@ -1,7 +1,8 @@
 """Gradient estimators by name. All leave the forward pass as it is and change only what flows back.
 
-The gradient through the Poisson encoder is the encoder's (``encoding.Poisson``), BPDA that of ``victims.Purified``, and EOT the
-search's (``search.Search``): they combine with every estimator here.
+The gradient through the Poisson encoder is the encoder's (``encoding.Poisson``), BPDA that of
+``victims.Purified``, and EOT the search's (``search.Search``): they combine with every estimator
+here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from toolchain.attacks.estimators.slopes import Pointwise
 
 @dataclass(frozen=True)
 class Entry:
-    """make: parameters → estimator. batch_dependent: a sample's gradient changes with its batch mates."""
+    """make: parameters → estimator. batch_dependent: a sample's gradient changes with its batch
+    mates."""
 
     make: Callable[..., Estimator]
     description: str
@@ -28,7 +30,11 @@ class Entry:
 
 
 ESTIMATORS: Mapping[str, Entry] = {
-    "training": Entry(Estimator, "the surrogate that the network was trained with, through time", "Neftci et al., IEEE SPM 2019"),
+    "training": Entry(
+        Estimator,
+        "the surrogate that the network was trained with, through time",
+        "Neftci et al., IEEE SPM 2019",
+    ),
     "triangle": Entry(
         lambda width=1.0: Pointwise("triangle", width),
         "triangle of any half width (thresholds), through time",
@@ -39,23 +45,58 @@ ESTIMATORS: Mapping[str, Entry] = {
         "rectangle of any width (thresholds), through time",
         "Wu et al., Front. Neurosci. 2018",
     ),
-    "atan": Entry(lambda steepness=2.0: Pointwise("atan", steepness), "arctangent, nowhere zero, through time", "Fang et al., ICCV 2021"),
-    "sigmoid": Entry(
-        lambda steepness=4.0: Pointwise("sigmoid", steepness), "logistic, nowhere zero, through time", "SR, ICML 2024 (ensemble)"
+    "atan": Entry(
+        lambda steepness=2.0: Pointwise("atan", steepness),
+        "arctangent, nowhere zero, through time",
+        "Fang et al., ICCV 2021",
     ),
-    "straight_through": Entry(lambda: Pointwise("straight_through"), "derivative 1 everywhere, through time", "Bengio et al., 2013"),
-    "bptr": Entry(RateThrough, "upstream gradient where a neuron fired, no time", "Ding et al., SNN-RAT, NeurIPS 2022"),
+    "sigmoid": Entry(
+        lambda steepness=4.0: Pointwise("sigmoid", steepness),
+        "logistic, nowhere zero, through time",
+        "SR, ICML 2024 (ensemble)",
+    ),
+    "straight_through": Entry(
+        lambda: Pointwise("straight_through"),
+        "derivative 1 everywhere, through time",
+        "Bengio et al., 2013",
+    ),
+    "bptr": Entry(
+        RateThrough,
+        "upstream gradient where a neuron fired, no time",
+        "Ding et al., SNN-RAT, NeurIPS 2022",
+    ),
     "rga": Entry(RateGradient, "slope of a piecewise linear rate", "Bu et al., CVPR 2023"),
-    "hart": Entry(RateTime, "triangle without carried potential, averaged over time; width tuned", "Hao et al., ICLR 2024"),
-    "cba": Entry(Activation, "derivative of the converted ANN's activation, no time", "Ding et al., SNN-RAT, NeurIPS 2022"),
+    "hart": Entry(
+        RateTime,
+        "triangle without carried potential, averaged over time; width tuned",
+        "Hao et al., ICLR 2024",
+    ),
+    "cba": Entry(
+        Activation,
+        "derivative of the converted ANN's activation, no time",
+        "Ding et al., SNN-RAT, NeurIPS 2022",
+    ),
     "hart_mix": Entry(
         lambda gamma=1.0: Mixed("hart_mix", (RateTime(gamma), Estimator())),
         "mean of HART's gradient and the training surrogate's",
         "Hao et al., ICLR 2024 (MIX)",
     ),
-    "pdsg": Entry(PotentialDependent, "normal density as wide as the potentials spread", "PDSG-SDA, CVPR 2025", batch_dependent=True),
-    "in_turn": Entry(in_turn, "nine surrogates, narrow to endless, one for each step", "Dong et al., CVPR 2018 (ensemble)"),
-    "assg": Entry(AdaptiveSharpness, "arctangent with a sharpness learnt for every neuron and step", "ASSG, CVPR 2026"),
+    "pdsg": Entry(
+        PotentialDependent,
+        "normal density as wide as the potentials spread",
+        "PDSG-SDA, CVPR 2025",
+        batch_dependent=True,
+    ),
+    "in_turn": Entry(
+        in_turn,
+        "nine surrogates, narrow to endless, one for each step",
+        "Dong et al., CVPR 2018 (ensemble)",
+    ),
+    "assg": Entry(
+        AdaptiveSharpness,
+        "arctangent with a sharpness learnt for every neuron and step",
+        "ASSG, CVPR 2026",
+    ),
 }
 
 

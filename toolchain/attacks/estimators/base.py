@@ -11,9 +11,11 @@ from toolchain.attacks.base import NotApplicable
 
 
 def spiking_neurons(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """(path, module) of every neuron whose backward pass can be replaced: those of toolchain.layers and of snnTorch.
+    """(path, module) of every neuron whose backward pass can be replaced: those of toolchain.layers
+    and of snnTorch.
 
-    Both have ``spike_grad`` and ``threshold``; integrators, which do not spike, have an exact gradient and stay as they are.
+    Both have ``spike_grad`` and ``threshold``; integrators, which do not spike, have an exact
+    gradient and stay as they are.
     """
     for path, module in model.named_modules():
         if hasattr(module, "spike_grad") and getattr(module, "threshold", None) is not None:
@@ -21,13 +23,15 @@ def spiking_neurons(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 class Estimator:
-    """The training surrogate, backpropagated through time, as the network was trained; base of all others.
+    """The training surrogate, backpropagated through time, as the network was trained; base of all
+    others.
 
         with estimator.applied(model):
             scores = victim.scores(x)
         gradient = torch.autograd.grad(loss(scores), x)
 
-    ``applied`` covers one forward pass, whose numbers it does not change; the backward pass may come later.
+    ``applied`` covers one forward pass, whose numbers it does not change; the backward pass may
+    come later.
     """
 
     name = "training"
@@ -45,7 +49,8 @@ class Estimator:
 
     @contextmanager
     def applied(self, model: nn.Module, frozen: bool = False):
-        """Replace the backward pass for forward passes inside. ``frozen``: learn nothing from this one (all but the first of EOT)."""
+        """Replace the backward pass for forward passes inside. ``frozen``: learn nothing from this
+        one (all but the first of EOT)."""
         yield
 
 
@@ -74,7 +79,8 @@ class NeuronEstimator(Estimator):
 
 
 class Mixed(Estimator):
-    """The mean of several estimators' input gradients, each of a forward and backward pass of its own (``parts``)."""
+    """The mean of several estimators' input gradients, each of a forward and backward pass of its
+    own (``parts``)."""
 
     def __init__(self, name: str, parts: tuple[Estimator, ...]):
         self.name, self._parts = name, parts

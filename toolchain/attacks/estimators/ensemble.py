@@ -21,10 +21,11 @@ SURROGATES = {
 
 
 class InTurn(Estimator):
-    """One surrogate for each gradient, over and over: momentum averages over them at the price of one.
+    """One surrogate for each gradient, over and over: momentum averages over them at the price of
+    one.
 
-    Dong et al., CVPR 2018, average the logits of an ensemble in every step; Athalye et al. and the surrogate ensembles of the TMLR 2024
-    paper on conversion run one attack for each.
+    Dong et al., CVPR 2018, average the logits of an ensemble in every step; Athalye et al. and the
+    surrogate ensembles of the TMLR 2024 paper on conversion run one attack for each.
     """
 
     name = "in_turn"

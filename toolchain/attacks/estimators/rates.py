@@ -1,8 +1,10 @@
-"""Estimators that look at a neuron's rate, or do not unroll time: BPTR, RGA, HART. They replace the whole backward pass.
+"""Estimators that look at a neuron's rate, or do not unroll time: BPTR, RGA, HART. They replace the
+whole backward pass.
 
-For neurons of toolchain.layers called with whole sequences; others are refused by name. Rates and currents are in units of the
-neuron's threshold, so that for a threshold of 1 these are the published formulas. A synaptic current, which none of the papers
-has, is linear; its gradient is passed exactly.
+For neurons of toolchain.layers called with whole sequences; others are refused by name. Rates and
+currents are in units of the neuron's threshold, so that for a threshold of 1 these are the
+published formulas. A synaptic current, which none of the papers has, is linear; its gradient is
+passed exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from toolchain.layers.rules import Trace
 
 
 def synaptic_current(trace: Trace) -> torch.Tensor:
-    """What is added to the potential in every step, [time, batch, neuron]: the input through the synaptic filter."""
+    """What is added to the potential in every step, [time, batch, neuron]: the input through the
+    synaptic filter."""
     if not bool(trace.alpha.any()):
         return trace.current
     steps, u = [], torch.zeros_like(trace.current[0])
@@ -48,7 +51,8 @@ class RuleEstimator(NeuronEstimator):
     def install(self, path: str, neuron: nn.Module, frozen: bool):
         if not hasattr(neuron, "backward_rule"):
             raise NotApplicable(
-                f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a {type(neuron).__name__}; "
+                f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a "
+                f"{type(neuron).__name__}; "
                 "accepted are those of toolchain.layers"
             )
         restore = replace(neuron, "backward_rule", self.rule)
@@ -56,7 +60,8 @@ class RuleEstimator(NeuronEstimator):
         def before(module, arguments, named):
             if not named.get("sequence"):
                 raise NotApplicable(
-                    f"estimator {self.name!r} needs whole sequences; neuron {path!r} is called step by step (it feeds back onto itself, "
+                    f"estimator {self.name!r} needs whole sequences; neuron {path!r} is called "
+                    f"step by step (it feeds back onto itself, "
                     "or the model has a loop over time of its own)"
                 )
 
@@ -70,7 +75,8 @@ class RuleEstimator(NeuronEstimator):
 
 
 class RateThrough(RuleEstimator):
-    """BPTR: backpropagation through rates (SNN-RAT, NeurIPS 2022). The upstream gradient where the neuron fired at all."""
+    """BPTR: backpropagation through rates (SNN-RAT, NeurIPS 2022). The upstream gradient where the
+    neuron fired at all."""
 
     name = "bptr"
 
@@ -80,13 +86,16 @@ class RateThrough(RuleEstimator):
 
 
 class Activation(RuleEstimator):
-    """CBA: conversion-based approximation (SNN-RAT, NeurIPS 2022; "Act" in RGA and HART). The gradient of the activation that an ANN
-    converted into this network would have, at the mean over time of the current in thresholds.
+    """CBA: conversion-based approximation (SNN-RAT, NeurIPS 2022; "Act" in RGA and HART). The
+    gradient of the activation that an ANN converted into this network would have, at the mean over
+    time of the current in thresholds.
 
-    clamp   False: ReLU. True: clamped to 0 … 1, because a neuron without refractory period fires at most once a step
+    clamp   False: ReLU. True: clamped to 0 … 1, because a neuron without refractory period fires at
+            most once a step
 
-    Ours: the papers differentiate a second forward pass of the ANN itself; here the currents are those of the spiking network, so that
-    the forward pass is the one under attack, as with every other estimator.
+    Ours: the papers differentiate a second forward pass of the ANN itself; here the currents are
+    those of the spiking network, so that the forward pass is the one under attack, as with every
+    other estimator.
     """
 
     name = "cba"
@@ -101,10 +110,12 @@ class Activation(RuleEstimator):
 
 
 class RateGradient(RuleEstimator):
-    """RGA: rate gradient approximation (CVPR 2023), the slope of a piecewise linear rate over the mean current.
+    """RGA: rate gradient approximation (CVPR 2023), the slope of a piecewise linear rate over the
+    mean current.
 
-    With x the mean over time of the current in thresholds, l what remains of the potential in each step:
-    0.2 for 0 <= x < 1 - l; (0.8 + 0.2 l) / (l + 1) for 1 - l <= x <= 2; 0 otherwise. (IF, l = 1: 0.5 for 0 <= x <= 2.)
+    With x the mean over time of the current in thresholds, l what remains of the potential in each
+    step: 0.2 for 0 <= x < 1 - l; (0.8 + 0.2 l) / (l + 1) for 1 - l <= x <= 2; 0 otherwise. (IF, l =
+    1: 0.5 for 0 <= x <= 2.)
     """
 
     name = "rga"
@@ -121,20 +132,32 @@ class RateGradient(RuleEstimator):
 class RateTime(RuleEstimator):
     """HART: hybrid adversarial attack on rate and time (ICLR 2024).
 
-    A triangle surrogate of half width ``gamma`` (thresholds) in every step, no gradient through the potential that is carried
-    to the next step, and the gradient of the current averaged over time. gamma is meant to be tuned on the attack's success:
-    ``registry.Tuning``.
+    A triangle surrogate of half width ``gamma`` (thresholds) in every step, no gradient through the
+    potential that is carried to the next step, and the gradient of the current averaged over time.
+    gamma is meant to be tuned on the attack's success: ``registry.Tuning``.
     """
 
     name = "hart"
 
     def __init__(self, gamma: float = 1.0):
         if not gamma > 0:
-            raise AttackError(f"HART gamma is {gamma!r}; accepted are positive numbers (published search: 0.10 to 2.45)")
+            raise AttackError(
+                f"HART gamma is {gamma!r}; accepted are positive numbers (published search: 0.10 "
+                f"to 2.45)"
+            )
         self.gamma = gamma
 
     def rule(self, grad_spikes: torch.Tensor, trace: Trace) -> torch.Tensor:
-        slope = surrogate.triangle(self.gamma).derivative((trace.potential - trace.threshold) / trace.threshold) / trace.threshold
+        slope = (
+            surrogate.triangle(self.gamma).derivative(
+                (trace.potential - trace.threshold) / trace.threshold
+            )
+            / trace.threshold
+        )
         if trace.active is not None:
             slope = slope * trace.active.to(slope.dtype)
-        return through_synapse(grad_spikes * slope, trace).mean(dim=0, keepdim=True).expand_as(grad_spikes)
+        return (
+            through_synapse(grad_spikes * slope, trace)
+            .mean(dim=0, keepdim=True)
+            .expand_as(grad_spikes)
+        )

@@ -1,7 +1,9 @@
-"""Estimators that give the derivative of every spike from the whole trace of a neuron: base, and the plain surrogates.
+"""Estimators that give the derivative of every spike from the whole trace of a neuron: base, and
+the plain surrogates.
 
-With u = (potential - threshold) / threshold the derivative with respect to the potential is f(u) / threshold, so that a width
-means the same for every neuron; for a threshold of 1 these are the literature's formulas.
+With u = (potential - threshold) / threshold the derivative with respect to the potential is f(u) /
+threshold, so that a width means the same for every neuron; for a threshold of 1 these are the
+literature's formulas.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ class SlopeEstimator(NeuronEstimator):
     """Backpropagation through time with ``slope`` in the surrogate's place."""
 
     def slope(self, u: torch.Tensor, key: tuple[str, int], frozen: bool) -> torch.Tensor:
-        """d spike / d u for u [step, sample, *shape]; ``key``: path of the neuron and number of the call in this forward pass
-        (a neuron that is called step by step has one step in each call). Runs in the backward pass."""
+        """d spike / d u for u [step, sample, *shape]; ``key``: path of the neuron and number of the
+        call in this forward pass (a neuron that is called step by step has one step in each call).
+        Runs in the backward pass."""
         raise NotImplementedError
 
     def install(self, path: str, neuron: nn.Module, frozen: bool):
@@ -45,9 +48,12 @@ class SlopeEstimator(NeuronEstimator):
 
 
 class _SpikeFunction:
-    """What takes the place of ``spike_grad`` for one call of a neuron: potential - threshold → spikes, with the estimator's slope."""
+    """What takes the place of ``spike_grad`` for one call of a neuron: potential - threshold →
+    spikes, with the estimator's slope."""
 
-    def __init__(self, estimator: SlopeEstimator, key: tuple[str, int], threshold: torch.Tensor, frozen: bool):
+    def __init__(
+        self, estimator: SlopeEstimator, key: tuple[str, int], threshold: torch.Tensor, frozen: bool
+    ):
         self.estimator, self.key, self.threshold, self.frozen = estimator, key, threshold, frozen
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -56,9 +62,15 @@ class _SpikeFunction:
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
         # toolchain's neurons hand over [step, sample, neuron], snnTorch's [sample, *shape]
         u = x.detach().reshape(
-            -1, x.shape[x.dim() - 2] if x.dim() == 3 and x.shape[2:] == (self.threshold.numel(),) else x.shape[0], *self.threshold.shape
+            -1,
+            x.shape[x.dim() - 2]
+            if x.dim() == 3 and x.shape[2:] == (self.threshold.numel(),)
+            else x.shape[0],
+            *self.threshold.shape,
         )
-        return (self.estimator.slope(u / self.threshold, self.key, self.frozen) / self.threshold).reshape(x.shape)
+        return (
+            self.estimator.slope(u / self.threshold, self.key, self.frozen) / self.threshold
+        ).reshape(x.shape)
 
 
 class _Spike(torch.autograd.Function):
@@ -90,14 +102,16 @@ SHAPES: dict[str, tuple[type[surrogate.Surrogate], int]] = {
     "sigmoid": (surrogate.Sigmoid, -1),
     "straight_through": (StraightThrough, -1),
 }
-"""Name → formula, and the power of the threshold that its parameter scales with (a width 1, a steepness or height -1)."""
+"""Name → formula, and the power of the threshold that its parameter scales with (a width 1, a
+steepness or height -1)."""
 
 
 @dataclass(frozen=True)
 class Pointwise(SlopeEstimator):
     """Backpropagation through time with another surrogate.
 
-    shape       triangle (half width ``parameter``), rectangle (full width), atan, sigmoid (steepness), straight_through (height)
+    shape       triangle (half width ``parameter``), rectangle (full width), atan, sigmoid
+                (steepness), straight_through (height)
     parameter   widths in thresholds, steepness and height per threshold
     """
 
@@ -106,9 +120,14 @@ class Pointwise(SlopeEstimator):
 
     def __post_init__(self):
         if self.shape not in SHAPES:
-            raise AttackError(f"surrogate shape is {self.shape!r}; accepted are {', '.join(SHAPES)}")
+            raise AttackError(
+                f"surrogate shape is {self.shape!r}; accepted are {', '.join(SHAPES)}"
+            )
         if not self.parameter > 0:
-            raise AttackError(f"surrogate {self.shape!r}: the parameter is {self.parameter!r}; accepted are positive numbers")
+            raise AttackError(
+                f"surrogate {self.shape!r}: the parameter is {self.parameter!r}; accepted are "
+                f"positive numbers"
+            )
 
     @property
     def name(self) -> str:

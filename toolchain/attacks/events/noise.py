@@ -16,15 +16,17 @@ from toolchain.whole import whole
 
 @dataclass(frozen=True)
 class EventNoise:
-    """The worst of ``tries`` random changes, by predictions alone: threat "flips": that many cells drawn without replacement are
-    flipped; threat "shift": every event prefers a random offset."""
+    """The worst of ``tries`` random changes, by predictions alone: threat "flips": that many cells
+    drawn without replacement are flipped; threat "shift": every event prefers a random offset."""
 
     tries: int = 1
 
     def __post_init__(self):
         positive_number("event noise", "tries", self.tries)
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(
             victim,
             samples,
@@ -37,7 +39,9 @@ class EventNoise:
         search.query(search.clean)
         generators = search.generators("event noise")
         for done in range(self.tries if threat.epsilon > 0 else 0):
-            points = [self._changed(search.samples[row], threat, g) for row, g in enumerate(generators)]
+            points = [
+                self._changed(search.samples[row], threat, g) for row, g in enumerate(generators)
+            ]
             search.query(torch.from_numpy(np.stack(points)).to(search.clean))
             search.tick(done + 1, self.tries)
         return search.finish()
@@ -46,7 +50,9 @@ class EventNoise:
     def _changed(sample: np.ndarray, threat: Threat, generator: np.random.Generator) -> np.ndarray:
         if threat.norm == "flips":
             changed = sample.copy().reshape(-1)
-            cells = generator.choice(changed.size, min(int(threat.epsilon), changed.size), replace=False)
+            cells = generator.choice(
+                changed.size, min(int(threat.epsilon), changed.size), replace=False
+            )
             changed[cells] = 1 - changed[cells]
             return changed.reshape(sample.shape)
         events = torch.from_numpy(sample.astype(np.float32)).flatten(1)[None]

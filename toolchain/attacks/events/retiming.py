@@ -1,4 +1,5 @@
-"""Spike-retiming attack: move events in time, make and lose none. After "Spike-Retiming Attacks", ICLR 2026."""
+"""Spike-retiming attack: move events in time, make and lose none. After "Spike-Retiming Attacks",
+ICLR 2026."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ def offsets(largest: int) -> list[int]:
 
 
 def retimed(events: torch.Tensor, preference: torch.Tensor) -> torch.Tensor:
-    """Events moved by the preferred offset, strictly within the budget: [sample, step, line] → the same shape.
+    """Events moved by the preferred offset, strictly within the budget: [sample, step, line] → the
+    same shape.
 
     preference   [sample, step, line, offset], offsets in the order of ``offsets``
 
-    On each line events keep their order (equal events make every other assignment the same), never share a step and never
-    leave the sample; of the steps that leave room for the events before and after, each takes the one it prefers most.
+    On each line events keep their order (equal events make every other assignment the same), never
+    share a step and never leave the sample; of the steps that leave room for the events before and
+    after, each takes the one it prefers most.
     """
     shifts = torch.tensor(offsets((preference.shape[3] - 1) // 2), device=events.device)
     present = events > 0
@@ -43,14 +46,17 @@ def retimed(events: torch.Tensor, preference: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Retiming:
-    """Sign ascent on preferences phi for offsets up to the budget (threat "shift"); soft backwards, strict forwards.
+    """Sign ascent on preferences phi for offsets up to the budget (threat "shift"); soft backwards,
+    strict forwards.
 
-    Every event has a distribution softmax(phi) over offsets. Forward: ``retimed``. Backward: the gradient of the soft spike train
-    y[t + o] = sum of events times probability, and a penalty on soft trains above one event per cell.
+    Every event has a distribution softmax(phi) over offsets. Forward: ``retimed``. Backward: the
+    gradient of the soft spike train y[t + o] = sum of events times probability, and a penalty on
+    soft trains above one event per cell.
 
     steps       iterations
     rate        ascent step on phi, which is clipped to [-10, 10]
-    capacity    weight of the penalty, against the loss gradient scaled to a largest magnitude of 1 for each sample
+    capacity    weight of the penalty, against the loss gradient scaled to a largest magnitude of 1
+                for each sample
     """
 
     steps: int = 40
@@ -60,9 +66,14 @@ class Retiming:
     def __post_init__(self):
         positive_number("retiming", "steps", self.steps)
         if not self.rate > 0 or not self.capacity >= 0:
-            raise AttackError(f"retiming: rate {self.rate!r}, capacity {self.capacity!r}; accepted are positive numbers, capacity from 0")
+            raise AttackError(
+                f"retiming: rate {self.rate!r}, capacity {self.capacity!r}; accepted are positive "
+                f"numbers, capacity from 0"
+            )
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(victim, samples, labels, threat, norms=("shift",), **options)
         search.goal = search.misclassify("margin")
         if threat.epsilon > 0:
@@ -74,12 +85,16 @@ class Retiming:
         events = search.clean.flatten(2)
         shifts = offsets(min(int(search.threat.epsilon), steps - 1))
         phi = torch.zeros(*events.shape, len(shifts), device=events.device)
-        inside = torch.tensor([[0 <= t + o < steps for o in shifts] for t in range(steps)], device=events.device)[None, :, None]
+        inside = torch.tensor(
+            [[0 <= t + o < steps for o in shifts] for t in range(steps)], device=events.device
+        )[None, :, None]
         moved = events
         for iteration in range(self.steps):
             gradient, _ = search.gradient(moved.reshape(shape))
             gradient = gradient.flatten(2)
-            gradient = gradient / gradient.abs().flatten(1).amax(dim=1).clamp_min(1e-12)[:, None, None]
+            gradient = (
+                gradient / gradient.abs().flatten(1).amax(dim=1).clamp_min(1e-12)[:, None, None]
+            )
             chance = torch.softmax(phi.masked_fill(~inside, float("-inf")), dim=3)
             soft = torch.zeros_like(events)
             for number, offset in enumerate(shifts):

@@ -1,4 +1,5 @@
-"""Carlini & Wagner, IEEE S&P 2017: Adam on the margin, under a change of variables that keeps pixels in range."""
+"""Carlini & Wagner, IEEE S&P 2017: Adam on the margin, under a change of variables that keeps
+pixels in range."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.search import Search
 
 INSIDE = 0.999
-"""Share of the box within which the search starts: at the very edge tanh is flat and a black pixel would stay black."""
+"""Share of the box within which the search starts: at the very edge tanh is flat and a black pixel
+would stay black."""
 
 
 class _Box:
@@ -27,12 +29,23 @@ class _Box:
         return self.low + self.width * (torch.tanh(w) + 1) / 2
 
     def from_pixels(self, x: torch.Tensor) -> torch.Tensor:
-        share = torch.where(self.width > 0, (x - self.low) / self.width.clamp_min(geometry.TINY), 0.5)
+        share = torch.where(
+            self.width > 0, (x - self.low) / self.width.clamp_min(geometry.TINY), 0.5
+        )
         return torch.atanh((2 * share - 1) * INSIDE)
 
 
-def _adam(search: Search, box: _Box, w: torch.Tensor, steps: int, rate: float, weight: torch.Tensor | None, confidence: float):
-    """Yield (x, outcome) of every step. ``weight`` [sample]: of the margin against the squared distance; None: the margin alone."""
+def _adam(
+    search: Search,
+    box: _Box,
+    w: torch.Tensor,
+    steps: int,
+    rate: float,
+    weight: torch.Tensor | None,
+    confidence: float,
+):
+    """Yield (x, outcome) of every step. ``weight`` [sample]: of the margin against the squared
+    distance; None: the margin alone."""
     w = w.clone().requires_grad_()
     optimiser = torch.optim.Adam([w], lr=rate)
     for _ in range(steps):
@@ -52,10 +65,11 @@ def _adam(search: Search, box: _Box, w: torch.Tensor, steps: int, rate: float, w
 
 @dataclass(frozen=True)
 class CarliniWagner:
-    """Threat l2: minimise |x' - x|**2 + c max(-margin, -confidence), c by binary search for each sample; a sample counts as broken
-    where a point within epsilon is misclassified (the nearest misclassified point is also tried after projection).
-    Threat linf: the paper's linf form relaxes a penalty on the largest change; here the change of variables maps onto the
-    linf ball itself, so that the margin alone is climbed.
+    """Threat l2: minimise |x' - x|**2 + c max(-margin, -confidence), c by binary search for each
+    sample; a sample counts as broken where a point within epsilon is misclassified (the nearest
+    misclassified point is also tried after projection). Threat linf: the paper's linf form relaxes
+    a penalty on the largest change; here the change of variables maps onto the linf ball itself, so
+    that the margin alone is climbed.
 
     steps         Adam steps in each round
     rate          Adam's learning rate, in the space of the change of variables
@@ -75,11 +89,14 @@ class CarliniWagner:
         positive_number("Carlini-Wagner", "rounds", self.rounds)
         if not self.rate > 0 or not self.initial_c > 0 or not self.confidence >= 0:
             raise AttackError(
-                f"Carlini-Wagner: rate {self.rate!r}, initial_c {self.initial_c!r}, confidence {self.confidence!r}; "
+                f"Carlini-Wagner: rate {self.rate!r}, initial_c {self.initial_c!r}, confidence "
+                f"{self.confidence!r}; "
                 "accepted are positive numbers, confidence from 0"
             )
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify("margin")
         if threat.epsilon > 0:
@@ -88,12 +105,28 @@ class CarliniWagner:
 
     def _in_the_ball(self, search: Search) -> None:
         threat = search.threat
-        box = _Box((search.clean - threat.epsilon).clamp_min(threat.low), (search.clean + threat.epsilon).clamp_max(threat.high))
-        for done, _ in enumerate(_adam(search, box, box.from_pixels(search.clean), self.steps, self.rate, None, self.confidence)):
+        box = _Box(
+            (search.clean - threat.epsilon).clamp_min(threat.low),
+            (search.clean + threat.epsilon).clamp_max(threat.high),
+        )
+        for done, _ in enumerate(
+            _adam(
+                search,
+                box,
+                box.from_pixels(search.clean),
+                self.steps,
+                self.rate,
+                None,
+                self.confidence,
+            )
+        ):
             search.tick(done + 1, self.steps)
 
     def _nearest(self, search: Search) -> None:
-        box = _Box(torch.full_like(search.clean, search.threat.low), torch.full_like(search.clean, search.threat.high))
+        box = _Box(
+            torch.full_like(search.clean, search.threat.low),
+            torch.full_like(search.clean, search.threat.high),
+        )
         start = box.from_pixels(search.clean)
         weight = torch.full((len(start),), self.initial_c, device=start.device)
         lowest, highest = torch.zeros_like(weight), torch.full_like(weight, float("inf"))
@@ -101,15 +134,31 @@ class CarliniWagner:
         for done in range(self.rounds):
             search.estimator.begin()
             broken = torch.zeros_like(search.best_reached)
-            for x, outcome in _adam(search, box, start, self.steps, self.rate, weight, self.confidence):
+            for x, outcome in _adam(
+                search, box, start, self.steps, self.rate, weight, self.confidence
+            ):
                 nearest, distance, broken = _closer(search, x, outcome, nearest, distance, broken)
-            highest, lowest = torch.where(broken, weight, highest), torch.where(broken, lowest, weight)
+            highest, lowest = (
+                torch.where(broken, weight, highest),
+                torch.where(broken, lowest, weight),
+            )
             weight = torch.where(highest.isinf(), weight * 10, (lowest + highest) / 2)
             search.tick(done + 1, self.rounds)
         search.evaluate(search.project(nearest))
 
 
-def _closer(search: Search, x: torch.Tensor, outcome: Outcome, nearest: torch.Tensor, distance: torch.Tensor, broken: torch.Tensor):
+def _closer(
+    search: Search,
+    x: torch.Tensor,
+    outcome: Outcome,
+    nearest: torch.Tensor,
+    distance: torch.Tensor,
+    broken: torch.Tensor,
+):
     found = geometry.l2(x - search.clean)
     better = outcome.reached & (found < distance)
-    return torch.where(geometry.per_sample(better, x), x, nearest), torch.where(better, found, distance), broken | outcome.reached
+    return (
+        torch.where(geometry.per_sample(better, x), x, nearest),
+        torch.where(better, found, distance),
+        broken | outcome.reached,
+    )

@@ -1,7 +1,8 @@
 """Local search: pixels pushed to the edges of the ball, one after the other, by predictions alone.
 
-Nothing is differentiated, so that it is exact on an integer Program: what it finds fools the chip. It is meant to come last, from the
-best point of the attacks before it and on the samples that they left.
+Nothing is differentiated, so that it is exact on an integer Program: what it finds fools the chip.
+It is meant to come last, from the best point of the attacks before it and on the samples that they
+left.
 """
 
 from __future__ import annotations
@@ -22,12 +23,22 @@ MOVES = ("pixel", "pair", "few", "block")
 def _block(generator: np.random.Generator, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
     """A window of all channels, up to half as wide and as high as the image."""
     height, width = (int(generator.integers(1, max(size // 2, 1) + 1)) for size in shape[1:])
-    row, column = (int(generator.integers(0, size - side + 1)) for size, side in zip(shape[1:], (height, width)))
+    row, column = (
+        int(generator.integers(0, size - side + 1))
+        for size, side in zip(shape[1:], (height, width))
+    )
     return slice(None), slice(row, row + height), slice(column, column + width)
 
 
-def proposal(generator: np.random.Generator, point: np.ndarray, low: np.ndarray, high: np.ndarray, inner: float) -> np.ndarray:
-    """``point`` with some pixels moved to an edge of the ball, [channels, height, width]; with chance ``inner`` anywhere between them."""
+def proposal(
+    generator: np.random.Generator,
+    point: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    inner: float,
+) -> np.ndarray:
+    """``point`` with some pixels moved to an edge of the ball, [channels, height, width]; with
+    chance ``inner`` anywhere between them."""
     moved, kind = point.copy(), MOVES[generator.integers(len(MOVES))]
     if kind == "block":
         where = _block(generator, point.shape)
@@ -47,10 +58,12 @@ def proposal(generator: np.random.Generator, point: np.ndarray, low: np.ndarray,
 
 @dataclass(frozen=True)
 class LocalSearch:
-    """Hill climbing on the margin, ties broken by currents and ties accepted: a plateau is crossed, not stood on.
+    """Hill climbing on the margin, ties broken by currents and ties accepted: a plateau is crossed,
+    not stood on.
 
     rounds      for each sample that stands
-    candidates  points that are tried in each round; the best one is kept where its margin does not fall behind
+    candidates  points that are tried in each round; the best one is kept where its margin does not
+                fall behind
     inner       chance of a move that ends between the edges of the ball
     """
 
@@ -64,9 +77,17 @@ class LocalSearch:
         if not 0 <= self.inner <= 1:
             raise AttackError(f"local_search: inner is {self.inner!r}; it must be a chance, 0 to 1")
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         return attack_by_scores(
-            "local_search", self._climb, victim, samples, labels, threat, {"norms": ("linf",), **options}
+            "local_search",
+            self._climb,
+            victim,
+            samples,
+            labels,
+            threat,
+            {"norms": ("linf",), **options},
         )
 
     def _climb(self, search: Search) -> None:
@@ -87,9 +108,13 @@ class LocalSearch:
                     for _ in range(self.candidates)
                 ]
             )
-            found = search.query_each(torch.from_numpy(tried), torch.from_numpy(rows), self.candidates)
+            found = search.query_each(
+                torch.from_numpy(tried), torch.from_numpy(rows), self.candidates
+            )
             best, rank = found
             kept = rank >= ranks[rows]
-            points[rows[kept]] = tried.reshape(len(rows), self.candidates, *clean.shape[1:])[kept, best[kept]]
+            points[rows[kept]] = tried.reshape(len(rows), self.candidates, *clean.shape[1:])[
+                kept, best[kept]
+            ]
             ranks[rows[kept]] = rank[kept]
             search.tick(number + 1, self.rounds)

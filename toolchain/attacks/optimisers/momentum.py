@@ -14,8 +14,9 @@ from toolchain.attacks.search import Search
 
 
 def climb(search: Search, steps: int, size: float, decay: float, start: torch.Tensor) -> None:
-    """m <- decay m + g / mean|g|; x <- project(x + size steepest(m)), with ``size`` falling linearly to a tenth; the search keeps the
-    best point. A gradient that is zero everywhere moves nothing."""
+    """m <- decay m + g / mean|g|; x <- project(x + size steepest(m)), with ``size`` falling
+    linearly to a tenth; the search keeps the best point. A gradient that is zero everywhere moves
+    nothing."""
     x, momentum = start, torch.zeros_like(start)
     for step in range(steps):
         gradient, _ = search.gradient(x)
@@ -34,7 +35,8 @@ class Momentum:
     steps      iterations of each run
     step       size of the first step in units of epsilon
     decay      of the momentum; 1 as published keeps all of it
-    restarts   runs; the first from the point that the attack was given (else a random one), others from random points
+    restarts   runs; the first from the point that the attack was given (else a random one), others
+               from random points
     loss       "margin", "current", "dlr" or "ce"
     """
 
@@ -49,16 +51,22 @@ class Momentum:
         positive_number("momentum", "restarts", self.restarts)
         if not 0 < self.step <= 2 or not 0 <= self.decay <= 1:
             raise AttackError(
-                f"momentum: step {self.step!r}, decay {self.decay!r}; the step must be above 0 and at most 2, the decay 0 to 1"
+                f"momentum: step {self.step!r}, decay {self.decay!r}; the step must be above 0 and "
+                f"at most 2, the decay 0 to 1"
             )
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
         for run in range(self.restarts if threat.epsilon > 0 else 0):
             search.estimator.begin()
             start = search.first(
-                run, lambda r: geometry.uniform_in_ball(search.clean, threat, search.generators(f"momentum {r}"))
+                run,
+                lambda r: geometry.uniform_in_ball(
+                    search.clean, threat, search.generators(f"momentum {r}")
+                ),
             )
             climb(search, self.steps, self.step * threat.epsilon, self.decay, start)
         return search.finish()

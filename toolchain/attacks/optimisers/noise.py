@@ -18,8 +18,8 @@ class Noise:
     """The worst of ``tries`` random points, by predictions alone.
 
     kind    "uniform": uniformly from the ball
-            "gaussian": linf: normal with standard deviation epsilon; l2: normal with expected length epsilon; then projected
-            onto the ball and the range
+            "gaussian": linf: normal with standard deviation epsilon; l2: normal with expected
+            length epsilon; then projected onto the ball and the range
     """
 
     kind: str = "uniform"
@@ -30,15 +30,26 @@ class Noise:
         if self.kind not in ("uniform", "gaussian"):
             raise AttackError(f"noise: kind is {self.kind!r}; accepted are uniform, gaussian")
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
-        search = Search(victim, samples, labels, threat, white_box=False, **{k: v for k, v in options.items() if k != "estimator"})
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
+        search = Search(
+            victim,
+            samples,
+            labels,
+            threat,
+            white_box=False,
+            **{k: v for k, v in options.items() if k != "estimator"},
+        )
         search.query(search.clean)
         generators = search.generators(f"noise {self.kind}")
         for done in range(self.tries if threat.epsilon > 0 else 0):
             if self.kind == "uniform":
                 point = geometry.uniform_in_ball(search.clean, threat, generators)
             else:
-                drawn = torch.from_numpy(np.stack([g.standard_normal(search.samples.shape[1:]) for g in generators])).to(search.clean)
+                drawn = torch.from_numpy(
+                    np.stack([g.standard_normal(search.samples.shape[1:]) for g in generators])
+                ).to(search.clean)
                 scale = 1 if threat.norm == "linf" else drawn[0].numel() ** -0.5
                 point = search.project(search.clean + threat.epsilon * scale * drawn)
             search.query(point)

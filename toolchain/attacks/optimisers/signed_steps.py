@@ -1,17 +1,20 @@
 """FGSM, R-FGSM, BIM and PGD. The steps and the projection are the Adversarial Robustness Toolbox's.
 
-The adapter gives the toolbox our gradients (estimator, EOT) and keeps the best of every point that it visits; the toolbox alone
-returns the last point. Random starts are ours, because the toolbox draws them from numpy's global state for the whole batch,
-so that a sample's start would depend on its batch mates.
+The adapter gives the toolbox our gradients (estimator, EOT) and keeps the best of every point that
+it visits; the toolbox alone returns the last point. Random starts are ours, because the toolbox
+draws them from numpy's global state for the whole batch, so that a sample's start would depend on
+its batch mates.
 
 Not from the toolbox (version 1.20), because it would cost correctness:
-- Auto-PGD: loss_type "cross_entropy" and "difference_logits_ratio" build a classifier of their own from the PyTorch model, past
-  our estimators; it returns the last point instead of the best; it counts new maxima where the paper counts increases; its
-  targeted comparisons are inverted. Ours: ``apgd``
-- Square: one tile for the whole batch; the tile's position excludes the last row and column; tiles as large as the image
-  raise an error. Ours: ``square``
-- Carlini-Wagner: a line search that accepts only strict decreases of a loss which, for spikes and quantised inputs, is constant
-  around the clean sample, so it stops there; and it takes a tie of the two best scores for a success. Ours: ``carlini_wagner``
+- Auto-PGD: loss_type "cross_entropy" and "difference_logits_ratio" build a classifier of their own
+  from the PyTorch model, past our estimators; it returns the last point instead of the best; it
+  counts new maxima where the paper counts increases; its targeted comparisons are inverted. Ours:
+  ``apgd``
+- Square: one tile for the whole batch; the tile's position excludes the last row and column; tiles
+  as large as the image raise an error. Ours: ``square``
+- Carlini-Wagner: a line search that accepts only strict decreases of a loss which, for spikes and
+  quantised inputs, is constant around the clean sample, so it stops there; and it takes a tie of
+  the two best scores for a success. Ours: ``carlini_wagner``
 """
 
 from __future__ import annotations
@@ -32,15 +35,20 @@ def positive_number(attack: str, name: str, value, least: int = 1) -> None:
         raise AttackError(f"{attack}: {name} is {value!r}; accepted is a whole number from {least}")
 
 
-def climb_with_toolbox(search: Search, steps: int, step_size: float, start: torch.Tensor | None) -> None:
-    """Projected gradient steps from ``start`` (None: from the clean sample) by the toolbox; the search keeps the best point.
+def climb_with_toolbox(
+    search: Search, steps: int, step_size: float, start: torch.Tensor | None
+) -> None:
+    """Projected gradient steps from ``start`` (None: from the clean sample) by the toolbox; the
+    search keeps the best point.
 
     Raises AttackError where the toolbox is not installed.
     """
     try:
         from toolchain.attacks.toolbox import projected_gradient_descent
     except ImportError as error:
-        raise AttackError(f"FGSM, BIM and PGD need the package adversarial-robustness-toolbox ({error})") from error
+        raise AttackError(
+            f"FGSM, BIM and PGD need the package adversarial-robustness-toolbox ({error})"
+        ) from error
 
     last = projected_gradient_descent(search, steps, step_size, start)
     search.evaluate(search.project(last))
@@ -48,11 +56,14 @@ def climb_with_toolbox(search: Search, steps: int, step_size: float, start: torc
 
 @dataclass(frozen=True)
 class FGSM:
-    """One step of size epsilon along the sign (linf) or the direction (l2) of the gradient. Goodfellow et al., ICLR 2015."""
+    """One step of size epsilon along the sign (linf) or the direction (l2) of the gradient.
+    Goodfellow et al., ICLR 2015."""
 
     loss: str = "ce"
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
         if threat.epsilon > 0:
@@ -62,9 +73,11 @@ class FGSM:
 
 @dataclass(frozen=True)
 class RFGSM:
-    """A random step, then FGSM with the rest of epsilon: x' = x + a sign(N(0, 1)), then epsilon - a along the gradient at x'.
+    """A random step, then FGSM with the rest of epsilon: x' = x + a sign(N(0, 1)), then epsilon - a
+    along the gradient at x'.
 
-    share    a / epsilon; 0.5 as in Tramer et al., ICLR 2018. l2: the random step is a normal direction of length a.
+    share    a / epsilon; 0.5 as in Tramer et al., ICLR 2018. l2: the random step is a normal
+             direction of length a.
     """
 
     share: float = 0.5
@@ -72,13 +85,19 @@ class RFGSM:
 
     def __post_init__(self):
         if not 0 < self.share < 1:
-            raise AttackError(f"R-FGSM: share is {self.share!r}; accepted are numbers between 0 and 1")
+            raise AttackError(
+                f"R-FGSM: share is {self.share!r}; accepted are numbers between 0 and 1"
+            )
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
         if threat.epsilon > 0:
-            drawn = np.stack([g.standard_normal(search.samples.shape[1:]) for g in search.generators("rfgsm")])
+            drawn = np.stack(
+                [g.standard_normal(search.samples.shape[1:]) for g in search.generators("rfgsm")]
+            )
             step = geometry.steepest(torch.from_numpy(drawn).to(search.clean), threat.norm)
             start = search.project(search.clean + self.share * threat.epsilon * step)
             climb_with_toolbox(search, 1, (1 - self.share) * threat.epsilon, start)
@@ -90,8 +109,10 @@ class PGD:
     """Projected gradient descent from random points of the ball. Madry et al., ICLR 2018.
 
     steps          iterations
-    step           step size in units of epsilon; default 2.5 / steps. ``step_size``: the same in pixel units instead
-    restarts       random starts; 0: one run from the clean sample, which is BIM (Kurakin et al., 2017)
+    step           step size in units of epsilon; default 2.5 / steps. ``step_size``: the same in
+                   pixel units instead
+    restarts       random starts; 0: one run from the clean sample, which is BIM (Kurakin et al.,
+                   2017)
     loss           "ce", "dlr" or "margin"
     """
 
@@ -108,15 +129,27 @@ class PGD:
             raise AttackError("PGD: step and step_size say the same thing; give one")
         for name in ("step", "step_size"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise AttackError(f"PGD: {name} is {getattr(self, name)!r}; accepted are positive numbers")
+                raise AttackError(
+                    f"PGD: {name} is {getattr(self, name)!r}; accepted are positive numbers"
+                )
 
     def _start(self, search: Search, run: int) -> torch.Tensor | None:
-        return geometry.uniform_in_ball(search.clean, search.threat, search.generators(f"pgd {run}")) if self.restarts else None
+        return (
+            geometry.uniform_in_ball(search.clean, search.threat, search.generators(f"pgd {run}"))
+            if self.restarts
+            else None
+        )
 
-    def __call__(self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options) -> AttackResult:
+    def __call__(
+        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+    ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
-        size = self.step_size if self.step_size is not None else (2.5 / self.steps if self.step is None else self.step) * threat.epsilon
+        size = (
+            self.step_size
+            if self.step_size is not None
+            else (2.5 / self.steps if self.step is None else self.step) * threat.epsilon
+        )
         runs = max(1, self.restarts) if threat.epsilon > 0 else 0
         for run in range(runs):
             start = search.first(run, lambda r: self._start(search, r))

@@ -1,4 +1,5 @@
-"""Runs in Lava's interpreter: the chip's graph with stand-ins for the closed adapters, on Lava's simulator models."""
+"""Runs in Lava's interpreter: the chip's graph with stand-ins for the closed adapters, on Lava's
+simulator models."""
 
 import importlib.machinery
 import json
@@ -40,8 +41,20 @@ def program(**population):
         (Input("in", (3, 4, 5)),),
         (layer, Population("out", (6,), threshold=100, current_decay=500)),
         (
-            Convolution("convolution", "in", "map", rng.integers(-128, 128, (2, 3, 3, 3)) * 2, padding=(1, 1)),
-            Dense("dense", "map", "out", rng.integers(-128, 128, (6, 40)) * 2, delay=1 if population.get("bias_exponent") else 0),
+            Convolution(
+                "convolution",
+                "in",
+                "map",
+                rng.integers(-128, 128, (2, 3, 3, 3)) * 2,
+                padding=(1, 1),
+            ),
+            Dense(
+                "dense",
+                "map",
+                "out",
+                rng.integers(-128, 128, (6, 40)) * 2,
+                delay=1 if population.get("bias_exponent") else 0,
+            ),
         ),
         (Output("out"),),
     )
@@ -52,7 +65,9 @@ sys.modules["lava.proc.embedded_io"] = types.ModuleType("lava.proc.embedded_io")
 import lava.proc  # noqa: E402
 
 lava.proc.embedded_io = sys.modules["lava.proc.embedded_io"]
-lava.proc.embedded_io.spike = types.SimpleNamespace(PyToNxAdapter=adapter, PyToN3ConvAdapter=adapter, NxToPyAdapter=adapter)
+lava.proc.embedded_io.spike = types.SimpleNamespace(
+    PyToNxAdapter=adapter, PyToN3ConvAdapter=adapter, NxToPyAdapter=adapter
+)
 for name in chip.CLOSED_MODULES:
     sys.modules[name] = sys.modules.get(name) or types.ModuleType(name)
     sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
@@ -71,7 +86,9 @@ def compared(one, stream, inputs):
     spikes = differences = 0
     for number, name in enumerate(one.order):
         found = np.fromfile(stream.folder / f"spikes-{number}.0", np.uint8)
-        expected = np.concatenate([run_sample(one, {"in": sample})[0][name].ravel() for sample in inputs])
+        expected = np.concatenate(
+            [run_sample(one, {"in": sample})[0][name].ravel() for sample in inputs]
+        )
         spikes += int(expected.sum())
         differences += int(np.count_nonzero(found != expected))
     return graph.interval, spikes, differences
@@ -80,13 +97,22 @@ def compared(one, stream, inputs):
 def delayed():
     """Synapses with delays of their own, which hold spikes beyond the end of a sample."""
     rng = np.random.default_rng(2)
-    synapses = Dense("dense", "in", "out", rng.integers(0, 255, (6, 60)), delay=rng.integers(0, 6, (6, 60)))
-    return Program((Input("in", (60,)),), (Population("out", (6,), threshold=2000),), (synapses,), (Output("out"),))
+    synapses = Dense(
+        "dense", "in", "out", rng.integers(0, 255, (6, 60)), delay=rng.integers(0, 6, (6, 60))
+    )
+    return Program(
+        (Input("in", (60,)),),
+        (Population("out", (6,), threshold=2000),),
+        (synapses,),
+        (Output("out"),),
+    )
 
 
 answers["interval"], answers["spikes"], answers["differences"] = compared(program(), stream, inputs)
 eight = Stream(8, samples, samples, Path(tempfile.mkdtemp()), frozenset())
-answers["delayed"] = compared(delayed(), eight, np.ascontiguousarray(inputs[:, :8].reshape(samples, 8, 60)))
+answers["delayed"] = compared(
+    delayed(), eight, np.ascontiguousarray(inputs[:, :8].reshape(samples, 8, 60))
+)
 answers["custom_reset"] = refusal(lambda: chip.ChipGraph(program(reset="subtract"), stream))
 answers["noise"] = refusal(lambda: chip.ChipGraph(program(noise=Noise(1, 50)), stream))
 answers["delay"] = refusal(lambda: chip.ChipGraph(program(bias_exponent=1), stream))

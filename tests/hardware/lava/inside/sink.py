@@ -1,4 +1,5 @@
-"""Runs in Lava's interpreter: what the file sink writes for values as the chip and as the simulator send them."""
+"""Runs in Lava's interpreter: what the file sink writes for values as the chip and as the simulator
+send them."""
 
 import json
 import tempfile
@@ -21,7 +22,17 @@ class Port:
 def written(values, **bits):
     path = Path(tempfile.mkdtemp()) / "file"
     sink = FileSink(
-        shape=(4,), frame=(4,), axes=(0,), path=str(path), dtype="<i4", first_step=1, interval=1, steps=1, samples=1, chunk=1, **bits
+        shape=(4,),
+        frame=(4,),
+        axes=(0,),
+        path=str(path),
+        dtype="<i4",
+        first_step=1,
+        interval=1,
+        steps=1,
+        samples=1,
+        chunk=1,
+        **bits,
     )
     model = build_model(sink)
     model.a_in, model.time_step = Port(np.array(values, np.int32)), 1
