@@ -16,11 +16,12 @@ from tests.toolchain.report import synthetic
 from tests.toolchain.report.parsed import parse
 from tests.toolchain.report.test_analysis import record
 from toolchain.errors import OutputError
+from toolchain.pages.marks import letters_of
 from toolchain.pages.table import Column, Table, to_csv
 from toolchain.report import page, pictures, tables
 from toolchain.report.analysis import analyse
 from toolchain.report.answer import answer
-from toolchain.report.facts import CROWDED, gather, letters
+from toolchain.report.facts import CROWDED, gather
 from toolchain.report.run import Run, load
 
 
@@ -330,7 +331,7 @@ def test_other_threats_have_their_own_units(tmp_path, norm, words):
 
 def test_every_model_has_its_letter():
     records = [record("clean", [1, 0], family="clean", model=f"m{i:02}") for i in range(28)]
-    found = letters(analyse(records, {})["models"])
+    found = letters_of(analyse(records, {})["models"])
     assert (found["m00"], found["m25"], found["m26"], found["m27"]) == ("A", "Z", "AA", "AB")
 
 
@@ -404,7 +405,7 @@ def test_a_crowded_picture_leaves_out_targets_of_fewer_samples(gathered):
     ]
     assert len(models) > CROWDED
     points = [
-        pictures._pareto_points({**facts, "models": m}, letters(m), facts["radii"][0])
+        pictures._pareto_points({**facts, "models": m}, letters_of(m), facts["radii"][0])
         for m in (models[:2], few[:2], few)
     ]
     assert len(points[1]) == len(points[0]) + 2
