@@ -41,7 +41,7 @@ def gather(run: Run, rate_hz: float | None = None) -> tuple[dict, list[Example]]
             if on_chip
             else None
         )
-    found["checks"] = [{"name": rule.__name__, "meaning": inspect.getdoc(rule)} for rule in CHECKS]
+    found["checks"] = [{"name": rule.__name__, "meaning": " ".join((inspect.getdoc(rule) or "").split())} for rule in CHECKS]
     found["examples"] = [examples.facts(example) for example in shown]
     found["reported_by"] = __version__
     return found, shown
