@@ -26,27 +26,29 @@ from toolchain.defences.hooks import Hook, Step
 from toolchain.defences.sparsity import Sparsity, SparsityRegularisation
 from toolchain.defences.threshold_guarding import Margin, ThresholdGuarding
 from toolchain.defences.weight_retraction import Retraction, WeightRetraction
-from toolchain.errors import ConfigError
+from toolchain.tables import Settings
 
 __all__ = ["Adversarial", "Defence", "Hooks", "Margin", "Retraction", "Sparsity"]
 
 
 @dataclass(frozen=True)
-class Defence:
+class Defence(Settings):
     """The defences of a recipe; each is off unless it is given."""
+
+    TABLE = "defence"
 
     margin: Margin | None = None
     adversarial: Adversarial | None = None
     retraction: Retraction | None = None
     sparsity: Sparsity | None = None
 
-    def __post_init__(self):
+    def check(self) -> str | None:
         if self.margin is not None and self.margin.images == "both" and self.adversarial is None:
-            raise ConfigError(
-                'defence.margin: images is "both", and without adversarial training there are no '
-                "attacked "
+            return (
+                'margin.images is "both", and without adversarial training there are no attacked '
                 'images; it must be "trained", or [defence] must have adversarial'
             )
+        return None
 
     def hooks(self) -> Hooks:
         """What takes part in the training."""

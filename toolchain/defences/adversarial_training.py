@@ -25,19 +25,21 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from toolchain.defences.hooks import Hook, Step
-from toolchain.errors import ConfigError
-from toolchain.tables import bounds, one_of
+from toolchain.table_rules import one_of
+from toolchain.tables import Settings
 
 ATTACKS = ("fgsm", "rfgsm", "pgd")
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class Adversarial(Settings):
     """Adversarial training of a recipe.
 
     epsilon  largest change of a pixel, in units of the full range of pixels (8/255: 0.0314)
@@ -45,20 +47,23 @@ class Adversarial:
     steps    pgd; not given: 2
     """
 
-    attack: str
-    epsilon: float
-    alpha: float | None = None
-    steps: int | None = None
+    TABLE = "defence.adversarial"
 
-    def __post_init__(self):
-        where = "defence.adversarial"
-        one_of(where, attack=(self.attack, ATTACKS))
-        bounds(where, epsilon=(self.epsilon, 1e-6, 1), steps=(self.steps, 1, 1000))
+    attack: Annotated[str, one_of(ATTACKS)]
+    epsilon: Annotated[float, Meta(ge=1e-6, le=1)]
+    alpha: Annotated[float, Meta(ge=1e-6, le=1)] | None = None
+    steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+    def check(self) -> str | None:
         if self.attack == "fgsm" and self.alpha is not None:
-            raise ConfigError(f"{where}: alpha goes with rfgsm and pgd, not fgsm")
+            return "alpha goes with rfgsm and pgd, not fgsm"
         if self.attack != "pgd" and self.steps is not None:
-            raise ConfigError(f"{where}: steps goes with pgd, not {self.attack}")
-        bounds(where, alpha=(self.alpha, 1e-6, self.epsilon if self.attack == "rfgsm" else 1))
+            return f"steps goes with pgd, not {self.attack}"
+        if self.attack == "rfgsm" and self.alpha is not None and self.alpha > self.epsilon:
+            return (
+                f"alpha is {self.alpha:g}; with rfgsm it must be at most epsilon, {self.epsilon:g}"
+            )
+        return None
 
 
 def perturb(settings: Adversarial, step: Step) -> torch.Tensor:

@@ -18,22 +18,23 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 
 from toolchain.defences.hooks import Hook, Step
-from toolchain.tables import bounds
+from toolchain.tables import Settings
 
 
 @dataclass(frozen=True)
-class Sparsity:
+class Sparsity(Settings):
     """Sparsity regularisation of a recipe; see the module."""
 
-    weight: float
-    h: float = 0.01
+    TABLE = "defence.sparsity"
 
-    def __post_init__(self):
-        bounds("defence.sparsity", weight=(self.weight, 0, 1e6), h=(self.h, 1e-6, 1))
+    weight: Annotated[float, Meta(ge=0, le=1e6)]
+    h: Annotated[float, Meta(ge=1e-6, le=1)] = 0.01
 
 
 def confidence(

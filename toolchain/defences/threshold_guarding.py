@@ -32,14 +32,17 @@ import math
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from toolchain.defences.hooks import Hook, Step
 from toolchain.layers import observe
 from toolchain.layers.observation import Observation
-from toolchain.tables import bounds, one_of
+from toolchain.table_rules import one_of
+from toolchain.tables import Settings
 
 SCHEDULES = ("cosine", "constant")
 NEURONS = ("mean", "sum")
@@ -48,7 +51,7 @@ IMAGES = ("trained", "both")
 
 
 @dataclass(frozen=True)
-class Margin:
+class Margin(Settings):
     """The membrane-potential constraint of a recipe.
 
     delta       half width of the hinge in volts
@@ -62,24 +65,15 @@ class Margin:
                 attacked ones alone; "both": the mean of those and of the clean ones
     """
 
-    delta: float
-    lambda_max: float
-    power: int = 1
-    schedule: str = "cosine"
-    neurons: str = "mean"
-    potential: str = "quiet"
-    images: str = "trained"
+    TABLE = "defence.margin"
 
-    def __post_init__(self):
-        where = "defence.margin"
-        bounds(where, delta=(self.delta, 1e-6, 1e3), lambda_max=(self.lambda_max, 0, 1e6))
-        one_of(
-            where,
-            power=(self.power, (1, 2)),
-            schedule=(self.schedule, SCHEDULES),
-            neurons=(self.neurons, NEURONS),
-        )
-        one_of(where, potential=(self.potential, POTENTIALS), images=(self.images, IMAGES))
+    delta: Annotated[float, Meta(ge=1e-6, le=1e3)]
+    lambda_max: Annotated[float, Meta(ge=0, le=1e6)]
+    power: Annotated[int, one_of((1, 2))] = 1
+    schedule: Annotated[str, one_of(SCHEDULES)] = "cosine"
+    neurons: Annotated[str, one_of(NEURONS)] = "mean"
+    potential: Annotated[str, one_of(POTENTIALS)] = "quiet"
+    images: Annotated[str, one_of(IMAGES)] = "trained"
 
     def weight(self, progress: float) -> float:
         """lambda at ``progress`` of the training, 0 to 1."""

@@ -14,17 +14,19 @@ together with adversarial training, without weight decay.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from toolchain.defences.hooks import Hook
 from toolchain.layers import Conv1d, Conv2d, Linear
-from toolchain.tables import bounds
+from toolchain.tables import Settings
 
 
 @dataclass(frozen=True)
-class Retraction:
+class Retraction(Settings):
     """Weight retraction of a recipe.
 
     beta        of each step; the authors' code has 0.002, others use 0.004
@@ -32,18 +34,12 @@ class Retraction:
                 in each step
     """
 
-    beta: float = 0.002
-    rows: float = 0.3
-    rows_from: int = 200
+    TABLE = "defence.retraction"
 
-    def __post_init__(self):
-        # beyond 0.5 a singular value between 0 and 1 would jump over 1
-        bounds(
-            "defence.retraction",
-            beta=(self.beta, 1e-9, 0.5),
-            rows=(self.rows, 1e-3, 1),
-            rows_from=(self.rows_from, 1, 1 << 30),
-        )
+    # beyond 0.5 a singular value between 0 and 1 would jump over 1
+    beta: Annotated[float, Meta(ge=1e-9, le=0.5)] = 0.002
+    rows: Annotated[float, Meta(ge=1e-3, le=1)] = 0.3
+    rows_from: Annotated[int, Meta(ge=1, le=1 << 30)] = 200
 
 
 def retracted(weight: torch.Tensor, beta: float) -> torch.Tensor:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from msgspec import Meta
 
 from hardware.noise import MAX_SEED
 from hardware.program import DECODINGS, RESETS
-from toolchain.errors import ConfigError
 from toolchain.layers.multi_level import MOST_LEVELS
 from toolchain.layers.surrogate import SURROGATES
 from toolchain.models.reference import MODELS
-from toolchain.tables import bounds, one_of
+from toolchain.table_rules import one_of
+from toolchain.tables import Settings
 
 KINDS = {
     "conv": ("channels", "kernel", "stride", "padding", "dilation", "groups", "bias"),
@@ -22,9 +25,19 @@ KINDS = {
 }
 """Kind of layer → the entries that it takes."""
 
+NEEDED = {
+    "conv": ("channels", "kernel"),
+    "dense": ("features",),
+    "average_pool": ("kernel",),
+    "sum_pool": ("kernel",),
+    "dropout": ("rate",),
+    "squeeze_excitation": ("reduction",),
+}
+"""Kind of layer → the entries that it must have."""
+
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Settings):
     """One layer of a network; which entries go with which kind: KINDS.
 
     A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where
@@ -33,51 +46,36 @@ class Layer:
     runs on software alone.
     """
 
-    kind: str
-    channels: int | None = None
-    features: int | None = None
-    kernel: int | None = None
-    stride: int | None = None
-    padding: int | None = None
-    dilation: int | None = None
-    groups: int | None = None
+    TABLE = "layer"
+
+    kind: Annotated[str, one_of(KINDS)]
+    channels: Annotated[int, Meta(ge=1, le=1 << 14)] | None = None
+    features: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
+    kernel: Annotated[int, Meta(ge=1, le=64)] | None = None
+    stride: Annotated[int, Meta(ge=1, le=64)] | None = None
+    padding: Annotated[int, Meta(ge=0, le=64)] | None = None
+    dilation: Annotated[int, Meta(ge=1, le=64)] | None = None
+    groups: Annotated[int, Meta(ge=1, le=1 << 14)] | None = None
     bias: bool | None = None
     recurrent: bool | None = None
-    rate: float | None = None
-    reduction: int | None = None
+    rate: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    reduction: Annotated[int, Meta(ge=1, le=1 << 10)] | None = None
 
-    def __post_init__(self):
-        where = f"layer {self.kind!r}"
-        one_of(where, kind=(self.kind, KINDS))
+    def check(self) -> str | None:
         for name, value in vars(self).items():
             if name != "kind" and value is not None and name not in KINDS[self.kind]:
-                raise ConfigError(
-                    f"{where}: {name} is given; accepted are {', '.join(KINDS[self.kind])}"
+                return (
+                    f"{name} is given; with kind {self.kind!r} it must be one of "
+                    f"{', '.join(KINDS[self.kind])}"
                 )
-        for name in {
-            "conv": ("channels", "kernel"),
-            "dense": ("features",),
-            "dropout": ("rate",),
-            "squeeze_excitation": ("reduction",),
-        }.get(self.kind, ("kernel",)):
+        for name in NEEDED[self.kind]:
             if getattr(self, name) is None:
-                raise ConfigError(f"{where}: {name} is not given")
-        bounds(
-            where,
-            channels=(self.channels, 1, 1 << 14),
-            features=(self.features, 1, 1 << 20),
-            kernel=(self.kernel, 1, 64),
-            stride=(self.stride, 1, 64),
-            padding=(self.padding, 0, 64),
-            dilation=(self.dilation, 1, 64),
-            groups=(self.groups, 1, 1 << 14),
-            rate=(self.rate, 0, 0.5),
-            reduction=(self.reduction, 1, 1 << 10),
-        )
+                return f"{name} is missing; a layer of kind {self.kind!r} must have it"
+        return None
 
 
 @dataclass(frozen=True)
-class Init:
+class Init(Settings):
     """What weights start from, in place of random numbers.
 
     kind        "conversion": an ANN of the same layers, by threshold balancing
@@ -91,32 +89,25 @@ class Init:
     samples     so many training samples are looked at
     """
 
-    kind: str
-    ann: str
-    percentile: float = 100.0
-    scale: float = 1.0
-    samples: int = 512
+    TABLE = "model.init"
 
-    def __post_init__(self):
-        one_of("model.init", kind=(self.kind, ("conversion",)))
-        bounds(
-            "model.init",
-            percentile=(self.percentile, 50, 100),
-            scale=(self.scale, 1e-3, 1e3),
-            samples=(self.samples, 1, 1 << 20),
-        )
-        if not self.ann.endswith((".safetensors", ".toml")):
-            raise ConfigError(
-                f"model.init: ann is {self.ann!r}; accepted are a checkpoint (.safetensors) and a "
-                f"recipe (.toml)"
-            )
+    kind: Annotated[str, one_of(("conversion",))]
+    ann: str
+    percentile: Annotated[float, Meta(ge=50, le=100)] = 100.0
+    scale: Annotated[float, Meta(ge=1e-3, le=1e3)] = 1.0
+    samples: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
+
+    def check(self) -> str | None:
+        if self.ann.endswith((".safetensors", ".toml")):
+            return None
+        return f"ann is {self.ann!r}; it must be a checkpoint (.safetensors) or a recipe (.toml)"
 
 
 NETWORKS = ("snn", "ann")
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Settings):
     """A network by name (``toolchain.models.MODELS``) or by its layers.
 
     kind          "snn": spiking, quantisation-aware, deployable; "ann": the same layers with
@@ -132,35 +123,27 @@ class Model:
     init          what weights start from in place of that
     """
 
-    name: str | None = None
+    TABLE = "model"
+
+    name: Annotated[str, one_of(MODELS)] | None = None
     layers: tuple[Layer, ...] | None = None
-    kind: str = "snn"
-    readout: str = "spike_count"
-    readout_beta: float | None = None
-    gain: float = 1.0
-    width: float = 1.0
+    kind: Annotated[str, one_of(NETWORKS)] = "snn"
+    readout: Annotated[str, one_of(DECODINGS)] = "spike_count"
+    readout_beta: Annotated[float, Meta(ge=0, le=1)] | None = None
+    gain: Annotated[float, Meta(ge=1e-3, le=1e3)] = 1.0
+    width: Annotated[float, Meta(ge=1e-3, le=64)] = 1.0
     init: Init | None = None
 
-    def __post_init__(self):
+    def check(self) -> str | None:
         if (self.name is None) == (self.layers is None):
-            raise ConfigError(f"model: give either name ({', '.join(MODELS)}) or layers")
-        if self.name is not None:
-            one_of("model", name=(self.name, MODELS))
-        elif not self.layers or self.layers[-1].kind != "dense":
-            raise ConfigError("model: layers end with a dense one, a neuron for each class")
-        one_of("model", kind=(self.kind, NETWORKS), readout=(self.readout, DECODINGS))
-        bounds(
-            "model",
-            gain=(self.gain, 1e-3, 1e3),
-            width=(self.width, 1e-3, 64),
-            readout_beta=(self.readout_beta, 0, 1),
-        )
+            return f"give either name ({', '.join(MODELS)}) or layers"
+        if self.name is None and (not self.layers or self.layers[-1].kind != "dense"):
+            return "layers must end with a dense one, a neuron for each class"
         if self.readout_beta is not None and self.readout == "spike_count":
-            raise ConfigError(
-                'model: readout_beta goes with a readout of potentials, not "spike_count"'
-            )
+            return 'readout_beta goes with a readout of potentials, not "spike_count"'
         if self.init is not None and self.kind == "ann":
-            raise ConfigError('model: init goes with kind "snn"; an ann starts from random numbers')
+            return 'init goes with kind "snn"; an ann starts from random numbers'
+        return None
 
     def resolved(self) -> Model:
         """The same with its layers, as wide as they are, in place of name and width."""
@@ -186,7 +169,7 @@ def _widened(layer: Layer, factor: float) -> Layer:
 
 
 @dataclass(frozen=True)
-class Neuron:
+class Neuron(Settings):
     """All neurons of a network; as ``toolchain.layers.LIF``. alpha not given: no synaptic current.
 
     noise               volts, of every spiking neuron; 0: none
@@ -196,50 +179,45 @@ class Neuron:
             ``threshold``, in all layers but the last one
     """
 
-    beta: float = 0.9
-    alpha: float | None = None
+    TABLE = "neuron"
+
+    beta: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    alpha: Annotated[float, Meta(ge=0, le=1)] | None = None
     threshold: float = 1.0
-    reset: str = "zero"
-    refractory: int = 0
+    reset: Annotated[str, one_of(RESETS)] = "zero"
+    refractory: Annotated[int, Meta(ge=0, le=1 << 15)] = 0
     learn_beta: bool = False
     learn_alpha: bool = False
     learn_threshold: bool = False
     levels: tuple[float, ...] | None = None
-    noise: float = 0.0
+    noise: Annotated[float, Meta(ge=0, le=1e3)] = 0.0
     noise_at_inference: bool = False
-    noise_seed: int = 0
+    noise_seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
 
-    def __post_init__(self):
-        bounds("neuron", noise=(self.noise, 0, 1e3), noise_seed=(self.noise_seed, 0, MAX_SEED))
+    def check(self) -> str | None:
         if self.noise_at_inference and not self.noise:
-            raise ConfigError(
-                "neuron: noise_at_inference without noise; accepted is noise above 0 V"
-            )
+            return "noise_at_inference without noise; noise must be above 0 V"
         if self.noise_seed and not self.noise_at_inference:
-            raise ConfigError(
-                "neuron: noise_seed goes with noise_at_inference; noise in training is drawn with "
+            return (
+                "noise_seed goes with noise_at_inference; noise in training is drawn with "
                 "training.seed"
             )
         if self.levels is not None and (
             not 1 <= len(self.levels) <= MOST_LEVELS
             or any(not low < high for low, high in zip((0.0, *self.levels), self.levels))
         ):
-            raise ConfigError(
-                f"neuron: levels is {list(self.levels)!r}; accepted are 1 to {MOST_LEVELS} rising "
+            return (
+                f"levels is {list(self.levels)!r}; it must be 1 to {MOST_LEVELS} rising "
                 f"thresholds above 0"
             )
-        bounds(
-            "neuron",
-            beta=(self.beta, 0, 1),
-            alpha=(self.alpha, 0, 1),
-            refractory=(self.refractory, 0, 1 << 15),
-        )
-        one_of("neuron", reset=(self.reset, RESETS))
+        return None
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Settings):
     """The chip's number formats; as ``toolchain.layers.Linear``."""
+
+    TABLE = "grid"
 
     weight_bits: int = 8
     fraction_bits: int = 10
@@ -247,13 +225,11 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Surrogate:
+class Surrogate(Settings):
     """A surrogate gradient of ``toolchain.layers.surrogate``; parameter: its width, alpha or
     slope."""
 
-    name: str = "triangle"
-    parameter: float = 1.0
+    TABLE = "surrogate"
 
-    def __post_init__(self):
-        one_of("surrogate", name=(self.name, SURROGATES))
-        bounds("surrogate", parameter=(self.parameter, 1e-6, 1e6))
+    name: Annotated[str, one_of(SURROGATES)] = "triangle"
+    parameter: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0

@@ -9,14 +9,19 @@ variation term.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from toolchain.errors import ConfigError
+from msgspec import Meta
+
 from toolchain.models.description import Surrogate
-from toolchain.tables import bounds, one_of
+from toolchain.table_rules import Seed, one_of
+from toolchain.tables import Settings
+
+Weight = Annotated[float, Meta(ge=0, le=1e3)]
 
 
 @dataclass(frozen=True)
-class Purifier:
+class Purifier(Settings):
     """A purifier and its training.
 
     classifier        the frozen classifier behind it, from where the recipe lies: a checkpoint
@@ -39,60 +44,30 @@ class Purifier:
     device            "cpu", "cuda", or "auto": a GPU where PyTorch sees one
     """
 
-    classifier: str
-    steps: int = 4
-    bits: int = 7
-    noise_width: int = 16
-    noise_layers: int = 3
-    channels: tuple[int, ...] = (16, 32)
-    beta: float = 0.9
-    threshold: float = 1.0
-    surrogate: Surrogate = field(default_factory=Surrogate)
-    epsilon: float = 8 / 255
-    charbonnier: float = 1.0
-    charbonnier_epsilon: float = 1e-3
-    kl: float = 0.01
-    asymmetric: float = 0.5
-    under: float = 0.7
-    variation: float = 0.05
-    quantile: float = 0.95
-    epochs: int = 15
-    batch: int = 32
-    learning_rate: float = 1e-2
-    seed: int = 0
-    samples: int | None = None
-    device: str = "cpu"
+    TABLE = "purifier"
 
-    def __post_init__(self):
-        if not self.classifier:
-            raise ConfigError(
-                "purifier: classifier is empty; accepted is the path of a checkpoint or recipe"
-            )
-        if not 1 <= len(self.channels) <= 4 or not all(1 <= n <= 512 for n in self.channels):
-            raise ConfigError(
-                f"purifier: channels is {list(self.channels)!r}; accepted are 1 to 4 numbers of "
-                f"channels, each up to 512"
-            )
-        one_of("purifier", device=(self.device, ("cpu", "cuda", "auto")))
-        bounds(
-            "purifier",
-            steps=(self.steps, 1, 256),
-            bits=(self.bits, 3, 8),
-            noise_width=(self.noise_width, 1, 512),
-            noise_layers=(self.noise_layers, 2, 16),
-            beta=(self.beta, 0, 1),
-            threshold=(self.threshold, 1e-3, 8),
-            epsilon=(self.epsilon, 0, 1),
-            charbonnier=(self.charbonnier, 0, 1e3),
-            charbonnier_epsilon=(self.charbonnier_epsilon, 1e-9, 1),
-            kl=(self.kl, 0, 1e3),
-            asymmetric=(self.asymmetric, 0, 1e3),
-            under=(self.under, 0, 1),
-            variation=(self.variation, 0, 1e3),
-            quantile=(self.quantile, 0.5, 1),
-            epochs=(self.epochs, 1, 100_000),
-            batch=(self.batch, 1, 1 << 16),
-            learning_rate=(self.learning_rate, 1e-9, 1e3),
-            seed=(self.seed, 0, (1 << 32) - 1),
-            samples=(self.samples, 1, 1 << 32),
-        )
+    classifier: Annotated[str, Meta(min_length=1)]
+    steps: Annotated[int, Meta(ge=1, le=256)] = 4
+    bits: Annotated[int, Meta(ge=3, le=8)] = 7
+    noise_width: Annotated[int, Meta(ge=1, le=512)] = 16
+    noise_layers: Annotated[int, Meta(ge=2, le=16)] = 3
+    channels: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=512)], ...], Meta(min_length=1, max_length=4)
+    ] = (16, 32)
+    beta: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    threshold: Annotated[float, Meta(ge=1e-3, le=8)] = 1.0
+    surrogate: Surrogate = field(default_factory=Surrogate)
+    epsilon: Annotated[float, Meta(ge=0, le=1)] = 8 / 255
+    charbonnier: Weight = 1.0
+    charbonnier_epsilon: Annotated[float, Meta(ge=1e-9, le=1)] = 1e-3
+    kl: Weight = 0.01
+    asymmetric: Weight = 0.5
+    under: Annotated[float, Meta(ge=0, le=1)] = 0.7
+    variation: Weight = 0.05
+    quantile: Annotated[float, Meta(ge=0.5, le=1)] = 0.95
+    epochs: Annotated[int, Meta(ge=1, le=100_000)] = 15
+    batch: Annotated[int, Meta(ge=1, le=1 << 16)] = 32
+    learning_rate: Annotated[float, Meta(ge=1e-9, le=1e3)] = 1e-2
+    seed: Seed = 0
+    samples: Annotated[int, Meta(ge=1, le=1 << 32)] | None = None
+    device: Annotated[str, one_of(("cpu", "cuda", "auto"))] = "cpu"

@@ -2,9 +2,9 @@
 
     spikeport study leak examples/studies/leak.toml -o runs/leak
 
-A study (``registry.STUDIES``) is a module with three functions, or an object with three such
-methods:
+A study (``registry.STUDIES``) is a module with these, or an object with them as methods:
 
+    settings                                    the dataclass that its TOML file fills
     read(table, where, folder) -> plan          the TOML file's table, checked; paths in it start
                                                 from ``folder``; raises ConfigError
     cells(plan) -> list[Cell]                   what has to be computed (toolchain.studies.base)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from toolchain.attacks.registry import AttackSpec
 from toolchain.errors import ConfigError
@@ -14,7 +16,7 @@ from toolchain.robustness.strength import Attacked, judge, weakest
 from toolchain.robustness.traits import Traits
 from toolchain.studies import base
 from toolchain.studies.base import Cell
-from toolchain.tables import bounds
+from toolchain.tables import Settings
 from toolchain.training.config import Config
 
 CLEAN, NAIVE, BLACK_BOX, HONEST, WORST = (
@@ -30,7 +32,7 @@ adaptive steps, and no gradient at all. Worst case: of all, sample by sample."""
 
 
 @dataclass(frozen=True)
-class Attack:
+class Attack(Settings):
     """How networks are attacked.
 
     epsilon      radius in pixels from 0 to 1, L infinity; 8/255 in Sharmin et al.
@@ -44,25 +46,15 @@ class Attack:
                  than half are
     """
 
-    epsilon: float = 0.1
-    samples: int = 100
-    naive_steps: int = 7
-    steps: int = 20
-    eot: int = 5
-    queries: int = 100
-    draws: int = 5
+    TABLE = "attack"
 
-    def __post_init__(self):
-        bounds(
-            "attack",
-            epsilon=(self.epsilon, 1e-6, 1),
-            samples=(self.samples, 1, 1 << 20),
-            naive_steps=(self.naive_steps, 1, 10_000),
-            steps=(self.steps, 1, 10_000),
-            eot=(self.eot, 1, 1000),
-            queries=(self.queries, 1, 1 << 20),
-            draws=(self.draws, 1, 1001),
-        )
+    epsilon: Annotated[float, Meta(ge=1e-6, le=1)] = 0.1
+    samples: Annotated[int, Meta(ge=1, le=1 << 20)] = 100
+    naive_steps: Annotated[int, Meta(ge=1, le=10_000)] = 7
+    steps: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    eot: Annotated[int, Meta(ge=1, le=1000)] = 5
+    queries: Annotated[int, Meta(ge=1, le=1 << 20)] = 100
+    draws: Annotated[int, Meta(ge=1, le=1001)] = 5
 
 
 def named(name: str, **params) -> dict:

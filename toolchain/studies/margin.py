@@ -24,43 +24,16 @@ from toolchain.defences import Defence
 from toolchain.errors import ConfigError
 from toolchain.studies import base, margin_page
 from toolchain.studies.base import Cell
+from toolchain.studies.margin_settings import MarginStudy
 from toolchain.studies.page import Findings
-from toolchain.tables import bounds, from_table
+from toolchain.tables import from_table
 from toolchain.training import Config, read_config
 
 FLOATING = "toolchain.studies.deploying:train"
 """Trains as a recipe says; the network forgets the chip before."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The TOML file; see the module."""
-
-    recipe: str
-    deltas: tuple[float, ...]
-    weight_bits: tuple[int, ...] = (8, 6, 4, 3)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    near: float = 0.1
-
-    def __post_init__(self):
-        for name, entries, low, high in (
-            ("deltas", self.deltas, 0, 1000),
-            ("weight_bits", self.weight_bits, 2, 8),
-            ("seeds", self.seeds, 0, (1 << 32) - 1),
-        ):
-            if not entries or len(set(entries)) < len(entries):
-                raise ConfigError(
-                    f"{name} is {list(entries)!r}; accepted is a list with at least one entry, "
-                    f"none of them twice"
-                )
-            for entry in entries:
-                bounds("margin", **{name: (entry, low, high)})
-        if 0 not in self.deltas:
-            raise ConfigError(
-                f"deltas is {list(self.deltas)!r}; accepted are lists with 0, the network without "
-                f"constraint"
-            )
-        bounds("margin", near=(self.near, 1e-6, 1000))
+settings = MarginStudy
 
 
 @dataclass(frozen=True)
@@ -68,7 +41,7 @@ class Plan:
     """measured: (delta, seed) → cell of a floating-point network; aware: seed → cell of a network
     trained on the grid."""
 
-    settings: Settings
+    settings: MarginStudy
     recipe: Config
     measured: dict[tuple[float, int], Cell]
     aware: dict[int, Cell]
@@ -76,7 +49,7 @@ class Plan:
 
 def read(table: Mapping, where: str, folder: Path) -> Plan:
     """See ``toolchain.studies``."""
-    settings = from_table(Settings, table, where)
+    settings = from_table(MarginStudy, table, where)
     recipe = read_config(folder / settings.recipe)
     margin = recipe.defence.margin
     if margin is None or replace(recipe.defence, margin=None) != Defence():

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from toolchain.pages.formats import percent, significant
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
 from toolchain.pages.table import SEEDS, Column, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies.flips import MODES
+from toolchain.studies.margin_settings import MarginStudy
 from toolchain.studies.page import Figure, Findings, Section
-
-if TYPE_CHECKING:
-    from toolchain.studies.margin import Settings
-    from toolchain.training import Config
+from toolchain.training import Config
 
 PER = 10_000
 """Flips are given per so many comparisons with the threshold."""
@@ -48,7 +45,7 @@ def error(result: dict, bits: int) -> float:
 
 
 def findings(
-    settings: Settings, recipe: Config, measured: Measured, aware: Mapping[int, dict]
+    settings: MarginStudy, recipe: Config, measured: Measured, aware: Mapping[int, dict]
 ) -> Findings:
     """What the study says. ``measured``: (delta, seed) → margin.measure; ``aware``: seed →
     margin.measure_aware."""

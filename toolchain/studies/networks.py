@@ -15,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from toolchain.errors import ConfigError
 from toolchain.pages.formats import percent
@@ -26,25 +29,37 @@ from toolchain.studies import attacked, base
 from toolchain.studies.attacked import CLEAN, HONEST, NAIVE, WORST, Attack
 from toolchain.studies.base import Cell
 from toolchain.studies.page import Figure, Findings, Section
-from toolchain.studies.setting import SHARMIN, Network, compared, table_of
-from toolchain.tables import from_table
+from toolchain.studies.setting import SHARMIN, Network, compared, distinct_names, table_of
+from toolchain.table_rules import DISTINCT, Seed
+from toolchain.tables import Settings, from_table
 from toolchain.training import Config, read_config
 
 
 @dataclass(frozen=True)
-class Settings:
+class Networks(Settings):
     """The TOML file; see the module."""
 
-    networks: tuple[Network, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    networks: Annotated[tuple[Network, ...], Meta(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], DISTINCT] = (0, 1, 2)
     attack: Attack = field(default_factory=Attack)
+
+    def check(self) -> str | None:
+        if len(self.seeds) < 2:
+            return (
+                f"seeds is {list(self.seeds)!r}; black-box attacks come from a second seed, so "
+                f"there must be two or more"
+            )
+        return distinct_names(self.networks)
+
+
+settings = Networks
 
 
 @dataclass(frozen=True)
 class Plan:
     """Recipes by name; (name, seed) -> training cell, and -> measurements."""
 
-    settings: Settings
+    settings: Networks
     recipes: dict[str, Config]
     trained: dict[tuple[str, int], Cell]
     measured: dict[tuple[str, int], dict[str, tuple[str, Cell]]]
@@ -52,19 +67,8 @@ class Plan:
 
 def read(table: Mapping, where: str, folder: Path) -> Plan:
     """See ``toolchain.studies``."""
-    settings = from_table(Settings, table, where)
+    settings = from_table(Networks, table, where)
     names = [network.name for network in settings.networks]
-    for what, entries in (("networks", names), ("seeds", settings.seeds)):
-        if not entries or len(set(entries)) < len(entries):
-            raise ConfigError(
-                f"{where}: {what} is {list(entries)!r}; accepted is a list with at least one "
-                f"entry, none of them twice"
-            )
-    if len(settings.seeds) < 2:
-        raise ConfigError(
-            f"{where}: seeds is {list(settings.seeds)!r}; black-box attacks come from a second "
-            f"seed, so accepted are two or more"
-        )
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
     anns = [name for name, recipe in recipes.items() if recipe.model.kind == "ann"]
@@ -72,7 +76,7 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
     if converted and len(anns) != 1:
         raise ConfigError(
             f"{where}: {converted[0]} is converted from an ANN, and {len(anns)} networks are ANNs; "
-            f"accepted is one"
+            f"there must be one"
         )
     trained: dict[tuple[str, int], Cell] = {}
     for name in sorted(recipes, key=lambda name: name not in anns):

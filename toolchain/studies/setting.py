@@ -17,8 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
-from toolchain.errors import ConfigError
+from msgspec import Meta
+
 from toolchain.pages.formats import signed
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
 from toolchain.pages.table import SEEDS, Column, Table
@@ -28,33 +30,44 @@ from toolchain.studies import attacked, base
 from toolchain.studies.attacked import BLACK_BOX, CLEAN, HONEST, NAIVE, WORST, Attack
 from toolchain.studies.base import Cell
 from toolchain.studies.page import Figure, Findings, Section
-from toolchain.tables import from_table
+from toolchain.table_rules import DISTINCT, Seed, Text
+from toolchain.tables import Settings, from_table
 from toolchain.training import Config, read_config
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Settings):
     """name for people; recipe: path of a training recipe, from where the study's file lies."""
 
-    name: str
-    recipe: str
+    name: Text
+    recipe: Text
 
 
 @dataclass(frozen=True)
-class Settings:
+class Study(Settings):
     """The TOML file; see the module."""
 
-    values: tuple[float, ...]
-    networks: tuple[Network, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    values: Annotated[tuple[float, ...], DISTINCT]
+    networks: Annotated[tuple[Network, ...], Meta(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], DISTINCT] = (0, 1, 2)
     attack: Attack = field(default_factory=Attack)
+
+    def check(self) -> str | None:
+        return distinct_names(self.networks)
+
+
+def distinct_names(networks: Iterable[Network]) -> str | None:
+    """What is wrong with the names of networks: None, or that one stands twice."""
+    names = [network.name for network in networks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return None if twice is None else f"networks: {twice!r} is the name of two; names must differ"
 
 
 @dataclass(frozen=True)
 class Plan:
     """Settings with their recipes, and (network, value, seed) -> the measurements."""
 
-    settings: Settings
+    settings: Study
     recipes: dict[str, Config]
     trained: dict[tuple[str, float, int], Cell]
     measured: dict[tuple[str, float, int], dict[str, tuple[str, Cell]]]
@@ -80,6 +93,11 @@ class Setting:
     theirs: tuple[tuple[str, str], ...]
     anchor: Table | None = None
 
+    @property
+    def settings(self) -> type[Study]:
+        """What its file holds."""
+        return Study
+
     def read(self, table: Mapping, where: str, folder: Path) -> Plan:
         """See ``toolchain.studies``."""
         return _plan(self, table, where, folder)
@@ -94,17 +112,7 @@ class Setting:
 
 
 def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
-    settings = from_table(Settings, table, where)
-    for name, entries in (
-        ("values", settings.values),
-        ("seeds", settings.seeds),
-        ("networks", [n.name for n in settings.networks]),
-    ):
-        if not entries or len(set(entries)) < len(entries):
-            raise ConfigError(
-                f"{where}: {name} is {list(entries)!r}; accepted is a list with at least one "
-                f"entry, none of them twice"
-            )
+    settings = from_table(Study, table, where)
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
     trained, configs, measured = {}, {}, {}
@@ -248,7 +256,7 @@ def _point(
     return Point(x, s.mean, s.low if s.seeds > 1 else None, s.high if s.seeds > 1 else None, said)
 
 
-def _change(setting: Setting, found: list[dict], network: str, settings: Settings) -> dict:
+def _change(setting: Setting, found: list[dict], network: str, settings: Study) -> dict:
     """From the first value to the last: how much the published kind of attack sees, and how much is
     left in the worst case."""
     ends = settings.values[0], settings.values[-1]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from hardware import _toml
-from toolchain.data import DATASETS, Encoding
+from toolchain.data import DATASETS, ENCODINGS, Encoding
 from toolchain.data.datasets import intensity_bits
 from toolchain.defences import Defence
 from toolchain.errors import ConfigError, DataError
 from toolchain.models import Grid, Model, Neuron, Surrogate
 from toolchain.purification.settings import Purifier
-from toolchain.tables import bounds, from_table, one_of, to_table
+from toolchain.table_rules import Seed, one_of
+from toolchain.tables import Settings, from_table, to_table
 
 LOSSES = ("cross_entropy", "rate")
 OPTIMISERS = ("adam", "adamw", "sgd")
@@ -21,30 +25,31 @@ DEVICES = ("cpu", "cuda", "auto")
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Settings):
     """A dataset and its encoding; entries as ``toolchain.data.Encoding``.
 
     shift  training images are moved by up to so many pixels in each direction, at random
     """
 
-    name: str = "digits"
-    encoding: str = "direct"
+    TABLE = "data"
+
+    name: Annotated[str, one_of(DATASETS)] = "digits"
+    encoding: Annotated[str, one_of(ENCODINGS)] = "direct"
     steps: int = 8
     bits: int | None = None
     rate: float = 1.0
     seed: int = 0
     bin_us: int = 1000
-    shift: int = 0
+    shift: Annotated[int, Meta(ge=0, le=8)] = 0
 
-    def __post_init__(self):
-        one_of("data", name=(self.name, DATASETS))
-        bounds("data", shift=(self.shift, 0, 8))
+    def check(self) -> str | None:
         try:
             self.encoder.input_format(self.name)
         except DataError as error:
-            raise ConfigError(f"data: {error}") from None
+            return str(error)
         if self.shift and DATASETS[self.name][2] == 0:
-            raise ConfigError(f"data: shift goes with images; {self.name} are events")
+            return f"shift goes with images; {self.name} are events"
+        return None
 
     @property
     def encoder(self) -> Encoding:
@@ -53,7 +58,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Settings):
     """The optimisation.
 
     epochs     0: the network stays what it starts from, which is then ``model.init``
@@ -67,40 +72,23 @@ class Training:
                sums round, and random numbers are drawn, in another order)
     """
 
-    epochs: int = 20
-    batch: int = 32
-    optimiser: str = "adam"
-    learning_rate: float = 1e-2
-    weight_decay: float = 0.0
-    schedule: str = "one_cycle"
-    loss: str = "cross_entropy"
-    logit_scale: float = 1.0
-    seed: int = 0
-    samples: int | None = None
-    device: str = "cpu"
+    TABLE = "training"
 
-    def __post_init__(self):
-        one_of(
-            "training",
-            optimiser=(self.optimiser, OPTIMISERS),
-            schedule=(self.schedule, SCHEDULES),
-            loss=(self.loss, LOSSES),
-        )
-        one_of("training", device=(self.device, DEVICES))
-        bounds(
-            "training",
-            epochs=(self.epochs, 0, 100_000),
-            batch=(self.batch, 1, 1 << 16),
-            learning_rate=(self.learning_rate, 1e-9, 1e3),
-            weight_decay=(self.weight_decay, 0, 1e3),
-            logit_scale=(self.logit_scale, 1e-6, 1e6),
-            seed=(self.seed, 0, (1 << 32) - 1),
-            samples=(self.samples, 1, 1 << 32),
-        )
+    epochs: Annotated[int, Meta(ge=0, le=100_000)] = 20
+    batch: Annotated[int, Meta(ge=1, le=1 << 16)] = 32
+    optimiser: Annotated[str, one_of(OPTIMISERS)] = "adam"
+    learning_rate: Annotated[float, Meta(ge=1e-9, le=1e3)] = 1e-2
+    weight_decay: Annotated[float, Meta(ge=0, le=1e3)] = 0.0
+    schedule: Annotated[str, one_of(SCHEDULES)] = "one_cycle"
+    loss: Annotated[str, one_of(LOSSES)] = "cross_entropy"
+    logit_scale: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0
+    seed: Seed = 0
+    samples: Annotated[int, Meta(ge=1, le=1 << 32)] | None = None
+    device: Annotated[str, one_of(DEVICES)] = "cpu"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """A whole recipe; each part is a table of the TOML file, and may be left out.
 
     purifier   a front before a classifier that is trained already: everything else is then its
@@ -109,6 +97,8 @@ class Config:
     surrogate  not given: the normal density of the noise where neurons are noisy, else a triangle
                of half width 1 V
     """
+
+    TABLE = "recipe"
 
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=lambda: Model("conv_digits"))
@@ -119,15 +109,15 @@ class Config:
     purifier: Purifier | None = None
     defence: Defence = field(default_factory=Defence)
 
-    def __post_init__(self):
+    def check(self) -> str | None:
         if self.training.loss == "rate" and self.model.readout != "spike_count":
-            raise ConfigError(
-                f"training: loss 'rate' needs model.readout = \"spike_count\", not "
+            return (
+                f'training: loss "rate" needs model.readout = "spike_count", not '
                 f"{self.model.readout!r}"
             )
         if not self.training.epochs and self.model.init is None:
-            raise ConfigError(
-                "training: epochs is 0, which leaves random weights; accepted with 0 is a "
+            return (
+                "training: epochs is 0, which leaves random weights; with 0 there must be a "
                 "model.init"
             )
         if self.model.init is not None and (
@@ -135,46 +125,43 @@ class Config:
             or self.neuron.alpha is not None
             or self.neuron.refractory
         ):
-            raise ConfigError(
-                "model: init converts into neurons that carry a rate; accepted are reset = "
+            return (
+                "model: init converts into neurons that carry a rate; they must have reset = "
                 '"subtract", without alpha and refractory'
             )
         margin = self.defence.margin
         if margin is not None and margin.potential == "noisy" and not self.neuron.noise:
-            raise ConfigError(
+            return (
                 'defence.margin: potential is "noisy", and neuron.noise is 0; it must be "quiet", '
                 "or the neurons must be noisy"
             )
-        self._check_pixels()
+        return self._pixels("adversarial", "epsilon") or self._pixels("sparsity", "h")
 
-    def _check_pixels(self) -> None:
-        """Refuse changes of pixels for data that has none, or so small that the encoder rounds
-        every one of them away."""
-        sizes = {"adversarial": "epsilon", "sparsity": "h"}
-        for name, entry in sizes.items():
-            settings = getattr(self.defence, name)
-            if settings is None:
-                continue
-            maximum = DATASETS[self.data.name][2]
-            if not maximum:
-                raise ConfigError(f"defence: {name} changes pixels; {self.data.name} are events")
-            if self.data.encoding.startswith("poisson"):
-                continue
-            level, size = 0.5 ** intensity_bits(maximum), getattr(settings, entry)
-            if size < level / 2:
-                raise ConfigError(
-                    f"defence.{name}: {entry} is {size}; accepted are {level / 2:g} or more: "
-                    f"{self.data.name} have {1 / level:.0f} grey "
-                    "levels, and a change of less than half a level is rounded away"
-                )
+    def _pixels(self, name: str, entry: str) -> str | None:
+        """A defence that changes pixels: what is wrong where the data has none, or where the
+        encoder rounds every change away."""
+        settings = getattr(self.defence, name)
+        if settings is None:
+            return None
+        maximum = DATASETS[self.data.name][2]
+        if not maximum:
+            return f"defence: {name} changes pixels; {self.data.name} are events"
+        level, size = 0.5 ** intensity_bits(maximum), getattr(settings, entry)
+        if self.data.encoding.startswith("poisson") or size >= level / 2:
+            return None
+        return (
+            f"defence.{name}: {entry} is {size}; it must be {level / 2:g} or more: "
+            f"{self.data.name} have {1 / level:.0f} grey levels, and a change of less than half a "
+            f"level is rounded away"
+        )
 
-    def to_table(self) -> dict:
+    def to_table(self) -> dict[str, Any]:
         """Plain values, from which ``from_table`` makes it again."""
         return to_table(self)
 
     @classmethod
-    def from_table(cls, table, where: str = "config") -> Config:
-        """Raises ConfigError for an unknown key or a value that is not accepted."""
+    def from_table(cls, table: Any, where: str = "config") -> Config:
+        """Raises ConfigError for an unknown key and for a value that cannot be."""
         return from_table(cls, table, where)
 
 
@@ -185,7 +172,7 @@ def read_config(path: str | Path) -> Config:
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
         raise ConfigError(
-            f"{path}: {others[0]} beside purifier; accepted is purifier alone: all else is its "
+            f"{path}: {others[0]} beside purifier; purifier must stand alone: all else is its "
             f"classifier's"
         )
     config = Config.from_table(table, str(path))

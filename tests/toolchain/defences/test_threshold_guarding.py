@@ -191,9 +191,9 @@ def test_the_hook_weighs_by_progress_and_reports():
     [
         ({"delta": 0.0}, "defence.margin: delta is 0.0"),
         ({"lambda_max": -1.0}, "lambda_max is -1.0"),
-        ({"power": 3}, "power is 3; accepted are 1, 2"),
-        ({"schedule": "linear"}, "schedule is 'linear'; accepted are cosine, constant"),
-        ({"neurons": "max"}, "neurons is 'max'; accepted are mean, sum"),
+        ({"power": 3}, "power is 3; it must be one of 1, 2"),
+        ({"schedule": "linear"}, "schedule is 'linear'; it must be one of cosine, constant"),
+        ({"neurons": "max"}, "neurons is 'max'; it must be one of mean, sum"),
     ],
 )
 def test_settings_that_are_refused(entries, message):

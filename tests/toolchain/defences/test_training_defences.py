@@ -283,20 +283,20 @@ def test_adversarial_training_goes_through_every_encoder(encoding):
     [
         (
             {"defence": {"margins": {}}},
-            "config.defence: unknown key 'margins'; accepted are margin, adversarial, retraction, "
-            "sparsity",
+            r"\[defence\]: there is no key 'margins' \(the nearest is 'margin'\); it must be one "
+            "of margin, adversarial, retraction, sparsity",
         ),
         (
             {"defence": {"margin": {"lambda_max": 1.0}}},
-            "config.defence.margin: lacks a key; not given are delta",
+            r"\[defence.margin\]: delta is missing; it must be a finite number from 1e-06 to 1000",
         ),
         (
             {"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "iterations": 3}}},
-            "unknown key 'iterations'",
+            "there is no key 'iterations'",
         ),
         (
             {"defence": {"adversarial": {"attack": "cw", "epsilon": 0.1}}},
-            "attack is 'cw'; accepted are fgsm, rfgsm, pgd",
+            "attack is 'cw'; it must be one of fgsm, rfgsm, pgd",
         ),
         ({"defence": {"adversarial": {"attack": "fgsm", "epsilon": 8.0}}}, "epsilon is 8.0"),
         (
@@ -311,11 +311,11 @@ def test_adversarial_training_goes_through_every_encoder(encoding):
             {"defence": {"adversarial": {"attack": "rfgsm", "epsilon": 0.1, "alpha": 0.2}}},
             "alpha is 0.2",
         ),
-        ({"defence": {"retraction": {"beta": 0.6}}}, "defence.retraction: beta is 0.6"),
-        ({"defence": {"sparsity": {"weight": -1.0}}}, "defence.sparsity: weight is -1.0"),
+        ({"defence": {"retraction": {"beta": 0.6}}}, r"\[defence.retraction\] beta is 0.6"),
+        ({"defence": {"sparsity": {"weight": -1.0}}}, r"\[defence.sparsity\] weight is -1.0"),
         (
             {"defence": {"sparsity": {"weight": 1.0}}},
-            "defence.sparsity: h is 0.01; accepted are 0.03125 or more: digits have 16 grey",
+            "defence.sparsity: h is 0.01; it must be 0.03125 or more: digits have 16 grey",
         ),
         ({"defence": {"adversarial": {"attack": "fgsm", "epsilon": 0.03}}}, "rounded away"),
         (
@@ -327,8 +327,8 @@ def test_adversarial_training_goes_through_every_encoder(encoding):
         ),
         ({"neuron": {"noise_at_inference": True}}, "noise_at_inference without noise"),
         ({"neuron": {"noise": 0.1, "noise_seed": 3}}, "noise_seed goes with noise_at_inference"),
-        ({"neuron": {"noise": -1.0}}, "neuron: noise is -1.0"),
-        ({"training": {"device": "tpu"}}, "device is 'tpu'; accepted are cpu, cuda, auto"),
+        ({"neuron": {"noise": -1.0}}, r"\[neuron\] noise is -1.0"),
+        ({"training": {"device": "tpu"}}, "device is 'tpu'; it must be one of cpu, cuda, auto"),
         (
             {"defence": {"margin": MARGIN | {"images": "both"}}},
             "without adversarial training there are no attacked images",

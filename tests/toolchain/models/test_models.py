@@ -129,9 +129,9 @@ def test_a_name_resolves_to_its_layers():
         (lambda: Layer("lstm"), "conv, dense, average_pool, sum_pool"),
         (
             lambda: Layer("dense", features=3, kernel=2),
-            "kernel is given; accepted are features, bias, recurrent",
+            "kernel is given; with kind 'dense' it must be one of features, bias, recurrent",
         ),
-        (lambda: Layer("conv", channels=3), "kernel is not given"),
+        (lambda: Layer("conv", channels=3), "kernel is missing"),
         (lambda: Layer("dense", features=0), "features is 0"),
         (lambda: Neuron(beta=1.5), "beta is 1.5"),
         (lambda: Neuron(reset="soft"), "zero, subtract, none"),

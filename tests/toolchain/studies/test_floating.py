@@ -116,8 +116,11 @@ def two_layers(first, second):
     """Two layers of one neuron each: inputs (a, b) → first → second; hard resets, no leak, no
     bias."""
     layers = {
-        "one": snn.Linear(2, 1, bias=False), "lif1": snn.LIF(), "two": snn.Linear(1, 1, bias=False), "lif2": snn.LIF()
-    }  # fmt: skip
+        "one": snn.Linear(2, 1, bias=False),
+        "lif1": snn.LIF(),
+        "two": snn.Linear(1, 1, bias=False),
+        "lif2": snn.LIF(),
+    }
     model = snn.Network(layers, input_shape=(2,))
     with torch.no_grad():
         model.one.weight.copy_(torch.tensor([first]))

@@ -10,7 +10,7 @@ import pytest
 from toolchain.errors import ConfigError
 from toolchain.pages.table import to_csv
 from toolchain.studies import base, margin, margin_page, study
-from toolchain.studies.margin import Settings
+from toolchain.studies.margin_settings import MarginStudy
 
 RECIPE = """
 [data]
@@ -66,13 +66,13 @@ def test_the_study_from_its_file_to_its_page(tmp_path, config):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"deltas": "[0.5]"}, "accepted are lists with 0, the network without constraint"),
+        ({"deltas": "[0.5]"}, "it must have 0, the network without constraint"),
         ({"deltas": "[0.0, 0.0]"}, "none of them twice"),
-        ({"deltas": "[0.0, -1.0]"}, "deltas is -1.0"),
-        ({"weight_bits": "[9]"}, "weight_bits is 9; accepted are 2 to 8"),
+        ({"deltas": "[0.0, -1.0]"}, "deltas, entry 2 is -1.0"),
+        ({"weight_bits": "[9]"}, "weight_bits, entry 1 is 9; it must be a whole .* from 2 to 8"),
         ({"weight_bits": "[]"}, "at least one entry"),
         ({"near": "0.0"}, "near is 0.0"),
-        ({"margin": "1"}, "unknown key 'margin'"),
+        ({"margin": "1"}, "there is no key 'margin'"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, config, changes, text):
@@ -127,7 +127,7 @@ def made_up(flips, accuracy=0.9):
 
 def said(*flips):
     """Findings on networks with deltas 0, 1, … and those flips, the same for two seeds."""
-    settings = Settings("recipe.toml", tuple(map(float, range(len(flips)))), (8,), (0, 1))
+    settings = MarginStudy("recipe.toml", tuple(map(float, range(len(flips)))), (8,), (0, 1))
     measured = {(float(d), seed): made_up(n) for d, n in enumerate(flips) for seed in (0, 1)}
     aware = {seed: {"accuracy": 0.8, "flips": 0, "comparisons": 7} for seed in (0, 1)}
     recipe = margin.Config.from_table({"defence": {"margin": {"delta": 1.0, "lambda_max": 2.0}}})

@@ -163,7 +163,7 @@ def test_the_four_networks_and_who_fools_whom(folder):
     assert ("no network keeps more" in findings.title) == (not apart)
 
 
-def test_the_headline_names_a_network_only_where_its_worst_seed_is_above_every_other_networks_best():
+def test_the_headline_names_a_network_only_where_its_worst_seed_is_above_all_others_best():
     share = {
         (name, "worst of all"): each
         for name, each in (("a", [0.3, 0.4]), ("b", [0.5, 0.6]), ("c", [0.45, 0.55]))
@@ -249,8 +249,8 @@ def test_each_setting_changes_that_alone():
     [
         ("leak", "values = [1.0, 0.5]", "values = [1.5]", "what remains in each step, 0 to 1"),
         ("leak", "values = [1.0, 0.5]", "values = [1.0, 1.0]", "none of them twice"),
-        ("leak", "values = [1.0, 0.5]", "", "lacks a key"),
-        ("leak", "samples = 12", "sample = 12", "unknown key 'sample'"),
+        ("leak", "values = [1.0, 0.5]", "", "values is missing; it must be a list"),
+        ("leak", "samples = 12", "sample = 12", "no key 'sample' .the nearest is 'samples'"),
         ("leak", "samples = 12", "samples = 0", "samples is 0"),
         ("leak", "poisson.toml", "gone.toml", "cannot be read"),
         ("networks", "seeds = [0, 1]", "seeds = [0]", "two or more"),
@@ -258,7 +258,7 @@ def test_each_setting_changes_that_alone():
             "networks",
             '[[networks]]\nname = "ANN"\nrecipe = "ann.toml"',
             "",
-            "0 networks are ANNs; accepted is one",
+            "0 networks are ANNs; there must be one",
         ),
     ],
 )

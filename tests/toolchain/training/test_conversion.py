@@ -254,11 +254,11 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
         convert(_silent(ann.model), spiking(4), x)
     with pytest.raises(ConfigError, match="accepted for it are direct and poisson"):
         input_strength(Encoding("direct", 1), Encoding("poisson_signed"))
-    with pytest.raises(ConfigError, match=r"accepted with 0 is a model\.init"):
+    with pytest.raises(ConfigError, match=r"with 0 there must be a model\.init"):
         Config(training=Training(epochs=0))
     with pytest.raises(ConfigError, match='reset = "subtract"'):
         Config(model=Model("mlp", init=Init("conversion", "a.toml")))
-    with pytest.raises(ConfigError, match="accepted are a checkpoint"):
+    with pytest.raises(ConfigError, match="it must be a checkpoint"):
         Init("conversion", "a.pt")
     with pytest.raises(ConfigError, match='goes with kind "snn"'):
         Model("mlp", kind="ann", init=Init("conversion", "a.toml"))
