@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-kill test-lava-dl benchmark lint lava lava-dl fuzz pins clean
+.PHONY: demo test test-thorough test-slow test-kill test-lava-dl benchmark lint lava lava-dl fuzz pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -16,6 +16,10 @@ demo: lava
 # Two workers, or as many as WORKERS says; tests that share fixtures stay together.
 test: lava
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# The same tests with all the random cases of each; a run of every day draws three in ten.
+test-thorough: lava
+	SPIKEPORT_EXAMPLES=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 # 2,000 random programs on Lava, 20,000 reference against fast, full training runs.
 test-slow: lava

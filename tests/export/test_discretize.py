@@ -18,6 +18,7 @@ from export.passes.subgraphs import flatten
 from export.shapes import infer
 from export.simulate import Extremes, _State, by_delay, execution_order
 from export.trace import trace
+from tests.examples import many
 from tests.export.grid_graphs import chain
 from tests.export.nodes import cuba, float_traces, full, inp, lif, out, spiking
 
@@ -32,7 +33,7 @@ def trace_of(node, x, dt, discretization="euler"):
     return float_traces(graph, {"in": x.reshape(1, -1, 1)}, dt, discretization)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(
     st.floats(1e-3, 0.1),
     st.floats(1e-3, 0.1),

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 import export
 import hardware
 from export.errors import CalibrationError
+from tests.examples import many
 from tests.export.grid_graphs import chain
 from tests.export.nodes import cuba, float_traces, full, inp, lif, out, spiking, volts
 
 # how far from the graph
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(st.data())
 def test_potentials_stay_within_the_error_that_the_audit_states(data):
     """Below threshold, the error is a sum of the rounding errors in the audit, which decay with the

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 import export
 import hardware
+from tests.examples import many
 from tests.export.grid_graphs import chain, graph_of, grid_graphs
 from tests.export.interpreter import Interpreter
 
@@ -38,7 +39,7 @@ def agree(drawn):
 PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=PATIENT)
+@settings(max_examples=many(150), deadline=None, suppress_health_check=PATIENT)
 @given(grid_graphs())
 def test_grid_graph_and_program_agree(drawn):
     agree(drawn)

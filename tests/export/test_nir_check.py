@@ -14,6 +14,7 @@ from export import metadata as graph_metadata
 from export.check import checked, ordered
 from export.errors import GraphError, UnsupportedError
 from export.shapes import flattened, infer, padding_of
+from tests.examples import many
 from tests.export.grid_graphs import chain, graph_of
 
 
@@ -61,7 +62,7 @@ pytestmark = pytest.mark.filterwarnings(
 )  # PyTorch's remark on its own convolution
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 @given(st.data())
 def test_shapes_are_pytorchs(data):
     dims = data.draw(st.integers(1, 2))

@@ -18,6 +18,7 @@ from export.passes import delays, pooling, products, reshapes, scales, subgraphs
 from export.passes.reset import shifted
 from export.shapes import window_output
 from export.simulate import by_delay
+from tests.examples import many
 
 
 def kernel(rng, shape, out, size, stride, padding, dilation, groups) -> Kernel | None:
@@ -54,7 +55,7 @@ def in_a_row(chain, x):
     return x
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=many(80), deadline=None)
 @given(st.data())
 def test_kernel_is_pytorch_convolution(data):
     shape = data.draw(st.sampled_from([(2, 7), (2, 6, 5)]))
@@ -77,7 +78,7 @@ def test_kernel_is_pytorch_convolution(data):
     assert np.all(np.abs(k.apply(np.sign(x))) <= k.absolute_sums())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=many(400), deadline=None)
 @given(st.data())
 def test_fused_windows_equal_the_windows_in_a_row(data):
     shape = data.draw(st.sampled_from([(2, 9), (2, 8, 7), (4, 6, 6), (1, 5, 9)]))
@@ -152,7 +153,7 @@ def test_overlapping_pools_and_grouped_kernels_fuse():
     assert back.weight.shape == (6, 2, 5, 5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150), deadline=None)
 @given(st.data())
 def test_scales_reshapes_and_products_keep_the_map(data):
     """Any chain of Gain, Reshape, Matrix and Kernel, through all passes in their order."""

@@ -19,6 +19,7 @@ from export.quantize import (
     weight_range,
 )
 from hardware.program import Dense, sign_mode
+from tests.examples import many
 
 BITS = st.integers(2, 8)
 
@@ -34,7 +35,7 @@ def weights(draw):
     return np.clip(values, -14000, 14000)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(weights(), BITS, st.sampled_from([-8, 0]), st.booleans())
 def test_fitted_weights_are_the_chips_and_the_nearest(values, bits, lowest, per_channel):
     channel = np.repeat(np.arange(len(values)), values.shape[1]) if per_channel else None
@@ -87,7 +88,7 @@ def test_clipping_is_used_only_where_it_lowers_the_error_and_is_counted():
     assert each.exponent[0] < plain.exponent
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 @given(st.data())
 def test_weights_on_a_grid_come_out_exactly(data):
     bits = data.draw(st.integers(1, 8))
@@ -123,7 +124,7 @@ def test_grids_that_passes_moved_are_found_again():
     assert on_grid("w", np.array([256.0]), 8, 0, np.asarray(0)).exponent == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 @given(st.lists(st.integers(-500_000, 500_000), min_size=1, max_size=5))
 def test_bias_fits_thirteen_bits(values):
     state = np.array(values, float)
@@ -146,7 +147,7 @@ def test_exact_bias_is_exact_or_refused():
         fit_bias("b", np.array(1e6), exact=False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 @given(st.lists(st.integers(-32512, 32512), min_size=1, max_size=6))
 def test_constant_input_is_split_without_loss(values):
     steps = np.array(values)
@@ -166,7 +167,7 @@ def test_constant_input_beyond_sixteen_bits_is_an_error():
         split_constant("b", np.array([40_000]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(st.integers(0, 2**32 - 1), BITS)
 def test_chosen_scale_is_at_least_as_good_as_the_power_of_two_and_within_the_top(seed, bits):
     rng = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hardware import arithmetic
+from tests.examples import many
 
 LIMIT = 2**23
 
@@ -150,7 +151,7 @@ def test_every_rule_is_in_the_table():
 def test_rule_equals_its_naive_definition(rule, backend):
     naive, function = globals()[f"naive_{rule}"], getattr(arithmetic, rule)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=many(60), deadline=None)
     @given(st.lists(st.tuples(*RULES[rule]), min_size=1, max_size=40))
     def check(rows):
         columns = list(zip(*rows))
@@ -187,7 +188,7 @@ for _operation in (
     setattr(Register, _operation, _checked(_operation))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(word, decays)
 @example(2**31 - 1, 0)
 @example(-(2**31), 0)

@@ -14,6 +14,7 @@ from hardware import Record, compare, run
 from hardware.comparison import LayerAgreement
 from hardware.errors import InputError
 from hardware.program import Dense, Input, Output, Population, Program
+from tests.examples import many
 
 PROGRAM = Program(
     (Input("in", (3,)),),
@@ -91,7 +92,7 @@ PLACES = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 @given(st.lists(PLACES, min_size=1, max_size=6, unique=True))
 def test_first_difference_is_the_earliest_sample_then_step_then_layer(places):
     other = changed(FULL, *((q, layer, index, 77) for q, layer, index in places))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hardware import Record, counters, run
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+from tests.examples import many
 from tests.strategies import inputs_for, programs
 
 
@@ -54,7 +55,7 @@ def convolutions(draw):
     return convolution, (groups * inner, *spatial)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150), deadline=None)
 @given(convolutions())
 def test_fan_out_of_a_convolution_equals_brute_force(drawn):
     convolution, source = drawn

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hardware.comparison import compare
 from hardware.recording import Record
 from hardware.targets import run
+from tests.examples import many
 from tests.strategies import inputs_for, programs
 
 pytest.importorskip("numba", reason="the fast executor needs numba")
@@ -60,7 +61,7 @@ relaxed = {
         HealthCheck.filter_too_much,
     ],
 }
-test_random_programs = settings(max_examples=400, **relaxed)(given(cases())(check))
+test_random_programs = settings(max_examples=many(400), **relaxed)(given(cases())(check))
 test_many_random_programs = pytest.mark.slow(
     settings(max_examples=20_000, **relaxed)(given(cases())(check))
 )

@@ -20,6 +20,7 @@ from hardware.neurocores import RESOURCES, place
 from hardware.noise import Noise
 from hardware.placement import check
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+from tests.examples import many
 from tests.strategies import programs
 
 LOIHI1, LOIHI2 = Chip.load("loihi1"), Chip.load("loihi2")
@@ -471,7 +472,7 @@ def test_convolution_on_a_chip_without_convolution_synapses():
     assert place(convolution(), LOIHI2)[0].uses["input_axons"].used == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(program=programs(), chip=st.sampled_from([LOIHI1, LOIHI2]), neurons=st.integers(1, 20))
 def test_every_division_holds_all_neurons_within_the_limits(program, chip, neurons):
     tight = smaller(

@@ -23,6 +23,7 @@ from hardware.program import (
     Sparse,
     sign_mode,
 )
+from tests.examples import many
 from tests.strategies import FLAVOURS, programs, weight_array
 
 ONES = np.ones((3, 4), int)
@@ -462,7 +463,7 @@ def test_extremes_are_accepted():
         dense(weights=[weights], weight_bits=bits, exponent=7, delay=62)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(FLAVOURS), st.integers(1, 8))
 def test_sign_mode_says_in_which_format_the_chip_keeps_the_weights(seed, flavour, bits):
     """Against the rule of lava.utils.weightutils, written here a second time, from its three sign

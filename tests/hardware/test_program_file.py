@@ -18,6 +18,7 @@ from hardware import _hdf5, limits, program_file
 from hardware.errors import ProgramFileError
 from hardware.noise import MAX_SEED, Noise
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+from tests.examples import many
 from tests.sealed import edited, sealed_anew
 from tests.strategies import programs
 
@@ -92,7 +93,9 @@ def saved(tmp_path):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=many(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(program=programs())
 def test_round_trip_of_random_programs(tmp_path, program):

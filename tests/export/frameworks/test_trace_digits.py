@@ -88,7 +88,7 @@ def trained(model, images, labels, epochs):
 @pytest.mark.parametrize(
     ("make", "epochs", "least"),
     # training a convolutional network in snnTorch takes minutes
-    [(Perceptron, 10, 0.95), pytest.param(Convolutional, 8, 0.92, marks=pytest.mark.slow)],
+    [(Perceptron, 4, 0.9), pytest.param(Convolutional, 8, 0.92, marks=pytest.mark.slow)],
 )
 def test_post_training_quantisation(make, epochs, least, capsys):
     torch.manual_seed(0)

@@ -16,6 +16,7 @@ import export
 from export.frameworks import trace
 from hardware import targets
 from hardware.recording import Record
+from tests.examples import many
 from tests.export.frameworks import snntorch_models as models
 
 STEPS = 8
@@ -86,7 +87,7 @@ def networks(draw) -> Random:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks(), st.integers(0, 1000), st.sampled_from([None, 1e-3, 0.1]))
 def test_random_networks(model, seed, dt):
     x = models.spikes(STEPS, 4, model.synapses[0].in_features, seed=seed)

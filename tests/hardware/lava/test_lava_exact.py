@@ -11,6 +11,7 @@ from hardware.comparison import compare
 from hardware.lava.errors import LavaUnsupportedError
 from hardware.recording import Record, check_inputs
 from hardware.targets import collect, run
+from tests import examples
 from tests.strategies import inputs_for, programs
 
 pytestmark = pytest.mark.lava
@@ -69,12 +70,12 @@ def many(examples: int):
     )(given(case=cases())(test))
 
 
-@many(200)
+@many(examples.many(200))
 def test_models_called_directly(direct, case):
     check(direct, case)
 
 
-@many(60)
+@many(examples.many(60))
 def test_lavas_runtime(runtime, case):
     check(runtime, case)
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, reject, settings
 
 from hardware.recording import Record
 from hardware.targets import run
+from tests.examples import many
 from tests.toolchain.layers.networks import Case, cases, program_of
 from toolchain.errors import CurrentRangeError
 
@@ -34,7 +35,7 @@ def assert_equal(case: Case, target: str) -> None:
             )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_random_networks_equal_the_reference(case):
     assert_equal(case, "reference")

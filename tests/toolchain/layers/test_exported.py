@@ -17,6 +17,7 @@ from export.frameworks import trace
 from hardware.comparison import compare
 from hardware.noise import Noise, derived
 from hardware.recording import Record
+from tests.examples import many
 from tests.toolchain.layers.networks import Case, cases
 from toolchain.deploy import software
 from toolchain.errors import CurrentRangeError
@@ -51,7 +52,7 @@ def assert_equal(model: nn.Module, inputs: np.ndarray, target: str = "fast") -> 
     assert {layer.layer for layer in comparison.layers if layer.potentials} == set(program.order)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_random_networks_equal_their_programs(case):
     model = network_of(case)

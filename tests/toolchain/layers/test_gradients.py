@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import toolchain.layers as snn
+from tests.examples import many
 from toolchain.errors import LayerError
 from toolchain.layers import compiled, scan, surrogate, tensors
 
@@ -170,19 +171,19 @@ def check_against(lif, current, syn, mem, weights, one, other):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 @given(neurons())
 def test_gradients_equal_those_of_a_plain_loop(case):
     check_against(*case, sequence, plain_loop)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(neurons())
 def test_step_by_step_equals_a_whole_sequence(case):
     check_against(*case, sequence, steps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(neurons())
 def test_tensor_operations_equal_the_compiled_scan(case):
     lif, current, syn, mem, weights = case
