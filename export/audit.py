@@ -13,11 +13,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hardware import _tabular
+
+if TYPE_CHECKING:
+    import pandas
+
 FAITHFUL, APPROXIMATE, REFUSED = "faithful", "approximate", "refused"
 VERDICTS = (FAITHFUL, APPROXIMATE, REFUSED)
+
+AUDITED = (
+    "layer",
+    "kind",
+    "verdict",
+    "parameter",
+    "count",
+    "max_error",
+    "rms_error",
+    "clipped",
+)
+"""Columns of the data frame."""
 
 EXACT = 2.0**-22
 """Relative error up to which a value counts as represented exactly: graphs hold single precision,
@@ -178,6 +196,45 @@ class Audit:
             f"no {kind or 'layer'} {name!r}; there are "
             f"{', '.join(layer.name for layer in self.layers)}"
         )
+
+    def __repr__(self) -> str:
+        parts = (
+            f"{len(self.layers)} parts, {sum(len(x.parameters) for x in self.layers)} parameters"
+        )
+        return f"Audit({self.verdict}: {parts}, from {self.source})"
+
+    def _repr_html_(self) -> str:
+        rows = [list(row.values()) for row in self._rows()]
+        head = [name.replace("_", " ") for name in AUDITED]
+        reasons = "; ".join(f"{x.name}: {reason}" for x in self.layers for reason in x.reasons)
+        return _tabular.html(f"Audit of {self.source}: {self.verdict}", head, rows, reasons)
+
+    def _rows(self) -> list[dict[str, object]]:
+        """A row for every parameter, and for a layer without any."""
+        return [
+            {
+                "layer": layer.name,
+                "kind": layer.kind,
+                "verdict": layer.verdict,
+                "parameter": None if parameter is None else parameter.name,
+                "count": None if parameter is None else int(np.asarray(parameter.integers).size),
+                "max_error": None if parameter is None else parameter.max_error,
+                "rms_error": None if parameter is None else parameter.rms_error,
+                "clipped": None if parameter is None else parameter.clipped,
+            }
+            for layer in self.layers
+            for parameter in layer.parameters or (None,)
+        ]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A data frame with a row for every parameter: its layer, verdict, number of values and
+        errors (relative to the largest value, and to the root mean square), and how many were
+        clipped.
+
+        Raises:
+            MissingPackageError: where pandas is not installed.
+        """
+        return _tabular.frame(self._rows(), AUDITED)
 
     def to_dict(self) -> dict:
         """Plain JSON values: every layer with a summary of every parameter."""

@@ -30,3 +30,7 @@ class TargetError(HardwareError):
 
 class DeviceError(HardwareError):
     """An energy table is unknown or malformed, or does not go with what is asked of it."""
+
+
+class MissingPackageError(HardwareError):
+    """Something needs a package that is optional and not installed; the text says how to get it."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
+from hardware import _tabular
 from hardware.chip import Chip, StaticPower
 from hardware.neurocores import LayerPlacement, place
 from hardware.program import Program
 from hardware.rules import Violation, violations
+
+if TYPE_CHECKING:
+    import pandas
 
 ESTIMATES = (
     "The chip's compiler is not public: cores, axons and synaptic memory are estimates after its "
@@ -62,6 +67,45 @@ class Report:
     def static_power(self) -> StaticPower:
         """Of all its chips."""
         return self.chip.static_power.of(self.chips)
+
+    def __repr__(self) -> str:
+        verdict = "fits" if self.fits else f"does not fit, {len(self.broken)} broken rules"
+        return f"Report({self.chip.title}: {verdict}, {self.cores} neurocores)"
+
+    def _repr_html_(self) -> str:
+        head = ("layer", "neurons", "neurocores", "limited by", "used", "maximum", "percent")
+        rows = [[row[name.replace(" ", "_")] for name in head] for row in self._rows()]
+        verdict = f"fits {self.chip.title}" if self.fits else f"DOES NOT FIT {self.chip.title}"
+        broken = "; ".join(f"{v.rule}: {v.where}: {v.message}" for v in self.broken)
+        title = f"{verdict}: {self.cores} of {self.chip['cores_per_chip']} neurocores"
+        return _tabular.html(title, head, rows, broken)
+
+    def _rows(self) -> list[dict[str, object]]:
+        """A row for each layer, with the resource that limits it."""
+        rows = []
+        for layer in self.layers:
+            use = layer.uses[layer.binding]
+            rows.append(
+                {
+                    "layer": layer.population,
+                    "neurons": layer.neurons,
+                    "neurocores": layer.cores,
+                    "limited_by": layer.binding.replace("_", " "),
+                    "used": use.used,
+                    "maximum": use.maximum,
+                    "percent": use.percent,
+                }
+            )
+        return rows
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A data frame with a row for each layer: neurons, neurocores, and how much of the resource
+        that limits it is used on its fullest core.
+
+        Raises:
+            MissingPackageError: where pandas is not installed.
+        """
+        return _tabular.frame(self._rows())
 
     def to_dict(self) -> dict:
         """Plain JSON values: verdict, layers with used, maximum and percent of every resource,

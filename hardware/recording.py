@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hardware import _tabular
 from hardware.errors import InputError
 from hardware.program import Program
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,41 @@ class Recording:
     scores: Mapping[str, np.ndarray]
     wall_time_s: float
     details: Mapping = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.target}, {self.samples} samples x {self.steps} steps, "
+            f"{len(self.layers)} layers, {self.program[:12]})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = self._rows()
+        names = list(rows[0]) if rows else []
+        title = f"{self.samples} samples x {self.steps} steps on {self.target}"
+        note = f"counts: mean of one sample. Program {self.program[:12]}, {self.wall_time_s:.2f} s"
+        cells = [[row[name] for name in names] for row in rows]
+        return _tabular.html(title, [name.replace("_", " ") for name in names], cells, note)
+
+    def _rows(self) -> list[dict[str, object]]:
+        """A row for each layer: its counts, as means over the samples."""
+        return [
+            {"layer": layer}
+            | {
+                counter: float(found[layer].mean())
+                for counter, found in self.counts.items()
+                if layer in found
+            }
+            for layer in self.layers
+        ]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A data frame with a row for each layer: its counters (``hardware.counters``), as means
+        over the samples, for one sample.
+
+        Raises:
+            MissingPackageError: where pandas is not installed.
+        """
+        return _tabular.frame(self._rows())
 
     def predictions(self, output: str | None = None) -> np.ndarray:
         """Class of every sample, int64 [sample]: the neuron with the largest score, the first of

@@ -1,4 +1,75 @@
-"""What a person does: train, export, run, compare, report. The command line is in
-``toolchain.cli``."""
+"""From a spiking network trained in PyTorch to Lava and Loihi 2: load a model, export, run,
+compare, check, assess, attack, train, open a run.
+
+    import spikeport                                      the same names; or import toolchain
+    model = spikeport.load("digits.safetensors")
+    print(spikeport.assess(model, data="digits"))
+
+What each call takes and returns stands in its docstring, in ``toolchain.api``. Names are imported
+when they are used: importing this package costs nothing. The command line is in ``toolchain.cli``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolchain.api import (
+        ArgumentError,
+        Attacked,
+        BenchRun,
+        Exported,
+        Model,
+        RunRecording,
+        Threat,
+        Trained,
+        assess,
+        attack,
+        check,
+        compare,
+        export,
+        load,
+        open_run,
+        run,
+        train,
+    )
+    from toolchain.errors import ToolchainError
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "Attacked",
+    "BenchRun",
+    "Exported",
+    "Model",
+    "RunRecording",
+    "Threat",
+    "ToolchainError",
+    "Trained",
+    "__version__",
+    "assess",
+    "attack",
+    "check",
+    "compare",
+    "export",
+    "load",
+    "open_run",
+    "run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    home = "toolchain.errors" if name == "ToolchainError" else "toolchain.api"
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,6 +3,7 @@ values after."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,22 @@ class Signed(Around):
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         return 2 * self.encoder(images, seed) - 1
+
+
+@dataclass(frozen=True)
+class Scaled(Around):
+    """The values of an encoder times a power of two, ``scale``: the same integers, which mean
+    more."""
+
+    scale: float
+
+    @property
+    def fraction_bits(self) -> int:
+        """Of the scaled values."""
+        return self.encoder.fraction_bits - (math.frexp(self.scale)[1] - 1)
+
+    def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        return self.scale * self.encoder(images, seed)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,14 @@ class _ModelVictim:
         return self.ask(samples, seed=seed).scores.cpu().numpy()
 
 
-def encoder_of(io: dict) -> Encoder:
+def encoder_of(io: Mapping) -> Encoder:
+    """The encoder that a model's spikeport_io() asks for; with ``input.scale`` (a power of two) the
+    model takes that for full intensity. See ``_unscaled``."""
+    scale = io["input"].get("scale", 1) if io.get("call") != "images" else 1
+    return _unscaled(io) if scale == 1 else levels.Scaled(_unscaled(io), float(scale))
+
+
+def _unscaled(io: Mapping) -> Encoder:
     """The encoder that a model's spikeport_io() asks for, the same function as
     ``toolchain.data.encoders`` on images that are the data set's values divided by the power of two
     above them: data.encoding "direct", "poisson" (or "…_signed"), or "latency"."""

@@ -31,8 +31,11 @@ COMMANDS = {
     "lava": "Set up the environment in which Lava runs.",
     "demo": "The main job on real input, from training to a page with the numbers.",
 }
-"""Name of a command, which is also its module here, and its line in the overview. A module is
-imported when its command is called."""
+"""Name of a command and its line in the overview."""
+
+MODULES = {"run": "running"}
+"""Command → its module here, where that has another name: importing ``toolchain.cli.run`` would put
+the module in the place of the function ``run``."""
 
 TRACEBACK = "SPIKEPORT_TRACEBACK"
 """Environment variable for developers: where it is set, an expected error shows its traceback
@@ -46,7 +49,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"toolchain.cli.{name}").command
+        # imported when it is called
+        return importlib.import_module(f"toolchain.cli.{MODULES.get(name, name)}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

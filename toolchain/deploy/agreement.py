@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hardware import _tabular
 from hardware.comparison import Comparison, FirstDifference, LayerAgreement, compare
 from hardware.program import Program
 from hardware.recording import Record, Recording
-from toolchain.deploy.summary import accuracy, correct
+from toolchain.deploy.paired import Paired
+from toolchain.deploy.summary import accuracy
 from toolchain.errors import ToolchainError
 from toolchain.remarks import Remark, chance, silence
+
+if TYPE_CHECKING:
+    import pandas
 
 Run = Callable[[str, dict[str, np.ndarray], Record], Recording]
 """Runs the model on a named target with some samples of the inputs."""
@@ -29,6 +35,7 @@ class Agreement:
     runs          target → {"wall_time_s", "accuracy"}; accuracy None without labels
     spikes        layer → spikes on the first target, of all samples; None for layers that do not
                   spike by design
+    paired        predictions of the first target beside those of each further one
     """
 
     samples: int
@@ -36,6 +43,55 @@ class Agreement:
     comparisons: tuple[Comparison, ...]
     runs: Mapping[str, Mapping]
     spikes: Mapping[str, int | None] = field(default_factory=dict)
+    paired: tuple[Paired, ...] = ()
+
+    def __repr__(self) -> str:
+        differ = sum(
+            (entry.spike_differences or 0) + (entry.potential_differences or 0)
+            for c in self.comparisons
+            for entry in c.layers
+        )
+        said = "identical" if self.identical else f"{differ:,} spikes and potentials differ"
+        return f"Agreement({', '.join(self.runs)} on {self.samples} samples: {said})"
+
+    def _repr_html_(self) -> str:
+        rows = self._rows()
+        names = list(rows[0])
+        notes = "; ".join(line for pair in self.paired for line in pair.lines())
+        title = f"{self.samples} samples x {self.steps} steps on {', '.join(self.runs)}"
+        said = "identical" if self.identical else "different"
+        cells = [[row[name] for name in names] for row in rows]
+        return _tabular.html(
+            f"{title}: {said}", [name.replace("_", " ") for name in names], cells, notes
+        )
+
+    def _rows(self) -> list[dict[str, object]]:
+        """A row for each further target and layer."""
+        return [
+            {
+                "targets": " and ".join(c.targets),
+                "layer": entry.layer,
+                "spikes": entry.spikes,
+                "spikes_differ": entry.spike_differences,
+                "spike_share": entry.spike_share,
+                "potentials": entry.potentials,
+                "potentials_differ": entry.potential_differences,
+                "largest_difference": None if entry.relative is None else entry.relative[0],
+                "mean_difference": None if entry.relative is None else entry.relative[1],
+                "unit": entry.unit,
+            }
+            for c in self.comparisons
+            for entry in c.layers
+        ]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A data frame with a row for each further target and layer: values compared, how many
+        differ, and how large differences of potentials are.
+
+        Raises:
+            MissingPackageError: where pandas is not installed.
+        """
+        return _tabular.frame(self._rows())
 
     def warnings(self, program: Program) -> list[Remark]:
         """What looks like a mistake: layers that never spike, an accuracy on the first target that
@@ -84,6 +140,7 @@ class Agreement:
             "comparisons": [c.to_dict() for c in self.comparisons],
             "runs": {name: dict(run) for name, run in self.runs.items()},
             "spikes": dict(self.spikes),
+            "paired": [pair.to_dict() for pair in self.paired],
         }
 
 
@@ -120,33 +177,39 @@ def agree(
     size = samples_at_once(program, steps, memory)
     found: dict[str, list[Comparison]] = {target: [] for target in targets[1:]}
     spikes: dict[str, int | None] = dict.fromkeys(program.nodes)
-    times, hits = dict.fromkeys(targets, 0.0), dict.fromkeys(targets, 0)
+    times = dict.fromkeys(targets, 0.0)
+    predicted: dict[str, list[np.ndarray]] = {target: [] for target in targets}
     for start in range(0, samples, size):
         part = {name: array[start : start + size] for name, array in inputs.items()}
         baseline: Recording | None = None
         for target in targets:
             recording = run(target, part, Record(spikes=True, potentials=True))
             times[target] += recording.wall_time_s
-            if labels is not None:
-                hits[target] += correct(recording, labels[start : start + size])
+            predicted[target].append(recording.predictions())
             if baseline is None:
                 baseline = recording
                 for name, array in recording.spikes.items():
                     spikes[name] = (spikes[name] or 0) + int(np.count_nonzero(array))
             else:
                 found[target].append(_moved(compare(baseline, recording, program), start))
+
+    classes = {target: np.concatenate(parts) for target, parts in predicted.items()}
+    read = {
+        target: None
+        if labels is None
+        else accuracy(int(np.count_nonzero(classes[target] == labels)), samples)
+        for target in targets
+    }
     return Agreement(
         samples,
         steps,
         tuple(_joined(parts) for parts in found.values()),
-        {
-            t: {
-                "wall_time_s": times[t],
-                "accuracy": None if labels is None else accuracy(hits[t], samples),
-            }
-            for t in targets
-        },
+        {t: {"wall_time_s": times[t], "accuracy": read[t]} for t in targets},
         spikes,
+        tuple(
+            Paired.of((targets[0], target), classes[targets[0]], classes[target], labels)
+            for target in targets[1:]
+        ),
     )
 
 

@@ -21,7 +21,10 @@ NEEDED = {
 """Package → what it is for."""
 
 FIX = "pip install --upgrade spikeport"
-CHIP = "Intel's closed package lava-loihi (for members of the Intel Neuromorphic Research Community) and a Loihi 2 system"
+CHIP = (
+    "Intel's closed package lava-loihi (for members of the Intel Neuromorphic Research Community) "
+    "and a Loihi 2 system"
+)
 
 
 def _version(package: str) -> str | None:

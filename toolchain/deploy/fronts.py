@@ -19,7 +19,7 @@ from hardware.program import Program
 from hardware.recording import Record, Recording, check_inputs
 from toolchain.data.datasets import intensity_bits
 from toolchain.deploy import agreement, execution, stages
-from toolchain.deploy.inputs import Samples
+from toolchain.deploy.inputs import Samples, Source
 from toolchain.deploy.stages import Stage
 from toolchain.errors import DataError
 
@@ -61,6 +61,8 @@ def images(
     encoding: str | None = None,
     steps: int | None = None,
     bin_us: int | None = None,
+    bits: int | None = None,
+    rate: float | None = None,
 ) -> Images:
     """The first ``samples`` test images of a data set, for a model with a front; arguments as
     ``toolchain.deploy.inputs.load``.
@@ -75,7 +77,7 @@ def images(
             f"{source}: this model has a front, which takes images; accepted are the data sets "
             f"{', '.join(data.DATASETS)}"
         )
-    if encoding is not None or steps is not None or bin_us is not None:
+    if any(value is not None for value in (encoding, steps, bin_us, bits, rate)):
         raise DataError(
             "an encoding or steps of one's own: what is behind a front is encoded as it was "
             "trained; leave them out"
@@ -91,6 +93,11 @@ def images(
         dataset,
         own,
     )
+
+
+def given(program: Program, source: Source) -> Images:
+    """The images of a source; see ``images``."""
+    return images(program, source.name, source.samples, root=source.root, **source.encoded())
 
 
 def run(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,39 @@ class Samples:
     warnings: tuple[Remark, ...] = ()
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where samples come from, and how they become inputs: every option once.
+
+    name      a data set of ``toolchain.data``, or a file, see ``load``
+    samples   the first so many; None: all
+    root      folder that holds data sets
+    encoding, steps, bits, rate, bin_us   as ``toolchain.data.Encoding``; None: as the model says
+    """
+
+    name: str
+    samples: int | None = None
+    root: Path | None = None
+    encoding: str | None = None
+    steps: int | None = None
+    bits: int | None = None
+    rate: float | None = None
+    bin_us: int | None = None
+
+    def encoded(self) -> dict[str, Any]:
+        """The fields of an encoding that are given."""
+        own = {name: getattr(self, name) for name in ENCODED}
+        return {name: value for name, value in own.items() if value is not None}
+
+    def load(self, program: Program) -> Samples:
+        """The samples for a Program; see ``load``."""
+        return load(self.name, program, self.samples, root=self.root, **self.encoded())
+
+
+ENCODED = ("encoding", "steps", "bits", "rate", "bin_us")
+"""Fields of ``Source`` that say how a data set becomes inputs."""
+
+
 def load(
     source: str,
     program: Program,
@@ -47,6 +81,8 @@ def load(
     encoding: str | None = None,
     steps: int | None = None,
     bin_us: int | None = None,
+    bits: int | None = None,
+    rate: float | None = None,
 ) -> Samples:
     """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
@@ -54,13 +90,15 @@ def load(
               ``inputs/NAME``) and optionally ``labels``; or a recording of events, one sample
               (``toolchain.data.event_files``)
     root      folder that holds data sets
-    encoding, steps, bin_us   how a data set is encoded, and events are binned; None: as the
-                              Program's metadata says it was in training
+    encoding, steps, bin_us, bits, rate   how a data set is encoded, and events are binned; None: as
+                              the Program's metadata says it was in training
 
     Raises DataError; InputError where the arrays do not fit the Program.
     """
     if Path(source).is_file():
         kind = program_file.sniff(source)
+        if bits is not None or rate is not None:
+            raise DataError(f"{source}: is a file; bits and rate go with a data set of images")
         if event_files.is_recording(source, kind):
             return _recording(source, kind, program, samples, root, encoding, steps, bin_us)
         if root is not None or encoding is not None or steps is not None or bin_us is not None:
@@ -77,15 +115,20 @@ def load(
         )
         description, notes = source, ()
     else:
+        told = {"steps": steps, "bin_us": bin_us, "bits": bits, "rate": rate}
         arrays, labels, description, notes = known(
-            source, program.metadata.get("data", {}), samples, "test", root, encoding, steps, bin_us
+            source, program.metadata.get("data", {}), samples, "test", root, encoding, **told
         )
+        arrays = _laid_out(arrays, program)
     inputs = check_inputs(program, arrays)
     count, length = next(iter(inputs.values())).shape[:2]
     if labels is not None:
         labels = check_labels(program, labels)
         if len(labels) != count:
-            first = f": it looks like [step, sample, ...]; inputs must be [sample, step, ...], not {count} x {length}"
+            first = (
+                f": it looks like [step, sample, ...]; inputs must be [sample, step, ...], not "
+                f"{count} x {length}"
+            )
             raise DataError(
                 f"{source}: {len(labels)} labels for {count} "
                 f"samples{first if len(labels) == length else ''}"
@@ -155,11 +198,11 @@ def known(
     split: str,
     root: Path | None = None,
     encoding: str | None = None,
-    steps: int | None = None,
-    bin_us: int | None = None,
+    **told: float | None,
 ) -> tuple[np.ndarray, np.ndarray, str, tuple[str, ...]]:
     """Samples of a data set [sample, step, *shape], their labels, a description, and notes; see
-    ``load``. ``stated``: the model's own words."""
+    ``load``. ``stated``: the model's own words; ``told``: fields of the encoding, None where
+    nothing was said."""
     from toolchain import data
 
     if name not in data.DATASETS:
@@ -169,9 +212,8 @@ def known(
         )
     if encoding is not None and encoding != stated.get("encoding"):
         stated = {"encoding": encoding}
-    given = {"steps": steps, "bin_us": bin_us}
     description = {**stated, "name": name} | {
-        key: value for key, value in given.items() if value is not None
+        key: value for key, value in told.items() if value is not None
     }
     if "encoding" not in description or "steps" not in description:
         raise DataError(
@@ -188,6 +230,17 @@ def known(
         f"{name} ({split}, {how.kind} encoding)",
         how.notes(dataset),
     )
+
+
+def _laid_out(array: np.ndarray, program: Program) -> np.ndarray:
+    """Images [sample, step, *shape] for a Program that reads them in another shape of as many
+    values (pixels in a row), filled in C order; anything else as it is."""
+    shape = program.inputs[0].shape
+    if len(program.inputs) != 1 or array.shape[2:] == shape:
+        return array
+    if np.prod(array.shape[2:]) != np.prod(shape):
+        return array  # refused where the Program checks its inputs, which names both shapes
+    return array.reshape(*array.shape[:2], *shape)
 
 
 def calibration(

@@ -11,14 +11,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hardware import program_file
 from hardware.program import Program
+from toolchain.deploy import contract
+from toolchain.deploy.ways import DESCRIBING, LOWERING, READING, TRACING, Ways
 from toolchain.errors import ModelError
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
     from export.audit import Audit
 
-ACCEPTED = "a checkpoint (.safetensors), a NIR graph (.nir), a Program (.h5), a lava-dl network (.net), or package.module:factory"
+ACCEPTED = (
+    "a checkpoint (.safetensors), a NIR graph (.nir), a Program (.h5), a lava-dl network (.net), "
+    "or package.module:factory"
+)
 
 CALLS = {
     "time-first": "[time, batch, ...]",
@@ -43,9 +47,6 @@ _WEIGHTS = (
     "pickled is read with --trust-pickle "
     "alone, because that runs all code in the file"
 )
-
-READING = ("dt", "reset", "r_per", "dialect")
-"""The fields of Ways that say how a .nir is read."""
 
 _WRONG = {
     "recording": "a Recording, which is what a run produced",
@@ -63,7 +64,8 @@ _WRONG = {
 class Stage:
     """A model as it was found.
 
-    kind     "checkpoint", "factory", "pickle", "graph", "network" (.net) or "program"
+    kind     "checkpoint", "factory", "pickle", "module" (given as an object), "graph", "network"
+             (.net) or "program"
     module   the PyTorch model of a checkpoint, factory or pickle
     notes    what was stripped, ignored or kept when it was read, a line each; for the user and the
              audit
@@ -86,36 +88,21 @@ class Stage:
         return self.module
 
 
-@dataclass(frozen=True)
-class Ways:
-    """How the rest of the way is gone; the fields of ``export.lower`` and
-    ``export.frameworks.trace``. None: as the model says.
-
-    input_shape   shape of one step of one sample, for a factory's model or a .net that does not say
-                  it
-    call          one of CALLS, for a factory's model that does not say it
-    trace_steps   time steps that the model is traced with; None: found out
-    reset, r_per, dialect   how a .nir is read where it leaves that open (docs/dialects.md)
-    """
-
-    dt: float | None = None
-    reset: str | None = None
-    r_per: str | None = None
-    dialect: str | None = None
-    weight_bits: int | None = None
-    per_channel: bool = False
-    discretization: str | None = None
-    allow_clipping: bool = False
-    message_bits: int | None = None
-    input_shape: tuple[int, ...] | None = None
-    call: str | None = None
-    decode: str | None = None
-    trace_steps: int | None = None
-    calibration: np.ndarray | None = field(default=None, repr=False)
-
-    def reading(self) -> dict[str, float | str]:
-        """What is said of how a graph is read: arguments of ``export.state``."""
-        return {name: getattr(self, name) for name in READING if getattr(self, name) is not None}
+def of(value: object) -> Stage | None:
+    """The stage of a model that is at hand: a PyTorch module, a NIR graph or a Program; None for
+    anything else."""
+    if isinstance(value, Program):
+        return Stage("Program", "program", program=value)
+    kinds = {"nn.Module": ("torch.nn", "Module"), "graph": ("nir", "NIRGraph")}
+    for kind, (package, name) in kinds.items():
+        # an instance of a class cannot come from a package that nobody has imported
+        there = sys.modules.get(package)
+        if there is None or not isinstance(value, getattr(there, name)):
+            continue
+        if kind == "graph":
+            return Stage("NIR graph", "graph", graph=value)
+        return Stage(type(value).__name__, "module", module=value)
+    return None
 
 
 def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool = False) -> Stage:
@@ -229,40 +216,28 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
         return netx.load(stage.source, input_shape=ways.input_shape)
     import export
 
-    names = ("weight_bits", "discretization", "message_bits", "calibration")
-    given = {name: getattr(ways, name) for name in names if getattr(ways, name) is not None}
     graph = to_graph(stage, ways) if stage.graph is None else stage.graph
     # the name alone: a Program made from the same file in another folder is the same file
-    source = stage.source if stage.kind == "factory" else Path(stage.source).name
+    source = stage.source if stage.kind in ("factory", "module") else Path(stage.source).name
     return export.lower(
         graph,
         per_channel=ways.per_channel,
         allow_clipping=ways.allow_clipping,
         source=source,
         **ways.reading(),
-        **given,
+        **ways.given(("weight_bits", "discretization", "calibration")),
+        **contract.formats(graph, ways, stage.source),
     )
-
-
-_LOWERING = (
-    "dt",
-    "weight_bits",
-    "per_channel",
-    "discretization",
-    "allow_clipping",
-    "message_bits",
-    "calibration",
-)
 
 
 def _refuse_unused(stage: Stage, ways: Ways) -> None:
     """Options that would change nothing are a mistake. Raises ModelError."""
-    of_kind = {"program": (), "network": ("input_shape",), "graph": (*_LOWERING, *READING)}
-    allowed: tuple[str, ...] = of_kind.get(stage.kind, (*_LOWERING, "decode", "trace_steps"))
+    of_kind = {"program": (), "network": ("input_shape",), "graph": (*LOWERING, *READING)}
+    allowed: tuple[str, ...] = of_kind.get(stage.kind, (*LOWERING, *TRACING))
     if stage.module is not None and not callable(getattr(stage.module, "spikeport_io", None)):
-        allowed = (*allowed, "input_shape", "call")
-    for name, default in vars(Ways()).items():
-        if name not in allowed and getattr(ways, name) is not default:
+        allowed = (*allowed, *DESCRIBING)
+    for name in ways.given():
+        if name not in allowed:
             raise ModelError(
                 f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} "
                 f"that states this itself; leave it out"

@@ -45,7 +45,8 @@ def accuracy(correct: int, samples: int) -> dict:
 def accuracy_text(found: Mapping) -> str:
     """What ``accuracy`` gives, for reading."""
     low, high = (100 * end for end in found["interval"])
-    return f"{100 * found['share']:.2f} % ({found['correct']} of {found['samples']}; 95 % interval {low:.2f} to {high:.2f} %)"
+    counts = f"{found['correct']} of {found['samples']}"
+    return f"{100 * found['share']:.2f} % ({counts}; 95 % interval {low:.2f} to {high:.2f} %)"
 
 
 def correct(recording: Recording, labels: np.ndarray) -> int:

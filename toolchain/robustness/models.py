@@ -22,11 +22,13 @@ from torch import nn
 from hardware import limits
 from hardware._files import read_bytes
 from hardware.program import Population, Program
+from toolchain import data
 from toolchain.attacks.base import NotApplicable
 from toolchain.cells import closure
 from toolchain.cells.keys import key_of
 from toolchain.cells.source import ClosureError
 from toolchain.deploy.stages import Stage
+from toolchain.deploy.ways import Lowering, Ways
 from toolchain.errors import ModelError
 from toolchain.robustness import content
 from toolchain.whole import whole
@@ -35,35 +37,16 @@ CALIBRATION_SAMPLES = 200
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Lowering):
     """How a model becomes a Program, and, where it does not say so itself, what it reads. None: as
     the model says.
 
-    weight_bits, per_channel, discretization, allow_clipping, dt, decode   as ``export.lower`` and
-        ``export.frameworks.trace``
-    reset, r_per, dialect   how a graph is read that leaves this open, as ``export.state``; a model
-                            that is trained or traced
-                  states it itself, and refuses them
     calibration   data set whose training part shows how large numbers get; the first 200 samples
-    input_shape   of one step of one sample; another shape than the data set's, of as many values,
-                  is filled in C order
-    call          one of ``toolchain.deploy.stages.CALLS``
     dataset, encoding, steps, bits, rate, bin_us   the data set and the fields of
         ``toolchain.data.Encoding``
     """
 
-    weight_bits: int | None = None
-    per_channel: bool = False
-    discretization: str | None = None
-    allow_clipping: bool = False
-    dt: float | None = None
-    decode: str | None = None
-    reset: str | None = None
-    r_per: str | None = None
-    dialect: str | None = None
     calibration: str | None = None
-    input_shape: tuple[int, ...] | None = None
-    call: str | None = None
     dataset: str | None = None
     encoding: str | None = None
     steps: int | None = None
@@ -71,29 +54,21 @@ class Options:
     rate: float | None = None
     bin_us: int | None = None
 
-    LOWERING = (
-        "weight_bits",
-        "per_channel",
-        "discretization",
-        "allow_clipping",
-        "dt",
-        "decode",
-        "reset",
-        "r_per",
-        "dialect",
-    )
-    READING = ("reset", "r_per", "dialect")
-    DESCRIBING = ("input_shape", "call", "dataset", "encoding", "steps", "bits", "rate", "bin_us")
-    NEEDED = ("input_shape", "call", "dataset", "encoding", "steps")
+    ENCODING = ("encoding", "steps", "bits", "rate", "bin_us")
+    DESCRIBING = ("input_shape", "call", "dataset", *ENCODING, "fraction_bits", "input_scale")
 
-    def given(self, names: tuple[str, ...] | None = None) -> dict:
-        """Those of the named fields (None: of all) that differ from their default."""
-        own = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if getattr(self, f.name) != f.default
-        }
-        return {name: value for name, value in own.items() if names is None or name in names}
+    def ways(self) -> Ways:
+        """The same for a model at hand; without the calibration, whose shape is the model's.
+
+        Raises:
+            DataError: for what is no encoding.
+        """
+        own = {f.name: getattr(self, f.name) for f in fields(Lowering)}
+        told = self.given(self.ENCODING)
+        if self.dataset is None or "encoding" not in told or "steps" not in told:
+            return Ways(**own)
+        encoding = data.Encoding(told.pop("encoding"), told.pop("steps"), **told)
+        return Ways(**own, data={"name": self.dataset, **encoding.describe()})
 
 
 @dataclass(frozen=True)
@@ -348,82 +323,96 @@ _loaded_by: dict[str, set[str]] = {}
 
 
 def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
-    from toolchain.deploy import stages
+    options, source = model.options, model.source
+    if not callable(getattr(module, "spikeport_io", None)):
+        missing = [name for name in NEEDED if getattr(options, name) is None]
+        if missing:
+            raise ModelError(
+                f"{source}: the model does not say what it reads, and the sweep does not say "
+                f"{', '.join(missing)}; accepted in [[models]]: {', '.join(Options.DESCRIBING)}"
+            )
+        return read(stage, options.ways(), options.calibration)
 
-    describe = getattr(module, "spikeport_io", None)
-    options = model.options
-    if not callable(describe):
-        return _described(stage, module, options)
     if told := options.given(Options.DESCRIBING):
         raise ModelError(
-            f"{model.source}: {', '.join(told)} changes nothing in a model that states this "
-            f"itself; leave it out"
+            f"{source}: {', '.join(told)} changes nothing in a model that states this itself; "
+            f"leave it out"
         )
-    io = describe()
+    return read(stage, options.ways(), options.calibration)
+
+
+NEEDED = ("input_shape", "call", "dataset", "encoding", "steps")
+"""What must be said of a model that does not say what it reads."""
+
+
+def read(stage: Stage, ways: Ways, calibration: str | None = None) -> Opened:
+    """A model at hand, ready to be attacked and scored.
+
+    Args:
+        stage: with a PyTorch model.
+        ways: how it becomes a Program; of a model that does not say what it reads also
+            ``input_shape``, ``call`` and ``data``.
+        calibration: data set whose training part scales are chosen for, where ``ways`` hold none.
+
+    Raises:
+        ModelError: for a model that lacks one of these, or contradicts them.
+        ExportError: where it cannot become a Program.
+    """
+    from toolchain.deploy import stages
+
+    module = stage.require_module("an attack")
+    if not callable(getattr(module, "spikeport_io", None)):
+        return _described(stage, module, ways, calibration)
+    io = module.spikeport_io()
     shape = tuple(io["input"]["shape"])
     if io.get("program") is False:
-        if told := options.given((*Options.LOWERING, "calibration")):
+        told = [*ways.given(), *([] if calibration is None else ["calibration"])]
+        if told:
             raise ModelError(
-                f"{model.source}: {', '.join(told)} changes nothing in a model that becomes no "
+                f"{stage.source}: {', '.join(told)} changes nothing in a model that becomes no "
                 f"Program; leave it out"
             )
-        return Opened(
-            stage,
-            module,
-            None,
-            io,
-            shape,
-            str(io.get("no_program") or "the model is no spiking network"),
-        )
-    ways = stages.Ways(
-        **options.given(Options.LOWERING), **_calibration(options, io.get("data", {}))
-    )
+        why = str(io.get("no_program") or "the model is no spiking network")
+        return Opened(stage, module, None, io, shape, why)
+    ways = _calibrated(ways, calibration, io.get("data", {}))
     return Opened(stage, module, stages.to_program(stage, ways)[0], io, shape)
 
 
-def _calibration(options: Options, data: Mapping, shape: tuple[int, ...] | None = None) -> dict:
-    if options.calibration is None:
-        return {}
+def _calibrated(
+    ways: Ways, name: str | None, told: Mapping, shape: tuple[int, ...] | None = None
+) -> Ways:
+    if name is None:
+        return ways
     from toolchain.deploy import inputs
 
-    found = inputs.calibration(options.calibration, data, CALIBRATION_SAMPLES)
-    return {"calibration": found if shape is None else found.reshape(*found.shape[:2], *shape)}
+    found = inputs.calibration(name, told, CALIBRATION_SAMPLES)
+    if shape is not None:
+        found = found.reshape(*found.shape[:2], *shape)
+    return replace(ways, calibration=found)
 
 
-def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
-    """A module that says nothing of itself, with what the sweep says of it."""
-    import export
-    from toolchain import data
-    from toolchain.deploy import stages
+def _described(
+    stage: Stage, module: nn.Module, ways: Ways, calibration: str | None = None
+) -> Opened:
+    """A module that says nothing of itself, with what the user says of it."""
+    from toolchain.deploy import contract, stages
 
-    missing = [name for name in Options.NEEDED if getattr(options, name) is None]
-    if missing:
+    needed = {"input_shape": ways.input_shape, "call": ways.call, "data": ways.data}
+    if missing := [name for name, value in needed.items() if value is None]:
         raise ModelError(
-            f"{stage.source}: the model does not say what it reads, and the sweep does not say "
-            f"{', '.join(missing)}; accepted in "
-            f"[[models]]: {', '.join(Options.DESCRIBING)}"
+            f"{stage.source}: the model does not say what it reads: give {', '.join(missing)} "
+            f"(data: a data set with encoding and steps)"
         )
-    encoding = data.Encoding(
-        options.encoding, options.steps, **options.given(("bits", "rate", "bin_us"))
-    )
-    bits, fraction = encoding.input_format(options.dataset)
-    shape, given = data.DATASETS[options.dataset][1], tuple(options.input_shape)
-    if np.prod(shape) != np.prod(given) or (options.encoding == "events" and shape != given):
+    told, given = dict(ways.data), tuple(ways.input_shape)
+    events, shape = told["encoding"] == "events", data.DATASETS[told["name"]][1]
+    if np.prod(shape) != np.prod(given) or (events and shape != given):
         raise ModelError(
-            f"{stage.source}: input_shape is {given}; samples of {options.dataset} have {shape}"
+            f"{stage.source}: input_shape is {given}; samples of {told['name']} have {shape}"
         )
-    told = {"name": options.dataset, **encoding.describe()}
-    tracing = options.given(("dt", "decode", *Options.READING))
-    graph = stages.to_graph(stage, stages.Ways(**tracing, input_shape=given, call=options.call))
-    lowering = options.given(("weight_bits", "per_channel", "discretization", "allow_clipping"))
-    program, _ = export.lower(
-        graph,
-        source=stage.source,
-        message_bits=bits,
-        input_fraction_bits=fraction,
-        **lowering,
-        **_calibration(options, told, given),
-    )
+    bits, fraction = data.Encoding.from_description(told).input_format(told["name"])
+    scale = contract.scale(told, ways, stage.source)
+
+    program, _ = stages.to_program(stage, _calibrated(ways, calibration, told, given))
     if len(program.outputs) != 1:
         names = ", ".join(o.population for o in program.outputs)
         raise ModelError(
@@ -433,10 +422,12 @@ def _described(stage: Stage, module: nn.Module, options: Options) -> Opened:
     io = {
         "input": {"shape": list(given), "message_bits": bits, "fraction_bits": fraction},
         "output": {"decode": program.outputs[0].decode},
-        "call": options.call,
+        "call": ways.call,
         "data": told,
     }
-    opened = Opened(stage, module, program, io, given if options.encoding == "events" else shape)
+    if scale != 1:
+        io["input"]["scale"] = scale
+    opened = Opened(stage, module, program, io, given if events else shape)
     _check_reading(opened)
     return opened
 

@@ -1,0 +1,110 @@
+"""The results of ``spikeport bench``, opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hardware import _tabular
+from toolchain import files
+from toolchain.api.arguments import number, one_of, text
+
+if TYPE_CHECKING:
+    import pandas
+
+    from toolchain.pages.table import Table
+    from toolchain.report.run import Run
+
+GLANCE = "summary"
+"""The table that is shown first."""
+
+
+@dataclass(frozen=True, eq=False)
+class BenchRun:
+    """A run's folder: records, facts and tables.
+
+    run      see ``toolchain.report.run.Run``
+    rate_hz  inferences in a second that static energy is for; None: without a pause
+    """
+
+    run: Run
+    rate_hz: float | None = None
+
+    @cached_property
+    def _gathered(self) -> tuple[Any, list]:
+        from toolchain.report.facts import gather
+
+        return gather(self.run, self.rate_hz)
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.run.folder
+
+    @property
+    def facts(self) -> Any:
+        """Everything that the report shows, as ``spikeport report --json`` writes it."""
+        return self._gathered[0]
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Name → table, as ``spikeport report --csv`` writes them."""
+        from toolchain.report import tables
+
+        return {table.name: table for table in tables.build(self.facts)}
+
+    def to_frame(self, table: str = GLANCE) -> pandas.DataFrame:
+        """One of the tables as a data frame; columns are those of its CSV file.
+
+        Args:
+            table: a name in ``tables``.
+
+        Raises:
+            ArgumentError: for another name.
+            MissingPackageError: where pandas is not installed.
+        """
+        found = self.tables[one_of("table", table, tuple(self.tables))]
+        names = found.header()
+        return _tabular.frame([dict(zip(names, row)) for row in found.records()], names)
+
+    def report(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the page.
+
+        Args:
+            path: an HTML file.
+            force: replace a file that exists.
+
+        Raises:
+            OutputError: where it cannot be written.
+        """
+        from toolchain.report import page
+
+        target = Path(text("path", path, "the path of a file"))
+        files.write_text(target, page.build(*self._gathered), force)
+        return target
+
+    def __repr__(self) -> str:
+        models = len({record.description["model"] for record in self.run.records})
+        return f"BenchRun({self.folder}: {models} models, {len(self.run.records)} scored cells)"
+
+    def _repr_html_(self) -> str:
+        found = self.tables[GLANCE]
+        return _tabular.html(repr(self), found.header(), found.records(), found.caption)
+
+
+def open_run(folder: str | Path, *, rate_hz: float | None = None) -> BenchRun:
+    """Open the results of ``spikeport bench``.
+
+    Args:
+        folder: the run.
+        rate_hz: inferences in a second that static energy is for; None: without a pause.
+
+    Raises:
+        ArgumentError: for arguments of the wrong type.
+        ReportError, StoreError: where there is no run, or a damaged one.
+    """
+    from toolchain.report.run import load
+
+    return BenchRun(load(text("folder", folder, "the folder of a run")), number("rate_hz", rate_hz))

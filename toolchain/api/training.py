@@ -1,0 +1,116 @@
+"""Training from a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardware import _tabular
+from toolchain.api.arguments import text, whole, wrong
+from toolchain.api.loading import Model
+from toolchain.deploy.stages import Stage
+from toolchain.deploy.summary import accuracy, accuracy_text
+from toolchain.deploy.ways import Ways
+
+if TYPE_CHECKING:
+    import pandas
+    from torch import nn
+
+    from toolchain.training import Config, Result
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network, which every other call takes.
+
+    result   see ``toolchain.training.Result``
+    """
+
+    result: Result
+
+    @property
+    def module(self) -> nn.Module:
+        """The PyTorch network."""
+        return self.result.model
+
+    @property
+    def model(self) -> Model:
+        """For ``export``, ``run``, ``compare`` ..."""
+        return Model(Stage("trained network", "module", module=self.result.model), Ways())
+
+    @property
+    def accuracy(self) -> dict:
+        """Of the test split: {"correct", "samples", "share", "interval"}."""
+        samples = self.result.test_samples
+        return accuracy(round(self.result.accuracy * samples), samples)
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write a checkpoint, which holds the recipe, too.
+
+        Args:
+            path: ends in ``.safetensors``.
+            force: replace a file that exists.
+
+        Raises:
+            CheckpointError, OutputError: where it cannot be written.
+        """
+        from toolchain.training import save_checkpoint
+
+        target = Path(text("path", path, "the path of a file"))
+        result = self.result
+        kept = {"test": self.accuracy, "seconds": result.seconds, **result.details}
+        save_checkpoint(target, result.model, result.config, results=kept, force=force)
+        return target
+
+    def __repr__(self) -> str:
+        return f"Trained(test accuracy {accuracy_text(self.accuracy)})"
+
+    def _repr_html_(self) -> str:
+        return f"<div><strong>{escape(repr(self))}</strong></div>"
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A data frame with a row for each epoch.
+
+        Raises:
+            MissingPackageError: where pandas is not installed.
+        """
+        names = list(dict.fromkeys(name for entry in self.result.history for name in entry))
+        return _tabular.frame(self.result.history, names)
+
+
+def train(
+    recipe: str | Path | Config,
+    *,
+    seed: int | None = None,
+    data_root: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Train a quantisation-aware network.
+
+    Args:
+        recipe: a TOML file, or a ``toolchain.training.Config``.
+        seed: of the training, in place of the recipe's.
+        data_root: folder that holds data sets; None: SPIKEPORT_DATA.
+        progress: called with (batches done, batches in all).
+
+    Raises:
+        ArgumentError: for arguments of the wrong type.
+        ConfigError, DataError: for a recipe that cannot be trained.
+    """
+    from dataclasses import replace
+
+    from toolchain import training
+
+    if isinstance(recipe, (str, Path)):
+        config = training.read_config(Path(recipe))
+    elif isinstance(recipe, training.Config):
+        config = recipe
+    else:
+        raise wrong("recipe", recipe, "the path of a TOML file, or a Config")
+    if whole("seed", seed, 0) is not None:
+        config = replace(config, training=replace(config.training, seed=seed))
+    root = None if data_root is None else text("data_root", data_root, "a folder or None")
+    return Trained(training.train(config, root=root, progress=progress))
