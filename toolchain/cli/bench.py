@@ -159,7 +159,8 @@ class Bars:
             total=100.0,
             desc="all cells",
             file=sys.stderr,
-            mininterval=REFRESH if self._live else 30.0,
+            mininterval=REFRESH,
+            disable=None,
             delay=DELAY,
             leave=False,
             bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, "

@@ -13,10 +13,27 @@ from tqdm import tqdm
 
 from toolchain import __version__, files
 from toolchain.deploy.inputs import Samples
+from toolchain.pages.formats import seconds
 from toolchain.remarks import Remark
 
 if TYPE_CHECKING:
     from export.audit import Audit
+
+__all__ = [
+    "audited",
+    "count",
+    "data_facts",
+    "line",
+    "progress",
+    "reading",
+    "say_battery",
+    "say_data",
+    "say_salvaged",
+    "say_warnings",
+    "seconds",
+    "table",
+    "write_json",
+]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
@@ -41,28 +58,18 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def seconds(value: float) -> str:
-    """A duration for reading."""
-    return (
-        f"{value:.2f} s"
-        if value < 10
-        else f"{value:.1f} s"
-        if value < 120
-        else f"{value / 60:.1f} min"
-    )
-
-
 @contextmanager
 def progress(label: str, unit: str = "sample") -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr for work that takes longer than two seconds; yields ``update(done,
-    total)``."""
+    total)``. Nothing is drawn where stderr is no terminal."""
     with tqdm(
         desc=label,
         unit=unit,
         delay=2.0,
         leave=False,
         file=sys.stderr,
-        mininterval=0.2 if sys.stderr.isatty() else 10.0,
+        mininterval=0.2,
+        disable=None,  # where stderr is no terminal: a bar would fill a log with its redrawn lines
     ) as bar:
 
         def update(done: int, total: int) -> None:

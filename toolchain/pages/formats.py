@@ -83,6 +83,17 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() or value >= 1000 else f"{value:,.1f}"
 
 
+def seconds(value: float) -> str:
+    """A duration for reading."""
+    return (
+        f"{value:.2f} s"
+        if value < 10
+        else f"{value:.1f} s"
+        if value < 120
+        else f"{value / 60:.1f} min"
+    )
+
+
 def radius(norm: str, epsilon: float | None) -> str:
     """How large a change is allowed."""
     if epsilon is None:
