@@ -171,13 +171,15 @@ def sniff(path: str | Path) -> str:
 
     "program", "recording", "nir", "netx" (lava-dl's .net), "hdf5" (another HDF5 file),
     "safetensors", "torch" (a zip archive with a pickle inside, as ``torch.save`` writes), "npy",
-    "npz", "zip", "pickle", or "unknown". Raises ProgramFileError where there is no such file, or it
+    "npz", "zip", "pickle", "empty", or "unknown". Raises ProgramFileError where there is no such file, or it
     cannot be read.
     """
     path = Path(path)
     with opened(path, ProgramFileError, 1 << 62) as file:
         head = file.read(4096)
         size = os.fstat(file.fileno()).st_size
+    if not head:
+        return "empty"
     if head.startswith(SIGNATURE):
         return _sniff_hdf5(path)
     if head.startswith(b"PK\x03\x04"):

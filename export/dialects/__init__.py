@@ -36,6 +36,8 @@ class Dialect:
     in_steps   its time constants are in steps
     rewrites   kinds of nodes that it rewrites
     strict     its neurons fire strictly above their threshold, as a Program's
+    solved     its time step is solved from r and a time constant, which a file with one of each
+               allows whoever wrote it
     lost       what its files do not keep; warning: what of it is likely to change results
     """
 
@@ -50,6 +52,7 @@ class Dialect:
     lost: tuple[str, ...] = ()
     warning: str = ""
     strict: bool = False
+    solved: bool = False
 
 
 _MULTIPLE = (
@@ -115,6 +118,7 @@ DIALECTS: Mapping[str, Dialect] = {
         "subtract",
         "step",
         time_step=rules.rockpool_step,
+        solved=True,
         rewrite=rules.rockpool,
         rewrites=LEAKY,
         lost=(
@@ -129,6 +133,7 @@ DIALECTS: Mapping[str, Dialect] = {
         "subtract",
         "step",
         time_step=rules.spyx_step,
+        solved=True,
         rewrite=rules.spyx,
         strict=True,
         rewrites=LEAKY,

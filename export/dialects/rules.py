@@ -8,7 +8,7 @@ does not write. The others bring one neuron into the form in which a forward Eul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import nir
 import numpy as np
@@ -35,6 +35,7 @@ class Site:
     reset       "zero", "subtract" or "none", as the dialect or the caller says
     recurrent   its spikes come back to it
     shortest    smallest time constant of the whole file, seconds
+    doubts      filled in by the dialect: what in this neuron hardly fits it
     """
 
     name: str
@@ -44,6 +45,7 @@ class Site:
     recurrent: bool
     dt_s: float | None
     shortest: float
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def where(self) -> str:
@@ -157,6 +159,15 @@ def sinabs(site: Site) -> None:
             f"{site.where}: Sinabs writes no such node; leave the dialect out, or name another"
         )
     if isinstance(node, (nir.LIF, nir.LI)):
+        least = float(site.tau.min())
+        if least < 1.0:
+            kept = 100.0 * np.exp(-1.0 / least)
+            site.doubts.append(
+                f"{site.where}: Sinabs writes time constants in steps, and {least:g} is shorter "
+                f"than one: read so, the neuron keeps {kept:.2g} % of its potential from one step "
+                "to the next. If it is in seconds, Sinabs did not write this: leave --dialect out, "
+                "or name another"
+            )
         node.tau = unit / -np.expm1(-1.0 / site.tau)
 
 

@@ -63,8 +63,12 @@ def read_weights(
     """
     path = Path(path)
     start, size = _start(path)
+    if not size:
+        raise ModelError(f"{path}: is empty (0 bytes); {WHAT} must be given")
     if start.startswith((_ZIP, *_PICKLES)):
-        content, notes = read_pickle(path) if trust_pickle else (_weights_only(path, size), [])
+        content, notes = (
+            read_pickle(path) if trust_pickle else (_weights_only(path, start, size), [])
+        )
         weights, more = _state_of(path, content)
         return weights, notes + more
     if trust_pickle:
@@ -75,6 +79,9 @@ def read_weights(
 def read_pickle(path: str | os.PathLike) -> tuple[object, list[str]]:
     """Whatever a pickle holds. Reading it runs its code, so only on the user's word."""
     path = Path(path)
+    start, size = _start(path)
+    if start.startswith(_ZIP):
+        _check_pickle_inside(path, size)
     with _opened(path) as file:
         try:
             # a pickled module names its class, which lies where the user works
@@ -83,6 +90,31 @@ def read_pickle(path: str | os.PathLike) -> tuple[object, list[str]]:
         except Exception as error:
             raise ModelError(f"{path}: cannot be unpickled: {_first_line(error)}") from None
     return content, [f"{path.name}: unpickled with all code in it, on your word (trust pickle)"]
+
+
+def _check_pickle_inside(path: Path, size: int) -> None:
+    """Of a zip archive: that it is whole, and one that ``torch.save`` wrote."""
+    names = [member.filename for member in _members(path, size)]
+    if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        raise ModelError(
+            f"{path}: a zip archive of {listed(names) or 'nothing'}, without the pickle that "
+            "torch.save writes, so --trust-pickle changes nothing; a file of torch.save must be "
+            "given"
+        )
+
+
+def _members(path: Path, size: int) -> list[zipfile.ZipInfo]:
+    """What a zip archive holds. Raises ModelError where it is damaged."""
+    try:
+        if not zipfile.is_zipfile(path):  # the list of its members is its end
+            raise ModelError(
+                f"{path}: a PyTorch file that is cut short, or damaged: after {size:,} bytes its "
+                "zip archive has no end; the whole file must be given"
+            )
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: a damaged zip archive: {shortened(str(error), 200)}") from None
 
 
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -115,9 +147,9 @@ def _safetensors(path: Path, start: bytes, size: int) -> dict[str, torch.Tensor]
         raise ModelError(f"{path}: a damaged safetensors file: {said}") from None
 
 
-def _weights_only(path: Path, size: int) -> object:
+def _weights_only(path: Path, start: bytes, size: int) -> object:
     """The content of PyTorch's format, tensors and plain values alone."""
-    _check_archive(path, size)
+    _check_archive(path, start, size)
     declared = _loaded(path, "meta")
     storages: dict[int, int] = {}
     for tensor in _tensors(declared):
@@ -131,15 +163,11 @@ def _weights_only(path: Path, size: int) -> object:
     return _loaded(path, "cpu")
 
 
-def _check_archive(path: Path, size: int) -> None:
+def _check_archive(path: Path, start: bytes, size: int) -> None:
     """Of a zip archive: nothing in it may unpack to more than the file holds."""
-    try:
-        if not zipfile.is_zipfile(path):
-            return  # PyTorch's older format, which its loader checks entry by entry
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: a damaged zip archive: {shortened(str(error), 200)}") from None
+    if not start.startswith(_ZIP):
+        return  # PyTorch's older format, which its loader checks entry by entry
+    members = _members(path, size)
     if any("/code/" in f"/{m.filename}" for m in members):
         raise ModelError(
             f"{path}: a TorchScript archive (torch.jit.save), not a state dict; {HOW}, "

@@ -7,6 +7,7 @@ import numpy as np
 
 from export import metadata as graph_metadata
 from export.dialects import Dialect, needs_step
+from export.dialects.rules import CLOSE, leaky
 from export.errors import GraphError, MissingInformationError
 from export.neurons import needs_dt
 from export.reading.draft import Draft
@@ -39,6 +40,7 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
         out.dt_source = "given by the caller"
     elif implied is not None:
         out.dt_source = f"implied: the parameters are those that {dialect.title} writes with it"
+        _say_unconfirmed(draft, dialect, implied)
     else:
         _without(draft, dialect)
     if out.dt_s is not None and not SHORTEST_S <= out.dt_s <= LONGEST_S:
@@ -66,6 +68,27 @@ def _implied(draft: Draft, dialect: Dialect, known: float | None) -> float | Non
         f"dt is {known:g} s ({who}), but {dialect.title} wrote this with {implied:g} s; leave one "
         "of them out"
     )
+
+
+def _say_unconfirmed(draft: Draft, dialect: Dialect, implied: float) -> None:
+    """One r and one time constant fit the law of a dialect that solves for dt, whatever they
+    are."""
+    if not dialect.solved:
+        return
+    pairs = np.concatenate(
+        [
+            np.stack(np.broadcast_arrays(tau, r)).reshape(2, -1)
+            for _, _, tau, r in leaky(draft.nodes)
+        ],
+        axis=1,
+    )
+    tau, r = pairs[:, 0]
+    if np.allclose(pairs, pairs[:, :1], rtol=CLOSE, atol=0):
+        draft.kept.append(
+            f"the time step of {implied:g} s is assumed: it is solved from the one time constant "
+            f"of {tau:g} s and r {r:g}, and {dialect.title}'s law fits any such pair. Nothing else "
+            "in the file confirms it, nor that this dialect wrote it; --dt has it checked"
+        )
 
 
 def _without(draft: Draft, dialect: Dialect | None) -> None:

@@ -16,15 +16,28 @@ from export.reading.draft import Draft
 MANY_STEPS = 0.999e5
 """A time constant of so many steps is hardly meant."""
 
+DECAY_UNITS = 4096
+"""A decay on the chip is a whole number of these parts (12 bits; hardware.arithmetic)."""
+
+_STATES = {
+    "tau": "membrane potential",
+    "tau_mem": "membrane potential",
+    "tau_syn": "synaptic current",
+}
+"""A node's time constant → what decays with it."""
+
 
 def suspect(draft: Draft) -> list[str]:
     """A warning for each."""
     origin, dt = draft.meta["origin"], draft.out.dt_s
-    ours = "torch" in origin or "discretization" in origin  # traced, or brought into form, here
-    if dt is None or ours or graph_metadata.in_steps(draft.meta):
+    if dt is None:
         return []
 
-    warnings = []
+    warnings = _lost_leaks(draft, dt)
+    ours = "torch" in origin or "discretization" in origin  # traced, or brought into form, here
+    if ours or graph_metadata.in_steps(draft.meta):
+        return warnings
+
     long = [
         (n, t)
         for n, node in draft.nodes.items()
@@ -55,6 +68,34 @@ def suspect(draft: Draft) -> list[str]:
             "r is tau / 1e-4 throughout: so snnTorch writes its models however they "
             "reset (by default by subtraction, one step late), and SpikingJelly those that reset "
             "to 0. If snnTorch wrote this, say --dialect snntorch"
+        )
+    return warnings
+
+
+def _lost_leaks(draft: Draft, dt: float) -> list[str]:
+    """A warning for each kind of time constant whose decay is 0 on the chip although the model
+    leaks: 12 bits hold none of more than 8192 steps."""
+    warnings = []
+    for attribute, state in _STATES.items():
+        lost = {}
+        for name, node in draft.nodes.items():
+            if "grid" in draft.entry(name) or not hasattr(node, attribute):
+                continue
+            tau = np.asarray(getattr(node, attribute), np.float64).ravel()
+            rounded = tau[(np.rint(DECAY_UNITS * dt / tau) == 0) & (dt / tau >= NO_LEAK)]
+            if rounded.size:
+                lost[name] = float(rounded.min())
+        if not lost:
+            continue
+
+        name, tau_s = next(iter(lost.items()))
+        unit = "" if graph_metadata.in_steps(draft.meta) else f" of {dt:g} s"
+        stated = f"{tau_s:g} s is " if unit else ""
+        more = f" ({len(lost)} such nodes)" if len(lost) > 1 else ""
+        warnings.append(
+            f"{draft.label(name)}: a time constant of {stated}{tau_s / dt:,.0f} steps{unit} is too "
+            f"long for the chip's decays, which have 12 bits: the decay becomes 0, so the {state} "
+            f"never leaks, where the model's does{more}. The longest that leaks is 8,191 steps"
         )
     return warnings
 

@@ -77,15 +77,17 @@ def apply(draft: Draft, dialect: Dialect, source: str) -> None:
     """Bring the parameters into Euler's form, and state what the dialect states."""
     name = next(n for n, d in DIALECTS.items() if d is dialect)
     by, reset = f"dialect {name}, {source}", draft.told.reset or _default_reset(draft, dialect)
-    least, rewritten = shortest(draft.nodes), []
+    least, rewritten, doubts = shortest(draft.nodes), [], []
 
     for n, node in draft.nodes.items():
         resetting = n in draft.open or n in draft.free
         if not resetting and not isinstance(node, (nir.I, nir.LI, nir.CubaLI)):
             continue
         entry, recurrent = draft.entries.setdefault(n, {}), _recurrent(draft, n)
-        if _rewrite(dialect, Site(n, node, entry, reset, recurrent, draft.out.dt_s, least)):
+        site = Site(n, node, entry, reset, recurrent, draft.out.dt_s, least)
+        if _rewrite(dialect, site):
             rewritten.append(n)
+        doubts += site.doubts
         if resetting:
             draft.set_reset(n, reset, by if draft.told.reset is None else "given by the caller")
             _state_rest(entry, name, dialect)
@@ -98,6 +100,9 @@ def apply(draft: Draft, dialect: Dialect, source: str) -> None:
             "out (--dialect)"
         )
     _say(draft, f"dialect {name} ({source})", dialect, reset, rewritten)
+    if doubts:
+        more = f" ({len(doubts)} such nodes)" if len(doubts) > 1 else ""
+        draft.warned.append(doubts[0] + more)
     draft.open, draft.free, draft.counting = [], [], []
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from hardware.fast.compilation import announced
 from hardware.fast.kernels import pack, run_population, unpack
 from hardware.fast.network import Network, noise_tables, prepare
 from hardware.program import Program
@@ -83,8 +84,9 @@ def chunks(program: Program, inputs: dict[str, np.ndarray], options: Options) ->
                 jobs.append(
                     pool.submit(_run_block, network, noise, given, results.part(start, stop))
                 )
-            for job in jobs:
-                job.result()
+            with announced():
+                for job in jobs:
+                    job.result()
 
             def shaped(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
                 return {

@@ -60,6 +60,14 @@ def test_sinabs_keeps_time_constants_in_steps_and_normalises_its_input(tmp_path)
         export.lower(graph, dialect="sinabs", discretization="exponential")
 
 
+def test_a_time_constant_of_sinabs_below_a_step_is_said_by_name():
+    node = nir.LIF(tau=full(4, 0.02), r=full(4, 1), v_leak=full(4, 0), v_threshold=full(4, 0.2))
+    audit = export.lower(plain(node), dialect="sinabs").audit
+    (warning,) = (text for text in audit.warnings if "shorter than one" in text)
+    assert "node 'n0' (LIF): Sinabs writes time constants in steps, and 0.02 is" in warning
+    assert "leave --dialect out" in warning
+
+
 def test_snntorch_resets_one_step_late_whatever_its_file_says():
     beta = np.array([0.5, 0.8, 0.9, 0.95])
     node = nir.LIF(
@@ -172,6 +180,21 @@ def test_one_time_constant_alone_proves_no_writer():
     assert not any(
         "rockpool" in line for line in export.lower(plain(rockpool(alone)), dt=2e-3).audit.reading
     )
+
+
+@pytest.mark.parametrize("dialect", ["rockpool", "spyx"])
+def test_a_time_step_solved_from_one_time_constant_is_said_to_be_assumed(dialect):
+    """Any r below 1 and any time constant fit both laws."""
+    node = nir.LIF(tau=full(4, 0.02), r=full(4, 0.9), v_leak=full(4, 0), v_threshold=full(4, 0.2))
+    audit = export.lower(plain(node), dialect=dialect).audit
+    assert any("is assumed: it is solved from the one time constant" in t for t in audit.reading)
+    known = export.lower(plain(node), dialect=dialect, dt=audit.dt_s).audit
+    assert not any("is assumed" in text for text in known.reading)
+
+
+def test_several_time_constants_confirm_a_time_step():
+    audit = export.lower(plain(rockpool(TAUS)), dialect="rockpool").audit
+    assert not any("is assumed: it is solved" in text for text in audit.reading)
 
 
 @pytest.mark.parametrize("kind", ["LIF", "CubaLIF", "IF"])

@@ -242,13 +242,27 @@ def test_an_open_reset_stays_open_in_a_copy(tmp_path):
 
 def test_time_constants_of_100_000_steps_look_as_if_they_were_in_steps():
     audit = export.lower(plain(lif(4, tau=20.0)), dt=1e-4).audit
-    (warning,) = audit.warnings
+    (warning,) = (text for text in audit.warnings if "written in steps" in text)
     assert "20 s is 200,000 steps of 0.0001 s" in warning
     assert "--dt 1" in warning
     assert f"warning: {warning}" in audit.table()
-    assert not export.lower(plain(lif(4, tau=1.0)), dt=1e-4).audit.warnings
+    assert not export.lower(plain(lif(4, tau=0.5)), dt=1e-4).audit.warnings
     no_leak = DT * 2.0**40
     assert not export.lower(plain(lif(4, tau=no_leak, r=2.0**40)), dt=DT).audit.warnings
+
+
+def test_a_leak_that_12_bits_cannot_hold_is_said():
+    """4096 / 8191 rounds to 1, 4096 / 8192 to 0: a neuron that does not leak at all."""
+    least = export.lower(plain(lif(4, tau=8191.0)), dt=1.0)
+    assert least.program.populations[0].voltage_decay == 1
+    assert not least.audit.warnings
+
+    lost = export.lower(plain(lif(4, tau=0.9), lif(4, tau=1.0)), dt=1e-4)
+    assert lost.program.populations[0].voltage_decay == 0
+    (warning,) = lost.audit.warnings
+    assert "node 'n0' (LIF): a time constant of 0.9 s is 9,000 steps of 0.0001 s" in warning
+    assert "the decay becomes 0, so the membrane potential never leaks" in warning
+    assert "(2 such nodes)" in warning
 
 
 def test_a_spike_counts_one_in_its_step_and_the_audit_says_so():

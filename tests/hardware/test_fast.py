@@ -309,3 +309,22 @@ print(int(run(program, np.ones((1, 1, 1))).scores["p"].item()), sum(kernels.run_
     assert changed != rules.read_text()
     rules.write_text(changed)
     assert result() == ["96", "0"]
+
+
+def test_a_compilation_is_logged_once(caplog):
+    from numba import njit
+    from numba.core import event
+
+    from hardware.fast import compilation
+
+    add, double = njit(lambda x: x + 1), njit(lambda x: 2 * x)
+    listener = compilation._Listener()
+    with caplog.at_level("INFO", "hardware"), event.install_listener("numba:compile", listener):
+        add(1)
+        double(1)
+    (message,) = caplog.messages
+    assert message.startswith("compiling the executor, once for this machine (about ")
+    caplog.clear()
+    with caplog.at_level("INFO", "hardware"), compilation.announced():
+        add(1)
+    assert not caplog.messages

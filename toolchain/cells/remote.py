@@ -7,7 +7,9 @@ authority; without it only where that was asked for.
 
 from __future__ import annotations
 
+import logging
 import ssl
+import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,11 @@ from toolchain.cells.pool import RETRIES
 from toolchain.cells.work import Failed, Outcome, Shared, Task
 
 TOPIC = "spikeport-cell-progress"
+
+PATIENCE_S = 3.0
+"""After this long without an answer of a scheduler it is logged that we wait."""
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,10 @@ def cluster(
     """The workers of a running cluster as a crew. Raises EngineError where no scheduler answers."""
     from distributed import Client
 
+    said = ["waiting for the Dask scheduler at %s to answer", scheduler.address]
+    waiting = threading.Timer(PATIENCE_S, _LOG.info, said)
+    waiting.daemon = True
+    waiting.start()
     try:
         client = Client(
             scheduler.address,
@@ -127,6 +138,8 @@ def cluster(
             f"no Dask scheduler answers at {scheduler.address}: {error}; how to start one says "
             f"docs/robustness.md, 'More than one machine'"
         ) from None
+    finally:
+        waiting.cancel()
     try:
         client.subscribe_topic(
             TOPIC, lambda event: inside(event[1]["cell"], event[1]["done"], event[1]["total"])

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from hardware._files import kind
 from toolchain.cells import files, lock
 from toolchain.cells.errors import StoreError
 from toolchain.cells.files import pack, unpack
@@ -97,6 +98,11 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with ExitStack() as stack:
+            if self.folder.exists() and not self.folder.is_dir():
+                raise StoreError(
+                    f"{self.folder}: is {kind(self.folder)}; -o must name a folder, which is made "
+                    "where it is absent"
+                )
             with self._typed():
                 self.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.held(self.folder))

@@ -8,9 +8,11 @@ fault of spikeport itself, with its traceback; 130 Ctrl-C; 141 nobody reads the 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -37,6 +39,9 @@ COMMANDS = {
 MODULES = {"run": "running"}
 """Command → its module here, where that has another name: importing ``toolchain.cli.run`` would put
 the module in the place of the function ``run``."""
+
+LOGGERS = ("hardware", "export", "toolchain")
+"""Whose log lines a command shows."""
 
 TRACEBACK = "SPIKEPORT_TRACEBACK"
 """Environment variable for developers: where it is set, an expected error shows its traceback
@@ -94,15 +99,40 @@ def _say(message: object) -> None:
     click.echo("spikeport: " + " ".join(str(message).split()), err=True)
 
 
+class _Lines(logging.Handler):
+    """What the packages log, a line each on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(record.getMessage())
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Show what the packages log from INFO on: why somebody waits, above all."""
+    handler, levels = _Lines(), {}
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        levels[name] = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(level)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with ``arguments`` (default: those of the process) and return the exit
     code."""
     try:
-        code = cli.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="spikeport",
-            standalone_mode=False,
-        )
+        with _logging():
+            code = cli.main(
+                args=None if arguments is None else list(arguments),
+                prog_name="spikeport",
+                standalone_mode=False,
+            )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hardware import program_file
+from hardware import _files, program_file
 from hardware.program import Program
 from hardware.recording import check_inputs
 from toolchain.data import Encoding, event_files
@@ -205,6 +205,11 @@ def known(
     nothing was said."""
     from toolchain import data
 
+    if name not in data.DATASETS and Path(name).exists():
+        raise DataError(
+            f"{name}: is {_files.kind(name)}; a file (.npz, .npy) or the name of a data set must "
+            "be given; --data-root says in which folder data sets lie"
+        )
     if name not in data.DATASETS:
         raise DataError(
             f"{name}: there is no such file and no such data set; data sets are "
@@ -250,6 +255,11 @@ def calibration(
     part, so that no test sample is used."""
     if Path(source).is_file():
         return read_npz(source)[0]
+    if Path(source).exists():
+        raise DataError(
+            f"{source}: is {_files.kind(source)}; typical inputs must be a .npz file or the name "
+            "of a data set"
+        )
     if "encoding" not in stated:
         raise DataError(
             f"{source}: the model does not say how its data is encoded; give a FILE.npz with "
@@ -260,9 +270,11 @@ def calibration(
 
 def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:
     """Inputs and labels from a .npz file; nothing is unpickled. Raises DataError."""
-    if program_file.sniff(path) != "npz":
+    kind = program_file.sniff(path)
+    if kind != "npz":
+        said = "is empty (0 bytes)" if kind == "empty" else "is no .npz file"
         raise DataError(
-            f"{path}: is no .npz file; accepted is one with 'inputs' [sample, step, ...] and "
+            f"{path}: {said}; accepted is one with 'inputs' [sample, step, ...] and "
             f"optionally 'labels' [sample]"
         )
     arrays = read_arrays(path)

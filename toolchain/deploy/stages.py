@@ -56,7 +56,16 @@ _WRONG = {
     "npz": "an array file; it goes with --data",
     "npy": "an array file; it goes with --data",
     "zip": "a zip archive",
+    "empty": "an empty file (0 bytes)",
     "unknown": "a file of unknown kind, or a damaged one",
+}
+
+
+_KINDS = {
+    "program": "a Program",
+    "nir": "a NIR graph",
+    "netx": "a lava-dl network",
+    "safetensors": "a safetensors file",
 }
 
 
@@ -128,7 +137,10 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
         opened = open_pickle(source)
         return Stage(source, "pickle", module=opened.module, notes=opened.notes)
     if trust_pickle:
-        raise ModelError(f"{source}: is no pickle, so --trust-pickle changes nothing; leave it out")
+        known = _WRONG.get(kind, _KINDS.get(kind, kind))
+        raise ModelError(
+            f"{source}: is {known}, no pickle, so --trust-pickle changes nothing; leave it out"
+        )
     if kind == "program":
         return Stage(source, "program", program=program_file.load(source))
     if kind == "nir":
@@ -185,6 +197,7 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
         )
     import torch
 
+    from export.errors import ExportError
     from export.frameworks.torch_trace import STEPS
 
     lead = {"time-first": (STEPS, 2), "batch-first": (2, STEPS), "step": (2,), "constant": (2,)}[
@@ -192,16 +205,26 @@ def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
     ]
     time_first = {"time-first": True, "batch-first": False}.get(ways.call)
     example = torch.zeros(*lead, *ways.input_shape)
-    return trace(
-        module,
-        example,
-        time_first=time_first,
-        single_step=ways.call == "step",
-        dt=ways.dt,
-        decode=ways.decode,
-        steps=ways.trace_steps,
-        notes=stage.notes,
-    )
+    try:
+        return trace(
+            module,
+            example,
+            time_first=time_first,
+            single_step=ways.call == "step",
+            dt=ways.dt,
+            decode=ways.decode,
+            steps=ways.trace_steps,
+            notes=stage.notes,
+        )
+    except ExportError as error:
+        # what the model did with an input of another layout than its own looks like its own fault
+        others = ", ".join(f"{name} {layout}" for name, layout in CALLS.items())
+        error.args = (
+            f"{error}. The model was called as --call {ways.call} says, with an input "
+            f"{list(example.shape)}; if it takes it in another way, say which: {others}",
+            *error.args[1:],
+        )
+        raise
 
 
 def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:

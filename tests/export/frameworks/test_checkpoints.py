@@ -264,7 +264,7 @@ def test_weights_that_do_not_fit(name, tmp_path):
 
 FILES = {
     "absent": (None, "cannot be read"),
-    "empty": (b"", "not a safetensors file"),
+    "empty": (b"", r"is empty \(0 bytes\); a file of weights must be given"),
     "text": (b"hello world, this is no checkpoint", "not a safetensors file"),
     "huge header": (struct.pack("<Q", 1 << 60) + b"{}", "not a safetensors file"),
     "no JSON": (struct.pack("<Q", 4) + b"{abc", "damaged safetensors file"),
@@ -332,3 +332,19 @@ def test_a_file_of_weights_is_no_larger_than_a_network(tmp_path):
 def test_factories_that_are_none(name, says):
     with pytest.raises(ModelError, match=says):
         load_factory(name)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_file_that_is_cut_short_is_called_so(trust, tmp_path):
+    whole = tmp_path / "whole.pt"
+    torch.save(state(), whole)
+    (tmp_path / "cut.pt").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ModelError, match=r"cut\.pt: a PyTorch file that is cut short.*whole file"):
+        read_weights(tmp_path / "cut.pt", trust_pickle=trust)
+
+
+def test_trust_in_an_archive_without_a_pickle(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("note.txt", "no weights")
+    with pytest.raises(ModelError, match=r"a zip archive of 'note\.txt', without the pickle"):
+        read_weights(tmp_path / "a.zip", trust_pickle=True)

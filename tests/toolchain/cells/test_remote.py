@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -137,3 +138,22 @@ def test_a_cluster_with_tls_computes_and_a_stranger_is_not_heard(tmp_path):
                 pass
     finally:
         threads.limit(before["torch"])
+
+
+def test_a_scheduler_that_does_not_answer_is_named_while_we_wait(monkeypatch, caplog):
+    import distributed
+
+    def silent(*arguments, **options):
+        time.sleep(0.3)
+        raise TimeoutError("nobody answered")
+
+    monkeypatch.setattr(distributed, "Client", silent)
+    monkeypatch.setattr(remote, "PATIENCE_S", 0.05)
+    scheduler = Scheduler("tcp://localhost:1", trusted_network=True)
+    with (
+        caplog.at_level("INFO", "toolchain"),
+        pytest.raises(EngineError, match="no Dask scheduler answers at tcp://localhost:1"),
+        remote.cluster(scheduler, None, None),
+    ):
+        pass
+    assert caplog.messages == ["waiting for the Dask scheduler at tcp://localhost:1 to answer"]
