@@ -28,6 +28,15 @@ class TargetError(HardwareError):
     """A target is unknown, cannot run here, or failed while it ran."""
 
 
+class UnsupportedError(TargetError):
+    """A target does not know something that a Program holds: the text names both."""
+
+
+class PluginError(HardwareError):
+    """A distribution adds an entry by an entry point, and the entry cannot be used: the text names
+    the distribution."""
+
+
 class DeviceError(HardwareError):
     """An energy table is unknown or malformed, or does not go with what is asked of it."""
 

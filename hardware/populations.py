@@ -75,6 +75,7 @@ class Population(Part):
     refractory: int = 0
     noise: Noise | None = None
 
+    kind: ClassVar[str] = "lif"
     message_bits: ClassVar[int] = 0
 
     def __post_init__(self):

@@ -1,66 +1,31 @@
 """The registry of targets, and the one call that runs a Program on any of them.
 
 A target is a function (program, inputs, options) that yields, chunk of samples by chunk, the spikes
-and potentials of every layer it was asked for. Everything else (checking inputs, counting,
-decoding, progress, putting chunks together) is done here once, so all targets return the same
-Recording.
+and potentials of every layer it was asked for, and a few words about it (``hardware.chunks``).
+Everything else (checking inputs, counting, decoding, progress, putting chunks together) is done
+here once, so all targets return the same Recording. Other distributions add targets by entry points
+of the group "spikeport.targets".
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from importlib import metadata
 
 import numpy as np
 
 from hardware import counters
-from hardware.errors import TargetError
+from hardware.chunks import Chunk, Options, Progress, RunChunks, Target
+from hardware.errors import TargetError, UnsupportedError
 from hardware.program import Program
 from hardware.recording import Record, Recording, check_inputs, decode
+from hardware.registry import Registry
 
-Progress = Callable[[int, int], None]
-"""Called with (samples done, samples in all)."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Results of some consecutive samples; arrays are [sample, step, *shape].
-
-    spikes       every input and every spiking population; with ``totals``, those of Options.spikes
-                 are enough
-    potentials   every population that was asked for
-    totals       spikes of each neuron, integers [sample, *shape], for every input and spiking
-                 population; None: counted here
-    """
-
-    spikes: Mapping[str, np.ndarray]
-    potentials: Mapping[str, np.ndarray]
-    totals: Mapping[str, np.ndarray] | None = None
-
-
-@dataclass
-class Options:
-    """What a target gets besides Program and inputs.
-
-    potentials    names of the populations whose potentials are wanted
-    batch         samples in one chunk; None: the target chooses so that memory stays bounded
-    details       the target may write plain JSON values into it; they end in the Recording
-    tick          a target whose chunks are long calls it with samples done so far
-    timeout_s     longest time without any progress before a target that can hang is given up
-    spikes        names of the inputs and populations whose spikes are kept, which are enough for a
-                  target that gives totals; None: all
-    """
-
-    potentials: tuple[str, ...] = ()
-    batch: int | None = None
-    details: dict = field(default_factory=dict)
-    tick: Callable[[int], None] = lambda done: None
-    timeout_s: float = 300.0
-    spikes: tuple[str, ...] | None = None
-
-
-Target = Callable[[Program, dict[str, np.ndarray], Options], Iterator[Chunk]]
+CHIP_NEEDS = (
+    "Intel's closed package lava-loihi (for members of the Intel Neuromorphic Research Community) "
+    "and a Loihi 2 system"
+)
 
 
 def _reference(
@@ -94,13 +59,95 @@ def _loihi2(program: Program, inputs: dict[str, np.ndarray], options: Options) -
     return run_chunks(program, inputs, options, backend="loihi2")
 
 
-TARGETS: dict[str, Target] = {
-    "reference": _reference,
-    "fast": _fast,
-    "lava": _lava,
-    "loihi2": _loihi2,
-}
+def lacking(*packages: str) -> str | None:
+    """Which of our own dependencies are not installed, and what brings them; None where all are."""
+
+    def absent(package: str) -> bool:
+        try:
+            return not metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return True
+
+    names = [package for package in packages if absent(package)]
+    return f"{', '.join(names)}: pip install --upgrade spikeport" if names else None
+
+
+def _no_lava() -> str | None:
+    from hardware.lava import environment
+
+    return environment.missing()
+
+
+def _no_chip() -> str | None:
+    from hardware.lava import environment
+
+    if (no_lava := environment.missing()) is not None:
+        return no_lava
+    absent = environment.missing_back_end()
+    return f"{CHIP_NEEDS}; the Lava environment lacks {', '.join(absent)}" if absent else None
+
+
+OWN = (
+    Target(
+        "reference",
+        "reference (integers)",
+        _reference,
+        needs="numpy",
+        missing=lambda: lacking("numpy"),
+        mark="m-4.5-4.5 9 9m0-9-9 9",
+        kinds=None,
+        rank=1,
+    ),
+    Target(
+        "fast",
+        "fast (integers)",
+        _fast,
+        needs="numpy, numba",
+        missing=lambda: lacking("numpy", "numba"),
+        mark="m-3-3h6v6h-6z",
+        filled=True,
+        rank=2,
+    ),
+    Target(
+        "lava",
+        "Lava",
+        _lava,
+        needs="Python 3.10 with lava-nc 0.10.0, in an environment of its own",
+        missing=_no_lava,
+        phrase="In Lava",
+        mark="m0-10.5 10.5 10.5-10.5 10.5-10.5-10.5z",
+        rank=3,
+    ),
+    Target(
+        "loihi2",
+        "Loihi 2",
+        _loihi2,
+        needs="the same with lava-loihi, and a chip",
+        missing=_no_chip,
+        phrase="On Loihi 2",
+        mark="m0-8 7 12h-14z",
+        filled=True,
+        rank=4,
+    ),
+)
+
+GROUP = "spikeport.targets"
+
+TARGETS: Registry[Target] = Registry(
+    "target", GROUP, Target, {target.name: target for target in OWN}, TargetError
+)
 """Targets that run a Program."""
+
+
+def check_kinds(program: Program, target: Target) -> None:
+    """Refuse a Program whose neurons the target does not know. Raises UnsupportedError."""
+    for population in program.populations:
+        if target.kinds is not None and population.kind not in target.kinds:
+            raise UnsupportedError(
+                f"target {target.name!r} does not know the neuron kind {population.kind!r} of "
+                f"population {population.name!r}; it knows {', '.join(target.kinds)}. Target "
+                f"'reference' knows every kind"
+            )
 
 
 def run(
@@ -122,18 +169,18 @@ def run(
     progress    called with (samples done, samples in all)
 
     Raises InputError for unusable inputs, TargetError for an unknown target or one that cannot run
-    here.
+    here, UnsupportedError for neurons that it does not know.
     """
-    if target not in TARGETS:
-        raise TargetError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
+    chosen = TARGETS[target]
     if batch is not None and (not isinstance(batch, int) or batch < 1):
         raise TargetError(f"batch is {batch!r}; accepted is a positive number of samples")
+    check_kinds(program, chosen)
     arrays = check_inputs(program, inputs)
     return collect(
         program,
         arrays,
         target,
-        TARGETS[target],
+        chosen.run,
         record=record,
         batch=batch,
         timeout_s=timeout_s,
@@ -145,7 +192,7 @@ def collect(
     program: Program,
     arrays: dict[str, np.ndarray],
     name: str,
-    target: Target,
+    target: RunChunks,
     *,
     record: Record,
     batch: int | None = None,

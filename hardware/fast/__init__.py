@@ -28,7 +28,7 @@ from hardware.errors import TargetError
 from hardware.program import Program
 
 if TYPE_CHECKING:
-    from hardware.targets import Chunk, Options
+    from hardware.chunks import Chunk, Options
 
 
 def run_chunks(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from hardware.chunks import Chunk, Options
 from hardware.fast.compilation import announced
 from hardware.fast.kernels import pack, run_population, unpack
 from hardware.fast.network import Network, noise_tables, prepare
 from hardware.program import Program
-from hardware.targets import Chunk, Options
 
 CHUNK_BYTES = 64 << 20
 """Results of a chunk take about this much."""

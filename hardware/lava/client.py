@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from hardware import program_file
+from hardware.chunks import Chunk, Options
 from hardware.lava import environment
 from hardware.lava.connection import Connection
 from hardware.lava.errors import LavaError, LavaUnsupportedError, LavaWorkerError
 from hardware.program import Program
-from hardware.targets import Chunk, Options
 
 CHUNK_BYTES = 64 << 20
 """Aim for the results of one chunk where the caller names no batch."""

@@ -119,27 +119,30 @@ def status() -> dict:
 
     lava, lava_dl: {"python": path or null, "versions": {package: version}, "missing": text or null}
     """
-    report = {}
-    for key, lava_dl in (("lava", False), ("lava_dl", True)):
-        try:
-            found = interpreter(lava_dl)
-            versions = _versions(found)
-            fault = _fault(found, lava_dl) or (
-                None if versions.get("lava-nc") else "it has no lava-nc"
-            )
-            missing = (
-                None
-                if fault is None
-                else f"{found} does not work ({fault}){_repair(found, lava_dl)}"
-            )
-            report[key] = {"python": str(found), "versions": versions, "missing": missing}
-        except LavaEnvironmentError as error:
-            # where another interpreter is named, the fault is in that name
-            named = bool(os.environ.get("SPIKEPORT_LAVA_PYTHON"))
-            began = not named and (folder(lava_dl) / BEGUN).exists()
-            half = f"{folder(lava_dl)} was not installed to its end or for this version{_repair(_python(folder(lava_dl)), lava_dl)}"
-            report[key] = {"python": None, "versions": {}, "missing": half if began else str(error)}
-    return report
+    return {key: _state(lava_dl) for key, lava_dl in (("lava", False), ("lava_dl", True))}
+
+
+def missing() -> str | None:
+    """Why Lava cannot run here, and what to do about it; None where it can."""
+    return _state(False)["missing"]
+
+
+def _state(lava_dl: bool) -> dict:
+    """One entry of ``status``."""
+    try:
+        found = interpreter(lava_dl)
+    except LavaEnvironmentError as error:
+        # where another interpreter is named, the fault is in that name
+        named = bool(os.environ.get("SPIKEPORT_LAVA_PYTHON"))
+        began = not named and (folder(lava_dl) / BEGUN).exists()
+        repair = _repair(_python(folder(lava_dl)), lava_dl)
+        half = f"{folder(lava_dl)} was not installed to its end or for this version{repair}"
+        return {"python": None, "versions": {}, "missing": half if began else str(error)}
+
+    versions = _versions(found)
+    fault = _fault(found, lava_dl) or (None if versions.get("lava-nc") else "it has no lava-nc")
+    missing = fault and f"{found} does not work ({fault}){_repair(found, lava_dl)}"
+    return {"python": str(found), "versions": versions, "missing": missing}
 
 
 def _repair(python: Path, lava_dl: bool) -> str:

@@ -1,6 +1,6 @@
 """What can go wrong on the Lava target; every one is a TargetError."""
 
-from hardware.errors import TargetError
+from hardware.errors import TargetError, UnsupportedError
 
 
 class LavaError(TargetError):
@@ -11,7 +11,7 @@ class LavaEnvironmentError(LavaError):
     """There is no interpreter with Lava, or it cannot be made; the text says how to get one."""
 
 
-class LavaUnsupportedError(LavaError):
+class LavaUnsupportedError(LavaError, UnsupportedError):
     """Lava (or the chip's back-end) cannot hold this Program; the text names the part and the
     limit."""
 

@@ -109,7 +109,7 @@ def test_compare_agrees_and_says_so(spikeport, program_h5, data_npz, tmp_path):
 
 def test_compare_names_the_first_difference(spikeport, program_h5, data_npz, monkeypatch, tmp_path):
     """A target that is wrong in one potential must be found out, at exactly that place."""
-    from hardware import targets
+    from hardware import fast, targets
 
     def wrong(program, inputs, options):
         for sample, chunk in enumerate(targets._reference(program, inputs, options)):
@@ -117,7 +117,7 @@ def test_compare_names_the_first_difference(spikeport, program_h5, data_npz, mon
                 chunk.potentials["hidden"][0, 3, 1, 2, 0] += 5
             yield chunk
 
-    monkeypatch.setitem(targets.TARGETS, "fast", wrong)
+    monkeypatch.setattr(fast, "run_chunks", wrong)
     code, out, _ = spikeport(
         "compare", program_h5, "--data", data_npz, "--targets", "reference,fast", "--json", "c.json"
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hardware import program_file, recording_file, targets
-from hardware.lava import environment
+from hardware.lava import client, environment
 from toolchain import demo, training
 from toolchain.cli import run as command_line
 
@@ -240,11 +240,11 @@ def quick_demo(monkeypatch, tmp_path):
 def no_lava_needed(monkeypatch):
     """The reference in Lava's place, for tests of what the demo does with its answers."""
 
-    def stand_in(program, inputs, options):
+    def stand_in(program, inputs, options, backend):
         options.details["lava"] = "none"
         return targets._reference(program, inputs, options)
 
-    monkeypatch.setitem(targets.TARGETS, "lava", stand_in)
+    monkeypatch.setattr(client, "run_chunks", stand_in)
     monkeypatch.setattr(environment, "interpreter", lambda *a: None)
 
 
@@ -318,13 +318,13 @@ def test_demo_that_trained_too_little_fails_and_says_so(
 
 
 def test_demo_shows_a_difference(quick_demo, no_lava_needed, spikeport, tmp_path, monkeypatch):
-    def wrong(program, inputs, options):
+    def wrong(program, inputs, options, backend):
         options.details["lava"] = "none"
         for chunk in targets._reference(program, inputs, options):
             chunk.potentials["lif3"][0, 2, 5, 1, 1] += 1
             yield chunk
 
-    monkeypatch.setitem(targets.TARGETS, "lava", wrong)
+    monkeypatch.setattr(client, "run_chunks", wrong)
     assert spikeport("demo", "--out", "d")[0] == 1
     facts = json.loads((tmp_path / "d" / "demo.json").read_text())
     assert not facts["identical"]

@@ -14,11 +14,12 @@ import pytest
 
 import hardware
 from hardware import arithmetic
+from hardware.chunks import Options
 from hardware.comparison import compare
 from hardware.errors import TargetError
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from hardware.recording import Record
-from hardware.targets import Options, run
+from hardware.targets import run
 
 pytest.importorskip("numba", reason="the fast executor needs numba")
 

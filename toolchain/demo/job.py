@@ -20,9 +20,9 @@ from export.audit import Audit
 from export.frameworks import trace
 from hardware import placement, program_file
 from hardware.chip import Chip
+from hardware.chunks import Progress
 from hardware.program import Program
 from hardware.recording import Recording, check_inputs
-from hardware.targets import Progress
 from toolchain import __version__, data, files, training
 from toolchain.demo import page, pictures
 from toolchain.deploy import agreement, costs, execution, summary

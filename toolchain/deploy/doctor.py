@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 
 from hardware.lava import environment
+from toolchain.deploy.targets import TARGETS
 
 NEEDED = {
     "numpy": "everything",
@@ -19,12 +20,6 @@ NEEDED = {
     "scikit-learn": "the digits data set, demo",
 }
 """Package → what it is for."""
-
-FIX = "pip install --upgrade spikeport"
-CHIP = (
-    "Intel's closed package lava-loihi (for members of the Intel Neuromorphic Research Community) "
-    "and a Loihi 2 system"
-)
 
 
 def _version(package: str) -> str | None:
@@ -45,38 +40,22 @@ def examine() -> dict:
         {"name": name, "version": _version(name), "for": purpose}
         for name, purpose in NEEDED.items()
     ]
-    present = {p["name"] for p in packages if p["version"]}
     lava = environment.status()
-
-    def target(name: str, needs: str, missing: str | None) -> dict:
-        return {"name": name, "ready": missing is None, "needs": needs, "missing": missing}
-
-    def wants(*names: str) -> str | None:
-        absent = [n for n in names if n not in present]
-        return f"{', '.join(absent)}: {FIX}" if absent else None
-
-    no_lava = lava["lava"]["missing"]
-    absent = () if no_lava else environment.missing_back_end()
-    no_chip = no_lava or (
-        f"{CHIP}; the Lava environment lacks {', '.join(absent)}" if absent else None
-    )
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": packages,
         "lava": lava,
         "targets": [
-            target("software", "PyTorch and a model in it", wants("torch")),
-            target("reference", "numpy", wants("numpy")),
-            target("fast", "numpy, numba", wants("numpy", "numba")),
-            target(
-                "lava", "Python 3.10 with lava-nc 0.10.0, in an environment of its own", no_lava
-            ),
-            target("loihi2", "the same with lava-loihi, and a chip", no_chip),
-            target(
+            *(_target(t.name, t.needs, t.missing()) for t in TARGETS.values()),
+            _target(
                 "lava-dl cross-checks",
                 "Python 3.10 with lava-dl 0.6.0, in an environment of its own",
                 lava["lava_dl"]["missing"],
             ),
         ],
     }
+
+
+def _target(name: str, needs: str, missing: str | None) -> dict:
+    return {"name": name, "ready": missing is None, "needs": needs, "missing": missing}

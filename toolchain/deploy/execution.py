@@ -7,22 +7,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import hardware
+from hardware.chunks import Progress
 from hardware.program import Program
 from hardware.recording import Record, Recording
-from hardware.targets import Progress
+from hardware.targets import check_kinds
 from toolchain.deploy.stages import Stage
-from toolchain.errors import ModelError
+from toolchain.deploy.targets import SOFTWARE, TARGETS
 
-TARGETS = ("software", *hardware.TARGETS)
-"""Targets that ``execute`` knows."""
+__all__ = ["TARGETS", "check_targets", "execute"]
 
 
 def check_targets(stage: Stage, targets: Sequence[str]) -> None:
     """Refuse before any work what cannot run: unknown targets, and software without a PyTorch
-    model. Raises ModelError."""
+    model. Raises TargetError, PluginError, ModelError."""
     for target in targets:
-        if target not in TARGETS:
-            raise ModelError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
+        _ = TARGETS[target]
     if "software" in targets:
         stage.require_module("target software")
 
@@ -49,6 +48,7 @@ def execute(
         return hardware.run(program, inputs, target, record=record, batch=batch, progress=progress)
     from toolchain.deploy import software
 
+    check_kinds(program, SOFTWARE)
     return software.record(
         stage.module, program, inputs, call=call, record=record, batch=batch, progress=progress
     )

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from hardware.chunks import Chunk, Options, Progress
 from hardware.program import Output, Program
 from hardware.recording import Record, Recording
 from hardware.reference import run_sample
-from hardware.targets import Chunk, Options, Progress, collect
+from hardware.targets import collect
 from toolchain.errors import ModelError
 from toolchain.layers.neuron import Neuron
 from toolchain.whole import whole

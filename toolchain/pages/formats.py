@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+
+from toolchain.deploy.targets import TARGETS
 
 NOTHING = "–"
 """Printed where there is no number."""
@@ -10,14 +12,20 @@ NOTHING = "–"
 NOT_TESTED = "not tested"
 """Stands for the flags of a battery that is too weak to raise any."""
 
-TARGET_NAMES = {
-    "software": "software (PyTorch)",
-    "reference": "reference (integers)",
-    "fast": "fast (integers)",
-    "lava": "Lava",
-    "loihi2": "Loihi 2",
-}
-"""Target → what a reader sees."""
+
+class _Titles(Mapping[str, str]):
+    def __getitem__(self, target: str) -> str:
+        return TARGETS[target].title
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TARGETS)
+
+    def __len__(self) -> int:
+        return len(TARGETS)
+
+
+TARGET_NAMES: Mapping[str, str] = _Titles()
+"""Target → what a reader sees; TargetError for an unknown one."""
 
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 

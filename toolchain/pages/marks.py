@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from toolchain.deploy.targets import TARGETS
 from toolchain.pages import formats
 from toolchain.pages.svg import number, text, ticks
 
@@ -39,18 +40,11 @@ MODEL_SHAPES = (
 
 
 def shape(target: str, x: float, y: float) -> str:
-    """The mark of a target; those that lie on one point are seen inside each other."""
-    at = f"{number(x)} {number(y)}"
-    if target == "software":
-        return f'<circle cx="{number(x)}" cy="{number(y)}" r="6.5" class="ring"/>'
-    if target == "fast":
-        return f'<rect x="{number(x - 3)}" y="{number(y - 3)}" width="6" height="6" class="solid"/>'
-    path = {
-        "lava": "m0-10.5 10.5 10.5-10.5 10.5-10.5-10.5z",
-        "loihi2": "m0-8 7 12h-14z",
-        "reference": "m-4.5-4.5 9 9m0-9-9 9",
-    }[target]
-    return f'<path d="M{at}{path}" class="{"solid" if target == "loihi2" else "ring"}"/>'
+    """The mark of a target; those that lie on one point are seen inside each other. Raises
+    TargetError."""
+    chosen = TARGETS[target]
+    css = "solid" if chosen.filled else "ring"
+    return f'<path d="M{number(x)} {number(y)}{chosen.mark}" class="{css}"/>'
 
 
 def model_shape(place: int, x: float, y: float) -> str:

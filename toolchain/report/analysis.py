@@ -43,7 +43,7 @@ import numpy as np
 from scipy import stats
 
 from toolchain.attacks.batteries import PUBLISHED
-from toolchain.deploy.execution import TARGETS
+from toolchain.deploy.targets import in_order, nearest_to_chip
 from toolchain.report import battery
 from toolchain.report.cascades import stages
 from toolchain.report.counts import (
@@ -70,13 +70,10 @@ from toolchain.robustness.statistics import (
 )
 from toolchain.robustness.traits import CASCADE, estimator_of
 
-PREFERRED = ("loihi2", "lava", "fast", "reference")
-"""Which hardware the answer in words is about, among those with most samples."""
-
 
 def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping] = ()) -> dict:
     """Every number of the report. Raises ReportError where a model has not been run on clean inputs
-    yet.
+    yet, TargetError where a record is of a target that is not known here.
 
     absent   descriptions of the cells that cannot be
     """
@@ -138,7 +135,7 @@ def share(correct: np.ndarray) -> dict:
 
 
 def _model(name: str, records: list[Scored], radius: float | None) -> dict:
-    targets = sorted({r.description["target"] for r in records}, key=TARGETS.index)
+    targets = in_order(r.description["target"] for r in records)
     per_target = {t: [r for r in records if r.description["target"] == t] for t in targets}
     said = records[0].description
     entries = [
@@ -182,10 +179,8 @@ def _answer(entries: list[dict], comparisons: list[dict], radius: float | None) 
     where that was run."""
     hardware = [e for e in entries if e["target"] != "software"] or entries
     most = max(e["samples"] for e in hardware)
-    chosen = min(
-        (e for e in hardware if e["samples"] == most),
-        key=lambda e: (*PREFERRED, "software").index(e["target"]),
-    )
+    whole = {e["target"]: e for e in hardware if e["samples"] == most}
+    chosen = whole[nearest_to_chip(whole)]
     compared = next(
         (c for c in comparisons if c["targets"] == ["software", chosen["target"]]), None
     )

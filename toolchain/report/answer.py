@@ -7,19 +7,11 @@ import re
 from collections.abc import Mapping
 from html import escape
 
+from toolchain.deploy.targets import TARGETS
 from toolchain.pages import formats
 from toolchain.pages.html import details, flag_links, title
 from toolchain.report import battery, methods
 from toolchain.report.facts import CROWDED, unfinished
-
-WHERE = {
-    "software": "In software",
-    "reference": "In the chip’s integer arithmetic",
-    "fast": "In the chip’s integer arithmetic",
-    "lava": "In Lava",
-    "loihi2": "On Loihi 2",
-}
-"""How a sentence about a target begins."""
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:points|[pnµm]?[Js])\b|%)")
 """A space that must not break: between a number and its unit."""
@@ -173,7 +165,7 @@ def _share(share: Mapping, strong: bool = True) -> str:
 
 
 def _accuracy(facts: dict, told: dict) -> str:
-    where, software, worst = WHERE[told["target"]], told["software"], told["worst"]
+    where, software, worst = TARGETS[told["target"]].phrase, told["software"], told["worst"]
     said = f"{where} ({told['target']}) it gets {_share(told['clean'], worst is None)} of {told['samples']} clean samples right"
     if told["inference"]:
         said += f" (over {told['inference'][0]['seeds']} inference seeds {_over_seeds(told['inference'][0])})"

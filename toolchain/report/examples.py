@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.cells.store import Store
+from toolchain.deploy.targets import in_order
 from toolchain.report.run import ReportError, Run
 from toolchain.robustness.records import Scored
 
@@ -52,10 +53,10 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
     mine = [r for r in records if r.description["model"] == model]
     most = max(len(r.index) for r in mine)
     full = [r for r in mine if len(r.index) == most]
-    target = next(
-        t
-        for t in ("fast", "reference", "lava", "loihi2", "software")
-        if any(r.description["target"] == t for r in full)
+    # all integer targets compute the same numbers; software may not
+    target = min(
+        in_order(r.description["target"] for r in full),
+        key=lambda name: (name == "software", name != "fast"),
     )
     here = [r for r in full if r.description["target"] == target]
     attacked = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolchain.deploy.execution import TARGETS
+from toolchain.deploy.targets import TARGETS
 from toolchain.robustness.evidence import (
     Evidence,
     better,

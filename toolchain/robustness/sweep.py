@@ -55,8 +55,8 @@ from toolchain.attacks.base import Threat
 from toolchain.attacks.batteries import PRESETS
 from toolchain.attacks.registry import ATTACKS, NORMS, AttackSpec, attacks_on
 from toolchain.data import DATASETS, ENCODINGS
-from toolchain.deploy.execution import TARGETS
 from toolchain.deploy.stages import CALLS
+from toolchain.deploy.targets import TARGETS
 from toolchain.errors import ToolchainError
 from toolchain.robustness import kinds
 from toolchain.robustness.models import Options

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 
+from hardware.chunks import Options
 from hardware.lava.client import Session
 from hardware.program import Dense, Input, Output, Population, Program
-from hardware.targets import Options
 
 
 def network() -> Program:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hardware.chunks import Options
 from hardware.lava import client, environment
 from hardware.lava.client import Session
 from hardware.lava.errors import (
@@ -25,7 +26,7 @@ from hardware.lava.errors import (
     LavaWorkerError,
 )
 from hardware.program import Convolution, Input, Output, Population, Program
-from hardware.targets import Options, run
+from hardware.targets import run
 from tests.hardware.lava.endless import data, network
 from tests.hardware.lava.leftovers import left, members, segments
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hardware.chunks import Options
 from hardware.lava import client
 from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
 from hardware.recording import Record
-from hardware.targets import Options, run
+from hardware.targets import run
 from tests.hardware.lava.test_lava_exact import assert_identical
 
 pytestmark = pytest.mark.lava

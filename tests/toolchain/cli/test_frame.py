@@ -133,6 +133,7 @@ def test_doctor_reports_and_refuses_an_existing_file(tmp_path, capsys, monkeypat
 def test_doctor_tells_whether_the_chip_can_be_reached(absent, monkeypatch):
     lava = {"python": "python3.10", "versions": {"lava-nc": "0.10.0"}, "missing": None}
     monkeypatch.setattr(environment, "status", lambda: {"lava": lava, "lava_dl": lava})
+    monkeypatch.setattr(environment, "missing", lambda: None)
     monkeypatch.setattr(environment, "missing_back_end", lambda: absent)
     chip = next(t for t in doctor.examine()["targets"] if t["name"] == "loihi2")
     assert chip["ready"] == (not absent)
