@@ -23,7 +23,7 @@ def test_what_runs_a_program_knows_nothing_of_the_registry():
 def test_every_target_says_what_it_is(name):
     target = TARGETS[name]
     assert target.name == name
-    assert target.title and target.needs and target.phrase
+    assert all((target.title, target.needs, target.phrase))
     assert target.mark.startswith("m")
 
 
