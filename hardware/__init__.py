@@ -2,7 +2,16 @@
 
 from hardware.comparison import Comparison, compare
 from hardware.noise import Noise
-from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+from hardware.program import (
+    Convolution,
+    CustomPopulation,
+    Dense,
+    Input,
+    Output,
+    Population,
+    Program,
+    Sparse,
+)
 from hardware.recording import Record, Recording
 from hardware.targets import TARGETS, run
 
@@ -10,6 +19,7 @@ __all__ = [
     "TARGETS",
     "Comparison",
     "Convolution",
+    "CustomPopulation",
     "Dense",
     "Input",
     "Noise",

@@ -183,6 +183,10 @@ class Node:
             self.fail(f"the attribute {sorted(set(kinds) - found - set(optional))[0]!r} is missing")
         return {name: self.attribute(name, kinds[name]) for name in kinds if name in found}
 
+    def has_attribute(self, name: str) -> bool:
+        """Whether there is an attribute of this name, whatever it holds."""
+        return name in self._group.attrs
+
     def attribute(self, name: str, kind: str):
         """One attribute, measured before it is read."""
         if name not in self._group.attrs:

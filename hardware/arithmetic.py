@@ -82,6 +82,11 @@ def next_potential(potential, current, bias, voltage_decay):
     return saturate_potential(wrap_int32(decay(potential, voltage_decay) + current + bias))
 
 
+def choose(mask, chosen, other):
+    """``chosen`` where the mask is true, else ``other``."""
+    return other + (chosen - other) * mask
+
+
 def fires(potential, threshold):
     """Strictly greater than the threshold mantissa shifted left by 6 bits.
 

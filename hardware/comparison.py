@@ -193,7 +193,8 @@ def _size(
 ) -> tuple[float, float, str, float]:
     """(largest, mean absolute difference, their unit, largest potential) of potentials [sample,
     step, *shape]."""
-    threshold = None if program is None else program.nodes[layer].threshold
+    # an input, and some neuron kinds, have no threshold
+    threshold = None if program is None else getattr(program.nodes[layer], "threshold", None)
     unit = "state" if threshold is None else "threshold"
     top = float(max(abs(float(x)) for array in (a, b) for x in (array.min(), array.max())))
     if not different.any():

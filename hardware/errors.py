@@ -12,6 +12,10 @@ class ProgramError(HardwareError):
     the limit."""
 
 
+class KindError(ProgramError, AttributeError):
+    """A population is asked for something that its neuron kind does not have."""
+
+
 class ProgramFileError(HardwareError):
     """A file is not a Program or Recording file, is damaged, or cannot be written."""
 

@@ -30,7 +30,7 @@ from types import MappingProxyType
 import numpy as np
 
 from hardware.chip import Chip
-from hardware.program import Convolution, Dense, Population, Program, Projection
+from hardware.program import Convolution, CustomPopulation, Dense, Population, Program, Projection
 
 RESOURCES = ("neurons", "neuron_groups", "input_axons", "output_axons", "synaptic_memory_words")
 """Limited resources of a core; a chip's table has ``RESOURCE_per_core`` for each."""
@@ -175,13 +175,15 @@ def _reached(projection: Projection, division: _Division, target: _Division) -> 
     return division.neurons * boxes
 
 
-def neuron_groups(population: Population) -> int:
-    """Different settings of current decay, voltage decay and threshold among the neurons."""
-    threshold = np.zeros((), np.int32) if population.threshold is None else population.threshold
-    settings = [
-        np.broadcast_to(p, population.shape).ravel()
-        for p in (population.current_decay, population.voltage_decay, threshold)
-    ]
+def neuron_groups(population: Population | CustomPopulation) -> int:
+    """Different settings of current decay, voltage decay and threshold among the neurons; of a kind
+    of one's own, of all its parameters."""
+    if isinstance(population, CustomPopulation):
+        parameters = list(population.parameters.values()) or [np.zeros((), np.int32)]
+    else:
+        threshold = np.zeros((), np.int32) if population.threshold is None else population.threshold
+        parameters = [population.current_decay, population.voltage_decay, threshold]
+    settings = [np.broadcast_to(p, population.shape).ravel() for p in parameters]
     return np.unique(np.stack(settings), axis=1).shape[1]
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hardware._parts import Part, check_integer, check_name, check_parameter, check_shape, fail
+from hardware.errors import KindError
+from hardware.kinds import KINDS
+from hardware.lif import LIF, Constants
+from hardware.neurons import NeuronKind
 from hardware.noise import Noise
 
 RESETS = ("zero", "subtract", "none")
@@ -40,7 +46,7 @@ class Input(Part):
 
 @dataclass(frozen=True, eq=False)
 class Population(Part):
-    """Neurons of one kind with integer parameters; each is one number or one per neuron.
+    """Neurons of the kind "lif" with integer parameters; each is one number or one per neuron.
 
     shape             features; (channels, length); or (channels, height, width)
     current_decay     0 to 4096, share of the synaptic current lost each step; 4096: no synaptic
@@ -82,8 +88,8 @@ class Population(Part):
         where = f"population {check_name('population', self.name)!r}"
         shape = check_shape(where, self.shape)
 
-        def number(name, low, high):
-            return check_parameter(where, name, getattr(self, name), low, high, shape)
+        def number(name):
+            return _checked(where, LIF, name, getattr(self, name), shape)
 
         if self.reset not in RESETS:
             fail(where, f"reset is {self.reset!r}; accepted are {', '.join(RESETS)}")
@@ -111,15 +117,13 @@ class Population(Part):
             )
         self._set(
             shape=shape,
-            current_decay=number("current_decay", 0, 4096),
-            voltage_decay=number("voltage_decay", 0, 4096),
-            threshold=None if self.threshold is None else number("threshold", 0, (1 << 17) - 1),
-            bias=number("bias", -4096, 4095),
-            bias_exponent=check_integer(where, "bias_exponent", self.bias_exponent, -7, 7),
-            reset_amount=None
-            if self.reset_amount is None
-            else number("reset_amount", 0, (1 << 23) - 1),
-            refractory=check_integer(where, "refractory", self.refractory, 0, 1 << 15),
+            current_decay=number("current_decay"),
+            voltage_decay=number("voltage_decay"),
+            threshold=None if self.threshold is None else number("threshold"),
+            bias=number("bias"),
+            bias_exponent=number("bias_exponent"),
+            reset_amount=None if self.reset_amount is None else number("reset_amount"),
+            refractory=number("refractory"),
         )
 
     @property
@@ -144,3 +148,107 @@ class Population(Part):
         if self.reset_amount is not None:
             return self.reset_amount.astype(np.int64)
         return self.threshold.astype(np.int64) << 6
+
+    @property
+    def description(self) -> NeuronKind:
+        """The neuron kind."""
+        return LIF
+
+    @property
+    def constants(self) -> SimpleNamespace:
+        """What the kind's step takes."""
+        threshold = None if self.threshold is None else self.threshold.astype(np.int64)
+        constants = Constants(
+            self.current_decay.astype(np.int64),
+            self.voltage_decay.astype(np.int64),
+            self.bias_state,
+            threshold,
+            self.reset,
+            self.subtracted,
+            self.refractory,
+        )
+        return SimpleNamespace(constants=constants, noise=self.noise)
+
+
+@dataclass(frozen=True, eq=False)
+class CustomPopulation(Part):
+    """Neurons of a kind that another distribution describes.
+
+    Every target that knows the kind runs them, and ``reference`` always does.
+
+    Attributes:
+        kind: Its name (``hardware.neurons``).
+        parameters: Name → integer, or integers for each neuron; those that are not given have the
+            kind's default.
+
+    Raises:
+        ProgramError: The kind is unknown, or a parameter is unknown, absent or out of its range.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    message_bits: ClassVar[int] = 0
+
+    def __post_init__(self):
+        where = f"population {check_name('population', self.name)!r}"
+        shape = check_shape(where, self.shape)
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            fail(where, f"there is no neuron kind {self.kind!r}; there are {', '.join(KINDS)}")
+        kind = KINDS[self.kind]
+        if kind is LIF:
+            fail(where, "neurons of the kind 'lif' are a hardware.Population")
+        known = [parameter.name for parameter in kind.parameters]
+        for name in self.parameters:
+            if name not in known:
+                fail(
+                    where,
+                    f"neuron kind {kind.name!r} has no parameter {name!r}; it has "
+                    f"{', '.join(known) or 'none'}",
+                )
+
+        given = {p.name: self.parameters.get(p.name, p.default) for p in kind.parameters}
+        absent = [name for name, value in given.items() if value is None]
+        if absent:
+            fail(where, f"neuron kind {kind.name!r} needs the parameter {absent[0]!r}")
+        checked = {
+            name: np.asarray(_checked(where, kind, name, value, shape), np.int32)
+            for name, value in given.items()
+        }
+        for array in checked.values():
+            array.setflags(write=False)
+        self._set(shape=shape, parameters=MappingProxyType(checked))
+
+    def __getattr__(self, name: str) -> Any:
+        """What other kinds have, and this one has not, is a typed error."""
+        if name.startswith("__") or "kind" not in self.__dict__:
+            raise AttributeError(name)
+        raise KindError(
+            f"population {self.name!r} is of the neuron kind {self.kind!r}, which has no {name!r}"
+        )
+
+    @property
+    def spiking(self) -> bool:
+        """False for a kind that never fires."""
+        return self.description.spiking
+
+    @property
+    def description(self) -> NeuronKind:
+        """The neuron kind."""
+        return KINDS[self.kind]
+
+    @property
+    def constants(self) -> SimpleNamespace:
+        """What the kind's step takes: the parameters as attributes, int64."""
+        return SimpleNamespace(**{n: v.astype(np.int64) for n, v in self.parameters.items()})
+
+
+def _checked(where: str, kind: NeuronKind, name: str, value, shape: tuple[int, ...]):
+    """A parameter within the range of its kind: an array, or where it belongs to the whole
+    population one integer."""
+    parameter = kind[name]
+    if not parameter.each:
+        return check_integer(where, name, value, parameter.low, parameter.high)
+    return check_parameter(where, name, value, parameter.low, parameter.high, shape)

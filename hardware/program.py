@@ -24,7 +24,8 @@ import numpy as np
 
 from hardware._parts import MAX_NEURONS, check_name, fail
 from hardware.errors import ProgramError
-from hardware.populations import RESETS, Input, Population
+from hardware.lif import LIF
+from hardware.populations import RESETS, CustomPopulation, Input, Population
 from hardware.projections import Convolution, Dense, Projection, Sparse, sign_mode
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MAX_NEURONS",
     "RESETS",
     "Convolution",
+    "CustomPopulation",
     "Dense",
     "Input",
     "Output",
@@ -81,7 +83,7 @@ class Program:
     """
 
     inputs: tuple[Input, ...]
-    populations: tuple[Population, ...]
+    populations: tuple[Population | CustomPopulation, ...]
     projections: tuple[Projection, ...]
     outputs: tuple[Output, ...]
     metadata: Mapping = field(default_factory=dict)
@@ -97,8 +99,9 @@ class Program:
             if not isinstance(parts, (tuple, list)):
                 fail(name, f"is a {type(parts).__name__}; accepted is a tuple of {kind.__name__}")
             parts = tuple(parts)
+            accepted = (Population, CustomPopulation) if kind is Population else kind
             for part in parts:
-                if not isinstance(part, kind) or type(part) is Projection:
+                if not isinstance(part, accepted) or type(part) is Projection:
                     fail(name, f"holds {type(part).__name__}; accepted is {kind.__name__}")
             object.__setattr__(self, name, parts)
         if not self.inputs or not self.populations or not self.outputs:
@@ -141,6 +144,8 @@ class Program:
             self._check_accumulator(projection, source)
         seeds: dict[int, str] = {}
         for part in self.populations:
+            if part.kind != LIF.name:
+                continue  # another kind has no noise of ours
             if part.noise is not None and seeds.setdefault(part.noise.seed, part.name) != part.name:
                 fail(
                     f"population {part.name!r}",
@@ -188,7 +193,7 @@ class Program:
             )
 
     @cached_property
-    def nodes(self) -> Mapping[str, Input | Population]:
+    def nodes(self) -> Mapping[str, Input | Population | CustomPopulation]:
         """Name → input or population."""
         return MappingProxyType({part.name: part for part in (*self.inputs, *self.populations)})
 
@@ -246,7 +251,9 @@ class Program:
                 if item.name == "noise" and value is None:
                     continue  # younger than the first files: theirs stay valid
                 if isinstance(value, np.ndarray):
-                    value = (value.shape, hashlib.sha256(value.astype("<i4").tobytes()).hexdigest())
+                    value = _digested(value)
+                elif isinstance(value, Mapping):
+                    value = {key: _digested(value[key]) for key in sorted(value)}
                 digest.update(f"|{item.name}={value!r}".encode())
 
         deciding = {name: self.metadata[name] for name in DECIDING if self.metadata.get(name)}
@@ -255,5 +262,13 @@ class Program:
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.inputs)} inputs, {len(self.populations)} populations, {len(self.projections)} projections"
+        sizes = (
+            f"{len(self.inputs)} inputs, {len(self.populations)} populations, "
+            f"{len(self.projections)} projections"
+        )
         return f"Program({sizes}, {self.fingerprint[:12]})"
+
+
+def _digested(array: np.ndarray) -> tuple[tuple[int, ...], str]:
+    """Shape and content of an array of integers."""
+    return array.shape, hashlib.sha256(array.astype("<i4").tobytes()).hexdigest()

@@ -8,7 +8,9 @@ Format "spikeport program", version 2:
     /inputs/N             name, shape, message_bits
     /populations/N        name, shape, reset, bias_exponent, refractory; datasets current_decay,
                           voltage_decay, bias, and threshold and reset_amount where the population
-                          has them; noise_seed and noise_sigma where it has noise
+                          has them; noise_seed and noise_sigma where it has noise. Of another
+                          neuron kind than "lif": name, shape, kind; a dataset for each of the
+                          kind's parameters
     /projections/N        kind (dense, sparse, convolution), name, source, target, weight_bits;
                           datasets weights, exponent, delay; sparse also rows and columns;
                           convolution also stride, padding, dilation, groups
@@ -35,8 +37,19 @@ from hardware import limits
 from hardware._files import opened
 from hardware._hdf5 import SIGNATURE, Node, put, put_json, reading, writing
 from hardware.errors import ProgramError, ProgramFileError
+from hardware.kinds import KINDS
+from hardware.lif import LIF
 from hardware.noise import Noise
-from hardware.program import Convolution, Dense, Input, Output, Population, Program, Sparse
+from hardware.program import (
+    Convolution,
+    CustomPopulation,
+    Dense,
+    Input,
+    Output,
+    Population,
+    Program,
+    Sparse,
+)
 
 KIND = "spikeport program"
 VERSION = 2
@@ -45,15 +58,13 @@ _INTEGERS = ("int8", "int16", "int32")
 _PROJECTION = {"name": "text", "source": "text", "target": "text", "weight_bits": "integer"}
 _WINDOW = {"stride": "integers", "padding": "integers", "dilation": "integers", "groups": "integer"}
 
+_ABSENT = ("threshold", "reset_amount")
+"""What not every population of the chip's own kind has."""
+
 _ATTRIBUTES: dict[type, dict[str, str]] = {
     Input: {"name": "text", "shape": "integers", "message_bits": "integer"},
-    Population: {
-        "name": "text",
-        "shape": "integers",
-        "reset": "text",
-        "bias_exponent": "integer",
-        "refractory": "integer",
-    },
+    Population: {"name": "text", "shape": "integers", "reset": "text"}
+    | {parameter.name: "integer" for parameter in LIF.parameters if not parameter.each},
     Dense: _PROJECTION,
     Sparse: _PROJECTION,
     Convolution: _PROJECTION | _WINDOW,
@@ -61,14 +72,14 @@ _ATTRIBUTES: dict[type, dict[str, str]] = {
 }
 _ARRAYS: dict[type, tuple[str, ...]] = {
     Input: (),
-    Population: ("current_decay", "voltage_decay", "bias"),
+    Population: tuple(p.name for p in LIF.parameters if p.each and p.name not in _ABSENT),
     Dense: ("weights", "exponent", "delay"),
     Sparse: ("weights", "exponent", "delay", "rows", "columns"),
     Convolution: ("weights", "exponent", "delay"),
     Output: (),
 }
 _NOISE = {"noise_seed": "integer", "noise_sigma": "integer"}
-_OPTIONAL: dict[type, tuple[str, ...]] = {Population: ("threshold", "reset_amount")}
+_OPTIONAL: dict[type, tuple[str, ...]] = {Population: _ABSENT}
 _KINDS = {"dense": Dense, "sparse": Sparse, "convolution": Convolution}
 
 
@@ -89,6 +100,11 @@ def save(program: Program, path: str | Path, *, force: bool = False) -> None:
 
 def _put_part(group: h5py.Group, part) -> None:
     kind = type(part)
+    if kind is CustomPopulation:
+        put(group, name=part.name, shape=part.shape, kind=part.kind)
+        for name, value in part.parameters.items():
+            _put_array(group, name, value)
+        return
     if kind in _KINDS.values():
         put(group, kind=kind.__name__.lower())
     put(group, **{name: getattr(part, name) for name in _ATTRIBUTES[kind]})
@@ -97,11 +113,13 @@ def _put_part(group: h5py.Group, part) -> None:
     for name in (*_ARRAYS[kind], *_OPTIONAL.get(kind, ())):
         value = getattr(part, name)
         if value is not None:
-            low, high = (int(value.min()), int(value.max())) if value.size else (0, 0)
-            narrow = next(
-                t for t in _INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max
-            )
-            group.create_dataset(name, data=value.astype(f"<i{np.dtype(narrow).itemsize}"))
+            _put_array(group, name, value)
+
+
+def _put_array(group: h5py.Group, name: str, value: np.ndarray) -> None:
+    low, high = (int(value.min()), int(value.max())) if value.size else (0, 0)
+    narrow = next(t for t in _INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+    group.create_dataset(name, data=value.astype(f"<i{np.dtype(narrow).itemsize}"))
 
 
 def load(path: str | Path) -> Program:
@@ -139,6 +157,8 @@ def load(path: str | Path) -> Program:
 
 def _part(node: Node, kind: type | None):
     """One part of a Program; a projection (``kind`` None) says itself which it is."""
+    if kind is Population and node.has_attribute("kind"):
+        return _custom(node)
     if kind is None:
         stated = node.attribute("kind", "text")
         if stated not in _KINDS:
@@ -162,6 +182,26 @@ def _part(node: Node, kind: type | None):
         if stated:
             values["noise"] = Noise(stated["noise_seed"], stated["noise_sigma"])
         return kind(**values)
+    except ProgramError as error:
+        node.fail(str(error))
+
+
+def _custom(node: Node) -> CustomPopulation:
+    """A population of a kind that another distribution describes."""
+    values = node.attributes({"name": "text", "shape": "integers", "kind": "text"})
+    stated = values["kind"]
+    if stated not in KINDS or stated == LIF.name:
+        others = ", ".join(name for name in KINDS if name != LIF.name) or "none"
+        node.fail(
+            f"needs the neuron kind {stated[:40]!r}, which must be installed (an entry point of "
+            f"the group {KINDS.group!r}); of other distributions there are {others}"
+        )
+    names = [parameter.name for parameter in KINDS[stated].parameters]
+    node.only(names)
+    try:
+        return CustomPopulation(
+            **values, parameters={name: node.array(name, _INTEGERS) for name in names}
+        )
     except ProgramError as error:
         node.fail(str(error))
 

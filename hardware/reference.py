@@ -12,50 +12,65 @@ from collections.abc import Mapping
 import numpy as np
 
 from hardware import arithmetic
-from hardware.noise import draw_step
-from hardware.program import Convolution, Dense, Population, Program, Projection
+from hardware.errors import TargetError
+from hardware.lif import LIF
+from hardware.neurons import States
+from hardware.program import (
+    Convolution,
+    CustomPopulation,
+    Dense,
+    Population,
+    Program,
+    Projection,
+)
 
 
 class _Neurons:
     """State of one population during one sample."""
 
-    def __init__(self, population: Population):
-        self.population = population
-        self.current = np.zeros(population.shape, np.int64)
-        self.potential = np.zeros(population.shape, np.int64)
-        self.rest_until = np.full(population.shape, -1, np.int64)
+    def __init__(self, population: Population | CustomPopulation):
+        self.name, self.shape = population.name, population.shape
+        self.kind, self.constants = population.description, population.constants
+        self.states: States = {
+            state.name: np.full(population.shape, state.initial, np.int64)
+            for state in self.kind.states
+        }
+
+    @property
+    def potential(self) -> np.ndarray:
+        """The state that a Recording shows."""
+        return self.states[self.kind.potential]
 
     def step(self, step: int, synaptic_input: np.ndarray) -> np.ndarray:
         """Advance by one step; int64 spikes (all zero for an integrator)."""
-        p = self.population
-        self.current = arithmetic.next_current(
-            self.current, synaptic_input, p.current_decay.astype(np.int64)
-        )
-        updated = arithmetic.next_potential(
-            self.potential, self.current, p.bias_state, p.voltage_decay.astype(np.int64)
-        )
-        active = self.rest_until < step
-        self.potential = np.where(active, updated, self.potential)
-        if not p.spiking:
-            return np.zeros(p.shape, np.int64)
-        compared = self.potential
-        if p.noise is not None:
-            compared = compared + draw_step(p.noise.seed, p.noise.sigma, step, p.size).reshape(
-                p.shape
+        states, fired = self.kind.step(self.constants, self.states, synaptic_input, step)
+        if self.kind is not LIF:
+            self._check(states, fired)
+        self.states = states
+        return np.asarray(fired).astype(np.int64)
+
+    def _check(self, states: States, fired: np.ndarray) -> None:
+        """Refuse what the step of somebody else's kind must not make."""
+        where = f"population {self.name!r}: the step of the neuron kind {self.kind.name!r}"
+        if set(states) != set(self.states):
+            raise TargetError(
+                f"{where} returned the states {', '.join(sorted(states)) or 'none'}; it must "
+                f"return {', '.join(self.states)}"
             )
-        fired = arithmetic.fires(compared, p.threshold.astype(np.int64)) & active
-        if p.reset == "zero":
-            self.potential = np.where(fired, 0, self.potential)
-        elif p.reset == "subtract":
-            self.potential = np.where(
-                fired, arithmetic.saturate_potential(self.potential - p.subtracted), self.potential
-            )
-        self.rest_until = np.where(fired, step + p.refractory, self.rest_until)
-        return fired.astype(np.int64)
+        for name, array in (*states.items(), ("spikes", fired)):
+            kind = getattr(getattr(array, "dtype", None), "kind", None)
+            if kind not in ("biu" if name == "spikes" else "i") or array.shape != self.shape:
+                raise TargetError(
+                    f"{where} returned {name} as {getattr(array, 'dtype', type(array).__name__)} "
+                    f"of shape {getattr(array, 'shape', '()')}; it must return integers of shape "
+                    f"{self.shape}"
+                )
+        if not np.isin(fired, (0, 1)).all():
+            raise TargetError(f"{where} returned spikes other than 0 and 1")
 
 
 def _weighted_sum(
-    projection: Projection, spikes: np.ndarray, target: Population, delay: int
+    projection: Projection, spikes: np.ndarray, target: Population | CustomPopulation, delay: int
 ) -> np.ndarray:
     """Sum of weight × spike over the synapses that have this delay, int64, shape of the target,
     before the exponent."""
@@ -98,7 +113,10 @@ def _convolve(
 
 
 def synaptic_input(
-    projection: Projection, history: list[np.ndarray], step: int, target: Population
+    projection: Projection,
+    history: list[np.ndarray],
+    step: int,
+    target: Population | CustomPopulation,
 ) -> np.ndarray:
     """What one projection brings to its target in ``step``, int64, shape of the target.
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from hardware.arithmetic import CURRENT_LIMIT, fires
 from hardware.chip import Chip, known
+from hardware.lif import LIF
 from hardware.neurocores import LayerPlacement, neuron_groups
-from hardware.program import Convolution, Population, Program
+from hardware.program import Convolution, CustomPopulation, Population, Program
 
 SEVERITIES = ("broken", "microcode", "note")
 
@@ -55,6 +56,16 @@ def broken(where: str, value: int | str, limit: int | str, message: str) -> Find
 def note(where: str, value: int | str, limit: int | str, message: str) -> Finding:
     """The chip can hold this, and a reader should know it."""
     return Finding("note", where, value, limit, message)
+
+
+def _own(program: Program) -> list[Population]:
+    """The populations of the chip's own neuron kind."""
+    return [p for p in program.populations if isinstance(p, Population)]
+
+
+def _custom(program: Program) -> list[CustomPopulation]:
+    """The populations of neuron kinds that others describe."""
+    return [p for p in program.populations if isinstance(p, CustomPopulation)]
 
 
 def weight_bits(
@@ -136,7 +147,7 @@ def threshold_bits(
 ) -> Iterator[Finding]:
     """Threshold mantissas fit their register (17 bits)."""
     limit = (1 << chip["threshold_bits"]) - 1
-    for p in program.populations:
+    for p in _own(program):
         if p.spiking and int(p.threshold.max()) > limit:
             yield broken(
                 p.name,
@@ -152,7 +163,7 @@ def integrator_threshold(
     """A non-spiking integrator gets the highest threshold, which a saturated potential still
     exceeds."""
     limit = (1 << chip["threshold_bits"]) - 1
-    for p in program.populations:
+    for p in _own(program):
         if not p.spiking:
             yield note(
                 p.name,
@@ -168,7 +179,7 @@ def current_decay_range(
 ) -> Iterator[Finding]:
     """The chip adds 1 to its 12-bit current decay: 1/4096 to 4096/4096, never 0."""
     high = 1 << chip["current_decay_bits"]
-    for p in program.populations:
+    for p in _own(program):
         low, top = int(p.current_decay.min()), int(p.current_decay.max())
         if low >= 1 and top <= high:
             continue
@@ -186,7 +197,7 @@ def voltage_decay_range(
     """The 12-bit voltage decay ends at 4095/4096: a potential that keeps nothing is not possible,
     though some need no such potential."""
     limit = (1 << chip["voltage_decay_bits"]) - 1
-    for p in program.populations:
+    for p in _own(program):
         value = int(p.voltage_decay.max())
         if value <= limit:
             continue
@@ -211,12 +222,18 @@ def _other_form(program: Program, p: Population) -> str | None:
     current can add up in its potential.
     """
     if _fires_in_every_step(program, p):
-        return "It fires and is reset in every step, so that every other decay, such as 0, gives the same"
+        return (
+            "It fires and is reset in every step, so that every other decay, such as 0, gives the "
+            "same"
+        )
     if p.spiking or program.out_of(p.name) or int(p.voltage_decay.min()) < 4096:
         return None
     if int(p.current_decay.min()) >= 1:
         added = "plus the bias " if np.any(p.bias) else ""
-        return f"This read-out has no memory: its potential is its synaptic current {added}in every step, so read the current instead"
+        return (
+            f"This read-out has no memory: its potential is its synaptic current {added}in every "
+            f"step, so read the current instead"
+        )
     if int(p.current_decay.max()) == 0 and not np.any(p.bias):
         return (
             "This read-out adds up in its synaptic current: with current_decay 4096 and "
@@ -243,7 +260,7 @@ def _fires_in_every_step(program: Program, p: Population) -> bool:
 def bias_range(program: Program, chip: Chip, layers: Sequence[LayerPlacement]) -> Iterator[Finding]:
     """Bias mantissas fit their register (13 bits with the sign)."""
     half = 1 << (chip["bias_mantissa_bits"] - 1)
-    for p in program.populations:
+    for p in _own(program):
         low, high = int(p.bias.min()), int(p.bias.max())
         if low < -half or high >= half:
             value = low if low < -half else high
@@ -261,7 +278,7 @@ def bias_exponent_range(
     """Bias exponents are not negative; the mantissa shifted right, with an exponent of 0, is the
     same bias."""
     limit = chip["bias_exponent_max"]
-    for p in program.populations:
+    for p in _own(program):
         here = p.name, p.bias_exponent, f"0 to {limit}"
         if np.any(p.bias) and p.bias_exponent < 0:
             said = f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: the mantissa shifted right, with exponent 0, is the same"
@@ -334,25 +351,21 @@ def graded_input_bits(
             )
 
 
-def _own_neuron_program(chip: Chip, where: str, value: str, what: str) -> Finding:
+def _own_neuron_program(
+    chip: Chip, where: str, value: str, what: str, limit: str = "zero"
+) -> Finding:
     if chip["programmable_neurons"]:
-        return Finding(
-            "microcode",
-            where,
-            value,
-            "zero",
-            f"{what} needs a neuron program of one's own (microcode)",
-        )
-    return broken(
-        where, value, "zero", f"{what} is not possible: the chip has one fixed neuron model"
-    )
+        said = f"{what} needs a neuron program of one's own (microcode)"
+        return Finding("microcode", where, value, limit, said)
+    said = f"{what} is not possible: the chip has one fixed neuron model"
+    return broken(where, value, limit, said)
 
 
 def subtractive_reset_needs_microcode(
     program: Program, chip: Chip, layers: Sequence[LayerPlacement]
 ) -> Iterator[Finding]:
     """The chip's own neuron resets to zero."""
-    for p in program.populations:
+    for p in _own(program):
         if p.reset == "subtract":
             yield _own_neuron_program(chip, p.name, p.reset, "reset by subtraction")
 
@@ -361,7 +374,7 @@ def no_reset_needs_microcode(
     program: Program, chip: Chip, layers: Sequence[LayerPlacement]
 ) -> Iterator[Finding]:
     """The chip's own neuron resets to zero."""
-    for p in program.populations:
+    for p in _own(program):
         if p.reset == "none":
             yield _own_neuron_program(chip, p.name, p.reset, "a spiking neuron without reset")
 
@@ -372,7 +385,7 @@ def refractory_needs_microcode(
     """Loihi 1 rests up to 62 steps; Lava has no fixed-point or chip model of it, so Loihi 2 needs a
     neuron program."""
     limit = chip["refractory_max_steps"]
-    for p in program.populations:
+    for p in _own(program):
         if p.refractory <= limit:
             continue
         severity = "microcode" if chip["programmable_neurons"] else "broken"
@@ -408,7 +421,7 @@ def noise_needs_microcode(
         "core, kept in the current or the "
         "potential, not restarted with a sample"
     )
-    for p in program.populations:
+    for p in _own(program):
         if p.noise is not None:
             severity = "microcode" if chip["programmable_neurons"] else "broken"
             needs = (
@@ -418,6 +431,36 @@ def noise_needs_microcode(
             )
             what = f"noise of sigma {p.noise.sigma} on the comparison with the threshold {needs}"
             yield Finding(severity, p.name, p.noise.sigma, 0, f"{what}; {own}")
+
+
+def neuron_kind_needs_microcode(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """A neuron kind that its description says the chip's own neuron cannot be."""
+    for p in _custom(program):
+        if p.description.microcode:
+            what = f"neuron kind {p.kind!r}: {p.description.microcode}"
+            yield _own_neuron_program(chip, p.name, p.kind, what, LIF.name)
+
+
+def neuron_parameter_bits(
+    program: Program, chip: Chip, layers: Sequence[LayerPlacement]
+) -> Iterator[Finding]:
+    """Parameters of a neuron kind that others describe fit the registers that it names."""
+    for p in _custom(program):
+        for parameter in p.description.parameters:
+            if parameter.register is None:
+                continue
+            bits, value = chip[parameter.register], p.parameters[parameter.name]
+            signed = parameter.low < 0
+            low, high = (
+                (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+            )
+            smallest, largest = int(value.min()), int(value.max())
+            if smallest < low or largest > high:
+                found = smallest if smallest < low else largest
+                said = f"{parameter.name} {found}; the chip holds {low} to {high}"
+                yield broken(p.name, found, f"{low} to {high}", said)
 
 
 def convolution_synapses(
@@ -513,6 +556,8 @@ RULES: tuple[Rule, ...] = (
     no_reset_needs_microcode,
     refractory_needs_microcode,
     noise_needs_microcode,
+    neuron_kind_needs_microcode,
+    neuron_parameter_bits,
     convolution_synapses,
     input_axons_per_core,
     output_axons_per_core,

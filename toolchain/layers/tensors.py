@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from hardware import arithmetic
+from hardware import arithmetic, lif
 from toolchain.layers import kernels
 from toolchain.layers.rules import Parameters, Rules, Saved
 
@@ -51,34 +51,26 @@ def forward(
     incoming, off, beyond = whole(current, scale, rules.limit(current.dtype))
     flags |= kernels.OFF_GRID * off | kernels.OUT_OF_RANGE * beyond
     traces: dict[str, list] = {"spikes": [], "before": [], "active": [], "syn": [], "mem": []}
+    constants = lif.Constants(
+        parameters.current_decay,
+        parameters.voltage_decay,
+        0,
+        parameters.threshold if rules.spiking else None,
+        rules.reset,
+        parameters.threshold << arithmetic.STATE_SHIFT,
+        rules.refractory,
+    )
     for t, step in enumerate(incoming):
-        u = arithmetic.next_current(
-            u if rules.has_current else zeros, step, parameters.current_decay
+        # without a synaptic current all of it is lost in each step: current_decay is 4096
+        u, v, resting, before, active, fired = lif.advance(
+            constants, u, v, resting, step, 0 if noise is None else noise[t]
         )
         if rules.has_current:
             flags |= kernels.WIDE_CURRENT * bool((u.abs() > 1 << 24).any())
-        updated = arithmetic.next_potential(v, u, 0, parameters.voltage_decay)
-        active = resting == 0
-        v = torch.where(active, updated, v)
-        traces["before"].append(v)
-        traces["active"].append(active)
         if rules.spiking:
-            compared = v if noise is None else v + noise[t]
-            fired = arithmetic.fires(compared, parameters.threshold) & active
-            if rules.reset == "zero":
-                v = torch.where(fired, 0, v)
-            elif rules.reset == "subtract":
-                v = torch.where(
-                    fired,
-                    arithmetic.saturate_potential(
-                        v - (parameters.threshold << arithmetic.STATE_SHIFT)
-                    ),
-                    v,
-                )
-            resting = torch.where(fired, rules.refractory, (resting - 1).clamp(min=0))
             traces["spikes"].append(fired)
-        traces["syn"].append(u)
-        traces["mem"].append(v)
+        for name, value in (("before", before), ("active", active), ("syn", u), ("mem", v)):
+            traces[name].append(value)
 
     def volts(name):
         every = {"before": True, "syn": every_syn, "mem": rules.traces}[name]

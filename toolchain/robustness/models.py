@@ -267,7 +267,8 @@ class Opened:
 
 def noisy(program: Program | None) -> list[Population]:
     """The Program's noisy populations."""
-    return [] if program is None else [p for p in program.populations if p.noise is not None]
+    populations = () if program is None else program.populations
+    return [p for p in populations if p.kind == "lif" and p.noise is not None]
 
 
 def open_model(model: ModelFile) -> Opened:
