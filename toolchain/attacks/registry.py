@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from hardware.noise import MAX_SEED
+from hardware.registry import Registry
 from toolchain.attacks import cascade
 from toolchain.attacks.base import (
     EVENTS,
@@ -65,7 +66,7 @@ class Entry:
     source: str
 
 
-ATTACKS: Mapping[str, Entry] = {
+_OWN: Mapping[str, Entry] = {
     "noise": Entry(
         Noise, PIXELS, "predictions", "noise", "worst of several random points: the floor", "-"
     ),
@@ -226,6 +227,9 @@ ATTACKS: Mapping[str, Entry] = {
     ),
 }
 
+ATTACKS: Registry[Entry] = Registry("attack", "spikeport.attacks", Entry, _OWN, AttackError)
+"""Name → attack; other distributions add entries by entry points (docs/extending.md)."""
+
 
 def attacks_on(norm: str) -> tuple[str, ...]:
     """Names of the attacks that keep to a threat and look at one network alone."""
@@ -282,8 +286,7 @@ class AttackSpec:
             raise AttackError(
                 f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}"
             )
-        if self.attack not in ATTACKS:
-            raise AttackError(f"there is no attack {self.attack!r}; there are {', '.join(ATTACKS)}")
+        entry = ATTACKS[self.attack]
         if self.start not in STARTS:
             raise AttackError(
                 f"attack {self.attack!r}: start is {self.start!r}; it must be one of "
@@ -291,7 +294,7 @@ class AttackSpec:
             )
         if self.attack == "cascade":
             _stages(self.params)
-        wants = ATTACKS[self.attack].access == "gradient"
+        wants = entry.access == "gradient"
         if wants != (self.estimator is not None):
             raise AttackError(
                 f"attack {self.attack!r} needs {'an' if wants else 'no'} estimator, not "
@@ -384,6 +387,13 @@ class AttackSpec:
     def stages(self) -> tuple[AttackSpec, ...]:
         """Of a cascade; of any other attack itself alone."""
         return _stages(self.params) if self.attack == "cascade" else (self,)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules of the plug-ins that it runs, whose code its results rest on."""
+        if self.attack == "transfer":
+            return AttackSpec.from_json(self.params["spec"]).modules
+        return ATTACKS.modules(stage.attack for stage in self.stages)
 
     def describe(self) -> dict:
         """Plain values for records: name, optimiser, estimator ("" without one), family,

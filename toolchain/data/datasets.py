@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from hardware.registry import Registry
 from toolchain.data import cifar10, digits, mnist, nmnist
 from toolchain.errors import DataError
 
@@ -69,14 +71,40 @@ def intensity_bits(maximum: int) -> int:
 
 
 Reader = Callable[[str, "Path | None"], tuple]
+"""(split, folder that holds the data; None where it needs none) → (values, labels), as in
+``Dataset``."""
 
-DATASETS: dict[str, tuple[Reader, tuple[int, ...], int]] = {
-    "digits": (digits.read, (1, 8, 8), 16),
-    "mnist": (mnist.read, (1, 28, 28), 255),
-    "cifar10": (cifar10.read, (3, 32, 32), 255),
-    "nmnist": (nmnist.read, (2, 34, 34), 0),
-}
-"""Name → reader, shape of a step, largest value (0: events)."""
+
+class Source(NamedTuple):
+    """Where a data set comes from.
+
+    Attributes:
+        read: Reads a split.
+        shape: Of one step of one sample: (channels, height, width).
+        maximum: Largest value that an image may have; 0: events.
+        folder: It is read from a folder, which the user must name.
+    """
+
+    read: Reader
+    shape: tuple[int, ...]
+    maximum: int
+    folder: bool = True
+
+
+DATASETS: Registry[Source] = Registry(
+    "dataset",
+    "spikeport.datasets",
+    Source,
+    {
+        "digits": Source(digits.read, (1, 8, 8), 16, folder=False),
+        "mnist": Source(mnist.read, (1, 28, 28), 255),
+        "cifar10": Source(cifar10.read, (3, 32, 32), 255),
+        "nmnist": Source(nmnist.read, (2, 34, 34), 0),
+    },
+    DataError,
+)
+"""Name → where it comes from; other distributions add entries by entry points
+(docs/extending.md)."""
 
 SPLITS = ("train", "test")
 
@@ -86,24 +114,23 @@ def load(
 ) -> Dataset:
     """A split of a dataset.
 
-    root     folder that holds the data (not needed for digits); None: the environment variable
+    root     folder that holds the data (not needed where the data set has none, as digits); None: the environment variable
              SPIKEPORT_DATA
     samples  the first so many; None: all
 
     Raises DataError where the name is unknown, the data is absent or damaged.
     """
-    if name not in DATASETS:
-        raise DataError(f"there is no dataset {name!r}; there are {', '.join(DATASETS)}")
+    source = DATASETS[name]
     if split not in SPLITS:
         raise DataError(f"{name}: there is no split {split!r}; there are {', '.join(SPLITS)}")
-    reader, shape, maximum = DATASETS[name]
     folder = None
-    if name != "digits":
+    if source.folder:
         folder = Path(root if root is not None else os.environ.get(ENVIRONMENT) or _no_root(name))
         if not folder.is_dir():
             raise DataError(f"{name}: the data folder {folder} does not exist")
-    values, labels = reader(split, folder)
-    return Dataset(name, split, values, np.asarray(labels, np.int64), shape, maximum).first(samples)
+    values, labels = source.read(split, folder)
+    labels = np.asarray(labels, np.int64)
+    return Dataset(name, split, values, labels, source.shape, source.maximum).first(samples)
 
 
 def _no_root(name: str):

@@ -23,6 +23,7 @@ from toolchain.cells import maker
 from toolchain.cells.keys import key_of
 from toolchain.cells.maker import Maker
 from toolchain.cells.work import Arrays, Context, NotPossible, Tick
+from toolchain.deploy.targets import TARGETS
 from toolchain.robustness.models import ModelFile, Opened, open_model
 
 MADE_BY = "toolchain.robustness.cells"
@@ -193,10 +194,11 @@ def _iterations(spec: AttackSpec) -> int:
     )
 
 
-def maker_of(job: CraftJob, module: str) -> Maker:
-    """What computes a cell: our code from a module on, and the modules of the user that its models
-    are made by."""
+def maker_of(job: CraftJob, module: str, *targets: str) -> Maker:
+    """What computes a cell: our code from a module on, the modules of the user that its models are
+    made by, and those of the plug-ins that its attack and the targets are."""
     users = {*job.model.modules, *(job.source.modules if job.source is not None else ())}
+    users |= {*(() if job.spec is None else job.spec.modules), *TARGETS.modules(targets)}
     return maker.of(module, *sorted(users))
 
 
@@ -315,7 +317,7 @@ class ScoreJob:
     @property
     def maker(self) -> Maker:
         """As of a crafted cell."""
-        return maker_of(self.crafted, SCORED_BY)
+        return maker_of(self.crafted, SCORED_BY, self.target)
 
     @property
     def key(self) -> str:
