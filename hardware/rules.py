@@ -281,7 +281,10 @@ def bias_exponent_range(
     for p in _own(program):
         here = p.name, p.bias_exponent, f"0 to {limit}"
         if np.any(p.bias) and p.bias_exponent < 0:
-            said = f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: the mantissa shifted right, with exponent 0, is the same"
+            said = (
+                f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: the mantissa shifted "
+                f"right, with exponent 0, is the same"
+            )
             yield note(*here, said)
         elif np.any(p.bias) and p.bias_exponent > limit:
             yield broken(*here, f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}")

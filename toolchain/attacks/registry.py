@@ -341,7 +341,8 @@ class AttackSpec:
     def label(self) -> str:
         """A short name for tables, such as "sa_pgd 100 · assg 0.85"."""
         if self.attack == "transfer":
-            return f"transfer from {self.params.get('source')}: {AttackSpec.from_json(self.params['spec']).label}"
+            inner = AttackSpec.from_json(self.params["spec"])
+            return f"transfer from {self.params.get('source')}: {inner.label}"
         if self.attack == "cascade":
             return f"cascade of {len(self.params['stages'])}" + self._suffix
         counts = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from toolchain.cells import maker
+from toolchain.cells import closure, maker
 from toolchain.cells.engine import Cell
 from toolchain.cells.keys import key_of
 
@@ -77,6 +77,8 @@ def training(
         "ann": ann and ann.product,
         "reads": rests_on(config, ann=ann is None),
     }
+    if config.defence.modules:
+        job["plugins"] = closure.of_user(*config.defence.modules).digest
     after = () if ann is None else (ann,)
     name = key_of(by, job, [before.key for before in after], _maker(by).digest)[:16]
     product = f"models/{prefix}{name}.safetensors"

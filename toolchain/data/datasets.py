@@ -114,8 +114,8 @@ def load(
 ) -> Dataset:
     """A split of a dataset.
 
-    root     folder that holds the data (not needed where the data set has none, as digits); None: the environment variable
-             SPIKEPORT_DATA
+    root     folder that holds the data (a data set without one, such as digits, needs none); None:
+             the environment variable SPIKEPORT_DATA
     samples  the first so many; None: all
 
     Raises DataError where the name is unknown, the data is absent or damaged.

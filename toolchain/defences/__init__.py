@@ -1,39 +1,86 @@
 """Defences: what makes a network harder to attack. One file each; those of training are switched on
 in a recipe, in any combination:
 
-[neuron]
-noise = 0.2                                                     # volts; noisy neurons
-    (toolchain.layers.noise)
+    [neuron]
+    noise = 0.2                                        # volts; noisy neurons: layers.noise
 
-[defence]
-margin = { delta = 0.3, lambda_max = 0.6 }                      # threshold_guarding: potentials
-away from the threshold adversarial = { attack = "pgd", epsilon = 0.0078 }              #
-adversarial_training retraction = { beta = 0.004 }                                   #
-weight_retraction; with adversarial: SNN-RAT sparsity = { weight = 0.1, h = 0.01 }
-# sparsity: a small input gradient
+    [defence]
+    margin = { delta = 0.3, lambda_max = 0.6 }         # threshold_guarding
+    adversarial = { attack = "pgd", epsilon = 0.0078 } # adversarial_training
+    retraction = { beta = 0.004 }                      # weight_retraction; with adversarial: SNN-RAT
+    sparsity = { weight = 0.1, h = 0.01 }              # sparsity: a small input gradient
+
+    [defence.plugins]
+    quiet = { weight = 0.1 }                           # of another distribution, by its name
+
+Other distributions add defences by entry points of the group "spikeport.defences"
+(docs/extending.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+from hardware.registry import Registry
 from toolchain.defences.adversarial_training import Adversarial, AdversarialTraining
 from toolchain.defences.hooks import Hook, Step
 from toolchain.defences.sparsity import Sparsity, SparsityRegularisation
 from toolchain.defences.threshold_guarding import Margin, ThresholdGuarding
 from toolchain.defences.weight_retraction import Retraction, WeightRetraction
-from toolchain.tables import Settings
+from toolchain.errors import ConfigError
+from toolchain.tables import Settings, from_table
 
-__all__ = ["Adversarial", "Defence", "Hooks", "Margin", "Retraction", "Sparsity"]
+__all__ = [
+    "DEFENCES",
+    "Adversarial",
+    "Defence",
+    "DefenceKind",
+    "Hooks",
+    "Margin",
+    "Retraction",
+    "Sparsity",
+]
+
+
+@dataclass(frozen=True)
+class DefenceKind:
+    """What a defence of training is.
+
+    Attributes:
+        settings: A frozen dataclass, filled from the defence's table in a recipe.
+        hook: Settings → what takes part in the training (``toolchain.defences.hooks.Hook``).
+    """
+
+    settings: type[Settings]
+    hook: Callable[[Any], Hook]
+
+
+# sparsity comes after adversarial: it regularises at the images that the network is trained on
+_OWN = {
+    "adversarial": DefenceKind(Adversarial, AdversarialTraining),
+    "sparsity": DefenceKind(Sparsity, SparsityRegularisation),
+    "margin": DefenceKind(Margin, ThresholdGuarding),
+    "retraction": DefenceKind(Retraction, WeightRetraction),
+}
+
+DEFENCES: Registry[DefenceKind] = Registry(
+    "defence", "spikeport.defences", DefenceKind, _OWN, ConfigError
+)
+"""Name → defence, in the order in which they take part in a step."""
 
 
 @dataclass(frozen=True)
 class Defence(Settings):
-    """The defences of a recipe; each is off unless it is given."""
+    """The defences of a recipe; each is off unless it is given.
+
+    plugins  defences of other distributions: name → table of its settings
+    """
 
     TABLE = "defence"
 
@@ -41,6 +88,7 @@ class Defence(Settings):
     adversarial: Adversarial | None = None
     retraction: Retraction | None = None
     sparsity: Sparsity | None = None
+    plugins: dict[str, dict[str, Any]] | None = None
 
     def check(self) -> str | None:
         if self.margin is not None and self.margin.images == "both" and self.adversarial is None:
@@ -48,19 +96,30 @@ class Defence(Settings):
                 'margin.images is "both", and without adversarial training there are no attacked '
                 'images; it must be "trained", or [defence] must have adversarial'
             )
+        for name in self.plugins or {}:
+            if name in _OWN or name not in DEFENCES:
+                known = ", ".join(n for n in DEFENCES if n not in _OWN) or "none"
+                return f"plugins has no defence {name!r} of another distribution; there are {known}"
+        self._added()
         return None
+
+    def _added(self) -> dict[str, Settings]:
+        """Name → settings of the defences of other distributions. Raises ConfigError and
+        PluginError."""
+        return {
+            name: from_table(DEFENCES[name].settings, table, f"[defence.plugins] {name}")
+            for name, table in (self.plugins or {}).items()
+        }
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules of the plug-ins among them, whose code a training rests on."""
+        return DEFENCES.modules(self.plugins or {})
 
     def hooks(self) -> Hooks:
         """What takes part in the training."""
-        # sparsity comes after adversarial: it regularises at the images that the network is trained
-        # on
-        kinds = (
-            (self.adversarial, AdversarialTraining),
-            (self.sparsity, SparsityRegularisation),
-            (self.margin, ThresholdGuarding),
-            (self.retraction, WeightRetraction),
-        )
-        return Hooks([kind(settings) for settings, kind in kinds if settings is not None])
+        given = {name: getattr(self, name) for name in _OWN} | self._added()
+        return Hooks([DEFENCES[n].hook(given[n]) for n in DEFENCES if given.get(n) is not None])
 
 
 class Hooks:
