@@ -73,7 +73,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     ):
         self.what, self.group = what, group
         self._kind, self._own, self._error = kind, dict(own), error
-        self._loaded: dict[metadata.EntryPoint, Entry] = {}
+        self._loaded: dict[tuple[tuple[str, ...], str], Entry] = {}
 
     def __iter__(self) -> Iterator[str]:
         yield from self._own
@@ -116,7 +116,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return tuple(sorted({point.module for name in names for point in claims.get(name, ())}))
 
     def _load(self, point: metadata.EntryPoint) -> Entry:
-        if point not in self._loaded:
+        key = (tuple(sys.path), point.name)
+        if key not in self._loaded:
             where = (
                 f"the {self.what} {point.name!r} of the distribution {_distribution(point)!r} "
                 f"(entry point {self.group!r}: {point.value})"
@@ -136,5 +137,5 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             named = getattr(entry, "name", point.name)
             if named != point.name:
                 raise PluginError(f"{where} calls itself {named!r}; both names must be the same")
-            self._loaded[point] = entry
-        return self._loaded[point]
+            self._loaded[key] = entry
+        return self._loaded[key]

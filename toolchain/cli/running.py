@@ -36,6 +36,7 @@ from toolchain.cli.printing import (
     write_json,
 )
 from toolchain.deploy import costs, execution, fronts, inputs, stages, summary
+from toolchain.deploy.targets import TARGETS
 
 
 @click.command()
@@ -43,10 +44,11 @@ from toolchain.deploy import costs, execution, fronts, inputs, stages, summary
 @data_options
 @click.option(
     "--target",
-    type=click.Choice(execution.TARGETS),
+    metavar="TARGET",
     default="fast",
     show_default=True,
-    help="Where to run it.",
+    shell_complete=lambda context, parameter, typed: [n for n in TARGETS if n.startswith(typed)],
+    help=f"Where to run it: {', '.join(TARGETS)}.",
 )
 @chip_option
 @rate_option

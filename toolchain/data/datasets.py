@@ -83,12 +83,14 @@ class Source(NamedTuple):
         shape: Of one step of one sample: (channels, height, width).
         maximum: Largest value that an image may have; 0: events.
         folder: It is read from a folder, which the user must name.
+        classes: Number of its classes; labels are from 0 to one less.
     """
 
     read: Reader
     shape: tuple[int, ...]
     maximum: int
     folder: bool = True
+    classes: int = 10
 
 
 DATASETS: Registry[Source] = Registry(
@@ -130,7 +132,10 @@ def load(
             raise DataError(f"{name}: the data folder {folder} does not exist")
     values, labels = source.read(split, folder)
     labels = np.asarray(labels, np.int64)
-    return Dataset(name, split, values, labels, source.shape, source.maximum).first(samples)
+    found = Dataset(
+        name, split, values, labels, source.shape, source.maximum, classes=source.classes
+    )
+    return found.first(samples)
 
 
 def _no_root(name: str):
