@@ -3,7 +3,7 @@ what must be given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,14 @@ def text(name: str, value: object, wanted: str) -> str:
     return value
 
 
-def one_of(name: str, value: object, known: Sequence[str]) -> str:
+def one_of(name: str, value: object, known: Collection[str]) -> str:
     """One of some texts."""
     if not isinstance(value, str) or value not in known:
         raise wrong(name, value, f"one of {', '.join(known)}")
     return value
 
 
-def several(name: str, value: object, known: Sequence[str]) -> list[str]:
+def several(name: str, value: object, known: Collection[str]) -> list[str]:
     """Two or more different ones of some texts."""
     wanted = f"two or more different ones of {', '.join(known)}"
     if isinstance(value, str) or not isinstance(value, Sequence):

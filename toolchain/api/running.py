@@ -254,7 +254,7 @@ def assess(
         DataError, InputError: for samples that do not fit the model.
     """
     there, limits = opened(model), _chip(chip)
-    one_of("target", target, execution.TARGETS[1:])
+    one_of("target", target, hardware.TARGETS)
     told = encoded(encoding, steps, bits, rate, bin_us)
     at, source = _given(there, data, inputs, labels, samples, data_root, told)
     return assessment.assess(

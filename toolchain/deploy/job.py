@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hardware.chunks import Progress
 from hardware.program import Program
 from hardware.recording import Record, Recording
-from hardware.targets import Progress
 from toolchain import remarks
 from toolchain.deploy import agreement, contract, execution, fronts, stages, summary
 from toolchain.deploy.inputs import Samples, Source
