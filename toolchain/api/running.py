@@ -14,6 +14,7 @@ from hardware import placement, program_file
 from hardware.chip import Chip
 from hardware.program import Program
 from hardware.recording import Record, Recording, check_inputs
+from hardware.targets import TARGETS as INTEGER_TARGETS
 from toolchain.api.arguments import array, number, one_of, several, text, whole, wrong
 from toolchain.api.arguments import labels as checked_labels
 from toolchain.api.loading import Model, encoded, opened
@@ -254,7 +255,7 @@ def assess(
         DataError, InputError: for samples that do not fit the model.
     """
     there, limits = opened(model), _chip(chip)
-    one_of("target", target, hardware.TARGETS)
+    one_of("target", target, INTEGER_TARGETS)
     told = encoded(encoding, steps, bits, rate, bin_us)
     at, source = _given(there, data, inputs, labels, samples, data_root, told)
     return assessment.assess(
