@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-thorough test-slow test-kill test-lava-dl benchmark lint lava lava-dl fuzz pins clean
+.PHONY: docs readme demo test test-thorough test-slow test-kill test-lava-dl benchmark lint lava lava-dl fuzz pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -36,6 +36,14 @@ test-lava-dl: lava-dl
 
 benchmark: lava
 	$(BIN)/python -m benchmarks
+
+# The documentation site, into site/; warnings are errors.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# Puts the last run of the demo into README.md.
+readme: $(VENV)/ready
+	$(BIN)/python docs/site/readme.py demo/demo.json
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

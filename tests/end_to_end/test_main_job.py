@@ -14,6 +14,7 @@ import pytest
 
 from hardware import program_file, recording_file, targets
 from hardware.lava import client, environment
+from tests.docs import readme
 from toolchain import demo, training
 from toolchain.cli import run as command_line
 
@@ -311,6 +312,7 @@ def test_demo_that_trained_too_little_fails_and_says_so(
     assert facts["accuracy"]["share"] < 0.96
     assert code == 1
     assert "FAILED" in out
+    readme.check(out.splitlines())
     assert json.loads((tmp_path / "copy.json").read_text()) == facts
     assert sorted(p.name for p in (tmp_path / "d").iterdir()) == sorted(demo.FILES)
     assert "seed = 3" in (tmp_path / "d" / "digits.toml").read_text()

@@ -8,7 +8,8 @@ import click
 
 from toolchain import demo, files
 from toolchain.cli.options import PATH, force_option, json_option
-from toolchain.cli.printing import line, progress, seconds, write_json
+from toolchain.cli.printing import line, progress, write_json
+from toolchain.demo import transcript
 
 
 @click.command()
@@ -43,7 +44,7 @@ def command(out: Path, seed: int, json_file: Path | None, force: bool) -> int:
     """
     files.claim([json_file], force)
     facts = demo.run(out, seed=seed, force=force, say=line, bar=progress)
-    click.echo(f"wrote    {out / 'index.html'} and demo.json, in {seconds(facts['wall_time_s'])}")
-    click.echo("passed: identical everywhere" if facts["passed"] else "FAILED: see above")
+    for text in transcript.closing(facts, out):
+        click.echo(text)
     write_json(json_file, "demo", facts, force)
     return 0 if facts["passed"] else 1

@@ -55,6 +55,8 @@ def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print
     LavaEnvironmentError without Lava, both before any work.
     """
     started = time.perf_counter()
+    printed: list[str] = []
+    say = _keeping(printed, say)
     _require_lava()
     folder = files.claim_folder(out, FILES, force)
     stage, trained = _train(folder, seed, force, say, bar)
@@ -85,6 +87,7 @@ def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print
         "weights": _weights(stage, graph),
         "shown": _shown(program, shown, labels),
         "versions": _versions(shown["lava"]),
+        "printed": printed,
     }
     facts["identical"] = not any(
         c["spike_differences"] + c["potential_differences"] for c in comparisons
@@ -98,6 +101,16 @@ def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print
     files.write_json(folder / "demo.json", facts, force)
     files.write_text(folder / "index.html", page.build(facts, drawn, panels), force)
     return facts
+
+
+def _keeping(printed: list[str], say: Say) -> Say:
+    """``say``, which also keeps every line in ``printed``."""
+
+    def keep(text: str) -> None:
+        printed.append(text)
+        say(text)
+
+    return keep
 
 
 def _require_lava() -> None:
