@@ -16,6 +16,7 @@ LEFT_OUT = re.compile(r"(torch|triton|nvidia-|cuda-)")
 """PyTorch and what only its GPU builds bring; see torch.txt."""
 
 COMPILE = ["uv", "pip", "compile", "--universal", "--python-version", "3.10", "--generate-hashes"]
+EXTRAS = ["--extra", "test", "--extra", "dev", "--extra", "docs"]
 QUIET = ["--no-annotate", "--no-header", "--quiet"]
 
 
@@ -26,7 +27,7 @@ def main(options: list[str]) -> None:
     header = [line for line in before if line.startswith("#")]
 
     # the build backend is installed from here too, because the install itself is not isolated
-    wanted = [str(HERE.parent / "pyproject.toml"), "--extra", "test", "--extra", "dev"]
+    wanted = [str(HERE.parent / "pyproject.toml"), *EXTRAS]
     kept = ["--constraint", str(HERE / "torch.txt"), "--output-file", str(target)]
     subprocess.run([*COMPILE, *QUIET, *wanted, *kept, *options], check=True)
 

@@ -40,10 +40,10 @@ class Threat:
     """What an adversary may change.
 
     norm      "linf" or "l2": distance in pixel space, images in [low, high], before any
-              normalisation or encoding "flips": number of event cells (step, channel, row, column)
-              that change between 0 and 1 "shift": largest number of steps by which an event may be
-              moved (events are neither made nor lost) "corruption": a common corruption; its
-              severity, 1 to 5, says how much, no norm does
+              normalisation or encoding; "flips": number of event cells (step, channel, row, column)
+              that change between 0 and 1; "shift": largest number of steps by which an event may be
+              moved (events are neither made nor lost); "corruption": a common corruption, whose
+              severity, 1 to 5, says how much
     epsilon   the radius, in pixel units for linf and l2; a whole number for the event threats and
               severities
     """

@@ -1,7 +1,9 @@
 """Attacks by name, batteries of them, and one call that runs one: what the robustness harness uses.
 
-for spec in battery("standard", "linf", stochastic=False):
-    result = run(spec, victim, images, labels, Threat("linf", 8 / 255), seed=0)
+    for spec in battery("standard", "linf", stochastic=False):
+        result = run(spec, victim, images, labels, Threat("linf", 8 / 255), seed=0)
+
+``battery`` is of ``toolchain.attacks.batteries``.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def command(
     \b
     Example:
       spikeport report runs/digits-quick -o digits-quick.html
-      spikeport report runs/digits-quick -o digits.html --json digits.json --csv tables --neurobench
-      neurobench.json
+      spikeport report runs/digits-quick -o digits.html --json digits.json --csv tables
+      spikeport report runs/digits-quick -o again.html --neurobench neurobench.json
     """
     from toolchain.report import neurobench as benchmark
     from toolchain.report import page, tables

@@ -1,9 +1,9 @@
 """Training: a TOML recipe → a network, and its checkpoint.
 
-config = read_config("examples/recipes/digits.toml")
-result = train(config)                                 result.model, result.accuracy, result.history
-save_checkpoint("digits.safetensors", result.model, config)
-model, config = load_checkpoint("digits.safetensors")
+    config = read_config("examples/recipes/digits.toml")
+    result = train(config)                    # result.model, result.accuracy, result.history
+    save_checkpoint("digits.safetensors", result.model, config)
+    model, config = load_checkpoint("digits.safetensors")
 
 Defences of a recipe: ``toolchain.defences``.
 """
