@@ -144,10 +144,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted; unfinished output files were not written")
         return 130
-    except (
-        BrokenPipeError,
-        SystemExit,
-    ):  # the reader of our output went away, as in `spikeport ... | head`; click exits by itself then
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not error.code:  # completion for the shell
+            return 0
+        # nobody reads our output any more, as in `spikeport ... | head`; click exits by itself
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:

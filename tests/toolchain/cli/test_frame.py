@@ -29,6 +29,18 @@ def test_every_command_has_help_with_an_example(path, capsys):
     assert "--json" in text
 
 
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [("bash_source", "_spikeport_completion"), ("bash_complete", "plain,run")],
+)
+def test_the_shell_completes(request_, answer, monkeypatch, capsys):
+    monkeypatch.setenv("_SPIKEPORT_COMPLETE", request_)
+    monkeypatch.setenv("COMP_WORDS", "spikeport ru")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run([]) == 0
+    assert answer in capsys.readouterr().out
+
+
 def test_overview_lists_every_command_and_imports_nothing_heavy():
     code = "import sys; from toolchain.cli import run; run(['--help']); print(sorted({'torch', 'numba', 'nir', 'h5py'} & set(sys.modules)))"
     text = subprocess.run(
