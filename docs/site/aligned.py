@@ -33,6 +33,7 @@ class AlignedLists(griffe.Extension):
 def markdown(docstring: str) -> str:
     """A docstring of this house as Markdown that shows what its author saw."""
     blocks, after_section = [], False
+    docstring = re.sub(r"^Example:$", "Examples:", docstring, flags=re.M)  # as griffe knows it
     for block in re.split(r"\n[ \t]*\n", docstring):
         lines = block.split("\n")
         is_code = lines[0].startswith("    ") and not after_section
@@ -87,5 +88,5 @@ def _term(term: str) -> str:
 def _escaped(text: str) -> str:
     """``text`` with Markdown's characters outside of code taken literally."""
     parts = CODE.split(text)
-    parts[::2] = [re.sub(r"([*<])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [part.replace("*", "\\*").replace("<", "&lt;") for part in parts[::2]]
     return "".join(parts)
