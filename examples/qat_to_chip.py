@@ -11,8 +11,6 @@ import export
 import hardware
 import toolchain.layers as snn
 from export.frameworks import trace
-from hardware.chip import Chip
-from hardware.placement import check
 
 torch.manual_seed(0)
 net = snn.Network(
@@ -37,7 +35,7 @@ chip = hardware.run(program, inputs, "fast")
 different = np.count_nonzero(software.transpose(0, 1).numpy() != chip.spikes["lif2"])
 print(f"output spikes that differ between PyTorch and the integer Program: {different}")
 
-report = check(program, Chip.load("loihi2"))
+report = hardware.check(program, hardware.Chip.load("loihi2"))
 for layer in report.layers:
     print(
         f"{layer.population}: {layer.neurons} neurons on {layer.cores} core(s), limited by "

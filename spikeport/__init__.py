@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         attack,
         check,
         compare,
+        dataset,
         export,
         load,
         open_run,

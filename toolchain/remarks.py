@@ -86,7 +86,10 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
                 f"another order",
             )
         ]
-    likely = "labels in another order, inputs laid out or scaled otherwise than in training, or weights not loaded"
+    likely = (
+        "labels in another order, inputs laid out or scaled otherwise than in training "
+        "(--input-scale, --fraction-bits, docs/running.md), or weights not loaded"
+    )
     few = "; so few samples cannot tell" if samples < 5 * classes else ""
     return [
         Remark(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nir
@@ -65,3 +66,34 @@ def graph_nir(tmp_path) -> Path:
     """A NIR graph on disk, written by the nir package itself."""
     nir.write(tmp_path / "tiny.nir", tiny_graph())
     return tmp_path / "tiny.nir"
+
+
+FLOAT = """
+import snntorch as snn, torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.fc, self.lif = nn.Linear(16, 3), snn.Leaky(beta=0.8)
+
+    def forward(self, x):
+        mem, out = self.lif.reset_mem(), []
+        for step in x:
+            spikes, mem = self.lif(self.fc(step), mem)
+            out.append(spikes)
+        return torch.stack(out)
+"""
+
+
+@pytest.fixture
+def float_options(tmp_path, monkeypatch) -> list[str]:
+    """A plain snnTorch network by its factory, and samples for it."""
+    monkeypatch.delitem(sys.modules, "float_net", raising=False)
+    (tmp_path / "float_net.py").write_text(FLOAT)
+    inputs = (np.random.default_rng(0).random((30, 10, 16)) < 0.5).astype(np.uint8)
+    np.savez(tmp_path / "float.npz", inputs=inputs, labels=np.arange(30) % 3)
+    named = ["float_net:Net", "--call", "time-first", "--input-shape", "16"]
+    return [*named, "--message-bits", "0", "--data", "float.npz"]

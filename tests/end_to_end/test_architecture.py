@@ -4,6 +4,8 @@ used."""
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOORS = ("hardware", "export", "toolchain")
+FLOORS = ("hardware", "export", "toolchain", "spikeport")
 LAVA_ROOM = ("hardware/lava/",)
 
 
@@ -76,6 +78,25 @@ def test_import_needs_little(module, barred):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_the_public_face_is_on_top_and_costs_nothing():
+    """Only the command line and the two packages that show them use the public calls."""
+    above = ("toolchain/api/", "toolchain/cli/", "toolchain/__init__.py", "spikeport/")
+    for path in FILES:
+        place = path.relative_to(ROOT).as_posix()
+        uses = {m for m in imported(path) if m.startswith(("toolchain.api", "spikeport"))}
+        assert not uses or place.startswith(above), place
+
+
+def test_no_public_function_has_the_name_of_a_module_beside_it():
+    """Importing the module would put it in the place of the function."""
+    for package in ("toolchain", "toolchain.cli", "toolchain.api", "spikeport", "hardware"):
+        names = importlib.import_module(package)
+        folder = ROOT / package.replace(".", "/")
+        beside = {path.stem for path in folder.glob("*.py")} | {p.name for p in folder.iterdir()}
+        functions = {n for n in dir(names) if inspect.isfunction(getattr(names, n))}
+        assert not functions & beside, package
 
 
 def test_nothing_is_unpickled():

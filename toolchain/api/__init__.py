@@ -10,7 +10,7 @@
     trained = spikeport.train("recipe.toml")
     opened = spikeport.open_run("runs/defences")
 
-loading     a model at any stage
+loading     a model at any stage, a data set
 running     export, run, compare, check, assess: what the commands of these names do
 attacking   one worst-case attack on arrays
 training    a recipe
@@ -20,7 +20,7 @@ arguments   what is refused, and how
 
 from toolchain.api.arguments import ArgumentError
 from toolchain.api.attacking import Attacked, attack
-from toolchain.api.loading import Model, load
+from toolchain.api.loading import Model, dataset, load
 from toolchain.api.running import Exported, RunRecording, assess, check, compare, export, run
 from toolchain.api.runs import BenchRun, open_run
 from toolchain.api.training import Trained, train
@@ -39,6 +39,7 @@ __all__ = [
     "attack",
     "check",
     "compare",
+    "dataset",
     "export",
     "load",
     "open_run",

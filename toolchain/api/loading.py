@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from export.dialects import DIALECTS
 from export.reading import PER
 from hardware.program import DECODINGS, RESETS, Program
 from toolchain.api.arguments import array, number, one_of, text, whole, wrong
-from toolchain.data import DATASETS, ENCODINGS
-from toolchain.deploy import contract, inputs, stages
+from toolchain.data import DATASETS, ENCODINGS, Dataset
+from toolchain.data import load as load_data
+from toolchain.data.datasets import SPLITS
+from toolchain.deploy import stages
 from toolchain.deploy.inputs import ENCODED, Source
-from toolchain.deploy.job import Job, prepared
+from toolchain.deploy.job import Job, prepared, settled
 from toolchain.deploy.ways import Ways
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ def load(
     bits: int | None = None,
     rate: float | None = None,
     bin_us: int | None = None,
+    data_root: str | Path | None = None,
 ) -> Model:
     """Open a model at any stage of its way to the chip.
 
@@ -173,6 +176,7 @@ def load(
         input_scale: what the model takes for full intensity, a power of two.
         data: name of the data set that the model was trained on.
         encoding, steps, bits, rate, bin_us: how its samples become inputs.
+        data_root: folder that holds data sets; None: SPIKEPORT_DATA.
 
     Raises:
         ArgumentError: for arguments of the wrong type.
@@ -196,11 +200,12 @@ def load(
         input_shape=_shape(input_shape),
         call=_optional("call", call, tuple(stages.CALLS)),
         trace_steps=whole("trace_steps", trace_steps),
-        calibration=_calibration(calibration, stage),
     )
     _optional("data", data, tuple(DATASETS))
+    root = None if data_root is None else Path(text("data_root", data_root, "a folder or None"))
     told = encoded(encoding, steps, bits, rate, bin_us)
-    return Model(stage, contract.told(stage, ways, data, **told))
+    source = None if data is None else Source(data, root=root, **told)
+    return Model(stage, _calibrated(stage, settled(stage, ways, source), source, calibration))
 
 
 def _opened(source: object, weights: str | Path | None, trust_pickle: bool) -> stages.Stage:
@@ -212,6 +217,36 @@ def _opened(source: object, weights: str | Path | None, trust_pickle: bool) -> s
     if weights is not None or trust_pickle:
         raise wrong("weights" if weights is not None else "trust_pickle", weights, "left out here")
     return there
+
+
+def dataset(
+    name: str,
+    split: str = "test",
+    *,
+    samples: int | None = None,
+    data_root: str | Path | None = None,
+) -> Dataset:
+    """A data set; ``images()`` and ``labels`` are what ``attack`` takes.
+
+    Example:
+        >>> import spikeport
+        >>> spikeport.dataset("digits", samples=10).images().shape
+        (10, 1, 8, 8)
+
+    Args:
+        name: one of ``toolchain.data.DATASETS``.
+        split: "train" or "test".
+        samples: the first so many; None: all.
+        data_root: folder that holds data sets; None: SPIKEPORT_DATA.
+
+    Raises:
+        ArgumentError: for arguments of the wrong type.
+        DataError: where the data is absent or damaged.
+    """
+    one_of("name", name, tuple(DATASETS))
+    one_of("split", split, SPLITS)
+    root = None if data_root is None else text("data_root", data_root, "a folder or None")
+    return load_data(name, split, root=root, samples=whole("samples", samples))
 
 
 def opened(model: object) -> Model:
@@ -258,13 +293,12 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return tuple(value)
 
 
-def _calibration(
-    value: object, stage: stages.Stage
-) -> np.ndarray | Mapping[str, np.ndarray] | None:
-    if value is None or isinstance(value, Mapping):
-        return value
+def _calibrated(stage: stages.Stage, ways: Ways, source: Source | None, value: object) -> Ways:
+    if value is None:
+        return ways
     if isinstance(value, (str, Path)):
-        return inputs.calibration(str(value), stages.data_of(stage))
-    return array(
-        "calibration", value, "a data set, a .npz file, or whole numbers [sample, step, ...]"
-    )
+        return settled(stage, ways, source, str(value))
+    if isinstance(value, Mapping):
+        return replace(ways, calibration=value)
+    wanted = "a data set, a .npz file, or whole numbers [sample, step, ...]"
+    return replace(ways, calibration=array("calibration", value, wanted))

@@ -20,6 +20,7 @@ from torch import nn
 from hardware import targets
 from hardware.noise import MAX_SEED
 from hardware.program import Program
+from toolchain import calls
 from toolchain.attacks import levels
 from toolchain.attacks.base import AttackError, NotApplicable
 from toolchain.attacks.encoding import Encoder, Latency, Still, integers
@@ -59,12 +60,6 @@ def as_attacked(model: nn.Module):
             module.training = training
 
 
-CALLS = ("sequence", "time-first", "batch-first", "constant", "step", "images")
-"""How a model is called: with [step, sample, ...] ("sequence", "time-first"), [sample, step, ...],
-with an input that it presents in every step itself, with one step a call, or with images, which it
-turns into scores without time."""
-
-
 def is_stochastic(model: nn.Module) -> bool:
     """Whether any layer says that its evaluation depends on a seed (attribute ``stochastic``)."""
     return any(getattr(module, "stochastic", False) is True for module in model.modules())
@@ -81,10 +76,10 @@ class _ModelVictim:
                 f"outputs are coded"
             )
         self.model, self.io = model, model.spikeport_io() if io is None else io
-        if self.io["call"] not in CALLS:
+        if self.io["call"] not in calls.CALLS:
             raise AttackError(
                 f"{type(model).__name__}: call is {self.io['call']!r}; accepted are "
-                f"{', '.join(CALLS)}"
+                f"{', '.join(calls.CALLS)}"
             )
         self.stochastic = is_stochastic(model) if stochastic is None else stochastic
 
@@ -131,17 +126,7 @@ class _ModelVictim:
                 stack.enter_context(torch.random.fork_rng(devices=[]))
                 torch.manual_seed(seed & MAX_SEED)
                 stack.enter_context(noise_seed(self.model, seed & MAX_SEED))
-            call = self.io["call"]
-            if call in ("sequence", "time-first"):
-                return self._read(self.model(values))
-            for module in self.model.modules():
-                if hasattr(module, "reset_mem"):
-                    module.reset_mem()
-            if call == "batch-first":
-                return self._read(self.model(values.transpose(0, 1))).transpose(0, 1)
-            if call == "constant":
-                return self._read(self.model(values[0]))
-            return torch.stack([self._read(self.model(step)) for step in values])
+            return calls.trace(self.model, values, self.io["call"], self._read)
 
     def _read(self, found):
         """The trace among what the model returns: spikes come first, potentials last, as in

@@ -24,6 +24,8 @@ COMMANDS = {
     "parameter.",
     "run": "Run a model on a target and print accuracy, spikes and synaptic operations.",
     "compare": "Run a model on several targets and compare every spike and membrane potential.",
+    "assess": "Say what a model loses as integers and what it costs: accuracy, agreement, cores, "
+    "energy, time.",
     "check": "Check a model against a chip's limits.",
     "bench": "Attack models and measure accuracy, spikes and energy on several targets.",
     "report": "Make one page of a benchmark's results: software against hardware.",

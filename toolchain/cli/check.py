@@ -9,13 +9,22 @@ import click
 from hardware import placement
 from hardware.chip import Chip
 from toolchain import files, remarks
-from toolchain.cli.options import chip_option, force_option, json_option, model_options, open_model
-from toolchain.cli.printing import audited, count, reading, say_warnings, table, write_json
-from toolchain.deploy import fronts, stages
+from toolchain.cli.options import (
+    chip_option,
+    data_from,
+    description_options,
+    force_option,
+    json_option,
+    model_options,
+    open_job,
+)
+from toolchain.cli.printing import audited, count, say_warnings, table, write_json
+from toolchain.deploy import fronts
 
 
 @click.command()
 @model_options
+@description_options
 @chip_option
 @click.option(
     "--allow-microcode",
@@ -38,35 +47,27 @@ def command(
     """
     files.claim([json_file], force)
     limits = Chip.load(chip)
-    stage, ways = open_model(model, **options)
-    program, audit = stages.to_program(stage, ways)
-    reading(audit)
-    warnings = remarks.of_model(audit)
+    opened = open_job(model, data_from(options), options)
+    warnings = remarks.of_model(opened.audit)
     say_warnings(warnings)
-    report, front = (
-        placement.check(program, limits, allow_microcode=allow_microcode),
-        fronts.of(stage),
-    )
-    parts = (
-        {}
-        if front is None
-        else {
-            part: placement.check(made, limits, allow_microcode=allow_microcode)
-            for part, (made, _) in front.programs().items()
-        }
-    )
+    every = {"": opened.program, **fronts.made(fronts.of(opened.stage))}
+    parts = {
+        part: placement.check(made, limits, allow_microcode=allow_microcode)
+        for part, made in every.items()
+    }
+    report = parts.pop("")
     for part, found in parts.items():
         click.echo(f"front: {part}")
         _print(found, limits)
         click.echo()
     _print(report, limits)
     facts = report.to_dict() | (
-        {} if front is None else {"front": {part: found.to_dict() for part, found in parts.items()}}
+        {} if not parts else {"front": {part: found.to_dict() for part, found in parts.items()}}
     )
     write_json(
         json_file,
         "check",
-        {**audited(audit), "warnings": [remark.to_dict() for remark in warnings], **facts},
+        {**audited(opened.audit), "warnings": [remark.to_dict() for remark in warnings], **facts},
         force,
     )
     return 0 if report.fits and all(found.fits for found in parts.values()) else 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hardware.comparison import LayerAgreement
-from toolchain import files, remarks
+from toolchain import files
 from toolchain.cli.options import (
     batch_option,
     data_from,
@@ -15,21 +15,20 @@ from toolchain.cli.options import (
     force_option,
     json_option,
     model_options,
-    open_model,
+    open_job,
 )
 from toolchain.cli.printing import (
     audited,
     count,
     data_facts,
     progress,
-    reading,
     say_data,
     say_warnings,
     seconds,
     table,
     write_json,
 )
-from toolchain.deploy import agreement, execution, fronts, inputs, stages, summary
+from toolchain.deploy import agreement, fronts, job, summary
 from toolchain.errors import ToolchainError
 
 
@@ -50,6 +49,13 @@ from toolchain.errors import ToolchainError
     help="Of a floating-point model: potentials may differ by up to T thresholds where every spike "
     "agrees. Default: not at all.",
 )
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Of a floating-point model: passes where at least this share of predictions agree, "
+    "whatever differs in spikes. For CI; 0.99 allows 1 sample of 100.",
+)
 @batch_option
 @json_option
 @force_option
@@ -57,7 +63,8 @@ def command(
     model,
     targets: str,
     tolerance: float | None,
-    batch,
+    min_agreement: float | None,
+    batch: int | None,
     json_file: Path | None,
     force: bool,
     **options,
@@ -65,10 +72,11 @@ def command(
     """Run MODEL on several targets and compare every spike and every membrane potential, with zero
     tolerance.
 
-    Exit code 1 where anything differs; the first difference is printed: the earliest sample, step,
-    layer and neuron. Potentials are those after the reset of a step, on every target. How large
-    their differences are is printed in thresholds of the neurons; of a layer without threshold, in
-    its largest potential.
+    Exit code 1 where anything differs, or more than --tolerance or --min-agreement allow; the first
+    difference is printed: the earliest sample, step, layer and neuron. Of a floating-point model
+    also how often the predictions agree, and by how much accuracy changes. Potentials are those
+    after the reset of a step, on every target. How large their differences are is printed in
+    thresholds of the neurons; of a layer without threshold, in its largest potential.
 
     \b
     Example:
@@ -76,39 +84,21 @@ def command(
       software,reference,fast,lava
     """
     names = [name.strip() for name in targets.split(",")]
-    if tolerance is not None and "software" not in names:
-        raise ToolchainError(
-            "--tolerance is for floating-point models on target software; integer targets must be "
-            "equal: leave it out"
+    if tolerance is not None and min_agreement is not None:
+        raise click.UsageError(
+            "--tolerance asks for equal spikes, --min-agreement for equal predictions: give one"
         )
+    for option, value in (("tolerance", tolerance), ("min-agreement", min_agreement)):
+        if value is not None and "software" not in names:
+            raise ToolchainError(
+                f"--{option} is for floating-point models on target software; integer targets must "
+                f"be equal: leave it out"
+            )
     source = data_from(options)
     files.claim([json_file], force)
-    stage, ways = open_model(model, **options)
-    execution.check_targets(stage, names)
-    program, audit = stages.to_program(stage, ways)
-    reading(audit)
-    front, parts = fronts.of(stage), {}
-    if front is None:
-        given = inputs.load(program=program, **source)
-    else:
-        taken = fronts.images(program, **source)
-        purified, parts = fronts.compare(front, taken.values, names, batch)
-        given = taken.encoded(program, purified)
-
-    def run(target, part, record):
-        with progress(target) as update:
-            return execution.execute(
-                stage,
-                program,
-                part,
-                target,
-                record=record,
-                call=ways.call,
-                batch=batch,
-                progress=update,
-            )
-
-    result = agreement.agree(program, given.inputs, names, run, given.labels)
+    opened = open_job(model, source, options, names)
+    ran = job.compare(opened, source, names, batch=batch, watch=progress)
+    result, parts, given = ran.result, ran.parts, ran.given
     click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")
     say_data(given)
     for name, facts in result.runs.items():
@@ -121,38 +111,49 @@ def command(
     for part, found in parts.items():
         _print(found, f"front: {part}: ")
     _print(result)
-    every = [result, *parts.values()]
-    if tolerance is not None and not any(found.floating for found in every):
-        raise ToolchainError(
-            "--tolerance is for floating-point models; these targets compute integers, which must "
-            "be equal: leave it out"
-        )
-    identical = all(found.identical for found in every)
-    passed = all(found.within(tolerance or 0.0) for found in every)
-    warnings = [*remarks.of_model(audit), *given.warnings, *result.warnings(program)]
+    for option, value in (("tolerance", tolerance), ("min-agreement", min_agreement)):
+        if value is not None and not any(found.floating for found in ran.every):
+            raise ToolchainError(
+                f"--{option} is for floating-point models; these targets compute integers, which "
+                f"must be equal: leave it out"
+            )
+    _print_paired(result)
+    passed = _passed(ran, tolerance, min_agreement)
+    warnings = ran.warnings()
     click.echo()
     say_warnings(warnings)
-    click.echo(_verdict(every, tolerance))
+    click.echo(_verdict(ran.every, tolerance))
+    if min_agreement is not None:
+        smallest = min(pair.share for pair in result.paired)
+        said = "at least" if passed else "LESS than"
+        click.echo(f"{100 * smallest:.2f} % of predictions agree, {said} {100 * min_agreement:g} %")
+
     facts = {
         "model": model,
         **data_facts(given),
-        "program": program.fingerprint,
-        **audited(audit),
+        "program": opened.program.fingerprint,
+        **audited(opened.audit),
         **result.to_dict(),
-    }
-    facts["identical"] = identical
-    facts |= {
+        "identical": all(found.identical for found in ran.every),
         "tolerance": tolerance,
+        "min_agreement": min_agreement,
         "passed": passed,
         "warnings": [remark.to_dict() for remark in warnings],
     }
-    if front is not None:
+    if (front := fronts.of(opened.stage)) is not None:
         facts["front"] = {
             "plan": front.plan(),
             "parts": {part: found.to_dict() for part, found in parts.items()},
         }
     write_json(json_file, "compare", facts, force)
     return 0 if passed else 1
+
+
+def _passed(ran: job.Compared, tolerance: float | None, min_agreement: float | None) -> bool:
+    """Whether the exit code is 0."""
+    if min_agreement is None:
+        return all(found.within(tolerance or 0.0) for found in ran.every)
+    return ran.result.agrees(min_agreement) and all(part.identical for part in ran.parts.values())
 
 
 def _verdict(every: list[agreement.Agreement], tolerance: float | None) -> str:
@@ -164,10 +165,21 @@ def _verdict(every: list[agreement.Agreement], tolerance: float | None) -> str:
     if any(not c.spikes_identical or not (c.identical or c.floating) for c in comparisons):
         return "DIFFERENT"
     largest = max(c.largest_difference for c in comparisons)
-    said = f"every spike is identical; potentials of the floating-point model differ by up to {largest:.3g} thresholds"
+    said = (
+        f"every spike is identical; potentials of the floating-point model differ by up to "
+        f"{largest:.3g} thresholds"
+    )
     if tolerance is None:
         return f"DIFFERENT only by quantisation: {said} (--tolerance says how much may be)"
-    return f"{said}, {'within' if largest <= tolerance else 'MORE than'} the tolerance of {tolerance:g}"
+    within = "within" if largest <= tolerance else "MORE than"
+    return f"{said}, {within} the tolerance of {tolerance:g}"
+
+
+def _print_paired(result: agreement.Agreement) -> None:
+    """Predictions side by side, where anything differs."""
+    for comparison, pair in zip(result.comparisons, result.paired):
+        if not comparison.identical:
+            click.echo("\n" + "\n".join(pair.lines()))
 
 
 def _print(result: agreement.Agreement, title: str = "") -> None:
@@ -194,7 +206,11 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
                 values = " and ".join(
                     f"{target} {value:g}" for target, value in zip(comparison.targets, first.values)
                 )
-                place = f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron {', '.join(map(str, first.neuron))}"
+                neuron = ", ".join(map(str, first.neuron))
+                place = (
+                    f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron "
+                    f"{neuron}"
+                )
                 click.echo(f"{what}: {place}, {first.quantity}: {values}")
 
 

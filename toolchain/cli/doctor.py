@@ -34,10 +34,8 @@ def command(json_file: Path | None, force: bool) -> None:
     for name, key in (("Lava", "lava"), ("lava-dl", "lava_dl")):
         found = facts["lava"][key]
         if found["python"]:
-            click.echo(
-                f"\n{name}: {found['python']} "
-                f"({', '.join(f'{package} {version}' for package, version in found['versions'].items())})"
-            )
+            versions = ", ".join(f"{package} {at}" for package, at in found["versions"].items())
+            click.echo(f"\n{name}: {found['python']} ({versions})")
     click.echo(
         "\n"
         + table(

@@ -11,7 +11,15 @@ import export
 from export.errors import RefusedError
 from hardware import program_file
 from toolchain import files
-from toolchain.cli.options import PATH, force_option, json_option, model_options, open_model
+from toolchain.cli.options import (
+    PATH,
+    data_from,
+    description_options,
+    force_option,
+    json_option,
+    model_options,
+    open_model,
+)
 from toolchain.cli.printing import write_json
 from toolchain.deploy import fronts, stages
 from toolchain.errors import OutputError
@@ -19,6 +27,7 @@ from toolchain.errors import OutputError
 
 @click.command()
 @model_options
+@description_options
 @click.option(
     "-o",
     "--output",
@@ -49,7 +58,7 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
             f"Program)"
         )
     files.claim([output, json_file], force)
-    stage, ways = open_model(model, **options)
+    stage, ways = open_model(model, source=data_from(options), **options)
     front = fronts.of(stage)
     files.claim(fronts.files_of(front, output), force)
     graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else None

@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +12,10 @@ from export.dialects import DIALECTS
 from export.reading import PER
 from hardware.chip import known
 from hardware.program import DECODINGS, RESETS
-from toolchain.deploy import inputs, stages
+from toolchain.cli.printing import reading
+from toolchain.data import ENCODINGS
+from toolchain.deploy import execution, inputs, job, stages
+from toolchain.deploy.ways import Ways
 
 PATH = click.Path(path_type=Path)
 
@@ -47,17 +50,12 @@ batch_option = click.option(
     help="Samples computed at once; bounds memory. Default: the target chooses.",
 )
 
-_DATA_OPTIONS = (
-    click.option(
-        "--data",
-        required=True,
-        metavar="NAME|FILE",
-        help="A data set (its test part), an .npz file with 'inputs' and 'labels', or a recording "
-        "of events (.npy, .npz with t, x, y, p).",
-    ),
-    click.option(
-        "--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."
-    ),
+_DATA = (
+    "A data set (its test part), an .npz file with 'inputs' and 'labels', or a recording of events "
+    "(.npy, .npz with t, x, y, p)."
+)
+
+_ENCODING_OPTIONS = (
     click.option(
         "--data-root",
         "root",
@@ -67,15 +65,28 @@ _DATA_OPTIONS = (
     ),
     click.option(
         "--encoding",
-        metavar="KIND",
-        help="How a data set becomes spikes, where the model does not state it: direct, poisson, "
-        "latency, events.",
+        type=click.Choice(ENCODINGS),
+        help="How a data set becomes inputs, where the model does not state it.",
     ),
     click.option(
         "--steps",
         type=click.IntRange(min=1),
         metavar="T",
         help="Time steps of a sample. Default: as the model was trained.",
+    ),
+    click.option(
+        "--bits",
+        type=click.IntRange(1, 8),
+        metavar="B",
+        help="Of images: keep so many bits of the intensity. Default: as the model was trained, "
+        "else all.",
+    ),
+    click.option(
+        "--spike-rate",
+        type=click.FloatRange(0, 1, min_open=True),
+        metavar="P",
+        help="Of encoding poisson: spike probability at full intensity. Default: as the model was "
+        "trained, else 1.",
     ),
     click.option(
         "--bin-us",
@@ -85,10 +96,37 @@ _DATA_OPTIONS = (
     ),
 )
 
+_DATA_OPTIONS = (
+    click.option("--data", required=True, metavar="NAME|FILE", help=_DATA),
+    click.option(
+        "--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."
+    ),
+    *_ENCODING_OPTIONS,
+)
+
+_DESCRIPTION_OPTIONS = (
+    click.option(
+        "--data",
+        metavar="NAME",
+        help="The data set that MODEL is given, where it does not state it: with --encoding and "
+        "--steps it settles what the integers of the input mean.",
+    ),
+    *_ENCODING_OPTIONS,
+)
+
 
 def data_options(command: Callable) -> Callable:
     """--data and everything that says how it becomes inputs; see ``data_from``."""
-    for option in reversed(_DATA_OPTIONS):
+    return _with(_DATA_OPTIONS, command)
+
+
+def description_options(command: Callable) -> Callable:
+    """The same for a command that needs no sample; see ``data_from``."""
+    return _with(_DESCRIPTION_OPTIONS, command)
+
+
+def _with(options: Sequence[Callable], command: Callable) -> Callable:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -172,6 +210,20 @@ _MODEL_OPTIONS = (
         help="Bits of graded inputs, where the model does not state them; 0: spikes.",
     ),
     click.option(
+        "--fraction-bits",
+        type=click.IntRange(-16, 24),
+        metavar="K",
+        help="An integer x of the input means x * 2**-K, where the model does not state it. "
+        "Default: of a data set, images in [0, 1]; of a file, 0.",
+    ),
+    click.option(
+        "--input-scale",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="S",
+        help="What the model takes for full intensity of an image, a power of two: 256 if it was "
+        "trained on grey levels from 0 to 255. Default: 1.",
+    ),
+    click.option(
         "--input-shape",
         type=Shape(),
         metavar="C,H,W",
@@ -200,35 +252,49 @@ _MODEL_OPTIONS = (
 def model_options(command: Callable) -> Callable:
     """The argument MODEL and everything that says how it becomes a Program; the command gets
     ``model`` and ``**ways``."""
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
+    return _with(_MODEL_OPTIONS, command)
 
 
-def data_from(options: dict) -> dict:
-    """Takes what ``data_options`` collected out of a command's options: the arguments of
-    ``toolchain.deploy.inputs.load`` besides the Program."""
-    names = {
-        "data": "source",
-        "samples": "samples",
-        "root": "root",
-        "encoding": "encoding",
-        "steps": "steps",
-        "bin_us": "bin_us",
-    }
-    return {argument: options.pop(name) for name, argument in names.items()}
+def data_from(options: dict) -> inputs.Source | None:
+    """Takes what ``data_options`` or ``description_options`` collected out of a command's
+    options. None: no data was named."""
+    encoded = {"rate": options.pop("spike_rate")}
+    encoded |= {name: options.pop(name) for name in ("encoding", "steps", "bits", "bin_us")}
+    name, root, samples = options.pop("data"), options.pop("root"), options.pop("samples", None)
+    if name is None:
+        said = [key for key, value in encoded.items() if value is not None]
+        if said:
+            option = "spike-rate" if said[0] == "rate" else said[0].replace("_", "-")
+            raise click.UsageError(f"--{option} goes with --data NAME")
+        return None
+    return inputs.Source(name, samples, root, **encoded)
 
 
 def open_model(
-    model: str, weights: Path | None, calibration: str | None, trust_pickle: bool, **ways
-) -> tuple[stages.Stage, stages.Ways]:
-    """The model and the way on, from what ``model_options`` collected; prints the stage's notes."""
+    model: str,
+    weights: Path | None,
+    calibration: str | None,
+    trust_pickle: bool,
+    source: inputs.Source | None,
+    **ways,
+) -> tuple[stages.Stage, Ways]:
+    """The model and the way on, from what ``model_options`` and ``data_from`` collected; prints the
+    stage's notes."""
     if trust_pickle:
         click.echo(f"WARNING: --trust-pickle runs all code in {weights or model}", err=True)
     stage = stages.load(model, weights, trust_pickle=trust_pickle)
     for note in stage.notes:
         click.echo(f"note: {note}")
-    typical = (
-        None if calibration is None else inputs.calibration(calibration, stages.data_of(stage))
-    )
-    return stage, stages.Ways(calibration=typical, **ways)
+    return stage, job.settled(stage, Ways(**ways), source, calibration)
+
+
+def open_job(
+    model: str, source: inputs.Source | None, options: dict, targets: Sequence[str] = ()
+) -> job.Job:
+    """The model with its Program, which can run on ``targets``; prints the stage's notes and how it
+    was read."""
+    stage, ways = open_model(model, source=source, **options)
+    execution.check_targets(stage, targets)
+    opened = job.prepared(stage, ways)
+    reading(opened.audit)
+    return opened

@@ -10,7 +10,7 @@ import click
 from hardware import recording_file
 from hardware.chip import Chip
 from hardware.recording import Record, Recording
-from toolchain import files, remarks
+from toolchain import files
 from toolchain.cli.options import (
     PATH,
     batch_option,
@@ -20,7 +20,7 @@ from toolchain.cli.options import (
     force_option,
     json_option,
     model_options,
-    open_model,
+    open_job,
     rate_option,
 )
 from toolchain.cli.printing import (
@@ -28,14 +28,13 @@ from toolchain.cli.printing import (
     count,
     data_facts,
     progress,
-    reading,
     say_data,
     say_warnings,
     seconds,
     table,
     write_json,
 )
-from toolchain.deploy import costs, execution, fronts, inputs, stages, summary
+from toolchain.deploy import costs, fronts, job, summary
 from toolchain.deploy.targets import TARGETS
 
 
@@ -89,39 +88,18 @@ def command(
     """
     if potentials and save is None:
         raise click.UsageError("--potentials goes with --save REC.h5")
-    source = data_from(options)
+    source, cost_on = data_from(options), Chip.load(chip)
     files.claim([save, json_file], force)
-    cost_on = Chip.load(chip)
-    stage, ways = open_model(model, **options)
-    execution.check_targets(stage, [target])
-    program, audit = stages.to_program(stage, ways)
-    reading(audit)
-    front, recorded = fronts.of(stage), Record(spikes=save is not None, potentials=potentials)
-    parts: dict = {}
-    if front is None:
-        given = inputs.load(program=program, **source)
-    else:
-        files.claim(fronts.files_of(front, save), force)
-        taken = fronts.images(program, **source)
-        purified, parts = fronts.run(front, taken.values, target, recorded, batch)
-        given = taken.encoded(program, purified)
-    with progress(target) as update:
-        recording = execution.execute(
-            stage,
-            program,
-            given.inputs,
-            target,
-            record=recorded,
-            call=ways.call,
-            batch=batch,
-            progress=update,
-        )
-    wrote = (
-        [] if save is None else _save(recording, parts, save, force)
-    )  # before a rate may turn out to be too high
-    facts = summary.summarise(program, recording, given.labels)
-    ran = {f"front.{part}.": (front.programs()[part][0], found) for part, found in parts.items()}
-    cost = costs.estimated({**ran, "": (program, recording)}, cost_on, rate)
+    opened = open_job(model, source, options, [target])
+    files.claim(fronts.files_of(fronts.of(opened.stage), save), force)
+    recorded = Record(spikes=save is not None, potentials=potentials)
+    ran = job.run(opened, source, target, record=recorded, batch=batch, watch=progress)
+    recording, given = ran.recording, ran.given
+    # before a rate may turn out to be too high
+    wrote = [] if save is None else _save(recording, ran.parts, save, force)
+
+    cost = costs.estimated(ran.programs(), cost_on, rate)
+    facts = summary.summarise(opened.program, recording, given.labels)
     facts["energy"] = cost.to_dict()
     say_data(given)
     if facts["accuracy"] is not None:
@@ -130,35 +108,25 @@ def command(
         f"ran        {recording.samples} samples x {recording.steps} steps on {target} in "
         f"{seconds(recording.wall_time_s)}"
     )
-    if audit is not None:
-        click.echo(f"audit      {audit.verdict} (spikeport export shows it in full)")
-    summaries = {
-        part: summary.summarise(front.programs()[part][0], found) for part, found in parts.items()
-    }
-    rows = [
-        row for part, found in summaries.items() for row in _rows(found["layers"], f"front.{part}.")
-    ] + _rows(facts["layers"])
-    click.echo(
-        "\nPer inference (mean):\n"
-        + table(
-            ("layer", "shape", "neurons", "spikes", "synaptic operations"), rows, right=(2, 3, 4)
-        )
-    )
+    if opened.audit is not None:
+        click.echo(f"audit      {opened.audit.verdict} (spikeport export shows it in full)")
+
+    layers = {prefix: summary.layers(*found) for prefix, found in ran.programs().items()}
+    rows = [row for prefix, found in layers.items() for row in _rows(found, prefix)]
+    head = ("layer", "shape", "neurons", "spikes", "synaptic operations")
+    click.echo("\nPer inference (mean):\n" + table(head, rows, right=(2, 3, 4)))
     click.echo("\n" + "\n".join(costs.lines(cost)))
-    warnings = [
-        *remarks.of_model(audit),
-        *given.warnings,
-        *summary.warnings(program, recording, given.labels),
-    ]
+    warnings = ran.warnings()
     say_warnings(warnings)
     facts["warnings"] = [remark.to_dict() for remark in warnings]
     if wrote:
         click.echo("\n" + "\n".join(f"wrote {path}" for path in wrote))
-    if front is not None:
-        facts["front"] = {"plan": front.plan(), "parts": summaries}
-    write_json(
-        json_file, "run", {"model": model, **data_facts(given), **audited(audit), **facts}, force
-    )
+    if (front := fronts.of(opened.stage)) is not None:
+        made = front.programs()
+        parts = {part: summary.summarise(made[part][0], r) for part, r in ran.parts.items()}
+        facts["front"] = {"plan": front.plan(), "parts": parts}
+    about = {"model": model, **data_facts(given), **audited(opened.audit)}
+    write_json(json_file, "run", about | facts, force)
 
 
 def _save(

@@ -129,6 +129,14 @@ class Agreement:
             for c in self.comparisons
         )
 
+    def agrees(self, share: float) -> bool:
+        """Integer targets are identical, and of a floating-point model at least ``share`` of the
+        predictions are the same as on the first target."""
+        return all(
+            c.identical or (c.floating and pair.share >= share)
+            for c, pair in zip(self.comparisons, self.paired)
+        )
+
     def to_dict(self) -> dict:
         """Plain JSON values."""
         return {

@@ -34,7 +34,7 @@ class Assessment:
     """A network in floating point, or as it was trained, beside its integers.
 
     model        as it was named
-    data         description of the samples
+    given        the samples, as the integers were given them
     target       that ran the integers
     verdict      of the audit; None where the model was a Program already
     accuracies   target → ``summary.accuracy``; None without labels. Without "software" where there
@@ -45,7 +45,7 @@ class Assessment:
     """
 
     model: str
-    data: str
+    given: Samples
     samples: int
     steps: int
     target: str
@@ -76,7 +76,7 @@ class Assessment:
         energy, time = costs.short(self.cost)
         said = [
             ("model", f"{self.model}, Program {self.program[:12]}"),
-            ("data", f"{self.samples} samples x {self.steps} steps of {self.data}"),
+            ("data", f"{self.samples} samples x {self.steps} steps of {self.given.description}"),
         ]
         said += [
             (name, "no labels" if found is None else summary.accuracy_text(found))
@@ -87,11 +87,16 @@ class Assessment:
         if self.paired is not None:
             names = ("agreement", "difference")
             said += list(zip(names, self.paired.lines()))
+        broken = [v.rule for part in (self.placement, *self.parts.values()) for v in part.broken]
+        why = f"; broken: {', '.join(dict.fromkeys(broken))}" if broken else ""
         fit = "fits" if self.fits else "DOES NOT FIT"
         return [
             *said,
             ("audit", self.verdict or "none: the model was a Program already"),
-            ("chip", f"{fit} {chip.title}: {self.cores} of {chip['cores_per_chip']} neurocores"),
+            (
+                "chip",
+                f"{fit} {chip.title}: {self.cores} of {chip['cores_per_chip']} neurocores{why}",
+            ),
             ("energy", energy),
             ("time", time),
         ]
@@ -130,7 +135,8 @@ class Assessment:
         """Plain JSON values."""
         return {
             "model": self.model,
-            "data": self.data,
+            "data": self.given.description,
+            "data_notes": list(self.given.notes),
             "samples": self.samples,
             "steps": self.steps,
             "target": self.target,
@@ -190,12 +196,11 @@ def assess(
         classes = [found.predictions() for found in (software, integers.recording)]
         paired = Paired.of((SOFTWARE, target), *classes, labels)
 
-    front = fronts.of(job.stage)
-    parts = {} if front is None else front.programs()
+    parts = fronts.made(fronts.of(job.stage))
     cost = costs.estimated(integers.programs(), chip, rate_hz)
     return Assessment(
         model=job.stage.source,
-        data=given.description,
+        given=given,
         samples=integers.recording.samples,
         steps=integers.recording.steps,
         target=target,
@@ -205,7 +210,7 @@ def assess(
         accuracies=accuracies,
         paired=paired,
         placement=placement.check(job.program, chip),
-        parts={name: placement.check(made, chip) for name, (made, _) in parts.items()},
+        parts={name: placement.check(made, chip) for name, made in parts.items()},
         cost=cost,
         warnings=tuple(_warnings(integers, accuracies)),
         no_software=""

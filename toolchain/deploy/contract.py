@@ -26,6 +26,7 @@ from toolchain.errors import ModelError
 if TYPE_CHECKING:
     import nir
 
+    from hardware.program import Program
     from toolchain.deploy.stages import Stage
     from toolchain.deploy.ways import Ways
 
@@ -123,16 +124,19 @@ def formats(graph: nir.NIRGraph, ways: Ways, where: str) -> dict[str, int]:
     """
     from export import metadata
 
-    entries = metadata.of(graph)["nodes"]
-    states = any("message_bits" in entry for entry in entries.values())
-    if states and ways.input_scale is not None:
+    entries = metadata.of(graph)["nodes"].values()
+    stated = [
+        (e["message_bits"], e.get("fraction_bits", 0)) for e in entries if "message_bits" in e
+    ]
+    if ways.data is not None:
+        own = of_data(ways.data, ways, where)
+        if not stated or stated == [own]:
+            return dict(zip(("message_bits", "input_fraction_bits"), own))
+    if ways.input_scale is not None and stated:
         raise ModelError(
             f"{where}: --input-scale changes nothing in a model that states what its input means; "
             f"leave it out"
         )
-    if not states and ways.data is not None:
-        bits, fraction = of_data(ways.data, ways, where)
-        return {"message_bits": bits, "input_fraction_bits": fraction}
     if ways.input_scale is not None:
         raise ModelError(
             f"{where}: --input-scale goes with a data set of images and its --encoding; for "
@@ -140,3 +144,35 @@ def formats(graph: nir.NIRGraph, ways: Ways, where: str) -> dict[str, int]:
         )
     given = {"message_bits": ways.message_bits, "input_fraction_bits": ways.fraction_bits}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def with_data(program: Program, ways: Ways) -> Program:
+    """The Program with the data that was said of it in its metadata, where it says nothing itself:
+    they decide what its integers mean, and so are part of its fingerprint."""
+    if ways.data is None or program.metadata.get("data"):
+        return program
+    return replace(program, metadata={**program.metadata, "data": dict(ways.data)})
+
+
+def stated(graph: nir.NIRGraph, ways: Ways, where: str) -> nir.NIRGraph:
+    """The graph with what the integers of its only input mean, and with its data, written into its
+    metadata, so that a file says them; as it is where nothing was said. Raises as ``formats``."""
+    import nir
+
+    from export import metadata
+
+    said = formats(graph, ways, where)
+    names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
+    if not said or len(names) != 1:
+        return graph
+    found = metadata.of(graph)
+    entry = {
+        "message_bits": said.get("message_bits"),
+        "fraction_bits": said.get("input_fraction_bits"),
+    }
+    known = {key: value for key, value in entry.items() if value is not None}
+    found["nodes"][names[0]] = known | found["nodes"].get(names[0], {})
+    if ways.data is not None and not found["data"]:
+        found["data"] = dict(ways.data)
+    graph.metadata = {**graph.metadata, metadata.KEY: metadata.dumps(found)}
+    return graph

@@ -30,6 +30,11 @@ def of(stage: Stage):
     return getattr(stage.module, "front", None)
 
 
+def made(front) -> dict[str, Program]:
+    """Part of a front → its Program; nothing where there is no front."""
+    return {} if front is None else {part: found[0] for part, found in front.programs().items()}
+
+
 @dataclass(frozen=True)
 class Images:
     """Images of a data set, float32 [sample, channel, height, width] in [0, 1], and the way from

@@ -63,9 +63,10 @@ class Source:
         own = {name: getattr(self, name) for name in ENCODED}
         return {name: value for name, value in own.items() if value is not None}
 
-    def load(self, program: Program) -> Samples:
+    def load(self, program: Program, stated: Mapping | None = None) -> Samples:
         """The samples for a Program; see ``load``."""
-        return load(self.name, program, self.samples, root=self.root, **self.encoded())
+        told = self.encoded()
+        return load(self.name, program, self.samples, root=self.root, stated=stated, **told)
 
 
 ENCODED = ("encoding", "steps", "bits", "rate", "bin_us")
@@ -83,6 +84,7 @@ def load(
     bin_us: int | None = None,
     bits: int | None = None,
     rate: float | None = None,
+    stated: Mapping | None = None,
 ) -> Samples:
     """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
@@ -92,15 +94,17 @@ def load(
     root      folder that holds data sets
     encoding, steps, bin_us, bits, rate   how a data set is encoded, and events are binned; None: as
                               the Program's metadata says it was in training
+    stated    what is known of the data where the Program's metadata says nothing
 
     Raises DataError; InputError where the arrays do not fit the Program.
     """
+    stated = program.metadata.get("data") or stated or {}
     if Path(source).is_file():
         kind = program_file.sniff(source)
         if bits is not None or rate is not None:
             raise DataError(f"{source}: is a file; bits and rate go with a data set of images")
         if event_files.is_recording(source, kind):
-            return _recording(source, kind, program, samples, root, encoding, steps, bin_us)
+            return _recording(source, kind, program, samples, root, encoding, steps, bin_us, stated)
         if root is not None or encoding is not None or steps is not None or bin_us is not None:
             raise DataError(
                 f"{source}: is a file, whose arrays are used as they are; a data folder, an "
@@ -117,7 +121,7 @@ def load(
     else:
         told = {"steps": steps, "bin_us": bin_us, "bits": bits, "rate": rate}
         arrays, labels, description, notes = known(
-            source, program.metadata.get("data", {}), samples, "test", root, encoding, **told
+            source, stated, samples, "test", root, encoding, **told
         )
         arrays = _laid_out(arrays, program)
     inputs = check_inputs(program, arrays)
@@ -133,10 +137,8 @@ def load(
                 f"{source}: {len(labels)} labels for {count} "
                 f"samples{first if len(labels) == length else ''}"
             )
-    stated = program.metadata.get("data", {}).get("steps")
-    return Samples(
-        inputs, labels, description, notes, warnings=tuple(time_first(count, length, stated))
-    )
+    warned = tuple(time_first(count, length, stated.get("steps")))
+    return Samples(inputs, labels, description, notes, warnings=warned)
 
 
 def _recording(
@@ -148,6 +150,7 @@ def _recording(
     encoding: str | None,
     steps: int | None,
     bin_us: int | None,
+    stated: Mapping,
 ) -> Samples:
     """A recording of events as one sample of the Program's input; bins as asked, or as the model
     was trained."""
@@ -161,7 +164,6 @@ def _recording(
             f"{source}: is a recording of events for one input; the Program has "
             f"{len(program.inputs)}"
         )
-    stated = program.metadata.get("data", {})
     stated = stated if stated.get("encoding") == "events" else {}
     steps, bin_us = (
         steps or stated.get("steps"),
@@ -249,10 +251,26 @@ def _laid_out(array: np.ndarray, program: Program) -> np.ndarray:
 
 
 def calibration(
-    source: str, stated: Mapping, samples: int = 200
+    source: str,
+    stated: Mapping,
+    samples: int = 200,
+    *,
+    root: Path | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> np.ndarray | dict[str, np.ndarray]:
     """Typical inputs that scales are chosen for: a file's, or the first of a data set's training
-    part, so that no test sample is used."""
+    part, so that no test sample is used.
+
+    Args:
+        source: a ``.npz``, or a data set.
+        stated: how the model's samples are encoded.
+        samples: of a data set.
+        root: folder that holds data sets.
+        shape: that a step of a data set's sample is laid out in; None: its own.
+
+    Raises:
+        DataError: where a data set's encoding is not known.
+    """
     if Path(source).is_file():
         return read_npz(source)[0]
     if Path(source).exists():
@@ -262,10 +280,11 @@ def calibration(
         )
     if "encoding" not in stated:
         raise DataError(
-            f"{source}: the model does not say how its data is encoded; give a FILE.npz with "
-            f"typical 'inputs'"
+            f"{source}: the model does not say how its data is encoded; say it with --data, "
+            f"--encoding and --steps, or give a FILE.npz with typical 'inputs'"
         )
-    return known(source, stated, samples, "train")[0]
+    found = known(source, stated, samples, "train", root)[0]
+    return found if shape is None else found.reshape(*found.shape[:2], *shape)
 
 
 def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:

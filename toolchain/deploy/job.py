@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from hardware.chunks import Progress
 from hardware.program import Program
 from hardware.recording import Record, Recording
 from toolchain import remarks
-from toolchain.deploy import agreement, contract, execution, fronts, stages, summary
+from toolchain.deploy import agreement, contract, execution, fronts, inputs, stages, summary
 from toolchain.deploy.inputs import Samples, Source
 from toolchain.deploy.stages import Stage
 from toolchain.deploy.ways import Ways
@@ -77,6 +77,31 @@ class Job:
         )
 
 
+def settled(
+    stage: Stage, ways: Ways, source: Source | None = None, calibration: str | None = None
+) -> Ways:
+    """The ways on with what the samples and typical inputs say.
+
+    Args:
+        stage: the model.
+        ways: the options so far.
+        source: where samples come from; its encoding settles what the integers of the input mean,
+            where the model does not say so.
+        calibration: a data set (its training part) or a ``.npz`` that scales are chosen for.
+
+    Raises:
+        DataError: for data that is not there, or whose encoding is not known.
+    """
+    if source is not None:
+        ways = contract.told(stage, ways, source.name, **source.encoded())
+    if calibration is None:
+        return ways
+    stated = stages.data_of(stage) or ways.data or {}
+    root = None if source is None else source.root
+    found = inputs.calibration(calibration, stated, root=root, shape=ways.input_shape)
+    return replace(ways, calibration=found)
+
+
 def prepared(stage: Stage, ways: Ways, source: Source | None = None) -> Job:
     """The Program of a model. What ``source`` says of the encoding settles what the integers of the
     input mean, where the model does not say so.
@@ -84,8 +109,7 @@ def prepared(stage: Stage, ways: Ways, source: Source | None = None) -> Job:
     Raises:
         ModelError, ExportError: where the model cannot become a Program.
     """
-    if source is not None:
-        ways = contract.told(stage, ways, source.name, **source.encoded())
+    ways = settled(stage, ways, source)
     return Job(stage, ways, *stages.to_program(stage, ways))
 
 
@@ -104,9 +128,8 @@ class Ran:
 
     def programs(self) -> dict[str, tuple[Program, Recording]]:
         """Prefix of layers' names → Program and its run; the network itself is last, as ""."""
-        front = fronts.of(self.job.stage)
-        made = {} if front is None else front.programs()
-        before = {f"front.{part}.": (made[part][0], found) for part, found in self.parts.items()}
+        made = fronts.made(fronts.of(self.job.stage))
+        before = {f"front.{part}.": (made[part], found) for part, found in self.parts.items()}
         return {**before, "": (self.job.program, self.recording)}
 
     def warnings(self) -> list[remarks.Remark]:
@@ -141,7 +164,7 @@ def run(
     if isinstance(source, Samples):
         given = source
     elif front is None:
-        given = source.load(job.program)
+        given = source.load(job.program, job.ways.data)
     else:
         taken = fronts.given(job.program, source)
         purified, parts = fronts.run(front, taken.values, target, record, batch)
@@ -187,7 +210,7 @@ def compare(
     if isinstance(source, Samples):
         given = source
     elif front is None:
-        given = source.load(job.program)
+        given = source.load(job.program, job.ways.data)
     else:
         taken = fronts.given(job.program, source)
         purified, parts = fronts.compare(front, taken.values, list(targets), batch)

@@ -24,14 +24,13 @@ from hardware.program import Output, Program
 from hardware.recording import Record, Recording
 from hardware.reference import run_sample
 from hardware.targets import collect
+from toolchain import calls
 from toolchain.errors import ModelError
 from toolchain.layers.neuron import Neuron
 from toolchain.whole import whole
 
 BATCH = 64
 """Samples in one forward pass, unless the caller says otherwise."""
-
-CALLS = ("sequence", "step", "time-first", "batch-first", "constant")
 
 
 class _Trace:
@@ -56,9 +55,7 @@ def record(
     """Run a model on the Program's integer inputs (name → [sample, step, *shape]) and record the
     layers that the Program has.
 
-    call   how the model is called where it has no ``spikeport_io()``: "time-first" (model(x[time,
-           batch, ...])), "batch-first", "step" (one step a call, hidden state inside), "constant"
-           (model(x[batch, ...]), which presents the input in every step itself)
+    call   how the model is called where it has no ``spikeport_io()``, see ``toolchain.calls``
 
     Raises ModelError where a population has no neuron of that name in the model, or the call is
     unknown.
@@ -69,10 +66,10 @@ def record(
         )
     describe = getattr(module, "spikeport_io", None)
     how = describe()["call"] if callable(describe) else call
-    if how not in CALLS:
+    if how not in calls.OVER_TIME:
         raise ModelError(
             f"target software: the model does not say how it is called, and call is {how!r}; "
-            f"accepted are {', '.join(CALLS)}"
+            f"accepted are {', '.join(calls.OVER_TIME)}"
         )
     modules = dict(module.named_modules())
     neurons = {}
@@ -114,26 +111,15 @@ def _forward(
     try:
         module.eval()
         with torch.no_grad(), _watched(neurons, traces):
-            for m in module.modules():
-                if hasattr(m, "reset_mem"):
-                    m.reset_mem()
-            if how in ("sequence", "time-first"):
-                module(x)
-            elif how == "batch-first":
-                module(x.transpose(0, 1))
-            elif how == "constant":
-                if not bool((x == x[:1]).all()):
-                    raise ModelError(
-                        "target software: the model presents one input in every step itself; the "
-                        "inputs differ between steps"
-                    )
-                module(x[0])
-            else:
-                for step in x:
-                    module(step)
-            for m in module.modules():
-                if hasattr(m, "reset_mem"):
-                    m.reset_mem()
+            if how == "constant" and not bool((x == x[:1]).all()):
+                raise ModelError(
+                    "target software: the model presents one input in every step itself; the "
+                    "inputs differ between steps"
+                )
+            calls.reset(module)
+            for _ in calls.outputs(module, x, how):
+                pass  # what the layers compute is watched
+            calls.reset(module)
     except IndexError as error:
         raise ModelError(
             f"target software: the model reaches beyond the {len(x)} time steps of its inputs "

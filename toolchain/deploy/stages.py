@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from hardware import program_file
 from hardware.program import Program
+from toolchain import calls
 from toolchain.deploy import contract
 from toolchain.deploy.ways import DESCRIBING, LOWERING, READING, TRACING, Ways
 from toolchain.errors import ModelError
@@ -33,14 +34,8 @@ ACCEPTED = (
     "or package.module:factory"
 )
 
-CALLS = {
-    "time-first": "[time, batch, ...]",
-    "batch-first": "[batch, time, ...]",
-    "step": "[batch, ...], one step a call",
-    "constant": "[batch, ...]",
-}
-"""How a PyTorch model that does not say it itself is called, and what it takes; "constant": it
-presents the input in every step itself."""
+CALLS = calls.PLAIN
+"""How a PyTorch model that does not say it itself is called, and what it takes."""
 
 _WEIGHTS = (
     "for its weights give package.module:factory with --weights FILE; a whole module that was "
@@ -170,8 +165,13 @@ def data_of(stage: Stage) -> dict:
 
 
 def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:
-    """The model as a NIR graph. Raises ModelError where it lies behind that stage already,
-    ExportError where it cannot be one."""
+    """The model as a NIR graph, which states what its input means. Raises ModelError where it lies
+    behind that stage already, ExportError where it cannot be one."""
+    return contract.stated(_traced(stage, ways), ways, stage.source)
+
+
+def _traced(stage: Stage, ways: Ways) -> nir.NIRGraph:
+    """The same with what the model states alone."""
     _refuse_unused(stage, ways)
     if stage.graph is not None:
         import export
@@ -239,10 +239,10 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
         return netx.load(stage.source, input_shape=ways.input_shape)
     import export
 
-    graph = to_graph(stage, ways) if stage.graph is None else stage.graph
+    graph = _traced(stage, ways) if stage.graph is None else stage.graph
     # the name alone: a Program made from the same file in another folder is the same file
     source = stage.source if stage.kind in ("factory", "module") else Path(stage.source).name
-    return export.lower(
+    program, audit = export.lower(
         graph,
         per_channel=ways.per_channel,
         allow_clipping=ways.allow_clipping,
@@ -251,6 +251,7 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
         **ways.given(("weight_bits", "discretization", "calibration")),
         **contract.formats(graph, ways, stage.source),
     )
+    return contract.with_data(program, ways), audit
 
 
 def _refuse_unused(stage: Stage, ways: Ways) -> None:

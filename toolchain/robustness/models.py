@@ -386,9 +386,7 @@ def _calibrated(
         return ways
     from toolchain.deploy import inputs
 
-    found = inputs.calibration(name, told, CALIBRATION_SAMPLES)
-    if shape is not None:
-        found = found.reshape(*found.shape[:2], *shape)
+    found = inputs.calibration(name, told, CALIBRATION_SAMPLES, shape=shape)
     return replace(ways, calibration=found)
 
 
