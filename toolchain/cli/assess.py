@@ -63,8 +63,8 @@ def command(
     \b
     Example:
       spikeport assess digits.safetensors --data digits
-      spikeport assess mynet:make --weights w.pt --input-shape 784 --call time-first --data mnist
-      --encoding direct --steps 25 -o mynet.html
+      spikeport assess mynet:make --weights w.pt --input-shape 784 --call time-first \\
+        --data mnist --encoding direct --steps 25 -o mynet.html
     """
     if output is not None and output.suffix not in (".html", ".htm"):
         raise OutputError(f"{output}: -o writes a page, and its name must end in .html")

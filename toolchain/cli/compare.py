@@ -80,8 +80,8 @@ def command(
 
     \b
     Example:
-      spikeport compare digits.safetensors --data digits --samples 20 --targets
-      software,reference,fast,lava
+      spikeport compare digits.safetensors --data digits --samples 20 \\
+        --targets software,reference,fast,lava
     """
     names = [name.strip() for name in targets.split(",")]
     if tolerance is not None and min_agreement is not None:

@@ -49,8 +49,8 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     Example:
       spikeport export digits.safetensors -o digits.h5
       spikeport export old.nir --dialect sinabs --dt 1e-3 -o stated.nir   # the copy needs neither
-      spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 --call
-      time-first --dt 1e-3 -o net.nir
+      spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 \\
+        --call time-first --dt 1e-3 -o net.nir
     """
     if output.suffix not in (".nir", ".h5"):
         raise OutputError(

@@ -83,8 +83,8 @@ def command(
     Example:
       spikeport run digits.safetensors --data digits --target fast
       spikeport run digits.h5 --data digits --chip loihi2-152 --rate 30
-      spikeport run digits.h5 --data my_digits.npz --target lava --samples 20 --save rec.h5
-      --potentials
+      spikeport run digits.h5 --data my_digits.npz --target lava --samples 20 --save rec.h5 \\
+        --potentials
     """
     if potentials and save is None:
         raise click.UsageError("--potentials goes with --save REC.h5")
