@@ -32,6 +32,7 @@ from hardware.fast.registers import (
     store,
 )
 from hardware.fast.vectors import ROW, lowest_bit, mask_of_64
+from hardware.jit import cached
 
 PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias_state", "subtracted")
 """Rows of ``Neurons.parameters``."""
@@ -242,16 +243,6 @@ every kernel and with that part of its cache key, so no compiled kernel outlives
 was made from."""
 
 
-def _compiled(kernel: Callable) -> Callable:
-    """njit without the interpreter lock; cached on disk where a folder for it can be written."""
-    try:
-        return njit(nogil=True, error_model="numpy", cache=True)(kernel)
-    except (
-        RuntimeError
-    ):  # "no locator available": neither this folder nor the user's cache folder can be written
-        return njit(nogil=True, error_model="numpy")(kernel)
-
-
-pack = _compiled(_pack_kernel(_RULES))
-run_population = _compiled(_population_kernel(_RULES))
-unpack = _compiled(_unpack_kernel(_RULES))
+pack = cached(_pack_kernel(_RULES))
+run_population = cached(_population_kernel(_RULES))
+unpack = cached(_unpack_kernel(_RULES))

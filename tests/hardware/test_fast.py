@@ -254,6 +254,7 @@ def test_errors_without_a_compiler(monkeypatch):
 
 
 def test_compiles_where_no_cache_can_be_written(monkeypatch):
+    from hardware import jit
     from hardware.fast import kernels
 
     def without_cache(cache=False, **options):
@@ -261,9 +262,9 @@ def test_compiles_where_no_cache_can_be_written(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)
 
-    real = kernels.njit
-    monkeypatch.setattr(kernels, "njit", without_cache)
-    unpack = kernels._compiled(kernels._unpack_kernel("rules"))
+    real = jit.njit
+    monkeypatch.setattr(jit, "njit", without_cache)
+    unpack = jit.cached(kernels._unpack_kernel("rules"))
     totals = np.zeros((1, 64), np.int32)
     unpack(
         np.array([[[5]]], np.uint64),

@@ -2,7 +2,9 @@
 
 An encoder is the one place where this is defined: the differentiable values for PyTorch and the
 integers for a Program are the same numbers. Random numbers come from the seed alone and are shared
-by all samples of a batch, so a sample's input does not depend on its batch mates.
+by all samples of a batch, so a sample's input does not depend on its batch mates. A Poisson encoder
+draws other numbers than ``toolchain.data.encoders`` does, of the same distribution; why is said
+there.
 """
 
 from __future__ import annotations

@@ -14,6 +14,12 @@ latency   binary; one spike for each value above 0, the brighter the earlier (fu
           0)
 events    binary; an event in bins of ``bin_us``; several in one bin and neuron are one spike, later
           than the last step are not part of the sample
+
+The deterministic encodings are the same numbers as ``toolchain.attacks.encoding``, which has them
+with a gradient. The Poisson encodings are two draws with one distribution, and must stay two: here
+each sample has a generator of its own, so that a data set is encoded alike in every batch and
+order; there one draw is shared by all samples of a batch and follows the seed of a call, because an
+attack averages over draws. To join them would change the spikes of every kept network or attack.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from numba.extending import register_jitable
 
 from hardware import arithmetic
 from hardware.arithmetic import fires, next_current, next_potential, saturate_potential
+from hardware.jit import cached
 
 BLOCK = 512
 ZERO, SUBTRACT, NONE = 0, 1, 2
@@ -44,16 +45,6 @@ for _name in (
     "fires",
 ):
     register_jitable(getattr(arithmetic, _name))
-
-
-def _compile(function):
-    """njit without the interpreter lock; cached on disk where a folder for it can be written."""
-    try:
-        return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except (
-        RuntimeError
-    ):  # "no locator available": neither this folder nor the user's cache folder can be written
-        return njit(nogil=True, error_model="numpy")(function)
 
 
 @njit(error_model="numpy")
@@ -214,7 +205,7 @@ def forward_kernel():
                         line[i] = resting[i]
         return flags
 
-    return _compile(forward_scan)
+    return cached(forward_scan)
 
 
 @cache
@@ -352,7 +343,7 @@ def backward_kernel():
                 if grad_mem0.size:
                     grad_mem0[b, block] = carry_v[:n]
 
-    return _compile(backward_scan)
+    return cached(backward_scan)
 
 
 @cache
@@ -387,4 +378,4 @@ def largest_kernel():
             top = max(top, size)
         return top, broken
 
-    return _compile(largest)
+    return cached(largest)

@@ -7,10 +7,64 @@ it to the chip's neuron, or to a constant source where the neuron has a synaptic
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypedDict
+
 import torch
 
 from toolchain.errors import LayerError
 from toolchain.layers.neuron import Neuron
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class GridOptions(TypedDict, total=False):
+    """Keywords of every neuron; ``LIF`` says what they mean, ``Neuron`` has the defaults."""
+
+    fraction_bits: int
+    overflow: str
+
+
+class RestOptions(GridOptions, total=False):
+    """Those, and the refractory period."""
+
+    refractory: int
+
+
+class StateOptions(GridOptions, total=False):
+    """Those of every neuron, and where its states are kept."""
+
+    init_hidden: bool
+    output: bool
+
+
+class FiringOptions(RestOptions, StateOptions, total=False):
+    """Keywords of a neuron that fires."""
+
+    reset: str
+    spike_grad: Callable | None
+    learn_threshold: bool
+
+
+class LIFOptions(FiringOptions, total=False):
+    """Keywords of the general neuron."""
+
+    learn_alpha: bool
+    learn_beta: bool
+    noise: float
+    noise_at_inference: bool
+    noise_seed: int
+
+
+def _only(layer: Neuron, options: Mapping[str, object], known: type) -> str:
+    """How errors call a layer whose further keywords are all known. Raises TypeError, as Python
+    does, for another one."""
+    name = type(layer).__name__
+    for option in options:
+        if option not in known.__annotations__:
+            raise TypeError(f"{name}() got an unexpected keyword argument {option!r}")
+    return f"layer {name!r}"
 
 
 def _remaining(where: str, factor_name: str, factor, decay_name: str, decay, tau_name: str, tau):
@@ -84,42 +138,15 @@ class LIF(Neuron):
         voltage_decay=None,
         tau_syn=None,
         tau_mem=None,
-        reset="zero",
-        refractory=0,
-        spike_grad=None,
-        learn_alpha=False,
-        learn_beta=False,
-        learn_threshold=False,
-        init_hidden=False,
-        output=False,
-        fraction_bits=10,
-        overflow="error",
-        noise=0.0,
-        noise_at_inference=False,
-        noise_seed=0,
+        **options: Unpack[LIFOptions],
     ):
-        where = f"layer {type(self).__name__!r}"
+        where = _only(self, options, LIFOptions)
         alpha = _remaining(
             where, "alpha", alpha, "current_decay", current_decay, "tau_syn", tau_syn
         )
         beta = _remaining(where, "beta", beta, "voltage_decay", voltage_decay, "tau_mem", tau_mem)
         super().__init__(
-            alpha=alpha,
-            beta=1.0 if beta is None else beta,
-            threshold=threshold,
-            spike_grad=spike_grad,
-            reset=reset,
-            refractory=refractory,
-            learn_alpha=learn_alpha,
-            learn_beta=learn_beta,
-            learn_threshold=learn_threshold,
-            init_hidden=init_hidden,
-            output=output,
-            fraction_bits=fraction_bits,
-            overflow=overflow,
-            noise=noise,
-            noise_at_inference=noise_at_inference,
-            noise_seed=noise_seed,
+            alpha=alpha, beta=1.0 if beta is None else beta, threshold=threshold, **options
         )
 
 
@@ -127,31 +154,9 @@ class IF(Neuron):
     """Integrate and fire without leak; reset to zero by default. ``spk, mem = neuron(cur,
     mem)``."""
 
-    def __init__(
-        self,
-        threshold=1.0,
-        *,
-        reset="zero",
-        refractory=0,
-        spike_grad=None,
-        learn_threshold=False,
-        init_hidden=False,
-        output=False,
-        fraction_bits=10,
-        overflow="error",
-    ):
-        super().__init__(
-            beta=1.0,
-            threshold=threshold,
-            spike_grad=spike_grad,
-            reset=reset,
-            refractory=refractory,
-            learn_threshold=learn_threshold,
-            init_hidden=init_hidden,
-            output=output,
-            fraction_bits=fraction_bits,
-            overflow=overflow,
-        )
+    def __init__(self, threshold=1.0, **options: Unpack[FiringOptions]):
+        _only(self, options, FiringOptions)
+        super().__init__(beta=1.0, threshold=threshold, **options)
 
 
 class LI(Neuron):
@@ -165,21 +170,16 @@ class LI(Neuron):
         alpha=None,
         learn_alpha=False,
         learn_beta=False,
-        init_hidden=False,
-        output=False,
-        fraction_bits=10,
-        overflow="error",
+        **options: Unpack[StateOptions],
     ):
+        _only(self, options, StateOptions)
         super().__init__(
             alpha=alpha,
             beta=beta,
             threshold=None,
             learn_alpha=learn_alpha,
             learn_beta=learn_beta,
-            init_hidden=init_hidden,
-            output=output,
-            fraction_bits=fraction_bits,
-            overflow=overflow,
+            **options,
         )
 
 
@@ -218,13 +218,10 @@ class Leaky(Neuron):
         graded_spikes_factor=1.0,
         learn_graded_spikes_factor=False,
         reset_delay=False,
-        *,
-        refractory=0,
-        fraction_bits=10,
-        overflow="error",
+        **options: Unpack[RestOptions],
     ):
         _refuse(
-            f"layer {type(self).__name__!r}",
+            _only(self, options, RestOptions),
             surrogate_disable=(surrogate_disable, False),
             inhibition=(inhibition, False),
             state_quant=(state_quant, False),
@@ -237,13 +234,11 @@ class Leaky(Neuron):
             threshold=threshold,
             spike_grad=spike_grad,
             reset=reset_mechanism,
-            refractory=refractory,
             learn_beta=learn_beta,
             learn_threshold=learn_threshold,
             init_hidden=init_hidden,
             output=output,
-            fraction_bits=fraction_bits,
-            overflow=overflow,
+            **options,
         )
 
     def forward(self, input_, mem=None, *rest, sequence=False, return_states=False):
@@ -278,13 +273,10 @@ class Synaptic(Neuron):
         state_quant=False,
         output=False,
         reset_delay=False,
-        *,
-        refractory=0,
-        fraction_bits=10,
-        overflow="error",
+        **options: Unpack[RestOptions],
     ):
         _refuse(
-            f"layer {type(self).__name__!r}",
+            _only(self, options, RestOptions),
             surrogate_disable=(surrogate_disable, False),
             inhibition=(inhibition, False),
             state_quant=(state_quant, False),
@@ -296,14 +288,12 @@ class Synaptic(Neuron):
             threshold=threshold,
             spike_grad=spike_grad,
             reset=reset_mechanism,
-            refractory=refractory,
             learn_alpha=learn_alpha,
             learn_beta=learn_beta,
             learn_threshold=learn_threshold,
             init_hidden=init_hidden,
             output=output,
-            fraction_bits=fraction_bits,
-            overflow=overflow,
+            **options,
         )
 
     def forward(self, input_, syn=None, mem=None, *rest, sequence=False, return_states=False):

@@ -1,0 +1,23 @@
+"""How kernels are compiled. Imports numba: to be imported where kernels are, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+
+def cached(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel compiled without the interpreter lock, and cached on disk where a folder for that
+    can be written.
+
+    numba's cache notices a change of the kernel's own file only. A kernel that is made from rules
+    of other files must be closed over a digest of them, which is then part of its cache key.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(kernel)
+    except RuntimeError:
+        # "no locator available": neither the kernel's folder nor the user's cache can be written
+        return njit(**options)(kernel)
