@@ -21,3 +21,8 @@ def cached(kernel: Callable[..., Any]) -> Callable[..., Any]:
     except RuntimeError:
         # "no locator available": neither the kernel's folder nor the user's cache can be written
         return njit(**options)(kernel)
+
+
+part = njit(error_model="numpy", inline="always")
+"""A part of a kernel of the same file, compiled into it: a call costs nothing, not even the
+counting of references to the arrays that it is given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from toolchain.layers import kernels
+from toolchain.layers import kernels, kernels_backward
 from toolchain.layers.rules import Parameters, Rules, Saved
 
 RESET_CODES = {"zero": kernels.ZERO, "subtract": kernels.SUBTRACT, "none": kernels.NONE}
@@ -46,35 +46,33 @@ def forward(
         else None
     )
     rest_out = torch.empty((batch, neurons), dtype=current.dtype) if rules.refractory else None
-    integers = (
-        p.numpy()
-        for p in (parameters.current_decay, parameters.voltage_decay, parameters.threshold)
-    )
-    flags = kernels.forward_kernel()(
+    given = kernels.Given(
         _numpy(current, none3),
         _numpy(syn, none2),
         _numpy(mem, none2),
         _numpy(rest, none2),
         _numpy(noise, np.zeros((0, 0, 0), np.int32)),
+    )
+    cells = kernels.Cells(
+        parameters.current_decay.numpy(),
+        parameters.voltage_decay.numpy(),
+        parameters.threshold.numpy(),
         rules.has_current,
-        *integers,
         rules.spiking,
         RESET_CODES[rules.reset],
         rules.refractory,
         real(2.0**rules.fraction_bits),
         rules.limit(current.dtype),
-        *(
-            _numpy(out, empty)
-            for out, empty in (
-                (spikes, none3),
-                (before, none3),
-                (active, np.zeros((0, 0, 0), np.uint8)),
-                (syn_out, none3),
-                (mem_out, none3),
-                (rest_out, none2),
-            )
-        ),
     )
+    traces = kernels.Traces(
+        _numpy(spikes, none3),
+        _numpy(before, none3),
+        _numpy(active, np.zeros((0, 0, 0), np.uint8)),
+        _numpy(syn_out, none3),
+        _numpy(mem_out, none3),
+        _numpy(rest_out, none2),
+    )
+    flags = kernels.forward_kernel()(given, cells, traces)
     return flags, spikes, before, active, syn_out, mem_out, rest_out
 
 
@@ -95,23 +93,26 @@ def backward(
     syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (
         wanted(i) for i in range(1, 6)
     )
-    kernels.backward_kernel()(
-        _numpy(grad_spikes, none3),
-        _numpy(grad_syn, none3),
-        _numpy(grad_mem, none3),
-        _numpy(grad_before, none3),
+    incoming = kernels_backward.Incoming(
+        *(_numpy(gradient, none3) for gradient in (grad_spikes, grad_syn, grad_mem, grad_before))
+    )
+    kept = kernels_backward.Kept(
         _numpy(before, none3),
         _numpy(saved.spikes, none3),
         _numpy(saved.active, np.zeros((0, 0, 0), np.uint8)),
         _numpy(saved.syn, none3),
         _numpy(saved.syn0, none2),
         _numpy(saved.mem0, none2),
+    )
+    cells = kernels_backward.Slopes(
         rules.has_current,
         saved.alpha.numpy().astype(real),
         saved.beta.numpy().astype(real),
         saved.threshold.numpy().astype(real),
         RESET_CODES[rules.reset],
         real(rules.saturated),
+    )
+    outgoing = kernels_backward.Outgoing(
         grad_current.numpy(),
         syn_wanted,
         mem_wanted,
@@ -119,6 +120,7 @@ def backward(
         beta_wanted,
         threshold_wanted,
     )
+    kernels_backward.backward_kernel()(incoming, kept, cells, outgoing)
     states = (
         torch.from_numpy(w) if needed[i] else None for i, w in ((1, syn_wanted), (2, mem_wanted))
     )
@@ -134,7 +136,7 @@ def slopes(
 ) -> torch.Tensor:
     """``formula(before - threshold)`` of a surrogate over a trace."""
     out = torch.empty_like(before)
-    kernels.slopes_kernel(formula)(
+    kernels_backward.slopes_kernel(formula)(
         _real(before)(parameter), before.numpy(), threshold.to(before.dtype).numpy(), out.numpy()
     )
     return out

@@ -1,10 +1,12 @@
-"""Compiled scans over time for CPU tensors: the integer forward pass and its backward pass through
-time.
+"""The compiled scan over time for CPU tensors: the integer forward pass. The way back is in
+``toolchain.layers.kernels_backward``.
 
-The integer rules are the functions of ``hardware.arithmetic`` themselves, compiled. A block of
-neurons stays in the cache while it goes through all time steps; every inner loop does one thing
-over plain arrays, so that the compiler vectorises it. One thread: memory is the limit. Arrays:
-traces [time, batch, neuron], states [batch, neuron], parameters [neuron].
+The integer rules are the functions of ``hardware.arithmetic`` themselves, compiled; their order is
+that of ``hardware.lif.advance``. A block of neurons stays in the cache while it goes through all
+time steps, and every inner loop does one thing over plain arrays, so that the compiler vectorises
+it: hence a function for each part of a step, all of them compiled into one kernel. One thread:
+memory is the limit. Arrays: traces [time, batch, neuron], states [batch, neuron], parameters
+[neuron]. An array with no element is absent, or not wanted.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,7 +22,7 @@ from numba.extending import register_jitable
 
 from hardware import arithmetic
 from hardware.arithmetic import fires, next_current, next_potential, saturate_potential
-from hardware.jit import cached
+from hardware.jit import cached, part
 
 BLOCK = 512
 ZERO, SUBTRACT, NONE = 0, 1, 2
@@ -32,8 +35,7 @@ synaptic current of more than 24 bits, which float32 may not hold."""
 POTENTIAL_LIMIT = arithmetic.POTENTIAL_LIMIT
 
 _RULES = hashlib.sha256(Path(arithmetic.__file__).read_bytes()).hexdigest()
-"""numba's cache on disk notices a change of this file only; closed over by a kernel, this digest is
-part of its cache key."""
+"""Closed over by a kernel: see ``hardware.jit.cached``."""
 
 for _name in (
     "wrap_int32",
@@ -45,6 +47,72 @@ for _name in (
     "fires",
 ):
     register_jitable(getattr(arithmetic, _name))
+
+
+class Given(NamedTuple):
+    """What a forward scan reads.
+
+    current          trace, in volts
+    syn, mem, rest   states before the first step, in volts and steps
+    noise            int32 [time, batch or 1, neuron], in units of the state: what is added to the
+                     potential in the comparison
+    """
+
+    current: np.ndarray
+    syn: np.ndarray
+    mem: np.ndarray
+    rest: np.ndarray
+    noise: np.ndarray
+
+
+class Cells(NamedTuple):
+    """What the neurons are.
+
+    current_decay, voltage_decay, threshold   int64 [neuron]
+    reset        ZERO, SUBTRACT or NONE
+    refractory   steps
+    scale        2**F, of the type of the traces
+    limit        largest accepted magnitude of a current, in units of 2**-F
+    """
+
+    current_decay: np.ndarray
+    voltage_decay: np.ndarray
+    threshold: np.ndarray
+    has_current: bool
+    spiking: bool
+    reset: int
+    refractory: int
+    scale: float
+    limit: int
+
+
+class Traces(NamedTuple):
+    """What a forward scan fills.
+
+    spikes, before   of every step; before: the potential before the reset
+    active           uint8, of every step: where a neuron does not rest
+    syn, mem         of every step, or, of length 1, the last state
+    rest             the last state
+    """
+
+    spikes: np.ndarray
+    before: np.ndarray
+    active: np.ndarray
+    syn: np.ndarray
+    mem: np.ndarray
+    rest: np.ndarray
+
+
+class _Block(NamedTuple):
+    """Integers of a block of neurons, int64 [BLOCK]; ``n`` of them are used. updated, noisy: for
+    one loop to hand to the next."""
+
+    incoming: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    resting: np.ndarray
+    updated: np.ndarray
+    noisy: np.ndarray
 
 
 @njit(error_model="numpy")
@@ -63,52 +131,135 @@ def _integers(values, scale, out, limit):
     return broken, beyond
 
 
+@part
+def _volts(values, volt, line):
+    """``line = values * volt``: states as a trace shows them."""
+    real = line.dtype.type
+    for i in range(line.shape[0]):
+        line[i] = real(np.int32(values[i])) * volt
+
+
+@part
+def _row(trace, t, steps):
+    """Where a trace keeps step t: in a row of its own; in the only row, of the last step; or
+    nowhere (-1)."""
+    if trace.shape[0] == steps:
+        return t
+    return 0 if trace.size and t == steps - 1 else -1
+
+
+@part
+def _begin(state, given, b, block, scale):
+    """States before the first step of a block of neurons in a sample, zero where they are absent;
+    the flag where they are off their grid."""
+    real = given.current.dtype.type
+    state.u[:] = 0
+    state.v[:] = 0
+    state.resting[:] = 0
+    state_scale, broken = scale * real(64), 0
+    if given.syn.size:
+        broken += _integers(given.syn[b, block], state_scale, state.u, 2147483647)[0]
+    if given.mem.size:
+        broken += sum(_integers(given.mem[b, block], state_scale, state.v, POTENTIAL_LIMIT))
+    if given.rest.size:
+        broken += _integers(given.rest[b, block], real(1), state.resting, 2147483647)[0]
+    return STATE_OFF_GRID if broken else 0
+
+
+@part
+def _take(state, current, scale, limit):
+    """The input current of a step as integers; flags."""
+    broken, beyond = _integers(current, scale, state.incoming, limit)
+    return (OFF_GRID if broken else 0) | (OUT_OF_RANGE if beyond else 0)
+
+
+@part
+def _charge(state, n, has_current, decay):
+    """The synaptic current of a step; the flag where it is wide."""
+    u, incoming = state.u, state.incoming
+    if not has_current:
+        for i in range(n):
+            u[i] = next_current(0, incoming[i], 4096)
+        return 0
+    for i in range(n):
+        u[i] = next_current(u[i], incoming[i], decay[i])
+    wide = 0
+    for i in range(n):
+        wide += (u[i] > 16777216) | (u[i] < -16777216)
+    return WIDE_CURRENT if wide else 0
+
+
+@part
+def _integrate(state, n, rests, decay):
+    """The potential of a step before the comparison; that of a neuron that rests stays."""
+    u, v, resting, updated = state.u, state.v, state.resting, state.updated
+    if not rests:
+        for i in range(n):
+            v[i] = next_potential(v[i], u[i], 0, decay[i])
+        return
+    for i in range(n):
+        updated[i] = next_potential(v[i], u[i], 0, decay[i])
+    for i in range(n):
+        v[i] = updated[i] if resting[i] == 0 else v[i]
+
+
+@part
+def _fire(fired, compared, resting, level, refractory):
+    """Who fires, and how long each neuron rests afterwards."""
+    n = fired.shape[0]
+    if not refractory:
+        for i in range(n):
+            fired[i] = fires(compared[i], level[i])
+        return
+    for i in range(n):
+        fired[i] = fires(compared[i], level[i]) & (resting[i] == 0)
+    for i in range(n):
+        resting[i] = refractory if fired[i] != 0 else max(resting[i] - 1, 0)
+
+
+@part
+def _reset(fired, v, level, reset):
+    """The potential after the reset."""
+    n = fired.shape[0]
+    if reset == ZERO:
+        for i in range(n):
+            v[i] = 0 if fired[i] != 0 else v[i]
+    elif reset == SUBTRACT:
+        for i in range(n):
+            after = saturate_potential(v[i] - (level[i] << 6))
+            v[i] = after if fired[i] != 0 else v[i]
+
+
+@part
+def _disturbed(state, n, added):
+    """Potentials plus noise."""
+    v, noisy = state.v, state.noisy
+    for i in range(n):
+        noisy[i] = v[i] + added[i]
+    return noisy
+
+
+@part
+def _not_resting(resting, mask):
+    for i in range(mask.shape[0]):
+        mask[i] = resting[i] == 0
+
+
 @cache
 def forward_kernel():
     """The compiled forward scan."""
     rules = _RULES
 
-    def forward_scan(
-        current,
-        syn0,
-        mem0,
-        rest0,
-        noise,
-        has_current,
-        current_decay,
-        voltage_decay,
-        threshold,
-        spiking,
-        reset,
-        refractory,
-        scale,
-        limit,
-        spikes,
-        before,
-        active,
-        syn,
-        mem,
-        rest,
-    ):
-        """Advance neurons through all steps; returns flags.
-
-        current in volts; syn0, mem0, rest0: state before the first step; noise: what is added to
-        the potential in the comparison, in units of the state, int32 [time, batch or 1, neuron];
-        integer parameters int64; scale 2**F. Outputs: spikes, before (potential before the reset),
-        active (uint8, not refractory), syn, mem: traces, or of length 1 for the last state; rest:
-        last. An array with no element is absent or not wanted.
-        """
+    def forward_scan(given, cells, traces):
+        """Advance neurons through all steps; returns flags. ``Given``, ``Cells``, ``Traces``."""
         rules  # noqa: B018 - part of the cache key
-        steps, batch, neurons = current.shape
-        real = current.dtype.type
-        state_scale = scale * real(64)
-        volt = real(1) / state_scale
-        incoming, u, v = (
+        steps, batch, neurons = given.current.shape
+        real = given.current.dtype.type
+        volt = real(1) / (cells.scale * real(64))
+        state = _Block(
             np.zeros(BLOCK, np.int64),
             np.zeros(BLOCK, np.int64),
             np.zeros(BLOCK, np.int64),
-        )
-        resting, updated, noisy = (
             np.zeros(BLOCK, np.int64),
             np.zeros(BLOCK, np.int64),
             np.zeros(BLOCK, np.int64),
@@ -118,249 +269,40 @@ def forward_kernel():
             for low in range(0, neurons, BLOCK):
                 n = min(BLOCK, neurons - low)
                 block = slice(low, low + n)
-                u[:] = 0
-                v[:] = 0
-                resting[:] = 0
-                broken, beyond = 0, 0
-                if syn0.size:
-                    broken += _integers(syn0[b, block], state_scale, u, 2147483647)[0]
-                if mem0.size:
-                    broken += sum(_integers(mem0[b, block], state_scale, v, POTENTIAL_LIMIT))
-                if rest0.size:
-                    broken += _integers(rest0[b, block], real(1), resting, 2147483647)[0]
-                if broken:
-                    flags |= STATE_OFF_GRID
-                decay_u, decay_v, level = (
-                    current_decay[block],
-                    voltage_decay[block],
-                    threshold[block],
-                )
+                decay_u, decay_v = cells.current_decay[block], cells.voltage_decay[block]
+                level = cells.threshold[block]
+                flags |= _begin(state, given, b, block, cells.scale)
+
                 for t in range(steps):
-                    broken, beyond = _integers(current[t, b, block], scale, incoming, limit)
-                    if broken:
-                        flags |= OFF_GRID
-                    if beyond:
-                        flags |= OUT_OF_RANGE
-                    if has_current:
-                        wide = 0
-                        for i in range(n):
-                            u[i] = next_current(u[i], incoming[i], decay_u[i])
-                        for i in range(n):
-                            wide += (u[i] > 16777216) | (u[i] < -16777216)
-                        if wide:
-                            flags |= WIDE_CURRENT
-                        if syn.shape[0] == steps or (syn.size and t == steps - 1):
-                            line = syn[t if syn.shape[0] == steps else 0, b, block]
-                            for i in range(n):
-                                line[i] = real(np.int32(u[i])) * volt
-                    else:
-                        for i in range(n):
-                            u[i] = next_current(0, incoming[i], 4096)
-                    if refractory:
-                        for i in range(n):
-                            updated[i] = next_potential(v[i], u[i], 0, decay_v[i])
-                        for i in range(n):
-                            v[i] = updated[i] if resting[i] == 0 else v[i]
-                        if active.size:
-                            mask = active[t, b, block]
-                            for i in range(n):
-                                mask[i] = resting[i] == 0
-                    else:
-                        for i in range(n):
-                            v[i] = next_potential(v[i], u[i], 0, decay_v[i])
-                    if before.size:
-                        line = before[t, b, block]
-                        for i in range(n):
-                            line[i] = real(np.int32(v[i])) * volt
-                    if spiking:
-                        fired = spikes[t, b, block]
-                        compared = v
-                        if noise.size:
-                            added = noise[t, b if noise.shape[1] > 1 else 0, block]
-                            for i in range(n):
-                                noisy[i] = v[i] + added[i]
-                            compared = noisy
-                        if refractory:
-                            for i in range(n):
-                                fired[i] = fires(compared[i], level[i]) & (resting[i] == 0)
-                            for i in range(n):
-                                resting[i] = refractory if fired[i] != 0 else max(resting[i] - 1, 0)
-                        else:
-                            for i in range(n):
-                                fired[i] = fires(compared[i], level[i])
-                        if reset == ZERO:
-                            for i in range(n):
-                                v[i] = 0 if fired[i] != 0 else v[i]
-                        elif reset == SUBTRACT:
-                            for i in range(n):
-                                after = saturate_potential(v[i] - (level[i] << 6))
-                                v[i] = after if fired[i] != 0 else v[i]
-                    if mem.shape[0] == steps or (mem.size and t == steps - 1):
-                        line = mem[t if mem.shape[0] == steps else 0, b, block]
-                        for i in range(n):
-                            line[i] = real(np.int32(v[i])) * volt
-                if rest.size:
-                    line = rest[b, block]
-                    for i in range(n):
-                        line[i] = resting[i]
+                    flags |= _take(state, given.current[t, b, block], cells.scale, cells.limit)
+                    flags |= _charge(state, n, cells.has_current, decay_u)
+                    row = _row(traces.syn, t, steps) if cells.has_current else -1
+                    if row >= 0:
+                        _volts(state.u, volt, traces.syn[row, b, block])
+
+                    _integrate(state, n, cells.refractory > 0, decay_v)
+                    if traces.active.size:
+                        _not_resting(state.resting, traces.active[t, b, block])
+                    if traces.before.size:
+                        _volts(state.v, volt, traces.before[t, b, block])
+
+                    if cells.spiking:
+                        compared = state.v
+                        if given.noise.size:
+                            sample = b if given.noise.shape[1] > 1 else 0
+                            compared = _disturbed(state, n, given.noise[t, sample, block])
+                        fired = traces.spikes[t, b, block]
+                        _fire(fired, compared, state.resting, level, cells.refractory)
+                        _reset(fired, state.v, level, cells.reset)
+                    row = _row(traces.mem, t, steps)
+                    if row >= 0:
+                        _volts(state.v, volt, traces.mem[row, b, block])
+
+                if traces.rest.size:
+                    traces.rest[b, block] = state.resting[:n]
         return flags
 
     return cached(forward_scan)
-
-
-@cache
-def backward_kernel():
-    """The compiled backward scan."""
-
-    def backward_scan(
-        grad_spikes,
-        grad_syn,
-        grad_mem,
-        grad_before,
-        before,
-        spikes,
-        active,
-        syn,
-        syn0,
-        mem0,
-        has_current,
-        alpha,
-        beta,
-        threshold,
-        reset,
-        saturated,
-        grad_current,
-        grad_syn0,
-        grad_mem0,
-        grad_alpha,
-        grad_beta,
-        grad_threshold,
-    ):
-        """Backpropagation through time; an array with no element is absent or not wanted.
-
-        Incoming traces: grad_spikes, grad_syn, grad_mem, grad_before. ``before``: the potential
-        before the reset in volts. ``grad_current`` holds dS/dv where grad_spikes is given, and the
-        result afterwards: one array less, whose first touch costs more than the arithmetic.
-        Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a
-        reset is a constant (as in snnTorch, it passes no gradient to the spike). Parameter
-        gradients are [batch, neuron], for the caller to sum.
-        """
-        steps, batch, neurons = grad_current.shape
-        real = grad_current.dtype.type
-        carry_u, carry_v = np.zeros(BLOCK, real), np.zeros(BLOCK, real)
-        for b in range(batch):
-            for low in range(0, neurons, BLOCK):
-                n = min(BLOCK, neurons - low)
-                block = slice(low, low + n)
-                carry_u[:] = 0
-                carry_v[:] = 0
-                keep_u, keep_v, taken = alpha[block], beta[block], threshold[block]
-                for t in range(steps - 1, -1, -1):
-                    p, out = before[t, b, block], grad_current[t, b, block]
-                    if grad_mem.size:
-                        line = grad_mem[t, b, block]
-                        for i in range(n):
-                            carry_v[i] += line[i]
-                    if spikes.size:
-                        fired = spikes[t, b, block]
-                        if reset == ZERO:
-                            for i in range(n):
-                                carry_v[i] *= real(1) - fired[i]
-                        elif reset == SUBTRACT and grad_threshold.size:
-                            line = grad_threshold[b, block]
-                            for i in range(n):
-                                line[i] -= carry_v[i] * fired[i]
-                    if grad_spikes.size:
-                        line = grad_spikes[t, b, block]
-                        for i in range(n):
-                            out[i] *= line[i]
-                        if active.size:
-                            on = active[t, b, block]
-                            for i in range(n):
-                                out[i] *= real(on[i])
-                        if grad_threshold.size:
-                            total = grad_threshold[b, block]
-                            for i in range(n):
-                                total[i] -= out[i]
-                        for i in range(n):
-                            carry_v[i] += out[i]
-                    if grad_before.size:
-                        line = grad_before[t, b, block]
-                        for i in range(n):
-                            carry_v[i] += line[i]
-                    # carry_v is now the gradient of the potential before the reset: split into what
-                    # was integrated (out) and what a resting neuron hands back unchanged (carry_v)
-                    if active.size:
-                        on = active[t, b, block]
-                        for i in range(n):
-                            out[i] = carry_v[i] * real(abs(p[i]) < saturated) * real(on[i])
-                        for i in range(n):
-                            carry_v[i] *= real(1) - real(on[i])
-                    else:
-                        for i in range(n):
-                            out[i] = carry_v[i] * real(abs(p[i]) < saturated)
-                        for i in range(n):
-                            carry_v[i] = 0
-                    if grad_beta.size:
-                        line = grad_beta[b, block]
-                        if t > 0:
-                            earlier = before[t - 1, b, block]
-                            if spikes.size and reset != NONE:
-                                fired = spikes[t - 1, b, block]
-                                if reset == ZERO:
-                                    for i in range(n):
-                                        line[i] += out[i] * earlier[i] * (real(1) - fired[i])
-                                else:
-                                    for i in range(n):
-                                        line[i] += out[i] * (earlier[i] - taken[i] * fired[i])
-                            else:
-                                for i in range(n):
-                                    line[i] += out[i] * earlier[i]
-                        elif mem0.size:
-                            earlier = mem0[b, block]
-                            for i in range(n):
-                                line[i] += out[i] * earlier[i]
-                    for i in range(n):
-                        carry_v[i] += keep_v[i] * out[i]
-                    if has_current:
-                        for i in range(n):
-                            out[i] += carry_u[i]
-                        if grad_syn.size:
-                            line = grad_syn[t, b, block]
-                            for i in range(n):
-                                out[i] += line[i]
-                        if grad_alpha.size and (t > 0 or syn0.size):
-                            line, earlier = (
-                                grad_alpha[b, block],
-                                syn[t - 1, b, block] if t > 0 else syn0[b, block],
-                            )
-                            for i in range(n):
-                                line[i] += out[i] * earlier[i]
-                        for i in range(n):
-                            carry_u[i] = keep_u[i] * out[i]
-                if grad_syn0.size:
-                    grad_syn0[b, block] = carry_u[:n]
-                if grad_mem0.size:
-                    grad_mem0[b, block] = carry_v[:n]
-
-    return cached(backward_scan)
-
-
-@cache
-def slopes_kernel(formula):
-    """A compiled pass of a surrogate's formula over a trace [time, batch, neuron]."""
-    compiled = njit(formula)
-
-    def slopes(parameter, before, threshold, out):
-        """``out = formula(before - threshold)``."""
-        steps, batch, neurons = before.shape
-        for t in range(steps):
-            for b in range(batch):
-                line, result = before[t, b], out[t, b]
-                for i in range(neurons):
-                    result[i] = compiled(line[i] - threshold[i], parameter)
-
-    return njit(nogil=True, error_model="numpy")(slopes)
 
 
 @cache
