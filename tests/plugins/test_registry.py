@@ -9,8 +9,10 @@ import pytest
 
 from hardware.chunks import Target
 from hardware.errors import PluginError, TargetError
+from hardware.lava import environment
 from hardware.targets import TARGETS
 from tests.plugins.distribution import install, module
+from toolchain.deploy import doctor
 
 GROUP = "spikeport.targets"
 
@@ -65,3 +67,14 @@ def test_two_distributions_cannot_have_one_name(site):
     install(site, "two", {GROUP: {"twice": "two:A"}})
     with pytest.raises(PluginError, match="'one' and by the distribution 'two'"):
         TARGETS["twice"]
+
+
+def test_doctor_says_what_is_wrong_with_a_plug_in(site, monkeypatch):
+    there = {"python": "python3.10", "versions": {}, "missing": None}
+    monkeypatch.setattr(environment, "status", lambda: {"lava": there, "lava_dl": there})
+    monkeypatch.setattr(environment, "missing", lambda: "no Lava")
+    install(site, "broken-plugin", {GROUP: {"bad": "nowhere_at_all:TARGET"}})
+    targets = {target["name"]: target for target in doctor.examine()["targets"]}
+    assert not targets["bad"]["ready"]
+    assert "distribution 'broken-plugin'" in targets["bad"]["missing"]
+    assert targets["reference"]["ready"]

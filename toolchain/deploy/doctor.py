@@ -6,6 +6,7 @@ import platform
 import sys
 from importlib import metadata
 
+from hardware.errors import PluginError
 from hardware.lava import environment
 from toolchain.deploy.targets import TARGETS
 
@@ -47,7 +48,7 @@ def examine() -> dict:
         "packages": packages,
         "lava": lava,
         "targets": [
-            *(_target(t.name, t.needs, t.missing()) for t in TARGETS.values()),
+            *(_registered(name) for name in TARGETS),
             _target(
                 "lava-dl cross-checks",
                 "Python 3.10 with lava-dl 0.6.0, in an environment of its own",
@@ -55,6 +56,15 @@ def examine() -> dict:
             ),
         ],
     }
+
+
+def _registered(name: str) -> dict:
+    """A target of the registry; one whose plug-in is broken is not ready."""
+    try:
+        target = TARGETS[name]
+    except PluginError as error:
+        return _target(name, "another distribution", str(error))
+    return _target(name, target.needs, target.missing())
 
 
 def _target(name: str, needs: str, missing: str | None) -> dict:
