@@ -16,6 +16,7 @@ import numpy as np
 from export.neurons import Neuron
 from export.simulate import Extremes
 from export.trace import Constant, Way
+from hardware.lif import LIF
 
 MARGIN = 2.0
 """Room above what calibration data showed: states may become this many times as large on other
@@ -23,8 +24,8 @@ data."""
 
 _STATE = float((1 << 23) - 64) / 64
 """Largest |state| that is used, in steps of 1/S volts; one step is left for rounding."""
-_THRESHOLD = float((1 << 17) - 1)
-_BIAS = 4095.0 * (1 << 7) / 64
+_THRESHOLD = float(LIF["threshold"].high)
+_BIAS = float(LIF["bias"].high << LIF["bias_exponent"].high) / 64
 _INPUT_BIAS = 32512.0  # see export.quantize.split_constant
 _WEIGHT = 128.0 * (1 << 7)  # what 2-bit weights of both signs reach
 

@@ -17,6 +17,7 @@ from export.quantize import choose_scale, fit_bias, split_constant
 from export.simulate import Extremes
 from export.synapses import Options, Sources, audit_of, integers_of, projection_of, synapses_of
 from export.trace import Constant, Way
+from hardware.lif import LIF
 from hardware.program import Dense, Population, Projection
 
 
@@ -230,7 +231,8 @@ def _population(
     """The population itself and the audit of its parameters."""
     parameters: list[Parameter] = []
 
-    def whole(name, unit, values, step, limit):
+    def whole(name, unit, values, step):
+        limit = LIF[name].high
         integers = np.rint(values / step)
         if exact and np.any(np.abs(values / step - integers) > 1e-4):
             raise QuantizationError(
@@ -252,12 +254,12 @@ def _population(
         parameters.append(Parameter(name, unit, values, integers.astype(np.int64), step))
         return integers.astype(np.int64)
 
-    current = whole("current_decay", "1/step", neuron.current_decay, 1 / 4096, 4096)
-    voltage = whole("voltage_decay", "1/step", neuron.voltage_decay, 1 / 4096, 4096)
+    current = whole("current_decay", "1/step", neuron.current_decay, 1 / 4096)
+    voltage = whole("voltage_decay", "1/step", neuron.voltage_decay, 1 / 4096)
     values = {"current_decay": current, "voltage_decay": voltage}
     if neuron.threshold is not None:
         values |= {
-            "threshold": whole("threshold", "V", neuron.threshold, 1 / scale, (1 << 17) - 1),
+            "threshold": whole("threshold", "V", neuron.threshold, 1 / scale),
             "reset": neuron.reset,
             "refractory": neuron.refractory,
             "noise": neuron.noise,
@@ -274,9 +276,7 @@ def _population(
                 )
             )
         if neuron.reset == "subtract":
-            amount = whole(
-                "reset_amount", "V", neuron.reset_amount, 1 / (64 * scale), (1 << 23) - 1
-            )
+            amount = whole("reset_amount", "V", neuron.reset_amount, 1 / (64 * scale))
             if not np.array_equal(amount, values["threshold"] << 6):
                 values["reset_amount"] = amount
     else:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import torch
 
 from hardware.arithmetic import DECAY_UNITY
+from hardware.lif import LIF
 from toolchain.errors import LayerError
 
 MAX_EXPONENT = 7
 MAX_FRACTION_BITS = 17
-MAX_THRESHOLD = (1 << 17) - 1
-MAX_BIAS, MIN_BIAS = 4095, -4096
+MAX_THRESHOLD = LIF["threshold"].high
+MAX_BIAS, MIN_BIAS = LIF["bias"].high, LIF["bias"].low
 
 
 class _RoundTo(torch.autograd.Function):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from hardware.arithmetic import STATE_SHIFT
+from hardware.lif import LIF
 from hardware.program import RESETS
 from toolchain.errors import LayerError
 from toolchain.layers import nir_nodes, surrogate
@@ -59,10 +60,11 @@ class Neuron(nn.Module):
         if (
             isinstance(refractory, bool)
             or not isinstance(refractory, int)
-            or not 0 <= refractory <= 1 << 15
+            or not 0 <= refractory <= LIF["refractory"].high
         ):
             raise LayerError(
-                f"{self.where}: refractory is {refractory!r}; accepted are 0 to {1 << 15} steps"
+                f"{self.where}: refractory is {refractory!r}; accepted are 0 to "
+                f"{LIF['refractory'].high} steps"
             )
         if overflow not in ("error", "wrap"):
             raise LayerError(f"{self.where}: overflow is {overflow!r}; accepted are error, wrap")
@@ -140,7 +142,10 @@ class Neuron(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        return f"fraction_bits={self.fraction_bits}, reset={self.reset!r}, spiking={self.spiking}, states={self.states}"
+        return (
+            f"fraction_bits={self.fraction_bits}, reset={self.reset!r}, spiking={self.spiking}, "
+            f"states={self.states}"
+        )
 
     def reset_mem(self):
         """Forget hidden states; returns the states that start a sample: one (empty) tensor, or a
