@@ -292,7 +292,8 @@ from hardware.targets import run
 from hardware.fast import kernels
 population, synapse = Population("p", (1,), threshold=None), Dense("d", "i", "p", np.array([[3]]))
 program = Program((Input("i", (1,)),), (population,), (synapse,), (Output("p", "last_potential"),))
-print(int(run(program, np.ones((1, 1, 1))).scores["p"].item()), sum(kernels.run_population.stats.cache_hits.values()))
+score = int(run(program, np.ones((1, 1, 1))).scores["p"].item())
+print(score, sum(kernels.run_population.stats.cache_hits.values()))
 """
 
     def result():

@@ -190,7 +190,10 @@ class Encoding:
     def notes(self, dataset: Dataset) -> tuple[str, ...]:
         """What the encoding leaves out of a data set, for people."""
         late = self.after_the_last_step(dataset)
-        said = f"{late:,} events of {len(dataset)} recordings come after the last step and are no part of the samples"
+        said = (
+            f"{late:,} events of {len(dataset)} recordings come after the last step and are no "
+            f"part of the samples"
+        )
         return (said,) if late else ()
 
     def _bins(self, events: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
