@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: docs readme demo test test-thorough test-slow test-kill test-lava-dl benchmark lint lava lava-dl fuzz pins clean
+.PHONY: docs readme demo test test-thorough test-slow test-kill test-lava-dl benchmark lint types lava lava-dl fuzz pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -47,6 +47,10 @@ readme: $(VENV)/ready
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
+
+# Annotations, as far as [tool.mypy] of pyproject.toml goes.
+types: $(VENV)/ready
+	$(BIN)/python -m mypy
 
 # Both return at once where the environment is complete; it lies in the user's data folder (SPIKEPORT_LAVA_ENV: elsewhere).
 lava: $(VENV)/ready

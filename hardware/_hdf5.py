@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import h5py
 import numpy as np
@@ -60,7 +60,7 @@ class Node:
         place: str,
         budget: list[int],
         seen: set[int] | None = None,
-    ):
+    ) -> None:
         self._group, self._path, self._place, self._budget = group, path, place, budget
         self._seen: set[int] = (
             set() if seen is None else seen
@@ -149,7 +149,7 @@ class Node:
                 name,
             )
 
-    def json(self, name: str):
+    def json(self, name: str) -> Any:
         """A member that holds JSON text as bytes."""
         data = self.array(name, ["uint8"], (None,))
         if data.size > MAX_JSON:
@@ -167,7 +167,7 @@ class Node:
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             self.fail(f"not JSON text: {error}", name)
 
-    def attributes(self, kinds: dict[str, str], optional: Iterable[str] = ()) -> dict:
+    def attributes(self, kinds: dict[str, str], optional: Iterable[str] = ()) -> dict[str, Any]:
         """All attributes: name → value. ``kinds``: name → "text", "integer", "integers" or
         "real"."""
         attributes = self._group.attrs
@@ -187,7 +187,7 @@ class Node:
         """Whether there is an attribute of this name, whatever it holds."""
         return name in self._group.attrs
 
-    def attribute(self, name: str, kind: str):
+    def attribute(self, name: str, kind: str) -> Any:
         """One attribute, measured before it is read."""
         if name not in self._group.attrs:
             self.fail(f"the attribute {name!r} is missing")
@@ -218,7 +218,7 @@ class Node:
             return tuple(int(n) for n in value)
         return int(value) if kind == "integer" else float(value)
 
-    def _open(self, name: str, kind: type, what: str):
+    def _open(self, name: str, kind: type, what: str) -> Any:
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             self.fail(
                 f"missing, or a soft or external link; accepted is {what} stored in the file "
@@ -367,7 +367,7 @@ def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[
     write_bytes(path, memory.getbuffer(), ProgramFileError)
 
 
-def put(group: h5py.Group, **attributes) -> None:
+def put(group: h5py.Group, **attributes: Any) -> None:
     """Write attributes: texts as UTF-8 of fixed length, integers, integer vectors, real numbers."""
     for name, value in attributes.items():
         if isinstance(value, str):
@@ -379,7 +379,7 @@ def put(group: h5py.Group, **attributes) -> None:
             group.attrs.create(name, np.asarray(value, np.int64), dtype="<i8")
 
 
-def put_json(group: h5py.Group, name: str, value) -> None:
+def put_json(group: h5py.Group, name: str, value: object) -> None:
     """Write plain JSON values as bytes of text. Raises ProgramFileError where they are more than
     can be read again."""
     text = json.dumps(value, allow_nan=False, sort_keys=True).encode("utf-8")

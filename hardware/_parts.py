@@ -4,6 +4,7 @@ the value and what is accepted."""
 from __future__ import annotations
 
 import operator
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -13,11 +14,16 @@ MAX_NEURONS = 1 << 26
 """Largest population that is accepted, so that a damaged file cannot ask for all memory."""
 
 
-def fail(where: str, message: str):
+ZERO: Any = 0
+"""Default of a field that may be given as a number, and is declared as what it is once its part is
+made: an array."""
+
+
+def fail(where: str, message: str) -> NoReturn:
     raise ProgramError(f"{where}: {message}")
 
 
-def check_shape(where: str, value) -> tuple[int, ...]:
+def check_shape(where: str, value: Any) -> tuple[int, ...]:
     try:
         shape = tuple(operator.index(n) for n in value)
     except TypeError:
@@ -33,7 +39,7 @@ def check_shape(where: str, value) -> tuple[int, ...]:
     return shape
 
 
-def check_integers(where: str, name: str, value, low: int, high: int) -> np.ndarray:
+def check_integers(where: str, name: str, value: Any, low: int, high: int) -> np.ndarray:
     """A read-only int32 array of whole numbers within [low, high]; floats and out-of-range values
     are refused."""
     try:
@@ -55,7 +61,7 @@ def check_integers(where: str, name: str, value, low: int, high: int) -> np.ndar
     return array
 
 
-def check_integer(where: str, name: str, value, low: int, high: int) -> int:
+def check_integer(where: str, name: str, value: Any, low: int, high: int) -> int:
     """One whole number within [low, high]."""
     array = check_integers(where, name, value, low, high)
     if array.ndim:
@@ -64,7 +70,7 @@ def check_integer(where: str, name: str, value, low: int, high: int) -> int:
 
 
 def check_parameter(
-    where: str, name: str, value, low: int, high: int, shape: tuple[int, ...]
+    where: str, name: str, value: Any, low: int, high: int, shape: tuple[int, ...]
 ) -> np.ndarray:
     """A parameter that is one number for the population, or one per neuron (shape of the
     population)."""
@@ -80,7 +86,7 @@ def check_parameter(
     return array
 
 
-def check_name(kind: str, value) -> str:
+def check_name(kind: str, value: object) -> str:
     if (
         not isinstance(value, str)
         or not value
@@ -98,7 +104,10 @@ def check_name(kind: str, value) -> str:
 class Part:
     """Shared by the frozen parts of a Program: assignment during construction."""
 
-    def _set(self, **values):
+    name: str
+    shape: tuple[int, ...]
+
+    def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from hardware._files import read_text
 from hardware.errors import HardwareError
@@ -11,7 +12,7 @@ from hardware.errors import HardwareError
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[no-redef]  # the same library before Python 3.11
 
 
 MOST = 256 << 10
@@ -20,7 +21,7 @@ MOST = 256 << 10
 KEY_PARTS = 64
 
 
-def load(path: str | Path, error: type[Exception], what: str) -> dict:
+def load(path: str | Path, error: type[Exception], what: str) -> dict[str, Any]:
     """A TOML file as a dictionary. Raises ``error``, which names the file, where it is none."""
     text = read_text(path, error, MOST, what)
     # the time that the parser takes grows with the square of the parts of a key
@@ -38,7 +39,7 @@ def load(path: str | Path, error: type[Exception], what: str) -> dict:
 
 def read(
     path: Path, error: type[HardwareError], texts: tuple[str, ...]
-) -> tuple[dict, dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """A TOML file as a dictionary, and the ``texts`` taken out of it, which it must hold. Raises
     ``error``, naming the file."""
     table = load(path, error, "a TOML table")
@@ -51,7 +52,9 @@ def read(
     return table, found
 
 
-def exactly(path: Path, error: type[HardwareError], table: dict, wanted: tuple[str, ...]) -> None:
+def exactly(
+    path: Path, error: type[HardwareError], table: dict[str, Any], wanted: tuple[str, ...]
+) -> None:
     """Refuse a table that does not have exactly the keys ``wanted``."""
     for wrong, what in (
         (set(table) - set(wanted), "unknown"),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -84,13 +85,15 @@ class Charge:
 def charge(workload: Workload, device: Device) -> Charge:
     """Energies of a table for every sample; of a spiking one the times, too."""
     parts = _spiking if device.kind == "spiking" else _conventional
-    totals, layers = {}, ()
+    totals: dict[str, np.ndarray] = {}
+    nothing = np.zeros(workload.samples)
+    layers: tuple[LayerEnergy, ...] = ()
     for end in ENDS:
         joules = {
             name: getattr(constant, end) * 1e-12 for name, constant in device.constants.items()
         }
         found = {load.layer: parts(load, joules, workload, device) for load in workload.layers}
-        totals[end] = sum(sum(parts) for parts in found.values())
+        totals[end] = sum((sum(each, nothing) for each in found.values()), nothing)
         if end == "value":
             layers = tuple(
                 LayerEnergy(name, *(float(np.mean(j)) for j in each))
@@ -103,9 +106,10 @@ def charge(workload: Workload, device: Device) -> Charge:
 
 
 def _spiking(
-    load: LayerLoad, joules: dict, workload: Workload, device: Device
+    load: LayerLoad, joules: dict[str, Any], workload: Workload, device: Device
 ) -> tuple[np.ndarray, ...]:
     """Joules for synapses, neurons, spikes and messages of a population."""
+    assert device.step_times is not None, "a spiking table has times"
     synapses = sum(done * joules[f"{kind}_syn_op_pj"] for kind, done in load.operations.items())
     east_west, north_south = mean_hops(tiles(workload, device.step_times))
     way = (
@@ -122,7 +126,7 @@ def _spiking(
 
 
 def _conventional(
-    load: LayerLoad, joules: dict, workload: Workload, device: Device
+    load: LayerLoad, joules: dict[str, Any], workload: Workload, device: Device
 ) -> tuple[np.ndarray, ...]:
     """The convention of the literature: an operation of a binary spike is an addition, of a graded
     one a multiply-accumulate.
@@ -143,7 +147,12 @@ def _times(workload: Workload, times: StepTimes) -> tuple[np.ndarray, tuple[Time
 
     step = np.maximum.reduce([ns for _, _, ns in found]) * 1e-9
     terms = (
-        TimeTerm(term, load and load.layer, load and load.cores, float(ns.mean()) * 1e-9)
+        TimeTerm(
+            term,
+            None if load is None else load.layer,
+            None if load is None else load.cores,
+            float(ns.mean()) * 1e-9,
+        )
         for term, load, ns in found
     )
     return step * workload.steps, tuple(terms)

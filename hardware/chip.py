@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from hardware import _toml
 from hardware.errors import ChipError
 
 FOLDER = Path(__file__).parent / "chips"
 
-LIMITS: Mapping[str, tuple[type, str]] = MappingProxyType({
+LIMITS: Mapping[str, tuple[type[int] | type[bool], str]] = MappingProxyType({
     "weight_bits": (int, "bit"),
     "weight_exponent_min": (int, "power of two"),
     "weight_exponent_max": (int, "power of two"),
@@ -146,7 +147,7 @@ def _read(path: Path) -> Chip:
     return Chip(**texts, limits=MappingProxyType(limits), static_power=power)
 
 
-def _complete(path: Path) -> tuple[dict, dict[str, str]]:
+def _complete(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The table with what it takes from the one that it extends. A chip that is extended extends
     none itself."""
     table, texts = _toml.read(path, ChipError, TEXTS)
@@ -162,7 +163,7 @@ def _complete(path: Path) -> tuple[dict, dict[str, str]]:
     return {name: entry for name, entry in lent.items() if name not in TEXTS} | table, texts
 
 
-def _static_power(where: str, entry) -> StaticPower:
+def _static_power(where: str, entry: Any) -> StaticPower:
     keys = {"value", "low", "high", "source"}
     if not isinstance(entry, dict) or set(entry) - {*keys, "inferred"} or keys - set(entry):
         raise ChipError(
@@ -177,20 +178,22 @@ def _static_power(where: str, entry) -> StaticPower:
         )
     _check_provenance(where, entry)
     return StaticPower(
-        *(float(entry[name]) for name in ("value", "low", "high")),
+        float(entry["value"]),
+        float(entry["low"]),
+        float(entry["high"]),
         entry["source"],
         entry.get("inferred", False),
     )
 
 
-def _limit(where: str, name: str, entry) -> Limit:
+def _limit(where: str, name: str, entry: Any) -> Limit:
     kind, unit = LIMITS[name]
     keys = {"value", "unit", "source", "inferred"}
     if not isinstance(entry, dict) or set(entry) - keys or keys - {"inferred"} - set(entry):
         raise ChipError(
             f"{where}: accepted is a table with value, unit, source and, where it applies, inferred"
         )
-    value = entry["value"]
+    value: Any = entry["value"]
     if type(value) is not kind:
         raise ChipError(
             f"{where}: value is {value!r}; accepted is "
@@ -207,7 +210,7 @@ def _limit(where: str, name: str, entry) -> Limit:
     return Limit(value, unit, entry["source"], entry.get("inferred", False))
 
 
-def _check_provenance(where: str, entry: dict) -> None:
+def _check_provenance(where: str, entry: dict[str, Any]) -> None:
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise ChipError(
             f"{where}: source is {entry['source']!r}; accepted is a text that says where the value "

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Options:
 
     potentials: tuple[str, ...] = ()
     batch: int | None = None
-    details: dict = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     tick: Callable[[int], None] = lambda done: None
     timeout_s: float = 300.0
     spikes: tuple[str, ...] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class LayerAgreement:
     def relative(self) -> tuple[float, float] | None:
         """(largest, mean) difference of the potentials in thresholds; of a layer without, in its
         largest potential."""
-        if self.potentials is None:
+        if self.largest_difference is None or self.mean_difference is None:
             return None
         scale = 1.0 if self.unit == "threshold" else self.largest_potential or 1.0
         return self.largest_difference / scale, self.mean_difference / scale
@@ -61,9 +62,9 @@ class LayerAgreement:
     @property
     def spike_share(self) -> float | None:
         """Share of the spike values that differ, 0 to 1."""
-        return self.spike_differences / self.spikes if self.spikes else None
+        return (self.spike_differences or 0) / self.spikes if self.spikes else None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self) | {"spike_share": self.spike_share}
 
@@ -71,25 +72,30 @@ class LayerAgreement:
     def joined(cls, parts: Sequence[LayerAgreement]) -> LayerAgreement:
         """The same layer over the samples of all parts."""
 
-        def total(name: str) -> int | None:
+        def whole(name: str) -> list[Any] | None:
             values = [getattr(part, name) for part in parts]
-            return None if None in values else sum(values)
+            return None if None in values else values
 
-        potentials, largest, mean, top = total("potentials"), None, None, None
-        if potentials is not None:
-            top = max(part.largest_potential for part in parts)
-            largest = max(part.largest_difference for part in parts)
-            mean = sum(part.mean_difference * part.potentials for part in parts) / potentials
-        counts = (total(name) for name in ("spikes", "spike_differences"))
+        def total(name: str) -> int | None:
+            values = whole(name)
+            return None if values is None else sum(values)
+
+        tops, most, means = map(
+            whole, ("largest_potential", "largest_difference", "mean_difference")
+        )
+        potentials, mean = whole("potentials"), None
+        if means is not None and potentials is not None:
+            mean = sum(m * n for m, n in zip(means, potentials)) / sum(potentials)
         return cls(
-            parts[0].layer,
-            *counts,
-            potentials,
-            total("potential_differences"),
-            largest,
-            mean,
-            parts[0].unit,
-            top,
+            layer=parts[0].layer,
+            spikes=total("spikes"),
+            spike_differences=total("spike_differences"),
+            potentials=total("potentials"),
+            potential_differences=total("potential_differences"),
+            largest_difference=None if most is None else max(most),
+            mean_difference=mean,
+            unit=parts[0].unit,
+            largest_potential=None if tops is None else max(tops),
         )
 
 
@@ -125,7 +131,7 @@ class Comparison:
             (layer.relative[0] for layer in self.layers if layer.relative is not None), default=0.0
         )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "targets": list(self.targets),
@@ -154,10 +160,10 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
             f"{(other.samples, other.steps)}"
         )
     layers, floating = [], False
-    found: list[tuple[tuple, FirstDifference]] = []
+    found: list[tuple[tuple[Any, ...], FirstDifference]] = []
     for order, layer in enumerate(one.layers):
         compared: dict[str, tuple[int, int] | tuple[None, None]] = {}
-        size: tuple = (None, None, None, None)
+        size: tuple[Any, Any, Any, Any] = (None, None, None, None)
         for quantity in ("spikes", "potentials"):
             a, b = getattr(one, quantity).get(layer), getattr(other, quantity).get(layer)
             if a is None or b is None:
@@ -177,7 +183,10 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
                 found.append(
                     (rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values))
                 )
-        layers.append(LayerAgreement(layer, *compared["spikes"], *compared["potentials"], *size))
+        (spikes, wrong_spikes), (potentials, wrong_potentials) = compared.values()
+        layers.append(
+            LayerAgreement(layer, spikes, wrong_spikes, potentials, wrong_potentials, *size)
+        )
     if all(entry.spikes is None and entry.potentials is None for entry in layers):
         raise InputError("the runs recorded nothing that can be compared")
     found.sort(key=lambda entry: entry[0])

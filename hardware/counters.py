@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hardware.program import Convolution, Dense, Program, Projection
+from hardware.program import Convolution, Dense, Program, Projection, Sparse
 
 COUNTERS = ("spikes_in", "axon_out", "syn_ops", "dendrite_updates")
 
@@ -33,8 +33,10 @@ def fan_out(
     size = int(np.prod(source_shape))
     if isinstance(projection, Dense):
         return np.full(size, int(np.prod(target_shape)), np.int64)
-    if not isinstance(projection, Convolution):
+    if isinstance(projection, Sparse):
         return np.bincount(projection.columns, minlength=size).astype(np.int64)
+    if not isinstance(projection, Convolution):
+        raise TypeError(f"a projection of type {type(projection).__name__}")
     touched = np.ones(1, np.int64)
     for n, out, k, s, p, d in zip(
         source_shape[1:],

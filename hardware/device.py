@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from hardware import _toml
 from hardware.errors import DeviceError
@@ -136,11 +137,11 @@ def _read(path: Path) -> Device:
     return Device(**texts, constants=constants, step_times=step_times)
 
 
-def _number(value) -> bool:
+def _number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and value >= 0
 
 
-def _constant(where: str, entry) -> Constant:
+def _constant(where: str, entry: Any) -> Constant:
     if not isinstance(entry, dict) or set(entry) != {"value", "low", "high", "source"}:
         raise DeviceError(f"{where}: accepted is a table with value, low, high and source")
     if (
@@ -161,7 +162,7 @@ def _constant(where: str, entry) -> Constant:
     )
 
 
-def _step_times(path: Path, table: dict) -> StepTimes:
+def _step_times(path: Path, table: dict[str, Any]) -> StepTimes:
     """Takes ``times`` or ``step_times`` out of the table: times of its own, or the name of the
     table whose times it uses."""
     if ("times" in table) == ("step_times" in table):
@@ -172,14 +173,15 @@ def _step_times(path: Path, table: dict) -> StepTimes:
     if "times" in table:
         return _own_times(path, table.pop("times"))
     name = table.pop("step_times")
-    if not isinstance(name, str) or name not in known() or Device.load(name).step_times is None:
+    times = Device.load(name).step_times if isinstance(name, str) and name in known() else None
+    if times is None:
         raise DeviceError(
             f"{path}: step_times is {name!r}; accepted is the name of a table that has [times]"
         )
-    return Device.load(name).step_times
+    return times
 
 
-def _own_times(path: Path, entry) -> StepTimes:
+def _own_times(path: Path, entry: Any) -> StepTimes:
     wanted = {
         *_NANOSECONDS,
         "barrier_tiles",

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -169,10 +170,10 @@ class EnergyEstimate:
         ]
         return min(low for low, _ in means), max(high for _, high in means)
 
-    def to_dict(self, *, per_sample: bool = False) -> dict:
+    def to_dict(self, *, per_sample: bool = False) -> dict[str, Any]:
         """Plain JSON values: means over the samples, and with ``per_sample`` every sample's
         value."""
-        bands = {}
+        bands: dict[str, Any] = {}
         if self.spiking:
             names = ("dynamic_band_j", "static_band_j", "time_band_s")
             bands = {name: list(getattr(self, name)) for name in names}
@@ -196,7 +197,7 @@ class EnergyEstimate:
         }
 
 
-def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict:
+def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict[str, Any]:
     numbers = {}
     for name in QUANTITIES:
         values = getattr(entry, name)
@@ -204,7 +205,7 @@ def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict:
         if per_sample:
             numbers[f"{name}_per_sample"] = None if values is None else values.tolist()
     device = entry.device
-    about = {
+    about: dict[str, Any] = {
         "name": device.name,
         "title": device.title,
         "kind": device.kind,
@@ -295,7 +296,7 @@ def _macs(program: Program) -> dict[str, int]:
 
 def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
     """What a table charges, with bands and calibrated figures; static energy is added later."""
-    if found.time_s is None:
+    if found.time_s is None or device.step_times is None:
         return DeviceEnergy(
             device, found.dynamic_j, found.dynamic_low_j, found.dynamic_high_j, found.layers
         )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
+from hardware.charging import LayerEnergy, TimeTerm
 from hardware.chip import Chip
 from hardware.energy import QUANTITIES, DeviceEnergy, EnergyEstimate, Twin, with_static
+
+Part = TypeVar("Part", LayerEnergy, TimeTerm)
 
 
 def together(parts: Mapping[str, EnergyEstimate], chip: Chip) -> EnergyEstimate:
@@ -48,7 +52,7 @@ def _added(entries: Mapping[str, DeviceEnergy]) -> DeviceEnergy:
     have = [name for name in QUANTITIES if getattr(every[0], name) is not None]
     added = {name: sum(getattr(entry, name) for entry in every) for name in have}
 
-    def renamed(part, prefix: str):
+    def renamed(part: Part, prefix: str) -> Part:
         return part if part.layer is None else replace(part, layer=f"{prefix}{part.layer}")
 
     layers, terms = (
@@ -57,6 +61,8 @@ def _added(entries: Mapping[str, DeviceEnergy]) -> DeviceEnergy:
     )
     limit = None
     if terms:
-        longest = max(entries, key=lambda name: float(entries[name].time_s.mean()))
-        limit = renamed(entries[longest].limit, longest)
+        means = {n: float(e.time_s.mean()) for n, e in entries.items() if e.time_s is not None}
+        longest = max(means, key=lambda name: means[name])
+        found = entries[longest].limit
+        limit = None if found is None else renamed(found, longest)
     return replace(every[-1], **added, layers=layers, terms=terms, limit=limit)

@@ -10,11 +10,18 @@ speed, or in Lava's terms, and are compared with them by random Programs.
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from hardware.arithmetic import choose, fires, next_current, next_potential, saturate_potential
+from hardware.arithmetic import (
+    Number,
+    choose,
+    fires,
+    next_current,
+    next_potential,
+    saturate_potential,
+)
 from hardware.neurons import NeuronKind, Parameter, State, States
 from hardware.noise import draw_step
 
@@ -29,12 +36,12 @@ class Constants(NamedTuple):
     refractory   steps
     """
 
-    current_decay: Any
-    voltage_decay: Any
-    bias: Any
-    threshold: Any
+    current_decay: Number
+    voltage_decay: Number
+    bias: Number
+    threshold: Number
     reset: str
-    subtracted: Any
+    subtracted: Number
     refractory: int
 
 
@@ -47,15 +54,22 @@ class Advanced(NamedTuple):
     fired                      where a neuron fires; None for an integrator
     """
 
-    current: Any
-    potential: Any
-    rest: Any
-    before: Any
-    active: Any
-    fired: Any
+    current: Number
+    potential: Number
+    rest: Number
+    before: Number
+    active: Number
+    fired: Number
 
 
-def advance(p: Constants, current, potential, rest, synaptic_input, noise=0) -> Advanced:
+def advance(
+    p: Constants,
+    current: Number,
+    potential: Number,
+    rest: Number,
+    synaptic_input: Number,
+    noise: Number = 0,
+) -> Advanced:
     """One step of every neuron, in Python integers, numpy or torch arrays (int64).
 
     1. The synaptic current decays and takes up what the synapses bring, also in a neuron that

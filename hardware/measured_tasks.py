@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def tasks() -> tuple[Task, ...]:
     return tuple(sorted(found, key=lambda task: task.counts is None))
 
 
-def _task(where: str, entry: dict) -> Task:
+def _task(where: str, entry: dict[str, Any]) -> Task:
     unknown = set(entry) - {*_TEXTS, *_NUMBERS, "counts"}
     missing = [name for name in _TEXTS if not isinstance(entry.get(name), str)]
     if unknown or missing:
@@ -135,10 +136,14 @@ def counts(file: str) -> Counts:
     return Counts(**texts, workload=Workload(1, table["steps"], layers))
 
 
-def _load(path: Path, entry: dict) -> LayerLoad:
+def _load(path: Path, entry: dict[str, Any]) -> LayerLoad:
     _toml.exactly(path, DeviceError, entry, ("layer", *_LAYER))
-    values = {name: entry[name] for name in ("layer", "neurons", "cores", "fullest")}
-    arrays = {name: np.array([entry[name]], np.float64) for name in _LAYER if name not in values}
+    values: dict[str, Any] = {
+        name: entry[name] for name in ("layer", "neurons", "cores", "fullest")
+    }
+    arrays: dict[str, Any] = {
+        name: np.array([entry[name]], np.float64) for name in _LAYER if name not in values
+    }
     operations = {kind: arrays.pop(kind) for kind in KINDS}
     return LayerLoad(**values, **arrays, operations=operations)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from hardware.charging import charge
 from hardware.chip import Chip
@@ -92,6 +93,10 @@ def compare(device: Device) -> tuple[Comparison, ...]:
 
 def _compare(device: Device, task: Task, kept: Counts) -> Comparison:
     found = charge(kept.workload, device)
+    assert found.time_s is not None, "a spiking table has times"
+    assert found.limit is not None, "a spiking table has times"
+    assert task.dynamic_mj is not None, "a task with counts states it"
+    assert task.time_ms is not None, "a task with counts states it"
     dynamic, time = float(found.dynamic_j.mean()), float(found.time_s.mean())
     measured, took = task.dynamic_mj * 1e-3, task.time_ms * 1e-3
     return Comparison(
@@ -154,7 +159,7 @@ def static_shares() -> tuple[int, float, float]:
     return len(shares), min(shares), max(shares)
 
 
-def facts(devices: Sequence[Device]) -> dict:
+def facts(devices: Sequence[Device]) -> dict[str, Any]:
     """What every page says about the error of these tables, as plain JSON values.
 
     The comparisons, the two sentences, and every measured task.

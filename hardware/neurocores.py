@@ -30,7 +30,15 @@ from types import MappingProxyType
 import numpy as np
 
 from hardware.chip import Chip
-from hardware.program import Convolution, CustomPopulation, Dense, Population, Program, Projection
+from hardware.program import (
+    Convolution,
+    CustomPopulation,
+    Dense,
+    Population,
+    Program,
+    Projection,
+    Sparse,
+)
 
 RESOURCES = ("neurons", "neuron_groups", "input_axons", "output_axons", "synaptic_memory_words")
 """Limited resources of a core; a chip's table has ``RESOURCE_per_core`` for each."""
@@ -73,7 +81,7 @@ class _Division:
     """Neurons of a population divided among cores, in tiles of (channels, *spatial); tiles may
     stand over the edge."""
 
-    def __init__(self, shape: tuple[int, ...], tile: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...], tile: tuple[int, ...]) -> None:
         self.shape, self.tile = shape, tile
         self.neurons = int(np.prod(tile))
         self.tiles = tuple(math.ceil(n / t) for n, t in zip(shape, tile))
@@ -88,7 +96,7 @@ class _Division:
         return np.ravel_multi_index(places, self.tiles)
 
 
-def _even(population: Population, cores: int) -> _Division:
+def _even(population: Population | CustomPopulation, cores: int) -> _Division:
     return _Division((population.size,), (math.ceil(population.size / cores),))
 
 
@@ -117,7 +125,7 @@ def _into(
     if isinstance(projection, Dense):
         axons = int(np.prod(source))
         words = axons * math.ceil(division.neurons * (chip["dense_bits_per_synapse"] + late) / word)
-    elif not isinstance(projection, Convolution):
+    elif isinstance(projection, Sparse):
         core = division.core_of()[projection.rows].astype(np.int64)
         pairs, synapses = np.unique(
             core * int(np.prod(source)) + projection.columns, return_counts=True
@@ -131,6 +139,8 @@ def _into(
                 minlength=1,
             ).max()
         )
+    elif not isinstance(projection, Convolution):
+        raise TypeError(f"a projection of type {type(projection).__name__}")
     elif chip["convolution_synapse"]:
         axons = chip["input_axons_of_convolution"]
         words = math.ceil(
@@ -157,12 +167,14 @@ def _reached(projection: Projection, division: _Division, target: _Division) -> 
     """Pairs of a neuron in the fullest core and a target core that it reaches."""
     if isinstance(projection, Dense):
         return division.neurons * target.cores
-    if not isinstance(projection, Convolution):
+    if isinstance(projection, Sparse):
         cores = target.core_of()[projection.rows].astype(np.int64)
         pairs = (
             np.unique(projection.columns.astype(np.int64) * target.cores + cores) // target.cores
         )
         return int(np.bincount(division.core_of()[pairs], minlength=1).max())
+    if not isinstance(projection, Convolution):
+        raise TypeError(f"a projection of type {type(projection).__name__}")
     boxes = target.tiles[0]
     for tile, tiles, k, s, d in zip(
         target.tile[1:],
@@ -184,7 +196,7 @@ def neuron_groups(population: Population | CustomPopulation) -> int:
         threshold = np.zeros((), np.int32) if population.threshold is None else population.threshold
         parameters = [population.current_decay, population.voltage_decay, threshold]
     settings = [np.broadcast_to(p, population.shape).ravel() for p in parameters]
-    return np.unique(np.stack(settings), axis=1).shape[1]
+    return int(np.unique(np.stack(settings), axis=1).shape[1])
 
 
 def _uses(
@@ -207,7 +219,9 @@ def _uses(
     return uses
 
 
-def _fewest(population: Population, tiled: bool, fits: Callable[[_Division], bool]) -> _Division:
+def _fewest(
+    population: Population | CustomPopulation, tiled: bool, fits: Callable[[_Division], bool]
+) -> _Division:
     """The coarsest division that fits; the finest where none does."""
     if tiled:
         for division in _tiles(population.shape):
@@ -233,7 +247,7 @@ def place(program: Program, chip: Chip) -> tuple[LayerPlacement, ...]:
     for name in reversed(
         program.order
     ):  # targets first, because output axons may depend on the target's cores
-        population = program.nodes[name]
+        population = program.population(name)
         groups = {"neuron_groups": neuron_groups(population)}
         tiled = any(isinstance(p, Convolution) for p in program.into(name))
         finest = (
@@ -244,7 +258,12 @@ def place(program: Program, chip: Chip) -> tuple[LayerPlacement, ...]:
         alone = _uses(program, name, finest, divisions, chip) | groups
         divisible = [resource for resource in RESOURCES if alone[resource] <= maxima[resource]]
 
-        def fits(division: _Division, name=name, groups=groups, divisible=divisible) -> bool:
+        def fits(
+            division: _Division,
+            name: str = name,
+            groups: dict[str, int] = groups,
+            divisible: list[str] = divisible,
+        ) -> bool:
             uses = _uses(program, name, division, divisions, chip) | groups
             return all(uses[resource] <= maxima[resource] for resource in divisible)
 

@@ -62,7 +62,7 @@ class Parameter:
     each: bool = True
     register: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name in RESERVED:
             raise ProgramError(
                 f"a parameter of a neuron kind is called {self.name!r}; it must be a Python "
@@ -104,7 +104,7 @@ class NeuronKind:
     lava: tuple[str, ...] = ()
     spiking: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for what, names in (
             ("states", [state.name for state in self.states]),
             ("parameters", [parameter.name for parameter in self.parameters]),

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Noise:
     seed: int
     sigma: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, low, high in (("seed", 0, MAX_SEED), ("sigma", 1, MAX_SIGMA)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), low, high))
 
@@ -64,7 +65,8 @@ def splitmix64(state: np.ndarray) -> np.ndarray:
     x = x * np.uint64(0xBF58476D1CE4E5B9)
     x = x ^ (x >> np.uint64(27))
     x = x * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    result: np.ndarray = x ^ (x >> np.uint64(31))
+    return result
 
 
 def derived(seed: int, number: int) -> int:
@@ -95,7 +97,7 @@ def draw_step(seed: int, sigma: int, step: int, neurons: int) -> np.ndarray:
     ) >> _SCALE_BITS
 
 
-def _whole(name: str, value, low: int, high: int) -> int:
+def _whole(name: str, value: Any, low: int, high: int) -> int:
     try:
         number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:

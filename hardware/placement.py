@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hardware import _tabular
 from hardware.chip import Chip, StaticPower
@@ -107,7 +107,7 @@ class Report:
         """
         return _tabular.frame(self._rows())
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: verdict, layers with used, maximum and percent of every resource,
         violations, limits with sources."""
         return {

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from hardware._parts import Part, check_integer, check_name, check_parameter, check_shape, fail
+from hardware._parts import (
+    ZERO,
+    Part,
+    check_integer,
+    check_name,
+    check_parameter,
+    check_shape,
+    fail,
+)
 from hardware.errors import KindError
 from hardware.kinds import KINDS
 from hardware.lif import LIF, Constants
@@ -17,6 +25,10 @@ from hardware.neurons import NeuronKind
 from hardware.noise import Noise
 
 RESETS = ("zero", "subtract", "none")
+
+_FORGETS: Any = 4096
+_ONE: Any = 1
+"""Defaults of fields that are declared as what they are once their part is made: arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +43,9 @@ class Input(Part):
     shape: tuple[int, ...]
     message_bits: int = 0
 
-    def __post_init__(self):
+    spiking: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
         where = f"input {check_name('input', self.name)!r}"
         bits = check_integer(where, "message_bits", self.message_bits, 0, 24)
         self._set(shape=check_shape(where, self.shape), message_bits=bits)
@@ -71,24 +85,24 @@ class Population(Part):
 
     name: str
     shape: tuple[int, ...]
-    current_decay: np.ndarray | int = 4096
-    voltage_decay: np.ndarray | int = 0
-    threshold: np.ndarray | int | None = 1
-    bias: np.ndarray | int = 0
+    current_decay: np.ndarray = _FORGETS
+    voltage_decay: np.ndarray = ZERO
+    threshold: np.ndarray | None = _ONE
+    bias: np.ndarray = ZERO
     bias_exponent: int = 0
     reset: str = "zero"
-    reset_amount: np.ndarray | int | None = None
+    reset_amount: np.ndarray | None = None
     refractory: int = 0
     noise: Noise | None = None
 
     kind: ClassVar[str] = "lif"
     message_bits: ClassVar[int] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = f"population {check_name('population', self.name)!r}"
         shape = check_shape(where, self.shape)
 
-        def number(name):
+        def number(name: str) -> Any:
             return _checked(where, LIF, name, getattr(self, name), shape)
 
         if self.reset not in RESETS:
@@ -137,13 +151,14 @@ class Population(Part):
         (right shifts round down)."""
         from hardware.arithmetic import shift
 
-        return shift(self.bias.astype(np.int64), np.int64(self.bias_exponent))
+        state: np.ndarray = shift(self.bias.astype(np.int64), np.int64(self.bias_exponent))
+        return state
 
     @property
     def subtracted(self) -> np.ndarray | None:
         """What a reset by subtraction takes off, in units of the membrane potential, int64; None
         for other resets."""
-        if self.reset != "subtract":
+        if self.reset != "subtract" or self.threshold is None:
             return None
         if self.reset_amount is not None:
             return self.reset_amount.astype(np.int64)
@@ -192,7 +207,7 @@ class CustomPopulation(Part):
 
     message_bits: ClassVar[int] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = f"population {check_name('population', self.name)!r}"
         shape = check_shape(where, self.shape)
         if not isinstance(self.kind, str) or self.kind not in KINDS:
@@ -245,10 +260,14 @@ class CustomPopulation(Part):
         return SimpleNamespace(**{n: v.astype(np.int64) for n, v in self.parameters.items()})
 
 
-def _checked(where: str, kind: NeuronKind, name: str, value, shape: tuple[int, ...]):
+def _checked(where: str, kind: NeuronKind, name: str, value: Any, shape: tuple[int, ...]) -> Any:
     """A parameter within the range of its kind: an array, or where it belongs to the whole
     population one integer."""
     parameter = kind[name]
     if not parameter.each:
         return check_integer(where, name, value, parameter.low, parameter.high)
     return check_parameter(where, name, value, parameter.low, parameter.high, shape)
+
+
+Node: TypeAlias = Input | Population | CustomPopulation
+"""What stands at an end of a projection."""

@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from hardware._parts import MAX_NEURONS, check_name, fail
 from hardware.errors import ProgramError
-from hardware.lif import LIF
-from hardware.populations import RESETS, CustomPopulation, Input, Population
+from hardware.populations import RESETS, CustomPopulation, Input, Node, Population
 from hardware.projections import Convolution, Dense, Projection, Sparse, sign_mode
 
 __all__ = [
@@ -59,7 +59,7 @@ class Output:
     population: str
     decode: str = "spike_count"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_name("output", self.population)
         if self.decode not in DECODINGS:
             fail(
@@ -86,24 +86,23 @@ class Program:
     populations: tuple[Population | CustomPopulation, ...]
     projections: tuple[Projection, ...]
     outputs: tuple[Output, ...]
-    metadata: Mapping = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kind in (
             ("inputs", Input),
             ("populations", Population),
             ("projections", Projection),
             ("outputs", Output),
         ):
-            parts = getattr(self, name)
-            if not isinstance(parts, (tuple, list)):
-                fail(name, f"is a {type(parts).__name__}; accepted is a tuple of {kind.__name__}")
-            parts = tuple(parts)
+            given = getattr(self, name)
+            if not isinstance(given, (tuple, list)):
+                fail(name, f"is a {type(given).__name__}; accepted is a tuple of {kind.__name__}")
             accepted = (Population, CustomPopulation) if kind is Population else kind
-            for part in parts:
+            for part in given:
                 if not isinstance(part, accepted) or type(part) is Projection:
                     fail(name, f"holds {type(part).__name__}; accepted is {kind.__name__}")
-            object.__setattr__(self, name, parts)
+            object.__setattr__(self, name, tuple(given))
         if not self.inputs or not self.populations or not self.outputs:
             raise ProgramError("a Program needs at least one input, one population and one output")
         try:
@@ -111,7 +110,8 @@ class Program:
         except (TypeError, ValueError) as error:
             raise ProgramError(f"metadata must be plain JSON values: {error}") from None
         object.__setattr__(self, "metadata", MappingProxyType(metadata))
-        names = [part.name for part in (*self.inputs, *self.populations)]
+        parts: tuple[Node, ...] = (*self.inputs, *self.populations)
+        names = [part.name for part in parts]
         for group in (
             names,
             [p.name for p in self.projections],
@@ -144,7 +144,7 @@ class Program:
             self._check_accumulator(projection, source)
         seeds: dict[int, str] = {}
         for part in self.populations:
-            if part.kind != LIF.name:
+            if isinstance(part, CustomPopulation):
                 continue  # another kind has no noise of ours
             if part.noise is not None and seeds.setdefault(part.noise.seed, part.name) != part.name:
                 fail(
@@ -167,7 +167,7 @@ class Program:
                 )
         _ = self.order  # refuses loops
 
-    def _check_accumulator(self, projection: Projection, source) -> None:
+    def _check_accumulator(self, projection: Projection, source: Node) -> None:
         """Lava accumulates in 64 bits for binary and 32 for graded spikes; a sum beyond 32 bits
         before a right shift would differ."""
         largest = max(abs(v) for v in (source.value_range if isinstance(source, Input) else (0, 1)))
@@ -193,9 +193,10 @@ class Program:
             )
 
     @cached_property
-    def nodes(self) -> Mapping[str, Input | Population | CustomPopulation]:
+    def nodes(self) -> Mapping[str, Node]:
         """Name → input or population."""
-        return MappingProxyType({part.name: part for part in (*self.inputs, *self.populations)})
+        parts: tuple[Node, ...] = (*self.inputs, *self.populations)
+        return MappingProxyType({part.name: part for part in parts})
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -219,6 +220,14 @@ class Program:
             done.add(ready[0])
             waiting.remove(ready[0])
         return tuple(order)
+
+    @cached_property
+    def _populations(self) -> Mapping[str, Population | CustomPopulation]:
+        return {part.name: part for part in self.populations}
+
+    def population(self, name: str) -> Population | CustomPopulation:
+        """The population of a name. Raises KeyError where there is none, or an input has it."""
+        return self._populations[name]
 
     def into(self, population: str) -> tuple[Projection, ...]:
         """Projections that end in a population."""
@@ -244,7 +253,13 @@ class Program:
         """SHA-256 over everything that decides a result: all parts with their names, and of the
         metadata the entries of ``DECIDING``."""
         digest = hashlib.sha256()
-        for part in (*self.inputs, *self.populations, *self.projections, *self.outputs):
+        parts: tuple[Node | Projection | Output, ...] = (
+            *self.inputs,
+            *self.populations,
+            *self.projections,
+            *self.outputs,
+        )
+        for part in parts:
             digest.update(type(part).__name__.encode())
             for item in fields(part):
                 value = getattr(part, item.name)

@@ -29,6 +29,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -98,7 +99,7 @@ def save(program: Program, path: str | Path, *, force: bool = False) -> None:
                 _put_part(group.create_group(str(number)), part)
 
 
-def _put_part(group: h5py.Group, part) -> None:
+def _put_part(group: h5py.Group, part: Any) -> None:
     kind = type(part)
     if kind is CustomPopulation:
         put(group, name=part.name, shape=part.shape, kind=part.kind)
@@ -155,7 +156,7 @@ def load(path: str | Path) -> Program:
     return program
 
 
-def _part(node: Node, kind: type | None):
+def _part(node: Node, kind: type | None) -> Any:
     """One part of a Program; a projection (``kind`` None) says itself which it is."""
     if kind is Population and node.has_attribute("kind"):
         return _custom(node)
@@ -211,8 +212,8 @@ def sniff(path: str | Path) -> str:
 
     "program", "recording", "nir", "netx" (lava-dl's .net), "hdf5" (another HDF5 file),
     "safetensors", "torch" (a zip archive with a pickle inside, as ``torch.save`` writes), "npy",
-    "npz", "zip", "pickle", "empty", or "unknown". Raises ProgramFileError where there is no such file, or it
-    cannot be read.
+    "npz", "zip", "pickle", "empty", or "unknown". Raises ProgramFileError where there is no such
+    file, or it cannot be read.
     """
     path = Path(path)
     with opened(path, ProgramFileError, 1 << 62) as file:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hardware._parts import MAX_NEURONS, Part, check_integer, check_integers, check_name, fail
+from hardware._parts import MAX_NEURONS, ZERO, Part, check_integer, check_integers, check_name, fail
+
+if TYPE_CHECKING:
+    from hardware.populations import Node
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +32,9 @@ class Projection(Part):
     source: str
     target: str
     weights: np.ndarray
-    exponent: np.ndarray | int = 0
+    exponent: np.ndarray = ZERO
     weight_bits: int = 8
-    delay: np.ndarray | int = 0
+    delay: np.ndarray = ZERO
 
     MAX_DELAY: ClassVar[int] = 62
     lowest_exponent: ClassVar[int] = -8
@@ -65,7 +68,9 @@ class Projection(Part):
     def sign_mode(self) -> str:
         """ "mixed", "excitatory" or "inhibitory": the chip's format in which these weights are
         exact."""
-        return sign_mode(self.weights, self.weight_bits)
+        mode = sign_mode(self.weights, self.weight_bits)
+        assert mode is not None, "other weights are refused"
+        return mode
 
     @property
     def recurrent(self) -> bool:
@@ -84,7 +89,7 @@ class Projection(Part):
             exponent = exponent.reshape((-1,) + (1,) * (len(target_shape) - 1))
         return np.broadcast_to(exponent, target_shape)
 
-    def _check_ends(self, source, target) -> None:
+    def _check_ends(self, source: Node, target: Node) -> None:
         """Shapes against the two populations; called when the Program is made."""
         where = f"{type(self).__name__.lower()} projection {self.name!r}"
         if self.exponent.ndim and self.exponent.shape[0] != target.shape[0]:
@@ -120,7 +125,7 @@ class Dense(Projection):
     ``delay``: one number, or one for each synapse (shape of ``weights``).
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = self._check_common()
         if self.weights.ndim != 2:
             fail(
@@ -137,7 +142,7 @@ class Dense(Projection):
             )
         self._set(delay=delay)
 
-    def _check_ends(self, source, target) -> None:
+    def _check_ends(self, source: Node, target: Node) -> None:
         super()._check_ends(source, target)
         if self.weights.shape != (target.size, source.size):
             needed = f"{target.name!r} from {source.name!r} needs {(target.size, source.size)}"
@@ -158,7 +163,7 @@ class Sparse(Projection):
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     columns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = self._check_common()
         rows = check_integers(where, "rows", self.rows, 0, MAX_NEURONS - 1)
         columns = check_integers(where, "columns", self.columns, 0, MAX_NEURONS - 1)
@@ -191,7 +196,7 @@ class Sparse(Projection):
             array.setflags(write=False)
         self._set(**parts)
 
-    def _check_ends(self, source, target) -> None:
+    def _check_ends(self, source: Node, target: Node) -> None:
         super()._check_ends(source, target)
         where = f"sparse projection {self.name!r}"
         if self.rows.size and (
@@ -222,7 +227,7 @@ class Convolution(Projection):
 
     lowest_exponent: ClassVar[int] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = self._check_common()
         dimensions = self.weights.ndim - 2
         if dimensions not in (1, 2) or 0 in self.weights.shape:
@@ -265,7 +270,7 @@ class Convolution(Projection):
         )
         return (self.weights.shape[0], *spatial)
 
-    def _check_ends(self, source, target) -> None:
+    def _check_ends(self, source: Node, target: Node) -> None:
         super()._check_ends(source, target)
         where = f"convolution projection {self.name!r}"
         if len(source.shape) != self.weights.ndim - 1:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hardware import _tabular
 from hardware.errors import InputError
-from hardware.program import Program
+from hardware.program import Input, Program
 
 if TYPE_CHECKING:
     import pandas
@@ -59,7 +59,7 @@ class Recording:
     counts: Mapping[str, Mapping[str, np.ndarray]]
     scores: Mapping[str, np.ndarray]
     wall_time_s: float
-    details: Mapping = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -100,7 +100,8 @@ class Recording:
         """Class of every sample, int64 [sample]: the neuron with the largest score, the first of
         equals."""
         name = next(iter(self.scores)) if output is None else output
-        return self.scores[name].argmax(axis=1)
+        classes: np.ndarray = self.scores[name].argmax(axis=1)
+        return classes
 
     def accuracy(self, labels: np.ndarray, output: str | None = None) -> float:
         """Share of samples whose prediction equals the label, 0 to 1."""
@@ -137,7 +138,15 @@ def decode(
     return scores
 
 
-def check_inputs(program: Program, inputs) -> dict[str, np.ndarray]:
+class HasInputs(Protocol):
+    """What ``check_inputs`` needs of a Program."""
+
+    @property
+    def inputs(self) -> Sequence[Input]:
+        """Populations whose spikes come from outside."""
+
+
+def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
     """Inputs as name → uint8 (binary) or int32 (graded) array [sample, step, *shape], range
     checked.
 

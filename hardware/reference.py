@@ -22,13 +22,14 @@ from hardware.program import (
     Population,
     Program,
     Projection,
+    Sparse,
 )
 
 
 class _Neurons:
     """State of one population during one sample."""
 
-    def __init__(self, population: Population | CustomPopulation):
+    def __init__(self, population: Population | CustomPopulation) -> None:
         self.name, self.shape = population.name, population.shape
         self.kind, self.constants = population.description, population.constants
         self.states: States = {
@@ -58,7 +59,7 @@ class _Neurons:
                 f"return {', '.join(self.states)}"
             )
         for name, array in (*states.items(), ("spikes", fired)):
-            kind = getattr(getattr(array, "dtype", None), "kind", None)
+            kind: str = getattr(getattr(array, "dtype", None), "kind", "?")
             if kind not in ("biu" if name == "spikes" else "i") or array.shape != self.shape:
                 raise TargetError(
                     f"{where} returned {name} as {getattr(array, 'dtype', type(array).__name__)} "
@@ -76,8 +77,9 @@ def _weighted_sum(
     before the exponent."""
     if isinstance(projection, Dense):
         weights = projection.weights.astype(np.int64) * (projection.delay == delay)
-        return (weights @ spikes.ravel()).reshape(target.shape)
-    if not isinstance(projection, Convolution):
+        total: np.ndarray = weights @ spikes.ravel()
+        return total.reshape(target.shape)
+    if isinstance(projection, Sparse):
         chosen = np.broadcast_to(projection.delay == delay, projection.weights.shape)
         total = np.zeros(target.size, np.int64)
         np.add.at(
@@ -87,7 +89,9 @@ def _weighted_sum(
             * spikes.ravel()[projection.columns[chosen]],
         )
         return total.reshape(target.shape)
-    return _convolve(projection, spikes, target.shape)
+    if isinstance(projection, Convolution):
+        return _convolve(projection, spikes, target.shape)
+    raise TypeError(f"a projection of type {type(projection).__name__}")
 
 
 def _convolve(
@@ -135,7 +139,8 @@ def synaptic_input(
         if isinstance(projection, Convolution):
             part = arithmetic.wrap_int24(part)
         total += arithmetic.wrap_int32(part)
-    return arithmetic.wrap_int32(total)
+    wrapped: np.ndarray = arithmetic.wrap_int32(total)
+    return wrapped
 
 
 def run_sample(
@@ -150,12 +155,12 @@ def run_sample(
     spikes: dict[str, list[np.ndarray]] = {part.name: [] for part in program.inputs}
     spikes |= {name: [] for name in program.order}
     potentials: dict[str, list[np.ndarray]] = {name: [] for name in program.order}
-    neurons = {name: _Neurons(program.nodes[name]) for name in program.order}
+    neurons = {name: _Neurons(program.population(name)) for name in program.order}
     for step in range(steps):
         for part in program.inputs:
             spikes[part.name].append(inputs[part.name][step].astype(np.int64))
         for name in program.order:
-            population = program.nodes[name]
+            population = program.population(name)
             total = np.zeros(population.shape, np.int64)
             for projection in program.into(name):
                 total += synaptic_input(projection, spikes[projection.source], step, population)

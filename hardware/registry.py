@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hardware.errors import PluginError
 
@@ -70,7 +70,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         kind: type[Entry],
         own: Mapping[str, Entry],
         error: type[Exception],
-    ):
+    ) -> None:
         self.what, self.group = what, group
         self._kind, self._own, self._error = kind, dict(own), error
         self._loaded: dict[tuple[tuple[str, ...], str], Entry] = {}
@@ -106,7 +106,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             )
         return self._load(claims[0])
 
-    def get(self, name: str, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         """An entry by name, or ``default`` where nobody has it."""
         return self[name] if name in self else default  # noqa: SIM401 - it is the rule itself
 

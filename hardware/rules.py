@@ -148,12 +148,13 @@ def threshold_bits(
     """Threshold mantissas fit their register (17 bits)."""
     limit = (1 << chip["threshold_bits"]) - 1
     for p in _own(program):
-        if p.spiking and int(p.threshold.max()) > limit:
+        largest = 0 if p.threshold is None else int(p.threshold.max())
+        if largest > limit:
             yield broken(
                 p.name,
-                int(p.threshold.max()),
+                largest,
                 limit,
-                f"threshold mantissa {int(p.threshold.max())}; the chip holds up to {limit}",
+                f"threshold mantissa {largest}; the chip holds up to {limit}",
             )
 
 
@@ -247,7 +248,7 @@ def _fires_in_every_step(program: Program, p: Population) -> bool:
     """A constant source: nothing comes in, and the bias alone exceeds every threshold from a
     potential of zero."""
     if (
-        not p.spiking
+        p.threshold is None
         or p.reset != "zero"
         or p.refractory
         or p.noise is not None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def check_kinds(program: Program, target: Target) -> None:
 
 def run(
     program: Program,
-    inputs,
+    inputs: Any,
     target: str = "fast",
     *,
     record: Record = Record(),
@@ -172,6 +173,8 @@ def run(
     here, UnsupportedError for neurons that it does not know.
     """
     chosen = TARGETS[target]
+    if chosen.run is None:
+        raise TargetError(f"target {target!r} runs no Program")
     if batch is not None and (not isinstance(batch, int) or batch < 1):
         raise TargetError(f"batch is {batch!r}; accepted is a positive number of samples")
     check_kinds(program, chosen)
@@ -220,8 +223,8 @@ def collect(
         progress(0, samples)
     spikes: dict[str, np.ndarray] = {}
     potentials: dict[str, np.ndarray] = {}
-    counts: list[dict] = []
-    scores: list[dict] = []
+    counts: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
     started, done = time.perf_counter(), 0
     for chunk in target(program, arrays, options):
         size = len(next(iter((*chunk.spikes.values(), *chunk.potentials.values()))))

@@ -123,8 +123,10 @@ def _sent(program: Program, recording: Recording, name: str) -> np.ndarray:
     """
     if name in recording.spikes:
         spikes = recording.spikes[name]
-        return np.count_nonzero(spikes.reshape(len(spikes), -1), axis=1).astype(np.float64)
-    return recording.counts["axon_out"][name] / max(1, len(program.out_of(name)))
+        counted: np.ndarray = np.count_nonzero(spikes.reshape(len(spikes), -1), axis=1)
+        return counted.astype(np.float64)
+    sent: np.ndarray = recording.counts["axon_out"][name] / max(1, len(program.out_of(name)))
+    return sent
 
 
 def _divided(

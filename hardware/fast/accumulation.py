@@ -96,7 +96,7 @@ def _repeats(planes, graded, step, part):
 
 
 @njit(error_model="numpy")
-def _add_rows(accumulator, part, weights, events, count):
+def _add_rows(accumulator, part, weights, events, count) -> None:
     """Dense, binary: add the rows of the spiking source neurons, four at a time."""
     row = part.row
     k = 0
@@ -116,7 +116,7 @@ def _add_rows(accumulator, part, weights, events, count):
 
 
 @njit(error_model="numpy")
-def _add_rows_graded(accumulator, part, weights, events, count, values):
+def _add_rows_graded(accumulator, part, weights, events, count, values) -> None:
     """Dense, graded: add value times row, four at a time."""
     row = part.row
     k = 0
@@ -144,7 +144,7 @@ def _add_rows_graded(accumulator, part, weights, events, count, values):
 
 
 @njit(error_model="numpy")
-def _add_runs(accumulator, part, pointers, runs, weights, events, count):
+def _add_runs(accumulator, part, pointers, runs, weights, events, count) -> None:
     """Runs, binary."""
     for k in range(count):
         row = events[k] // part.channels
@@ -164,7 +164,7 @@ def _add_runs(accumulator, part, pointers, runs, weights, events, count):
 
 
 @njit(error_model="numpy")
-def _add_runs_graded(accumulator, part, pointers, runs, weights, events, count, values):
+def _add_runs_graded(accumulator, part, pointers, runs, weights, events, count, values) -> None:
     """Runs, graded."""
     for k in range(count):
         row = events[k] // part.channels
@@ -185,7 +185,7 @@ def _add_runs_graded(accumulator, part, pointers, runs, weights, events, count, 
 
 
 @njit(error_model="numpy")
-def _accumulate(accumulator, events, planes, graded, step, part, synapses):
+def _accumulate(accumulator, events, planes, graded, step, part, synapses) -> None:
     """Add what the part's source sends in a step."""
     count = _events(planes, step, part, events)
     if part.graded < 0:
@@ -213,7 +213,7 @@ def _accumulate(accumulator, events, planes, graded, step, part, synapses):
 
 
 @njit(error_model="numpy")
-def synaptic_input(total, extra, events, planes, graded, step, synapses):
+def synaptic_input(total, extra, events, planes, graded, step, synapses) -> None:
     """``total``: int32 sum over everything that arrives in this step. Kept from the last step where
     nothing has changed."""
     changed = False

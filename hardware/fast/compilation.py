@@ -40,4 +40,5 @@ def announced() -> AbstractContextManager[None]:
     numba raises its event "numba:compile" only where a kernel is not in its cache on disk, so
     nothing is logged where kernels are merely loaded.
     """
-    return event.install_listener("numba:compile", _listener)
+    listening: AbstractContextManager[None] = event.install_listener("numba:compile", _listener)
+    return listening

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -74,12 +74,14 @@ class State(NamedTuple):
     noise: np.ndarray
 
 
-def _advance(has_current: bool, leaks: bool, rests: bool, noisy: bool = False) -> Callable:
+def _advance(
+    has_current: bool, leaks: bool, rests: bool, noisy: bool = False
+) -> Callable[..., Any]:
     """The neuron update with or without synaptic current, leak, refractory period and noise: what
     is left out costs nothing."""
 
     @njit(error_model="numpy")
-    def advance(neurons, state, total, step, plane):
+    def advance(neurons, state, total, step, plane) -> None:
         """Advance all neurons by one step; ``plane``: words of this step, spikes are written to the
         population's own."""
         p = neurons.parameters
@@ -127,7 +129,8 @@ def _advance(has_current: bool, leaks: bool, rests: bool, noisy: bool = False) -
             if neurons.spiking:
                 plane[neurons.plane + word] = spikes & inside if word == words - 1 else spikes
 
-    return advance
+    compiled: Callable[..., Any] = advance
+    return compiled
 
 
 _integrate = _advance(has_current=False, leaks=False, rests=False)
@@ -137,8 +140,8 @@ _rest = _advance(has_current=True, leaks=True, rests=True)
 _disturb = _advance(has_current=True, leaks=True, rests=True, noisy=True)
 
 
-def _population_kernel(rules: str) -> Callable:
-    def run_population(neurons, synapses, planes, graded, noise, potentials):
+def _population_kernel(rules: str) -> Callable[..., Any]:
+    def run_population(neurons, synapses, planes, graded, noise, potentials) -> None:
         """Run one population for all samples and steps of a block: reads its sources' planes and
         writes its own.
 
@@ -178,8 +181,8 @@ def _population_kernel(rules: str) -> Callable:
     return run_population
 
 
-def _pack_kernel(rules: str) -> Callable:
-    def pack(values, place, in_order, plane, planes, at, graded):
+def _pack_kernel(rules: str) -> Callable[..., Any]:
+    def pack(values, place, in_order, plane, planes, at, graded) -> None:
         """Write an input [sample, step, neuron in C order] into its plane, and its values into
         ``graded`` from ``at`` (-1: binary).
 
@@ -213,8 +216,8 @@ def _pack_kernel(rules: str) -> Callable:
     return pack
 
 
-def _unpack_kernel(rules: str) -> Callable:
-    def unpack(planes, plane, words, order, totals, trains):
+def _unpack_kernel(rules: str) -> Callable[..., Any]:
+    def unpack(planes, plane, words, order, totals, trains) -> None:
         """Add up ``totals`` int32 [sample, neuron in C order]; fill ``trains`` uint8 [sample, step,
         neuron], zeros, or of length 0."""
         rules  # noqa: B018 - see _RULES

@@ -76,10 +76,16 @@ def _prepare(program: Program) -> Network:
         words += places[part.name].words
         values += part.size if part.message_bits else 0
     layers = tuple(
-        (n, _neurons(program.nodes[n], places[n]), _synapses(program, program.nodes[n], places))
+        (n, _neurons(_lif(program, n), places[n]), _synapses(program, _lif(program, n), places))
         for n in program.order
     )
     return Network(places, layers, words, values)
+
+
+def _lif(program: Program, name: str) -> Population:
+    population = program.population(name)
+    assert isinstance(population, Population), "the registry of targets refuses other kinds"
+    return population
 
 
 def noise_tables(program: Program, network: Network, steps: int) -> dict[str, np.ndarray]:
@@ -100,7 +106,10 @@ def noise_tables(program: Program, network: Network, steps: int) -> dict[str, np
 
 def _synapses(program: Program, population: Population, places: Mapping[str, Place]) -> Synapses:
     padded = -(-population.size // 64) * 64
-    groups, parts, shifts, pointers, runs, weights = [], [], [], [], [], []
+    groups: list[tuple[int, int, int, bool]] = []
+    parts: list[tuple[int, ...]] = []
+    shifts: list[np.ndarray] = []
+    pointers, runs, weights = [], [], []
     pointer = run = weight = 0
     for group in groups_into(program, population):
         groups.append(
@@ -162,7 +171,7 @@ def _neurons(population: Population, place: Place) -> Neurons:
     )
 
 
-def _joined(arrays: list[np.ndarray], dtype) -> np.ndarray:
+def _joined(arrays: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
     return np.concatenate([np.zeros(0, dtype), *arrays])
 
 

@@ -35,14 +35,14 @@ _LANES1 = ir.VectorType(ir.IntType(1), LANES)
 class _Register(types.Type):
     """LANES 32-bit integers."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name=f"hardware.register32x{LANES}")
 
 
 class _Mask(types.Type):
     """LANES truth values."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name=f"hardware.mask{LANES}")
 
 
@@ -51,13 +51,13 @@ _register, _mask = _Register(), _Mask()
 
 @register_model(_Register)
 class _RegisterModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
+    def __init__(self, manager, kind) -> None:
         super().__init__(manager, kind, _LANES32)
 
 
 @register_model(_Mask)
 class _MaskModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
+    def __init__(self, manager, kind) -> None:
         super().__init__(manager, kind, _LANES1)
 
 
@@ -154,7 +154,7 @@ def bits(typing_context, mask):
     return types.uint64(mask), generate
 
 
-def _operator(function, emit, result):
+def _operator(function, emit, result) -> None:
     """Teach numba ``function`` for registers, in either order with registers, masks and
     integers."""
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from hardware import arithmetic
 from hardware.fast.vectors import ROW, RUN
-from hardware.program import Convolution, Dense, Input, Population, Program, Projection
+from hardware.populations import CustomPopulation, Node
+from hardware.program import Convolution, Dense, Input, Population, Program, Projection, Sparse
 
 DENSE_FROM = 1 / 16
 """Share of stored synapses from which a whole padded row is faster than its single synapses."""
@@ -74,7 +75,7 @@ def inverse(order: np.ndarray) -> np.ndarray:
     return places
 
 
-def groups_into(program: Program, population: Population) -> tuple[Group, ...]:
+def groups_into(program: Program, population: Population | CustomPopulation) -> tuple[Group, ...]:
     """All synapses of a population; the first group is the one that needs nothing more than a sum,
     perhaps without parts."""
     linear: list[Part] = []
@@ -103,8 +104,10 @@ def _fold_exponent(
         )
     elif isinstance(projection, Dense):
         each = exponent.reshape(-1, 1)
-    else:
+    elif isinstance(projection, Sparse):
         each = exponent.ravel()[projection.rows]
+    else:
+        raise TypeError(f"a projection of type {type(projection).__name__}")
     each = each.astype(np.int32)
     weights = arithmetic.shift(
         projection.weights, np.maximum(each, 0)
@@ -117,13 +120,13 @@ def _fold_exponent(
     return weights >> right, None
 
 
-def _fits_24_bits(weights: np.ndarray, source: Input | Population) -> bool:
+def _fits_24_bits(weights: np.ndarray, source: Node) -> bool:
     largest = max(map(abs, source.value_range)) if isinstance(source, Input) else 1
     return int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max()) * largest < 1 << 23
 
 
 def _parts(
-    projection: Projection, weights: np.ndarray, source: Input | Population, target: Population
+    projection: Projection, weights: np.ndarray, source: Node, target: Population | CustomPopulation
 ) -> list[Part]:
     """One part for each delay."""
     if isinstance(projection, Convolution):
@@ -151,8 +154,10 @@ def _parts(
             weights[rows, columns],
             projection.delay[rows, columns] if projection.delay.ndim else projection.delay,
         )
-    else:
+    elif isinstance(projection, Sparse):
         rows, columns, delay = projection.rows, projection.columns, projection.delay
+    else:
+        raise TypeError(f"a projection of type {type(projection).__name__}")
     rows, columns = (
         inverse(internal_order(target.shape))[rows],
         inverse(internal_order(source.shape))[columns],
@@ -186,10 +191,10 @@ def _matrix(
 ) -> Part:
     """Single synapses (no pair twice) as padded rows where they are many, else as runs."""
     if len(weights) >= DENSE_FROM * targets * sources:
-        length = -(-targets // ROW) * ROW
-        table = np.zeros((sources, length), np.int16)
-        table[columns, rows] = weights
-        return Part(name, lag, table.ravel(), row=length)
+        width = -(-targets // ROW) * ROW
+        rectangle = np.zeros((sources, width), np.int16)
+        rectangle[columns, rows] = weights
+        return Part(name, lag, rectangle.ravel(), row=width)
     order = np.lexsort((rows, columns))
     rows, columns, weights = rows[order], columns[order], weights[order]
     first = np.ones(len(rows), bool)
@@ -197,7 +202,7 @@ def _matrix(
     run = np.cumsum(first) - 1
     start = np.flatnonzero(first)
     length = np.diff(start, append=len(rows))
-    is_long = length >= SHORTEST_RUN
+    is_long = np.asarray(length >= SHORTEST_RUN)
     blocks = np.where(is_long, -(-length // RUN), 0)
     block = np.cumsum(blocks) - blocks
     table = np.zeros(int(blocks.sum()) * RUN, np.int16)
@@ -217,7 +222,10 @@ def _matrix(
 
 
 def _convolution(
-    projection: Convolution, weights: np.ndarray, source: Input | Population, target: Population
+    projection: Convolution,
+    weights: np.ndarray,
+    source: Node,
+    target: Population | CustomPopulation,
 ) -> Part:
     """Runs along x and the output channels; all channels of a source pixel (and group) share them,
     but for the weights."""
@@ -229,10 +237,14 @@ def _convolution(
     vertical, horizontal = (
         _reach(n, out, k, s, p, d)
         for n, out, k, s, p, d in zip(
-            (height, width), (out_height, out_width), lead + projection.kernel_size, lead + projection.stride,
-            (0,) * len(lead) + projection.padding, lead + projection.dilation,
+            (height, width),
+            (out_height, out_width),
+            lead + projection.kernel_size,
+            lead + projection.stride,
+            (0,) * len(lead) + projection.padding,
+            lead + projection.dilation,
         )
-    )  # fmt: skip
+    )
     kernel = weights.reshape(groups, outputs, inputs, *(lead + projection.kernel_size)).transpose(
         0, 3, 4, 2, 1
     )

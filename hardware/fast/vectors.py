@@ -8,6 +8,8 @@ here.
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -19,7 +21,7 @@ ROW = 16
 """Rows of a dense matrix are padded to whole blocks of this many."""
 
 
-def is_vector_of(kind, *dtypes) -> bool:
+def is_vector_of(kind, *dtypes: Any) -> bool:
     """Whether a numba type is a C-contiguous array of one dimension of one of these types."""
     return (
         isinstance(kind, types.Array)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from typing import Any, NoReturn
 
 from lava.proc.lif.process import LIFReset
 
@@ -26,6 +27,7 @@ from hardware.lava.environment import CLOSED_MODULES
 from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
 from hardware.lava.graph import Graph, needs_custom_neuron
 from hardware.lava.processes.files import FileSink, FileSource
+from hardware.populations import Node
 
 POTENTIAL_BITS = 24
 
@@ -55,7 +57,7 @@ def _found(module: str) -> bool:
         return False
 
 
-def run_config():
+def run_config() -> Any:
     """Prefers the chip's models to those in Python."""
     from lava.magma.core.run_configs import Loihi2HwCfg
 
@@ -68,7 +70,7 @@ class ChipGraph(Graph):
     def _interval(self) -> int:
         return 1 << (super()._interval() - 1).bit_length()
 
-    def _input(self, part: ir.Input, file: dict):
+    def _input(self, part: ir.Input, file: dict[str, Any]) -> Any:
         from lava.proc import embedded_io as eio
 
         source = self._add(FileSource(**file))
@@ -88,21 +90,23 @@ class ChipGraph(Graph):
             )
         return LIFReset(**self._lif_parameters(population))
 
-    def _write_spikes(self, neurons, file: dict) -> None:
+    def _write_spikes(self, neurons: Any, file: dict[str, Any]) -> None:
         from lava.proc import embedded_io as eio
 
         adapter = self._add(eio.spike.NxToPyAdapter(shape=file["shape"]))
         neurons.s_out.connect(adapter.inp)
         adapter.out.connect(self._add(FileSink(**file)).a_in)
 
-    def _write_potentials(self, neurons, file: dict) -> None:
+    def _write_potentials(self, neurons: Any, file: dict[str, Any]) -> None:
         from lava.proc import embedded_io as eio
 
         reader = self._add(eio.state.Read(shape=file["shape"]))
         reader.connect_var(neurons.v)
         reader.out.connect(self._add(FileSink(**file, bits=POTENTIAL_BITS)).a_in)
 
-    def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
+    def _held(
+        self, projection: ir.Projection, source: Node, spikes: Any, hold: int, open_steps: int
+    ) -> NoReturn:
         raise LavaUnsupportedError(
             f"projection {projection.name!r}: spikes that wait (delays, recurrence, branches of "
             f"unequal depth) are held and gated in "

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +44,7 @@ class Session:
     results, faster for small Programs, and what the tests use as the cheap oracle.
     """
 
-    def __init__(self, *, direct: bool = False, backend: str = "simulator"):
+    def __init__(self, *, direct: bool = False, backend: str = "simulator") -> None:
         self._mode = "direct" if direct else "runtime"
         self._backend = backend
         self._numbers = count()
@@ -51,7 +53,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
     def close(self) -> None:
@@ -106,8 +108,13 @@ class Session:
         folder.rmdir()
 
     def _ask(
-        self, options: Options, command: str, opened: dict | None = None, done: int = 0, **arguments
-    ) -> dict:
+        self,
+        options: Options,
+        command: str,
+        opened: Mapping[str, Any] = MappingProxyType({}),
+        done: int = 0,
+        **arguments: Any,
+    ) -> dict[str, Any]:
         """Send a command and wait for its answer; progress on the way goes to ``options.tick``.
 
         After anything but a refusal the worker's state is unknown, so the session ends.
@@ -130,7 +137,7 @@ class Session:
 
 
 @contextmanager
-def _exchange(folder: Path):
+def _exchange(folder: Path) -> Iterator[None]:
     """What goes wrong with the files that pass between us and the worker, as a LavaError that says
     what to do."""
     try:

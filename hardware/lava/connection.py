@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from hardware._text import shortened
 from hardware.lava import guardian, leftovers
@@ -28,7 +29,9 @@ BOOTSTRAP = """
 import importlib.util, sys
 sys.path[:] = [entry for entry in sys.path if entry]
 package, token, folder = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("hardware", package + "/__init__.py", submodule_search_locations=[package])
+spec = importlib.util.spec_from_file_location(
+    "hardware", package + "/__init__.py", submodule_search_locations=[package]
+)
 module = sys.modules["hardware"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 from hardware.lava.worker import main
@@ -57,7 +60,7 @@ class Connection:
     ready     what the worker said about itself: pid, python, lava
     """
 
-    def __init__(self, interpreter: str | os.PathLike):
+    def __init__(self, interpreter: str | os.PathLike[str]) -> None:
         if os.name != "posix":
             raise LavaEnvironmentError(
                 "the Lava target needs Linux or macOS: Lava forks its processes"
@@ -91,7 +94,7 @@ class Connection:
             self._token,
         ]
         watcher += [str(self._lock), *worker]
-        self.ready: dict = {}
+        self.ready: dict[str, Any] = {}
         try:
             with open(self.folder / "stderr", "wb") as errors:
                 self._process = subprocess.Popen(
@@ -104,7 +107,11 @@ class Connection:
                     cwd=self.folder,
                     pass_fds=(self._lock,),
                 )
-            os.set_blocking(self._process.stdout.fileno(), False)
+            commands, answers = self._process.stdin, self._process.stdout
+            assert commands is not None, "a pipe was asked for"
+            assert answers is not None, "a pipe was asked for"
+            self._commands, self._answers = commands, answers
+            os.set_blocking(self._answers.fileno(), False)
             self.ready = self.receive(STARTING_S)
         except OSError as error:
             self.close()
@@ -118,7 +125,7 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
     @property
@@ -131,16 +138,16 @@ class Connection:
         if self._closed:
             raise LavaWorkerError("the session with the Lava worker has ended; start another")
 
-    def send(self, command: str, **arguments) -> None:
+    def send(self, command: str, **arguments: Any) -> None:
         """Send a command; its answer must be received before the next."""
         line = json.dumps({"command": command, **arguments}) + "\n"
         try:
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
+            self._commands.write(line.encode())
+            self._commands.flush()
         except BrokenPipeError:
             raise self._failure("the worker is gone") from None
 
-    def receive(self, timeout_s: float) -> dict:
+    def receive(self, timeout_s: float) -> dict[str, Any]:
         """The worker's next message.
 
         Raises LavaTimeoutError after ``timeout_s`` without one, LavaUnsupportedError where the
@@ -153,16 +160,16 @@ class Connection:
                 raise self._failure(f"no progress within {timeout_s:g} s", LavaTimeoutError)
             if (
                 self._process.poll() is not None
-                and not select.select([self._process.stdout], [], [], 0)[0]
+                and not select.select([self._answers], [], [], 0)[0]
             ):
                 raise self._failure("its guardian was killed")
-            if select.select([self._process.stdout], [], [], min(remaining, 0.5))[0]:
-                part = os.read(self._process.stdout.fileno(), 1 << 16)
+            if select.select([self._answers], [], [], min(remaining, 0.5))[0]:
+                part = os.read(self._answers.fileno(), 1 << 16)
                 if not part:
                     raise self._failure("the worker died" + self._exit_code())
                 self._rest += part
         line, self._rest = self._rest.split(b"\n", 1)
-        message = json.loads(line)
+        message: dict[str, Any] = json.loads(line)
         if message.get("error") == "unsupported":
             raise LavaUnsupportedError(message["text"])
         if message.get("error") == "environment":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from lava.magma.compiler.builders.py_builder import PyProcessBuilder
@@ -34,7 +35,7 @@ class _Channel:
     nothing is lost.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype):
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape, self.dtype = shape, dtype
         self.waiting: deque[np.ndarray] = deque()
         self.muted = False
@@ -52,7 +53,7 @@ class _Channel:
         return self.waiting.popleft()
 
 
-def model_class(process) -> type:
+def model_class(process: Any) -> type:
     """The model that Lava's compiler chooses for a process."""
     if type(process) not in _models:
         found = ProcGroupDiGraphs._find_proc_models(process)
@@ -60,7 +61,7 @@ def model_class(process) -> type:
     return _models[type(process)]
 
 
-def build_model(process):
+def build_model(process: Any) -> Any:
     """The model of a process with its variables, as Lava's builder makes it, still without
     ports."""
     builder = PyProcessBuilder(model_class(process), process.id, process.proc_params)
@@ -71,7 +72,7 @@ def build_model(process):
 class Direct:
     """The interface of ``runtime.Runtime``."""
 
-    def __init__(self, processes: list):
+    def __init__(self, processes: list[Any]) -> None:
         self.step = 0
         self._models = {process.id: build_model(process) for process in processes}
         outgoing: dict[str, list[_Channel]] = {}
@@ -79,19 +80,19 @@ class Direct:
             model = self._models[process.id]
             for port in process.in_ports:
                 kind = getattr(type(model), port.name)
-                channels = {}
+                sources: dict[str, _Channel] = {}
                 for source in port.get_src_ports():
                     key = create_port_id(source.process.id, source.name)
-                    channels[key] = _Channel(
+                    sources[key] = _Channel(
                         source.shape,
                         getattr(type(self._models[source.process.id]), source.name).d_type,
                     )
-                    outgoing.setdefault(key, []).append(channels[key])
-                inward = list(channels.values())
+                    outgoing.setdefault(key, []).append(sources[key])
+                inward = list(sources.values())
                 if inward:
                     inward[0].needs = inward
                 functions = port.get_incoming_transform_funcs()
-                extra = (VirtualPortTransformer(channels, functions),) if functions else ()
+                extra = (VirtualPortTransformer(sources, functions),) if functions else ()
                 setattr(model, port.name, kind.cls(inward, model, port.shape, kind.d_type, *extra))
         self._out: dict[int, list[_Channel]] = {process.id: [] for process in processes}
         self._order: list[tuple[int, bool]] | None = None

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from hardware._text import shortened
 from hardware.lava.errors import LavaEnvironmentError
@@ -42,7 +43,10 @@ CLOSED_MODULES = (
 """What Intel's closed package lava-loihi adds and the chip target needs; the first is the one that
 Lava's own ``loihi.is_installed`` looks for."""
 
-NO_LAVA = "there is no Lava here: run `spikeport lava setup`, or let SPIKEPORT_LAVA_PYTHON name a Python 3.10 with lava-nc 0.10.0"
+NO_LAVA = (
+    "there is no Lava here: run `spikeport lava setup`, or let SPIKEPORT_LAVA_PYTHON name a "
+    "Python 3.10 with lava-nc 0.10.0"
+)
 NO_PYTHON = (
     "Lava needs Python 3.10, and none was found as python3.10, with pyenv, uv or conda. Any of "
     "these brings one: "
@@ -114,7 +118,7 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
     return _python(place)
 
 
-def status() -> dict:
+def status() -> dict[str, Any]:
     """What a doctor wants to know, as plain JSON values.
 
     lava, lava_dl: {"python": path or null, "versions": {package: version}, "missing": text or null}
@@ -124,10 +128,11 @@ def status() -> dict:
 
 def missing() -> str | None:
     """Why Lava cannot run here, and what to do about it; None where it can."""
-    return _state(False)["missing"]
+    text: str | None = _state(False)["missing"]
+    return text
 
 
-def _state(lava_dl: bool) -> dict:
+def _state(lava_dl: bool) -> dict[str, Any]:
     """One entry of ``status``."""
     try:
         found = interpreter(lava_dl)
@@ -351,16 +356,17 @@ def _versions(python: Path) -> dict[str, str]:
         "print(json.dumps(found))"
     )
     try:
-        return json.loads(
+        found: dict[str, str] = json.loads(
             subprocess.run(
                 [python, "-E", "-c", code], capture_output=True, text=True, timeout=60
             ).stdout
         )
+        return found
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return {}
 
 
-def _run(command: list, failure: str) -> None:
+def _run(command: list[Any], failure: str) -> None:
     """Run a step of the set-up; its output is shown only when it fails."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     result = subprocess.run(

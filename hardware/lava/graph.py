@@ -11,8 +11,10 @@ so a gap follows each sample in which they fade.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lava.proc.conv.process import Conv
@@ -28,6 +30,7 @@ from hardware.lava.errors import LavaUnsupportedError
 from hardware.lava.processes.delay import DelayLine
 from hardware.lava.processes.files import FileSink, FileSource
 from hardware.lava.processes.neurons import CustomResetLIF, NoisyLIF, ProbedLIFReset
+from hardware.populations import Node
 
 NEVER_FIRES = 1 << 17
 """Shifted left by 6 it lies above the potential's saturation; 131071, the chip's largest threshold,
@@ -66,19 +69,22 @@ class Graph:
     lag         depth of the deepest population that is written
     """
 
-    def __init__(self, program: ir.Program, stream: Stream):
+    def __init__(self, program: ir.Program, stream: Stream) -> None:
         self.program, self.stream = program, stream
         self.interval = self._interval()
-        self.processes: list = []
-        self._spikes: dict = {}
-        self._activations: dict = {}
+        self.processes: list[Any] = []
+        self._spikes: dict[str, Any] = {}
+        self._activations: dict[str, Any] = {}
         for number, part in enumerate(program.inputs):
             self._spikes[part.name] = self._input(
                 part, self._file(part, f"input-{number}", part.message_bits > 0)
             )
         written = []
         for number, name in enumerate(program.order):
-            population = program.nodes[name]
+            population = program.population(name)
+            assert isinstance(population, ir.Population), (
+                "the registry of targets refuses other kinds"
+            )
             neurons = self._add(self._neurons(population))
             self._spikes[name], self._activations[name] = neurons.s_out, neurons.a_in
             if population.spiking:
@@ -97,7 +103,7 @@ class Graph:
         """Lava time step after which everything of the first ``samples`` samples is written."""
         return (samples - 1) * self.interval + self.stream.steps + self.lag
 
-    def _add(self, process):
+    def _add(self, process: Any) -> Any:
         self.processes.append(process)
         return process
 
@@ -106,20 +112,20 @@ class Graph:
             (p.max_delay for p in self.program.projections if delays_differ(p)), default=0
         )
 
-    def _input(self, part: ir.Input, file: dict):
+    def _input(self, part: ir.Input, file: dict[str, Any]) -> Any:
         """The port from which an input's spikes come."""
         return self._add(FileSource(**file)).s_out
 
-    def _write_spikes(self, neurons, file: dict) -> None:
+    def _write_spikes(self, neurons: Any, file: dict[str, Any]) -> None:
         neurons.s_out.connect(self._add(FileSink(**file)).a_in)
 
-    def _write_potentials(self, neurons, file: dict) -> None:
+    def _write_potentials(self, neurons: Any, file: dict[str, Any]) -> None:
         neurons.v_out.connect(self._add(FileSink(**file)).a_in)
 
     def _first_step(self, name: str) -> int:
         return self.program.depth[name] + 1
 
-    def _file(self, part, name: str, wide: bool) -> dict:
+    def _file(self, part: Node, name: str, wide: bool) -> dict[str, Any]:
         return {
             "shape": layout.lava_shape(part.shape),
             "frame": layout.frame_shape(part.shape),
@@ -137,9 +143,9 @@ class Graph:
         parameters = self._lif_parameters(population)
         if not needs_custom_neuron(population):
             return ProbedLIFReset(**parameters)
-        subtracted = (
-            population.subtracted if population.reset == "subtract" else np.zeros((), np.int64)
-        )
+        subtracted = population.subtracted
+        if subtracted is None:
+            subtracted = np.zeros((), np.int64)
         parameters |= {
             "spike_reset": population.reset,
             "reset_amount": _parameter(subtracted, population.shape),
@@ -155,15 +161,15 @@ class Graph:
             **parameters,
         )
 
-    def _lif_parameters(self, population: ir.Population) -> dict:
+    def _lif_parameters(self, population: ir.Population) -> dict[str, Any]:
         """Arguments of Lava's LIFReset; ``du`` is the current's decay less one, because Lava's
         model adds one."""
-        shape = population.shape
+        shape, threshold = population.shape, population.threshold
         return {
             "shape": layout.lava_shape(shape),
             "du": _parameter(population.current_decay - 1, shape),
             "dv": _parameter(population.voltage_decay, shape),
-            "vth": _parameter(population.threshold, shape) if population.spiking else NEVER_FIRES,
+            "vth": NEVER_FIRES if threshold is None else _parameter(threshold, shape),
             "bias_mant": _parameter(population.bias, shape),
             "bias_exp": population.bias_exponent,
             "reset_interval": self.interval,
@@ -196,13 +202,18 @@ class Graph:
                 max(0, self.stream.steps - delay - projection.recurrent),
             )
         activation = self._activations[target.name]
-        make = _convolution if isinstance(projection, ir.Convolution) else _matrices
-        for synapses in make(projection, source, target, source.message_bits):
+        if isinstance(projection, ir.Convolution):
+            made = _convolution(projection, source, source.message_bits)
+        else:
+            made = _matrices(projection, source, target, source.message_bits)
+        for synapses in made:
             self._add(synapses)
             _join(spikes, synapses.s_in)
             _join(synapses.a_out, activation)
 
-    def _held(self, projection: ir.Projection, source, spikes, hold: int, open_steps: int):
+    def _held(
+        self, projection: ir.Projection, source: Node, spikes: Any, hold: int, open_steps: int
+    ) -> Any:
         """Spikes that come ``hold`` steps later, those of the first ``open_steps`` steps of each
         sample alone."""
         line = DelayLine(
@@ -222,20 +233,22 @@ def needs_custom_neuron(population: ir.Population) -> bool:
     return population.reset != "zero" or population.refractory > 0 or population.noise is not None
 
 
-def _parameter(value: np.ndarray, shape: tuple[int, ...]):
+def _parameter(value: np.ndarray, shape: tuple[int, ...]) -> int | np.ndarray:
     """One number as a Python integer, as Lava declares it; numbers for each neuron as a Lava map,
     which its models honour."""
     return int(value) if value.ndim == 0 else layout.to_lava(value, shape)
 
 
-def _join(out_port, in_port) -> None:
+def _join(out_port: Any, in_port: Any) -> None:
     """Connect two ports of one size; Lava wants the shapes to be equal."""
     (out_port if out_port.shape == in_port.shape else out_port.reshape(in_port.shape)).connect(
         in_port
     )
 
 
-def _matrices(projection: ir.Projection, source, target, message_bits: int):
+def _matrices(
+    projection: ir.Projection, source: Node, target: Node, message_bits: int
+) -> Iterator[Any]:
     """One dense or sparse Lava process for each exponent: Lava's weight exponent belongs to the
     whole process."""
     columns = layout.positions(source.shape)
@@ -263,6 +276,7 @@ def _matrices(projection: ir.Projection, source, target, message_bits: int):
                     **common,
                 )
             continue
+        assert isinstance(projection, ir.Sparse), "convolutions are made apart"
         chosen = exponents[projection.rows] == exponent
         place = (
             np.argsort(rows)[projection.rows[chosen]],
@@ -280,7 +294,7 @@ def _matrices(projection: ir.Projection, source, target, message_bits: int):
             )
 
 
-def _convolution(projection: ir.Convolution, source, target, message_bits: int):
+def _convolution(projection: ir.Convolution, source: Node, message_bits: int) -> Iterator[Any]:
     """Lava's Conv knows no exponent and no weight bits: the weights are shifted beforehand."""
     where = f"convolution projection {projection.name!r}"
     sizes = {

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import Process
 from multiprocessing.connection import wait
+from typing import Any
 
 from lava.magma.compiler.compiler_graphs import find_processes
 from lava.magma.core.run_conditions import RunSteps
@@ -18,7 +19,7 @@ SLICE_S = 0.25
 progress."""
 
 
-def components(processes: list) -> list[list]:
+def components(processes: list[Any]) -> list[list[Any]]:
     """Connected parts of a graph: Lava compiles and runs what hangs together."""
     waiting, parts = list(processes), []
     while waiting:
@@ -32,7 +33,9 @@ class Runtime:
     """A compiled graph that advances step by step; ``on_failure`` is called from another thread
     with a text."""
 
-    def __init__(self, processes: list, on_failure: Callable[[str], None], run_config=None):
+    def __init__(
+        self, processes: list[Any], on_failure: Callable[[str], None], run_config: Any = None
+    ) -> None:
         self.step = 0
         self._heads = [part[0] for part in components(processes)]
         self._on_failure = on_failure
@@ -81,7 +84,7 @@ class Runtime:
                     return
 
 
-def _what_happened(actor) -> str:
+def _what_happened(actor: Any) -> str:
     """Why one of Lava's child processes ended."""
     found = actor._pconn.recv() if actor._pconn.poll() else None
     if found is not None:

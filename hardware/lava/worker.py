@@ -27,33 +27,40 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from hardware.lava import guardian
 from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
+
+if TYPE_CHECKING:
+    from hardware.lava.direct import Direct
+    from hardware.lava.graph import Graph
+    from hardware.lava.runtime import Runtime
 
 
 class Worker:
     """State between commands."""
 
-    def __init__(self, answers):
+    def __init__(self, answers: TextIO) -> None:
         self._answers = answers
         self._lock = threading.Lock()
-        self._graph = None
-        self._execution = None
+        self._graph: Graph | None = None
+        self._execution: Direct | Runtime | None = None
 
-    def say(self, **answer) -> None:
+    def say(self, **answer: Any) -> None:
         """Write one line; at once, or a forked child would write it again."""
         with self._lock:
             self._answers.write(json.dumps(answer) + "\n")
             self._answers.flush()
 
-    def fail(self, text: str) -> None:
+    def fail(self, text: str) -> NoReturn:
         """Report and end."""
         self.say(error="failed", text=text)
         os._exit(1)
 
-    def serve(self, commands) -> None:
+    def serve(self, commands: Iterable[str]) -> None:
         """Obey until the commands end."""
         for line in commands:
             command = json.loads(line)
@@ -91,24 +98,27 @@ class Worker:
         if on_chip:
             chip.require_back_end()
         stream = Stream(steps, samples, chunk, Path(folder), frozenset(potentials))
-        self._graph = (chip.ChipGraph if on_chip else Graph)(program_file.load(program), stream)
+        graph = (chip.ChipGraph if on_chip else Graph)(program_file.load(program), stream)
+        self._graph = graph
         if mode == "direct":
-            self._execution = Direct(self._graph.processes)
+            self._execution = Direct(graph.processes)
         else:
             self._execution = Runtime(
-                self._graph.processes, self.fail, chip.run_config() if on_chip else None
+                graph.processes, self.fail, chip.run_config() if on_chip else None
             )
         self.say(
             answer="opened",
-            interval=self._graph.interval,
-            lag=self._graph.lag,
-            processes=len(self._graph.processes),
+            interval=graph.interval,
+            lag=graph.lag,
+            processes=len(graph.processes),
             seconds=time.perf_counter() - started,
         )
 
     def do_run(self, samples: int) -> None:
         """Advance until the first ``samples`` samples are written."""
         started = time.perf_counter()
+        assert self._graph is not None, "open comes before run"
+        assert self._execution is not None, "open comes before run"
         self._execution.advance(self._graph.last_step(samples), lambda step: self.say(step=step))
         self.say(answer="ran", seconds=time.perf_counter() - started)
 
@@ -130,12 +140,13 @@ def name_shared_memory(token: str) -> None:
     These are private names of Python 3.10's multiprocessing, the one version that Lava runs on; a
     missing one is an error.
     """
-    module = multiprocessing.shared_memory
+    module: Any = multiprocessing.shared_memory
+    current: Any = multiprocessing.current_process()
     prefix = f"/psm_{token}_"
     if (module._SHM_NAME_PREFIX, module._SHM_SAFE_NAME_LENGTH) != ("/psm_", 14):
         raise RuntimeError("this Python names shared memory in a way that is not known here")
     module._SHM_NAME_PREFIX, module._SHM_SAFE_NAME_LENGTH = prefix, len(prefix) + 9
-    multiprocessing.current_process()._config["semprefix"] = f"/mp-{token}"
+    current._config["semprefix"] = f"/mp-{token}"
 
 
 def _end_with_the_parent(token: str, folder: str) -> None:

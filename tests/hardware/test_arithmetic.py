@@ -60,6 +60,10 @@ def naive_next_potential(potential, current, bias, voltage_decay):
     )
 
 
+def naive_choose(mask, chosen, other):
+    return chosen if mask else other
+
+
 def naive_fires(potential, threshold):
     return potential > threshold * 64
 
@@ -90,6 +94,7 @@ RULES = {
     "saturate_potential": (wide,),
     "next_current": (word, word, decays),
     "next_potential": (potentials, word, st.integers(-(2**19), 2**19), decays),
+    "choose": (st.integers(0, 1), word, word),
     "fires": (potentials, st.one_of(st.integers(0, 131071), st.sampled_from([0, 1, 131071]))),
 }
 

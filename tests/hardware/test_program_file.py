@@ -540,7 +540,7 @@ def test_sniff_files_made_here(tmp_path, saved):
     assert write("a.pt", archive.getvalue()) == "torch"
     assert write("a.safetensors", (2).to_bytes(8, "little") + b"{}") == "safetensors"
     assert write("text.toml", b"[model]\nname = 'x'\n") == "unknown"
-    assert write("empty", b"") == "unknown"
+    assert write("empty", b"") == "empty"
     with pytest.raises(ProgramFileError, match="no such file"):
         program_file.sniff(tmp_path / "absent")
     with pytest.raises(ProgramFileError, match="damaged HDF5 file"):

@@ -56,7 +56,7 @@ class PyDelayLineModel(PyLoihiProcessModel):
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params) -> None:
         super().__init__(proc_params)
         self.delay = proc_params["delay"]
         self.first_step = proc_params["first_step"]
@@ -64,7 +64,7 @@ class PyDelayLineModel(PyLoihiProcessModel):
         self.open_steps = proc_params["open_steps"]
         self.slots = [np.zeros(proc_params["shape"], np.int32) for _ in range(self.delay)]
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         if self.delay:
             slot = self.time_step % self.delay
             self.s_out.send(self.slots[slot])

@@ -1,6 +1,8 @@
 """Source and sink that read and write files: setting and getting a Lava Var costs 15 microseconds
 for each element."""
 
+from typing import Any, BinaryIO
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
@@ -59,7 +61,7 @@ class _FileProcess(AbstractProcess):
 class FileSource(_FileProcess):
     """Sends the frames of its files, and zeros between and after the samples."""
 
-    def __init__(self, *, shape: tuple[int, ...], **parameters) -> None:
+    def __init__(self, *, shape: tuple[int, ...], **parameters: Any) -> None:
         super().__init__(shape=shape, **parameters)
         self.s_out = OutPort(shape=shape)
 
@@ -71,14 +73,14 @@ class FileSink(_FileProcess):
     from the chip.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], bits: int = 32, **parameters) -> None:
+    def __init__(self, *, shape: tuple[int, ...], bits: int = 32, **parameters: Any) -> None:
         super().__init__(shape=shape, **parameters)
         self.proc_params["bits"] = bits
         self.a_in = InPort(shape=shape)
 
 
 class _PyFileModel(PyLoihiProcessModel):
-    def __init__(self, proc_params):
+    def __init__(self, proc_params) -> None:
         super().__init__(proc_params)
         for key in (
             "shape",
@@ -97,7 +99,8 @@ class _PyFileModel(PyLoihiProcessModel):
 
     def _position(self) -> tuple[int, int]:
         """(sample, step in the sample) of this Lava time step; negative before the first sample."""
-        return divmod(self.time_step - self.first_step, self.interval)
+        position: tuple[int, int] = divmod(self.time_step - self.first_step, self.interval)
+        return position
 
 
 @implements(proc=FileSource, protocol=LoihiProtocol)
@@ -108,12 +111,12 @@ class PyFileSourceModel(_PyFileModel):
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params) -> None:
         super().__init__(proc_params)
         self.opened = -1
         self.silence = np.zeros(self.shape, np.int32)
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         sample, step = self._position()
         if not 0 <= sample < self.samples or step >= self.steps:
             self.s_out.send(self.silence)
@@ -137,12 +140,12 @@ class PyFileSinkModel(_PyFileModel):
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params) -> None:
         super().__init__(proc_params)
         self.spare_bits = 32 - proc_params["bits"]
-        self.file = None
+        self.file: BinaryIO | None = None
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         values = self.a_in.recv()
         sample, step = self._position()
         if not 0 <= sample < self.samples or step >= self.steps:
@@ -151,7 +154,7 @@ class PyFileSinkModel(_PyFileModel):
         if self.file is None:
             self.file = open(f"{self.path}.{number}", "wb")  # noqa: SIM115  over many steps
         values = (values.astype(np.int32) << self.spare_bits) >> self.spare_bits
-        self.file.write(np.ascontiguousarray(values.transpose(self.back), dtype=self.dtype))
+        self.file.write(np.ascontiguousarray(values.transpose(self.back), dtype=self.dtype).data)
         if step == self.steps - 1 and (position == self.chunk - 1 or sample == self.samples - 1):
             self.file.close()
             self.file = None

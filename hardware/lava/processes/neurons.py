@@ -1,6 +1,8 @@
 """Leaky integrate-and-fire neurons for Lava whose membrane potential can be read, and what Lava has
 no model of: resets, and noise."""
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
@@ -16,7 +18,7 @@ class ProbedLIFReset(LIFReset):
     """Lava's LIFReset with one more port, ``v_out``: the membrane potential after each step, its
     reset included."""
 
-    def __init__(self, *, shape: tuple[int, ...], **parameters) -> None:
+    def __init__(self, *, shape: tuple[int, ...], **parameters: Any) -> None:
         super().__init__(shape=shape, **parameters)
         self.v_out = OutPort(shape=shape)
 
@@ -29,10 +31,10 @@ class PyProbedLIFResetModel(PyLifResetModelBitAcc):
     inherited.
     """
 
-    implements_process = ProbedLIFReset
+    implements_process: Any = ProbedLIFReset
     v_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         super().run_spk()
         self.v_out.send(self.v)
 
@@ -57,7 +59,7 @@ class CustomResetLIF(ProbedLIFReset):
         spike_reset: str,
         reset_amount,
         refractory_period: int,
-        **parameters,
+        **parameters: Any,
     ) -> None:
         super().__init__(shape=shape, **parameters)
         self.proc_params["spike_reset"] = spike_reset
@@ -70,16 +72,16 @@ class PyCustomResetLIFModel(PyProbedLIFResetModel):
     """Sub-threshold dynamics, threshold and their order are Lava's own; only what follows a spike
     is ours."""
 
-    implements_process = CustomResetLIF
+    implements_process: Any = CustomResetLIF
     reset_amount: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
     resting: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=16)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params) -> None:
         super().__init__(proc_params)
         self.spike_reset = proc_params["spike_reset"]
         self.refractory_period = proc_params["refractory_period"]
 
-    def subthr_dynamics(self, activation_in: np.ndarray):
+    def subthr_dynamics(self, activation_in: np.ndarray) -> None:
         if self.time_step % self.reset_interval == self.reset_offset:
             self.resting[:] = 0
         before = self.v.copy()
@@ -91,7 +93,7 @@ class PyCustomResetLIFModel(PyProbedLIFResetModel):
     def spiking_activation(self):
         return super().spiking_activation() & self.active
 
-    def reset_voltage(self, spike_vector: np.ndarray):
+    def reset_voltage(self, spike_vector: np.ndarray) -> None:
         self.resting[spike_vector] = self.refractory_period
         if self.spike_reset == "zero":
             super().reset_voltage(spike_vector)
@@ -122,7 +124,7 @@ class NoisyLIF(CustomResetLIF):
         noise_seed: int,
         noise_sigma: int,
         neuron_order: np.ndarray,
-        **parameters,
+        **parameters: Any,
     ) -> None:
         super().__init__(shape=shape, **parameters)
         self.proc_params["noise_seed"] = noise_seed
@@ -133,9 +135,9 @@ class NoisyLIF(CustomResetLIF):
 class PyNoisyLIFModel(PyCustomResetLIFModel):
     """Draws the noise of one step at a time."""
 
-    implements_process = NoisyLIF
+    implements_process: Any = NoisyLIF
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params) -> None:
         super().__init__(proc_params)
         self.noise_seed = proc_params["noise_seed"]
         self.noise_sigma = proc_params["noise_sigma"]
