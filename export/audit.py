@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,10 +95,10 @@ class Parameter:
         """Represented to single precision, nothing clipped."""
         return not self.clipped and self.max_error <= EXACT
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Summary as plain JSON values; the arrays themselves are attributes."""
 
-        def span(array):
+        def span(array: np.ndarray | float) -> list[float]:
             array = np.asarray(array)
             return [array.min().item(), array.max().item()] if array.size else []
 
@@ -145,7 +145,7 @@ class LayerAudit:
             f"{', '.join(p.name for p in self.parameters)}"
         )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "name": self.name,
@@ -236,7 +236,7 @@ class Audit:
         """
         return _tabular.frame(self._rows(), AUDITED)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every layer with a summary of every parameter."""
         return {
             "source": self.source,
@@ -305,7 +305,7 @@ class Audit:
         return "\n".join(lines)
 
 
-def _span(pair: list, unit: str) -> str:
+def _span(pair: list[Any], unit: str) -> str:
     if not pair:
         return "none"
     low, high = (f"{x:.6g}" for x in pair)

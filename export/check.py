@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import nir
 import numpy as np
@@ -29,7 +30,7 @@ MAX_NODES = 2_000
 MAX_DEPTH = 8
 
 
-def _natural(name: str) -> tuple:
+def _natural(name: str) -> tuple[Any, ...]:
     return tuple(
         (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in re.split(r"(\d{1,9})", name)
@@ -136,7 +137,7 @@ _GRIDS = {
 }
 
 
-def _check_entries(flat: Flat, meta: dict) -> None:
+def _check_entries(flat: Flat, meta: dict[str, Any]) -> None:
     """Every entry of the metadata belongs to a node that can have it."""
     for name, entry in meta["nodes"].items():
         if name not in flat.nodes:
@@ -170,7 +171,9 @@ def _check_entries(flat: Flat, meta: dict) -> None:
             )
 
 
-def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str]) -> None:
+def _complete(
+    graph: nir.NIRGraph, prefix: str, shapes: Mapping[str, Any], notes: list[str]
+) -> None:
     """Fill in what the shapes say, in place."""
     for name, node in graph.nodes.items():
         full = prefix + name
@@ -195,7 +198,7 @@ def _complete(graph: nir.NIRGraph, prefix: str, shapes: Mapping, notes: list[str
 
 def own_scalar(node: nir.NIRNode) -> bool:
     """Parameters given as numbers, not as arrays."""
-    return getattr(node, PARAMETERS[type(node)][0]).shape == ()
+    return bool(getattr(node, PARAMETERS[type(node)][0]).shape == ())
 
 
 def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
@@ -226,7 +229,7 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
     return copy
 
 
-def _shapes(flat: Flat, notes: list[str]) -> Mapping:
+def _shapes(flat: Flat, notes: list[str]) -> Mapping[str, Any]:
     """Shapes of all nodes, after dimensions of a batch or of time were taken out where nothing else
     fits."""
     try:
@@ -236,7 +239,7 @@ def _shapes(flat: Flat, notes: list[str]) -> Mapping:
         return infer(flat.nodes, flat.edges)
 
 
-def _record(meta: dict, found: Found) -> bool:
+def _record(meta: dict[str, Any], found: Found) -> bool:
     """Put what was found into the metadata; whether there was anything."""
     for part, texts in (("notes", found.notes), ("placeholders", found.placeholders)):
         known = meta["origin"].get(part, [])

@@ -42,7 +42,7 @@ class RefusedError(ExportError):
     """A graph as a whole was refused. ``audit`` tells for every layer whether, and why; ``causes``
     holds the single errors."""
 
-    def __init__(self, message: str, audit: Audit, causes: tuple[ExportError, ...] = ()):
+    def __init__(self, message: str, audit: Audit, causes: tuple[ExportError, ...] = ()) -> None:
         super().__init__(message)
         self.audit = audit
         self.causes = causes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
@@ -45,7 +46,7 @@ _FIELDS: Mapping[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Fields that a node of each kind must have, and those that it may have."""
 
 
-def _metadata(where: str, tree: Tree) -> dict:
+def _metadata(where: str, tree: Tree) -> dict[str, Any]:
     """Metadata as nir writes it: a group of plain values, possibly nested."""
     found = tree.get("metadata", {})
     if not isinstance(found, dict):
@@ -108,7 +109,7 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
     return node
 
 
-def _graph(values: Tree, where: str, depth: int, metadata: dict) -> nir.NIRGraph:
+def _graph(values: Tree, where: str, depth: int, metadata: dict[str, Any]) -> nir.NIRGraph:
     edges = values["edges"]
     if not isinstance(values["nodes"], dict):
         raise GraphFileError(f"{where}: nodes is no group")

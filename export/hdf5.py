@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
 
 import h5py
 import numpy as np
@@ -46,14 +47,14 @@ class Limits:
     chunk: int = 1 << 26
 
 
-Tree = dict
+Tree: TypeAlias = dict[str, Any]
 """name → nested Tree, numpy array, or str; a text array is a numpy object array of str."""
 
 
 class _Reader:
     """One walk over a file; keeps count against the limits."""
 
-    def __init__(self, path: Path, size: int, limits: Limits):
+    def __init__(self, path: Path, size: int, limits: Limits) -> None:
         self.path = path
         self.limits = limits
         self.most = room(size, limits.bytes)
@@ -62,7 +63,7 @@ class _Reader:
         self.bytes = 0
         self.seen: set[int] = set()
 
-    def fail(self, place: str, message: str):
+    def fail(self, place: str, message: str) -> NoReturn:
         raise GraphFileError(f"{self.path}: {shortened(place or '/', 300)}: {message}")
 
     def group(self, group: h5py.Group, place: str, depth: int) -> Tree:
@@ -95,7 +96,7 @@ class _Reader:
                 )
         return tree
 
-    def once(self, member, place: str) -> None:
+    def once(self, member: h5py.Group | h5py.Dataset, place: str) -> None:
         """Refuse an object that was read under another name: few bytes could stand for any number
         of objects."""
         address = h5py.h5o.get_info(member.id).addr
@@ -103,7 +104,7 @@ class _Reader:
             self.fail(place, "a second name of an object; each object must have one name")
         self.seen.add(address)
 
-    def dataset(self, dataset: h5py.Dataset, place: str):
+    def dataset(self, dataset: h5py.Dataset, place: str) -> np.ndarray | str:
         if dataset.is_virtual or dataset.external:
             self.fail(place, "data stored in other files; accepted is data in the file itself")
         if dataset.shape is None:
@@ -140,7 +141,7 @@ class _Reader:
                 f"bytes of data",
             )
 
-    def text(self, dataset: h5py.Dataset, place: str):
+    def text(self, dataset: h5py.Dataset, place: str) -> np.ndarray | str:
         """A text, or an array of texts."""
         if dataset.size > self.limits.texts:
             self.fail(place, f"{dataset.size} texts; accepted are {self.limits.texts}")
@@ -158,7 +159,7 @@ class _Reader:
             else found[0]
         )
 
-    def decode(self, item, place: str) -> str:
+    def decode(self, item: object, place: str) -> str:
         if isinstance(item, str):
             item = item.encode("utf-8", "surrogateescape")
         if not isinstance(item, bytes):

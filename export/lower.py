@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import nir
 import numpy as np
@@ -29,7 +29,7 @@ from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
 from export.populations import constant_source, lower_population
 from export.reading import Reading, Told, settle
-from export.shapes import NEURONS, infer
+from export.shapes import NEURONS, Shape, infer
 from export.simulate import Extremes, execution_order, simulate
 from export.synapses import Options, Sources
 from export.trace import Traced, Way, projection_name, trace
@@ -159,10 +159,10 @@ def lower(
     }
     try:
         program = Program(
-            inputs=inputs,
-            populations=[*constant, *(lowered[name].population for name in order)],
-            projections=[projection for name in order for projection in lowered[name].projections],
-            outputs=outputs,
+            inputs=tuple(inputs),
+            populations=(*constant, *(lowered[name].population for name in order)),
+            projections=tuple(p for name in order for p in lowered[name].projections),
+            outputs=tuple(outputs),
             metadata=_metadata(
                 meta,
                 source,
@@ -204,7 +204,7 @@ def _suspecting(warnings: Sequence[str]) -> Iterator[None]:
 
 def _neurons(
     traced: Traced,
-    entries: Mapping,
+    entries: Mapping[str, Any],
     dt_s: float | None,
     discretization: str,
     fused: Mapping[str, str],
@@ -226,7 +226,7 @@ def _neurons(
     return neurons
 
 
-def _refuse(traced: Traced, source: str, read: Reading):
+def _refuse(traced: Traced, source: str, read: Reading) -> NoReturn:
     """Raise a RefusedError that says for every node whether it could be lowered."""
     layers = [
         LayerAudit(name, type(node).__name__, REFUSED, (str(traced.refused[name]),), nodes=(name,))
@@ -249,7 +249,11 @@ def _refuse(traced: Traced, source: str, read: Reading):
 
 
 def _inputs(
-    nodes, shapes, entries, message_bits, fraction_bits
+    nodes: Mapping[str, nir.NIRNode],
+    shapes: Mapping[str, tuple[Shape, Shape]],
+    entries: Mapping[str, Any],
+    message_bits: int | Mapping[str, int] | None,
+    fraction_bits: int | Mapping[str, int] | None,
 ) -> tuple[list[Input], list[LayerAudit], dict[str, int]]:
     """Inputs of the Program, their audit, and the fraction bits of their values."""
     names = [n for n, node in nodes.items() if isinstance(node, nir.Input)]
@@ -317,7 +321,7 @@ def _calibrate(
     neurons: Mapping[str, Neuron],
     inputs: list[Input],
     fractions: Mapping[str, int],
-    data,
+    data: np.ndarray | Mapping[str, np.ndarray],
 ) -> dict[str, Extremes]:
     """Extremes of every population on calibration data. Raises CalibrationError for unusable
     data."""
@@ -344,12 +348,12 @@ def _calibrate(
 class _OnlyInputs:
     """What ``check_inputs`` needs of a Program."""
 
-    def __init__(self, inputs: list[Input]):
+    def __init__(self, inputs: list[Input]) -> None:
         self.inputs = inputs
 
 
 def _outputs(
-    traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping
+    traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping[str, Any]
 ) -> tuple[list[Output], list[LayerAudit]]:
     """Outputs of the Program and how they are decoded."""
     outputs, audits = [], []
@@ -373,13 +377,13 @@ def _outputs(
 
 
 def _metadata(
-    meta: Mapping,
+    meta: Mapping[str, Any],
     source: str,
     dt_s: float | None,
     scales: Mapping[str, float],
     neurons: Mapping[str, Neuron],
     fractions: Mapping[str, int],
-) -> dict:
+) -> dict[str, Any]:
     """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) +
     potential_offset_v."""
     bits = {name: float(np.log2(scale)) for name, scale in scales.items()}
@@ -400,7 +404,7 @@ def _metadata(
 class _Names:
     """Names of projections, each used once."""
 
-    def __init__(self, nodes: Mapping[str, nir.NIRNode]):
+    def __init__(self, nodes: Mapping[str, nir.NIRNode]) -> None:
         self.nodes = nodes
         self.taken: set[str] = set()
 

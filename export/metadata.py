@@ -42,8 +42,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from export.errors import GraphError
 from hardware._text import shown
@@ -62,7 +62,11 @@ def _is_int(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _ints(low: int, high: int):
+Rule: TypeAlias = tuple[Callable[[Any], bool], str]
+"""A check of a value, and what is accepted."""
+
+
+def _ints(low: int, high: int) -> Rule:
     """A check: an integer, or a list of integers."""
     return (
         lambda v: (
@@ -73,11 +77,11 @@ def _ints(low: int, high: int):
     )
 
 
-def _int(low: int, high: int):
+def _int(low: int, high: int) -> Rule:
     return lambda v: _is_int(v, low, high), f"an integer from {low} to {high}"
 
 
-def _one_of(*words: str):
+def _one_of(*words: str) -> Rule:
     return lambda v: v in words, "one of " + ", ".join(words)
 
 
@@ -128,7 +132,7 @@ _ENTRY = {
 }
 
 
-def _check(where: str, entry: Any, rules: Mapping[str, tuple]) -> None:
+def _check(where: str, entry: Any, rules: Mapping[str, tuple[Any, ...]]) -> None:
     if not isinstance(entry, Mapping):
         raise GraphError(f"{where} must be a JSON object, not {type(entry).__name__}")
     for key, value in entry.items():
@@ -139,7 +143,7 @@ def _check(where: str, entry: Any, rules: Mapping[str, tuple]) -> None:
             raise GraphError(f"{where}: {key} is {shown(value)}; accepted is {accepted}")
 
 
-def check(metadata: Any) -> dict:
+def check(metadata: Any) -> dict[str, Any]:
     """The metadata with all its parts present, as plain values. Raises GraphError naming the entry
     that is wrong."""
     where = "graph metadata 'spikeport'"
@@ -186,18 +190,18 @@ def check(metadata: Any) -> dict:
     }
 
 
-def in_steps(metadata: Mapping) -> bool:
+def in_steps(metadata: Mapping[str, Any]) -> bool:
     """Whether the graph's time constants are in steps instead of seconds: a model that knows no
     time step was exported without one."""
     return metadata["dt_s"] is None and metadata["origin"].get("time_unit") == "step"
 
 
-def empty() -> dict:
+def empty() -> dict[str, Any]:
     """Metadata that states nothing."""
     return check({})
 
 
-def dumps(metadata: Mapping) -> str:
+def dumps(metadata: Mapping[str, Any]) -> str:
     """The checked metadata as the JSON text that goes into a graph: ``metadata={"spikeport":
     dumps(...)}``."""
     try:
@@ -206,7 +210,7 @@ def dumps(metadata: Mapping) -> str:
         raise GraphError(f"graph metadata 'spikeport' must be plain JSON values: {error}") from None
 
 
-def of(graph) -> dict:
+def of(graph: Any) -> dict[str, Any]:
     """The checked metadata of a NIR graph; ``empty()`` where it carries none."""
     raw = graph.metadata if isinstance(graph.metadata, Mapping) else {}
     text = raw.get(KEY)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -136,14 +137,14 @@ def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Low
         raise QuantizationError(f"{path}: {error}") from error
 
 
-def _text(value) -> str | None:
+def _text(value: object) -> str | None:
     """A text, stored as such or as an array of one."""
     if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
         value = value.reshape(-1)[0]
     return value if isinstance(value, str) else None
 
 
-def _whole(where: str, key: str, value, low: int, high: int) -> np.ndarray:
+def _whole(where: str, key: str, value: Any, low: int, high: int) -> np.ndarray:
     """Whole numbers as int64, however they are stored."""
     if (
         isinstance(value, (dict, str))
@@ -169,7 +170,7 @@ def _whole(where: str, key: str, value, low: int, high: int) -> np.ndarray:
 class _Builder:
     """Puts a Program together, layer by layer."""
 
-    def __init__(self, source: str, input_shape: tuple[int, ...] | None):
+    def __init__(self, source: str, input_shape: tuple[int, ...] | None) -> None:
         self.source = source
         self.shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.last: str | None = None
@@ -178,7 +179,7 @@ class _Builder:
         self.projections: list[Projection] = []
         self.audits: list[LayerAudit] = []
         self.notes: list[str] = []
-        self.origin: dict = {"framework": "lava-dl", "file": source}
+        self.origin: dict[str, Any] = {"framework": "lava-dl", "file": source}
 
     def add(self, number: int, layer: Tree) -> None:
         """One layer. ``self.shape`` and ``self.last`` are those of what came before."""
@@ -249,7 +250,10 @@ class _Builder:
                 f"applied here, nor by netx"
             )
         self.inputs.append(Input("input", shape, message_bits=INPUT_BITS))
-        reason = f"images as graded input of {INPUT_BITS} bits, the same in every step: what netx writes into the neurons' bias"
+        reason = (
+            f"images as graded input of {INPUT_BITS} bits, the same in every step: what netx "
+            "writes into the neurons' bias"
+        )
         self.audits.append(LayerAudit("input", "input", FAITHFUL, (reason,)))
         # netx leaves the synapse of these neurons unconnected: whatever iDecay is, no current
         # builds up
@@ -298,8 +302,9 @@ class _Builder:
                 f"{where}: the file does not say the shape of its input; say input_shape "
                 f"(channels, height, width)"
             )
+        assert self.shape is not None, "refused above"
         source = self.source_of(where, self.shape)
-        options = {
+        options: dict[str, Any] = {
             key: self.pair(where, layer, key, default)
             for key, default in (("stride", 1), ("padding", 0), ("dilation", 1))
         }
@@ -333,6 +338,7 @@ class _Builder:
         weight = weight.reshape(outputs, -1)
         if self.last is None:
             self.shape = (weight.shape[1],) if self.shape is None else self.shape
+        assert self.shape is not None, "every layer leaves one"
         source = self.source_of(where, self.shape)
         if int(np.prod(self.shape)) != weight.shape[1]:
             raise GraphError(
@@ -392,14 +398,14 @@ class _Builder:
             )
         return int(value[0]), int(value[-1])
 
-    def delay(self, where: str, value, shape: tuple[int, int]):
+    def delay(self, where: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
         """Delay of each synapse: one number, one for each output neuron, for each input, or for
         each synapse; as netx reads it."""
         if value is None:
-            return 0
+            return np.zeros((), np.int64)
         delay = _whole(where, "delay", value, 0, Projection.MAX_DELAY)
         if delay.size == 1:
-            return int(delay.reshape(-1)[0])
+            return delay.reshape(())
         if delay.ndim == 1 and delay.size == shape[0]:
             return np.repeat(delay[:, None], shape[1], axis=1)
         if delay.ndim == 1 and delay.size == shape[1]:
@@ -423,10 +429,11 @@ class _Builder:
         return integers
 
     def population(
-        self, where: str, name: str, shape: tuple[int, ...], neuron: Tree | None, bias
+        self, where: str, name: str, shape: tuple[int, ...], neuron: Tree | None, bias: Any
     ) -> None:
         """One population with its audit; ``neuron`` None: an accumulator that never fires."""
-        values, parameters = {}, []
+        values: dict[str, Any]
+        parameters: list[Parameter] = []
         if neuron is None:
             values = {"current_decay": 0, "voltage_decay": 4096, "threshold": None}
             reasons = ["no neuron: accumulates its input, never fires, as netx runs it"]
@@ -478,7 +485,9 @@ class _Builder:
             )
         )
 
-    def neuron(self, where: str, shape: tuple[int, ...], neuron: Mapping) -> tuple[dict, list[str]]:
+    def neuron(
+        self, where: str, shape: tuple[int, ...], neuron: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
         """Parameters of a CUBA neuron, and what is to be said about them."""
         kind = _text(neuron.get("type"))
         if kind not in ("CUBA", "LOIHI"):
@@ -538,7 +547,7 @@ class _Builder:
             f"{int(np.prod(shape))}"
         )
 
-    def bias(self, where: str, bias, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    def bias(self, where: str, bias: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
         mantissa = self.per_neuron(
             where, "bias", _whole(where, "bias", bias, -(1 << 15), 1 << 15), shape
         )
@@ -559,7 +568,7 @@ class _Builder:
         # a threshold that only saturation exceeds marks a read-out
         decode = (
             "spike_count"
-            if last.spiking and int(np.min(last.threshold)) < _NEVER
+            if last.threshold is not None and int(np.min(last.threshold)) < _NEVER
             else "last_potential"
         )
         self.audits.append(
@@ -584,7 +593,11 @@ class _Builder:
         spiking = any(p.spiking for p in self.populations)
         reading = (SLAYER_FIRES,) if spiking else ()
         program = Program(
-            self.inputs, self.populations, self.projections, [Output(last.name, decode)], metadata
+            tuple(self.inputs),
+            tuple(self.populations),
+            tuple(self.projections),
+            (Output(last.name, decode),),
+            metadata,
         )
         said = (tuple(self.audits), tuple(self.notes), reading)
         return Lowered(

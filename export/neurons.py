@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import nir
 import numpy as np
@@ -76,7 +77,7 @@ class Neuron:
     reset_amount: np.ndarray | None = None
     refractory: int = 0
     offset: np.ndarray = field(default_factory=lambda: np.zeros(()))
-    grid: Mapping | None = None
+    grid: Mapping[str, Any] | None = None
     statements: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
@@ -93,16 +94,17 @@ class Neuron:
         return bool(np.any(self.current_decay != 1))
 
 
-def needs_dt(node: nir.NIRNode, entry: Mapping) -> bool:
+def needs_dt(node: nir.NIRNode, entry: Mapping[str, Any]) -> bool:
     """Whether a node can only be understood with the time step known. One with a grid states its
     decays."""
     return (isinstance(node, _NEED_DT) or entry.get("r_per") == "second") and "grid" not in entry
 
 
-def collapse(array) -> np.ndarray:
+def collapse(array: Any) -> np.ndarray:
     """A 0-d array where all elements are equal."""
     array = np.asarray(array, np.float64)
-    return array.reshape(-1)[0].reshape(()) if array.size and array.min() == array.max() else array
+    one = bool(array.size) and array.min() == array.max()
+    return np.asarray(array.reshape(-1)[0]) if one else array
 
 
 def readout(name: str, shape: Shape) -> Neuron:
@@ -141,7 +143,7 @@ def _share(where: str, tau: np.ndarray, dt_s: float, discretization: str) -> np.
     return np.minimum(ratio, 1.0)
 
 
-def _integers(where: str, grid: Mapping, key: str, shape: Shape) -> np.ndarray:
+def _integers(where: str, grid: Mapping[str, Any], key: str, shape: Shape) -> np.ndarray:
     """An entry of a grid, as a share of 4096 or a mantissa: a number, or an array of the
     population's shape."""
     value = np.asarray(grid[key], np.int64)
@@ -157,7 +159,7 @@ def discretize(
     name: str,
     node: nir.NIRNode,
     shape: Shape,
-    entry: Mapping,
+    entry: Mapping[str, Any],
     dt_s: float | None,
     discretization: str,
     fused: str | None = None,
@@ -181,10 +183,10 @@ def discretize(
     alpha_v, alpha_i, gain, known = zero, one, r, dt_s is not None
     if isinstance(node, nir.Threshold):
         alpha_v = one
-    elif isinstance(node, (nir.LIF, nir.LI)) and known:
+    elif isinstance(node, (nir.LIF, nir.LI)) and dt_s is not None:
         alpha_v = _share(where, node.tau, dt_s, discretization)
         gain = r * alpha_v
-    elif isinstance(node, (nir.CubaLIF, nir.CubaLI)) and known:
+    elif isinstance(node, (nir.CubaLIF, nir.CubaLI)) and dt_s is not None:
         alpha_v, alpha_i = (
             _share(where, node.tau_mem, dt_s, discretization),
             _share(where, node.tau_syn, dt_s, discretization),
@@ -196,7 +198,7 @@ def discretize(
     reasons = []
     if grid is not None:
         alpha_v, alpha_i, gain = _on_grid(where, node, grid, shape, alpha_v, alpha_i, gain, known)
-    elif entry.get("r_per") == "second":
+    elif entry.get("r_per") == "second" and dt_s is not None:
         gain = r * dt_s
     v_leak = getattr(node, "v_leak", None)
     threshold = reset_amount = None
@@ -271,7 +273,10 @@ def compensated(neuron: Neuron) -> Neuron:
         return neuron
     low, high = (float(f(voltage * current)) for f in (np.min, np.max))
     factor = f"{low:.5g}" if low == high else f"{low:.5g} to {high:.5g}"
-    reason = f"input scaled by {factor}, which halves what the rounding of the decays to 12 bits costs a constant input"
+    reason = (
+        f"input scaled by {factor}, which halves what the rounding of the decays to 12 bits costs "
+        "a constant input"
+    )
     return replace(
         neuron,
         gain=neuron.gain * voltage * current,
@@ -294,7 +299,9 @@ def _make_up(share: np.ndarray) -> np.ndarray:
     return np.where(np.abs(error) <= LARGEST_COMPENSATION, 1 + SETTLING * error, 1.0)
 
 
-def _reset(node: nir.NIRNode, entry: Mapping, fused: str | None, statements: dict) -> str:
+def _reset(
+    node: nir.NIRNode, entry: Mapping[str, Any], fused: str | None, statements: dict[str, Any]
+) -> str:
     """The reset and the comparison with the threshold, and where they are known from."""
     comparison = (
         "stated in the graph" if "threshold_comparison" in entry else "assumed: NIR's definition"
@@ -319,7 +326,16 @@ def _reset(node: nir.NIRNode, entry: Mapping, fused: str | None, statements: dic
     return reset or "zero"
 
 
-def _on_grid(where: str, node, grid: Mapping, shape: Shape, alpha_v, alpha_i, gain, known: bool):
+def _on_grid(
+    where: str,
+    node: nir.NIRNode,
+    grid: Mapping[str, Any],
+    shape: Shape,
+    alpha_v: np.ndarray,
+    alpha_i: np.ndarray,
+    gain: np.ndarray,
+    known: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Decays and gain that a grid states, after comparison with what the node says."""
     for key in ("fraction_bits", "current_decay", "voltage_decay"):
         if key not in grid:
@@ -359,7 +375,7 @@ def _same_threshold(
         )
 
 
-def _span(values) -> str:
+def _span(values: Any) -> str:
     values = np.asarray(values)
     low, high = values.min().item(), values.max().item()
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
+from typing import Any
 
 import nir
 import numpy as np
@@ -40,11 +41,11 @@ class Found:
     count: int = 0
 
 
-def label(name: str, node) -> str:
+def label(name: str, node: nir.NIRNode) -> str:
     return f"node {name!r} ({type(node).__name__})"
 
 
-def _array(where: str, field: str, value) -> np.ndarray:
+def _array(where: str, field: str, value: Any) -> np.ndarray:
     """A finite floating-point array."""
     try:
         array = np.asarray(value)
@@ -62,7 +63,7 @@ def _array(where: str, field: str, value) -> np.ndarray:
     return array
 
 
-def _whole(where: str, field: str, value, low: int, dimensions: int) -> tuple[int, ...]:
+def _whole(where: str, field: str, value: Any, low: int, dimensions: int) -> tuple[int, ...]:
     """Whole numbers of at least ``low``, one for each dimension."""
     array = np.asarray(value)
     if (
@@ -81,7 +82,7 @@ def _whole(where: str, field: str, value, low: int, dimensions: int) -> tuple[in
     return tuple_of(array, dimensions)
 
 
-def _dimension(where: str, field: str, value) -> int:
+def _dimension(where: str, field: str, value: Any) -> int:
     """One whole number, which may be negative."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu" or array.size != 1:
@@ -89,7 +90,7 @@ def _dimension(where: str, field: str, value) -> int:
     return int(array.reshape(-1)[0])
 
 
-def _shape(where: str, value, field: str = "shape") -> np.ndarray:
+def _shape(where: str, value: Any, field: str = "shape") -> np.ndarray:
     array = np.asarray(value)
     if (
         array.dtype.kind not in "iu"
@@ -106,7 +107,7 @@ def _shape(where: str, value, field: str = "shape") -> np.ndarray:
     return array.reshape(-1).astype(np.int64)
 
 
-def _elementwise(name: str, node, found: Found) -> dict[str, np.ndarray]:
+def _elementwise(name: str, node: nir.NIRNode, found: Found) -> dict[str, np.ndarray]:
     """The parameters of a node with one value for each element; scalars among arrays are spread."""
     where = label(name, node)
     given = {field: getattr(node, field) for field in PARAMETERS[type(node)]}
@@ -148,7 +149,7 @@ def _elementwise(name: str, node, found: Found) -> dict[str, np.ndarray]:
     return values
 
 
-def _convolution(where: str, node) -> dict:
+def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
     dimensions = 1 if isinstance(node, nir.Conv1d) else 2
     weight = _array(where, "weight", node.weight)
     if weight.ndim != dimensions + 2 or 0 in weight.shape:

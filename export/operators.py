@@ -52,7 +52,7 @@ class Kernel(Operator):
     dilation: tuple[int, ...]
     groups: int
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         lead, channels = x.shape[: x.ndim - len(self.in_shape)], self.in_shape[0]
         x = x.reshape(-1, *self.in_shape)
         padded = np.pad(x, [(0, 0), (0, 0), *self.padding])
@@ -76,7 +76,7 @@ class Kernel(Operator):
                 )
         return total.reshape(*lead, *self.out_shape)
 
-    def triples(self):
+    def triples(self) -> Triples:
         size = int(np.count_nonzero(self.weight)) * math.prod(self.out_shape[1:])
         room(size)
         rows, columns, values = [], [], []
@@ -101,7 +101,7 @@ class Kernel(Operator):
             np.concatenate(values),
         )
 
-    def absolute_sums(self):
+    def absolute_sums(self) -> np.ndarray:
         sums = np.abs(self.weight).reshape(self.out_shape[0], -1).sum(axis=1)
         return np.broadcast_to(sums.reshape(-1, *(1,) * (len(self.out_shape) - 1)), self.out_shape)
 
@@ -134,11 +134,12 @@ class Matrix(Operator):
     weight: np.ndarray
     delay: np.ndarray | int = 0
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         lead = x.shape[: x.ndim - len(self.in_shape)]
-        return (x.reshape(*lead, -1) @ self.weight.T).reshape(*lead, *self.out_shape)
+        image: np.ndarray = x.reshape(*lead, -1) @ self.weight.T
+        return image.reshape(*lead, *self.out_shape)
 
-    def triples(self):
+    def triples(self) -> Triples:
         rows, columns = np.nonzero(self.weight)
         delay = np.asarray(self.delay)
         return Triples(
@@ -150,8 +151,9 @@ class Matrix(Operator):
             delay[rows, columns] if delay.ndim else int(delay),
         )
 
-    def absolute_sums(self):
-        return np.abs(self.weight).sum(axis=1).reshape(self.out_shape)
+    def absolute_sums(self) -> np.ndarray:
+        sums: np.ndarray = np.abs(self.weight).sum(axis=1)
+        return sums.reshape(self.out_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +166,7 @@ class Triples(Operator):
     values: np.ndarray
     delay: np.ndarray | int = 0
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         lead = x.shape[: x.ndim - len(self.in_shape)]
         flat = x.reshape(math.prod(lead), -1)
         total = np.zeros((len(flat), math.prod(self.out_shape)))
@@ -174,10 +176,10 @@ class Triples(Operator):
             )
         return total.reshape(*lead, *self.out_shape)
 
-    def triples(self):
+    def triples(self) -> Triples:
         return self
 
-    def absolute_sums(self):
+    def absolute_sums(self) -> np.ndarray:
         return np.bincount(
             self.rows, np.abs(self.values), minlength=math.prod(self.out_shape)
         ).reshape(self.out_shape)
@@ -187,14 +189,14 @@ class Triples(Operator):
 class Reshape(Operator):
     """The same elements in another shape."""
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(*x.shape[: x.ndim - len(self.in_shape)], *self.out_shape)
 
-    def triples(self):
+    def triples(self) -> Triples:
         index = np.arange(math.prod(self.in_shape))
         return Triples(self.in_shape, self.out_shape, index, index, np.ones(len(index)))
 
-    def absolute_sums(self):
+    def absolute_sums(self) -> np.ndarray:
         return np.ones(self.out_shape)
 
 
@@ -204,15 +206,15 @@ class Gain(Operator):
 
     factor: np.ndarray
 
-    def apply(self, x):
-        return x * self.factor
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(x * self.factor)
 
-    def triples(self):
+    def triples(self) -> Triples:
         index = np.flatnonzero(self.factor)
         return Triples(self.in_shape, self.out_shape, index, index, self.factor.ravel()[index])
 
-    def absolute_sums(self):
-        return np.abs(self.factor)
+    def absolute_sums(self) -> np.ndarray:
+        return np.asarray(np.abs(self.factor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,16 +223,16 @@ class Wait(Operator):
 
     steps: np.ndarray
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return x
 
-    def triples(self):
+    def triples(self) -> Triples:
         index = np.arange(self.steps.size)
         return Triples(
             self.in_shape, self.out_shape, index, index, np.ones(len(index)), self.steps.ravel()
         )
 
-    def absolute_sums(self):
+    def absolute_sums(self) -> np.ndarray:
         return np.ones(self.out_shape)
 
 

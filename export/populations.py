@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,15 @@ from export.headroom import headroom, wanted, worst_case
 from export.neurons import Neuron, collapse
 from export.quantize import choose_scale, fit_bias, split_constant
 from export.simulate import Extremes
-from export.synapses import Options, Sources, audit_of, integers_of, projection_of, synapses_of
+from export.synapses import (
+    Options,
+    Sources,
+    Synapses,
+    audit_of,
+    integers_of,
+    projection_of,
+    synapses_of,
+)
 from export.trace import Constant, Way
 from hardware.lif import LIF
 from hardware.program import Dense, Population, Projection
@@ -37,7 +46,7 @@ def lower_population(
     ways: list[Way],
     constants: list[Constant],
     sources: Sources,
-    entries: Mapping[str, Mapping],
+    entries: Mapping[str, Mapping[str, Any]],
     options: Options,
     measured: Extremes | None,
     name_of: Callable[[Way | str], str],
@@ -57,8 +66,9 @@ def lower_population(
         and synapses
         and all(s.grid is not None and "fraction_bits" in s.grid for s in synapses)
     ):
-        grid = {"fraction_bits": synapses[0].grid["fraction_bits"]} if _is_readout(neuron) else None
-    wraps = bool(grid) and grid.get("overflow") == "wrap"
+        stated = (synapses[0].grid or {})["fraction_bits"]
+        grid = {"fraction_bits": stated} if _is_readout(neuron) else None
+    wraps = grid is not None and grid.get("overflow") == "wrap"
     direct, delayed = _biases(neuron, constants, through_current=neuron.has_current or wraps)
     reasons = list(neuron.reasons)
     if grid is not None:
@@ -140,18 +150,30 @@ def _biases(
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Volts per step straight into the potential; and, by delay, volts per step that must come in
     as synaptic input."""
-    direct, delayed = np.broadcast_to(neuron.leak, neuron.shape).copy(), {}
+    direct = np.broadcast_to(neuron.leak, neuron.shape).copy()
+    delayed: dict[int, np.ndarray] = {}
     for constant in constants:
         value = np.broadcast_to(neuron.gain, neuron.shape) * constant.value
         if through_current or constant.delay:
-            delayed[constant.delay] = delayed.get(constant.delay, 0.0) + value
+            before = delayed.get(constant.delay, np.zeros(()))
+            delayed[constant.delay] = before + value
         else:
             direct += value
     return collapse(direct), delayed
 
 
 def _choose(
-    where, neuron, synapses, ways, constants, direct, delayed, sources, options, measured, reasons
+    where: str,
+    neuron: Neuron,
+    synapses: list[Synapses],
+    ways: list[Way],
+    constants: list[Constant],
+    direct: np.ndarray,
+    delayed: Mapping[int, np.ndarray],
+    sources: Sources,
+    options: Options,
+    measured: Extremes | None,
+    reasons: list[str],
 ) -> float:
     """The scale of a population without grid; appends to ``reasons`` what it rests on."""
     extremes = (
@@ -190,16 +212,17 @@ def _choose(
 
 
 def _constant_projections(
-    where,
+    where: str,
     neuron: Neuron,
     delayed: dict[int, np.ndarray],
     scale: float,
     exact: bool,
-    name_of,
+    name_of: Callable[[Way | str], str],
     constant: str,
-):
+) -> tuple[list[Projection], list[LayerAudit]]:
     """Projections from the constant population that add an input bias, and their audit."""
-    projections, audits = [], []
+    projections: list[Projection] = []
+    audits: list[LayerAudit] = []
     for delay, volts in sorted(delayed.items()):
         steps = np.asarray(volts * scale).ravel()
         whole = np.rint(steps)
@@ -213,12 +236,20 @@ def _constant_projections(
             name = name_of(f"bias of {neuron.name}")
             column = part.mantissas.reshape(-1, 1)
             projections.append(
-                Dense(name, constant, neuron.name, column, exponent=part.exponent, delay=delay)
+                Dense(
+                    name,
+                    constant,
+                    neuron.name,
+                    column,
+                    exponent=np.asarray(part.exponent),
+                    delay=np.asarray(delay),
+                )
             )
         parameter = Parameter(
             "bias", "V", np.asarray(volts).ravel(), whole.astype(np.int64), 1 / scale
         )
-        verdict, reasons = (FAITHFUL, ()) if parameter.exact else (APPROXIMATE, ("bias rounded",))
+        verdict = FAITHFUL if parameter.exact else APPROXIMATE
+        reasons = () if parameter.exact else ("bias rounded",)
         audits.append(
             LayerAudit(projections[-1].name, "projection", verdict, reasons, (parameter,))
         )
@@ -231,7 +262,7 @@ def _population(
     """The population itself and the audit of its parameters."""
     parameters: list[Parameter] = []
 
-    def whole(name, unit, values, step):
+    def whole(name: str, unit: str, values: np.ndarray, step: float) -> np.ndarray:
         limit = LIF[name].high
         integers = np.rint(values / step)
         if exact and np.any(np.abs(values / step - integers) > 1e-4):
@@ -256,7 +287,7 @@ def _population(
 
     current = whole("current_decay", "1/step", neuron.current_decay, 1 / 4096)
     voltage = whole("voltage_decay", "1/step", neuron.voltage_decay, 1 / 4096)
-    values = {"current_decay": current, "voltage_decay": voltage}
+    values: dict[str, Any] = {"current_decay": current, "voltage_decay": voltage}
     if neuron.threshold is not None:
         values |= {
             "threshold": whole("threshold", "V", neuron.threshold, 1 / scale),
@@ -276,7 +307,8 @@ def _population(
                 )
             )
         if neuron.reset == "subtract":
-            amount = whole("reset_amount", "V", neuron.reset_amount, 1 / (64 * scale))
+            given = np.asarray(neuron.reset_amount)
+            amount = whole("reset_amount", "V", given, 1 / (64 * scale))
             if not np.array_equal(amount, values["threshold"] << 6):
                 values["reset_amount"] = amount
     else:
@@ -296,4 +328,7 @@ def constant_source(name: str) -> Population:
     Its potential is reset in every step, so no voltage decay changes anything; 0 is one that a chip
     has.
     """
-    return Population(name, (1,), current_decay=4096, voltage_decay=0, threshold=0, bias=1)
+    zero, one = np.zeros((), np.int64), np.ones((), np.int64)
+    return Population(
+        name, (1,), current_decay=4096 * one, voltage_decay=zero, threshold=zero, bias=one
+    )

@@ -9,6 +9,7 @@ at which no weight is clipped.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,12 +44,15 @@ def weight_range(low: float, high: float, bits: int) -> tuple[int, int, int]:
     return -256, 256 - 2 * step, 2 * step
 
 
-def _round(values: np.ndarray, exponent, limits: tuple[int, int, int]) -> np.ndarray:
+def _round(values: np.ndarray, exponent: Any, limits: tuple[int, int, int]) -> np.ndarray:
     """Mantissas at this exponent, rounded to the format's steps, not limited to its range."""
-    return np.rint(values / (2.0**exponent * limits[2])) * limits[2]
+    mantissas: np.ndarray = np.rint(values / (2.0**exponent * limits[2])) * limits[2]
+    return mantissas
 
 
-def _smallest_exponent(low, high, limits: tuple[int, int, int], lowest: int) -> np.ndarray:
+def _smallest_exponent(
+    low: Any, high: Any, limits: tuple[int, int, int], lowest: int
+) -> np.ndarray:
     """Smallest exponent at which values between low and high fit, elementwise; raises where even
     the largest is too small."""
     fits = [
@@ -60,7 +64,7 @@ def _smallest_exponent(low, high, limits: tuple[int, int, int], lowest: int) -> 
             f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up "
             f"to {limits[1] << MAX_EXPONENT}"
         )
-    return lowest + np.argmax(np.stack(fits), axis=0)
+    return np.asarray(lowest + np.argmax(np.stack(fits), axis=0))
 
 
 def fit(
@@ -104,7 +108,11 @@ def fit(
 
 
 def _least_error(
-    flat: np.ndarray, exponent: np.ndarray, limits, lowest: int, channel: np.ndarray | None
+    flat: np.ndarray,
+    exponent: np.ndarray,
+    limits: tuple[int, int, int],
+    lowest: int,
+    channel: np.ndarray | None,
 ) -> np.ndarray:
     """Of the smallest exponent without clipping and the three below it, the one with the smallest
     squared error."""
@@ -118,7 +126,9 @@ def _least_error(
             if channel is None
             else np.bincount(channel, square, minlength=len(exponent))
         )
-    return np.take_along_axis(np.stack(tried), np.argmin(np.stack(errors), axis=0)[None], axis=0)[0]
+    best = np.argmin(np.stack(errors), axis=0)[None]
+    chosen: np.ndarray = np.take_along_axis(np.stack(tried), best, axis=0)[0]
+    return chosen
 
 
 def on_grid(
@@ -183,8 +193,9 @@ def candidates(top: float, largest: list[float], threshold: float | None) -> np.
     if threshold:
         found.append(np.floor(top * threshold) / threshold)
         found.append(np.ceil(top * threshold / 2) / threshold)
-    found = np.unique(np.asarray(found))
-    return found[(found <= top * (1 + 1e-12)) & (found >= top / 2)]
+    each = np.unique(np.asarray(found))
+    near: np.ndarray = each[(each <= top * (1 + 1e-12)) & (each >= top / 2)]
+    return near
 
 
 def choose_scale(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import nir
 import numpy as np
@@ -52,7 +53,7 @@ PARAMETERS: Mapping[type, tuple[str, ...]] = {
 """Parameters that have one value for each element."""
 
 
-def tuple_of(value, dimensions: int) -> tuple[int, ...]:
+def tuple_of(value: Any, dimensions: int) -> tuple[int, ...]:
     """An integer, or one for each spatial dimension, as a tuple."""
     array = np.asarray(value)
     if array.ndim == 0 or array.size == 1:
@@ -79,14 +80,14 @@ def window_output(
     return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _convolution(name: str, node, given: Shape) -> Shape:
+def _convolution(name: str, node: nir.NIRNode, given: Shape) -> Shape:
     dimensions = node.weight.ndim - 2
     out, inner, *kernel = node.weight.shape
     if len(given) != dimensions + 1 or given[0] != inner * int(node.groups):
-        spatial = ", ".join(("length",) if dimensions == 1 else ("height", "width"))
+        axes = ", ".join(("length",) if dimensions == 1 else ("height", "width"))
         raise GraphError(
             f"node {name!r} ({type(node).__name__}) takes shape ({inner * int(node.groups)}, "
-            f"{spatial}); it is given {given}"
+            f"{axes}); it is given {given}"
         )
     stated = getattr(node, "input_shape", None)
     if stated is not None and tuple_of(stated, dimensions) != given[1:]:
@@ -112,7 +113,7 @@ def _convolution(name: str, node, given: Shape) -> Shape:
     return (out, *spatial)
 
 
-def _pool(name: str, node, given: Shape) -> Shape:
+def _pool(name: str, node: nir.NIRNode, given: Shape) -> Shape:
     if len(given) != 3:
         raise GraphError(
             f"node {name!r} ({type(node).__name__}) takes shape (channels, height, width); it is "
@@ -179,7 +180,7 @@ def _given(name: str, node: nir.NIRNode, given: Shape) -> tuple[Shape, Shape]:
     takes, gives = own_shapes(node)
     if takes == () and type(node) in PARAMETERS:
         return given, given
-    if takes != given:
+    if takes is None or gives is None or takes != given:
         raise GraphError(
             f"node {name!r} ({type(node).__name__}) takes shape {takes}; it is given {given}"
         )
@@ -198,7 +199,7 @@ def infer(
     shapes: dict[str, tuple[Shape, Shape]] = {}
     for name, node in nodes.items():
         takes, gives = own_shapes(node)
-        if takes not in (None, ()):
+        if takes and gives is not None:
             shapes[name] = (takes, gives)
     sources: dict[str, list[str]] = {name: [] for name in nodes}
     for a, b in edges:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def by_delay(operator: Operator) -> list[tuple[int, Operator]]:
             for d in np.unique(delay)
         ]
     assert isinstance(operator, Triples)
-    parts = []
+    parts: list[tuple[int, Operator]] = []
     for d in np.unique(delay):
         chosen = delay == d
         parts.append(
@@ -109,7 +110,7 @@ def simulate(
     kept = max((d for parts in ways.values() for d, _, _ in parts), default=0) + 1
     history: dict[str, list[np.ndarray]] = {n: [] for n in (*inputs, *order)}
     result = Simulation({n: Extremes() for n in order})
-    traces: dict[str, tuple[list, list]] = {n: ([], []) for n in order}
+    traces: dict[str, tuple[list[Any], list[Any]]] = {n: ([], []) for n in order}
     states = {n: _State(neurons[n], samples) for n in order}
     for step in range(steps):
         for name, array in inputs.items():
@@ -145,7 +146,7 @@ class _State:
     """Current and potential of one population, [sample, *shape]; the rules are those of
     hardware.reference without rounding."""
 
-    def __init__(self, neuron: Neuron, samples: int):
+    def __init__(self, neuron: Neuron, samples: int) -> None:
         self.neuron = neuron
         self.current = np.zeros((samples, *neuron.shape))
         self.potential = np.zeros_like(self.current)
@@ -172,7 +173,7 @@ class _State:
         if n.threshold is None:
             return np.zeros_like(self.current)
         compared = self.potential
-        if n.noise is not None:
+        if n.noise is not None and n.grid is not None:
             drawn = draw_step(n.noise.seed, n.noise.sigma, step, int(np.prod(n.shape))).reshape(
                 n.shape
             )
@@ -181,6 +182,7 @@ class _State:
         if n.reset == "zero":
             self.potential = np.where(fired, 0.0, self.potential)
         elif n.reset == "subtract":
-            self.potential = np.where(fired, self.potential - n.reset_amount, self.potential)
+            amount = np.asarray(n.reset_amount)
+            self.potential = np.where(fired, self.potential - amount, self.potential)
         self.rest_until = np.where(fired, step + n.refractory, self.rest_until)
         return fired.astype(np.float64)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,14 +56,14 @@ class Synapses:
     name: str
     operator: Operator
     unit: float
-    grid: Mapping | None
+    grid: Mapping[str, Any] | None
     bits: int = 8
     notes: list[str] = field(default_factory=list)
 
     @property
     def values(self) -> np.ndarray:
         """Volts for one real unit of the source."""
-        return self.operator.values if isinstance(self.operator, Triples) else self.operator.weight
+        return values_of(self.operator)
 
     @property
     def weights(self) -> np.ndarray:
@@ -87,7 +88,20 @@ class Synapses:
             return np.repeat(
                 np.arange(self.operator.weight.shape[0]) // size, self.operator.weight.shape[1]
             )
-        return self.operator.rows // size
+        rows: np.ndarray = _single(self.operator).rows // size
+        return rows
+
+
+def values_of(operator: Operator) -> np.ndarray:
+    """The weights of an operator that a projection has."""
+    if isinstance(operator, (Kernel, Matrix)):
+        return operator.weight
+    return _single(operator).values
+
+
+def _single(operator: Operator) -> Triples:
+    assert isinstance(operator, Triples), "a way is shortened to what a projection has"
+    return operator
 
 
 def _check_size(name: str, volts: np.ndarray) -> None:
@@ -103,7 +117,7 @@ def _check_size(name: str, volts: np.ndarray) -> None:
 
 
 def synapses_of(
-    way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping]
+    way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping[str, Any]]
 ) -> Synapses:
     """A way with the neuron's gain multiplied in, as an operator that a projection has."""
     operator, notes = way.operator, list(way.notes)
@@ -120,7 +134,7 @@ def synapses_of(
                 ]
             )
             operator = products.multiply(chain)
-    _check_size(name, operator.values if isinstance(operator, Triples) else operator.weight)
+    _check_size(name, values_of(operator))
     if isinstance(operator, Kernel):
         operator = symmetric(operator) or operator.triples()
     if isinstance(operator, Triples):
@@ -159,7 +173,7 @@ def _dense_if_full(triples: Triples) -> Operator:
 def projection_of(synapses: Synapses, weights: Weights) -> Projection:
     """The projection that carries these integers."""
     way, operator = synapses.way, synapses.operator
-    shared = {
+    shared: dict[str, Any] = {
         "name": synapses.name,
         "source": way.source,
         "target": way.target,
@@ -171,15 +185,14 @@ def projection_of(synapses: Synapses, weights: Weights) -> Projection:
         return Convolution(
             **shared,
             weights=weights.mantissas,
-            delay=way.delay,
+            delay=np.asarray(way.delay),
             stride=operator.stride,
             padding=padding,
             dilation=operator.dilation,
             groups=operator.groups,
         )
-    delay = way.delay + (
-        operator.delay if not np.ndim(operator.delay) else np.asarray(operator.delay)
-    )
+    assert isinstance(operator, (Matrix, Triples)), "a way is shortened to what a projection has"
+    delay = np.asarray(way.delay + np.asarray(operator.delay))
     if np.max(delay, initial=0) > Projection.MAX_DELAY:
         raise QuantizationError(
             f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted "

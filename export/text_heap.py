@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 
@@ -19,14 +20,14 @@ _ELEMENT = struct.Struct("<IQI")  # length, address of the heap collection, inde
 _COLLECTION = struct.Struct("<4sB3xQ")  # "GCOL", version, size with this header
 _OBJECT = struct.Struct("<HH4xQ")  # index (0: free space), references, size
 
-Fail = Callable[[str], None]
+Fail = Callable[[str], NoReturn]
 """Raises an error with this text."""
 
 
 class TextHeap:
     """The texts of one file; collections of the heap are read once."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.size = path.stat().st_size
         self.collections: dict[int, dict[int, bytes]] = {}

@@ -7,6 +7,7 @@ read-out without memory, whose potential is the signal.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import nir
@@ -120,7 +121,8 @@ def trace(flat: Flat, shapes: dict[str, tuple[Shape, Shape]], dt_s: float | None
 def _read_directly(flat: Flat, output: str, used: set[str]) -> str | None:
     """The population that an Output reads through nothing but Flatten nodes; None where it reads
     something else."""
-    name, passed = output, []
+    name = output
+    passed: list[str] = []
     while True:
         sources = flat.sources(name)
         if len(sources) != 1:
@@ -137,7 +139,7 @@ def _read_directly(flat: Flat, output: str, used: set[str]) -> str | None:
 class _Walk:
     """Backward from one population to its sources."""
 
-    def __init__(self, traced: Traced, target: str, dt_s: float | None, used: set[str]):
+    def __init__(self, traced: Traced, target: str, dt_s: float | None, used: set[str]) -> None:
         self.traced, self.target, self.dt_s, self.used = traced, target, dt_s, used
         self.ways: list[Way] = []
         self.constants: list[Constant] = []
@@ -213,7 +215,7 @@ class _Walk:
         for source in flat.sources(name):
             self.step(source, (operator, *chain), (name, *names))
 
-    def attempt(self, name: str, action) -> None:
+    def attempt(self, name: str, action: Callable[[], object]) -> None:
         try:
             action()
         except UnsupportedError as error:
@@ -264,7 +266,7 @@ class _Walk:
         return Constant(self.target, name, np.array(value), delay)
 
 
-def projection_name(way: Way, nodes: dict[str, nir.NIRNode], taken: set[str]) -> str:
+def projection_name(way: Way, nodes: Mapping[str, nir.NIRNode], taken: set[str]) -> str:
     """Name of the projection that a way becomes: its weight nodes, else its other nodes, else its
     ends."""
     weighted = [n for n in way.nodes if isinstance(nodes[n], _WEIGHTED)]

@@ -16,11 +16,13 @@ def cached(kernel: Callable[..., Any]) -> Callable[..., Any]:
     of other files must be closed over a digest of them, which is then part of its cache key.
     """
     options = {"nogil": True, "error_model": "numpy"}
+    compiled: Callable[..., Any]
     try:
-        return njit(cache=True, **options)(kernel)
+        compiled = njit(cache=True, **options)(kernel)
     except RuntimeError:
         # "no locator available": neither the kernel's folder nor the user's cache can be written
-        return njit(**options)(kernel)
+        compiled = njit(**options)(kernel)
+    return compiled
 
 
 part = njit(error_model="numpy", inline="always")

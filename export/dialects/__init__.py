@@ -193,6 +193,8 @@ def recognised(nodes: Nodes, placeholders: list[str], dt_s: float | None) -> tup
     # with r = tau / dt, which others write, this is one number; it must be off by more than
     # rounding
     steps = np.concatenate(ratios)
+    if implied is None:
+        return None
     told = implied if dt_s is None else dt_s
     several = float(steps.max()) > 1.001 * float(steps.min())
     known = dt_s is not None and not np.allclose(steps, dt_s, rtol=1e-3, atol=0)

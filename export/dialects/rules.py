@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 import numpy as np
@@ -40,12 +41,18 @@ class Site:
 
     name: str
     node: nir.NIRNode
-    entry: dict
+    entry: dict[str, Any]
     reset: str
     recurrent: bool
     dt_s: float | None
     shortest: float
     doubts: list[str] = field(default_factory=list)
+
+    @property
+    def step_s(self) -> float:
+        """The time step, of a dialect that needs it."""
+        assert self.dt_s is not None, "it was asked for"
+        return self.dt_s
 
     @property
     def where(self) -> str:
@@ -127,7 +134,7 @@ def rockpool_step(nodes: Nodes) -> float | None:
     """dt; raises GraphError."""
 
     def fits(tau: np.ndarray, r: np.ndarray, dt: float) -> np.ndarray:
-        return np.isclose(r, tau * np.exp(-dt / tau) / dt, rtol=CLOSE, atol=0)
+        return np.asarray(np.isclose(r, tau * np.exp(-dt / tau) / dt, rtol=CLOSE, atol=0))
 
     _without_if("Rockpool", nodes)
     law = "r = tau * exp(-dt / tau) / dt with one dt"
@@ -135,7 +142,7 @@ def rockpool_step(nodes: Nodes) -> float | None:
 
 
 def rockpool(site: Site) -> None:
-    node, dt = site.node, site.dt_s
+    node, dt = site.node, site.step_s
     lost_v = -np.expm1(-dt / site.tau)
     if isinstance(node, nir.LI):
         # an ExpSyn decays what has just come in, too
@@ -175,7 +182,7 @@ def sinabs(site: Site) -> None:
 
 
 def norse(site: Site) -> None:
-    node, dt = site.node, site.dt_s
+    node, dt = site.node, site.step_s
     if not isinstance(node, LEAKY):
         return
     if site.shortest < dt:  # Norse before 1.1 wrote time constants as they are
@@ -210,7 +217,7 @@ def snntorch_step(nodes: Nodes) -> float | None:
 
 def snntorch(site: Site) -> None:
     if site.reset == "subtract":
-        beta = 1.0 - site.dt_s / site.tau
+        beta = 1.0 - site.step_s / site.tau
         if beta.min() <= CLOSE:
             raise UnsupportedError(
                 f"{site.where}: beta is 0, so that snnTorch's reset by subtraction acts on the "
@@ -270,10 +277,10 @@ def spyx(site: Site) -> None:
     if not isinstance(node, LEAKY):
         site.amount(threshold)
         return
-    beta = 1.0 - site.dt_s / site.tau
-    node.r = site.tau / site.dt_s
+    beta = 1.0 - site.step_s / site.tau
+    node.r = site.tau / site.step_s
     if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
-        node.w_in = np.asarray(node.tau_syn, np.float64) / site.dt_s
+        node.w_in = np.asarray(node.tau_syn, np.float64) / site.step_s
     if isinstance(node, (nir.LIF, nir.CubaLIF)):
         if beta.min() <= CLOSE:
             raise UnsupportedError(

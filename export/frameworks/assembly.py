@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 import numpy as np
@@ -120,7 +121,7 @@ def _check_calls(node: Node, steps: int) -> None:
             )
 
 
-def _told(call: dict) -> str:
+def _told(call: dict[str, Any]) -> str:
     """The edges of a call in words."""
     told = []
     for (source, _), (age, scale) in sorted(call.items()):
@@ -232,12 +233,12 @@ def _check_loop(net: Network, a: str, b: str) -> bool:
 class Graph:
     """Nodes, entries and edges while they are put together."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.nodes: dict[str, nir.NIRNode] = {}
-        self.entries: dict[str, dict] = {}
+        self.entries: dict[str, dict[str, Any]] = {}
         self.edges: list[tuple[str, str]] = []
 
-    def add(self, name: str, node: nir.NIRNode, entry: dict | None = None) -> str:
+    def add(self, name: str, node: nir.NIRNode, entry: dict[str, Any] | None = None) -> str:
         """Add a node; its name, made unique."""
         unique, number = name, 1
         while unique in self.nodes:
@@ -249,7 +250,7 @@ class Graph:
         return unique
 
 
-def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -> Graph:
+def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt: float) -> Graph:
     """The NIR graph of a folded network; ``dt`` in seconds, or 1."""
     _join_shapes(net)
     graph = Graph()
@@ -265,7 +266,7 @@ def build(net: Network, readouts: list[Readout], input_entry: dict, dt: float) -
     input_name = graph.add(
         net.input, nir.Input(input_type={"input": np.array(net.input_shape)}), input_entry
     )
-    between: dict[tuple, str] = {}
+    between: dict[tuple[Any, ...], str] = {}
     for (a, b), edge in net.edges.items():
         sources = (input_name,) if a == net.input else parts[a].outputs
         for kind, value, node in _between(net, a, b, edge, dt):

@@ -20,7 +20,7 @@ from export.frameworks.wrappers import described
 class Bystanders:
     """Watches a run of a model. After it: ``check`` and ``notes``."""
 
-    def __init__(self, model: nn.Module, leaves: dict[str, Leaf]):
+    def __init__(self, model: nn.Module, leaves: dict[str, Leaf]) -> None:
         self._leaves = leaves
         self._own = {p: m for p, m in model.named_modules() if not _inside(p, leaves)}
         self._tensors = {

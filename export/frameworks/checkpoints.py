@@ -23,7 +23,7 @@ class Opened:
 
 
 def open_factory(
-    name: str, weights: str | os.PathLike | None = None, *, trust_pickle: bool = False
+    name: str, weights: str | os.PathLike[str] | None = None, *, trust_pickle: bool = False
 ) -> Opened:
     """Make a model by calling ``package.module:factory`` without arguments, and load its weights.
 
@@ -46,7 +46,7 @@ def open_factory(
     return Opened(model.eval(), tuple(notes))
 
 
-def open_pickle(path: str | os.PathLike) -> Opened:
+def open_pickle(path: str | os.PathLike[str]) -> Opened:
     """The module that ``torch.save(model, path)`` pickled. Reading it runs all code in it.
 
     Raises ModelError where it holds something else, UnsupportedError for TorchScript.
@@ -62,7 +62,7 @@ def open_pickle(path: str | os.PathLike) -> Opened:
 
 
 def load_factory(
-    name: str, weights: str | os.PathLike | None = None, *, trust_pickle: bool = False
+    name: str, weights: str | os.PathLike[str] | None = None, *, trust_pickle: bool = False
 ) -> nn.Module:
     """``open_factory``'s model; what was stripped, kept or ignored is a UserWarning for each."""
     opened = open_factory(name, weights, trust_pickle=trust_pickle)

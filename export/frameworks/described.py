@@ -66,7 +66,7 @@ class Described(Leaf):
     def structural(self) -> bool:
         return self.stateless and isinstance(self.node, (nir.SumPool2d, nir.AvgPool2d, nir.Flatten))
 
-    def accept(self, layout, kwargs):
+    def accept(self, layout, kwargs) -> None:
         if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (
             layout is not None
         ):

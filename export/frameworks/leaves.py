@@ -8,6 +8,7 @@ can check it) and which NIR nodes it becomes. The kinds: ``linear_layers``, ``sn
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 import numpy as np
@@ -28,13 +29,13 @@ class Part:
     Every input is given what comes in; what goes out is the sum of the outputs.
     """
 
-    nodes: dict[str, tuple[nir.NIRNode, dict]]
+    nodes: dict[str, tuple[nir.NIRNode, dict[str, Any]]]
     edges: list[tuple[str, str]] = field(default_factory=list)
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
     @classmethod
-    def single(cls, name: str, node: nir.NIRNode, entry: dict | None = None) -> Part:
+    def single(cls, name: str, node: nir.NIRNode, entry: dict[str, Any] | None = None) -> Part:
         """One node."""
         return cls({name: (node, entry or {})}, [], (name,), (name,))
 
@@ -55,7 +56,7 @@ class Leaf:
     structural = False
     spike_scale = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.name = self.name or self.path or "model"
 
     @property
@@ -71,15 +72,17 @@ class Leaf:
     def prepare(self) -> None:
         """Before the first step of a run."""
 
-    def accept(self, layout: str | None, kwargs: dict) -> None:
+    def accept(self, layout: str | None, kwargs: dict[str, Any]) -> None:
         """Raises UnsupportedError where the layer would not treat its input step by step.
         ``layout``: of a Stack, else None."""
 
-    def check_state(self, module, args, kwargs, before: dict | None, given: torch.Tensor) -> None:
+    def check_state(
+        self, module, args, kwargs, before: dict[str, Any] | None, given: torch.Tensor
+    ) -> None:
         """Raises UnsupportedError where the layer does not start from zero, or does not go on from
         where it was."""
 
-    def state(self, module, outputs: list[torch.Tensor]) -> dict:
+    def state(self, module, outputs: list[torch.Tensor]) -> dict[str, Any]:
         """What ``check_state`` compares with in the next step."""
         return {}
 

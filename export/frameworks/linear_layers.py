@@ -22,7 +22,7 @@ class Weights(Leaf):
     weight: np.ndarray = field(init=False)
     bias: np.ndarray | None = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         module = self.module
         self.weight = array(self.label, "weight", module.weight)
@@ -123,7 +123,7 @@ class Normalisation(Leaf):
 
     structural = True
 
-    def accept(self, layout, kwargs):
+    def accept(self, layout, kwargs) -> None:
         if self.module.running_mean is None:
             raise UnsupportedError(
                 f"{self.label}: it has no running statistics, so its output depends on the batch; "

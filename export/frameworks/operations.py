@@ -11,6 +11,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch.overrides import resolve_name
@@ -105,7 +106,7 @@ ARITHMETIC = {
 }
 
 
-def name_of(function: Callable) -> str:
+def name_of(function: Callable[..., Any]) -> str:
     """Short name of a torch function or method; in-place variants and attribute getters under the
     plain name."""
     full = resolve_name(function) or getattr(function, "__name__", "an operation")
@@ -121,11 +122,16 @@ class Interpreter:
     None for other untracked ones).
     """
 
-    def __init__(self, lookup: Callable[[torch.Tensor], Traced | None], batch: int):
+    def __init__(self, lookup: Callable[[torch.Tensor], Traced | None], batch: int) -> None:
         self.lookup, self.batch = lookup, batch
 
     def derive(
-        self, function: Callable, args: Sequence, kwargs: dict, result, where: str
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result,
+        where: str,
     ) -> list[tuple[torch.Tensor, Traced]]:
         """(tensor, value) of every tensor in ``result``; ``where``: path of the module that runs
         the operation."""
@@ -285,7 +291,7 @@ class Interpreter:
             return float(item)
         return value
 
-    def _arithmetic(self, kind: str, args: Sequence, kwargs: dict) -> Traced | None:
+    def _arithmetic(self, kind: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Traced | None:
         operands = [
             self._operand(a)
             for a in (*args[:2], *(kwargs[k] for k in ("input", "other") if k in kwargs))
@@ -327,7 +333,7 @@ class Interpreter:
         return _pairwise(first, second, factor)
 
     def _joined(
-        self, name: str, args: Sequence, kwargs: dict, result: torch.Tensor
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: torch.Tensor
     ) -> Traced | None:
         tensors = list(args[0] if args else kwargs["tensors"])
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
@@ -362,7 +368,9 @@ class Interpreter:
                 return None
         return Stack(tuple(items), layout)
 
-    def _reduced(self, name: str, args: Sequence, kwargs: dict, where: str) -> list[Traced] | None:
+    def _reduced(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], where: str
+    ) -> list[Traced] | None:
         """A sum, mean or maximum over the steps of a Stack; None for another."""
         tensor = args[0] if args else kwargs.get("input")
         value = self.lookup(tensor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -67,7 +68,7 @@ def of(value: Traced | None) -> Reading | None:
     )
 
 
-def _axis(name: str, args: Sequence, kwargs: dict, dims: int) -> int | None:
+def _axis(name: str, args: Sequence[Any], kwargs: dict[str, Any], dims: int) -> int | None:
     """The one axis that an operation runs over; None where it is not one."""
     place = _AXIS_AT.get(name, 1)
     given = args[place] if len(args) > place else kwargs.get("dim", kwargs.get("axis"))
@@ -79,7 +80,11 @@ def _axis(name: str, args: Sequence, kwargs: dict, dims: int) -> int | None:
 
 
 def after(
-    name: str, args: Sequence, kwargs: dict, source: torch.Tensor, value: Traced | None
+    name: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    source: torch.Tensor,
+    value: Traced | None,
 ) -> Reading | None:
     """The reading that is left after an operation on a tensor; None where the largest score may
     become another."""

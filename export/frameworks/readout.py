@@ -148,7 +148,10 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> None:
             f"a sum of {labels}; a Program's outputs are layers: put weights and neurons behind it"
         )
     else:
-        what = f"a sum of {labels} over some steps, or with factors that differ between steps or are negative"
+        what = (
+            f"a sum of {labels} over some steps, or with factors that differ between steps or are "
+            "negative"
+        )
     kept = tracker.keepers(sources_of(value))
     raise UnsupportedError(
         f"{item.place} is {what}{f' ({kept})' if kept else ''}. No decode stands for that; let the "
@@ -267,4 +270,7 @@ def _readable(leaf: Leaf) -> bool:
 
 
 def _before_reset(name: str) -> str:
-    return f"{name}: in the step of a spike the model returns the potential before the reset; a Program's potential is that after it"
+    return (
+        f"{name}: in the step of a spike the model returns the potential before the reset; a "
+        "Program's potential is that after it"
+    )

@@ -6,6 +6,7 @@ import dataclasses
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -38,7 +39,7 @@ class Returned:
         return readings.of(self.value)
 
 
-def collect(tracker: Tracker, outputs: list) -> list[Returned]:
+def collect(tracker: Tracker, outputs: list[Any]) -> list[Returned]:
     """What each call returned; several calls are the steps.
 
     Numbers, texts and zeros are left aside with a note of the tracker. Raises UnsupportedError for

@@ -24,6 +24,7 @@ subclass, a changed attribute or another version of snnTorch ends in an error.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 import numpy as np
@@ -109,7 +110,7 @@ class Neuron(Leaf):
     kind: str = field(init=False)
     stateless = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self.kind = kind_of(self.module)
         module = self.module
@@ -142,7 +143,7 @@ class Neuron(Leaf):
         for name in STATES[self.kind]:
             setattr(self.module, name, torch.zeros(0, device=self.module.threshold.device))
 
-    def accept(self, layout: str | None, kwargs: dict) -> None:
+    def accept(self, layout: str | None, kwargs: dict[str, Any]) -> None:
         if layout is not None:
             raise UnsupportedError(
                 f"{self.label}: its input holds several time steps, which it takes for a batch; "
@@ -181,7 +182,7 @@ class Neuron(Leaf):
                     "accepted is a state that only the layer itself changes"
                 )
 
-    def state(self, module, outputs: list[torch.Tensor]) -> dict:
+    def state(self, module, outputs: list[torch.Tensor]) -> dict[str, Any]:
         # the spikes that the model sees were replaced by the tracer; the module itself still holds
         # its own
         return {
@@ -362,7 +363,10 @@ class Neuron(Leaf):
     def remarks(self) -> list[str]:
         """What the audit should say about it."""
         if self.kind == "RSynaptic" and not self.module.reset_delay and self._reset() != "none":
-            said = "snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what it computes, a reset one step later"
+            said = (
+                "snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what "
+                "it computes, a reset one step later"
+            )
             return [f"{self.name}: {said}"]
         return []
 

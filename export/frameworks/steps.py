@@ -73,7 +73,7 @@ def _runs(model: nn.Module, leaves: dict[str, Leaf], example: torch.Tensor) -> i
     counts = {path: 0 for path, leaf in leaves.items() if isinstance(leaf, Neuron)}
 
     def count(path: str):
-        def hook(module, args):
+        def hook(module, args) -> None:
             counts[path] += 1
 
         return hook

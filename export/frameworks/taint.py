@@ -36,7 +36,7 @@ class _Mark:
 class Taint(TorchDispatchMode):
     """Marks memory while it is entered. ``place()`` gives the path of the module that runs."""
 
-    def __init__(self, place: Callable[[], str]):
+    def __init__(self, place: Callable[[], str]) -> None:
         super().__init__()
         self._place = place
         self._paused = False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import metadata as packages
-from typing import Literal
+from typing import Any, Literal
 
 import nir
 import torch
@@ -42,7 +42,7 @@ class _Plan:
     example: torch.Tensor
     layout: str | None
     single_step: bool
-    io: dict
+    io: dict[str, Any]
     binary: bool
     own_steps: int | None = None
 
@@ -101,7 +101,7 @@ def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
 
 
 def _long_enough(
-    model: nn.Module, leaves: dict, plan: _Plan, steps: int | None
+    model: nn.Module, leaves: dict[str, Any], plan: _Plan, steps: int | None
 ) -> tuple[_Plan, list[str]]:
     """The plan with an example of as many steps as are stated, or as the model wants; and what to
     say of it."""
@@ -127,7 +127,7 @@ def _call(model: nn.Module, given: torch.Tensor):
         ) from error
 
 
-def _run(model: nn.Module, plan: _Plan, tracker: Tracker, input_name: str) -> list:
+def _run(model: nn.Module, plan: _Plan, tracker: Tracker, input_name: str) -> list[Any]:
     """Call the model; what each call returned."""
     batch = tracker.batch
     if plan.single_step:
@@ -238,7 +238,7 @@ def trace(
 def _network(
     tracker: Tracker,
     plan: _Plan,
-    outputs: list,
+    outputs: list[Any],
     input_name: str,
     shape: tuple[int, ...],
     decode: str | None,

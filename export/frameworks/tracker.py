@@ -10,6 +10,7 @@ replaced by random ones while tracing: a silent layer would prove nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -100,7 +101,9 @@ class Tracker(TorchFunctionMode):
     """Follows one run of a model. After it: ``nodes`` (name → Node, the input excluded) and
     ``value_of(tensor)``."""
 
-    def __init__(self, model: nn.Module, leaves: dict[str, Leaf], batch: int, seed: int = 0):
+    def __init__(
+        self, model: nn.Module, leaves: dict[str, Leaf], batch: int, seed: int = 0
+    ) -> None:
         super().__init__()
         self.batch = batch
         self.nodes: dict[str, Node] = {}
@@ -112,8 +115,8 @@ class Tracker(TorchFunctionMode):
         self.random = torch.Generator().manual_seed(seed)
         self._values: dict[int, tuple[torch.Tensor, Traced]] = {}
         self._records: dict[tuple[str, str, int | None], torch.Tensor] = {}
-        self._pools: dict[tuple, str] = {}
-        self._states: dict[str, dict] = {}
+        self._pools: dict[tuple[Any, ...], str] = {}
+        self._states: dict[str, dict[str, Any]] = {}
         self._paths: list[str] = []
         self._depth = 0
         self._handles = []
@@ -196,7 +199,9 @@ class Tracker(TorchFunctionMode):
             self._applied(func, args, kwargs, inputs, before, result)
         return result
 
-    def _applied(self, func, args, kwargs: dict, inputs: list, before: dict, result) -> None:
+    def _applied(
+        self, func, args, kwargs: dict[str, Any], inputs: list[Any], before: dict[str, Any], result
+    ) -> None:
         """An operation was applied to ``inputs``, which stood for ``before``."""
         name = name_of(func)
         if name == "__setitem__":
@@ -222,7 +227,10 @@ class Tracker(TorchFunctionMode):
             return
         nodes = ", ".join(sorted({repr(node) for node, _ in sources}))
         if name in DECISIONS and all(port == INPUT for _, port in sources):
-            note = f"{self.place(self.where())}: decides by the numbers of its input ({name!r}); traced is the way that it took"
+            note = (
+                f"{self.place(self.where())}: decides by the numbers of its input ({name!r}); "
+                "traced is the way that it took"
+            )
             if note not in self.notes:
                 self.notes.append(note)
             return
@@ -292,7 +300,7 @@ class Tracker(TorchFunctionMode):
     # layers
 
     def _before(self, path: str):
-        def hook(module, args, kwargs):
+        def hook(module, args, kwargs) -> None:
             if self._depth:
                 self._depth += 1
                 return
@@ -306,7 +314,9 @@ class Tracker(TorchFunctionMode):
 
         return hook
 
-    def _enter(self, path: str, leaf: Leaf, module: nn.Module, args, kwargs: dict) -> None:
+    def _enter(
+        self, path: str, leaf: Leaf, module: nn.Module, args, kwargs: dict[str, Any]
+    ) -> None:
         given = args[0] if args else next(iter(kwargs.values()), None)
         if not isinstance(given, torch.Tensor):
             raise UnsupportedError(

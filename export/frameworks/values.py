@@ -11,6 +11,7 @@ Three kinds, told apart by class:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -46,7 +47,7 @@ class Value:
 
     def plus(self, other: Value, factor: float = 1.0) -> Value:
         """Sum; equal outputs are merged."""
-        merged: dict[tuple, Term] = {}
+        merged: dict[tuple[Any, ...], Term] = {}
         for term in (*self.terms, *other.scaled(factor).terms):
             key = (term.node, term.port, term.step)
             known = merged.get(key)
@@ -80,7 +81,7 @@ class Stack:
         """The function applied to every item."""
         return Stack(tuple(function(item) for item in self.items), self.layout)
 
-    def split(self, tensor, batch: int) -> list:
+    def split(self, tensor, batch: int) -> list[Any]:
         """The tensor of every item, [batch, *features] each."""
         count = len(self.items)
         if self.layout == "S*B":

@@ -51,7 +51,7 @@ def listed(names) -> str:
 
 
 def read_weights(
-    path: str | os.PathLike, *, trust_pickle: bool = False
+    path: str | os.PathLike[str], *, trust_pickle: bool = False
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Tensors by name, and a line for everything in the file that was left aside.
 
@@ -76,7 +76,7 @@ def read_weights(
     return _safetensors(path, start, size), []
 
 
-def read_pickle(path: str | os.PathLike) -> tuple[object, list[str]]:
+def read_pickle(path: str | os.PathLike[str]) -> tuple[object, list[str]]:
     """Whatever a pickle holds. Reading it runs its code, so only on the user's word."""
     path = Path(path)
     start, size = _start(path)

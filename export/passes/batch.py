@@ -10,9 +10,10 @@ edge fit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import nir
 import numpy as np
@@ -51,7 +52,7 @@ def _leading(shape: Shape, most: int, ones: bool) -> int:
 
 def _end(node: nir.NIRNode, count: int, ones: bool) -> nir.NIRNode:
     key = "input" if isinstance(node, nir.Input) else "output"
-    shape = own_shapes(node)[0]
+    shape = own_shapes(node)[0] or ()
     left = np.array(shape[_leading(shape, count, ones) :])
     return (
         nir.Input({key: left}, metadata=node.metadata)
@@ -98,8 +99,8 @@ def _tried(nodes: Mapping[str, nir.NIRNode], trial: _Trial) -> dict[str, nir.NIR
 def _trials(nodes: Mapping[str, nir.NIRNode], ones: bool) -> Iterator[_Trial]:
     """All ways, those that change less first."""
 
-    def most(shapes, ones: bool) -> range:
-        return range(1 + max((_leading(shape, MOST, ones) for shape in shapes), default=0))
+    def most(shapes: Iterable[Shape | None], ones: bool) -> range:
+        return range(1 + max((_leading(shape, MOST, ones) for shape in shapes if shape), default=0))
 
     ends = [
         most((own_shapes(n)[0] for n in nodes.values() if isinstance(n, kind)), ones)
@@ -107,14 +108,15 @@ def _trials(nodes: Mapping[str, nir.NIRNode], ones: bool) -> Iterator[_Trial]:
     ]
     neurons = most((own_shapes(n)[0] for n in nodes.values() if type(n) in PARAMETERS), True)
     flatten = range(len(_FLATTEN) if any(isinstance(n, nir.Flatten) for n in nodes.values()) else 1)
-    yield from (_Trial(*counts, ones) for counts in product(*ends, neurons, flatten))
+    for first, second, third, fourth in product(*ends, neurons, flatten):
+        yield _Trial(first, second, third, fourth, ones)
 
 
 def _fitting(
-    nodes: Mapping[str, nir.NIRNode], edges, ones: bool
-) -> dict[tuple, dict[str, nir.NIRNode]]:
+    nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], ones: bool
+) -> dict[tuple[Any, ...], dict[str, nir.NIRNode]]:
     """Shapes of the whole graph → the nodes, for each way in which every edge fits."""
-    found: dict[tuple, dict[str, nir.NIRNode]] = {}
+    found: dict[tuple[Any, ...], dict[str, nir.NIRNode]] = {}
     trials = list(_trials(nodes, ones))
     if len(trials) == 1:
         return found  # the graph as it is
@@ -139,10 +141,10 @@ def _note(name: str, before: nir.NIRNode, after: nir.NIRNode, ones: bool) -> str
     where = f"node {name!r} ({type(before).__name__})"
     why = "nothing else makes every edge fit, and a NIR shape has neither batch nor time"
     if isinstance(before, nir.Flatten):
-        old, new = (f"{int(n.start_dim)} to {int(n.end_dim)}" for n in (before, after))
-        dims = f"dimensions {old} read as {new}"
+        was, now = (f"{int(n.start_dim)} to {int(n.end_dim)}" for n in (before, after))
+        dims = f"dimensions {was} read as {now}"
         return f"{where}: {dims}, because they count a batch: {why}"
-    old, new = own_shapes(before)[0], own_shapes(after)[0]
+    old, new = own_shapes(before)[0] or (), own_shapes(after)[0] or ()
     dropped = old[: len(old) - len(new)]
     what = (
         "a batch of 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def _times(second: Operator, first: Operator) -> Operator:
     return _join(second.triples(), first.triples(), shapes)
 
 
-def _sum(one, other):
+def _sum(one: Any, other: Any) -> Any:
     """Sum of delays; raises where it is longer than the chip's."""
     total = one + other
     if np.max(total, initial=0) > Projection.MAX_DELAY:
@@ -156,7 +157,7 @@ def merged(triples: Triples) -> Triples:
     new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
     first = np.flatnonzero(new)
     delay = triples.delay
-    if np.ndim(delay):
+    if isinstance(delay, np.ndarray) and delay.ndim:
         delay = delay[order]
         if np.any(delay != delay[first][np.cumsum(new) - 1]):
             raise UnsupportedError(

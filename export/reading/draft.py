@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 import numpy as np
@@ -43,10 +44,10 @@ class Draft:
                 warnings; passing: lines that follow from the graph anew each time
     """
 
-    def __init__(self, graph: nir.NIRGraph, told: Told):
+    def __init__(self, graph: nir.NIRGraph, told: Told) -> None:
         self.graph, self.told = graph, told
         self.meta = graph_metadata.of(graph)
-        self.entries: dict[str, dict] = self.meta["nodes"]
+        self.entries: dict[str, dict[str, Any]] = self.meta["nodes"]
         self.flat: Flat = without_virtual(flatten(graph))
         self.nodes = self.flat.nodes
         self.out = Reading(graph, None, "")
@@ -62,7 +63,7 @@ class Draft:
         counting = [n for n, node in self.nodes.items() if isinstance(node, (nir.IF, nir.I))]
         self.counting = [n for n in counting if not {"r_per", "grid"} & set(self.entry(n))]
 
-    def entry(self, name: str) -> dict:
+    def entry(self, name: str) -> dict[str, Any]:
         """Metadata of a node."""
         return self.entries.get(name, {})
 

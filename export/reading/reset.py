@@ -18,8 +18,8 @@ def settle_resets(draft: Draft) -> None:
         for name in names:
             draft.set_reset(name, told, "given by the caller")
         others = ", ".join(r for r in RESETS if r != told)
-        filled = "v_reset is 0, which nir 1.0.6 and later write where nobody says anything"
-        what = "the file states none" if draft.open else filled
+        zero = "v_reset is 0, which nir 1.0.6 and later write where nobody says anything"
+        what = "the file states none" if draft.open else zero
         draft.kept.append(
             f"reset {told}: given by the caller; {what}. The other readings: {others}"
         )

@@ -38,7 +38,7 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
         out.dt_source = "stated in the graph"
     elif told is not None:
         out.dt_source = "given by the caller"
-    elif implied is not None:
+    elif implied is not None and dialect is not None:
         out.dt_source = f"implied: the parameters are those that {dialect.title} writes with it"
         _say_unconfirmed(draft, dialect, implied)
     else:

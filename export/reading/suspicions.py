@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import nir
 import numpy as np
@@ -100,7 +101,7 @@ def _lost_leaks(draft: Draft, dt: float) -> list[str]:
     return warnings
 
 
-def _longest(node: nir.NIRNode, entry: Mapping, dt: float) -> float:
+def _longest(node: nir.NIRNode, entry: Mapping[str, Any], dt: float) -> float:
     """Longest time constant that is not one of no leak."""
     if "grid" in entry:
         return 0.0
@@ -113,7 +114,7 @@ def _longest(node: nir.NIRNode, entry: Mapping, dt: float) -> float:
     return float(values[values < dt / NO_LEAK].max(initial=0.0))
 
 
-def _like_norse(node: nir.NIRNode, entry: Mapping, dt: float) -> bool:
+def _like_norse(node: nir.NIRNode, entry: Mapping[str, Any], dt: float) -> bool:
     """A time constant that is shorter than a step, and would not be once divided by it."""
     return "grid" not in entry and dt**2 <= shortest({"": node}) < dt * (1 - 1e-6)
 

@@ -23,7 +23,7 @@ class Told:
     r_per: str | None = None
     dialect: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         dt = self.dt
         if dt is not None and not (isinstance(dt, (int, float)) and np.isfinite(dt) and dt > 0):
             raise MissingInformationError(f"dt is {dt!r}; accepted is a positive number of seconds")

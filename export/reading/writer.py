@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nir
 import numpy as np
 
-from export.dialects import DIALECTS, Dialect, Site, recognised, shortest
+from export.dialects import DIALECTS, Dialect, recognised, shortest
+from export.dialects.rules import Site
 from export.errors import GraphError
 from export.reading.counts import COUNTED
 from export.reading.draft import Draft
@@ -34,10 +37,11 @@ def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
                 f"dialect is {name!r}, but {evidence}: {DIALECTS[known].title} wrote this; say "
                 f"{known!r}, or 'nir'"
             )
-    if name is None and found is None:
-        return None, ""
-    source = "given by the caller" if name is not None else f"recognised: {evidence}"
-    return DIALECTS[name or found[0]], source
+    if name is not None:
+        return DIALECTS[name], "given by the caller"
+    if found is not None:
+        return DIALECTS[found[0]], f"recognised: {evidence}"
+    return None, ""
 
 
 def refuse_unused(draft: Draft, dialect: Dialect | None) -> None:
@@ -117,7 +121,7 @@ def _rewrite(dialect: Dialect, site: Site) -> bool:
     return any(not np.array_equal(before[name], getattr(site.node, name)) for name in names)
 
 
-def _state_rest(entry: dict, name: str, dialect: Dialect) -> None:
+def _state_rest(entry: dict[str, Any], name: str, dialect: Dialect) -> None:
     """At which potential a neuron fires, and that something stays open."""
     if dialect.strict:
         entry.setdefault("threshold_comparison", ">")
