@@ -33,9 +33,14 @@ const ground = (element) => {
     if (!colour.endsWith(", 0)")) return colour;
   }
 };
-return [...document.querySelectorAll("p, li, h1, h2, h3, td, th, caption, figcaption, summary, a, dt, dd, .ci, th button, svg text")]
+const texts = "p, li, h1, h2, h3, td, th, caption, figcaption, summary, a, dt, dd, .ci";
+return [...document.querySelectorAll(`${texts}, th button, svg text`)]
   .filter(shown)
-  .map((e) => [`${e.tagName} ${e.getAttribute("class")}`, getComputedStyle(e)[e instanceof SVGElement ? "fill" : "color"], ground(e)]);
+  .map((e) => [
+    `${e.tagName} ${e.getAttribute("class")}`,
+    getComputedStyle(e)[e instanceof SVGElement ? "fill" : "color"],
+    ground(e),
+  ]);
 """
 
 

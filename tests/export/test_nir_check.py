@@ -39,13 +39,13 @@ def neuron(*shape):
 def conv(
     out_channels=1, channels=1, kernel=(3, 3), stride=1, padding=0, dilation=1, groups=1, **changes
 ):
-    values = dict(
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        bias=np.zeros(out_channels),
-    )
+    values = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "bias": np.zeros(out_channels),
+    }
     kind = nir.Conv2d if len(kernel) == 2 else nir.Conv1d
     return kind(
         **{
@@ -257,8 +257,11 @@ def test_endless_nesting_is_refused():
 
 def test_torch_tensors_and_integers_become_arrays():
     graph = chain(
-        ("i", inp(1, 4, 4)), ("c", conv(weight=torch.ones(1, 1, 3, 3), bias=None)), ("n", neuron(1, 2, 2)), ("o", out(1, 2, 2))
-    )  # fmt: skip
+        ("i", inp(1, 4, 4)),
+        ("c", conv(weight=torch.ones(1, 1, 3, 3), bias=None)),
+        ("n", neuron(1, 2, 2)),
+        ("o", out(1, 2, 2)),
+    )
     copy = checked(graph)
     assert isinstance(copy.nodes["c"].weight, np.ndarray)
     assert copy.nodes["c"].bias.tolist() == [0]

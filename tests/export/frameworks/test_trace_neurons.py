@@ -3,6 +3,8 @@ grid."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -38,15 +40,14 @@ NEURONS = {
         for delay in (True, False)
     },
     **{
-        f"Synaptic {reset} {'next step' if delay else 'same step'}": lambda reset=reset, delay=delay: (
-            snn.Synaptic(
-                alpha=BETA,
-                beta=BETA,
-                threshold=1.5,
-                init_hidden=True,
-                reset_mechanism=reset,
-                reset_delay=delay,
-            )
+        f"Synaptic {reset} {'next step' if delay else 'same step'}": partial(
+            snn.Synaptic,
+            alpha=BETA,
+            beta=BETA,
+            threshold=1.5,
+            init_hidden=True,
+            reset_mechanism=reset,
+            reset_delay=delay,
         )
         for reset in ("subtract", "zero", "none")
         for delay in (True, False)

@@ -103,7 +103,10 @@ def test_clear_cases(name):
 
 def test_potentials_of_every_step_must_be_stated():
     model = Read(lambda s, v, c: v, **NO_RESET)
-    says = r"layer 'lif' .*state decode \(--decode\) as 'last_potential' \| 'mean_potential' \| 'max_potential'"
+    says = (
+        r"layer 'lif' .*state decode \(--decode\) as 'last_potential' \| 'mean_potential' \| "
+        r"'max_potential'"
+    )
     with pytest.raises(MissingInformationError, match=says):
         trace(model, torch.rand(4, 2, 12), time_first=True)
     graph = trace(model, torch.rand(4, 2, 12), time_first=True, decode="max_potential")

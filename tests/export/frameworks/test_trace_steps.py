@@ -47,7 +47,10 @@ def test_found_out(wants, given, how):
     assert graph.edges == plain.edges
     told = origin_of(graph)
     length = given[0 if first else 1]
-    said = f"the model runs {wants} time steps of its own, not the {length} that it was given; traced with {wants}"
+    said = (
+        f"the model runs {wants} time steps of its own, not the {length} that it was given; "
+        f"traced with {wants}"
+    )
     assert said in told["origin"]["notes"]
     assert told["data"]["steps"] == wants
 

@@ -42,7 +42,10 @@ recipe = "recipe.toml"
 seeds = [0, 1]
 [attacks]
 epsilons = [0.1]
-list = [{ attack = "fgsm", estimator = { name = "training", params = {} } }, { attack = "square", params = { queries = 3 } }]
+list = [
+    { attack = "fgsm", estimator = { name = "training", params = {} } },
+    { attack = "square", params = { queries = 3 } },
+]
 [targets]
 names = ["software", "fast"]
 """
@@ -75,7 +78,8 @@ from toolchain.cells.store import Store
 watch(sys.argv[1])
 first = [job("double", value=n) for n in range(20)]
 with Store(sys.argv[2]) as store:
-    engine.run([job("double", after=(c,), value=100 + n) for n, c in enumerate(first)], store, lambda n, *given: Pool(2, *given))
+    later = [job("double", after=(c,), value=100 + n) for n, c in enumerate(first)]
+    engine.run(later, store, lambda n, *given: Pool(2, *given))
 """
 
 

@@ -141,14 +141,16 @@ def test_no_port_is_open_while_cells_are_computed(compute, tmp_path, opens):
 
 RUN = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores Ctrl-C
+# what runs in the background of a shell ignores Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {root!r})
 from tests.toolchain.cells.conftest import job
 from toolchain.cells import engine
 from toolchain.cells.pool import Pool
 from toolchain.cells.store import Store
 with Store({folder!r}) as store:
-    engine.run([job("endless", number=n) for n in range(2)], store, lambda count, shared, inside: Pool(2, shared, inside))
+    endless = [job("endless", number=n) for n in range(2)]
+    engine.run(endless, store, lambda count, shared, inside: Pool(2, shared, inside))
 """
 
 

@@ -70,7 +70,8 @@ with Store({folder!r}) as store:
     print("ready", flush=True)
     for number in range(60):
         if str(number) not in store:
-            store.put(str(number), "scored", {{"number": number}}, {{"a": np.random.default_rng(number).random(2000)}})
+            values = np.random.default_rng(number).random(2000)
+            store.put(str(number), "scored", {{"number": number}}, {{"a": values}})
 """
 
 

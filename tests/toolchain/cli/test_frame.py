@@ -42,7 +42,10 @@ def test_the_shell_completes(request_, answer, monkeypatch, capsys):
 
 
 def test_overview_lists_every_command_and_imports_nothing_heavy():
-    code = "import sys; from toolchain.cli import run; run(['--help']); print(sorted({'torch', 'numba', 'nir', 'h5py'} & set(sys.modules)))"
+    code = (
+        "import sys; from toolchain.cli import run; run(['--help']); "
+        "print(sorted({'torch', 'numba', 'nir', 'h5py'} & set(sys.modules)))"
+    )
     text = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

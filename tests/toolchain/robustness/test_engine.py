@@ -170,7 +170,8 @@ from toolchain.robustness import bench, sweep
 from toolchain.cells.engine import Report
 if __name__ == "__main__":
     values = sweep.parse({values!r}, "sweep")
-    bench.run(values, {folder!r}, workers=1, report=Report(cell=lambda name, done, total, share: print(done, flush=True)))
+    report = Report(cell=lambda name, done, total, share: print(done, flush=True))
+    bench.run(values, {folder!r}, workers=1, report=report)
 """
 
 

@@ -353,7 +353,10 @@ def test_the_recipes_build_and_name_anns_that_exist(name, request):
 
 
 def test_the_seed_of_a_conversion_varies_its_ann(tmp_path):
-    ann = '[data]\nsteps = 1\n[model]\nkind = "ann"\nlayers = [{ kind = "dense", features = 10 }]\n[training]\nepochs = 1\nsamples = 50\n'
+    ann = (
+        '[data]\nsteps = 1\n[model]\nkind = "ann"\nlayers = [{ kind = "dense", features = 10 }]\n'
+        "[training]\nepochs = 1\nsamples = 50\n"
+    )
     (tmp_path / "ann.toml").write_text(ann)
     (tmp_path / "snn.toml").write_text(
         '[data]\nsteps = 2\n[model]\nreadout = "last_potential"\nlayers = [{ kind = "dense", '
