@@ -55,7 +55,7 @@ class Threat:
 
     NORMS = ("linf", "l2", "flips", "shift", "corruption")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.norm not in self.NORMS:
             raise AttackError(f"threat norm is {self.norm!r}; accepted are {', '.join(self.NORMS)}")
         if not np.isfinite(self.epsilon) or self.epsilon < 0:

@@ -50,7 +50,7 @@ class Stage:
 class _Course:
     """Where every sample of a cascade is."""
 
-    def __init__(self, judge: Victim, samples: np.ndarray, labels: np.ndarray, seed: int):
+    def __init__(self, judge: Victim, samples: np.ndarray, labels: np.ndarray, seed: int) -> None:
         self.judge, self.samples, self.labels, self.seed = judge, samples, labels, seed
         self.best, self.ranks = samples.copy(), np.full(len(samples), -np.inf)
         self.felled_by = np.full(len(samples), STANDS)

@@ -74,7 +74,7 @@ class Direct:
 
     stochastic = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(
             "direct",
             self.steps,
@@ -120,7 +120,7 @@ class Poisson:
     stochastic = True
     fraction_bits = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check("poisson", self.steps, rate=(self.rate, 0.0, 1.0))
 
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -155,7 +155,7 @@ class Latency:
     stochastic = False
     fraction_bits = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(
             "latency",
             self.steps,

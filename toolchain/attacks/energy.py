@@ -68,7 +68,7 @@ class Activity:
               the Program's input
     """
 
-    def __init__(self, victim: Victim, weights: Mapping[str, np.ndarray] | None):
+    def __init__(self, victim: Victim, weights: Mapping[str, np.ndarray] | None) -> None:
         inner = getattr(victim, "victim", victim)
         self.model: nn.Module = inner.model
         self.lsb = 2.0 ** -inner.io["input"]["fraction_bits"]
@@ -120,13 +120,13 @@ class Activity:
         return self._total
 
     def _spikes(self, path: str):
-        def after(module, arguments, named, found):
+        def after(module, arguments, named, found) -> None:
             spikes = found[0] if isinstance(found, tuple) else found
             self._add(path, spikes, arguments[0].dim() - (2 if named.get("sequence") else 1))
 
         return after
 
-    def _inputs(self, module, arguments):
+    def _inputs(self, module, arguments) -> None:
         values = arguments[0]
         self._add(self.input, _Nonzero.apply(values, self.lsb), self.weights[self.input].dim())
 
@@ -142,7 +142,7 @@ class _Drain:
     """The goal: more activity than clean; with ``keep`` [sample] only where that class still
     wins."""
 
-    def __init__(self, activity: Activity, keep: torch.Tensor | None):
+    def __init__(self, activity: Activity, keep: torch.Tensor | None) -> None:
         self.activity, self.keep, self.clean = activity, keep, None
 
     def watching(self):
@@ -184,7 +184,7 @@ class Sponge:
     label: str = "free"
     weights: Mapping[str, np.ndarray] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("sponge", "steps", self.steps)
         positive_number("sponge", "restarts", self.restarts, 0)
         if self.label not in ("free", "unchanged"):

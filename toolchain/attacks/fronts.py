@@ -68,7 +68,7 @@ class Purified:
                2018), which attacks any purifier; "through": its own derivative
     """
 
-    def __init__(self, victim: Victim, purify, *, gradient: str = "identity"):
+    def __init__(self, victim: Victim, purify, *, gradient: str = "identity") -> None:
         if gradient not in ("identity", "through"):
             raise AttackError(f"purifier gradient is {gradient!r}; accepted are identity, through")
         self.victim, self.purify, self.gradient = victim, purify, gradient
@@ -145,7 +145,7 @@ class DetectorAware(Purified):
     NotApplicable where it does not.
     """
 
-    def __init__(self, victim: Victim, front: nn.Module):
+    def __init__(self, victim: Victim, front: nn.Module) -> None:
         super().__init__(victim, front, gradient="through")
         if not has_detector(front):
             raise NotApplicable(

@@ -113,7 +113,7 @@ class Misclassify:
         loss: str = "ce",
         targets: torch.Tensor | None = None,
         temperature: float = 1.0,
-    ):
+    ) -> None:
         if loss not in (*LOSSES, CURRENT):
             raise AttackError(f"loss is {loss!r}; accepted are {', '.join((*LOSSES, CURRENT))}")
         self.labels, self.loss, self.targets, self.temperature = labels, loss, targets, temperature

@@ -34,7 +34,7 @@ class Known:
 
     stochastic = False
 
-    def __init__(self, victim: Victim, seed: int, reach: float | None = None):
+    def __init__(self, victim: Victim, seed: int, reach: float | None = None) -> None:
         if not victim.stochastic:
             raise NotApplicable("the network is not random, so there is no seed to know")
         self._inner, self._seed = victim if reach is None else _revealed(victim, reach), seed

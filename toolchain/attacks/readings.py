@@ -78,7 +78,7 @@ class Currents:
     """Adds up the current into every spiking neuron during a forward pass, differentiably; the last
     neuron called is the one read."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums: dict[str, torch.Tensor] = {}
         self._last: tuple[str, nn.Module] | None = None
 
@@ -96,7 +96,7 @@ class Currents:
                 hook.remove()
 
     def _adder(self, path: str):
-        def before(module, arguments, named):
+        def before(module, arguments, named) -> None:
             current = arguments[0]
             current = current.sum(dim=0) if named.get("sequence") else current
             self._sums[path] = self._sums[path] + current if path in self._sums else current

@@ -270,7 +270,7 @@ class AttackSpec:
     known_seed: int | None = None
     start: str = "random"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         known = self.known_seed
         if known is not None and (
             isinstance(known, bool) or not isinstance(known, int) or not 0 <= known <= MAX_SEED

@@ -49,7 +49,7 @@ class Search:
         white_box: bool = True,
         goal: Goal | None = None,
         start: np.ndarray | None = None,
-    ):
+    ) -> None:
         if threat.norm not in norms:
             raise AttackError(
                 f"this attack cannot keep to the threat {threat.norm!r}; accepted are "

@@ -21,7 +21,7 @@ class ToolboxClassifier(ClassifierMixin, LossGradientsMixin, BaseEstimator):
     Works for attacks that always hand over all samples in order, as the projected gradient ones do.
     """
 
-    def __init__(self, search: Search):
+    def __init__(self, search: Search) -> None:
         super().__init__(model=None, clip_values=(search.threat.low, search.threat.high))
         self.search = search
         self.nb_classes = search.victim.classes

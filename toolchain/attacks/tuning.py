@@ -33,7 +33,7 @@ class Tuning:
     samples: int = 32
     steps: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.values is None) == (self.between is None):
             raise AttackError(f"tuning of {self.parameter!r} needs either values or between")
         if self.values is not None and not len(self.values):

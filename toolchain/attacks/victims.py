@@ -69,7 +69,7 @@ class _ModelVictim:
     """What the two model victims share. ``io``: what spikeport_io() would say, for a model that has
     none."""
 
-    def __init__(self, model: nn.Module, stochastic: bool | None, io: Mapping | None):
+    def __init__(self, model: nn.Module, stochastic: bool | None, io: Mapping | None) -> None:
         if io is None and not hasattr(model, "spikeport_io"):
             raise AttackError(
                 f"{type(model).__name__} has no spikeport_io(), which says how its inputs and "
@@ -219,7 +219,7 @@ class PixelVictim(_ModelVictim):
         stochastic: bool | None = None,
         io: Mapping | None = None,
         sample_shape: tuple[int, ...] | None = None,
-    ):
+    ) -> None:
         super().__init__(model, stochastic, io)
         self.encoder = encoder_of(self.io) if encoder is None else encoder
         self.stochastic |= self.encoder.stochastic
@@ -249,7 +249,7 @@ class EventVictim(_ModelVictim):
         *,
         stochastic: bool | None = None,
         io: Mapping | None = None,
-    ):
+    ) -> None:
         super().__init__(model, stochastic, io)
         self.sample_shape = (steps, *self.io["input"]["shape"])
         self.temperature = self._temperature(steps)
@@ -282,7 +282,7 @@ class ProgramVictim:
         reseeded: Callable[[Program, int], Program] | None = None,
         front=None,
         sample_shape: tuple[int, ...] | None = None,
-    ):
+    ) -> None:
         names = [o.population for o in program.outputs]
         if output is None and len(names) != 1:
             raise AttackError(

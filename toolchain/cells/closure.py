@@ -133,7 +133,7 @@ def _data(folder: Path) -> Iterator[Path]:
 class _Walk:
     """modules: name → file, of all that was reached; packages: third-party ones."""
 
-    def __init__(self, root: Path, followed: frozenset[str]):
+    def __init__(self, root: Path, followed: frozenset[str]) -> None:
         self._root, self._followed = root, followed | set(OURS)
         self.modules: dict[str, Path] = {}
         self.packages: set[str] = set()

@@ -128,7 +128,7 @@ def run(
 class _Run:
     """One call of ``run``."""
 
-    def __init__(self, cells: list[Cell], store: Store, report: Report):
+    def __init__(self, cells: list[Cell], store: Store, report: Report) -> None:
         self._cells = {cell.key: cell for cell in cells}
         self._store, self._report = store, report
         self._pending = {cell.key for cell in cells if not finished(cell, store)}

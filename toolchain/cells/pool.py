@@ -46,7 +46,7 @@ class Pool:
         shared: Shared,
         inside: Inside = lambda label, done, total: None,
         threads: int = 1,
-    ):
+    ) -> None:
         self._shared, self._inside, self._threads = shared, inside, threads
         self._idle: list[_Worker] = []
         self._busy: dict[connection.Connection, tuple[_Worker, Task]] = {}
@@ -133,7 +133,7 @@ class Pool:
 class _Worker:
     """One process."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int) -> None:
         self._knows = False
         self.pipe, theirs = connection.Pipe()
         # nothing is ever written: when we are gone, however that came about, it reads the end

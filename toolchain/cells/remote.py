@@ -48,7 +48,7 @@ class Scheduler:
     key: Path | None = None
     trusted_network: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in ("ca", "cert", "key")}
         scheme = self.address.partition("://")[0] if "://" in self.address else None
         if scheme not in ("tls", "tcp"):
@@ -158,7 +158,7 @@ class Cluster:
 
     free = True
 
-    def __init__(self, client, shared: Shared):
+    def __init__(self, client, shared: Shared) -> None:
         from distributed import as_completed
 
         self._client, self._shared = client, shared

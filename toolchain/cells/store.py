@@ -78,7 +78,7 @@ class Store:
     Every method raises StoreError where the file is damaged or cannot be written.
     """
 
-    def __init__(self, folder: str | Path, *, read_only: bool = False):
+    def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
         self.folder = Path(folder)
         self.path = self.folder / NAME
         with ExitStack() as stack:

@@ -41,7 +41,7 @@ def _served(talk: Connection, shared: work.Shared) -> work.Outcome:
 class _Ticks:
     """Sends (done, in all), not too often."""
 
-    def __init__(self, talk: Connection):
+    def __init__(self, talk: Connection) -> None:
         self._talk, self._last = talk, 0.0
 
     def __call__(self, done: int, total: int) -> None:

@@ -55,7 +55,7 @@ class Encoding:
     seed: int = 0
     bin_us: int = 1000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in ENCODINGS:
             raise DataError(f"encoding is {self.kind!r}; accepted are {', '.join(ENCODINGS)}")
         for name, low, high in (

@@ -125,7 +125,7 @@ class Defence(Settings):
 class Hooks:
     """All defences of a training as one; see ``toolchain.defences.hooks.Hook``."""
 
-    def __init__(self, hooks: list[Hook]):
+    def __init__(self, hooks: list[Hook]) -> None:
         self._hooks = hooks
 
     @property

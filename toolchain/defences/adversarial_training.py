@@ -113,7 +113,7 @@ class AdversarialTraining(Hook):
     name = "adversarial"
     needs_images = True
 
-    def __init__(self, settings: Adversarial):
+    def __init__(self, settings: Adversarial) -> None:
         self.settings = settings
 
     def prepare(self, step: Step) -> None:

@@ -54,7 +54,7 @@ class SparsityRegularisation(Hook):
     name = "sparsity"
     needs_images = True
 
-    def __init__(self, settings: Sparsity):
+    def __init__(self, settings: Sparsity) -> None:
         self.settings = settings
         self._random: tuple = ()
 

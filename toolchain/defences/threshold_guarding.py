@@ -157,7 +157,7 @@ class ThresholdGuarding(Hook):
 
     name = "margin"
 
-    def __init__(self, settings: Margin):
+    def __init__(self, settings: Margin) -> None:
         self.settings = settings
         self._lambda = 0.0
         self._shares: list[float] = []

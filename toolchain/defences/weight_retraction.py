@@ -73,7 +73,7 @@ class WeightRetraction(Hook):
 
     name = "retraction"
 
-    def __init__(self, settings: Retraction):
+    def __init__(self, settings: Retraction) -> None:
         self.settings = settings
 
     def after_update(self, model: nn.Module) -> None:

@@ -25,7 +25,7 @@ class ReluNetwork(nn.Module):
 
     decode = "mean_potential"
 
-    def __init__(self, network: snn.Network):
+    def __init__(self, network: snn.Network) -> None:
         super().__init__()
         layers = list(network.named_children())
         for name, layer in layers[:-1]:

@@ -57,7 +57,7 @@ Runner = Callable[[str, nn.Module, Program, np.ndarray], Recording]
 class _Factory:
     """Layers of one description."""
 
-    def __init__(self, settings: Purifier):
+    def __init__(self, settings: Purifier) -> None:
         self.settings = settings
 
     def conv(
@@ -134,7 +134,7 @@ class Reconstruction(nn.Module):
               numbers and computes none
     """
 
-    def __init__(self, settings: Purifier, shape: tuple[int, ...]):
+    def __init__(self, settings: Purifier, shape: tuple[int, ...]) -> None:
         super().__init__()
         make, widths = _Factory(settings), settings.channels
         self.depth, self.settings = len(widths) - 1, settings
@@ -209,7 +209,7 @@ class Front(nn.Module):
     roundings, and the gate's own rule (``front.gate.gradient``).
     """
 
-    def __init__(self, settings: Purifier, shape: tuple[int, ...]):
+    def __init__(self, settings: Purifier, shape: tuple[int, ...]) -> None:
         super().__init__()
         if len(shape) != 3:
             raise ConfigError(

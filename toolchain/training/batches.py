@@ -60,7 +60,7 @@ class Feed:
 
     def __init__(
         self, data: Dataset, config: Config, model: Network, device: torch.device, as_images: bool
-    ):
+    ) -> None:
         self.data, self.config, self.model, self.device = data, config, model, device
         self.batches = -(-len(data) // config.training.batch)
         self.total = self.batches * config.training.epochs

@@ -193,7 +193,7 @@ def _pre_activations(
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
     def look(name):
-        def hook(_, __, output):
+        def hook(_, __, output) -> None:
             values = output[output > 0].numpy()
             seen[name].append(
                 values if percentile < 100 else values.max(keepdims=True) if values.size else values

@@ -165,7 +165,7 @@ def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> l
 class _Tally:
     """What an epoch adds up to."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._started, self._samples, self._correct, self._loss = time.perf_counter(), 0, 0, 0.0
         self._terms: dict[str, float] = {}
 

@@ -25,7 +25,7 @@ class PotentialDependent(SlopeEstimator):
 
     name = "pdsg"
 
-    def __init__(self, per_sample: bool = False):
+    def __init__(self, per_sample: bool = False) -> None:
         self.per_sample = per_sample
 
     def slope(self, u: torch.Tensor, key: tuple[str, int], frozen: bool) -> torch.Tensor:
@@ -65,7 +65,7 @@ class AdaptiveSharpness(SlopeEstimator):
 
     name = "assg"
 
-    def __init__(self, degree: float = 0.85, relaxation: float = 1.5, memory: float = 0.9):
+    def __init__(self, degree: float = 0.85, relaxation: float = 1.5, memory: float = 0.9) -> None:
         if not 0 < degree < 1:
             raise AttackError(
                 f"ASSG degree is {degree!r}; accepted are numbers between 0 and 1 (published "

@@ -82,7 +82,7 @@ class Mixed(Estimator):
     """The mean of several estimators' input gradients, each of a forward and backward pass of its
     own (``parts``)."""
 
-    def __init__(self, name: str, parts: tuple[Estimator, ...]):
+    def __init__(self, name: str, parts: tuple[Estimator, ...]) -> None:
         self.name, self._parts = name, parts
 
     @property

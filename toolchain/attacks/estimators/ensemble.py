@@ -30,7 +30,7 @@ class InTurn(Estimator):
 
     name = "in_turn"
 
-    def __init__(self, members: tuple[Estimator, ...]):
+    def __init__(self, members: tuple[Estimator, ...]) -> None:
         self._members, self._next = members, 0
 
     @property

@@ -57,7 +57,7 @@ class RuleEstimator(NeuronEstimator):
             )
         restore = replace(neuron, "backward_rule", self.rule)
 
-        def before(module, arguments, named):
+        def before(module, arguments, named) -> None:
             if not named.get("sequence"):
                 raise NotApplicable(
                     f"estimator {self.name!r} needs whole sequences; neuron {path!r} is called "
@@ -67,7 +67,7 @@ class RuleEstimator(NeuronEstimator):
 
         hook = neuron.register_forward_pre_hook(before, with_kwargs=True)
 
-        def undo():
+        def undo() -> None:
             hook.remove()
             restore()
 
@@ -100,7 +100,7 @@ class Activation(RuleEstimator):
 
     name = "cba"
 
-    def __init__(self, clamp: bool = False):
+    def __init__(self, clamp: bool = False) -> None:
         self.clamp = clamp
 
     def rule(self, grad_spikes: torch.Tensor, trace: Trace) -> torch.Tensor:
@@ -139,7 +139,7 @@ class RateTime(RuleEstimator):
 
     name = "hart"
 
-    def __init__(self, gamma: float = 1.0):
+    def __init__(self, gamma: float = 1.0) -> None:
         if not gamma > 0:
             raise AttackError(
                 f"HART gamma is {gamma!r}; accepted are positive numbers (published search: 0.10 "

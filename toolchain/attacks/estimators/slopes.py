@@ -30,7 +30,7 @@ class SlopeEstimator(NeuronEstimator):
     def install(self, path: str, neuron: nn.Module, frozen: bool):
         calls = 0
 
-        def before(module, arguments, named):
+        def before(module, arguments, named) -> None:
             nonlocal calls
             shape = arguments[0].shape[2 if named.get("sequence") else 1 :]
             threshold = torch.as_tensor(module.threshold).detach().to(arguments[0]).expand(shape)
@@ -40,7 +40,7 @@ class SlopeEstimator(NeuronEstimator):
         restore = replace(neuron, "spike_grad", neuron.spike_grad)
         hook = neuron.register_forward_pre_hook(before, with_kwargs=True)
 
-        def undo():
+        def undo() -> None:
             hook.remove()
             restore()
 
@@ -53,7 +53,7 @@ class _SpikeFunction:
 
     def __init__(
         self, estimator: SlopeEstimator, key: tuple[str, int], threshold: torch.Tensor, frozen: bool
-    ):
+    ) -> None:
         self.estimator, self.key, self.threshold, self.frozen = estimator, key, threshold, frozen
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,7 @@ class Pointwise(SlopeEstimator):
     shape: str
     parameter: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise AttackError(
                 f"surrogate shape is {self.shape!r}; accepted are {', '.join(SHAPES)}"

@@ -30,7 +30,7 @@ class SparseFlips:
     rounds: int = 50
     first: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("sparse flips", "rounds", self.rounds)
         positive_number("sparse flips", "first", self.first)
 

@@ -21,7 +21,7 @@ class EventNoise:
 
     tries: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("event noise", "tries", self.tries)
 
     def __call__(

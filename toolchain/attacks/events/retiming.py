@@ -63,7 +63,7 @@ class Retiming:
     rate: float = 1.0
     capacity: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("retiming", "steps", self.steps)
         if not self.rate > 0 or not self.capacity >= 0:
             raise AttackError(

@@ -89,7 +89,7 @@ class APGD:
     restarts: int = 1
     loss: str = "ce"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("APGD", "steps", self.steps)
         positive_number("APGD", "restarts", self.restarts)
         if self.loss not in LOSSES:
@@ -124,7 +124,7 @@ class TargetedAPGD:
     steps: int = 100
     targets: int = 9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("targeted APGD", "steps", self.steps)
         positive_number("targeted APGD", "targets", self.targets)
 

@@ -22,7 +22,7 @@ would stay black."""
 class _Box:
     """x = low + (high - low) (tanh(w) + 1) / 2."""
 
-    def __init__(self, low: torch.Tensor, high: torch.Tensor):
+    def __init__(self, low: torch.Tensor, high: torch.Tensor) -> None:
         self.low, self.width = low, high - low
 
     def to_pixels(self, w: torch.Tensor) -> torch.Tensor:
@@ -84,7 +84,7 @@ class CarliniWagner:
     initial_c: float = 1.0
     confidence: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("Carlini-Wagner", "steps", self.steps)
         positive_number("Carlini-Wagner", "rounds", self.rounds)
         if not self.rate > 0 or not self.initial_c > 0 or not self.confidence >= 0:

@@ -22,7 +22,7 @@ float32."""
 class _Towards:
     """The goal: any class but the label; its gradient points from the label to one target."""
 
-    def __init__(self, search: Search, targets: torch.Tensor):
+    def __init__(self, search: Search, targets: torch.Tensor) -> None:
         self.labels, self.targets, self.watching = search.labels, targets, search.goal.watching
 
     def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:
@@ -84,7 +84,7 @@ class FAB:
     eta: float = 1.05
     beta: float = 0.9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("FAB", "steps", self.steps)
         positive_number("FAB", "targets", self.targets)
         if not 0 <= self.alpha_max <= 1 or not self.eta >= 1 or not 0 < self.beta <= 1:

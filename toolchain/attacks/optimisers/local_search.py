@@ -71,7 +71,7 @@ class LocalSearch:
     candidates: int = 4
     inner: float = 0.15
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("local_search", "rounds", self.rounds)
         positive_number("local_search", "candidates", self.candidates)
         if not 0 <= self.inner <= 1:

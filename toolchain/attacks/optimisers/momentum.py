@@ -46,7 +46,7 @@ class Momentum:
     restarts: int = 1
     loss: str = "margin"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("momentum", "steps", self.steps)
         positive_number("momentum", "restarts", self.restarts)
         if not 0 < self.step <= 2 or not 0 <= self.decay <= 1:

@@ -25,7 +25,7 @@ class Noise:
     kind: str = "uniform"
     tries: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("noise", "tries", self.tries)
         if self.kind not in ("uniform", "gaussian"):
             raise AttackError(f"noise: kind is {self.kind!r}; accepted are uniform, gaussian")

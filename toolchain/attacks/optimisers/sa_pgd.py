@@ -71,7 +71,7 @@ class SAPGD:
     restarts: int = 1
     loss: str = "ce"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("SA-PGD", "steps", self.steps)
         positive_number("SA-PGD", "restarts", self.restarts)
 

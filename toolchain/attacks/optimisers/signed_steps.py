@@ -83,7 +83,7 @@ class RFGSM:
     share: float = 0.5
     loss: str = "ce"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise AttackError(
                 f"R-FGSM: share is {self.share!r}; accepted are numbers between 0 and 1"
@@ -122,7 +122,7 @@ class PGD:
     restarts: int = 1
     loss: str = "ce"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("PGD", "steps", self.steps)
         positive_number("PGD", "restarts", self.restarts, 0)
         if self.step is not None and self.step_size is not None:

@@ -119,7 +119,7 @@ class Square:
     share: float = 0.8
     ties: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive_number("square", "queries", self.queries, 2)
         if not 0 < self.share <= 1:
             raise AttackError(
