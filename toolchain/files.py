@@ -13,6 +13,13 @@ from hardware import _files
 from toolchain.errors import OutputError
 
 
+def require_ending(path: str | Path, endings: Iterable[str]) -> None:
+    """Refuse a file whose ending nobody writes. Raises OutputError."""
+    known = list(endings)
+    if Path(path).suffix not in known:
+        raise OutputError(f"{path}: the ending must be {' or '.join(known)}")
+
+
 def claim(paths: Iterable[str | Path | None], force: bool = False) -> None:
     """Refuse early what would be refused after the work. ``None`` stands for an output that nobody
     asked for.

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hardware import _tabular
 from toolchain import files
 from toolchain.api.arguments import number, one_of, text
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
     from toolchain.pages.table import Table
+    from toolchain.report.examples import Example
+    from toolchain.report.facts import Facts
+    from toolchain.report.records import Samples
     from toolchain.report.run import Run
 
 GLANCE = "summary"
@@ -33,8 +38,8 @@ class BenchRun:
     rate_hz: float | None = None
 
     @cached_property
-    def _gathered(self) -> tuple[Any, list]:
-        from toolchain.report.facts import gather
+    def _gathered(self) -> tuple[Facts, list[Example]]:
+        from toolchain.report.gather import gather
 
         return gather(self.run, self.rate_hz)
 
@@ -44,8 +49,8 @@ class BenchRun:
         return self.run.folder
 
     @property
-    def facts(self) -> Any:
-        """Everything that the report shows, as ``spikeport report --json`` writes it."""
+    def facts(self) -> Facts:
+        """Everything that the report shows; ``spikeport report --json`` writes the same."""
         return self._gathered[0]
 
     @cached_property
@@ -54,6 +59,23 @@ class BenchRun:
         from toolchain.report import tables
 
         return {table.name: table for table in tables.build(self.facts)}
+
+    def records(self) -> dict[str, np.ndarray]:
+        """What every target made of every sample: column → values, see
+        ``toolchain.report.records.COLUMNS``."""
+        from toolchain.report import records
+
+        return records.records(self.run)
+
+    def samples(self) -> Iterator[Samples]:
+        """The inputs of every attack and of clean samples, each once for all targets.
+
+        Raises:
+            ReportError: where the run does not hold inputs that a record is of.
+        """
+        from toolchain.report import records
+
+        return records.samples(self.run)
 
     def to_frame(self, table: str = GLANCE) -> pandas.DataFrame:
         """One of the tables as a data frame; columns are those of its CSV file.
@@ -77,11 +99,12 @@ class BenchRun:
             force: replace a file that exists.
 
         Raises:
-            OutputError: where it cannot be written.
+            OutputError: where it cannot be written, or does not end in .html.
         """
         from toolchain.report import page
 
         target = Path(text("path", path, "the path of a file"))
+        files.require_ending(target, (".html",))
         files.write_text(target, page.build(*self._gathered), force)
         return target
 

@@ -6,6 +6,7 @@ import shlex
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
@@ -14,6 +15,9 @@ from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
 from toolchain.cli.printing import say_battery, say_salvaged, say_warnings, table, write_json
 from toolchain.remarks import Remark, chance, silence
+
+if TYPE_CHECKING:
+    from toolchain.report.facts import Analysis, Model, Share, Target
 
 DELAY, REFRESH = 1.0, 0.2
 """Seconds before a bar is shown at all, and between two states of it."""
@@ -97,6 +101,7 @@ def command(
     from toolchain.cells.remote import Scheduler
     from toolchain.report import run as reading
     from toolchain.report.analysis import analyse
+    from toolchain.report.facts import to_json
     from toolchain.robustness import bench
     from toolchain.robustness.sweep import load
 
@@ -133,17 +138,17 @@ def command(
     found = reading.load(folder)
     facts = analyse(found.records, found.about)
     click.echo(summary(facts))
-    for note in facts["about"]["sweep"]["data"].get("notes", ()):  # runs of before have none
+    for note in facts.about["sweep"]["data"].get("notes", ()):  # runs of before have none
         click.echo(f"data: {note}")
     warnings = remarks_of(facts)
     say_warnings(warnings)
-    facts["warnings"] = [remark.to_dict() for remark in warnings]
     click.echo(
         f"\nresults are in {folder}; a page of them: spikeport report {shlex.quote(str(folder))} "
         f"-o report.html"
     )
-    say_battery(facts["battery"])
-    write_json(json_file, "bench", facts, force)
+    say_battery(facts.battery)
+    said = {"warnings": [remark.to_dict() for remark in warnings]}
+    write_json(json_file, "bench", to_json(facts) | said, force)
 
 
 class Bars:
@@ -214,79 +219,82 @@ class Bars:
             bar.update(done - bar.n)
 
 
-def remarks_of(facts: dict) -> list[Remark]:
+def remarks_of(facts: Analysis) -> list[Remark]:
     """What looks like a mistake in a run: on clean inputs, layers that never spike and accuracies
     that guessing would give."""
     found: dict[str, Remark] = {}
-    for model in facts["models"]:
-        for entry in model["targets"]:
-            clean, over = entry["clean"], f"{entry['samples']} samples of {model['steps']} steps"
-            rows = [row for row in entry["layers"] if row["inputs"] == "clean"]
-            inputs = [row["layer"] for row in rows if not row["dendrite_updates"]]
-            here = (
-                []
-                if model["program"] is None
-                else silence({row["layer"]: row["spikes"] for row in rows}, inputs, over)
-            )
-            here += chance(
-                round(clean["value"] * clean["samples"]), clean["samples"], model["classes"]
-            )
-            for remark in here:
-                said = f"{model['name']}: {remark.message}"
+    for model in facts.models:
+        for entry in model.targets:
+            for remark in _remarks(model, entry):
+                said = f"{model.name}: {remark.message}"
                 found.setdefault(said, Remark(remark.name, said))
     return list(found.values())
 
 
-def summary(facts: dict) -> str:
+def _remarks(model: Model, entry: Target) -> list[Remark]:
+    clean, over = entry.clean, f"{entry.samples} samples of {model.steps} steps"
+    rows = [row for row in entry.layers if row.inputs == "clean"]
+    inputs = [row.layer for row in rows if not row.dendrite_updates]
+    found = []
+    if model.program is not None:
+        found = silence({row.layer: row.spikes for row in rows}, inputs, over)
+    return found + chance(round(clean.value * clean.samples), clean.samples, model.classes)
+
+
+LEGEND = (
+    "\nShares of samples classified correctly with 95 % intervals; worst: correct under every "
+    "attack; dynamic, static: energy of one clean inference, an estimate; static without a pause "
+    "between inferences."
+)
+
+
+def summary(facts: Analysis) -> str:
     """The table in the terminal: a row for each model and target."""
     from toolchain.pages import formats
-    from toolchain.report import battery
 
     head = [
         "model",
         "target",
         "samples",
         "clean",
-        *(f"worst, {formats.radius(facts['norm'], e)}" for e in facts["radii"]),
+        *(f"worst, {formats.radius(facts.norm, e)}" for e in facts.radii),
         "dynamic",
         "static",
         "flags",
     ]
-    rows = []
-    for model in facts["models"]:
-        for entry in model["targets"]:
-            worst = {row["epsilon"]: row["share"] for row in entry["worst"]}
-            rows.append(
-                (
-                    model["name"],
-                    entry["target"],
-                    entry["samples"],
-                    _share(entry["clean"]),
-                    *(_share(worst.get(epsilon)) for epsilon in facts["radii"]),
-                    formats.quantity(entry["energy"][0]["dynamic_j"]["value"], "J"),
-                    formats.quantity(entry["energy"][0]["static_j"], "J"),
-                    ", ".join(
-                        battery.flags([flag["name"] for flag in entry["flags"]], entry["battery"])
-                    )
-                    or None,
-                )
-            )
-    legend = (
-        "\nShares of samples classified correctly with 95 % intervals; worst: correct under every "
-        "attack; dynamic, static: "
-        "energy of one clean inference, an estimate; static without a pause between inferences."
-    )
-    error = (facts["about"].get("energy") or {}).get("measured_text")
+    rows = [_row(facts, model, entry) for model in facts.models for entry in model.targets]
+    error = (facts.about.get("energy") or {}).get("measured_text")
     return (
-        table(head, rows, right=range(2, len(head) - 1)) + legend + (f"\n{error}" if error else "")
+        table(head, rows, right=range(2, len(head) - 1)) + LEGEND + (f"\n{error}" if error else "")
     )
 
 
-def _share(share: dict | None) -> str | None:
+def _row(facts: Analysis, model: Model, entry: Target) -> tuple:
+    """A target that ran fewer samples than the others and agrees in all has no accuracy of its own,
+    but says so."""
+    from toolchain.pages import formats
+    from toolchain.report import battery
+    from toolchain.report.rows import agreement
+
+    worst = {row.epsilon: row.share for row in entry.worst}
+    accuracies = (_share(entry.clean), *(_share(worst.get(epsilon)) for epsilon in facts.radii))
+    if model.repeats(entry):
+        accuracies = (agreement(model.agreement(entry)), *(None for _ in facts.radii))
+    flags = battery.flags([flag.name for flag in entry.flags], entry.battery)
+    return (
+        model.name,
+        entry.target,
+        entry.samples,
+        *accuracies,
+        formats.quantity(entry.energy[0].dynamic_j.value, "J"),
+        formats.quantity(entry.energy[0].static_j, "J"),
+        ", ".join(flags) or None,
+    )
+
+
+def _share(share: Share | None) -> str | None:
     from toolchain.pages import formats
 
-    return (
-        None
-        if share is None
-        else f"{formats.percent(share['value'])} ({formats.interval(share['low'], share['high'])})"
-    )
+    if share is None:
+        return None
+    return f"{formats.percent(share.value)} ({formats.interval(share.low, share.high)})"

@@ -18,6 +18,7 @@ from toolchain.remarks import Remark
 
 if TYPE_CHECKING:
     from export.audit import Audit
+    from toolchain.robustness.strength import Strength
 
 __all__ = [
     "audited",
@@ -131,7 +132,7 @@ def say_salvaged(folder: Path) -> None:
         )
 
 
-def say_battery(tried: Mapping | None) -> None:
+def say_battery(tried: Strength | None) -> None:
     """The last line of a command that prints accuracies under attack, where the attacks were a
     smoke test."""
     from toolchain.report import battery

@@ -18,8 +18,8 @@ from toolchain.cli.printing import say_battery, write_json
     "--output",
     type=PATH,
     required=True,
-    metavar="RESULTS.html|.md",
-    help="The page, as HTML or Markdown.",
+    metavar="RESULTS.html|.md|.tex",
+    help="The page, as HTML, Markdown or LaTeX.",
 )
 @json_option
 @force_option
@@ -34,18 +34,15 @@ def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force:
       spikeport results runs/digits-quick runs/mnist -o results.md
     """
     from toolchain.report import results
+    from toolchain.report.facts import to_json
 
     files.claim([json_file], force)
     tables, tried = results.write(runs, output, force=force)
     click.echo(f"wrote {output}", err=True)
     say_battery(tried)
     said = {
+        **{table.name: table.rows for table in tables},
         "battery": tried,
         "captions": {table.name: table.caption for table in tables},
     }  # what the numbers are, and the energy's error
-    write_json(
-        json_file,
-        "results",
-        {table.name: [dict(row) for row in table.rows] for table in tables} | said,
-        force,
-    )
+    write_json(json_file, "results", to_json(said), force)

@@ -26,7 +26,8 @@ def image(pixels: np.ndarray, name: str, title: str, size: float = 120) -> str:
         for x in range(width)
         if pixels[y, x] > 0
     ]
-    frame = f'<rect x="0.5" y="0.5" width="{number(size - 1)}" height="{number(cell * height - 1)}" class="frame"/>'
+    inner = f'width="{number(size - 1)}" height="{number(cell * height - 1)}"'
+    frame = f'<rect x="0.5" y="0.5" {inner} class="frame"/>'
     return svg(size, cell * height, name, title, f"{width} by {height} pixels", [*body, frame])
 
 
@@ -218,7 +219,7 @@ def rounding(
         body.append(f'<path d="M{number(left)} {number(y_of(v))}h{number(plot)}" class="{css}"/>')
         body.append(text(left - 8, y_of(v) + 4, f"{v:g}", "small", "end"))
     body += [
-        f'<circle cx="{number(x_of(v))}" cy="{number(y_of(m))}" r="2.2" class="dot"/>'
+        f'<circle cx="{number(x_of(v))}" cy="{number(y_of(m))}" r="2.2" class="weight"/>'
         for v, m in zip(values, moved)
     ]
     for v in ticks(-limit, limit, 7):

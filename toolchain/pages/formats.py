@@ -76,6 +76,16 @@ def significant(value: float | None, digits: int = 3) -> str:
     return _minus(f"{value:,.{max(0, digits - whole + leading)}f}")
 
 
+def small_number(value: float) -> str:
+    """A number as it was given where that is short, else with three significant digits."""
+    if 0 < abs(value) < 1e-4:
+        return "< 0.0001" if value > 0 else "> −0.0001"
+    if abs(value) >= 1000:
+        return significant(value)
+    short = _minus(f"{value:g}")
+    return short if len(short) <= 6 and "e" not in short else significant(value)
+
+
 def quantity(value: float | None, unit: str) -> str:
     """A number with its SI prefix, such as 1.23 µJ."""
     if value is None:

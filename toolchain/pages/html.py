@@ -1,5 +1,5 @@
-"""Tables and the frame of the page as HTML. Every text that comes from outside passes
-``html.escape`` here or in ``page``."""
+"""The frame of every page, its sections, tables and figures as HTML. Every text that comes from
+outside passes ``html.escape`` here or where it is put into a section."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from importlib import resources
 
 from toolchain.pages import formats
 from toolchain.pages.formats import NOT_TESTED
-from toolchain.pages.marks import letters_of
-from toolchain.pages.table import Column, Table, values
+from toolchain.pages.table import Column, Interval, Table, values
+
+APPENDIX = (
+    '<section id="appendix" aria-labelledby="appendix-title" hidden>'
+    '<h2 id="appendix-title">All numbers</h2></section>'
+)
+"""Where the script puts the tables in print, so that they do not interrupt the story."""
+
+DENSE = ((20, "denser"), (13, "dense"))
+"""Columns beyond which a table is set in smaller type, so that it fits the page, and its class."""
 
 _UNITS = {"joules": "J", "joule": "J", "seconds": "s"}
 _TEXTS = ("text", "flags")
@@ -28,25 +36,31 @@ def flag_links(names: Sequence[str]) -> str:
     )
 
 
+def nav(label: str, parts: Iterable[tuple[str, str]]) -> str:
+    """Links to sections, (name, heading) each."""
+    links = "".join(
+        f'<li><a href="#{escape(name)}">{escape(heading)}</a></li>' for name, heading in parts
+    )
+    return f'<nav aria-label="{escape(label)}"><ul>{links}</ul></nav>'
+
+
+def section(name: str, heading: str, content: str) -> str:
+    """A part of the page; ``content`` is HTML."""
+    name, heading = escape(name), escape(heading)
+    return (
+        f'<section id="{name}" aria-labelledby="{name}-title">'
+        f'<h2 id="{name}-title">{heading}</h2>{content}</section>'
+    )
+
+
 def items(texts: Iterable[str]) -> str:
     """A list of plain texts."""
     return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
-def sign(facts: dict, model: dict) -> str:
-    """The letter of a model in its colour."""
-    place = [m["name"] for m in facts["models"]].index(model["name"])
-    return f'<span class="letter c{place % 8}">{letters_of(facts["models"])[model["name"]]}</span>'
-
-
-def title(facts: dict, model: dict) -> str:
-    """A heading with the letter and the name of a model."""
-    return f"<h3>{sign(facts, model)} {escape(model['name'])}</h3>"
-
-
-def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -> str:
-    """A sortable table; the first column names the row. Within ``details`` where it has more rows
-    than ``most_open``."""
+def render(table: Table, heading: str = "", most_open: int = 0) -> str:
+    """A sortable table with its caption below, outside of what scrolls; the first column names the
+    row. Within ``details`` where it has more rows than ``most_open``."""
     units = {c.key: _unit(table, c) for c in table.columns if c.kind in _UNITS}
     head = "".join(
         f'<th scope="col"{"" if c.kind in _TEXTS else " class=n"} '
@@ -59,16 +73,18 @@ def render(table: Table, heading: str = "", most_open: int = 0, css: str = "") -
         + "</tr>"
         for row in table.rows
     )
-    caption = escape(table.caption)
     name = f"table-{table.name}"
+    dense = next((name for most, name in DENSE if len(table.columns) > most), "")
     html = (
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-caption"><table '
-        f'id="{name}" class="sortable {css}">'
-        f'<caption id="{name}-caption">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'id="{name}" class="sortable {dense}" aria-labelledby="{name}-caption">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<p class="caption" id="{name}-caption">{escape(table.caption)}</p>'
     )
     if len(table.rows) <= most_open:
         return html
-    return f'<details class="numbers"><summary>{escape(heading)}: the numbers ({len(table.rows):,} rows)</summary>{html}</details>'
+    summary = f"{escape(heading)}: the numbers ({len(table.rows):,} rows)"
+    return f'<details class="numbers"><summary>{summary}</summary>{html}</details>'
 
 
 def details(summary: str, content: str, css: str = "") -> str:
@@ -79,7 +95,10 @@ def details(summary: str, content: str, css: str = "") -> str:
 
 def figure(picture: str, caption: str, legend: str = "") -> str:
     """A picture with its legend and caption, both HTML."""
-    return f'<figure>{legend}<div class="scroll wide" tabindex="-1">{picture}</div><figcaption>{caption}</figcaption></figure>'
+    return (
+        f'<figure>{legend}<div class="scroll wide" tabindex="-1">{picture}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
 
 
 def _unit(table: Table, column: Column) -> tuple[float, str]:
@@ -119,26 +138,16 @@ def _content(column: Column, cell, units: Mapping[str, tuple[float, str]]) -> st
     if kind in ("joule", "seconds"):
         return formats.significant(cell / units[column.key][0])
     if kind == "used":
-        return f"{cell['used']:,} of {cell['maximum']:,}"
+        return f"{cell.used:,} of {cell.maximum:,}"
     if kind == "plain share":
         return formats.percent(cell)
     if kind == "count":
         return formats.count(cell)
-    return small_number(cell) if kind == "number" else escape(cell)
+    return escape(formats.small_number(cell) if kind == "number" else cell)
 
 
-def small_number(value: float) -> str:
-    """A number as it was given where that is short, else with three significant digits."""
-    if 0 < abs(value) < 1e-4:
-        return "&lt; 0.0001" if value > 0 else "&gt; −0.0001"
-    if abs(value) >= 1000:
-        return formats.significant(value)
-    short = f"{value:g}".replace("-", "−")
-    return short if len(short) <= 6 and "e" not in short else formats.significant(value)
-
-
-def _with_interval(kind: str, cell: Mapping, factor: float) -> str:
-    value, low, high = (cell[end] for end in ("value", "low", "high"))
+def _with_interval(kind: str, cell: Interval, factor: float) -> str:
+    value, low, high = cell.value, cell.low, cell.high
     if kind == "joules":
         shown, ends = formats.significant(value / factor), ""
         if low is not None:
@@ -165,7 +174,10 @@ def document(title: str, body: Sequence[str]) -> str:
     """The whole page. Its policy allows this stylesheet, this script and pictures inside the page,
     and nothing else."""
     style, script = _file("style.css"), _file("script.js")
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'

@@ -8,25 +8,16 @@ script also shows beside it).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
 from toolchain.deploy.targets import TARGETS
-from toolchain.pages import formats
 from toolchain.pages.svg import number, text, ticks
 
 WIDTH = 960.0
 """Of every plot, in its own units."""
-
-FAMILIES = {
-    "noise": "random noise",
-    "single_step": "one gradient step",
-    "iterative": "many gradient steps",
-    "black_box": "no gradient",
-    "cascade": "one after the other",
-}
-"""Family of attacks → what the legend says."""
 
 MODEL_SHAPES = (
     "m0-5a5 5 0 1 0 .01 0z",
@@ -49,7 +40,8 @@ def shape(target: str, x: float, y: float) -> str:
 
 def model_shape(place: int, x: float, y: float) -> str:
     """The mark of the model in a place of the list."""
-    return f'<path d="M{number(x)} {number(y)}{MODEL_SHAPES[place % len(MODEL_SHAPES)]}" class="blob"/>'
+    drawn = MODEL_SHAPES[place % len(MODEL_SHAPES)]
+    return f'<path d="M{number(x)} {number(y)}{drawn}" class="blob"/>'
 
 
 def flag(x: float, y: float) -> str:
@@ -103,29 +95,55 @@ class Panel:
         self, x_ticks: Iterable[tuple[float, str]], y_labels: bool, title: str = ""
     ) -> list[str]:
         """Ground, grid and tick labels; y is a share."""
-        size = f'width="{number(self.width)}" height="{number(self.height)}"'
-        body = [f'<rect x="{number(self.left)}" y="{number(self.top)}" {size} class="panel"/>']
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            body.append(
-                f'<path d="M{number(self.left)} {number(self.y(share))}h{number(self.width)}" '
-                f'class="grid"/>'
-            )
-            if y_labels:
-                body.append(
-                    text(self.left - 8, self.y(share) + 4, f"{100 * share:.0f} %", "small", "end")
-                )
-        for value, label in x_ticks:
-            body.append(
-                f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" '
-                f'class="axis"/>'
-            )
-            body.append(text(self.x(value), self.top + self.height + 18, label, "small", "middle"))
-        if title:
-            body.append(text(self.left, self.top - 8, title, "label strong"))
-        return body
+        return frame(self, x_ticks, SHARES, y_labels, title)
+
+
+class Box(Protocol):
+    """A rectangle with axes."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def x(self, value: float) -> float:
+        """Where a value lies."""
+
+    def y(self, value: float) -> float:
+        """Where a value lies; upwards."""
+
+
+SHARES = tuple((share, f"{100 * share:.0f} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0))
+"""Ticks of an axis of shares: (value, text)."""
+
+
+def frame(
+    box: Box,
+    x_ticks: Iterable[tuple[float, str]],
+    y_ticks: Iterable[tuple[float, str]],
+    y_labels: bool,
+    title: str = "",
+) -> list[str]:
+    """Ground, grid and tick labels of a panel."""
+    left, bottom = number(box.left), box.top + box.height
+    size = f'width="{number(box.width)}" height="{number(box.height)}"'
+    body = [f'<rect x="{left}" y="{number(box.top)}" {size} class="panel"/>']
+    for value, label in y_ticks:
+        y = box.y(value)
+        body.append(f'<path d="M{left} {number(y)}h{number(box.width)}" class="grid"/>')
+        if y_labels:
+            body.append(text(box.left - 8, y + 4, label, "small", "end"))
+    for value, label in x_ticks:
+        x = box.x(value)
+        body.append(f'<path d="M{number(x)} {number(bottom)}v5" class="axis"/>')
+        body.append(text(x, bottom + 18, label, "small", "middle"))
+    if title:
+        body.append(text(box.left, box.top - 8, title, "label strong"))
+    return body
 
 
 def number_ticks(low: float, high: float, log: bool, most: int) -> list[float]:
+    """Round numbers on an axis; of a logarithmic one 1, 2 and 5, or where these are too many 1."""
     if not log:
         return ticks(low, high, most)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -134,82 +152,39 @@ def number_ticks(low: float, high: float, log: bool, most: int) -> list[float]:
 
 
 def grid(panels: int, most: int) -> tuple[int, int]:
-    """(columns, rows)."""
+    """(columns, rows) of so many panels, with at most so many columns."""
     columns = min(panels, most)
     return columns, -(-panels // columns)
 
 
-def letters_of(models: Sequence[dict]) -> dict[str, str]:
-    """Model → the letters that stand for it in pictures: A to Z, then AA, AB, …"""
-    found = {}
-    for place, model in enumerate(models):
+def letters(places: int) -> list[str]:
+    """Letters that stand for so many networks in pictures: A to Z, then AA, AB, …"""
+    found = []
+    for place in range(places):
         text, rest = "", place + 1
         while rest:
             rest, digit = divmod(rest - 1, 26)
             text = chr(65 + digit) + text
-        found[model["name"]] = text
+        found.append(text)
     return found
 
 
-def legend(facts: dict) -> str:
-    """Models and targets as a list: which letter, colour and shape is which."""
-    letters = letters_of(facts["models"])
-    entries = [
-        f'<li><span class="letter c{place % 8}">{letters[model["name"]]}</span> '
-        f"{escape(model['name'])}</li>"
-        for place, model in enumerate(facts["models"])
-    ]
-    for target in dict.fromkeys(
-        entry["target"] for model in facts["models"] for entry in model["targets"]
-    ):
-        entries.append(
-            f"<li>{_key(shape(target, 0, 0))} {escape(formats.TARGET_NAMES[target])}</li>"
-        )
-    if any(
-        row["flags"]
-        for model in facts["models"]
-        for entry in model["targets"]
-        for row in entry["worst"]
-    ):
-        entries.append(f"<li>{_key(flag(-4, 6))} flagged: the accuracy may flatter</li>")
-    return f'<ul class="legend">{"".join(entries)}</ul>'
-
-
-def models(facts: dict) -> str:
-    """Models as a list, with the shapes of the scatter."""
-    letters = letters_of(facts["models"])
-    entries = [
-        f'<li>{_key(model_shape(place, 0, 0), f"c{place % 8}")} <span class="letter '
-        f'c{place % 8}">{letters[model["name"]]}</span> '
-        f"{escape(model['name'])}</li>"
-        for place, model in enumerate(facts["models"])
-    ]
-    return f'<ul class="legend">{"".join(entries)}</ul>'
-
-
-def _key(drawn: str, css: str = "") -> str:
+def key(drawn: str, css: str = "") -> str:
+    """A mark of a legend."""
     return f'<svg viewBox="-12 -12 24 24" class="key {css}" aria-hidden="true">{drawn}</svg>'
-
-
-def families(facts: dict) -> str:
-    """Which line of the curves is which."""
-    seen = {
-        row["family"]
-        for model in facts["models"]
-        for entry in model["targets"]
-        for row in entry["attacks"]
-    }
-    keys = [("line worst", "worst case over all, sample by sample")]
-    keys += [(f"line {family}", name) for family, name in FAMILIES.items() if family in seen]
-    keys.append(("chance", "chance"))
-    return f'<ul class="legend">{"".join(f"<li>{line_key(css)} {name}</li>" for css, name in keys)}</ul>'
 
 
 def line_key(css: str) -> str:
     """A line of a legend."""
-    return f'<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><path d="M1 6h32" class="{css}"/></svg>'
+    return (
+        '<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true">'
+        f'<path d="M1 6h32" class="{css}"/></svg>'
+    )
 
 
 def bar_key(css: str) -> str:
     """A bar of a legend."""
-    return f'<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true"><rect x="0" y="1" width="34" height="10" class="bar {css}"/></svg>'
+    return (
+        '<svg viewBox="0 0 34 12" class="key wide" aria-hidden="true">'
+        f'<rect x="0" y="1" width="34" height="10" class="bar {css}"/></svg>'
+    )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from toolchain.pages.marks import MODEL_SHAPES, WIDTH, grid, mark, short
+from toolchain.pages.marks import SHARES, WIDTH, frame, grid, mark, model_shape, short
 from toolchain.pages.svg import number, svg, text, ticks
 
 DASHES = ("", "7 3", "1.5 3", "7 3 1.5 3", "12 4", "4 2 1 2")
@@ -113,7 +113,7 @@ class _Scale:
         low, high = min(values), max(values)
         if axis.kind == "share":
             low, high = 0.0, 1.0
-            self.ticks = [(v, f"{100 * v:.0f} %") for v in (0.0, 0.25, 0.5, 0.75, 1.0)]
+            self.ticks = list(SHARES)
         elif axis.names:
             self.ticks = list(axis.names)
         elif self.log:
@@ -148,33 +148,18 @@ class _Box:
         return self.top + self.height * (1 - self.y_scale(value))
 
     def frame(self, title: str, y_labels: bool) -> list[str]:
-        size = f'width="{number(self.width)}" height="{number(self.height)}"'
-        body = [f'<rect x="{number(self.left)}" y="{number(self.top)}" {size} class="panel"/>']
-        for value, label in self.y_scale.ticks:
-            body.append(
-                f'<path d="M{number(self.left)} {number(self.y(value))}h{number(self.width)}" '
-                f'class="grid"/>'
-            )
-            if y_labels:
-                body.append(text(self.left - 8, self.y(value) + 4, label, "small", "end"))
-        for value, label in self.x_scale.ticks:
-            body.append(
-                f'<path d="M{number(self.x(value))} {number(self.top + self.height)}v5" '
-                f'class="axis"/>'
-            )
-            body.append(text(self.x(value), self.top + self.height + 18, label, "small", "middle"))
-        body.append(text(self.left, self.top - 8, short(title, 80), "label strong"))
-        return body
+        return frame(self, self.x_scale.ticks, self.y_scale.ticks, y_labels, short(title, 80))
 
 
 def _stroke(path: str, line: Line) -> str:
     dash = DASHES[line.place % len(DASHES)]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<path d="{path}" fill="none" stroke="var(--c)" stroke-width="{2.6 if line.strong else 1.5}"{dashed}/>'
+    width = 2.6 if line.strong else 1.5
+    return f'<path d="{path}" fill="none" stroke="var(--c)" stroke-width="{width}"{dashed}/>'
 
 
 def _shape(line: Line, x: float, y: float) -> str:
-    return f'<path d="M{number(x)} {number(y)}{MODEL_SHAPES[line.place % len(MODEL_SHAPES)]}" class="blob"/>'
+    return model_shape(line.place, x, y)
 
 
 def _drawn(box: _Box, line: Line, aside: float) -> list[str]:
@@ -187,6 +172,7 @@ def _drawn(box: _Box, line: Line, aside: float) -> list[str]:
     for p in points:
         bar = ""
         if p.low is not None and p.high is not None:
-            bar = f'<path d="M{number(box.x(p.x))} {number(box.y(p.low))}V{number(box.y(p.high))}" class="whisker"/>'
+            low, high = number(box.y(p.low)), number(box.y(p.high))
+            bar = f'<path d="M{number(box.x(p.x))} {low}V{high}" class="whisker"/>'
         body.append(mark(bar + _shape(line, box.x(p.x), box.y(p.y)), p.said, f"c{line.place % 8}"))
     return body

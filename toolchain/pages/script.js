@@ -6,6 +6,9 @@
   // Tables: a button in every head cell; numbers are sorted by their exact value, rows without one stay at the end.
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];
+    // In a narrow window a row is a card, and every cell says what it is.
+    for (const row of table.tBodies[0].rows)
+      for (const [place, cell] of [...row.cells].entries()) cell.dataset.label = heads[place].textContent;
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";

@@ -39,7 +39,8 @@ def text(
 ) -> str:
     """A line of text; ``rotate`` turns it to read upwards."""
     turn = f' transform="rotate(-90 {number(x)} {number(y)})"' if rotate else ""
-    return f'<text x="{number(x)}" y="{number(y)}" text-anchor="{anchor}" class="{css}"{turn}>{escape(content)}</text>'
+    at = f'x="{number(x)}" y="{number(y)}"'
+    return f'<text {at} text-anchor="{anchor}" class="{css}"{turn}>{escape(content)}</text>'
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -1,19 +1,20 @@
 """A table as data, and as CSV: the page and the CSV files show the same one.
 
-A cell is a text, a number, a list of texts, or {"value", "low", "high"}; None where there is
-nothing. CSV holds numbers as they are (shares from 0 to 1, joules, seconds), an interval as three
-columns, whose names say what its ends are.
+A cell is a text, a number, a list of texts, a number with two ends (``Interval``, or anything else
+with such fields), or ``Used``; None where there is nothing. CSV holds numbers as they are (shares
+from 0 to 1, joules, seconds), an interval as three columns, whose names say what its ends are.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 INTERVALS = ("share", "points", "change", "joules")
-"""Kinds of column whose cells are {"value", "low", "high"}."""
+"""Kinds of column whose cells have a value and two ends."""
 
 SEEDS = ("smallest", "largest")
 """``Column.ends`` where an interval is the spread over seeds, no interval of confidence."""
@@ -28,19 +29,38 @@ says which."""
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A number between two ends; None: no ends."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Used:
+    """How much of a resource is used, and the most that can be."""
+
+    used: int
+    maximum: int
+
+
+@dataclass(frozen=True)
 class Column:
     """One column, in CSV under ``key``, elsewhere under ``label``.
 
-    kind  text, count, number, plain share, used ({"used", "maximum"}), seconds, joule, flags (a
-          list of names), or one of ``INTERVALS``: share (0 to 1), points (difference of two
-          shares), change (relative), joules (with a band or an interval)
+    kind  text, count, number, plain share, used, seconds, joule, flags (a list of names), or one of
+          ``INTERVALS``: share (0 to 1), points (difference of two shares), change (relative),
+          joules (with a band or an interval)
     ends  of an interval: what CSV calls its two ends, after the key. Default: a 95 % interval
+    get   item → cell, for ``Table.of``
     """
 
     key: str
     label: str
     kind: str = "text"
     ends: tuple[str, str] = ("low", "high")
+    get: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,15 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Mapping, ...]
+
+    @classmethod
+    def of(
+        cls, name: str, caption: str, columns: Iterable[Column], items: Iterable[object]
+    ) -> Table:
+        """One row for each item; every column says what its cell is."""
+        shown = tuple(columns)
+        rows = tuple({column.key: column.get(item) for column in shown} for item in items)
+        return cls(name, caption, shown, rows)
 
     def header(self) -> list[str]:
         """Names of the CSV columns."""
@@ -77,9 +106,9 @@ def _names(column: Column) -> tuple[str, ...]:
 def values(column: Column, cell) -> tuple:
     """What a cell is in CSV: one value for each of the column's names there."""
     if column.kind == "used":
-        return (None, None) if cell is None else (cell["used"], cell["maximum"])
+        return (None, None) if cell is None else (cell.used, cell.maximum)
     if column.kind in INTERVALS:
-        return (None, None, None) if cell is None else (cell["value"], cell["low"], cell["high"])
+        return (None, None, None) if cell is None else (cell.value, cell.low, cell.high)
     return ("; ".join(cell) if column.kind == "flags" else cell,)
 
 

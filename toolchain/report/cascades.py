@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from toolchain.attacks.cascade import NOT_MADE, WRONG_BEFORE
 from toolchain.pages.table import Column, Table
+from toolchain.report.facts import Analysis, Attack, Model, Stage
 from toolchain.robustness.records import Scored
 
 CAPTION = (
@@ -19,8 +22,8 @@ CAPTION = (
 )
 
 
-def stages(record: Scored) -> list[dict]:
-    """Plain values for each stage of a cascade, in order; of any other attack none."""
+def stages(record: Scored) -> list[Stage]:
+    """Each stage of a cascade, in order; of any other attack none."""
     names = record.description.get("stages") or []
     if not names or "felled_by" not in record.history:
         return []
@@ -34,51 +37,45 @@ def stages(record: Scored) -> list[dict]:
         spent = float(passes.sum()) / size if made else 0.0
         added, tried, together = int(np.count_nonzero(felled_by == number)), left, together + spent
         left -= added
-        row = {
-            "stage": number,
-            "name": name,
-            "made": made,
-            "tried": tried,
-            "added": added,
-            "left": left / size,
-        }
-        rows.append(row | {"passes": spent, "passes_so_far": together})
+        rows.append(Stage(number, name, bool(made), tried, added, left / size, spent, together))
     return rows
 
 
-def table(facts: dict) -> Table:
+class _Row(NamedTuple):
+    model: Model
+    attack: Attack
+    stage: Stage
+
+
+_COLUMNS = (
+    Column("model", "model", get=lambda row: row.model.name),
+    Column("cascade", "cascade", get=lambda row: row.attack.name),
+    Column("crafted_on", "judged on", get=lambda row: row.attack.crafted_on),
+    Column("epsilon", "radius", "number", get=lambda row: row.attack.epsilon),
+    Column("seed", "seed", "count", get=lambda row: row.attack.seed),
+    Column("samples", "samples", "count", get=lambda row: row.attack.samples),
+    Column("stage", "stage", "count", get=lambda row: row.stage.stage),
+    Column("name", "attack", get=lambda row: row.stage.name),
+    Column(
+        "made",
+        "made",
+        get=lambda row: "yes" if row.stage.made else "no: the network does not have it",
+    ),
+    Column("tried", "tried on", "count", get=lambda row: row.stage.tried),
+    Column("added", "added", "count", get=lambda row: row.stage.added),
+    Column("left", "left", "plain share", get=lambda row: row.stage.left),
+    Column("passes", "passes", "number", get=lambda row: row.stage.passes),
+    Column("passes_so_far", "passes so far", "number", get=lambda row: row.stage.passes_so_far),
+)
+
+
+def table(facts: Analysis) -> Table:
     """One row for each network, target, radius, seed and stage of a cascade, of the target that ran
     most samples."""
-    rows = []
-    for model in facts["models"]:
-        entry = max(model["targets"], key=lambda entry: entry["samples"])
-        for attack in entry["attacks"]:
-            common = {name: attack[name] for name in ("crafted_on", "epsilon", "seed", "samples")}
-            for stage in attack["stages"]:
-                made = "yes" if stage["made"] else "no: the network does not have it"
-                rows.append(
-                    {
-                        "model": model["name"],
-                        "cascade": attack["name"],
-                        **common,
-                        **stage,
-                        "made": made,
-                    }
-                )
-    columns = (
-        Column("model", "model"),
-        Column("cascade", "cascade"),
-        Column("crafted_on", "judged on"),
-        Column("epsilon", "radius", "number"),
-        Column("seed", "seed", "count"),
-        Column("samples", "samples", "count"),
-        Column("stage", "stage", "count"),
-        Column("name", "attack"),
-        Column("made", "made"),
-        Column("tried", "tried on", "count"),
-        Column("added", "added", "count"),
-        Column("left", "left", "plain share"),
-        Column("passes", "passes", "number"),
-        Column("passes_so_far", "passes so far", "number"),
-    )
-    return Table("cascade", CAPTION, columns, tuple(rows))
+    rows = [
+        _Row(model, attack, stage)
+        for model in facts.models
+        for attack in max(model.targets, key=lambda entry: entry.samples).attacks
+        for stage in attack.stages
+    ]
+    return Table.of("cascade", CAPTION, _COLUMNS, rows)

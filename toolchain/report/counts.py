@@ -1,4 +1,4 @@
-"""Activity and energy of records as plain JSON values: means with intervals, bands over device
+"""Activity and energy of records: means with intervals, bands over device
 tables, layer by layer.
 
 A model without a Program (an ANN) has no spikes, no static energy and no time: its energy is of
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
 from hardware.charging import TimeTerm
+from toolchain.report.facts import Energy, Layer, Mean
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import align
 
@@ -41,33 +43,28 @@ ONE, SAME = "one sample", "the same in every sample"
 """Why a mean has no interval."""
 
 
-def mean(values: np.ndarray) -> dict:
+def mean(values: np.ndarray) -> Mean:
     """The mean of a sample with its 95 % t interval. Without a spread there is none: "no_interval"
     says why (``ONE``, ``SAME``)."""
     size, middle = len(values), float(values.mean())
     why = ONE if size < 2 else SAME if bool(np.all(values == values[0])) else None
     if why is not None:
-        return {"value": middle, "low": None, "high": None, "samples": size, "no_interval": why}
+        return Mean(middle, None, None, size, why)
+
     half = float(stats.t.ppf(0.975, size - 1) * values.std(ddof=1) / math.sqrt(size))
-    return {
-        "value": middle,
-        "low": middle - half,
-        "high": middle + half,
-        "samples": size,
-        "no_interval": None,
-    }
+    return Mean(middle, middle - half, middle + half, size, None)
 
 
-def change(before: np.ndarray, after: np.ndarray) -> dict | None:
+def change(before: np.ndarray, after: np.ndarray) -> Mean | None:
     """Mean of after - before over the mean of before, on the same samples; t interval of the paired
     difference. None from zero."""
     scale = float(before.mean())
     if not scale:
         return None
+
     found = mean(after - before)
-    return found | {
-        end: None if found[end] is None else found[end] / scale for end in ("value", "low", "high")
-    }
+    low, high = (None if end is None else end / scale for end in (found.low, found.high))
+    return replace(found, value=found.value / scale, low=low, high=high)
 
 
 def spikes(record: Scored) -> float | None:
@@ -103,12 +100,13 @@ def costliest(records: Sequence[Scored]) -> Scored:
     return max(records, key=lambda r: float(dynamic(r).mean()))
 
 
-def energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
+def energies(clean: Scored, records: Sequence[Scored]) -> tuple[Energy, ...]:
     """Clean inputs, and for each radius the strongest attack on the prediction and the costliest
     attack on energy."""
     rows = [_energy("clean", clean, clean)]
     every = [r for r in records if r.description["family"] == "clean"]
     aimed = [r for r in records if attacks(r) or r.description["family"] == "energy"]
+
     for epsilon in sorted({r.description["epsilon"] for r in aimed}):
         here = [r for r in aimed if r.description["epsilon"] == epsilon]
         attacked, sponges = [r for r in here if attacks(r)], [r for r in here if not attacks(r)]
@@ -118,45 +116,46 @@ def energies(clean: Scored, records: Sequence[Scored]) -> list[dict]:
         if sponges:
             worst = costliest(sponges)
             rows.append(_energy("energy attack", worst, base(worst, every)))
-    return rows
+    return tuple(rows)
 
 
-def _energy(inputs: str, record: Scored, clean: Scored) -> dict:
+def _energy(inputs: str, record: Scored, clean: Scored) -> Energy:
     """Mean energy of one inference: dynamic with the band over tables, static, time, and the change
     from clean inputs."""
     name, chosen = spent(record)
     tables = [values for values in record.energy.values() if "time_s" in values] or [chosen]
     limit = (record.description.get("time_limit") or {}).get(name)
     _, (before, after) = align([clean, record])
-    return {
-        "inputs": inputs,
-        "epsilon": record.description["epsilon"],
-        "attack": record.description["name"],
-        "samples": len(record.index),
-        "table": name,
-        "dynamic_j": mean(chosen["dynamic_j"]),
-        "band_low_j": min(float(v["dynamic_low_j"].mean()) for v in tables),
-        "band_high_j": max(float(v["dynamic_high_j"].mean()) for v in tables),
-        "dynamic_calibrated_j": _mean(chosen, "dynamic_calibrated_j"),
-        "static_j": _mean(chosen, "static_j"),
-        "static_low_j": _end(tables, "static_low_j", min),
-        "static_high_j": _end(tables, "static_high_j", max),
-        "time_s": _mean(chosen, "time_s"),
-        "time_low_s": _end(tables, "time_low_s", min),
-        "time_high_s": _end(tables, "time_high_s", max),
-        "time_calibrated_s": _mean(chosen, "time_calibrated_s"),
-        "time_limit": None if limit is None else TimeTerm(**limit).text(),
-        "static_share": static_share(_mean(chosen, "dynamic_j"), _mean(chosen, "static_j")),
-        "change": None
+
+    return Energy(
+        inputs=inputs,
+        epsilon=record.description["epsilon"],
+        attack=record.description["name"],
+        samples=len(record.index),
+        table=name,
+        dynamic_j=mean(chosen["dynamic_j"]),
+        band_low_j=min(float(v["dynamic_low_j"].mean()) for v in tables),
+        band_high_j=max(float(v["dynamic_high_j"].mean()) for v in tables),
+        dynamic_calibrated_j=_mean(chosen, "dynamic_calibrated_j"),
+        static_j=_mean(chosen, "static_j"),
+        static_low_j=_end(tables, "static_low_j", min),
+        static_high_j=_end(tables, "static_high_j", max),
+        time_s=_mean(chosen, "time_s"),
+        time_low_s=_end(tables, "time_low_s", min),
+        time_high_s=_end(tables, "time_high_s", max),
+        time_calibrated_s=_mean(chosen, "time_calibrated_s"),
+        time_limit=None if limit is None else TimeTerm(**limit).text(),
+        static_share=static_share(_mean(chosen, "dynamic_j"), _mean(chosen, "static_j")),
+        change=None
         if inputs == "clean"
         else change(dynamic(clean)[before], chosen["dynamic_j"][after]),
-        "spikes": spikes(record),
-        "syn_ops": total(record, "syn_ops"),
-        "tables": {
+        spikes=spikes(record),
+        syn_ops=total(record, "syn_ops"),
+        tables={
             table: {quantity: float(v.mean()) for quantity, v in sorted(values.items())}
             for table, values in sorted(record.energy.items())
         },
-    }
+    )
 
 
 def _mean(values: Mapping[str, np.ndarray], name: str) -> float | None:
@@ -175,7 +174,7 @@ def static_share(dynamic_j: float, static_j: float | None) -> float | None:
     )
 
 
-def layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
+def layers(clean: Scored, records: Sequence[Scored]) -> tuple[Layer, ...]:
     """Spikes and synaptic operations of each layer: clean, under the strongest attack and the
     costliest at the largest radius."""
     shown: list[tuple[str, Scored]] = [("clean", clean)]
@@ -187,21 +186,21 @@ def layers(clean: Scored, records: Sequence[Scored]) -> list[dict]:
         if found := [r for r in records if belongs(r)]:
             radius = max(r.description["epsilon"] for r in found)
             shown.append((inputs, pick([r for r in found if r.description["epsilon"] == radius])))
-    return [
-        {
-            "layer": layer,
-            "inputs": inputs,
-            "attack": record.description["name"],
-            "epsilon": record.description["epsilon"],
-            "spikes": record.description["spikes_per_inference"].get(layer),
-            **{
-                counter: _of_layer(record, counter, column)
-                for counter in ("syn_ops", "dendrite_updates", "macs")
-            },
-        }
+
+    return tuple(
+        Layer(
+            layer,
+            inputs,
+            record.description["name"],
+            record.description["epsilon"],
+            record.description["spikes_per_inference"].get(layer),
+            _of_layer(record, "syn_ops", column),
+            _of_layer(record, "dendrite_updates", column),
+            _of_layer(record, "macs", column),
+        )
         for column, layer in enumerate(clean.layers)
         for inputs, record in shown
-    ]
+    )
 
 
 def _of_layer(record: Scored, counter: str, column: int) -> float | None:

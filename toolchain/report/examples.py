@@ -15,6 +15,7 @@ import numpy as np
 
 from toolchain.cells.store import Store
 from toolchain.deploy.targets import in_order
+from toolchain.report.facts import ExampleFacts
 from toolchain.report.run import ReportError, Run
 from toolchain.robustness.records import Scored
 
@@ -137,17 +138,23 @@ def _samples(store: Store, key: str, place: int) -> np.ndarray:
         or samples.dtype.kind not in "fu"
     ):
         raise ReportError(
-            f"cell {key[:12]}: holds no samples; accepted is an array 'adversarial' [sample, ...]"
+            f"cell {key[:12]}: holds no samples; it must have an array 'adversarial' [sample, ...]"
         )
     return samples[place]
 
 
-def facts(example: Example) -> dict:
-    """Plain JSON values, without the pictures."""
-    names = ("model", "attack", "epsilon", "seed", "index", "label", "distance")
-    return {name: getattr(example, name) for name in names} | {
-        "predictions": {t: list(p) for t, p in example.predictions.items()}
-    }
+def facts(example: Example) -> ExampleFacts:
+    """The same without the pictures."""
+    return ExampleFacts(
+        example.model,
+        example.attack,
+        example.epsilon,
+        example.seed,
+        example.index,
+        example.label,
+        example.distance,
+        example.predictions,
+    )
 
 
 def pictures(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -1,303 +1,238 @@
-"""Tables that not every run has: published against adaptive, corruptions, seeds of the inference,
-what is not there."""
+"""Tables that not every run has: published against adaptive, corruptions, detectors, seeds of the
+inference, samples that are shown, flags, and what is not there."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from toolchain.pages import formats
-from toolchain.pages.table import SEEDS, Column, Table
-from toolchain.report import battery, cascades
-from toolchain.report.analysis import KINDS
-
-MASKING = (
-    "The worst case of each kind of attack alone. Where attacks with another gradient, samples of "
-    "another network, or attacks without a "
-    "gradient leave less, beyond the intervals, than white-box attacks with the surrogate of the "
-    "training do, that surrogate does not see "
-    "all there is: the gradient is masked. Knows the seed: of a network whose noise stays on, an "
-    "adversary to whom it is not random."
+from toolchain.pages.table import SEEDS, Column, Interval, Table
+from toolchain.report import battery
+from toolchain.report.facts import Absent, Analysis, Facts, Model
+from toolchain.report.rows import (
+    MASKING,
+    MODEL,
+    RADIUS,
+    TARGET,
+    ZERO,
+    Row,
+    every,
+    item,
+    measured,
+    rows,
 )
-
-ZERO = Column("zero_gradient", "gradient exactly zero", "plain share")
-"""With the training surrogate: what an attack has nothing to follow on."""
-
-_MODEL, _TARGET, _RADIUS = (
-    Column("model", "model"),
-    Column("target", "target"),
-    Column("epsilon", "radius", "number"),
-)
+from toolchain.report.worst_cases import KINDS
 
 
-def build(facts: dict) -> list[Table]:
-    """All of them, with or without rows."""
-    attacked = [
-        cascades.table(facts),
-        published(facts),
-        masking(facts),
-        near_threshold(facts),
-        detector(facts),
-        corruptions(facts),
-    ]
-    return [*attacked, inference(facts), *measured(facts), absent(facts)]
-
-
-def _every(facts: dict):
-    for model in facts["models"]:
-        for entry in model["targets"]:
-            yield model, entry
-
-
-def published(facts: dict) -> Table:
+def published(facts: Analysis) -> Table:
     """One row for each model, target and radius: what usual publications report beside the worst
     case."""
-    rows = [
-        {
-            "model": model["name"],
-            "target": entry["target"],
-            "epsilon": row["epsilon"],
-            "published_attacks_leave": row["published"],
-            "worst_case": row["share"],
-            "published_minus_worst_case": row["flattered"],
-            "published_attacks": "; ".join(row["published_attacks"]),
-            "attacks": row["attacks"],
-        }
-        for model, entry in _every(facts)
-        for row in entry["worst"]
-        if row["published"] is not None
-    ]
+    found = rows(measured(facts), lambda entry: (r for r in entry.worst if r.published is not None))
     columns = (
-        _MODEL,
-        _TARGET,
-        _RADIUS,
-        Column("published_attacks_leave", "as usually published", "share"),
-        Column("worst_case", "worst case of all", "share"),
-        Column("published_minus_worst_case", "published − worst case", "points"),
-        Column("published_attacks", "the usual attacks"),
-        Column("attacks", "attacks in all", "count"),
+        MODEL,
+        TARGET,
+        RADIUS,
+        item("published_attacks_leave", "as usually published", "share", "published"),
+        item("worst_case", "worst case of all", "share", "share"),
+        item("published_minus_worst_case", "published − worst case", "points", "flattered"),
+        Column(
+            "published_attacks",
+            "the usual attacks",
+            get=lambda row: "; ".join(row.item.published_attacks),
+        ),
+        item("attacks", "attacks in all", "count"),
     )
-    caption = "Accuracy under the attacks that most publications stop at, together, and in the worst case of the whole battery."
-    return Table("published", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
+    caption = (
+        "Accuracy under the attacks that most publications stop at, together, and in the worst "
+        "case of the whole battery."
+    )
+    return Table.of("published", battery.caption(facts.battery) + caption, columns, found)
 
 
-def masking(facts: dict) -> Table:
+def masking(facts: Analysis) -> Table:
     """One row for each model, target and radius: the worst case of every kind of attack alone."""
-    rows = [
-        {
-            **{
-                "model": model["name"],
-                "target": entry["target"],
-                "epsilon": row["epsilon"],
-                "zero_gradient": row["zero_gradient"],
-            },
-            **row["kinds"],
-            "worst_case": row["share"],
-        }
-        for model, entry in _every(facts)
-        for row in entry["worst"]
-    ]
-    kinds = (Column(name, name, "share") for name in KINDS)
     columns = (
-        _MODEL,
-        _TARGET,
-        _RADIUS,
+        MODEL,
+        TARGET,
+        RADIUS,
         ZERO,
-        *kinds,
-        Column("worst_case", "all together", "share"),
+        *map(_of_kind, KINDS),
+        item("worst_case", "all together", "share", "share"),
     )
-    return Table("masking", battery.caption(facts["battery"]) + MASKING, columns, tuple(rows))
+    found = rows(measured(facts), lambda entry: entry.worst)
+    return Table.of("masking", battery.caption(facts.battery) + MASKING, columns, found)
 
 
-def near_threshold(facts: dict) -> Table:
+def _of_kind(name: str) -> Column:
+    return Column(name, name, "share", get=lambda row: row.item.kinds[name])
+
+
+class _Near(NamedTuple):
+    model: Model
+    layer: str
+    share: float
+
+
+def near_threshold(facts: Analysis) -> Table:
     """One row for each model and layer of spiking neurons, and one for all its layers together."""
-    rows = []
-    for model in facts["models"]:
-        found = model["near_threshold"]
-        if found is not None:
-            each = {"all layers": found["share"], **found["layers"]}
-            rows += [
-                {"model": model["name"], "layer": layer, "share": share}
-                for layer, share in each.items()
-            ]
-    within = next(
-        (model["near_threshold"]["within"] for model in facts["models"] if model["near_threshold"]),
-        None,
+    said = [(model, model.near_threshold) for model in facts.models if model.near_threshold]
+    found = [
+        _Near(model, layer, share)
+        for model, near in said
+        for layer, share in {"all layers": near.share, **near.layers}.items()
+    ]
+    columns = (
+        MODEL,
+        Column("layer", "layer", get=lambda row: row.layer),
+        Column("share", "near threshold", "plain share", get=lambda row: row.share),
     )
-    columns = (_MODEL, Column("layer", "layer"), Column("share", "near threshold", "plain share"))
+    within = said[0][1].within if said else 0.0
     caption = (
         "Share of potentials (clean inputs, every step and neuron, before the reset) that are less "
-        "than "
-        f"{within or 0:g} of the threshold away from it: what threshold guarding makes smaller."
+        f"than {within:g} of the threshold away from it: what threshold guarding makes smaller."
     )
-    return Table("near_threshold", caption, columns, tuple(rows))
+    return Table.of("near_threshold", caption, columns, found)
 
 
-def detector(facts: dict) -> Table:
+def detector(facts: Analysis) -> Table:
     """One row for each model with a detector and attack, and one for clean inputs."""
-    rows = [
-        {"model": model["name"], "attack": row["name"], **row}
-        for model, entry in _every(facts)
-        for row in entry["detector"]
-    ]
     columns = (
-        _MODEL,
-        Column("attack", "attack"),
-        _RADIUS,
-        Column("seed", "seed", "count"),
-        Column("crafted_on", "made on"),
-        Column("auc", "AUC", "number"),
-        Column("caught", "taken for perturbed", "share"),
+        MODEL,
+        item("attack", "attack", name="name"),
+        RADIUS,
+        item("seed", "seed", "count"),
+        item("crafted_on", "made on"),
+        item("auc", "AUC", "number"),
+        item("caught", "taken for perturbed", "share"),
     )
     caption = (
         "What the detector makes of clean inputs (its false-positive rate) and of attacked ones "
-        "(its true-positive rate), at the threshold "
-        "of its gate; AUC: the area under the curve over all thresholds, 0.5 is chance. Attacks "
-        "that know of it hold it down."
+        "(its true-positive rate), at the threshold of its gate; AUC: the area under the curve "
+        "over all thresholds, 0.5 is chance. Attacks that know of it hold it down."
     )
-    return Table("detector", caption, columns, tuple(rows))
+    return Table.of("detector", caption, columns, rows(every(facts), lambda entry: entry.detector))
 
 
-def corruptions(facts: dict) -> Table:
+def corruptions(facts: Analysis) -> Table:
     """One row for each model, target, corruption and severity."""
-    rows = [
-        {
-            "model": model["name"],
-            "target": entry["target"],
-            "corruption": row["name"],
-            "severity": row["severity"],
-        }
-        | {
-            "accuracy": row["share"],
-            "accuracy_change": row["change"],
-            "mean_margin": row["mean_margin"],
-        }
-        | {"dynamic_change": row["energy_change"]}
-        for model, entry in _every(facts)
-        for row in entry["corruptions"]
-    ]
     columns = (
-        _MODEL,
-        _TARGET,
-        Column("corruption", "corruption"),
-        Column("severity", "severity", "count"),
-        Column("accuracy", "accuracy", "share"),
-        Column("accuracy_change", "against clean", "points"),
-        Column("mean_margin", "mean margin", "number"),
-        Column("dynamic_change", "dynamic energy", "change"),
+        MODEL,
+        TARGET,
+        item("corruption", "corruption", name="name"),
+        item("severity", "severity", "count"),
+        item("accuracy", "accuracy", "share", "share"),
+        item("accuracy_change", "against clean", "points", "change"),
+        item("mean_margin", "mean margin", "number"),
+        item("dynamic_change", "dynamic energy", "change", "energy_change"),
     )
-    caption = "Common corruptions, which nobody chose against the network: a second axis of robustness. Severity 1 to 5."
-    return Table("corruptions", caption, columns, tuple(rows))
+    caption = (
+        "Common corruptions, which nobody chose to fool the network: a second axis of robustness. "
+        "Severity 1 to 5."
+    )
+    found = rows(measured(facts), lambda entry: entry.corruptions)
+    return Table.of("corruptions", caption, columns, found)
 
 
-def inference(facts: dict) -> Table:
+def _each(row: Row) -> str:
+    pairs = zip(row.item.numbers, row.item.each)
+    return ", ".join(f"{seed}: {formats.percent(value)}" for seed, value in pairs)
+
+
+def inference(facts: Analysis) -> Table:
     """One row for each model that is random, target and radius."""
-    rows = [
-        {
-            "model": model["name"],
-            "target": entry["target"],
-            "epsilon": row["epsilon"],
-            "inputs": "clean" if row["epsilon"] == 0 else "worst case",
-            "inference_seeds": row["seeds"],
-            "accuracy": {"value": row["mean"], "low": row["low"], "high": row["high"]},
-            "deviation": row["deviation"],
-            "each": ", ".join(
-                f"{seed}: {formats.percent(value)}"
-                for seed, value in zip(row["numbers"], row["each"])
-            ),
-        }
-        for model, entry in _every(facts)
-        for row in entry["inference"]
+    columns = (
+        MODEL,
+        TARGET,
+        Column("inputs", "inputs", get=lambda row: "worst case" if row.item.epsilon else "clean"),
+        RADIUS,
+        item("inference_seeds", "inference seeds", "count", "seeds"),
+        Column(
+            "accuracy",
+            "accuracy: mean, smallest, largest",
+            "share",
+            SEEDS,
+            lambda row: Interval(row.item.mean, row.item.low, row.item.high),
+        ),
+        item("deviation", "standard deviation", "plain share"),
+        Column("each", "each seed", get=_each),
+    )
+    caption = (
+        "Networks whose inference is random, over the seeds of the inference: the same samples, "
+        "other noise or other input spikes."
+    )
+    found = rows(measured(facts), lambda entry: entry.inference)
+    return Table.of("inference", battery.caption(facts.battery) + caption, columns, found)
+
+
+def examples(facts: Facts) -> Table:
+    """One row for each sample shown and target."""
+    found = [
+        (shown, target, pair)
+        for shown in facts.examples
+        for target, pair in shown.predictions.items()
     ]
     columns = (
-        _MODEL,
-        _TARGET,
-        Column("inputs", "inputs"),
-        _RADIUS,
-        Column("inference_seeds", "inference seeds", "count"),
-        Column("accuracy", "accuracy: mean, smallest, largest", "share", SEEDS),
-        Column("deviation", "standard deviation", "plain share"),
-        Column("each", "each seed"),
+        Column("model", "model", get=lambda row: row[0].model),
+        Column("index", "sample", "count", get=lambda row: row[0].index),
+        Column("label", "label", "count", get=lambda row: row[0].label),
+        Column("attack", "attack", get=lambda row: row[0].attack),
+        Column("epsilon", "radius", "number", get=lambda row: row[0].epsilon),
+        Column("seed", "seed", "count", get=lambda row: row[0].seed),
+        Column("distance", "change", "number", get=lambda row: row[0].distance),
+        Column("target", "target", get=lambda row: row[1]),
+        Column("before", "predicted before", "count", get=lambda row: row[2][0]),
+        Column("after", "predicted after", "count", get=lambda row: row[2][1]),
     )
-    caption = "Networks whose inference is random, over the seeds of the inference: the same samples, other noise or other input spikes."
-    return Table("inference", battery.caption(facts["battery"]) + caption, columns, tuple(rows))
+    caption = "The samples that are shown, and what every target made of them."
+    return Table.of("examples", caption, columns, found)
 
 
-def measured(facts: dict) -> list[Table]:
-    """One row for each measured task that can be rebuilt and device table, and one for each
-    measured task."""
-    told = facts["about"].get("energy") or {}
-    mega = ("total_mj", "dynamic_mj", "static_mj", "unstated_mj")
-    tasks = [
-        {n: task[n] for n in ("title", "chip", "unit", "read", "source", "note", "static_share")}
-        | {
-            name.replace("_mj", "_j"): None if task[name] is None else 1e-3 * task[name]
-            for name in mega
-        }
-        | {"time_s": None if task["time_ms"] is None else 1e-3 * task["time_ms"]}
-        | {"rebuilt": "no" if task["counts"] is None else "yes"}
-        for task in told.get("tasks", [])
+class _Finding(NamedTuple):
+    model: Model
+    flag: str
+    target: str
+    text: str
+
+
+def flags(facts: Analysis) -> Table:
+    """One row for each finding."""
+    found = [
+        _Finding(model, name, target, text)
+        for model in facts.models
+        for name, findings in model.findings().items()
+        for target, text in findings
     ]
-    ours = (
-        Column("title", "measured task"),
-        Column("chip", "chip"),
-        Column("device", "table"),
-        Column("measured_dynamic_j", "dynamic, measured", "joule"),
-        Column("dynamic_j", "dynamic, estimated", "joule"),
-        Column("dynamic_ratio", "estimated / measured", "number"),
-        Column("measured_time_s", "time, measured", "seconds"),
-        Column("time_s", "time, estimated", "seconds"),
-        Column("time_ratio", "estimated / measured, time", "number"),
-        Column("limited_by", "time limited by"),
+    columns = (
+        MODEL,
+        Column("flag", "flag", get=lambda row: row.flag),
+        Column("target", "target", get=lambda row: row.target),
+        Column("finding", "finding", get=lambda row: row.text),
     )
-    theirs = (
-        *(Column(n, n) for n in ("title", "chip", "unit")),
-        *(
-            Column(
-                n.replace("_mj", "_j"),
-                n.replace("_mj", "").replace("unstated", "energy, kind not stated"),
-                "joule",
-            )
-            for n in mega
-        ),
-        Column("time_s", "time", "seconds"),
-        Column("static_share", "static of all", "plain share"),
-        Column("rebuilt", "estimated here, too"),
-        Column("read", "how it was read"),
-        Column("source", "source"),
-        Column("note", "note"),
-    )
-    return [
-        Table("measured", told.get("measured_text", ""), ours, tuple(told.get("measured", []))),
-        Table(
-            "measured_tasks",
-            f"Whole tasks that others measured. {told.get('static_text', '')}",
-            theirs,
-            tuple(tasks),
-        ),
-    ]
+    return Table.of("flags", "What the checks of honesty found.", columns, found)
 
 
-def absent(facts: dict) -> Table:
+class _Gap(NamedTuple):
+    model: Model
+    item: Absent
+
+
+def _what(row: _Gap) -> str:
+    return f"target {row.item.what}" if row.item.kind == "target" else row.item.what
+
+
+def _made_on(row: _Gap) -> str | None:
+    return "; ".join(row.item.crafted_on) if row.item.kind == "attack" else None
+
+
+def absent(facts: Analysis) -> Table:
     """One row for each thing that could not be measured, and why."""
-    rows = [
-        {
-            "model": model["name"],
-            "what": f"target {row['what']}" if row["kind"] == "target" else row["what"],
-            "crafted_on": "; ".join(row["crafted_on"]) if row["kind"] == "attack" else None,
-            "reason": row["reason"],
-            "cells": row["cells"],
-        }
-        for model in facts["models"]
-        for row in model["absent"]
-    ]
     columns = (
-        _MODEL,
-        Column("what", "not there"),
-        Column("crafted_on", "to be made on"),
-        Column("reason", "not applicable, because"),
-        Column("cells", "cells", "count"),
+        MODEL,
+        Column("what", "not there", get=_what),
+        Column("crafted_on", "to be made on", get=_made_on),
+        item("reason", "not applicable, because"),
+        item("cells", "cells", "count"),
     )
-    return Table(
-        "absent",
-        "Cells that cannot be: no figure is missing elsewhere without a row here.",
-        columns,
-        tuple(rows),
-    )
+    found = [_Gap(model, gap) for model in facts.models for gap in model.absent]
+    caption = "Cells that cannot be: no figure is missing elsewhere without a row here."
+    return Table.of("absent", caption, columns, found)

@@ -37,7 +37,7 @@ Source: neurobench 2.3.0, ``neurobench/metrics`` (static, workload, utils/layers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -73,20 +73,12 @@ _DELAY_BITS, _EXPONENT_BITS = 6, 4
 def result(run: Run) -> dict:
     """The whole file: {"names", "conventions", "entries": [{"model", "target", "inputs", "attack",
     "epsilon", "battery", "samples", "results"}]}."""
-    entries, run = (
-        [],
-        replace(run, records=[r for r in run.records if r.description["program"] is not None]),
-    )
-    for model in sorted({r.description["model"] for r in run.records}):
-        for target in sorted(
-            {r.description["target"] for r in run.records if r.description["model"] == model}
-        ):
-            mine = [
-                r
-                for r in run.records
-                if (r.description["model"], r.description["target"]) == (model, target)
-            ]
-            entries += [_entry(run, record, _battery(mine, record)) for record in _shown(mine)]
+    run = replace(run, records=[r for r in run.records if r.description["program"] is not None])
+    pairs = sorted({(r.description["model"], r.description["target"]) for r in run.records})
+    entries = []
+    for pair in pairs:
+        mine = [r for r in run.records if (r.description["model"], r.description["target"]) == pair]
+        entries += [_entry(run, record, _battery(mine, record)) for record in _shown(mine)]
     return {"names": NAMES, "conventions": list(CONVENTIONS), "entries": entries}
 
 
@@ -110,7 +102,7 @@ def _battery(records: Sequence[Scored], record: Scored) -> str | None:
         for r in records
         if attacks(r) and r.description["epsilon"] == record.description["epsilon"]
     ]
-    return battery.mark(asdict(of_records(here))) if here else None
+    return battery.mark(of_records(here)) if here else None
 
 
 def _entry(run: Run, record: Scored, tried: str | None) -> dict:

@@ -9,59 +9,51 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 
 from toolchain import files
-from toolchain.pages import formats
-from toolchain.pages.html import document, render, small_number
-from toolchain.pages.table import Column, Table, values
+from toolchain.pages import formats, plain, tex
+from toolchain.pages.html import document, render
+from toolchain.pages.table import Column, Table
 from toolchain.report import battery, methods
 from toolchain.report.analysis import analyse
-from toolchain.report.run import ReportError, Run, load
+from toolchain.report.facts import Analysis
+from toolchain.report.run import ReportError, load
+from toolchain.robustness.strength import Strength
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-FORMS = (".html", ".md")
-
 
 def write(
     folders: Sequence[str | Path], path: str | Path, *, force: bool = False
-) -> tuple[list[Table], dict | None]:
-    """Write the page, HTML or Markdown by the ending of ``path``; returns its tables, and the
-    weakest battery behind them.
+) -> tuple[list[Table], Strength | None]:
+    """Write the page, HTML, Markdown or LaTeX by the ending of ``path``; returns its tables, and
+    the weakest battery behind them.
 
-    Raises ReportError or StoreError for a run that cannot be reported or an unknown ending,
-    OutputError where ``path`` exists.
+    Raises ReportError or StoreError for a run that cannot be reported, OutputError for another
+    ending and where ``path`` exists.
     """
     path = Path(path)
-    if path.suffix not in FORMS:
-        raise ReportError(f"{path}: accepted endings are {', '.join(FORMS)}")
+    files.require_ending(path, FORMS)
     files.claim([path], force)
-    runs = [_analysed(load(folder)) for folder in folders]
-    tables, tried = build(runs), battery.weakest(runs)
-    files.write_text(
-        path, _html(tables, tried) if path.suffix == ".html" else _markdown(tables, tried), force
-    )
+    found = [load(folder) for folder in folders]
+    runs = [analyse(run.records, run.about, run.absent) for run in found]
+    tables, tried = build(runs), battery.weakest(run.battery for run in runs)
+    files.write_text(path, FORMS[path.suffix](tables, tried), force)
     return tables, tried
 
 
-def _analysed(run: Run) -> dict:
-    return analyse(run.records, run.about, run.absent)
-
-
-def build(runs: Sequence[dict]) -> list[Table]:
+def build(runs: Sequence[Analysis]) -> list[Table]:
     """(our results, what each kind of attack sees, published figures of the same data sets) from
     what ``analysis.analyse`` gives of every run."""
     if not runs:
-        raise ReportError(
-            "no run was given; accepted is at least one folder that 'spikeport bench' wrote"
-        )
+        raise ReportError("no run was given; give at least one folder that 'spikeport bench' wrote")
     return [methods.results(runs), methods.masking(runs), _published(runs)]
 
 
@@ -75,42 +67,23 @@ def published() -> list[dict]:
     for entry in found:
         if entry["source"].split(":")[0] not in ("S", "S3"):
             raise ReportError(
-                f"published figure {entry['work']!r}: source {entry['source']!r}; accepted are S: "
-                f"and S3:"
+                f"published figure {entry['work']!r}: source {entry['source']!r} must begin with "
+                "S: or S3:"
             )
     return found
 
 
-def _published(runs: Sequence[dict]) -> Table:
+FIGURES = {"clean": "clean", "fgsm": "fgsm", "pgd": "pgd", "worst": "worst_case"}
+"""Name of a published accuracy, in percent → our column."""
+
+
+def _published(runs: Sequence[Analysis]) -> Table:
     """Published figures of the data sets of the runs; "differs": what their setting has
     otherwise."""
-    ours = [(methods.data(run), run) for run in runs]
     rows = []
     for entry in published():
-        same = [run for said, run in ours if said == entry["data"]]
-        for row in entry["rows"] if same else ():
-            rows.append(
-                {
-                    "method": row["method"],
-                    "work": entry["work"],
-                    "data": entry["data"],
-                    "network": entry["network"],
-                    "steps": entry.get("steps"),
-                    "epsilon": entry.get("epsilon"),
-                    **{
-                        column: None if name not in row else row[name] / 100
-                        for name, column in (
-                            ("clean", "clean"),
-                            ("fgsm", "fgsm"),
-                            ("pgd", "pgd"),
-                            ("worst", "worst_case"),
-                        )
-                    },
-                    "differs": f"{entry['setting']}. Ours: "
-                    f"{'; '.join(dict.fromkeys(_differs(entry, run) for run in same))}",
-                    "source": entry["source"],
-                }
-            )
+        same = [run for run in runs if run.data == entry["data"]]
+        rows += [_figure(entry, row, same) for row in (entry["rows"] if same else ())]
     columns = (
         Column("method", "method"),
         Column("work", "published in"),
@@ -118,45 +91,62 @@ def _published(runs: Sequence[dict]) -> Table:
         Column("network", "network"),
         Column("steps", "time steps", "count"),
         Column("epsilon", "radius", "number"),
-        *(
-            Column(name, label, "plain share")
-            for name, label in (
-                ("clean", "clean"),
-                ("fgsm", "FGSM"),
-                ("pgd", "PGD"),
-                ("worst_case", "worst case"),
-            )
-        ),
+        Column("clean", "clean", "plain share"),
+        Column("fgsm", "FGSM", "plain share"),
+        Column("pgd", "PGD", "plain share"),
+        Column("worst_case", "worst case", "plain share"),
         Column("differs", "its setting, and what ours has otherwise"),
         Column("source", "read in"),
     )
-    data = formats.listed(dict.fromkeys(said for said, _ in ours))
-    caption = f"Published figures of {data}, none of them measured here, and none in our setting. S: the source itself, S3: a summary of it."
+    data = formats.listed(dict.fromkeys(run.data for run in runs))
+    caption = (
+        f"Published figures of {data}, none of them measured here, and none in our setting. S: the "
+        "source itself, S3: a summary of it."
+    )
     return Table("published_figures", caption, columns, tuple(rows))
 
 
-def _differs(entry: Mapping, run: dict) -> str:
+def _figure(entry: Mapping, row: Mapping, runs: Sequence[Analysis]) -> dict:
+    """One published row beside the runs of its data set."""
+    ours = "; ".join(dict.fromkeys(_differs(entry, run) for run in runs))
+    shares = {
+        column: None if name not in row else row[name] / 100 for name, column in FIGURES.items()
+    }
+    return {
+        "method": row["method"],
+        "work": entry["work"],
+        "data": entry["data"],
+        "network": entry["network"],
+        "steps": entry.get("steps"),
+        "epsilon": entry.get("epsilon"),
+        **shares,
+        "differs": f"{entry['setting']}. Ours: {ours}",
+        "source": entry["source"],
+    }
+
+
+def _differs(entry: Mapping, run: Analysis) -> str:
     """What a run has otherwise than a published figure."""
-    samples = max(e["samples"] for model in run["models"] for e in model["targets"])
+    samples = max(target.samples for model in run.models for target in model.targets)
     named = "one that is not stated" if entry["network"] == "not stated" else entry["network"]
     found = [f"the first {samples} test samples", f"networks of {_width(run)} instead of {named}"]
-    steps = sorted({model["steps"] for model in run["models"]})
+    steps = sorted({model.steps for model in run.models})
     if "steps" not in entry or steps != [entry["steps"]]:
         found.append(f"{formats.listed(map(str, steps))} time steps")
-    radii = [f"{e:.3g}" for e in run["radii"]]
+    radii = [f"{e:.3g}" for e in run.radii]
     if "epsilon" not in entry or radii != [f"{entry['epsilon']:.3g}"]:
         found.append(f"radius {formats.listed(radii)}" if radii else "no attack")
     return ", ".join(found)
 
 
-def _width(run: dict) -> str:
+def _width(run: Analysis) -> str:
     """Multiply-accumulates of the same geometry, which says how large the networks are."""
-    macs = [model["twin"]["macs"] for model in run["models"]]
+    macs = [model.twin.macs for model in run.models]
     ends = [formats.count(end) for end in dict.fromkeys((min(macs), max(macs)))]
     return f"{' to '.join(ends)} multiply-accumulates"
 
 
-def _html(tables: Sequence[Table], tried: Mapping | None) -> str:
+def _html(tables: Sequence[Table], tried: Strength | None) -> str:
     shown = [table for table in tables if table.rows]
     parts = [f"<header><h1>{escape(headline(tried))}</h1></header>"]
     if battery.weak(tried):
@@ -166,7 +156,7 @@ def _html(tables: Sequence[Table], tried: Mapping | None) -> str:
     return document(headline(tried), parts)
 
 
-def headline(tried: Mapping | None) -> str:
+def headline(tried: Strength | None) -> str:
     """The first line of a page of results."""
     return battery.title(tried) or "Results"
 
@@ -180,7 +170,7 @@ def _nothing(tables: Sequence[Table]) -> list[str]:
     )
 
 
-def _markdown(tables: Sequence[Table], tried: Mapping | None) -> str:
+def _markdown(tables: Sequence[Table], tried: Strength | None) -> str:
     parts = [f"# {headline(tried)}\n"]
     if battery.weak(tried):
         parts.append(battery.warning(tried) + "\n")
@@ -189,27 +179,27 @@ def _markdown(tables: Sequence[Table], tried: Mapping | None) -> str:
         parts.append("| " + " | ".join(column.label for column in table.columns) + " |")
         parts.append("|" + "---|" * len(table.columns))
         parts += [
-            "| " + " | ".join(_text(column, row[column.key]) for column in table.columns) + " |"
+            "| "
+            + " | ".join(_escaped(plain.cell(column, row[column.key])) for column in table.columns)
+            + " |"
             for row in table.rows
         ]
         parts.append("")
     return "\n".join(parts + _nothing(tables)) + "\n"
 
 
-def _text(column: Column, cell) -> str:
-    """A cell in Markdown; what would be markup there is not."""
-    value, *ends = values(column, cell)
-    if value is None:
-        return formats.NOTHING
-    if column.kind == "share":
-        between = formats.interval(*ends)
-        return f"{formats.percent(value)} ({between})" if between else formats.percent(value)
-    if column.kind == "plain share":
-        return formats.percent(value)
-    if column.kind == "joule":
-        return formats.quantity(value, "J")
-    if column.kind == "count":
-        return formats.count(value)
-    if column.kind == "number":
-        return small_number(value)
-    return re.sub(r"([\\|<>*_`\[\]#&])", r"\\\1", re.sub(r"\s+", " ", str(value)))
+def _escaped(text: str) -> str:
+    """What would be markup in Markdown is not."""
+    return re.sub(r"([\\|<>*_`\[\]#&])", r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def _tex(tables: Sequence[Table], tried: Strength | None) -> str:
+    return tex.document(tables, battery.warning(tried))
+
+
+FORMS: Mapping[str, Callable[[Sequence[Table], Strength | None], str]] = {
+    ".html": _html,
+    ".md": _markdown,
+    ".tex": _tex,
+}
+"""Ending of a file → what writes it."""

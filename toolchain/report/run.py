@@ -144,7 +144,7 @@ def _check_about(folder: Path, about: Mapping) -> None:
     def require(name: str, value, kind: type) -> None:
         if value is not None and not isinstance(value, kind):
             raise ReportError(
-                f"{folder}: what the run says about its {name} is {value!r:.60}; accepted is a "
+                f"{folder}: what the run says about its {name} is {value!r:.60}; it must be a "
                 f"{kind.__name__}"
             )
 
@@ -155,6 +155,7 @@ def _check_about(folder: Path, about: Mapping) -> None:
     for entry in about["models"] or []:
         require("models", entry, dict)
         require("models, name", entry.get("name", 0), str)
+        require("models, method", entry.get("method"), str)
         require("models, differs", entry.get("differs"), list)
         for text in entry.get("differs") or ():
             require("models, differs", text, str)

@@ -307,7 +307,7 @@ def run(
                 },
             },
         )
-        store.remember("models", [_said(m, sweep) for m in files])
+        store.remember("models", _remembered(files, sweep))
         store.remember("keys", sorted(keys(planned)))
         store.remember("versions", _versions())
         store.remember("code", maker.of(SCORED_BY).code.digest)
@@ -346,6 +346,13 @@ def _keep_programs(files: list[ModelFile], folder: Path) -> None:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             program_file.save(program, path)
+
+
+def _remembered(files: list[ModelFile], sweep: Sweep) -> list[dict]:
+    """What a run remembers of its models; those of one method differ in the seed of their training
+    alone."""
+    methods = {_named(part, seed): part.name for part in sweep.models for seed in part.seeds}
+    return [{**_said(model, sweep), "method": methods[model.name]} for model in files]
 
 
 def _said(model: ModelFile, sweep: Sweep) -> dict:

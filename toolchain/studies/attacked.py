@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from toolchain.attacks.registry import AttackSpec
 from toolchain.errors import ConfigError
-from toolchain.robustness.strength import Attacked, judge, weakest
+from toolchain.robustness.strength import Attacked, Strength, judge, weakest
 from toolchain.robustness.traits import Traits
 from toolchain.studies import base
 from toolchain.studies.base import Cell
@@ -87,16 +87,14 @@ def honest(attack: Attack, config: Config) -> list[AttackSpec]:
     return [*specs, AttackSpec("square", {"queries": attack.queries}, None, eot)]
 
 
-def battery(recipes: Iterable[Config], attack: Attack) -> dict | None:
-    """How strong the attacks of a study are, as ``toolchain.report.battery`` reads it: of the
-    network that is attacked least."""
+def battery(recipes: Iterable[Config], attack: Attack) -> Strength | None:
+    """How strong the attacks of a study are: of the network that is attacked least."""
     found = []
     for config in recipes:
         spiking = config.model.kind != "ann"
         made = [Traits.of_spec(spec, spiking) for spec in (*naive(attack), *honest(attack, config))]
         found.append(judge(made, Attacked("linf", random=is_random(config), program=spiking)))
-    weak = weakest(found)
-    return None if weak is None else asdict(weak)
+    return weakest(found)
 
 
 def is_random(config: Config) -> bool:

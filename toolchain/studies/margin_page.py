@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from toolchain.pages.formats import percent, significant
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
-from toolchain.pages.table import SEEDS, Column, Table
+from toolchain.pages.table import SEEDS, Column, Interval, Table
 from toolchain.robustness.statistics import spread
 from toolchain.studies.flips import MODES
 from toolchain.studies.margin_settings import MarginStudy
@@ -99,9 +99,16 @@ def findings(
 
 def _title(exact, most: int, best: float, means: Mapping[float, float]) -> str:
     if exact:
-        return f"A margin makes the deployment exact: from δ = {exact[0][0]:g} V at {exact[0][1]} bits, no spike differs"
+        delta, bits = exact[0]
+        return (
+            f"A margin makes the deployment exact: from δ = {delta:g} V at {bits} bits, no spike "
+            "differs"
+        )
     if best == 0:
-        return f"No margin made the deployment more exact: at {most} bits the fewest spikes flip without one"
+        return (
+            f"No margin made the deployment more exact: at {most} bits the fewest spikes flip "
+            "without one"
+        )
     return (
         f"A wide margin makes fewer spikes flip, and no deployment exact: at {most} bits "
         f"{significant(means[0.0])} of {PER:,} comparisons "
@@ -196,7 +203,10 @@ def _line(
     points = []
     for position, delta in enumerate(deltas):
         s = spread(seeds(delta, value))
-        words = f"δ = {delta:g} V, {name}: {significant(s.mean)} {unit} ({significant(s.low)} to {significant(s.high)} over {s.seeds} seeds)"
+        words = (
+            f"δ = {delta:g} V, {name}: {significant(s.mean)} {unit} ({significant(s.low)} to "
+            f"{significant(s.high)} over {s.seeds} seeds)"
+        )
         ends = (max(s.low, floor), max(s.high, floor)) if s.seeds > 1 else (None, None)
         points.append(Point(float(position), max(s.mean, floor), *ends, words))
     return Line(name, place, tuple(points))
@@ -374,7 +384,7 @@ def _summary(settings, deltas, seeds) -> Table:
 
             def share(value, delta=delta):
                 s = spread(seeds(delta, value))
-                return {"value": s.mean, "low": s.low, "high": s.high}
+                return Interval(s.mean, s.low, s.high)
 
             def part(r, bits=bits):
                 return r["bits"][str(bits)]

@@ -13,7 +13,7 @@ epsilon = 0.1                               # and more, see attacked.Attack
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +22,7 @@ from msgspec import Meta
 from toolchain.errors import ConfigError
 from toolchain.pages.formats import percent
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
-from toolchain.pages.table import SEEDS, Column, Table
+from toolchain.pages.table import SEEDS, Column, Interval, Table
 from toolchain.report import battery
 from toolchain.robustness.statistics import spread
 from toolchain.studies import attacked, base
@@ -209,7 +209,12 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
         f"up to ε = {attack.epsilon:g} of 1."
     )
     return Findings(
-        _title(share, names), lead, sections, table, {"battery": tried, "rows": found}, tried
+        _title(share, names),
+        lead,
+        sections,
+        table,
+        {"battery": tried and asdict(tried), "rows": found},
+        tried,
     )
 
 
@@ -221,8 +226,14 @@ def _title(share: Mapping, names: list[str]) -> str:
     low, high = (percent(left[name].mean) for name in ((others or [first])[-1], first))
     if all(left[first].low > left[name].high for name in others):
         seeds = left[first]
-        return f"{first} keeps most in the worst case: {high} ({percent(seeds.low)} to {percent(seeds.high)} over {seeds.seeds} seeds)"
-    return f"In the worst case no network keeps more than all others beyond the spread of the seeds: {low} to {high}"
+        return (
+            f"{first} keeps most in the worst case: {high} ({percent(seeds.low)} to "
+            f"{percent(seeds.high)} over {seeds.seeds} seeds)"
+        )
+    return (
+        "In the worst case no network keeps more than all others beyond the spread of the seeds: "
+        f"{low} to {high}"
+    )
 
 
 def _begins(share: Mapping, network: str, start: str) -> list[float]:
@@ -256,7 +267,8 @@ def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: st
         points = []
         for i, name in enumerate(names):
             s = spread(each[name])
-            said = f"{name}, {label}: {percent(s.mean)} ({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
+            ends = f"{100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds"
+            said = f"{name}, {label}: {percent(s.mean)} ({ends})"
             points.append(Point(float(i), s.mean, s.low, s.high, said))
         made.append(Line(label, place, tuple(points), strong, joined=False))
     return PlotPanel(title, tuple(made))
@@ -272,7 +284,7 @@ def _matrix(share: Mapping, names: list[str]) -> Table:
         row: dict = {"source": source}
         for target in names:
             s = spread(share[target, f"pgd from {source}"])
-            row[f"tried_on_{target}"] = {"value": s.mean, "low": s.low, "high": s.high}
+            row[f"tried_on_{target}"] = Interval(s.mean, s.low, s.high)
         made.append(row)
     return Table(
         "transfer",

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
-from toolchain.pages.html import document, figure, items, render
+from toolchain.pages.html import APPENDIX, document, figure, items, nav, render, section
 from toolchain.pages.table import Table
 from toolchain.report import battery
-from toolchain.report.page import APPENDIX
+from toolchain.robustness.strength import Strength
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,11 @@ class Findings:
     sections: tuple[Section, ...]
     table: Table
     facts: Mapping = field(default_factory=dict)
-    battery: Mapping | None = None
+    battery: Strength | None = None
 
 
 def build(name: str, findings: Findings, command: str | None = None) -> str:
     """The page of a study; ``command``: what the user typed."""
-    links = "".join(
-        f'<li><a href="#{escape(s.name)}">{escape(s.heading)}</a></li>'
-        for s in findings.sections[1:]
-    )
     how = f"<p>Made by <code>{escape(command)}</code></p>" if command else ""
     weak = battery.title(findings.battery)
     title = f"{weak}. {findings.title}" if weak else findings.title
@@ -77,8 +73,8 @@ def build(name: str, findings: Findings, command: str | None = None) -> str:
             if weak
             else []
         ),
-        f'<nav aria-label="Contents"><ul>{links}</ul></nav>',
-        *(_section(section) for section in findings.sections),
+        nav("Contents", [(part.name, part.heading) for part in findings.sections[1:]]),
+        *map(_section, findings.sections),
         APPENDIX,
         f"<footer>{how}</footer>",
     ]
@@ -87,11 +83,10 @@ def build(name: str, findings: Findings, command: str | None = None) -> str:
     )
 
 
-def _section(section: Section) -> str:
-    parts = [f"<p>{escape(paragraph)}</p>" for paragraph in section.paragraphs]
-    if section.points:
-        parts.append(items(section.points))
-    parts += [figure(f.picture, escape(f.caption), f.legend) for f in section.figures]
-    parts += [render(table, section.heading, section.folded) for table in section.tables]
-    name, heading = escape(section.name), escape(section.heading)
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{heading}</h2>{"".join(parts)}</section>'
+def _section(part: Section) -> str:
+    content = [f"<p>{escape(paragraph)}</p>" for paragraph in part.paragraphs]
+    if part.points:
+        content.append(items(part.points))
+    content += [figure(f.picture, escape(f.caption), f.legend) for f in part.figures]
+    content += [render(table, part.heading, part.folded) for table in part.tables]
+    return section(part.name, part.heading, "".join(content))

@@ -15,7 +15,7 @@ epsilon = 0.1                      # and more, see attacked.Attack
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +23,10 @@ from msgspec import Meta
 
 from toolchain.pages.formats import signed
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
-from toolchain.pages.table import SEEDS, Column, Table
+from toolchain.pages.table import SEEDS, Column, Interval, Table
 from toolchain.report import battery
 from toolchain.robustness.statistics import spread
+from toolchain.robustness.strength import Strength
 from toolchain.studies import attacked, base
 from toolchain.studies.attacked import BLACK_BOX, CLEAN, HONEST, NAIVE, WORST, Attack
 from toolchain.studies.base import Cell
@@ -242,7 +243,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
         Section("numbers", "All numbers", tables=(table,), folded=0),
     ]
     first = changes[0]
-    facts = {"battery": tried, "rows": found, "changes": changes}
+    facts = {"battery": tried and asdict(tried), "rows": found, "changes": changes}
     return Findings(first["title"], _lead(setting, plan), tuple(sections), table, facts, tried)
 
 
@@ -252,7 +253,10 @@ def _point(
     if row is None:
         return None
     s = spread(row["each"])
-    said = f"{network}, {setting.name} {value:g}, {label}: {100 * s.mean:.1f} % ({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
+    said = (
+        f"{network}, {setting.name} {value:g}, {label}: {100 * s.mean:.1f} % "
+        f"({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
+    )
     return Point(x, s.mean, s.low if s.seeds > 1 else None, s.high if s.seeds > 1 else None, said)
 
 
@@ -362,7 +366,7 @@ def table_of(
     attack: Attack,
     settings: tuple[Column, ...],
     whose: Mapping[str, str],
-    tried: Mapping | None,
+    tried: Strength | None,
 ) -> Table:
     """Every number of a study.
 
@@ -393,7 +397,7 @@ def table_of(
                 "kind": row["group"],
                 "attack": row["name"],
                 "whose": whose.get(row["group"], "ours"),
-                "accuracy": {"value": s.mean, "low": s.low, "high": s.high},
+                "accuracy": Interval(s.mean, s.low, s.high),
                 "deviation": s.deviation if s.seeds > 1 else None,
                 "seeds": s.seeds,
                 "battery": None if row["group"] == CLEAN else battery.mark(tried),

@@ -1,7 +1,7 @@
 import pytest
 
 from toolchain.pages import formats
-from toolchain.pages.html import small_number
+from toolchain.pages.formats import small_number
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_counts_and_lists():
     ("value", "text"),
     [
         (0.1, "0.1"),
-        (1e-9, "&lt; 0.0001"),
-        (-1e-9, "&gt; −0.0001"),
+        (1e-9, "< 0.0001"),
+        (-1e-9, "> −0.0001"),
         (-30403.2, "−30,403"),
         (0.123456789, "0.123"),
         (1, "1"),

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.toolchain.report.synthetic import write_run
-from toolchain.report.facts import gather
+from toolchain.report.gather import gather
 from toolchain.report.run import load
 
 

@@ -68,7 +68,7 @@ def _hash(*parts) -> str:
 
 class Model:
     """One made-up model: ``scale`` of its activity, ``noise`` of its hardware's margins, ``weak``:
-    gradient attacks do next to nothing."""
+    gradient attacks do next to nothing, ``method``: of which it is a training."""
 
     def __init__(
         self,
@@ -78,14 +78,10 @@ class Model:
         scale: float = 1.0,
         noise: float = 0.0,
         weak: bool = False,
+        method: str | None = None,
     ):
-        self.name, self.program, self.scale, self.noise, self.weak = (
-            name,
-            network,
-            scale,
-            noise,
-            weak,
-        )
+        self.name, self.program, self.method = name, network, method or name
+        self.scale, self.noise, self.weak = scale, noise, weak
 
 
 MODELS = (
@@ -267,7 +263,15 @@ def write_run(
         )
         store.remember(
             "models",
-            [{"name": m.name, "source": "digits.safetensors", "key": "a" * 64} for m in models],
+            [
+                {
+                    "name": m.name,
+                    "source": "digits.safetensors",
+                    "key": "a" * 64,
+                    "method": m.method,
+                }
+                for m in models
+            ],
         )
         store.remember("energy", energy_tables())
         store.remember("command", "spikeport bench digits-quick.toml -o run")

@@ -16,13 +16,16 @@ from tests.toolchain.report import synthetic
 from tests.toolchain.report.parsed import parse
 from tests.toolchain.report.test_analysis import record
 from toolchain.errors import OutputError
-from toolchain.pages.marks import letters_of
 from toolchain.pages.table import Column, Table, to_csv
-from toolchain.report import page, pictures, tables
+from toolchain.report import accuracy_tables, page, pareto, tables
 from toolchain.report.analysis import analyse
 from toolchain.report.answer import answer
-from toolchain.report.facts import CROWDED, gather
+from toolchain.report.facts import Facts, to_json
+from toolchain.report.gather import gather
+from toolchain.report.legends import letters_of
+from toolchain.report.pareto import CROWDED
 from toolchain.report.run import Run, load
+from toolchain.robustness.strength import Strength
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,11 @@ def test_every_name_is_there_once_and_every_link_leads_somewhere(parsed):
 def test_what_a_screen_reader_needs(parsed):
     for table in parsed.all("table"):
         assert table.attributes["id"] in {e.attributes.get("id") for e in parsed.all("table")}
-    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    captions = [e for e in parsed.all("p") if e.attributes.get("class") == "caption"]
+    assert len(captions) == len(parsed.all("table"))
+    assert {e.attributes["id"] for e in captions} == {
+        e.attributes["aria-labelledby"] for e in parsed.all("table")
+    }
     assert all(e.attributes.get("scope") in ("row", "col") for e in parsed.all("th"))
     assert all(e.attributes.get("alt") for e in parsed.all("img"))
     drawings = [e for e in parsed.all("svg") if e.attributes.get("role")]
@@ -126,10 +133,11 @@ def test_the_tables_are_the_csv_files_to_the_last_digit(parsed, gathered, tmp_pa
 
 
 def test_the_tables_are_the_json_too(parsed, gathered):
-    facts = json.loads(json.dumps(gathered[0], allow_nan=False))
+    facts = json.loads(json.dumps(to_json(gathered[0]), allow_nan=False))
     shown = iter(parsed.tables["attacks"])
-    for model in facts["models"]:
-        for entry in model["targets"]:
+    for model, own in zip(facts["models"], gathered[0].models):
+        measured = [entry.target for entry in own.measured]
+        for entry in (e for e in model["targets"] if e["target"] in measured):
             for row in entry["attacks"]:
                 cells = next(shown)
                 assert (cells[0][0], cells[1][0], cells[2][0]) == (
@@ -147,19 +155,18 @@ def test_the_answer_comes_first_and_in_words(gathered, parsed):
     sections = [e.attributes["id"] for e in parsed.all("section")]
     assert sections[0] == "answer"
     first, second, third = (e.text.replace("\xa0", " ") for e in parsed.all("article"))
-    told = [m["answer"] for m in gathered[0]["models"]]
-    share = told[0]["worst"]["share"]
-    worst = f"{100 * share['value']:.1f} % ({100 * share['low']:.1f}–{100 * share['high']:.1f})"
+    told = [m.answer for m in gathered[0].models]
+    share = told[0].worst.share
+    worst = f"{100 * share.value:.1f} % ({100 * share.low:.1f}–{100 * share.high:.1f})"
     assert f"keeps at most {worst} under the worst of 5 attacks at ε = 0.1" in first
     assert "exactly as in software" in first
     assert "Lava, on the first 20 samples, too" in first
-    row = told[1]["software"]["worst"]
+    row = told[1].software.worst
     assert "exactly" not in second
     assert (
-        f"Hardware minus software: {100 * row['difference']:+.1f} points".replace("-", "−")
-        in second
+        f"Hardware minus software: {100 * row.difference:+.1f} points".replace("-", "−") in second
     )
-    assert f"{row['right_only_on_baseline']} samples only software gets right" in second
+    assert f"{row.right_only_on_baseline} samples only software gets right" in second
     assert "2 flags" in third
     assert "noise beats gradient" in third
 
@@ -213,10 +220,8 @@ def test_how_it_was_made(parsed):
 
 
 def test_an_unfinished_run_is_called_so(gathered):
-    facts = {
-        **gathered[0],
-        "about": {**gathered[0]["about"], "cells": {"planned": 400, "stored": 393}},
-    }
+    cells = {"cells": {"planned": 400, "stored": 393}}
+    facts = replace(gathered[0], about={**gathered[0].about, **cells})
     notes = [
         e.text for e in parse(page.build(facts, [])).all("p") if e.attributes.get("role") == "note"
     ]
@@ -233,7 +238,8 @@ def test_a_weak_battery_is_the_first_that_is_read_and_stands_at_every_worst_case
     note = next(e.text for e in parsed.all("p") if e.attributes.get("role") == "note")
     assert "upper bound of its robust accuracy" in note
     assert "200 rounds of a local search on the integer Program" in note
-    captions = {e.attributes["id"]: e.text for e in parsed.all("caption")}
+    paragraphs = [e for e in parsed.all("p") if e.attributes.get("class") == "caption"]
+    captions = {e.attributes["id"]: e.text for e in paragraphs}
     for name in WORST:
         assert captions[f"table-{name}-caption"].startswith(
             "Smoke test: accuracies under attack are upper bounds"
@@ -242,22 +248,28 @@ def test_a_weak_battery_is_the_first_that_is_read_and_stands_at_every_worst_case
     assert {row["battery"] for name in WORST[:2] for row in made[name].rows} == {
         "smoke test: upper bound"
     }
-    assert gathered[0]["battery"]["level"] == "smoke test"
+    assert gathered[0].battery.level == "smoke test"
 
 
-def believed(facts: dict, level: str) -> dict:
+def believed(facts: Facts, level: str) -> Facts:
     """The first model of some facts without flags, as if its battery had been of this level."""
-    facts = json.loads(json.dumps(facts))
-    tried = {"level": level, "missing": [] if level != "smoke test" else ["200 queries"]}
-    (model,) = facts["models"] = facts["models"][:1]
-    model["answer"]["flags"] = []
-    model["answer"]["worst"]["battery"] = tried
-    for entry in model["targets"]:
-        entry["flags"] = []
-        for row in (entry, *entry["worst"], *entry["attacks"]):
-            row |= {"battery": tried, "flags": []}
-    model["battery"] = facts["battery"] = tried
-    return facts
+    tried = Strength(level, () if level != "smoke test" else ("200 queries",))
+    model = facts.models[0]
+    targets = tuple(
+        replace(
+            entry,
+            flags=(),
+            battery=tried,
+            worst=tuple(replace(row, flags=(), battery=tried) for row in entry.worst),
+            attacks=tuple(replace(row, flags=()) for row in entry.attacks),
+        )
+        for entry in model.targets
+    )
+    answer = replace(
+        model.answer, flags=(), worst=replace(model.answer.worst, flags=(), battery=tried)
+    )
+    model = replace(model, targets=targets, answer=answer, battery=tried)
+    return replace(facts, models=(model,), battery=tried)
 
 
 def test_no_flag_is_said_of_a_strong_battery_alone(gathered):
@@ -265,23 +277,24 @@ def test_no_flag_is_said_of_a_strong_battery_alone(gathered):
     assert "No flag: none of" in answer(strong)
     assert "keeps at most" not in answer(strong)
     assert "Smoke test" not in page.build(strong, [])
-    assert tables.glance(strong).rows[0]["flags"] == []
+    assert accuracy_tables.glance(strong).rows[0]["flags"] == []
     assert "No flag, which here means nothing: not tested" in answer(weak)
     assert "keeps at most" in answer(weak)
-    assert {tuple(row["flags"]) for row in tables.worst(weak).rows} == {("not tested",)}
+    assert {tuple(row["flags"]) for row in accuracy_tables.worst(weak).rows} == {("not tested",)}
 
 
 def test_the_form_of_a_defence_stands_beside_its_numbers(gathered):
-    facts = json.loads(json.dumps(gathered[0]))
-    facts["models"][0]["differs"] = ["margin penalty <without> noise"]
-    table = tables.glance(facts)
-    assert [row["differs"] for row in table.rows if row["model"] == facts["models"][0]["name"]] == [
+    first, *rest = gathered[0].models
+    changed = replace(first, differs=("margin penalty <without> noise",))
+    facts = replace(gathered[0], models=(changed, *rest))
+    table = accuracy_tables.glance(facts)
+    assert [row["differs"] for row in table.rows if row["model"] == first.name] == [
         "margin penalty <without> noise"
     ] * 3
     assert "Its form differs from its paper in: margin penalty &lt;without&gt; noise." in answer(
         facts
     )
-    assert "differs" not in [column.key for column in tables.glance(gathered[0]).columns]
+    assert "differs" not in [column.key for column in accuracy_tables.glance(gathered[0]).columns]
 
 
 def small(tmp_path, *records):
@@ -331,7 +344,7 @@ def test_other_threats_have_their_own_units(tmp_path, norm, words):
 
 def test_every_model_has_its_letter():
     records = [record("clean", [1, 0], family="clean", model=f"m{i:02}") for i in range(28)]
-    found = letters_of(analyse(records, {})["models"])
+    found = letters_of(analyse(records, {}))
     assert (found["m00"], found["m25"], found["m26"], found["m27"]) == ("A", "Z", "AA", "AB")
 
 
@@ -377,36 +390,36 @@ def test_energies_far_apart_get_a_logarithmic_axis():
 
 def test_many_networks_are_summed_up_first(gathered):
     facts, _ = gathered
-    models = [
-        {**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]
-    ]
+    models = tuple(
+        replace(model, name=f"{model.name} {k}") for k in range(4) for model in facts.models
+    )
     assert len(models) > CROWDED
-    html = answer({**facts, "models": models})
-    told = [model["answer"] for model in models]
-    same = [t["software"]["identical"] for t in told if t["software"] is not None]
+    html = answer(replace(facts, models=models))
+    told = [model.answer for model in models]
+    same = [t.software.identical for t in told if t.software is not None]
     assert 0 < sum(same) < len(same)
     first, rest = html.split("<details")
     assert f"{sum(same)} of {len(same)} networks with a Program compute" in first
-    worst = [t["worst"]["share"]["value"] for t in told if t["worst"]]
+    worst = [t.worst.share.value for t in told if t.worst]
     assert f"<strong>{100 * min(worst):.1f}\xa0%</strong>" in first
     assert f"<strong>{100 * max(worst):.1f}\xa0%</strong>" in first
     assert rest.count("<article") == len(models)
-    assert "<details" not in answer({**facts, "models": models[:CROWDED]})
+    assert "<details" not in answer(replace(facts, models=models[:CROWDED]))
 
 
 def test_a_crowded_picture_leaves_out_targets_of_fewer_samples(gathered):
     facts, _ = gathered
-    models = [
-        {**model, "name": f"{model['name']} {k}"} for k in range(4) for model in facts["models"]
-    ]
-    few = [
-        {**m, "targets": [*m["targets"], {**m["targets"][0], "target": "lava", "samples": 1}]}
+    models = tuple(
+        replace(model, name=f"{model.name} {k}") for k in range(4) for model in facts.models
+    )
+    few = tuple(
+        replace(m, targets=(*m.targets, replace(m.targets[0], target="loihi2", samples=1)))
         for m in models
-    ]
+    )
     assert len(models) > CROWDED
     points = [
-        pictures._pareto_points({**facts, "models": m}, letters_of(m), facts["radii"][0])
-        for m in (models[:2], few[:2], few)
+        pareto.points_at(replace(facts, models=some), facts.radii[0])
+        for some in (models[:2], few[:2], few)
     ]
     assert len(points[1]) == len(points[0]) + 2
-    assert len(points[2]) < sum(len(m["targets"]) for m in few)
+    assert len(points[2]) < sum(len(m.targets) for m in few)

@@ -8,14 +8,15 @@ import pytest
 from tests.toolchain.report import synthetic
 from tests.toolchain.report.synthetic import Model
 from toolchain.cli import run
+from toolchain.pages.table import Interval
 from toolchain.report import results
 from toolchain.report.analysis import analyse
 from toolchain.report.run import ReportError, load
 from toolchain.robustness.statistics import worst_case
 
 MODELS = (
-    Model("small seed 0", synthetic.program(12)),
-    Model("small seed 1", synthetic.program(24), scale=2.0),
+    Model("small seed 0", synthetic.program(12), method="small"),
+    Model("small seed 1", synthetic.program(24), scale=2.0, method="small"),
     Model(synthetic.EVIL, synthetic.program(16)),
 )
 
@@ -37,19 +38,19 @@ def test_models_that_differ_in_the_seed_alone_are_one_method(folder):
         r for r in table.rows if (r["method"], r["target"], r["epsilon"]) == ("small", "fast", 0.1)
     )
     assert (row["trainings"], row["ends"]) == (2, "smallest and largest training")
-    entries = [next(e for e in m["targets"] if e["target"] == "fast") for m in facts["models"][:2]]
-    worst = [next(w for w in e["worst"] if w["epsilon"] == 0.1)["share"]["value"] for e in entries]
-    assert row["worst_case"] == {"value": np.mean(worst), "low": min(worst), "high": max(worst)}
+    entries = [next(e for e in m.targets if e.target == "fast") for m in facts.models[:2]]
+    worst = [next(w for w in e.worst if w.epsilon == 0.1).share.value for e in entries]
+    assert row["worst_case"] == Interval(np.mean(worst), min(worst), max(worst))
     fgsm = [
         [
-            a["attacked_accuracy"]["value"]
-            for a in e["attacks"]
-            if a["name"] == "fgsm · training" and a["epsilon"] == 0.1
+            a.attacked_accuracy.value
+            for a in e.attacks
+            if a.name == "fgsm · training" and a.epsilon == 0.1
         ]
         for e in entries
     ]
-    assert row["fgsm"]["value"] == pytest.approx(np.mean(fgsm))
-    assert row["pgd"]["value"] != row["fgsm"]["value"]
+    assert row["fgsm"].value == pytest.approx(np.mean(fgsm))
+    assert row["pgd"].value != row["fgsm"].value
     # 3 models in 2 methods, on 3 targets at 2 radii
     assert len(table.rows) == 2 * 3 * 2
 
@@ -58,8 +59,8 @@ def test_each_kind_of_attack_alone_says_what_the_training_surrogate_does_not_see
     facts = analysed(folder)
     table = results.build([facts])[1]
     row = next(r for r in table.rows if (r["method"], r["epsilon"]) == ("small", 0.1))
-    models = facts["models"][:2]
-    rows = [next(w for w in m["targets"][0]["worst"] if w["epsilon"] == 0.1) for m in models]
+    models = facts.models[:2]
+    rows = [next(w for w in m.targets[0].worst if w.epsilon == 0.1) for m in models]
     kinds = {
         "training surrogate": ("fgsm · training", "pgd 10 · training"),
         "other gradients": ("pgd 10 · atan 2",),
@@ -67,8 +68,8 @@ def test_each_kind_of_attack_alone_says_what_the_training_surrogate_does_not_see
     }
     records = load(folder).records
     for model, worst in zip(models, rows):
-        assert worst["kinds"]["from another network"] is None
-        said = {"model": model["name"], "target": "software", "epsilon": 0.1}
+        assert worst.kinds["from another network"] is None
+        said = {"model": model.name, "target": "software", "epsilon": 0.1}
         for kind, names in kinds.items():
             those = [
                 r
@@ -76,19 +77,19 @@ def test_each_kind_of_attack_alone_says_what_the_training_surrogate_does_not_see
                 if r.description["name"] in names and {k: r.description[k] for k in said} == said
             ]
             assert len(those) == len(names) * 2  # seeds
-            assert worst["kinds"][kind]["value"] == worst_case(those).mean()
-    assert row["other gradients"]["value"] == pytest.approx(
-        np.mean([w["kinds"]["other gradients"]["value"] for w in rows])
+            assert worst.kinds[kind].value == worst_case(those).mean()
+    assert row["other gradients"].value == pytest.approx(
+        np.mean([w.kinds["other gradients"].value for w in rows])
     )
     assert row["from another network"] is None
-    assert row["near_threshold"] == {"value": 0.25, "low": 0.25, "high": 0.25}
+    assert row["near_threshold"] == Interval(0.25, 0.25, 0.25)
     assert len(table.rows) == 2 * 2  # methods, radii
 
 
 def test_published_figures_are_those_of_the_same_data_with_what_differs(folder):
     facts = analysed(folder)
     assert results.build([facts])[2].rows == ()
-    facts["about"]["sweep"]["data"]["name"] = "cifar10"
+    facts.about["sweep"]["data"]["name"] = "cifar10"
     rows = results.build([facts])[2].rows
     guarded = next(r for r in rows if r["method"] == "RAT + TGO")
     assert (guarded["clean"], guarded["pgd"]) == pytest.approx((0.8733, 0.3313))
@@ -116,7 +117,7 @@ def test_no_published_figure_rests_on_memory(monkeypatch):
         "loads",
         lambda text: {"figure": [{"work": "x", "source": "M: remembered", "rows": []}]},
     )
-    with pytest.raises(ReportError, match="accepted are S: and S3:"):
+    with pytest.raises(ReportError, match="must begin with S: or S3:"):
         results.published()
 
 
@@ -146,5 +147,5 @@ def test_the_command_writes_markdown_and_html_that_markup_cannot_leave(folder, t
     assert "<script>alert(1)" not in page
     assert json.dumps("small")[1:-1] in page
     assert run(["results", str(folder), "-o", str(tmp_path / "r.pdf")]) == 2
-    assert "accepted endings are .html, .md" in capsys.readouterr().err
+    assert "the ending must be .html or .md or .tex" in capsys.readouterr().err
     assert run(["results", str(folder), "-o", str(tmp_path / "r.md")]) == 2

@@ -8,7 +8,7 @@ from hardware.errors import ProgramFileError
 from tests.toolchain.report import synthetic
 from toolchain.cells.errors import StoreError
 from toolchain.cells.store import Store, program_path
-from toolchain.report.facts import gather, unfinished
+from toolchain.report.gather import gather
 from toolchain.report.run import ReportError, load
 
 FEW = {
@@ -42,7 +42,7 @@ def test_cells_of_an_older_sweep_are_left_out(folder):
 
 def test_an_unfinished_run_says_how_much_is_missing(tmp_path):
     facts, _ = gather(load(synthetic.write_run(tmp_path / "run", **FEW, unfinished=3)))
-    assert unfinished(facts) == 3
+    assert facts.unfinished == 3
 
 
 def test_nothing_there_and_nothing_finished(tmp_path):

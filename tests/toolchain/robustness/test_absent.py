@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from tests.toolchain.robustness import networks
 from toolchain.report import page
-from toolchain.report.facts import gather, unfinished
+from toolchain.report.gather import gather
 from toolchain.report.neurobench import result
 from toolchain.report.run import load
 from toolchain.robustness import bench, sweep
@@ -69,19 +69,17 @@ def run(values, tmp_path_factory):
 
 def test_every_cell_is_there_or_says_why_not(run, values, monkeypatch):
     facts, _ = gather(load(run))
-    assert unfinished(facts) == 0
-    ann, other = facts["models"]
-    assert [e["target"] for e in ann["targets"]] == ["software"]
-    told = {(row["kind"], row["what"]): row["reason"] for row in ann["absent"]}
+    assert facts.unfinished == 0
+    ann, other = facts.models
+    assert [e.target for e in ann.targets] == ["software"]
+    told = {(row.kind, row.what): row.reason for row in ann.absent}
     assert told["target", "fast"] == "no Program: the model is no spiking network"
     assert "finds no spiking neuron" in told["attack", "pgd 2 · rga"]
-    assert [(row["kind"], row["what"]) for row in other["absent"]] == [("attack", "pgd 2 · rga")]
-    assert "needs whole sequences" in other["absent"][0]["reason"]
+    assert [(row.kind, row.what) for row in other.absent] == [("attack", "pgd 2 · rga")]
+    assert "needs whole sequences" in other.absent[0].reason
     # a float model is attacked by a black box on both; an ANN on the one that it has
     made = {
-        m["name"]: sorted(
-            r["crafted_on"] for r in m["targets"][0]["attacks"] if r["name"] == "square 6"
-        )
+        m.name: sorted(r.crafted_on for r in m.targets[0].attacks if r.name == "square 6")
         for m in (ann, other)
     }
     assert made == {"ann": ["software"], "float": ["fast", "software"]}
@@ -97,15 +95,15 @@ def test_the_page_says_it_too(run):
     assert "estimator &#x27;rga&#x27; needs whole sequences" in html
     assert "gaussian_noise" in html
     assert '"weight_bits": 5' in html.replace("&quot;", '"')
-    corrupted = facts["models"][1]["targets"][1]["corruptions"]
-    assert [(row["name"], row["severity"]) for row in corrupted] == [("gaussian_noise", 3)]
+    corrupted = facts.models[1].targets[1].corruptions
+    assert [(row.name, row.severity) for row in corrupted] == [("gaussian_noise", 3)]
     assert all(
-        "gaussian_noise" not in row["name"]
-        for m in facts["models"]
-        for e in m["targets"]
-        for row in e["attacks"]
+        "gaussian_noise" not in row.name
+        for m in facts.models
+        for e in m.targets
+        for row in e.attacks
     )
     assert {entry["model"] for entry in result(found)["entries"]} == {"float"}
-    energy = facts["models"][0]["targets"][0]["energy"][0]
+    energy = facts.models[0].targets[0].energy[0]
     assert energy["table"] == "cmos-45nm"
     assert energy["static_j"] is None

@@ -15,7 +15,7 @@ from tests.toolchain.robustness.test_models import job, scored
 from toolchain import data as datasets
 from toolchain.attacks.batteries import battery
 from toolchain.attacks.registry import AttackSpec
-from toolchain.report.facts import gather
+from toolchain.report.gather import gather
 from toolchain.report.run import load
 from toolchain.robustness import bench, cells, sweep
 from toolchain.robustness.cells import Data
@@ -76,22 +76,22 @@ def facts(tmp_path_factory):
 
 
 def test_the_battery_breaks_what_plain_pgd_does_not_and_the_flags_say_so(facts):
-    model = facts["models"][0]
-    assert all(compared["identical"] for compared in model["comparisons"])
-    for entry in model["targets"]:
-        attacked = {row["name"]: row["attacked_accuracy"]["value"] for row in entry["attacks"]}
-        worst, clean = entry["worst"][0], entry["clean"]["value"]
+    model = facts.models[0]
+    assert all(compared.identical for compared in model.comparisons)
+    for entry in model.targets:
+        attacked = {row.name: row.attacked_accuracy.value for row in entry.attacks}
+        worst, clean = entry.worst[0], entry.clean.value
         assert attacked["pgd 40 · training"] > clean - 0.2
-        assert worst["published"]["value"] > clean - 0.25
-        assert worst["share"]["value"] < clean - 0.6
-        assert worst["flattered"]["low"] > 0.3
-        flags = {flag["name"]: flag for flag in entry["flags"]}
+        assert worst.published.value > clean - 0.25
+        assert worst.share.value < clean - 0.6
+        assert worst.flattered.low > 0.3
+        flags = {flag.name: flag for flag in entry.flags}
         # the training surrogate hides the gradient; others of the same battery do not, so not all
         # are zero
         assert "other_gradients_beat_training_surrogate" in flags
         assert "zero_gradients" not in flags
-        assert "other_gradients_beat_training_surrogate" in worst["flags"]
-    assert "other_gradients_beat_training_surrogate" in model["answer"]["flags"]
+        assert "other_gradients_beat_training_surrogate" in worst.flags
+    assert "other_gradients_beat_training_surrogate" in model.answer.flags
 
 
 @pytest.mark.parametrize(("factory", "masks"), [("hint", True), ("float_network", False)])

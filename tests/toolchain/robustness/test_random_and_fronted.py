@@ -72,9 +72,9 @@ def test_an_adversary_who_knows_the_seed_of_the_noise_is_in_the_battery_and_has_
     for spec in (None, AttackSpec(**PGD, eot=2), AttackSpec(**PGD, known_seed=4)):
         crafted = job(model, digits, spec)
         records.append(scored(crafted, "software", digits, cells.craft(crafted, digits), 4))
-    (worst,) = analyse(records, {})["models"][0]["targets"][0]["worst"]
-    assert worst["kinds"]["other gradients"]["value"] == records[1].accuracy
-    assert worst["kinds"]["knows the seed"]["value"] == records[2].accuracy
+    (worst,) = analyse(records, {}).models[0].targets[0].worst
+    assert worst.kinds["other gradients"].value == records[1].accuracy
+    assert worst.kinds["knows the seed"].value == records[2].accuracy
     assert not list(flags.randomness_without_eot(flags.Evidence(records, 10, [])))
     single = scored(
         job(model, digits, AttackSpec(**PGD)),
@@ -97,16 +97,16 @@ def test_the_report_shows_the_spread_over_inference_seeds(own_layers, digits):
             for target in ("software", "fast")
             for seed in (0, 1, 2)
         ]
-    entry = analyse(records, {})["models"][0]["targets"][1]
+    entry = analyse(records, {}).models[0].targets[1]
     clean = [
         r.accuracy
         for r in records
         if r.description["target"] == "fast" and r.description["family"] == "clean"
     ]
-    assert entry["clean"]["value"] == clean[0]
-    assert entry["inference"][0]["each"] == clean
-    assert entry["inference"][0]["mean"] == pytest.approx(np.mean(clean))
-    assert [row["epsilon"] for row in entry["inference"]] == [0.0, 0.2]
+    assert entry.clean.value == clean[0]
+    assert entry.inference[0].each == tuple(clean)
+    assert entry.inference[0].mean == pytest.approx(np.mean(clean))
+    assert [row.epsilon for row in entry.inference] == [0.0, 0.2]
 
 
 def test_noise_of_the_program_is_that_of_the_layers(own_layers):
@@ -183,13 +183,11 @@ def test_as_usually_published_stands_beside_the_worst_case(own_layers, digits):
     for spec in specs:
         crafted = job(model, digits, spec, epsilon=0.05)
         records.append(scored(crafted, "fast", digits, cells.craft(crafted, digits)))
-    row = analyse(records, {})["models"][0]["targets"][0]["worst"][0]
-    assert row["published_attacks"] == ["pgd 10 · training · skip"]
-    assert row["published"]["value"] == records[1].accuracy
-    assert row["share"]["value"] < row["published"]["value"]
-    assert row["flattered"]["value"] == pytest.approx(
-        row["published"]["value"] - row["share"]["value"]
-    )
+    row = analyse(records, {}).models[0].targets[0].worst[0]
+    assert row.published_attacks == ("pgd 10 · training · skip",)
+    assert row.published.value == records[1].accuracy
+    assert row.share.value < row.published.value
+    assert row.flattered.value == pytest.approx(row.published.value - row.share.value)
 
 
 def test_spiking_parts_of_a_front_are_counted(own_layers, digits):
@@ -224,7 +222,7 @@ def test_a_clean_score_in_software_says_how_many_potentials_are_near_their_thres
     opened = open_model(own_layers["poisson"])
     inputs = opened.classifier().encoder(torch.from_numpy(digits.samples), 0)
     own = near_threshold_of(opened.module, inputs, found["within"])  # all thresholds are 1 V
-    assert (found["share"], found["layers"]) == (own.share, own.layers)
+    assert (found["share"], found["layers"]) == (own["share"], own["layers"])
     assert 0 < found["share"] < 1
     # one row for all layers, one for each
     records = [scored(crafted, target, digits, arrays) for target in ("software", "fast")]
@@ -256,12 +254,12 @@ def test_the_report_says_what_the_detector_catches_and_how_well_it_tells(own_lay
     assert np.array_equal(records[0].detector, clean)
     assert records[1].detector is None  # on fast: the same
     threshold = float(front.gate.threshold)
-    rows = analyse(records, {})["models"][0]["targets"][0]["detector"]
-    assert rows[0]["caught"]["value"] == (clean > threshold).mean()
-    assert rows[1]["caught"]["value"] == (attacked > threshold).mean()
+    rows = analyse(records, {}).models[0].targets[0].detector
+    assert rows[0].caught.value == (clean > threshold).mean()
+    assert rows[1].caught.value == (attacked > threshold).mean()
     pairs = np.sign(attacked[:, None] - clean[None])
-    assert rows[1]["auc"] == pytest.approx(((pairs + 1) / 2).mean())
-    assert rows[0]["auc"] is None
+    assert rows[1].auc == pytest.approx(((pairs + 1) / 2).mean())
+    assert rows[0].auc is None
     assert [row["name"] for row in detector(analyse(records, {})).rows] == [
         "clean",
         records[2].description["name"],

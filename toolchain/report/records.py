@@ -1,0 +1,188 @@
+"""Every sample of a run: what each target made of it, and the attacked inputs themselves.
+
+    run = load("runs/quick")
+    columns = records(run)              one row for each record and sample, see ``COLUMNS``
+    for found in samples(run):          the inputs of each attack, made once for all targets
+        found.attack, found.inputs
+
+``spikeport.open_run`` has both as methods. ``write`` puts the same into files: records.npz (and
+.parquet), and samples/KEY.npz.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolchain import files
+from toolchain.cells.store import Store
+from toolchain.errors import OutputError
+from toolchain.report.comparing import inference_seed
+from toolchain.report.counts import dynamic
+from toolchain.report.run import ReportError, Run
+from toolchain.robustness.records import Scored
+
+RECORDS = "records"
+"""Name of the file of all records, without its ending."""
+
+_SAID = ("model", "target", "name", "family", "crafted_on", "norm", "epsilon", "seed", "crafted")
+"""Of the description: the same for all samples of a record."""
+
+_EACH: Mapping[str, Callable[[Scored], np.ndarray]] = {
+    "index": lambda record: record.index,
+    "label": lambda record: record.label,
+    "prediction": lambda record: record.prediction,
+    "correct": lambda record: record.correct,
+    "margin": lambda record: record.margin,
+    "distance": lambda record: record.distance,
+    "dynamic_j": dynamic,
+}
+"""Of each sample."""
+
+COLUMNS = (*_SAID, "inference_seed", *_EACH)
+"""Of ``records``: model, target; the attack ("clean" without one), its family, where it was
+made, the norm and radius of the threat, its seed; key of the inputs (``Samples.key``); seed of
+the inference; position of the sample in the data set; label and prediction; whether they are equal;
+score of the label minus the best other; size of the change in the norm; dynamic energy of the
+inference in joules."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The inputs of one attack at one radius and seed, as all targets saw them.
+
+    key       of the inputs: "crafted" in the records
+    attack    its name; "clean": without an attack
+    index     int64 [sample]: positions in the data set
+    labels    int64 [sample]
+    inputs    [sample, channel, height, width] in [0, 1], or events uint8 [sample, step, ...]
+    """
+
+    key: str
+    model: str
+    attack: str
+    crafted_on: str
+    norm: str
+    epsilon: float
+    seed: int
+    index: np.ndarray
+    labels: np.ndarray
+    inputs: np.ndarray
+
+
+def records(run: Run) -> dict[str, np.ndarray]:
+    """Column → values, one for each record and sample, see ``COLUMNS``."""
+    sizes = [len(record.index) for record in run.records]
+    found = {}
+    for name in _SAID:
+        values = [record.description[name] for record in run.records]
+        found[name] = np.repeat(np.array(values), sizes)
+    seeds = [inference_seed(record) for record in run.records]
+    found["inference_seed"] = np.repeat(np.array(seeds), sizes)
+    for name, values in _EACH.items():
+        found[name] = np.concatenate([values(record) for record in run.records])
+    return found
+
+
+def samples(run: Run) -> Iterator[Samples]:
+    """The inputs of every attack and of clean samples, each once.
+
+    Raises:
+        ReportError: the store does not hold inputs that a record is of.
+    """
+    largest: dict[str, Scored] = {}
+    for record in run.records:
+        key = record.description["crafted"]
+        if key not in largest or len(record.index) > len(largest[key].index):
+            largest[key] = record
+    with Store(run.folder, read_only=True) as store:
+        for key, record in largest.items():
+            yield _samples(key, record, store)
+
+
+def _samples(key: str, record: Scored, store: Store) -> Samples:
+    said, size = record.description, len(record.index)
+    inputs = store.get(key)[1].get("adversarial")
+    if inputs is None or len(inputs) < size:
+        raise ReportError(
+            f"cell {key[:12]}: holds no inputs of {size} samples; run 'spikeport bench' again"
+        )
+    return Samples(
+        key,
+        said["model"],
+        said["name"],
+        said["crafted_on"],
+        said["norm"],
+        said["epsilon"],
+        said["seed"],
+        record.index,
+        record.label,
+        inputs[:size],
+    )
+
+
+def write(
+    run: Run, folder: str | Path, *, parquet: bool = False, force: bool = False
+) -> list[Path]:
+    """Write every sample of a run.
+
+    FOLDER/records.npz (and .parquet) has an array for each of ``COLUMNS``; FOLDER/samples/KEY.npz
+    has "inputs", "index" and "labels"; FOLDER/samples.json says which attack each KEY is.
+
+    Args:
+        run: of ``run.load``.
+        folder: is made where it does not exist.
+        parquet: the records as Parquet, too.
+        force: whether files that exist may be replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: a file exists or cannot be written, or there is nothing that writes Parquet.
+        ReportError: the store does not hold inputs that a record is of.
+    """
+    folder, columns = Path(folder), records(run)
+    keys = list(dict.fromkeys(columns["crafted"].tolist()))
+    made = {f"{RECORDS}.npz": _npz(columns)}
+    if parquet:
+        made[f"{RECORDS}.parquet"] = _parquet(columns)
+    files.claim_folder(folder, [*made, "samples.json"], force)
+    files.claim_folder(folder / "samples", [f"{key}.npz" for key in keys], force)
+
+    said = {}
+    for found in samples(run):
+        parts = {"inputs": found.inputs, "index": found.index, "labels": found.labels}
+        files.write_bytes(folder / "samples" / f"{found.key}.npz", _npz(parts), force)
+        names = ("model", "attack", "crafted_on", "norm", "epsilon", "seed")
+        said[found.key] = {name: getattr(found, name) for name in names}
+    for name, content in made.items():
+        files.write_bytes(folder / name, content, force)
+    files.write_text(folder / "samples.json", json.dumps(said, indent=2) + "\n", force)
+    named = [folder / name for name in (*made, "samples.json")]
+    return named + [folder / "samples" / f"{key}.npz" for key in keys]
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise OutputError(
+            f"Parquet needs pyarrow, and here it says: {error}; pip install "
+            "'spikeport[parquet]', or leave --parquet away for npz alone"
+        ) from None
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(dict(columns)), buffer)
+    return buffer.getvalue()

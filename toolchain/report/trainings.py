@@ -1,0 +1,32 @@
+"""Which networks of a run are trainings of one method: they differ in the seed of their training
+alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from toolchain.report.facts import Analysis, Model
+
+_BEFORE = re.compile(r" seed \d+$")
+"""How runs that do not say their methods (spikeport 0.1.0 of before) named trainings."""
+
+
+def methods_of(names: Iterable[str], about: Mapping) -> dict[str, str]:
+    """Name of a network → its method, as the run says it."""
+    said = {entry["name"]: entry.get("method") for entry in about.get("models") or []}
+    old = None in said.values()
+    return {name: (_BEFORE.sub("", name) if old else said.get(name) or name) for name in names}
+
+
+def grouped(models: Sequence[Model]) -> dict[str, list[Model]]:
+    """Method → its networks, in their order."""
+    found: dict[str, list[Model]] = {}
+    for model in models:
+        found.setdefault(model.method, []).append(model)
+    return found
+
+
+def several(facts: Analysis) -> bool:
+    """Whether some method has more than one training."""
+    return len(grouped(facts.models)) < len(facts.models)
