@@ -79,7 +79,7 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
 def must(kind: types.Type) -> str:
     """What a value of this type must be, in words."""
     if isinstance(kind, types.Metadata):
-        rule = _rule(kind)
+        rule = rule_of(kind)
         if rule is None:
             return must(kind.type)
         return rule.must() if rule.must is not None else must(kind.type) + rule.extra
@@ -89,7 +89,9 @@ def must(kind: types.Type) -> str:
         least = " with at least one entry" if kind.min_length else ""
         return f"a list{least}, each {must(kind.item_type)}"
     if isinstance(kind, types.DataclassType):
-        return f"a table with {', '.join(field.name for field in kind.fields)}"
+        example = getattr(kind.cls, "EXAMPLE", "")
+        names = ", ".join(field.name for field in kind.fields)
+        return f"a table with {names}" + (f", such as {example}" if example else "")
     if isinstance(kind, types.IntType):
         return "a whole number" + _range(kind)
     if isinstance(kind, types.FloatType):
@@ -111,7 +113,8 @@ def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def _rule(kind: types.Type) -> Rule | None:
+def rule_of(kind: types.Type) -> Rule | None:
+    """The rule that is annotated to a type; None: none is."""
     return (kind.extra or {}).get("rule") if isinstance(kind, types.Metadata) else None
 
 
@@ -122,7 +125,7 @@ def inner(kind: types.Type) -> types.Type:
 
 def fitting(kind: types.Type, value: object) -> types.Type:
     """Of a union the member that a value is meant for; any other type as it is."""
-    kind = kind.type if isinstance(kind, types.Metadata) and _rule(kind) is None else kind
+    kind = kind.type if isinstance(kind, types.Metadata) and rule_of(kind) is None else kind
     if not isinstance(kind, types.UnionType):
         return kind
     for one in kind.types:
@@ -149,7 +152,7 @@ def broken(kind: types.Type, value: Any, way: Way = ()) -> Iterator[tuple[Way, o
     """(way to a value, the value, what it must be) for every rule that is broken, of values whose
     types are right. Tables inside are left out: they check themselves."""
     kind = fitting(kind, value)
-    bare, rule = inner(kind), _rule(kind)
+    bare, rule = inner(kind), rule_of(kind)
     # msgspec lets infinities and NaN pass where a field has no range
     endless = isinstance(bare, types.FloatType) and not math.isfinite(value)
     if endless or (rule is not None and not rule.holds(value)):

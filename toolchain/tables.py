@@ -43,20 +43,26 @@ class Refused(ConfigError, ValueError):
     """A table that cannot be, where no file is at hand. msgspec adds the place to a ValueError.
 
     message   without the table's name
+    way       to the value in the table that the message begins with; (): it is of the whole table
     """
 
-    def __init__(self, table: str, message: str) -> None:
-        super().__init__(f"{table}: {message}")
+    def __init__(self, table: str, message: str, way: Way = (), value: object = None) -> None:
+        place = _place(way, value)
+        super().__init__(f"{table}: {place} {message}" if place else f"{table}: {message}")
         self.message = message
+        self.way = way
+        self.value = value
 
 
 class Settings:
     """Base of a dataclass that a table fills: checks its fields however it is made.
 
-    TABLE   its name in errors where no file is at hand
+    TABLE    its name in errors where no file is at hand
+    EXAMPLE  how it looks in a file, for errors; "": nothing to show
     """
 
     TABLE: ClassVar[str] = ""
+    EXAMPLE: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         table = self.TABLE or type(self).__name__
@@ -68,8 +74,8 @@ class Settings:
             except msgspec.ValidationError as reason:
                 faults = iter([_fault(field.type, value, _way(reason))])
             for way, wrong, wanted in faults:
-                place = _place((field.name, *way), wrong)
-                raise Refused(table, f"{place} is {shown(wrong)}; it must be {wanted}")
+                message = f"is {shown(wrong)}; it must be {wanted}"
+                raise Refused(table, message, (field.name, *way), wrong)
             # a list becomes a tuple and 1 becomes 1.0, as from a file: equal settings, equal keys
             object.__setattr__(self, field.name, value)
         message = self.check()
@@ -172,8 +178,11 @@ def _keys(kind: types.Type, value: Any, way: Way) -> Iterator[str]:
 
 def _message(described: types.DataclassType, table: Any, reason: msgspec.ValidationError) -> str:
     way = _way(reason)
-    if isinstance(reason.__cause__, Refused):
-        return _prefix(_place(way, {})) + reason.__cause__.message
+    refused = reason.__cause__
+    if isinstance(refused, Refused):
+        if refused.way:
+            return f"{_place((*way, *refused.way), refused.value)} {refused.message}"
+        return _prefix(_place(way, {})) + refused.message
     way, wrong, wanted = _fault(described, table, way)
     return f"{_place(way, wrong) or 'it'} is {shown(wrong)}; it must be {wanted}"
 

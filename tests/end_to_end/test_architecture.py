@@ -49,6 +49,108 @@ def test_imports_go_down_only(path):
         assert place.startswith(("toolchain/", "export/frameworks/"))
 
 
+BOTTOM = (
+    "deploy.targets",  # names, titles and marks of targets, which every page needs
+    "errors",
+    "statistics",
+    "whole",
+    "table_rules",
+    "tables",
+    "table_schema",
+    "files",
+    "remarks",
+    "pages",
+)
+ROOMS = (
+    BOTTOM,
+    ("data", "layers"),
+    ("models",),
+    ("attacks", "defences", "purification"),
+    ("training",),
+    ("deploy",),
+    ("cells",),
+    ("robustness",),
+    ("report",),
+    ("studies",),
+    ("api", "examples", "demo", "cli"),
+)
+"""Floors inside toolchain, the lowest first; modules of the same line may import each other."""
+
+
+def floor_of(module: str) -> int:
+    """Of a module of toolchain: its own floor, where it has one, else its room's."""
+    floor = {f"toolchain.{room}": number for number, line in enumerate(ROOMS) for room in line}
+    return floor[module] if module in floor else floor[".".join(module.split(".")[:2])]
+
+
+def modules() -> dict[str, Path]:
+    """Name → file of every module of the three packages."""
+    found = {}
+    for path in FILES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Our own modules that a file imports, also inside functions: ``from a import b`` is of a.b
+    where that is a module, else of a. Left out are imports for type checkers alone, and the
+    version, which stands in the root."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names} - {"__version__"}
+            full = {f"{node.module}.{name}" for name in names}
+            found |= {name if name in known else node.module for name in full}
+    return found & set(known)
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Sets of modules that lead to each other."""
+
+    def reached(start: str) -> set[str]:
+        seen, todo = set(), [start]
+        while todo:
+            new = graph[todo.pop()] - seen
+            seen |= new
+            todo += new
+        return seen
+
+    ways = {name: reached(name) for name in graph}
+    found: list[set[str]] = []
+    for name, there in ways.items():
+        if name in there and not any(name in circle for circle in found):
+            found.append({other for other in there if name in ways[other]})
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = modules()
+    graph = {name: imports(path, known) - {name} for name, path in known.items()}
+    assert [sorted(circle) for circle in circles(graph)] == []
+
+
+def test_a_circle_is_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
+    assert circles(graph) == [{"b", "c"}]
+
+
+def test_imports_inside_toolchain_go_down_only():
+    known = modules()
+    upwards = []
+    for name, path in known.items():
+        for other in imports(path, known) if name.startswith("toolchain.") else ():
+            if other.startswith("toolchain.") and floor_of(other) > floor_of(name):
+                upwards.append(f"{name} imports {other}")
+    assert upwards == []
+
+
 @pytest.mark.parametrize(
     ("module", "barred"),
     [

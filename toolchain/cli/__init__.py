@@ -32,6 +32,7 @@ COMMANDS = {
     "results": "Make one table of several benchmarks' results, beside published figures.",
     "study": "Answer one question with many networks, on one page with error bars.",
     "examples": "Copy recipes, sweeps, study settings and scripts into a folder.",
+    "schema": "Write the JSON schema of recipes, sweeps and studies, for editors.",
     "doctor": "Show what is installed, what each target needs, and what is missing.",
     "lava": "Set up the environment in which Lava runs.",
     "demo": "The main job on real input, from training to a page with the numbers.",

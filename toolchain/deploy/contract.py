@@ -52,11 +52,9 @@ def told(
     Raises:
         DataError: for what is no encoding.
     """
-    from toolchain.deploy.stages import data_of
-
     if name not in DATASETS or encoding is None or steps is None or ways.data is not None:
         return ways
-    if stage.kind not in ("factory", "pickle", "module", "graph") or data_of(stage):
+    if stage.kind not in ("factory", "pickle", "module", "graph") or stage.data:
         return ways
     own = {key: value for key, value in more.items() if value is not None}
     return replace(ways, data={"name": name, **Encoding(encoding, steps, **own).describe()})

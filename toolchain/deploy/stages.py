@@ -82,6 +82,19 @@ class Stage:
     program: Program | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def data(self) -> dict:
+        """What the model says about its data (name, encoding, steps, ...); empty where it says
+        nothing."""
+        if self.program is not None:
+            return dict(self.program.metadata.get("data", {}))
+        if self.graph is not None:
+            from export import metadata
+
+            return dict(metadata.of(self.graph)["data"])
+        describe = getattr(self.module, "spikeport_io", None)
+        return dict(describe().get("data", {})) if callable(describe) else {}
+
     def require_module(self, purpose: str) -> nn.Module:
         """The PyTorch model. Raises ModelError where there is none."""
         if self.module is None:
@@ -152,16 +165,8 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
 
 
 def data_of(stage: Stage) -> dict:
-    """What the model says about its data (name, encoding, steps, ...); empty where it says
-    nothing."""
-    if stage.program is not None:
-        return dict(stage.program.metadata.get("data", {}))
-    if stage.graph is not None:
-        from export import metadata
-
-        return dict(metadata.of(stage.graph)["data"])
-    describe = getattr(stage.module, "spikeport_io", None)
-    return dict(describe().get("data", {})) if callable(describe) else {}
+    """As ``Stage.data``."""
+    return stage.data
 
 
 def to_graph(stage: Stage, ways: Ways) -> nir.NIRGraph:

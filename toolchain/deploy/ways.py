@@ -5,8 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
+
+from export.dialects import DIALECTS
+from export.reading import PER
+from hardware.program import DECODINGS, RESETS
+from toolchain.table_rules import Count, Positive, one_of
 
 READING = ("dt", "reset", "r_per", "dialect")
 """Options that say how a .nir is read; arguments of ``export.state``."""
@@ -49,19 +56,19 @@ class Lowering:
     call            one of ``toolchain.deploy.stages.CALLS``
     """
 
-    weight_bits: int | None = None
+    weight_bits: Count | None = None
     per_channel: bool = False
-    discretization: str | None = None
+    discretization: Annotated[str, one_of(("euler", "exponential"))] | None = None
     allow_clipping: bool = False
-    dt: float | None = None
-    decode: str | None = None
-    reset: str | None = None
-    r_per: str | None = None
-    dialect: str | None = None
-    message_bits: int | None = None
-    fraction_bits: int | None = None
-    input_scale: float | None = None
-    input_shape: tuple[int, ...] | None = None
+    dt: Positive | None = None
+    decode: Annotated[str, one_of(DECODINGS)] | None = None
+    reset: Annotated[str, one_of(RESETS)] | None = None
+    r_per: Annotated[str, one_of(PER)] | None = None
+    dialect: Annotated[str, one_of(DIALECTS)] | None = None
+    message_bits: Annotated[int, Meta(ge=0)] | None = None
+    fraction_bits: Annotated[int, Meta(ge=0)] | None = None
+    input_scale: Positive | None = None
+    input_shape: Annotated[tuple[Count, ...], Meta(min_length=1)] | None = None
     call: str | None = None
 
     def given(self, names: tuple[str, ...] | None = None) -> dict:

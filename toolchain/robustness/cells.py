@@ -301,13 +301,18 @@ def _cascade(
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """One target's view of a crafted cell; ``samples``: the first so many of it. ``seed``: of the
-    inference, where it is random."""
+    """One target's view of a crafted cell.
+
+    samples  the first so many of it
+    seed     of the inference, where it is random
+    chip     whose cores are counted and whose static power is taken
+    """
 
     crafted: CraftJob
     target: str
     samples: int
     seed: int = 0
+    chip: str = "loihi2"
     code: str = ""
 
     def __post_init__(self):
@@ -322,7 +327,8 @@ class ScoreJob:
     @property
     def key(self) -> str:
         """Content hash of everything that the result depends on."""
-        return key_of("scored", self.crafted.key, self.target, self.samples, self.seed, self.code)
+        parts = (self.crafted.key, self.target, self.samples, self.seed, self.chip, self.code)
+        return key_of("scored", *parts)
 
     def description(self) -> dict:
         """Plain JSON values: the crafted cell's, and the target."""

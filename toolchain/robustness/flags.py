@@ -202,7 +202,10 @@ def zero_gradients(evidence: Evidence) -> Iterator[Finding]:
             under = (
                 name(logged[0]) if len(logged) == 1 else f"all {len(logged)} attacks with gradients"
             )
-            stay = f"{_percent(share)} of the samples stay correct with gradients that are exactly zero"
+            stay = (
+                f"{_percent(share)} of the samples stay correct with gradients that are exactly "
+                f"zero"
+            )
             yield f"{_at(logged[0])}under {under} {stay}", logged
 
 

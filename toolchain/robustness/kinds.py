@@ -37,7 +37,7 @@ def stated(sweep: Sweep, part: ModelPart) -> str | None:
     if part.recipe is not None:
         path = Path(sweep.path(part.recipe))
         return kind_of(read_config(path).data.encoding) if path.is_file() else None
-    path = Path(sweep.path(part.source.replace("{seed}", str(part.seeds[0]))))
+    path = Path(sweep.path(part.source.replace("{seed}", str(part.trainings[0]))))
     return (
         kind_of(read_recipe(path).data.encoding)
         if path.suffix == ".safetensors" and path.is_file()

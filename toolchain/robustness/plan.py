@@ -16,6 +16,7 @@ class Plan:
     seeds   of the inference of models that are random (their keys); all others have one inference
     brief   targets that score clean samples and cascades alone, with the first of these seeds: slow
             ones
+    chip    whose cores are counted and whose static power is taken
     """
 
     data: Data
@@ -23,13 +24,14 @@ class Plan:
     targets: tuple[tuple[str, int], ...]
     seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     brief: tuple[str, ...] = ()
+    chip: str = "loihi2"
 
     def scores(self, job: CraftJob) -> list[ScoreJob]:
         """The scored cells of a crafted one."""
         seeds = self.seeds.get(job.model.key, (0,))
         worth = job.spec is None or job.spec.attack == "cascade"
         return [
-            ScoreJob(job, target, min(samples, len(self.data.labels)), seed)
+            ScoreJob(job, target, min(samples, len(self.data.labels)), seed, self.chip)
             for target, samples in self.targets
             for seed in (seeds[:1] if target in self.brief else seeds)
             if worth or target not in self.brief

@@ -19,9 +19,6 @@ from toolchain.robustness.models import Opened, open_model
 from toolchain.robustness.records import Scored
 from toolchain.whole import whole
 
-CHIP = "loihi2"
-"""The chip whose cores are counted and whose static power is taken."""
-
 NEAR = 0.3
 """How near is near, in thresholds: the half width that the kept networks were trained with
 (examples/recipes). Ours: the paper of threshold guarding does not say its own."""
@@ -294,7 +291,7 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
             progress=tick,
         )
     parts[""] = program, recording
-    spent = _energy(parts)
+    spent = _energy(parts, job.chip)
     found = [summary.layers(*part) for part in parts.values()]
     prefixes = [f"{name}." if name else "" for name in parts]
     return {
@@ -325,13 +322,13 @@ def _columns(recording: Recording, counter: str) -> np.ndarray:
     ).astype(np.float64)
 
 
-def _energy(parts: Mapping[str, tuple[Program, Recording]]) -> dict:
+def _energy(parts: Mapping[str, tuple[Program, Recording]], chip_name: str) -> dict:
     """Energy of all parts, one after the other: energies, times and cores add up."""
     from hardware.chip import Chip
     from hardware.energy import QUANTITIES, estimate
     from hardware.energy_parts import together
 
-    chip = Chip.load(CHIP)
+    chip = Chip.load(chip_name)
     each = {f"{name}." if name else "": estimate(*part, chip=chip) for name, part in parts.items()}
     spent = together(each, chip)
     energy = {

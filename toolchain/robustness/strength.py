@@ -136,7 +136,10 @@ def local_search_on_integers(
 ) -> Missing:
     """Exact, because nothing is differentiated."""
     if attacked.program and _spent(attacks, lambda a: a.access == LOCAL) < effort.rounds:
-        yield f"{effort.rounds:,} rounds of a local search on the integer Program from the best point found"
+        yield (
+            f"{effort.rounds:,} rounds of a local search on the integer Program from the best "
+            f"point found"
+        )
 
 
 def every_seed_is_known(attacks: Sequence[Traits], attacked: Attacked, effort: Effort) -> Missing:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,9 +27,9 @@ import toolchain.layers as snn
 from toolchain.data import Dataset, Encoding
 from toolchain.errors import ConfigError
 from toolchain.models import ReluNetwork
-
-if TYPE_CHECKING:
-    from toolchain.training import Config
+from toolchain.training.checkpoint import load_checkpoint
+from toolchain.training.config import Config, read_config
+from toolchain.training.result import Train
 
 BATCH = 64
 
@@ -51,16 +50,18 @@ class Balance:
 
 
 def start(
-    network: snn.Network, config: Config, data: Dataset, root: str | Path | None = None
+    network: snn.Network,
+    config: Config,
+    data: Dataset,
+    train: Train,
+    root: str | Path | None = None,
 ) -> list[Balance]:
     """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training
-    split. Raises ConfigError.
+    split; ``train``: trains the ANN where a recipe is named. Raises ConfigError.
 
     The seed of the network's training is added to that of the ANN's recipe, so that a sweep over
     seeds varies both.
     """
-    from toolchain.training import load_checkpoint, read_config, train
-
     init = config.model.init
     if init.ann.endswith(".toml"):
         recipe = read_config(init.ann)

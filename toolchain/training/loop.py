@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +16,9 @@ from toolchain.layers import Network
 from toolchain.models import build
 from toolchain.training.batches import Feed, encoded
 from toolchain.training.config import Config, Training
+from toolchain.training.result import Result, device_of
 
 EVALUATION_BATCH = 256
-
-
-@dataclass
-class Result:
-    """A trained network.
-
-    accuracy  share of the test split that is classified correctly, 0 to 1, after the last epoch
-              (which is never chosen by it)
-    history   one entry for each epoch: "loss", "accuracy" (running, on what the network is trained
-              on), "seconds"; with defences that add to the loss "terms" (name → mean; "task": the
-              recipe's loss), and what they report ("lambda", "near_threshold")
-    config    the recipe, for the checkpoint; of a purifier: its classifier's, with the purifier
-    details   further plain values to keep with the checkpoint
-    """
-
-    model: Network
-    config: Config
-    accuracy: float
-    test_samples: int
-    seconds: float
-    history: list[dict] = field(default_factory=list)
-    details: dict = field(default_factory=dict)
 
 
 def train(
@@ -67,6 +45,7 @@ def train(
 
         return train_purifier(
             config.purifier,
+            train,
             seed=config.training.seed,
             root=root,
             progress=progress,
@@ -95,27 +74,13 @@ def train(
         if config.model.init is not None:
             from toolchain.training import conversion
 
-            details["conversion"] = conversion.describe(conversion.start(model, config, data, root))
+            details["conversion"] = conversion.describe(
+                conversion.start(model, config, data, train, root)
+            )
         history = _fit(model.to(device), config, data, progress, on_epoch)
     accuracy = evaluate(model, test, encoding)
     return Result(
         model.cpu(), config, accuracy, len(test), time.perf_counter() - started, history, details
-    )
-
-
-def device_of(settings: Training) -> torch.device:
-    """The device that a recipe trains on. Raises ToolchainError where it asks for a GPU that
-    PyTorch does not see."""
-    there = torch.cuda.is_available()
-    if settings.device == "cuda" and not there:
-        raise ToolchainError(
-            'training: device is "cuda", and PyTorch sees no such GPU here; accepted are "cpu", or '
-            '"auto"'
-        )
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if there and settings.device != "cpu"
-        else torch.device("cpu")
     )
 
 

@@ -21,10 +21,14 @@ from torch.nn import functional
 from toolchain.attacks.victims import PixelVictim
 from toolchain.data import Dataset, load
 from toolchain.errors import ConfigError, ToolchainError
+from toolchain.layers import Network
 from toolchain.purification import detector
 from toolchain.purification.front import Front, attach
 from toolchain.purification.losses import asymmetric, charbonnier, divergence, total_variation
 from toolchain.purification.settings import Purifier
+from toolchain.training.checkpoint import load_checkpoint
+from toolchain.training.config import Config, read_config
+from toolchain.training.result import Result, Train, device_of
 
 BATCH = 256
 """Images in one forward pass where nothing is learned."""
@@ -40,17 +44,19 @@ def images_of(dataset: Dataset) -> torch.Tensor:
 
 def train_purifier(
     settings: Purifier,
+    train: Train,
     *,
     seed: int = 0,
     root: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
-):
+) -> Result:
     """Train the front of the classifier that the settings name; returns a
     ``toolchain.training.Result`` for both.
 
-    seed: added to the purifier's own and, where a recipe of the classifier is trained, to its, so
-    that a sweep over seeds varies both.
+    train   trains the classifier where a recipe is named
+    seed    added to the purifier's own and, where a recipe of the classifier is trained, to its, so
+            that a sweep over seeds varies both
 
     The result's ``details`` hold, for the test split: accuracy without and with the front, clean
     and under the FGSM that training used at ``epsilon`` (which knows nothing of the front: no
@@ -59,11 +65,9 @@ def train_purifier(
     Raises ConfigError, CheckpointError, DataError, and ToolchainError where the loss becomes NaN or
     infinite, or the device is not there.
     """
-    from toolchain.training.loop import Result, device_of
-
     started, device = time.perf_counter(), device_of(settings)
     settings = replace(settings, seed=settings.seed + seed)
-    model, config = _classifier(settings.classifier, seed, root)
+    model, config = _classifier(settings.classifier, train, seed, root)
     data, test = (load(config.data.name, split, root=root) for split in ("train", "test"))
     data = data.first(settings.samples)
     clean, labels = images_of(data).to(device), torch.from_numpy(data.labels).to(device)
@@ -86,10 +90,10 @@ def train_purifier(
     return Result(attach(model, front), config, accuracy, len(test), seconds, history, details)
 
 
-def _classifier(path: str, seed: int, root: str | Path | None):
+def _classifier(
+    path: str, train: Train, seed: int, root: str | Path | None
+) -> tuple[Network, Config]:
     """(network, its recipe) from a checkpoint, or trained from a recipe."""
-    from toolchain.training import load_checkpoint, read_config, train
-
     if not path.endswith(".toml"):
         return load_checkpoint(path)
     config = read_config(path)

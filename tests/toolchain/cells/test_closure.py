@@ -117,14 +117,14 @@ def test_what_only_shows_or_starts_is_no_part_of_it(codes):
 PROBE = """
 import json, sys
 sys.path.insert(0, {root!r})
-from toolchain.robustness.models import ModelFile
+from toolchain.robustness.models import ModelFile, sealed
 from toolchain.robustness import cells, scoring
 from toolchain.attacks.registry import AttackSpec
 import numpy as np
 from toolchain import data
 found = data.load("digits", "test", samples=2)
 given = cells.Data(found.images(), found.labels, np.arange(2))
-model = ModelFile.read("a", {model!r}).sealed()
+model = sealed(ModelFile.read("a", {model!r}))
 spec = AttackSpec("apgd_dlr", {{"steps": 2}}, {{"name": "assg", "params": {{}}}})
 job = cells.CraftJob(model, given.key, spec, "linf", 0.1, 0, 2)
 made = cells.craft(job, given)

@@ -14,7 +14,7 @@ from tests.toolchain.robustness import networks
 from tests.toolchain.robustness.conftest import as_file
 from toolchain import data as datasets
 from toolchain.errors import ModelError
-from toolchain.robustness import answers, bench, sweep
+from toolchain.robustness import answers, samples, sweep
 from toolchain.robustness.models import ModelFile, Options, open_model
 from toolchain.robustness.sweep import Sweep
 
@@ -64,13 +64,13 @@ MODELS = {
 def test_a_model_of_zero_weights(tmp_path, kind):
     torch.manual_seed(0)
     with pytest.raises(ModelError, match=r"model 'm' .*all weights .* are zero, .* must be given"):
-        bench.load_data(of_digits(tmp_path), [MODELS[kind]()])
+        samples.load(of_digits(tmp_path), [MODELS[kind]()])
 
 
 def test_data_of_more_classes_than_the_model_has_outputs(tmp_path):
     said = "model 'few' .*has 3 outputs; digits has the classes 0 to 9, and the model must have"
     with pytest.raises(ModelError, match=said):
-        bench.load_data(of_digits(tmp_path), [three()])
+        samples.load(of_digits(tmp_path), [three()])
 
 
 def test_scores_of_an_ann_are_counted():

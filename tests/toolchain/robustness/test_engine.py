@@ -17,8 +17,9 @@ from toolchain.cells import remote
 from toolchain.cells.engine import Report
 from toolchain.cells.errors import EngineError
 from toolchain.cells.store import Store
-from toolchain.robustness import bench, sweep
+from toolchain.robustness import bench, planning, samples, sources, sweep
 from toolchain.robustness.cells import CraftJob
+from toolchain.robustness.parts import ListedAttack
 from toolchain.robustness.plan import Plan, keys
 
 ROOT = Path(__file__).parents[3]
@@ -122,7 +123,9 @@ def test_a_larger_sweep_computes_only_what_is_new(model, undisturbed, tmp_path):
     assert all("0.5" in name for name in computed if name)
 
 
-def test_a_failing_cell_is_named_and_costs_no_other(model, tmp_path):
+def test_a_failing_cell_is_named_and_costs_no_other(model, tmp_path, monkeypatch):
+    # what is wrong in an attack is found when it is read; here it is let through
+    monkeypatch.setattr(ListedAttack, "check", lambda self: None)
     values = described(model)
     bad = replace(
         values.attacks,
@@ -216,9 +219,9 @@ def _alive(group: int) -> bool:
 
 def test_a_plan_names_each_cell_once(model):
     values = described(model)
-    files = bench.models(values, Path("."))
-    data, _ = bench.load_data(values, files)
-    plan = bench.plan(values, files, data)
+    files = sources.models(values, Path("."))
+    data, _ = samples.load(values, files)
+    plan = planning.plan(values, files, data)
     assert isinstance(plan, Plan)
     assert len(set(keys(plan))) == len(list(keys(plan)))
     assert all(isinstance(job, CraftJob) for job in plan.jobs)

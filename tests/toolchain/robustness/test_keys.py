@@ -58,7 +58,7 @@ def factory(tmp_path, monkeypatch):
         (tmp_path / "own_key_helper.py").write_text(f"scale = {scale}\n")
         (tmp_path / "own_key_dial.py").write_text(f"dial = {dial}\n")
         forget()
-        return ModelFile.read("own", "own_key_net:Net").sealed()
+        return models.sealed(ModelFile.read("own", "own_key_net:Net"))
 
     yield opened
     forget()

@@ -17,7 +17,7 @@ from toolchain.attacks.registry import run as attack
 from toolchain.attacks.victims import EventVictim, ProgramVictim
 from toolchain.errors import DataError
 from toolchain.models import build
-from toolchain.robustness import bench
+from toolchain.robustness import bench, sources
 from toolchain.robustness.sweep import SweepError, load, parse
 
 EVENTS = {
@@ -78,6 +78,13 @@ def test_a_recipe_says_its_kind_when_the_sweep_is_read(folder, sweep, message):
         load(folder / sweep)
 
 
+def test_flips_of_images_are_refused_by_their_kind_before_their_radius(folder):
+    text = (folder / "images-sweep.toml").read_text().replace('"shift"', '"flips"')
+    (folder / "flips.toml").write_text(text.replace("epsilons = [1]", "epsilons = [0.1]"))
+    with pytest.raises(SweepError, match=r"'grey' reads images, and \[attacks\] norm is 'flips'"):
+        load(folder / "flips.toml")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -120,11 +127,11 @@ def test_a_checkpoint_says_its_kind(tmp_path):
 def test_a_factory_that_describes_itself_is_asked_before_another_model_is_trained(
     folder, monkeypatch
 ):
-    monkeypatch.setattr(bench, "models", lambda *a, **k: pytest.fail("a model was made ready"))
+    monkeypatch.setattr(sources, "models", lambda *a, **k: pytest.fail("a model was made ready"))
     values = copy.deepcopy(IMAGES)
     values["models"].append({"name": "own", "source": "own_events:net"})
     opened = type("Opened", (), {"events": True})()
-    monkeypatch.setattr(bench, "open_model", lambda file: opened)
+    monkeypatch.setattr(sources, "open_model", lambda file: opened)
     with pytest.raises(SweepError, match="'own' reads events"):
         bench.run(parse(values, "sweep", folder), folder / "run")
 
@@ -134,7 +141,7 @@ def test_a_factory_that_describes_itself_is_asked_before_another_model_is_traine
     [
         (
             {"list": [{"attack": "fgsm", "estimator": {"name": "training"}}]},
-            r"list\[0\]: 'fgsm' keeps to norm linf or l2, and norm is 'flips'",
+            r"list, entry 1: 'fgsm' keeps to norm linf or l2, and norm is 'flips'",
         ),
         (
             {
@@ -143,7 +150,7 @@ def test_a_factory_that_describes_itself_is_asked_before_another_model_is_traine
                     {"attack": "retiming", "estimator": {"name": "training"}},
                 ]
             },
-            r"list\[1\]: 'retiming' keeps to norm shift.*with it go event_noise, sparse_flips",
+            r"list, entry 2: 'retiming' keeps to norm shift.*with it go event_noise, sparse_flips",
         ),
         (
             {
@@ -154,7 +161,7 @@ def test_a_factory_that_describes_itself_is_asked_before_another_model_is_traine
                     }
                 ]
             },
-            r"list\[0\] stage 1: 'square' keeps to norm linf or l2, and norm is 'flips'",
+            r"list, entry 1, stage 2: 'square' keeps to norm linf or l2, and norm is 'flips'",
         ),
         ({"preset": "quick", "energy": True}, "energy: 'sponge' keeps to norm linf or l2"),
         ({"list": [{"attack": "corruption", "params": {"name": "fog"}}]}, "a table of their own"),
@@ -177,7 +184,7 @@ def test_every_attack_keeps_to_the_threat(attacks, message):
 
 
 def test_a_data_set_that_there_is_not():
-    with pytest.raises(SweepError, match="accepted are digits"):
+    with pytest.raises(SweepError, match="name is 'digit'; it must be one of digits"):
         parse({**IMAGES, "data": {"name": "digit"}}, "sweep")
 
 

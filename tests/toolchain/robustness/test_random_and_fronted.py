@@ -12,7 +12,7 @@ from toolchain.attacks.registry import AttackSpec, run
 from toolchain.defences.threshold_guarding import near_threshold_of
 from toolchain.report.analysis import analyse
 from toolchain.report.further import detector, near_threshold
-from toolchain.robustness import bench, cells, flags, sweep
+from toolchain.robustness import cells, flags, planning, sweep
 from toolchain.robustness.models import open_model
 
 PGD = {"attack": "pgd", "params": {"steps": 5}, "estimator": {"name": "atan", "params": {}}}
@@ -33,7 +33,7 @@ def test_a_random_network_is_attacked_with_eot_and_scored_with_every_inference_s
     own_layers, digits, name
 ):
     model = own_layers[name]
-    plan = bench.plan(described(), [model], digits)
+    plan = planning.plan(described(), [model], digits)
     made = [j.spec for j in plan.jobs if j.spec is not None]
     assert all((s.eot, s.known_seed) in ((4, None), (1, 0)) for s in made)
     assert {s.known_seed for s in made} == {None, 0}
@@ -63,7 +63,7 @@ def test_an_adversary_who_knows_the_seed_of_the_noise_is_in_the_battery_and_has_
     for name in ("noisy", "poisson"):
         specs = [
             j.spec
-            for j in bench.plan(standard, [own_layers[name]], digits).jobs
+            for j in planning.plan(standard, [own_layers[name]], digits).jobs
             if j.spec is not None
         ]
         seeds[name] = {spec.known_seed for spec in specs}
@@ -128,7 +128,7 @@ def test_noise_of_the_program_is_that_of_the_layers(own_layers):
 
 
 def test_the_battery_of_a_fronted_network_holds_every_way_around_it(own_layers, digits):
-    plan = bench.plan(described(), [own_layers["smoothed"]], digits)
+    plan = planning.plan(described(), [own_layers["smoothed"]], digits)
     fronts = {j.spec.front for j in plan.jobs if j.spec is not None}
     assert fronts == {"through", "skip", "bpda", "detector"}
     assert {s.front for s in battery("standard", "linf")} == {"through"}

@@ -2,9 +2,9 @@ import copy
 
 import pytest
 
-from toolchain.attacks.base import AttackError
-from toolchain.robustness import bench
+from toolchain.robustness import planning, sources
 from toolchain.robustness.models import ModelFile
+from toolchain.robustness.samples import BenchError
 from toolchain.robustness.sweep import SweepError, load, parse
 
 GOOD = {
@@ -42,8 +42,11 @@ def test_an_explicit_list_of_attacks():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.update(model=[]), "no key 'model'; accepted are data, models"),
-        (lambda v: v.pop("models"), r"\[\[models\]\] is missing"),
+        (
+            lambda v: v.update(model=[]),
+            "no key 'model' .the nearest is 'models'.; it must be one of models, attacks",
+        ),
+        (lambda v: v.pop("models"), "models is missing; it must be a list with at least one entry"),
         (lambda v: v["models"][0].update(recipe="x.toml"), "either source"),
         (lambda v: v["models"][0].update(seeds=[1]), "one is given without the other"),
         (
@@ -58,20 +61,37 @@ def test_an_explicit_list_of_attacks():
         (lambda v: v["attacks"].update(preset="huge"), "quick, standard, full"),
         (lambda v: v["attacks"].pop("preset"), "either preset"),
         (lambda v: v["attacks"].update(transfer=1), "list with at least one entry"),
-        (lambda v: v["targets"].update(names=["chip"]), "accepted are software"),
+        (
+            lambda v: v["targets"].update(names=["chip"]),
+            "names, entry 1 is 'chip'; it must be one of software",
+        ),
         (lambda v: v["targets"].update(lava_samples=0), "from 1"),
         (lambda v: v["data"].update(samples=True), "from 1"),
-        (lambda v: v.update(run=3), "accepted is a table"),
+        (lambda v: v.update(run=3), "run is 3; it must be a table with batch"),
         (
             lambda v: v["models"][0].update(weight_bit=4),
-            "no key 'weight_bit'; accepted are name, source, weights, recipe, seeds, weight_bits",
+            r"\[\[models\]\] 1: there is no key 'weight_bit' \(the nearest is 'weight_bits'\)",
         ),
         (lambda v: v["models"][0].update(input_shape=[0]), "from 1"),
+        (
+            lambda v: v["targets"].update(chip="loihi3"),
+            r"\[targets\] chip is 'loihi3'; it must be one of loihi1, loihi2",
+        ),
+        (lambda v: v["data"].update(source="a.npz"), "give either name .* or source"),
         (lambda v: v["models"][0].update(call="twice"), "time-first, batch-first"),
         (lambda v: v["data"].update(inference_seeds=[]), "at least one entry"),
-        (lambda v: v.update(corruptions={"names": ["fog of war"]}), "accepted are gaussian_noise"),
-        (lambda v: v.update(corruptions={"severities": [6]}), "accepted are 1, 2, 3, 4, 5"),
-        (lambda v: v["attacks"].update(norm="corruption"), "accepted are linf, l2, flips, shift"),
+        (
+            lambda v: v.update(corruptions={"names": ["fog of war"]}),
+            "must be one of gaussian_noise",
+        ),
+        (
+            lambda v: v.update(corruptions={"severities": [6]}),
+            "severities, entry 1 is 6; it must be one of 1, 2, 3, 4, 5",
+        ),
+        (
+            lambda v: v["attacks"].update(norm="corruption"),
+            "norm is 'corruption'; it must be one of linf, l2, flips, shift",
+        ),
     ],
 )
 def test_bad_values_are_named(change, message):
@@ -99,13 +119,13 @@ def test_options_of_a_float_model():
     }
     assert sweep.models[1].options.weight_bits is None
     assert sweep.corruptions.severities == (2,)
-    assert sweep.corruptions.names == ()
+    assert sweep.corruptions.names is None
 
 
 def test_event_radii_are_whole_numbers():
     values = copy.deepcopy(GOOD)
     values["attacks"].update(norm="flips", epsilons=[0.5])
-    with pytest.raises(AttackError, match="whole number"):
+    with pytest.raises(SweepError, match=r"\[attacks\] epsilons: .*whole number"):
         parse(values, "sweep")
 
 
@@ -122,7 +142,7 @@ def test_a_source_for_each_seed(tmp_path):
         (tmp_path / f"plain-{seed}.safetensors").write_bytes(bytes([seed]))
     values = copy.deepcopy(GOOD)
     values["models"] = [{"name": "plain", "source": "plain-{seed}.safetensors", "seeds": [0, 3]}]
-    files = bench.models(parse(values, "sweep", tmp_path), tmp_path / "run")
+    files = sources.models(parse(values, "sweep", tmp_path), tmp_path / "run")
     assert [(f.name, f.source, f.content) for f in files] == [
         ("plain seed 0", "plain-0.safetensors", b"\x00"),
         ("plain seed 3", "plain-3.safetensors", b"\x03"),
@@ -134,8 +154,8 @@ def test_transfers_from_named_models():
     values = copy.deepcopy(GOOD)
     values["attacks"]["transfer"] = ["b"]
     wanted = parse(values, "sweep").attacks.transfer
-    assert bench._sources(wanted, files) == files[1:2]
-    assert bench._sources(True, files) == files
-    assert bench._sources(False, files) == []
-    with pytest.raises(bench.BenchError, match="names 'd'; the models are a, b, c"):
-        bench._sources(("d",), files)
+    assert planning._sources(wanted, files) == files[1:2]
+    assert planning._sources(True, files) == files
+    assert planning._sources(False, files) == []
+    with pytest.raises(BenchError, match="names 'd'; the models are a, b, c"):
+        planning._sources(("d",), files)

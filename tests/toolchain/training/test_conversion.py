@@ -284,7 +284,7 @@ def train_on_mnist(ann_file):
         model=replace(SPIKING, init=Init("conversion", str(ann_file))),
         neuron=IF,
     )
-    start(None, config, load("digits", "train"))
+    start(None, config, load("digits", "train"), train)
 
 
 def _silent(ann):

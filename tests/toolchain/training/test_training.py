@@ -17,7 +17,8 @@ from toolchain.errors import ConfigError, LayerError, ToolchainError
 from toolchain.models import Grid, Layer, Model, Neuron, Surrogate
 from toolchain.training import Config, Data, Training, evaluate, train
 from toolchain.training.batches import Step, shifted
-from toolchain.training.loop import _schedule, device_of
+from toolchain.training.loop import _schedule
+from toolchain.training.result import device_of
 
 SMALL = Config(
     data=Data(steps=4),

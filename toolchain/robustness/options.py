@@ -1,0 +1,50 @@
+"""What a sweep says of a model that does not say it itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Annotated
+
+from toolchain.data import DATASETS, ENCODINGS, Encoding
+from toolchain.deploy.stages import CALLS
+from toolchain.deploy.ways import Lowering, Ways
+from toolchain.table_rules import Count, Positive, Text, one_of
+from toolchain.tables import Settings
+
+
+@dataclass(frozen=True)
+class Options(Lowering, Settings):
+    """How a model becomes a Program, and, where it does not say so itself, what it reads. None: as
+    the model says.
+
+    calibration   data set whose training part shows how large numbers get; the first 200 samples
+    dataset, encoding, steps, bits, rate, bin_us   the data set and the fields of
+        ``toolchain.data.Encoding``
+    """
+
+    TABLE = "models"
+
+    call: Annotated[str, one_of(CALLS)] | None = None
+    calibration: Text | None = None
+    dataset: Annotated[str, one_of(DATASETS)] | None = None
+    encoding: Annotated[str, one_of(ENCODINGS)] | None = None
+    steps: Count | None = None
+    bits: Count | None = None
+    rate: Positive | None = None
+    bin_us: Count | None = None
+
+    ENCODING = ("encoding", "steps", "bits", "rate", "bin_us")
+    DESCRIBING = ("input_shape", "call", "dataset", *ENCODING, "fraction_bits", "input_scale")
+
+    def ways(self) -> Ways:
+        """The same for a model at hand; without the calibration, whose shape is the model's.
+
+        Raises:
+            DataError: for what is no encoding.
+        """
+        own = {f.name: getattr(self, f.name) for f in fields(Lowering)}
+        told = self.given(self.ENCODING)
+        if self.dataset is None or "encoding" not in told or "steps" not in told:
+            return Ways(**own)
+        encoding = Encoding(told.pop("encoding"), told.pop("steps"), **told)
+        return Ways(**own, data={"name": self.dataset, **encoding.describe()})

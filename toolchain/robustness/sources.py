@@ -1,0 +1,73 @@
+"""The models of a sweep: trained where they are recipes, read where they are files, and held
+against its attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from toolchain.cells import threads
+from toolchain.cells.engine import Cell
+from toolchain.cells.plain import training
+from toolchain.robustness import kinds
+from toolchain.robustness.models import ModelFile, open_model
+from toolchain.robustness.parts import ModelPart, Sweep
+
+
+def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
+    """(name of a model, seed) → the cell that trains it, for every model that is a recipe."""
+    from toolchain.training import read_config
+
+    found = {}
+    for part in sweep.models:
+        for seed in part.trainings if part.recipe is not None else ():
+            config = read_config(sweep.path(part.recipe))
+            config = replace(config, training=replace(config.training, seed=seed))
+            found[part.name, seed] = training(config, f"training {named(part, seed)}")
+    return found
+
+
+def check_kinds(sweep: Sweep) -> None:
+    """Hold attacks against the data that each model reads, before anything is trained.
+
+    Raises SweepError, and what opening a model raises.
+    """
+    for part in kinds.check_stated(sweep):
+        if part.source is None:
+            continue  # its recipe is not there; reading it says so
+        source, weights = (
+            None if path is None else sweep.path(path.replace("{seed}", str(part.trainings[0])))
+            for path in (part.source, part.weights)
+        )
+        if ":" not in source and not Path(source).is_file():
+            continue  # reading it says what is wrong
+        with threads.limited(1):  # as in ``run``: an opened model is kept
+            opened = open_model(ModelFile.read(part.name, source, weights, part.options))
+        kinds.check(sweep, part.name, "events" if opened.events else "images")
+
+
+def models(
+    sweep: Sweep, folder: Path, trained: Mapping[tuple[str, int], Cell] | None = None
+) -> list[ModelFile]:
+    """Every model of a sweep as a file.
+
+    trained  of ``trainings``, where the checkpoints of recipes are in ``folder``
+    """
+    found = []
+    for part in sweep.models:
+        for seed in part.trainings:
+            if part.source is None:
+                source, weights = str(folder / trained[part.name, seed].product), None
+            else:
+                source, weights = (
+                    None if path is None else sweep.path(path.replace("{seed}", str(seed)))
+                    for path in (part.source, part.weights)
+                )
+            found.append(ModelFile.read(named(part, seed), source, weights, part.options))
+    return found
+
+
+def named(part: ModelPart, seed: int) -> str:
+    """Name of one training of a model."""
+    return part.name if len(part.trainings) == 1 else f"{part.name} seed {seed}"
