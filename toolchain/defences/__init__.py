@@ -7,7 +7,7 @@ in a recipe, in any combination:
     [defence]
     margin = { delta = 0.3, lambda_max = 0.6 }         # threshold_guarding
     adversarial = { attack = "pgd", epsilon = 0.0078 } # adversarial_training
-    retraction = { beta = 0.004 }                      # weight_retraction; with adversarial: SNN-RAT
+    retraction = { beta = 0.004 }                      # weight_retraction; with the former SNN-RAT
     sparsity = { weight = 0.1, h = 0.01 }              # sparsity: a small input gradient
 
     [defence.plugins]

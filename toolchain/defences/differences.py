@@ -35,9 +35,14 @@ def surrogate_wider_than_margin(recipe: Config, radii: Sequence[float]) -> Found
         return
     chosen = recipe.surrogate or Surrogate()
     if recipe.surrogate is None and recipe.neuron.noise:
-        yield "surrogate of the noise’s density, which vanishes nowhere, instead of one as wide as the margin"
+        yield (
+            "surrogate of the noise’s density, which vanishes nowhere, instead of one as wide as "
+            "the margin"
+        )
     elif chosen.name not in HALF_WIDTHS:
-        yield f"surrogate {chosen.name}, which vanishes nowhere, instead of one as wide as the margin"
+        yield (
+            f"surrogate {chosen.name}, which vanishes nowhere, instead of one as wide as the margin"
+        )
     elif (width := HALF_WIDTHS[chosen.name] * chosen.parameter) > margin.delta:
         yield f"surrogate of half width {width:g} V, wider than the margin of {margin.delta:g} V"
 
@@ -75,7 +80,10 @@ def attacked_at_the_radius_of_training(recipe: Config, radii: Sequence[float]) -
         and max(radii) < FIELD_RATIO * adversarial.epsilon * (1 - 1e-9)
     ):
         times = f"{max(radii) / adversarial.epsilon:.2g}"
-        yield f"attacked at {times} times the radius of its training; the field attacks at {FIELD_RATIO} times"
+        yield (
+            f"attacked at {times} times the radius of its training; the field attacks at "
+            f"{FIELD_RATIO} times"
+        )
 
 
 def weaker_retraction(recipe: Config, radii: Sequence[float]) -> Found:

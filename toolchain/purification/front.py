@@ -6,9 +6,11 @@ residual spiking U-Net (``Reconstruction``), L-infinity detector (``detector.Gat
 gives no sizes; the structure follows CBDNet (Guo et al., CVPR 2019), and everything else is ours.
 
     images ─► noise estimator ─► noise map ─┐
-       └──────────────────────── concatenate ─► U-Net ─► residual ─► + images, clip ─► P(x) ─► gate ─► classifier
-                 (chip)              (host)      (chip)                 (host)
-                                     (host)
+       └──────────────────────── concatenate ─► U-Net ─► residual ─► + images, clip ─► P(x) ─┐
+                 (chip)              (host)      (chip)                 (host)               │
+       ┌─────────────────────────────────────────────────────────────────────────────────────┘
+       └─► gate ─► classifier
+          (host)
 
 Both networks are layers of ``toolchain.layers``, read out by potentials, so each is a Program. What
 is between them needs numbers that no spike carries (a residual is added to the image itself, the
@@ -321,7 +323,10 @@ class Front(nn.Module):
         step names its Program by "step"."""
         bits, steps = self.settings.bits, self.settings.steps
         threshold = float(self.gate.threshold)
-        chip = "neurons and weights of a Loihi-class chip; its potentials are read once, after the last step"
+        chip = (
+            "neurons and weights of a Loihi-class chip; its potentials are read once, after the "
+            "last step"
+        )
         return [
             _host(
                 "encode",
