@@ -60,7 +60,7 @@ def test_samples_of_ones_own_are_attacked_and_counted_on_the_chip_that_was_chose
 def test_integers_are_the_images_that_they_encode():
     """As ``spikeport run`` reads them: the same in every step, in units of the fraction bits."""
     found = datasets.load("digits", "test", samples=4)
-    integers = datasets.Encoding("direct", 5).encode(found, slice(None)).reshape(4, 5, 64)
+    integers = datasets.Encoding("direct", 5).encode(found, slice(None)).reshape(4, 5, 64).copy()
     opened = SimpleNamespace(
         data={"encoding": "direct"},
         io={"input": {"fraction_bits": 4, "shape": [64]}},

@@ -103,7 +103,7 @@ def rewrite(path, change):
         (lambda t, d: d.update(format=2), "format 2"),
         (
             lambda t, d: d["config"].update(secret=1),
-            "recipe is not usable: config: unknown key 'secret'",
+            "recipe is not usable: config: there is no key 'secret'",
         ),
         (lambda t, d: d["config"]["data"].update(steps=-1), "recipe is not usable"),
         (lambda t, d: d.pop("config"), "without a recipe"),
