@@ -63,7 +63,7 @@ BOTTOM = (
 )
 ROOMS = (
     BOTTOM,
-    ("data", "layers"),
+    ("calls", "data", "layers"),
     ("models",),
     ("attacks", "defences", "purification"),
     ("training",),
