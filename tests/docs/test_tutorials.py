@@ -10,7 +10,11 @@ import pytest
 from tests.docs import pages
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["index.md", "tutorials/attack-and-defend.md", "tutorials/nir-from-elsewhere.md"]
+PAGES = [
+    "index.md",
+    "tutorials/nir-from-elsewhere.md",
+    pytest.param("tutorials/attack-and-defend.md", marks=pytest.mark.slow),  # a minute of one core
+]
 
 
 @pytest.mark.parametrize("name", PAGES)
