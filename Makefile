@@ -39,7 +39,7 @@ benchmark: lava
 
 # The documentation site, into site/; warnings are errors.
 docs: $(VENV)/ready
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # Puts the last run of the demo into README.md.
 readme: $(VENV)/ready

@@ -19,6 +19,9 @@ import griffe
 
 ITEM = re.compile(r"(?P<term>\S(?:.{0,60}?\S)?)(?P<gap> {2,})(?P<text>\S.*)")
 SECTION = re.compile(r"(Args|Arguments|Attributes|Examples?|Raises|Returns|Yields|Notes?):$")
+SEVERAL = re.compile(
+    r"^(?P<indent> +)(?P<names>\w+(?:, \w+)+)(?P<text>:.*(?:\n(?P=indent) +.*)*)", re.M
+)
 CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 
 
@@ -40,10 +43,15 @@ def markdown(docstring: str) -> str:
         is_prompt = any(line.lstrip().startswith((">>>", "```")) for line in lines)
         after_section = SECTION.match(lines[0].strip()) is not None
         if is_code or is_prompt or after_section:
-            blocks.append(block if is_code or is_prompt else _escaped(block))
+            blocks.append(block if is_code or is_prompt else _escaped(SEVERAL.sub(_each, block)))
         else:
             blocks.append("\n\n".join(_parts(lines)))
     return "\n\n".join(blocks)
+
+
+def _each(item: re.Match[str]) -> str:
+    """An argument for each name of ``a, b: what they mean``."""
+    return "\n".join(f"{item['indent']}{n}{item['text']}" for n in item["names"].split(", "))
 
 
 def _parts(lines: list[str]) -> Iterator[str]:

@@ -62,6 +62,12 @@ def test_sections_keep_their_form(markdown):
     assert markdown(text) == text.replace("*", "\\*")
 
 
+def test_arguments_that_share_a_line_are_listed_one_by_one(markdown):
+    assert markdown("Args:\n    x, y: where it\n        lies\n    z: more") == (
+        "Args:\n    x: where it\n        lies\n    y: where it\n        lies\n    z: more"
+    )
+
+
 def test_a_notebook_becomes_a_page_with_its_outputs(tmp_path):
     hooks = part("hooks", "mkdocs")
     cells = [
