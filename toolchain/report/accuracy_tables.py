@@ -98,7 +98,7 @@ def glance(facts: Analysis) -> Table:
             "change",
             get=change("energy attack"),
         ),
-        Column("battery", "battery", get=lambda row: battery.mark(row.entry.battery)),
+        Column("battery", "battery", get=_battery),
         Column("flags", "flags", "flags", get=_flags),
     ]
     if any(model.differs for model in facts.models):
@@ -125,7 +125,14 @@ def _agreement(row: Row) -> str | None:
     return agreement(row.model.agreement(row.entry))
 
 
+def _battery(row: Row) -> str | None:
+    return None if row.model.repeats(row.entry) else battery.mark(row.entry.battery)
+
+
 def _flags(row: Row) -> list[str]:
+    if row.model.repeats(row.entry):
+        return []
+
     return battery.flags([flag.name for flag in row.entry.flags], row.entry.battery)
 
 

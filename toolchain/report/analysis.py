@@ -120,7 +120,7 @@ def _model(
         if near is None
         else NearThreshold(near["layers"], near["share"], near["within"]),
         twin=Twin(said["twin_macs"], said["twin_energy_j"]),
-        battery=battery.weakest(entry.battery for entry in entries),
+        battery=_battery(entries, comparisons),
         answer=_answer(entries, comparisons, radius),
         targets=entries,
         comparisons=comparisons,
@@ -158,6 +158,15 @@ def _answer(
         also_identical={name: samples[name] for name in others if name != chosen.target},
         flags=tuple(sorted({flag.name for entry in entries for flag in entry.flags})),
     )
+
+
+def _battery(
+    entries: Sequence[Target], comparisons: Sequence[Comparison]
+) -> battery.Strength | None:
+    """The weakest of all targets, but for one that only repeats what others measured: a few samples
+    and the worst of the attacks on Lava show that it computes the same, not how strong they were."""
+    repeating = _repeating(entries, comparisons)
+    return battery.weakest(e.battery for e in entries if e.target not in repeating)
 
 
 def _repeating(entries: Sequence[Target], comparisons: Sequence[Comparison]) -> set[str]:

@@ -43,13 +43,17 @@ class Trained:
 
     @property
     def battery(self) -> Strength | None:
-        """The weakest of the trainings."""
+        """The weakest of the trainings; none of a target that only repeats another."""
+        if self.repeats:
+            return None
+
         return battery.weakest(row.battery for row in self.worst if row is not None)
 
     @property
     def flags(self) -> list[str]:
-        """Of all trainings together."""
-        return sorted({flag for row in self.worst if row is not None for flag in row.flags})
+        """Of all trainings together; none of a target that only repeats another."""
+        judged = [] if self.repeats else [row for row in self.worst if row is not None]
+        return sorted({flag for row in judged for flag in row.flags})
 
     def over(self, share: Callable[[Worst], Interval | Share | None]) -> Interval | None:
         """A share of the worst case, over the trainings."""
