@@ -88,7 +88,8 @@ def _print(results: list[dict], agreement: dict[str, dict]) -> None:
         print(f"\n{network}: {NETWORKS[network].description}")
         print(f"  inputs: {next((r['inputs'] for r in sides.values() if 'inputs' in r), 'none')}")
         print(
-            f"  {'':<10}{'samples':>8}{'sample*steps/s':>16}{'x Lava':>10}{'x snnTorch':>12}{'peak MiB':>10}{'first run s':>13}"
+            f"  {'':<10}{'samples':>8}{'sample*steps/s':>16}{'x Lava':>10}{'x snnTorch':>12}"
+            f"{'peak MiB':>10}{'first run s':>13}"
         )
         for side, result in sides.items():
             if "error" in result:
@@ -105,7 +106,8 @@ def _print(results: list[dict], agreement: dict[str, dict]) -> None:
             )
             rate = f"{result['sample_steps_per_s']:,.0f}"
             print(
-                f"  {side:<10}{result['samples']:>8}{rate:>16}{ratios[0]:>10}{ratios[1]:>12}{memory:>10}{result['first_run_s']:>13.2f}"
+                f"  {side:<10}{result['samples']:>8}{rate:>16}{ratios[0]:>10}{ratios[1]:>12}"
+                f"{memory:>10}{result['first_run_s']:>13.2f}"
             )
         for other in ("lava", "snntorch"):
             if (found := agreement[network].get(other)) is not None:

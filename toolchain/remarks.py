@@ -57,10 +57,16 @@ def silence(spikes: Mapping[str, float | None], inputs: Sequence[str], over: str
     silent = [name for name, value in layers.items() if value == 0]
     if not silent:
         return []
-    likely = "a threshold or scale of inputs other than in training (grey levels, time step, unit of a parameter), or weights not loaded"
+    likely = (
+        "a threshold or scale of inputs other than in training (grey levels, time step, unit of a "
+        "parameter), or weights not loaded"
+    )
     if len(silent) == len(layers):
         return [Remark("never_spikes", f"no neuron spikes in {over}: it looks like {likely}")]
-    said = f"layer {_names(silent)} never spikes in {over}, so nothing behind it sees the input: it looks like {likely}"
+    said = (
+        f"layer {_names(silent)} never spikes in {over}, so nothing behind it sees the input: "
+        f"it looks like {likely}"
+    )
     return [Remark("silent_layers", said)]
 
 

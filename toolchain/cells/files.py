@@ -24,7 +24,10 @@ DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises for a file that is damaged; the latter where its own message quotes bytes that
 are no text."""
 
-ADVICE = "; 'spikeport bench' and 'spikeport study' with --salvage keep every cell that can be read, and compute the others"
+ADVICE = (
+    "; 'spikeport bench' and 'spikeport study' with --salvage keep every cell that can be read, "
+    "and compute the others"
+)
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -60,7 +60,8 @@ def held(folder: str | Path) -> Iterator[None]:
 def _sign(file) -> None:
     """Say who holds the lock; where that cannot be written (a full disk), the lock holds all the
     same."""
-    said = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC\n"
+    now = datetime.now(timezone.utc)
+    said = f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC\n"
     try:
         file.truncate(0)
         file.write(said)

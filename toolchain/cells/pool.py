@@ -29,7 +29,10 @@ PATIENCE_S = 5.0
 Inside = Callable[[str, int, int], None]
 """Called with (label of a cell at work, its own units done, in all)."""
 
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from toolchain.cells.worker import main; main(*map(int, sys.argv[2:]))"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from toolchain.cells.worker import main; main(*map(int, sys.argv[2:]))"
+)
 
 
 class Pool:

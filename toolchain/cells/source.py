@@ -127,7 +127,8 @@ def _described(value: object, strings: set[str]) -> str:
         return f"<{names!r}{counts!r}{value.co_code!r}{caught!r}[{inside}]>"
     if isinstance(value, (tuple, frozenset)):
         parts = [_described(part, strings) for part in value]
-        return f"{type(value).__name__}({','.join(parts if isinstance(value, tuple) else sorted(parts))})"
+        parts = parts if isinstance(value, tuple) else sorted(parts)
+        return f"{type(value).__name__}({','.join(parts)})"
     if isinstance(value, str):
         strings.add(value)
     return repr(value)

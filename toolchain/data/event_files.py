@@ -33,7 +33,10 @@ MAX_CELLS = 1 << 28
 """Most cells (step, channel, row, column) that a recording may be binned into, one byte each (four
 where events are counted)."""
 
-ACCEPTED = "t, x, y, p as fields of a structured array (.npy, or 'events' in .npz), or as arrays of an .npz file"
+ACCEPTED = (
+    "t, x, y, p as fields of a structured array (.npy, or 'events' in .npz), or as arrays of "
+    "an .npz file"
+)
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,10 @@ def binned(
     frames[cells] = events_there if message_bits else 1
     merged = len(time) - late - len(cells)
 
-    span = f"{len(time):,} events, {time.min():,} to {time.max():,} µs, in {steps:,} steps of {bin_us:,} µs"
+    span = (
+        f"{len(time):,} events, {time.min():,} to {time.max():,} µs, "
+        f"in {steps:,} steps of {bin_us:,} µs"
+    )
     notes = [span, *notes]
     if late:
         notes.append(f"{late:,} events come after the last step and are no part of the sample")

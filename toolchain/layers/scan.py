@@ -42,7 +42,10 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
         )
     largest = float(units.abs().max()) * 2.0**-bits
     most = rules.limit(current.dtype) * 2.0**-bits
-    limit = f"an input current of {largest:.6g} V; with fraction_bits={bits} at most {most:.6g} V are accepted"
+    limit = (
+        f"an input current of {largest:.6g} V; "
+        f"with fraction_bits={bits} at most {most:.6g} V are accepted"
+    )
     if rules.check_range:
         raise CurrentRangeError(
             f"{rules.where}: {limit}, beyond which the chip's 24-bit current wraps around: use "

@@ -30,7 +30,10 @@ class SqueezeExcitation(nn.Module):
     identity; ``reduction``: W1 has channels / reduction outputs, at least one.
     """
 
-    software_only = "a product of two numbers that both depend on the data, which no core of a Loihi-class chip computes"
+    software_only = (
+        "a product of two numbers that both depend on the data, which no core of a Loihi-class "
+        "chip computes"
+    )
 
     def __init__(self, channels: int, reduction: int = 4):
         super().__init__()

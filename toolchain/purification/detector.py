@@ -35,7 +35,9 @@ class Gate(nn.Module):
     width       pixel units; of the sigmoid
     """
 
-    def __init__(self, threshold: float = 0.0, *, gradient: str = "soft", width: float = 0.02) -> None:
+    def __init__(
+        self, threshold: float = 0.0, *, gradient: str = "soft", width: float = 0.02
+    ) -> None:
         super().__init__()
         if gradient not in GRADIENTS:
             raise LayerError(f"gate: gradient is {gradient!r}; accepted are {', '.join(GRADIENTS)}")

@@ -164,7 +164,7 @@ def _battery(
     entries: Sequence[Target], comparisons: Sequence[Comparison]
 ) -> battery.Strength | None:
     """The weakest of all targets, but for one that only repeats what others measured: a few samples
-    and the worst of the attacks on Lava show that it computes the same, not how strong they were."""
+    on Lava show that it computes the same, not how strong the attacks were."""
     repeating = _repeating(entries, comparisons)
     return battery.weakest(e.battery for e in entries if e.target not in repeating)
 
