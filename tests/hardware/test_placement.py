@@ -248,14 +248,19 @@ CASES = {
 }
 
 
+OF_OTHER_KINDS = {"neuron_kind_needs_microcode", "neuron_parameter_bits"}
+"""Rules about neuron kinds of another distribution; their cases are in tests/plugins."""
+
+
 def test_every_rule_has_a_case():
-    assert [rule.__name__ for rule in rules.RULES] == list(CASES)
+    names = [rule.__name__ for rule in rules.RULES]
+    assert [name for name in names if name not in OF_OTHER_KINDS] == list(CASES)
     written = {
         name
         for name, f in vars(rules).items()
         if inspect.isfunction(f) and f.__module__ == rules.__name__ and name[0] != "_"
     }
-    assert written - {"broken", "note", "violations"} == set(CASES)
+    assert written - {"broken", "note", "violations"} == set(CASES) | OF_OTHER_KINDS
 
 
 @pytest.mark.parametrize("rule", CASES)

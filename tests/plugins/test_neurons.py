@@ -16,6 +16,7 @@ from hardware.errors import (
     UnsupportedError,
 )
 from hardware.placement import check
+from tests.hardware.test_placement import smaller
 from tests.plugins.distribution import install, module
 
 HIDDEN = {"threshold": 2, "rise": 3, "recovery": 1024}
@@ -141,3 +142,11 @@ def test_a_step_that_breaks_the_protocol_is_named(site, returned, words):
     install(site, "wrong-kind", {"spikeport.neurons": {"wrong": "wrong_kind:WRONG"}})
     with pytest.raises(TargetError, match=f"'hidden': the step of .*'wrong'.*{words}"):
         hardware.run(program("wrong", {}), np.ones((1, 2, 2), int), "reference")
+
+
+def test_a_check_says_that_a_parameter_does_not_fit_its_register(examples):
+    chip = smaller(threshold_bits=16)
+    report = check(program(parameters={**HIDDEN, "threshold": 70000}), chip)
+    found = [v for v in report.violations if v.rule == "neuron_parameter_bits"]
+    assert [(v.severity, v.where, v.value) for v in found] == [("broken", "hidden", 70000)]
+    assert "threshold 70000; the chip holds 0 to 65535" in found[0].message
