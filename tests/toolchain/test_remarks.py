@@ -1,6 +1,7 @@
 """Warnings say what a result looks like; they are given where they belong, and nowhere else."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,27 +115,20 @@ def test_a_bench_says_it_once_for_all_targets():
     def entry(target, spikes):
         rows = [("in", 5.0, 0.0), ("lif", spikes, 9.0), ("readout", None, 9.0)]
         layers = [
-            {"layer": name, "inputs": "clean", "spikes": s, "dendrite_updates": u}
+            SimpleNamespace(layer=name, inputs="clean", spikes=s, dendrite_updates=u)
             for name, s, u in rows
         ]
-        layers.append(
-            {"layer": "lif", "inputs": "attacked", "spikes": 3.0, "dendrite_updates": 9.0}
-        )
-        return {
-            "target": target,
-            "samples": 100,
-            "clean": {"value": 0.11, "samples": 100},
-            "layers": layers,
-        }
+        attacked = SimpleNamespace(layer="lif", inputs="attacked", spikes=3.0, dendrite_updates=9.0)
+        clean = SimpleNamespace(value=0.11, samples=100)
+        return SimpleNamespace(target=target, samples=100, clean=clean, layers=[*layers, attacked])
 
-    model = {
-        "name": "net",
-        "program": "p",
-        "steps": 8,
-        "classes": 10,
-        "targets": [entry("software", 0.0), entry("fast", 0.0)],
-    }
-    found = remarks_of({"models": [model, {**model, "name": "ann", "program": None}]})
+    targets = [entry("software", 0.0), entry("fast", 0.0)]
+    common = {"steps": 8, "classes": 10, "targets": targets}
+    models = [
+        SimpleNamespace(name="net", program="p", **common),
+        SimpleNamespace(name="ann", program=None, **common),
+    ]
+    found = remarks_of(SimpleNamespace(models=models))
     assert [(remark.name, remark.message.partition(":")[0]) for remark in found] == [
         ("never_spikes", "net"),
         ("near_chance", "net"),

@@ -58,7 +58,8 @@ class Threat:
     def __post_init__(self) -> None:
         if self.norm not in self.NORMS:
             raise AttackError(f"threat norm is {self.norm!r}; accepted are {', '.join(self.NORMS)}")
-        if not np.isfinite(self.epsilon) or self.epsilon < 0:
+        number = isinstance(self.epsilon, (int, float, np.number))
+        if not number or not np.isfinite(self.epsilon) or self.epsilon < 0:
             raise AttackError(
                 f"threat epsilon is {self.epsilon!r}; accepted are finite numbers from 0"
             )

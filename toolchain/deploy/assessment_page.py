@@ -9,7 +9,7 @@ from toolchain.deploy.assessment import Assessment
 from toolchain.deploy.targets import TARGETS
 from toolchain.pages import formats
 from toolchain.pages.html import details, document, items, render
-from toolchain.pages.table import Column, Table
+from toolchain.pages.table import Column, Interval, Table, Used
 
 
 def build(found: Assessment) -> str:
@@ -61,11 +61,11 @@ def _accuracy(found: Assessment) -> Table:
     return Table("accuracy", caption, columns, tuple(rows))
 
 
-def _share(read: dict | None) -> dict | None:
+def _share(read: dict | None) -> Interval | None:
     if read is None:
         return None
     low, high = read["interval"]
-    return {"value": read["share"], "low": low, "high": high}
+    return Interval(read["share"], low, high)
 
 
 def _chip(found: Assessment) -> str:
@@ -79,10 +79,10 @@ def _chip(found: Assessment) -> str:
             "neurons": layer.neurons,
             "cores": layer.cores,
             "limited": formats.words(layer.binding),
-            "used": {
-                "used": layer.uses[layer.binding].used,
-                "maximum": layer.uses[layer.binding].maximum,
-            },
+            "used": Used(
+                layer.uses[layer.binding].used,
+                layer.uses[layer.binding].maximum,
+            ),
         }
         for prefix, report in reports.items()
         for layer in report.layers

@@ -245,9 +245,8 @@ def test_a_weak_battery_is_the_first_that_is_read_and_stands_at_every_worst_case
             "Smoke test: accuracies under attack are upper bounds"
         ), name
     made = {table.name: table for table in tables.build(gathered[0])}
-    assert {row["battery"] for name in WORST[:2] for row in made[name].rows} == {
-        "smoke test: upper bound"
-    }
+    said = {row["battery"] for name in WORST[:2] for row in made[name].rows}
+    assert said - {None} == {"smoke test: upper bound"}  # None: a target that repeats another
     assert gathered[0].battery.level == "smoke test"
 
 

@@ -159,7 +159,7 @@ class Smoother(nn.Module):
     def programs(self):
         return {}
 
-    def run(self, images, target):
+    def run(self, images, target, runner=None):
         with torch.no_grad():
             return self(torch.from_numpy(images)).numpy(), {}
 

@@ -105,5 +105,5 @@ def test_the_page_says_it_too(run):
     )
     assert {entry["model"] for entry in result(found)["entries"]} == {"float"}
     energy = facts.models[0].targets[0].energy[0]
-    assert energy["table"] == "cmos-45nm"
-    assert energy["static_j"] is None
+    assert energy.table == "cmos-45nm"
+    assert energy.static_j is None

@@ -222,7 +222,7 @@ def test_a_clean_score_in_software_says_how_many_potentials_are_near_their_thres
     opened = open_model(own_layers["poisson"])
     inputs = opened.classifier().encoder(torch.from_numpy(digits.samples), 0)
     own = near_threshold_of(opened.module, inputs, found["within"])  # all thresholds are 1 V
-    assert (found["share"], found["layers"]) == (own["share"], own["layers"])
+    assert (found["share"], found["layers"]) == (own.share, own.layers)
     assert 0 < found["share"] < 1
     # one row for all layers, one for each
     records = [scored(crafted, target, digits, arrays) for target in ("software", "fast")]
@@ -260,7 +260,7 @@ def test_the_report_says_what_the_detector_catches_and_how_well_it_tells(own_lay
     pairs = np.sign(attacked[:, None] - clean[None])
     assert rows[1].auc == pytest.approx(((pairs + 1) / 2).mean())
     assert rows[0].auc is None
-    assert [row["name"] for row in detector(analyse(records, {})).rows] == [
+    assert [row["attack"] for row in detector(analyse(records, {})).rows] == [
         "clean",
         records[2].description["name"],
     ]
