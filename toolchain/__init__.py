@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from toolchain.version import __version__
+
 if TYPE_CHECKING:
     from toolchain.api import (
         ArgumentError,
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
         train,
     )
     from toolchain.errors import ToolchainError
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",

@@ -50,7 +50,8 @@ def test_imports_go_down_only(path):
 
 
 BOTTOM = (
-    "deploy.targets",  # names, titles and marks of targets, which every page needs
+    "version",
+    "targets",  # names, titles and marks of targets, which every page needs
     "errors",
     "statistics",
     "whole",
@@ -93,20 +94,15 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path, known: dict[str, Path]) -> set[str]:
-    """Our own modules that a file imports, also inside functions: ``from a import b`` is of a.b
-    where that is a module, else of a. Left out are imports for type checkers alone, and the
-    version, which stands in the root."""
+    """Our own modules that a file imports, also inside functions and for type checkers alone:
+    ``from a import b`` is of a.b where that is a module, else of a."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names = {alias.name for alias in node.names} - {"__version__"}
-            full = {f"{node.module}.{name}" for name in names}
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in known else node.module for name in full}
     return found & set(known)
 

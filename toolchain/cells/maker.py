@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
 
-from toolchain import __version__
 from toolchain.cells import closure
 from toolchain.cells.closure import Code
 from toolchain.cells.errors import CodeError
 from toolchain.cells.source import ClosureError, read
+from toolchain.version import __version__
 
 NONE = "not installed"
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from toolchain import __version__, files
+from toolchain import files
 from toolchain.deploy.inputs import Samples
 from toolchain.pages.formats import seconds
 from toolchain.remarks import Remark
+from toolchain.version import __version__
 
 if TYPE_CHECKING:
     from export.audit import Audit

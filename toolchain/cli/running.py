@@ -35,7 +35,7 @@ from toolchain.cli.printing import (
     write_json,
 )
 from toolchain.deploy import costs, fronts, job, summary
-from toolchain.deploy.targets import TARGETS
+from toolchain.targets import TARGETS
 
 
 @click.command()

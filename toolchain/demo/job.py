@@ -23,10 +23,11 @@ from hardware.chip import Chip
 from hardware.chunks import Progress
 from hardware.program import Program
 from hardware.recording import Recording, check_inputs
-from toolchain import __version__, data, files, training
+from toolchain import data, files, training
 from toolchain.demo import page, pictures
 from toolchain.deploy import agreement, costs, execution, summary
 from toolchain.deploy.stages import Stage
+from toolchain.version import __version__
 
 FILES = ("digits.toml", "digits.safetensors", "digits.nir", "digits.h5", "demo.json", "index.html")
 """What a run leaves in its folder."""

@@ -6,10 +6,10 @@ from html import escape
 
 from toolchain.deploy import costs
 from toolchain.deploy.assessment import Assessment
-from toolchain.deploy.targets import TARGETS
 from toolchain.pages import formats
 from toolchain.pages.html import details, document, items, render
 from toolchain.pages.table import Column, Interval, Table, Used
+from toolchain.targets import TARGETS
 
 
 def build(found: Assessment) -> str:

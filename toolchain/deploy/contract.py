@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import nir
 
     from hardware.program import Program
-    from toolchain.deploy.stages import Stage
+    from toolchain.deploy.stage import Stage
     from toolchain.deploy.ways import Ways
 
 

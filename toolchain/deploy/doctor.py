@@ -8,7 +8,7 @@ from importlib import metadata
 
 from hardware.errors import PluginError
 from hardware.lava import environment
-from toolchain.deploy.targets import TARGETS
+from toolchain.targets import TARGETS
 
 NEEDED = {
     "numpy": "everything",

@@ -12,7 +12,7 @@ from hardware.program import Program
 from hardware.recording import Record, Recording
 from hardware.targets import check_kinds
 from toolchain.deploy.stages import Stage
-from toolchain.deploy.targets import SOFTWARE, TARGETS
+from toolchain.targets import SOFTWARE, TARGETS
 
 __all__ = ["TARGETS", "check_targets", "execute"]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,12 @@ from hardware import program_file
 from hardware.program import Program
 from toolchain import calls
 from toolchain.deploy import contract
+from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import DESCRIBING, LOWERING, READING, TRACING, Ways
 from toolchain.errors import ModelError
 
 if TYPE_CHECKING:
     import nir
-    from torch import nn
 
     from export.audit import Audit
 
@@ -62,47 +61,6 @@ _KINDS = {
     "netx": "a lava-dl network",
     "safetensors": "a safetensors file",
 }
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A model as it was found.
-
-    kind     "checkpoint", "factory", "pickle", "module" (given as an object), "graph", "network"
-             (.net) or "program"
-    module   the PyTorch model of a checkpoint, factory or pickle
-    notes    what was stripped, ignored or kept when it was read, a line each; for the user and the
-             audit
-    """
-
-    source: str
-    kind: str
-    module: nn.Module | None = None
-    graph: nir.NIRGraph | None = None
-    program: Program | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def data(self) -> dict:
-        """What the model says about its data (name, encoding, steps, ...); empty where it says
-        nothing."""
-        if self.program is not None:
-            return dict(self.program.metadata.get("data", {}))
-        if self.graph is not None:
-            from export import metadata
-
-            return dict(metadata.of(self.graph)["data"])
-        describe = getattr(self.module, "spikeport_io", None)
-        return dict(describe().get("data", {})) if callable(describe) else {}
-
-    def require_module(self, purpose: str) -> nn.Module:
-        """The PyTorch model. Raises ModelError where there is none."""
-        if self.module is None:
-            raise ModelError(
-                f"{self.source}: {purpose} needs the PyTorch model, a checkpoint or "
-                f"package.module:factory; this is a {self.kind}"
-            )
-        return self.module
 
 
 def of(value: object) -> Stage | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from toolchain.deploy.targets import TARGETS
+from toolchain.targets import TARGETS
 
 NOTHING = "–"
 """Printed where there is no number."""

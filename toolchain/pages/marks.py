@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Protocol
 
-from toolchain.deploy.targets import TARGETS
 from toolchain.pages.svg import number, text, ticks
+from toolchain.targets import TARGETS
 
 WIDTH = 960.0
 """Of every plot, in its own units."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from toolchain.deploy.targets import in_order, nearest_to_chip
 from toolchain.report import battery, single
 from toolchain.report.comparing import compare, inference_seed
 from toolchain.report.counts import attacks, base, energies, layers
@@ -30,6 +29,7 @@ from toolchain.report.worst_cases import worst
 from toolchain.robustness import flags
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, spread
+from toolchain.targets import in_order, nearest_to_chip
 
 
 def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping] = ()) -> Analysis:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from html import escape
 
-from toolchain.deploy.targets import TARGETS
 from toolchain.pages import formats
 from toolchain.pages.html import details, flag_links
 from toolchain.report import battery, methods
@@ -25,6 +24,7 @@ from toolchain.report.facts import (
 from toolchain.report.legends import title
 from toolchain.report.pareto import CROWDED
 from toolchain.report.trainings import several
+from toolchain.targets import TARGETS
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:points|[pnµm]?[Js])\b|%)")
 """A space that must not break: between a number and its unit."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.cells.store import Store
-from toolchain.deploy.targets import in_order
 from toolchain.report.facts import ExampleFacts
 from toolchain.report.run import ReportError, Run
 from toolchain.robustness.records import Scored
+from toolchain.targets import in_order
 
 SHOWN = 3
 """Samples of each model."""

@@ -355,7 +355,7 @@ class Model:
     """One network.
 
     differs    what its form has otherwise than the papers of its defences, see
-               ``toolchain.defences.differences``
+               ``toolchain.training.differences``
     absent     cells that cannot be: a target for a model without a Program, an estimator that a
                neuron does not have
     method     networks of one method differ in the seed of their training alone

@@ -14,7 +14,6 @@ from dataclasses import fields
 from hardware import placement
 from hardware.chip import Chip
 from hardware.program import Program
-from toolchain import __version__
 from toolchain.report import examples
 from toolchain.report.analysis import analyse
 from toolchain.report.examples import Example
@@ -22,6 +21,7 @@ from toolchain.report.facts import Analysis, Check, Facts, Model, PlacedModel
 from toolchain.report.rate import at_rate
 from toolchain.report.run import Run
 from toolchain.robustness.flags import CHECKS
+from toolchain.version import __version__
 
 
 def gather(run: Run, rate_hz: float | None = None) -> tuple[Facts, list[Example]]:

@@ -11,7 +11,6 @@ from typing import Any
 from hardware import measurements, program_file
 from hardware.device import Device
 from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED
-from toolchain import __version__
 from toolchain.cells.store import program_path
 from toolchain.deploy.doctor import NEEDED
 from toolchain.robustness import sources
@@ -19,6 +18,7 @@ from toolchain.robustness.cells import Data
 from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.parts import Sweep
 from toolchain.tables import to_table
+from toolchain.version import __version__
 
 
 def sweep(sweep: Sweep, data: Data, name: str) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def _differs(file: ModelFile, opened: Opened, sweep: Sweep) -> list[str]:
     training."""
     if opened.stage.kind != "checkpoint":
         return []
-    from toolchain.defences.differences import differences
     from toolchain.training import recipe_of
+    from toolchain.training.differences import differences
 
     return differences(
         recipe_of(file.source, file.content),

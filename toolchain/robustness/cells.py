@@ -23,8 +23,8 @@ from toolchain.cells import maker
 from toolchain.cells.keys import key_of
 from toolchain.cells.maker import Maker
 from toolchain.cells.work import Arrays, Context, NotPossible, Tick
-from toolchain.deploy.targets import TARGETS
 from toolchain.robustness.models import ModelFile, Opened, open_model
+from toolchain.targets import TARGETS
 
 MADE_BY = "toolchain.robustness.cells"
 """Where crafted cells are computed; every module that this one leads to is part of their keys."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolchain.deploy.targets import TARGETS
 from toolchain.robustness.evidence import (
     Evidence,
     better,
@@ -33,6 +32,7 @@ from toolchain.robustness.statistics import (
     worst_case,
 )
 from toolchain.robustness.traits import Traits, estimator_of
+from toolchain.targets import TARGETS
 
 ZERO_GRADIENT_SHARE = 0.1
 """A battery whose gradients all vanish for more than this share of the samples trips

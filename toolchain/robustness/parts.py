@@ -19,11 +19,11 @@ from toolchain.attacks.fronts import FRONTS
 from toolchain.attacks.registry import ATTACKS, NORMS, STARTS, AttackSpec, attacks_on
 from toolchain.data import DATASETS
 from toolchain.data.corruptions import CORRUPTIONS, SEVERITIES
-from toolchain.deploy.targets import TARGETS
 from toolchain.errors import ConfigError, ToolchainError
 from toolchain.robustness.options import Options
 from toolchain.table_rules import DISTINCT, Count, Positive, Text, one_of
 from toolchain.tables import Settings, to_table
+from toolchain.targets import TARGETS
 
 RunSeed = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 Seeds = Annotated[tuple[RunSeed, ...], DISTINCT]

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from toolchain.defences import Adversarial, Defence, Margin, Retraction, Sparsity
-from toolchain.defences.differences import RULES, differences
 from toolchain.models import Model, Neuron, Surrogate
 from toolchain.models.description import Layer
 from toolchain.purification.settings import Purifier
 from toolchain.training import Config, Data
+from toolchain.training.differences import RULES, differences
 
 NOISY = Neuron(noise=0.2, noise_at_inference=True)
 GUARDED = Config(
