@@ -15,27 +15,7 @@ from typing import TYPE_CHECKING
 import toolchain
 
 if TYPE_CHECKING:
-    from toolchain import (  # noqa: F401
-        ArgumentError,
-        Attacked,
-        BenchRun,
-        Exported,
-        Model,
-        RunRecording,
-        Threat,
-        ToolchainError,
-        Trained,
-        assess,
-        attack,
-        check,
-        compare,
-        dataset,
-        export,
-        load,
-        open_run,
-        run,
-        train,
-    )
+    from toolchain import *  # noqa: F403
 
 __version__ = toolchain.__version__
 __all__ = list(toolchain.__all__)

@@ -20,6 +20,7 @@ from toolchain.cli.options import (
     model_options,
     open_job,
     rate_option,
+    target_option,
 )
 from toolchain.cli.printing import progress, say_data, say_warnings, write_json
 from toolchain.deploy import assessment, assessment_page
@@ -29,14 +30,7 @@ from toolchain.errors import OutputError
 @click.command()
 @model_options
 @data_options
-@click.option(
-    "--target",
-    metavar="TARGET",
-    default="fast",
-    show_default=True,
-    shell_complete=lambda context, parameter, typed: [n for n in TARGETS if n.startswith(typed)],
-    help=f"Where the integers run: {', '.join(TARGETS)}.",
-)
+@target_option("Where the integers run", TARGETS)
 @chip_option
 @rate_option
 @batch_option

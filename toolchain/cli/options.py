@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -49,6 +49,19 @@ batch_option = click.option(
     metavar="B",
     help="Samples computed at once; bounds memory. Default: the target chooses.",
 )
+
+
+def target_option(what: str, names: Iterable[str]) -> Callable:
+    """``--target``, one of the ``names``. what: the target does, for the help."""
+    return click.option(
+        "--target",
+        metavar="TARGET",
+        default="fast",
+        show_default=True,
+        shell_complete=lambda context, parameter, typed: [n for n in names if n.startswith(typed)],
+        help=f"{what}: {', '.join(names)}.",
+    )
+
 
 _DATA = (
     "A data set (its test part), an .npz file with 'inputs' and 'labels', or a recording of events "

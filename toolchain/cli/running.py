@@ -22,6 +22,7 @@ from toolchain.cli.options import (
     model_options,
     open_job,
     rate_option,
+    target_option,
 )
 from toolchain.cli.printing import (
     audited,
@@ -41,14 +42,7 @@ from toolchain.targets import TARGETS
 @click.command()
 @model_options
 @data_options
-@click.option(
-    "--target",
-    metavar="TARGET",
-    default="fast",
-    show_default=True,
-    shell_complete=lambda context, parameter, typed: [n for n in TARGETS if n.startswith(typed)],
-    help=f"Where to run it: {', '.join(TARGETS)}.",
-)
+@target_option("Where to run it", TARGETS)
 @chip_option
 @rate_option
 @batch_option

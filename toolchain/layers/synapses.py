@@ -215,6 +215,41 @@ class _Convolution(_Synapse):
 
     _accumulator = 1 << 23  # Lava wraps the result of a convolution to 24 bits
 
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+        *,
+        weight_bits=8,
+        fraction_bits=10,
+        source_fraction_bits=0,
+        granularity="layer",
+    ):
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
+        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
+        self._check()
+
     def _check(self) -> None:
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
             raise LayerError(
@@ -260,41 +295,6 @@ class Conv1d(_Convolution, nn.Conv1d):
     """torch.nn.Conv1d on the chip's weights; input [..., in_channels, length] with any leading
     dimensions."""
 
-    def __init__(
-        self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        bias=True,
-        padding_mode="zeros",
-        device=None,
-        dtype=None,
-        *,
-        weight_bits=8,
-        fraction_bits=10,
-        source_fraction_bits=0,
-        granularity="layer",
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
-        self._check()
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., out_channels, length] volts, whole multiples of 2**-F. Raises GridError,
         CurrentRangeError, LayerError."""
@@ -304,41 +304,6 @@ class Conv1d(_Convolution, nn.Conv1d):
 class Conv2d(_Convolution, nn.Conv2d):
     """torch.nn.Conv2d on the chip's weights; input [..., in_channels, height, width] with any
     leading dimensions."""
-
-    def __init__(
-        self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        bias=True,
-        padding_mode="zeros",
-        device=None,
-        dtype=None,
-        *,
-        weight_bits=8,
-        fraction_bits=10,
-        source_fraction_bits=0,
-        granularity="layer",
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
-        self._check()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., out_channels, height, width] volts, whole multiples of 2**-F. Raises GridError,
