@@ -22,6 +22,7 @@ from toolchain.report.facts import (
     Target,
     Twin,
     finite,
+    repeating,
 )
 from toolchain.report.run import ReportError
 from toolchain.report.trainings import methods_of
@@ -136,8 +137,8 @@ def _answer(
     """What the first sentence about a model says: hardware with most samples, against software
     where that was run. Hardware that ran fewer samples than software and agrees in all only says
     that it computes the same."""
-    repeating = _repeating(entries, comparisons)
-    hardware = [e for e in entries if e.target != "software" and e.target not in repeating]
+    copies = repeating(entries, comparisons)
+    hardware = [e for e in entries if e.target != "software" and e.target not in copies]
     hardware = hardware or list(entries[:1])
     most = max(e.samples for e in hardware)
     whole = {e.target: e for e in hardware if e.samples == most}
@@ -165,15 +166,8 @@ def _battery(
 ) -> battery.Strength | None:
     """The weakest of all targets, but for one that only repeats what others measured: a few samples
     on Lava show that it computes the same, not how strong the attacks were."""
-    repeating = _repeating(entries, comparisons)
-    return battery.weakest(e.battery for e in entries if e.target not in repeating)
-
-
-def _repeating(entries: Sequence[Target], comparisons: Sequence[Comparison]) -> set[str]:
-    """Targets as ``Model.repeats`` knows them."""
-    most = max(entry.samples for entry in entries)
-    same = {compared.targets[1] for compared in comparisons if compared.identical}
-    return {e.target for e in entries if e.samples < most and e.target in same}
+    copies = repeating(entries, comparisons)
+    return battery.weakest(e.battery for e in entries if e.target not in copies)
 
 
 def _against_software(compared: Comparison, radius: float | None) -> AgainstSoftware:

@@ -9,7 +9,7 @@ stands for what there is no number for.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TypeVar
 
@@ -350,6 +350,13 @@ class Absent:
     cells: int
 
 
+def repeating(targets: Sequence[Target], comparisons: Sequence[Comparison]) -> set[str]:
+    """Targets that ran fewer samples than another and agree with the first in all of them."""
+    most = max(entry.samples for entry in targets)
+    same = {compared.targets[1] for compared in comparisons if compared.identical}
+    return {entry.target for entry in targets if entry.samples < most and entry.target in same}
+
+
 @dataclass(frozen=True)
 class Model:
     """One network.
@@ -399,8 +406,7 @@ class Model:
     def repeats(self, entry: Target) -> bool:
         """Whether a target ran fewer samples than another and agrees in all of them. It says that
         the hardware computes the same; its own accuracy, of so few samples, says nothing."""
-        most = max(other.samples for other in self.targets)
-        return entry.samples < most and self.agreement(entry) is not None
+        return entry.target in repeating(self.targets, self.comparisons)
 
     @property
     def measured(self) -> tuple[Target, ...]:
