@@ -1,17 +1,17 @@
-"""Every error that the export package raises on purpose. One base, so that a caller can catch them
-all."""
+"""Every error that the export package raises on purpose, with one base."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hardware.errors import Error
+
 if TYPE_CHECKING:
     from export.audit import Audit
 
 
-class ExportError(Exception):
-    """Base of all errors of the export package; its text names what, where, and what would be
-    accepted."""
+class ExportError(Error):
+    """Base of all errors of the export package."""
 
 
 class GraphFileError(ExportError):

@@ -1,10 +1,14 @@
-"""Every error that the hardware package raises on purpose. One base, so that a caller can catch
-them all."""
+"""Every error that the hardware package raises on purpose, and the base of those of all three
+packages, so that a caller can catch them all."""
 
 
-class HardwareError(Exception):
-    """Base of all errors of the hardware package; its text names what, where, and what would be
-    accepted."""
+class Error(Exception):
+    """Base of every error that spikeport raises on purpose, in ``hardware``, ``export`` and
+    ``toolchain``. Its text names what is wrong, where, and what must be given."""
+
+
+class HardwareError(Error):
+    """Base of all errors of the hardware package."""
 
 
 class ProgramError(HardwareError):

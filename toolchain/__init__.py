@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from toolchain.version import __version__
 
 if TYPE_CHECKING:
+    from hardware.errors import Error
     from toolchain.api import (
         ArgumentError,
         Attacked,
@@ -42,6 +43,7 @@ __all__ = [
     "ArgumentError",
     "Attacked",
     "BenchRun",
+    "Error",
     "Exported",
     "Model",
     "RunRecording",
@@ -61,6 +63,9 @@ __all__ = [
     "train",
 ]
 
+_ELSEWHERE = {"Error": "hardware.errors", "ToolchainError": "toolchain.errors"}
+"""Names that do not come from ``toolchain.api``, and their homes."""
+
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
@@ -68,7 +73,7 @@ def __getattr__(name: str) -> object:
     import importlib
 
     # put together, so that what computes a cell does not seem to need the public face
-    home = ".".join((__name__, "errors" if name == "ToolchainError" else "api"))
+    home = _ELSEWHERE.get(name) or ".".join((__name__, "api"))
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value

@@ -1,10 +1,11 @@
-"""Every error that the toolchain package raises on purpose. One base, so that a caller can catch
-them all."""
+"""Errors that the toolchain package raises on purpose, with one base; those of one room stand in
+that room."""
+
+from hardware.errors import Error
 
 
-class ToolchainError(Exception):
-    """Base of all errors of the toolchain package; its text names what, where, and what would be
-    accepted."""
+class ToolchainError(Error):
+    """Base of all errors of the toolchain package."""
 
 
 class LayerError(ToolchainError):

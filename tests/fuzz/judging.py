@@ -9,7 +9,8 @@ import traceback
 import warnings
 from pathlib import Path
 
-from tests.fuzz.kinds import KINDS, TYPED
+from hardware.errors import Error
+from tests.fuzz.kinds import KINDS
 
 SECONDS = 2.0
 """Of the processor: a busy machine is no fault of the file."""
@@ -24,7 +25,7 @@ def judge(kind: str, path: Path) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             KINDS[kind].read(path)
-    except TYPED as error:
+    except Error as error:
         wrong = "a message of a whole file" if len(str(error)) > 4000 else ""
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]

@@ -17,21 +17,17 @@ import numpy as np
 
 import export
 from export import netx
-from export.errors import ExportError
 from hardware import Record, program_file, recording_file, run
-from hardware.errors import HardwareError
 from hardware.program import Program
 from tests.end_to_end.models import tiny_graph, tiny_program
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutation
 from toolchain.data import nmnist
 from toolchain.deploy import inputs
-from toolchain.errors import ToolchainError
 from toolchain.robustness import sweep
 from toolchain.training import checkpoint
 from toolchain.training.config import Config, read_config
 
-TYPED = (HardwareError, ExportError, ToolchainError)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

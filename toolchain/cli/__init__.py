@@ -84,18 +84,12 @@ def cli() -> None:
 
 def _expected(error: BaseException) -> bool:
     """Whether an error is about what the user gave, not about our code."""
-    from hardware.errors import HardwareError
-    from toolchain.errors import ToolchainError
+    from hardware.errors import Error
 
-    if isinstance(error, (HardwareError, ToolchainError)):
-        return True
-    if isinstance(
-        error, OSError
-    ):  # a path that cannot be read or written; an OSError without a path is a fault of ours
+    if isinstance(error, OSError):
+        # a path that cannot be read or written; an OSError without a path is a fault of ours
         return error.filename is not None
-    from export.errors import ExportError
-
-    return isinstance(error, ExportError)
+    return isinstance(error, Error)
 
 
 def _say(message: object) -> None:
