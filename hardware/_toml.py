@@ -47,7 +47,8 @@ def read(
     for key in texts:
         value = table.pop(key, None)
         if not isinstance(value, str) or not value:
-            raise error(f"{path}: {key} is {value!r}; accepted is a text")
+            came = "missing" if value is None else repr(value)
+            raise error(f"{path}: {key} is {came}; it must be a text")
         found[key] = value
     return table, found
 

@@ -90,8 +90,9 @@ def must(kind: types.Type) -> str:
         return f"a list{least}, each {must(kind.item_type)}"
     if isinstance(kind, types.DataclassType):
         example = getattr(kind.cls, "EXAMPLE", "")
-        names = ", ".join(field.name for field in kind.fields)
-        return f"a table with {names}" + (f", such as {example}" if example else "")
+        if example:
+            return f"a table, such as {example}"
+        return "a table with " + ", ".join(field.name for field in kind.fields)
     if isinstance(kind, types.IntType):
         return "a whole number" + _range(kind)
     if isinstance(kind, types.FloatType):

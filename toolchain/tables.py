@@ -58,7 +58,7 @@ class Settings:
     """Base of a dataclass that a table fills: checks its fields however it is made.
 
     TABLE    its name in errors where no file is at hand
-    EXAMPLE  how it looks in a file, for errors; "": nothing to show
+    EXAMPLE  the least that it must hold, as it looks in a file, for errors; "": nothing to show
     """
 
     TABLE: ClassVar[str] = ""
@@ -96,7 +96,19 @@ def read(kind: type[T], path: str | Path, what: str, error: type[ConfigError] = 
         what: names what the file must be, such as "a recipe, a TOML file,"
         error: raised where the file cannot be read, or says what cannot be
     """
-    return from_table(kind, _toml.load(path, error, what), str(path), error)
+    return from_table(kind, load(kind, path, what, error), str(path), error)
+
+
+def load(
+    kind: type, path: str | Path, what: str, error: type[ConfigError] = ConfigError
+) -> dict[str, Any]:
+    """The plain table of a TOML file. An empty file is an error, where ``kind`` has an EXAMPLE to
+    show: defaults alone are nobody's wish. Arguments as of ``read``."""
+    table = _toml.load(path, error, what)
+    example = getattr(kind, "EXAMPLE", "")
+    if not table and example:
+        raise error(f"{path}: is empty; {what.split(',')[0]} must hold at least {example}")
+    return table
 
 
 def from_table(kind: type[T], table: Any, where: str, error: type[ConfigError] = ConfigError) -> T:
@@ -184,6 +196,8 @@ def _message(described: types.DataclassType, table: Any, reason: msgspec.Validat
             return f"{_place((*way, *refused.way), refused.value)} {refused.message}"
         return _prefix(_place(way, {})) + refused.message
     way, wrong, wanted = _fault(described, table, way)
+    if isinstance(wrong, Mapping) and way and wanted.startswith("a list"):
+        wanted = f"{wanted}; a table of a list is written [[{_dotted(way)}]]"
     return f"{_place(way, wrong) or 'it'} is {shown(wrong)}; it must be {wanted}"
 
 

@@ -109,7 +109,7 @@ def test_what_the_model_does_not_say_must_be_said(refused, factory):
         "time-first",
         "-o",
         "out.h5",
-        words="no shape",
+        words="must be a shape",
     )
     refused(
         "export",

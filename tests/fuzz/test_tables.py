@@ -136,7 +136,7 @@ def test_an_estimator_that_is_a_text_is_told_what_it_must_be():
         sweep.parse(table, "sweep.toml")
     for words in (
         "[[attacks.list]] 1, estimator is 'atan'",
-        'it must be a table with name, params, such as {name = "atan"}',
+        'it must be a table, such as {name = "atan"}',
     ):
         assert words in str(raised.value)
 

@@ -84,10 +84,10 @@ def test_static_power_of_several_chips_and_no_more_than_is_published():
 ENTRY = '[neurons_per_core]\nvalue = 4095\nunit = "neuron"\n'
 BROKEN = {
     "no TOML": (lambda t: "[[[", "not TOML"),
-    "no name": (lambda t: t.replace('name = "loihi2"', ""), "name is None; accepted is a text"),
+    "no name": (lambda t: t.replace('name = "loihi2"', ""), "name is missing; it must be a text"),
     "empty title": (
         lambda t: t.replace('title = "Intel Loihi 2"', 'title = ""'),
-        "title is ''; accepted is a text",
+        "title is ''; it must be a text",
     ),
     "missing": (
         lambda t: t.replace("[neurons_per_core]", "[neurons]"),
@@ -136,7 +136,7 @@ BROKEN = {
     ),
     "no stepping": (
         lambda t: t.replace("stepping = ", "step = "),
-        "stepping is None; accepted is a text",
+        "stepping is missing; it must be a text",
     ),
     "no power": (lambda t: t[: t.index("[static_power_mw]")], "[static_power_mw] is missing"),
     "power without a band": (

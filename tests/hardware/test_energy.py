@@ -515,7 +515,7 @@ def test_unknown_device_names_the_known_ones():
 SYN_OP = "[dense_syn_op_pj]\nvalue = 35.5"
 BROKEN = {
     "no TOML": (lambda t: "=", "not TOML"),
-    "no kind": (lambda t: t.replace('kind = "spiking"', ""), "kind is None; accepted is a text"),
+    "no kind": (lambda t: t.replace('kind = "spiking"', ""), "kind is missing; it must be a text"),
     "other kind": (
         lambda t: t.replace('kind = "spiking"', 'kind = "quantum"'),
         "kind is 'quantum'; accepted are spiking, conventional",

@@ -27,12 +27,20 @@ class Part(Settings):
 
 
 @dataclass(frozen=True)
+class Shown(Part):
+    EXAMPLE = "{size = 1}"
+
+
+@dataclass(frozen=True)
 class Whole(Settings):
+    EXAMPLE = "parts = []"
+
     parts: tuple[Part, ...]
     share: Annotated[float, Meta(ge=0, le=2)] = 1.0
     any_number: float = 0.0
     sources: bool | Annotated[tuple[Text, ...], DISTINCT] = False
     inner: Part = field(default_factory=Part)
+    shown: Shown = field(default_factory=Shown)
     name: Annotated[str, one_of(NAMES)] | None = None
     radii: Annotated[tuple[Positive, ...], DISTINCT] = (1.0,)
 
@@ -40,9 +48,11 @@ class Whole(Settings):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ([], "F: it is []; it must be a table with parts, share"),
+        ([], "F: it is []; it must be a table, such as parts = []"),
         ({}, "F: parts is missing; it must be a list, each a table with size"),
         ({"parts": 3}, "F: parts is 3; it must be a list"),
+        ({"parts": {"size": 3}}, "a table of a list is written [[parts]]"),
+        ({"shown": 3}, "F: shown is 3; it must be a table, such as {size = 1}"),
         ({"parts": [{}, {"size": 0}]}, "F: [[parts]] 2, size is 0; it must be a whole number from"),
         ({"parts": [{"size": 1.0}]}, "F: [[parts]] 1, size is 1.0; it must be a whole number"),
         ({"parts": [{"size": 5}]}, "F: [[parts]] 1: size is 5, and five is right out"),
@@ -109,6 +119,9 @@ def test_a_file_that_is_none_raises_the_error_that_was_asked_for(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text("parts = 3")
     with pytest.raises(OwnError, match=r"own\.toml: parts is 3"):
+        read(Whole, path, "an example", OwnError)
+    path.write_text("# nothing yet\n")
+    with pytest.raises(OwnError, match=r"is empty; an example must hold at least parts = \[\]"):
         read(Whole, path, "an example", OwnError)
     with pytest.raises(OwnError, match="cannot be read"):
         read(Whole, tmp_path / "absent.toml", "an example", OwnError)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import click
 
 import toolchain
+from toolchain.cli.values import nearest
 
 COMMANDS = {
     "train": "Train a network from a recipe; writes a checkpoint.",
@@ -60,6 +61,14 @@ class _Commands(click.Group):
             return None
         # imported when it is called
         return importlib.import_module(f"toolchain.cli.{MODULES.get(name, name)}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {name!r}.{nearest(name, COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
 from toolchain.cli.printing import say_battery, say_salvaged, say_warnings, table, write_json
+from toolchain.cli.values import Whole
 from toolchain.remarks import Remark, chance, silence
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ BARS = 8
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="Processes on this machine. Default: one for each core.",
 )

@@ -28,6 +28,7 @@ from toolchain.cli.printing import (
     table,
     write_json,
 )
+from toolchain.cli.values import Number
 from toolchain.deploy import agreement, fronts, job, summary
 from toolchain.errors import ToolchainError
 
@@ -44,14 +45,14 @@ from toolchain.errors import ToolchainError
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0, max=1),
+    type=Number(min=0, max=1),
     metavar="T",
     help="Of a floating-point model: potentials may differ by up to T thresholds where every spike "
     "agrees. Default: not at all.",
 )
 @click.option(
     "--min-agreement",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="SHARE",
     help="Of a floating-point model: passes where at least this share of predictions agree, "
     "whatever differs in spikes. For CI; 0.99 allows 1 sample of 100.",

@@ -9,6 +9,7 @@ import click
 from toolchain import demo, files
 from toolchain.cli.options import PATH, force_option, json_option
 from toolchain.cli.printing import line, progress, write_json
+from toolchain.cli.values import Whole
 from toolchain.demo import transcript
 
 
@@ -23,7 +24,7 @@ from toolchain.demo import transcript
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, (1 << 32) - 1),
+    type=Whole(0, (1 << 32) - 1),
     default=0,
     show_default=True,
     help="Seed of the training.",

@@ -13,6 +13,7 @@ from export.reading import PER
 from hardware.chip import known
 from hardware.program import DECODINGS, RESETS
 from toolchain.cli.printing import reading
+from toolchain.cli.values import Number, OneOf, Shape, Whole
 from toolchain.data import ENCODINGS
 from toolchain.deploy import execution, inputs, job, stages
 from toolchain.deploy.ways import Ways
@@ -32,7 +33,7 @@ chip_option = click.option(
 )
 rate_option = click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="HZ",
     help="Inferences in a second that static energy is for. Default: one after the other, without "
     "a pause.",
@@ -45,7 +46,7 @@ salvage_option = click.option(
 )
 batch_option = click.option(
     "--batch",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="B",
     help="Samples computed at once; bounds memory. Default: the target chooses.",
 )
@@ -78,32 +79,32 @@ _ENCODING_OPTIONS = (
     ),
     click.option(
         "--encoding",
-        type=click.Choice(ENCODINGS),
+        type=OneOf(ENCODINGS),
         help="How a data set becomes inputs, where the model does not state it.",
     ),
     click.option(
         "--steps",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="T",
         help="Time steps of a sample. Default: as the model was trained.",
     ),
     click.option(
         "--bits",
-        type=click.IntRange(1, 8),
+        type=Whole(1, 8),
         metavar="B",
         help="Of images: keep so many bits of the intensity. Default: as the model was trained, "
         "else all.",
     ),
     click.option(
         "--spike-rate",
-        type=click.FloatRange(0, 1, min_open=True),
+        type=Number(0, 1, min_open=True),
         metavar="P",
         help="Of encoding poisson: spike probability at full intensity. Default: as the model was "
         "trained, else 1.",
     ),
     click.option(
         "--bin-us",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="US",
         help="Of events: microseconds of a step. Default: as the model was trained.",
     ),
@@ -111,9 +112,7 @@ _ENCODING_OPTIONS = (
 
 _DATA_OPTIONS = (
     click.option("--data", required=True, metavar="NAME|FILE", help=_DATA),
-    click.option(
-        "--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples only."
-    ),
+    click.option("--samples", type=Whole(min=1), metavar="N", help="Use the first N samples only."),
     *_ENCODING_OPTIONS,
 )
 
@@ -144,21 +143,6 @@ def _with(options: Sequence[Callable], command: Callable) -> Callable:
     return command
 
 
-class Shape(click.ParamType):
-    """A shape such as 2,34,34."""
-
-    name = "shape"
-
-    def convert(self, value, param, ctx):
-        try:
-            shape = tuple(int(n) for n in value.split(","))
-        except ValueError:
-            shape = ()
-        if not shape or min(shape) < 1:
-            self.fail(f"{value!r} is no shape; accepted is for instance 2,34,34", param, ctx)
-        return shape
-
-
 _MODEL_OPTIONS = (
     click.argument("model"),
     click.option(
@@ -174,27 +158,30 @@ _MODEL_OPTIONS = (
         "file.",
     ),
     click.option(
-        "--dt", type=float, metavar="SECONDS", help="Time step, where the model does not state it."
+        "--dt",
+        type=Number(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Time step, where the model does not state it.",
     ),
     click.option(
         "--dialect",
-        type=click.Choice(list(DIALECTS)),
+        type=OneOf(DIALECTS),
         help="The framework that wrote a .nir: states its reset, its units and more at once "
         "(docs/dialects.md).",
     ),
     click.option(
         "--reset",
-        type=click.Choice(RESETS),
+        type=OneOf(RESETS),
         help="How neurons of a .nir are reset, where it does not state it.",
     ),
     click.option(
         "--r-per",
-        type=click.Choice(PER),
+        type=OneOf(PER),
         help="What r of a .nir's IF and I counts by: step (r) or second (r * dt, NIR's equation).",
     ),
     click.option(
         "--weight-bits",
-        type=click.IntRange(2, 8),
+        type=Whole(2, 8),
         help="Bits of weights that are quantised here. Default: 8.",
     ),
     click.option(
@@ -204,7 +191,7 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--discretization",
-        type=click.Choice(["euler", "exponential"]),
+        type=OneOf(["euler", "exponential"]),
         help="How time constants become decays. Default: euler.",
     ),
     click.option(
@@ -219,19 +206,19 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--message-bits",
-        type=click.IntRange(0, 24),
+        type=Whole(0, 24),
         help="Bits of graded inputs, where the model does not state them; 0: spikes.",
     ),
     click.option(
         "--fraction-bits",
-        type=click.IntRange(-16, 24),
+        type=Whole(-16, 24),
         metavar="K",
         help="An integer x of the input means x * 2**-K, where the model does not state it. "
         "Default: of a data set, images in [0, 1]; of a file, 0.",
     ),
     click.option(
         "--input-scale",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         metavar="S",
         help="What the model takes for full intensity of an image, a power of two: 256 if it was "
         "trained on grey levels from 0 to 255. Default: 1.",
@@ -244,19 +231,19 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--call",
-        type=click.Choice(list(stages.CALLS)),
+        type=OneOf(stages.CALLS),
         help="How MODEL package.module:factory takes its input.",
     ),
     click.option(
         "--trace-steps",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="T",
         help="Time steps that the model is traced with, where it wants its own number. Default: "
         "found out.",
     ),
     click.option(
         "--decode",
-        type=click.Choice(DECODINGS),
+        type=OneOf(DECODINGS),
         help="How the output is read, where the model does not state it.",
     ),
 )

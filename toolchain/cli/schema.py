@@ -9,6 +9,7 @@ import click
 
 from toolchain import files
 from toolchain.cli.options import PATH, force_option
+from toolchain.cli.values import OneOf
 from toolchain.errors import ConfigError
 from toolchain.studies.registry import STUDIES
 
@@ -16,8 +17,8 @@ KINDS = ("recipe", "sweep", "study")
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS))
-@click.argument("name", type=click.Choice(list(STUDIES)), required=False)
+@click.argument("kind", type=OneOf(KINDS))
+@click.argument("name", type=OneOf(STUDIES), required=False)
 @click.option(
     "-o",
     "--output",

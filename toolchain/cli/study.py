@@ -10,11 +10,12 @@ import click
 from toolchain import files
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
 from toolchain.cli.printing import line, progress, say_battery, say_salvaged, write_json
+from toolchain.cli.values import OneOf, Whole
 from toolchain.studies.registry import STUDIES
 
 
 @click.command()
-@click.argument("name", type=click.Choice(list(STUDIES)))
+@click.argument("name", type=OneOf(STUDIES))
 @click.argument("config", type=PATH, metavar="CONFIG.toml")
 @click.option(
     "-o",
@@ -25,7 +26,7 @@ from toolchain.studies.registry import STUDIES
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="Processes. Default: one for each core.",
 )

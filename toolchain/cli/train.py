@@ -10,6 +10,7 @@ import click
 from toolchain import files, training
 from toolchain.cli.options import PATH, force_option, json_option
 from toolchain.cli.printing import line, progress, seconds, write_json
+from toolchain.cli.values import Whole
 from toolchain.deploy.summary import accuracy, accuracy_text
 
 
@@ -31,7 +32,7 @@ from toolchain.deploy.summary import accuracy, accuracy_text
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, (1 << 32) - 1),
+    type=Whole(0, (1 << 32) - 1),
     help="Seed of the training, in place of the recipe's.",
 )
 @json_option

@@ -94,6 +94,8 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
 
         opened = open_factory(source, weights, trust_pickle=trust_pickle)
         return Stage(source, "factory", module=opened.module, notes=opened.notes)
+    if not Path(source).exists():
+        raise ModelError(f"there is no file {source!r}; the model must be {ACCEPTED}")
     kind = program_file.sniff(source)
     if weights is not None:
         raise ModelError(f"--weights goes with package.module:factory; {source} is a file")
@@ -119,7 +121,7 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
         from toolchain.training import load_checkpoint
 
         return Stage(source, "checkpoint", module=load_checkpoint(source)[0])
-    raise ModelError(f"{source}: {_WRONG[kind]}; accepted is {ACCEPTED}")
+    raise ModelError(f"{source}: is {_WRONG[kind]}; the model must be {ACCEPTED}")
 
 
 def data_of(stage: Stage) -> dict:

@@ -72,6 +72,7 @@ class ModelPart(Options):
     """
 
     TABLE = "models"
+    EXAMPLE = '{name = "plain", source = "plain.safetensors"}'
 
     name: Text
     source: Text | None = None
@@ -182,6 +183,7 @@ class AttackPart(Settings):
     """
 
     TABLE = "attacks"
+    EXAMPLE = '{preset = "quick", epsilons = [0.1]}'
 
     epsilons: Annotated[tuple[Positive, ...], DISTINCT]
     preset: Annotated[str, one_of(PRESETS)] | None = None
@@ -267,6 +269,7 @@ class SweepFile(Settings):
     """The TOML file of a sweep; see ``toolchain.robustness.sweep``."""
 
     TABLE = "sweep"
+    EXAMPLE = f"models = [{ModelPart.EXAMPLE}] and attacks = {AttackPart.EXAMPLE}"
 
     models: Annotated[tuple[ModelPart, ...], Meta(min_length=1)]
     attacks: AttackPart

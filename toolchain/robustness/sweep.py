@@ -46,11 +46,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hardware import _toml
+from toolchain import tables
 from toolchain.attacks.base import AttackError, Threat
 from toolchain.robustness import kinds
 from toolchain.robustness.parts import Sweep, SweepError, SweepFile
-from toolchain.tables import from_table
 
 __all__ = ["Sweep", "SweepError", "load", "parse"]
 
@@ -64,7 +63,7 @@ def load(path: str | Path) -> Sweep:
         ToolchainError: what reading a damaged recipe or checkpoint raises.
     """
     path = Path(path)
-    values = _toml.load(path, SweepError, "a sweep, a TOML file,")
+    values = tables.load(SweepFile, path, "a sweep, a TOML file,", SweepError)
     sweep = _sweep(values, str(path), path.parent)
     kinds.check_stated(sweep)
     _check_radii(sweep)
@@ -79,7 +78,7 @@ def parse(values: Mapping[str, Any], where: str, folder: Path = Path(".")) -> Sw
 
 
 def _sweep(values: Mapping[str, Any], where: str, folder: Path) -> Sweep:
-    file = from_table(SweepFile, values, where, SweepError)
+    file = tables.from_table(SweepFile, values, where, SweepError)
     return Sweep(**vars(file), folder=folder, where=where)
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from hardware import _toml
 from toolchain.data import DATASETS, ENCODINGS, Encoding
 from toolchain.data.datasets import intensity_bits
 from toolchain.defences import Defence
@@ -16,7 +15,7 @@ from toolchain.errors import ConfigError, DataError
 from toolchain.models import Grid, Model, Neuron, Surrogate
 from toolchain.purification.settings import Purifier
 from toolchain.table_rules import Seed, one_of
-from toolchain.tables import Settings, from_table, to_table
+from toolchain.tables import Settings, from_table, load, to_table
 
 LOSSES = ("cross_entropy", "rate")
 OPTIMISERS = ("adam", "adamw", "sgd")
@@ -99,6 +98,7 @@ class Config(Settings):
     """
 
     TABLE = "recipe"
+    EXAMPLE = 'data = {name = "digits"} and model = {name = "conv_digits"}'
 
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=lambda: Model("conv_digits"))
@@ -168,7 +168,7 @@ class Config(Settings):
 def read_config(path: str | Path) -> Config:
     """A recipe from its TOML file. Raises ConfigError."""
     path = Path(path)
-    table = _toml.load(path, ConfigError, "a recipe, a TOML file,")
+    table = load(Config, path, "a recipe, a TOML file,")
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
         raise ConfigError(

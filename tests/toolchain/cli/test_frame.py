@@ -74,6 +74,31 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments, capsys):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["exprot"], "No such command 'exprot'. Did you mean 'export'?"),
+        (["zzz"], "No such command 'zzz'."),
+        (["run", "m", "--sampels", "3"], "No such option '--sampels'. (Did you mean one of:"),
+        (
+            ["study", "laek", "x"],
+            "margin, networks. Did you mean 'leak'?",
+        ),
+        (["run", "m", "--samples", "x"], "--samples is 'x'; it must be a whole number from 1"),
+        (["run", "m", "--samples", "0"], "--samples is '0'; it must be a whole number from 1"),
+        (["run", "m", "--bits", "9"], "--bits is '9'; it must be a whole number from 1 to 8"),
+        (["run", "m", "--dt", "nan"], "--dt is 'nan'; it must be a number above 0"),
+        (["run", "m", "--spike-rate", "2"], "is '2'; it must be a number above 0 up to 1"),
+        (["run", "m", "--input-shape", "2,a"], "--input-shape is '2,a'; it must be a shape, such"),
+        (["check", "net:"], "there is no file 'net:'; the model must be a checkpoint"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_was_typed_wrong_is_named_with_what_it_must_be(arguments, said, capsys):
+    assert run(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.fixture
 def failing(monkeypatch):
     """Makes ``spikeport doctor`` raise."""

@@ -4,6 +4,7 @@ import pytest
 
 from toolchain.robustness import planning, sources
 from toolchain.robustness.models import ModelFile
+from toolchain.robustness.parts import SweepFile
 from toolchain.robustness.samples import BenchError
 from toolchain.robustness.sweep import SweepError, load, parse
 
@@ -135,6 +136,23 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "bad.toml").write_text("models = [")
     with pytest.raises(SweepError, match=r"bad\.toml"):
         load(tmp_path / "bad.toml")
+
+
+def test_the_smallest_sweep_is_shown_and_every_message_is_short(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text(SweepFile.EXAMPLE.replace(" and ", "\n"))
+    assert [model.name for model in load(path).models] == ["plain"]
+
+    for content, message in (
+        ("", "is empty; a sweep must hold at least models = "),
+        ("models = []", "attacks is missing; it must be a table, such as {preset"),
+        ("[attacks]\npreset = 'quick'\nepsilons = [0.1]", "models is missing; it must be a list"),
+        ("[models]\n[attacks]\npreset = 'quick'\nepsilons = [0.1]", r"is written \[\[models\]\]"),
+    ):
+        path.write_text(content)
+        with pytest.raises(SweepError, match=message) as raised:
+            load(path)
+        assert len(str(raised.value)) - len(str(path)) < 200
 
 
 def test_a_source_for_each_seed(tmp_path):

@@ -92,6 +92,12 @@ def test_unusable_recipes_are_refused(table, message):
         Config.from_table(table)
 
 
+def test_the_smallest_recipe_that_is_shown_is_one(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(Config.EXAMPLE.replace(" and ", "\n"))
+    assert read_config(path) == Config()
+
+
 def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_config(tmp_path / "none.toml")
@@ -101,6 +107,7 @@ def test_files_that_are_no_recipe(tmp_path):
         (b"\xff\xfe", "is not UTF-8 text"),
         (b"#" * (1 << 20) + b"##", "has 1,048,578 bytes"),
         (b"x = 1", "there is no key 'x'"),
+        (b"# nothing yet", "is empty; a recipe must hold at least data = {name"),
     ):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=f"recipe.toml: {message}"):
