@@ -14,7 +14,7 @@ from export.audit import APPROXIMATE, FAITHFUL, LayerAudit, Parameter
 from export.errors import GraphError, QuantizationError
 from export.headroom import headroom, wanted, worst_case
 from export.neurons import Neuron, collapse
-from export.quantize import choose_scale, fit_bias, split_constant
+from export.quantize import choose_scale, fit_bias, fits_bias, split_constant
 from export.simulate import Extremes
 from export.synapses import (
     Options,
@@ -103,6 +103,11 @@ def lower_population(
         weights = integers_of(s, scale, neuron.shape[0], grid is not None, options)
         projections.append(projection_of(s, weights))
         audits.append(audit_of(s, weights, scale, neuron.shape[0], options))
+    if not neuron.has_current and not fits_bias(direct * scale * 64, grid is not None):
+        # what comes from a source that fires in every step arrives in the same step as a bias
+        delayed[0] = delayed.get(0, np.zeros(())) + direct
+        direct = np.zeros(())
+        reasons.append("its bias is more than 13 bits hold")
     sent, more = _constant_projections(
         where, neuron, delayed, scale, grid is not None, name_of, options.constant
     )

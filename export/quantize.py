@@ -250,17 +250,30 @@ def fit_bias(where: str, state: np.ndarray, exact: bool) -> tuple[np.ndarray, in
         raise QuantizationError(
             f"{where}: a bias of {off:g} state units is off the grid; accepted are whole numbers"
         )
+    fitting = _bias_format(whole, exact)
+    if fitting is not None:
+        return fitting
+    largest, limit = float(np.abs(whole).max()), MAX_BIAS << MAX_EXPONENT
+    raise QuantizationError(
+        f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to "
+        f"2**{MAX_EXPONENT}, up to {limit}"
+    )
+
+
+def _bias_format(whole: np.ndarray, exact: bool) -> tuple[np.ndarray, int] | None:
+    """(mantissa, exponent) with the smallest exponent that holds it; None where none does."""
     for exponent in range(MAX_EXPONENT + 1):
         mantissa = np.rint(whole / (1 << exponent))
         if np.abs(mantissa).max(initial=0) <= MAX_BIAS and not (
             exact and np.any(mantissa * (1 << exponent) != whole)
         ):
             return mantissa.astype(np.int64), exponent
-    largest, limit = float(np.abs(whole).max()), MAX_BIAS << MAX_EXPONENT
-    raise QuantizationError(
-        f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to "
-        f"2**{MAX_EXPONENT}, up to {limit}"
-    )
+    return None
+
+
+def fits_bias(state: np.ndarray, exact: bool) -> bool:
+    """Whether ``fit_bias`` finds a format for it."""
+    return _bias_format(np.rint(state), exact) is not None
 
 
 def split_constant(where: str, steps: np.ndarray) -> list[Weights]:

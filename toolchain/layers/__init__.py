@@ -22,6 +22,11 @@ or for each output channel. Thresholds are whole multiples of 2**-F, decays of 1
 synapse is a whole multiple of 2**-F (2**(1 - F) where it exceeds 4095 * 2**-F). Gradients pass the
 rounding straight through.
 
+Batch normalisation belongs to a synapse (``Conv2d(..., norm=True)``): the weights and the bias that
+are quantised are the folded ones. In training with the statistics of the batch the currents are
+rounded to the grid, but they are those of the batch's statistics; in evaluation, and after
+``freeze_norms(model)``, they are the exported ones (``toolchain.layers.norm``).
+
 A neuron resets in the step in which it spikes, as the chip does; snnTorch (``reset_delay=True``)
 resets one step later. Returned ``mem`` is the potential after the reset. A neuron fires when its
 potential is strictly above the threshold.
@@ -105,6 +110,7 @@ from toolchain.layers.network import Network, decode
 from toolchain.layers.neuron import Neuron, name_layers, reset
 from toolchain.layers.neurons import IF, LI, LIF, Leaky, Synaptic
 from toolchain.layers.noise import noise_seed, seed_noise
+from toolchain.layers.norm import BatchNorm, freeze_norms, measure_norms
 from toolchain.layers.observation import observe
 from toolchain.layers.recurrent import Recurrent, RLeaky
 from toolchain.layers.shaping import AvgPool2d, Delay, Flatten, SumPool2d
@@ -116,6 +122,7 @@ __all__ = [
     "LI",
     "LIF",
     "AvgPool2d",
+    "BatchNorm",
     "Conv1d",
     "Conv2d",
     "Delay",
@@ -132,6 +139,8 @@ __all__ = [
     "SumPool2d",
     "Synaptic",
     "decode",
+    "freeze_norms",
+    "measure_norms",
     "name_layers",
     "noise_seed",
     "observe",

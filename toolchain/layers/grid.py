@@ -19,6 +19,9 @@ MAX_EXPONENT = 7
 MAX_FRACTION_BITS = 17
 MAX_THRESHOLD = LIF["threshold"].high
 MAX_BIAS, MIN_BIAS = LIF["bias"].high, LIF["bias"].low
+MAX_CONSTANT = 32512
+"""Most units of 2**-F that a source which fires in every step sends through two 8-bit synapses, of
+exponents 0 and 7 (export.quantize.split_constant)."""
 
 
 class _RoundTo(torch.autograd.Function):
@@ -142,19 +145,24 @@ def mantissas(
 
 
 def quantise_bias(where: str, bias: torch.Tensor, fraction_bits: int) -> torch.Tensor:
-    """A bias in volts as whole multiples of 2**-F, or of 2**(1 - F) where 13 bits do not reach;
-    raises LayerError beyond that."""
+    """A bias in volts as whole multiples of 2**-F, or of 2**(1 - F) where 13 bits do not reach.
+
+    Beyond 14 bits it is what a source that fires in every step sends through two synapses, whole
+    multiples of 2**-F again, up to MAX_CONSTANT of them; raises LayerError beyond that.
+    """
     units = bias.detach().double() * 2.0**fraction_bits
     for coarser in (0, 1):
         rounded = torch.round(units * 0.5**coarser)
         if bool(((rounded >= MIN_BIAS) & (rounded <= MAX_BIAS)).all()):
             return _RoundTo.apply(bias, 2.0 ** (fraction_bits - coarser))
+    if bool((torch.round(units).abs() <= MAX_CONSTANT).all()):
+        return _RoundTo.apply(bias, 2.0**fraction_bits)
     if not bool(torch.isfinite(units).all()):
         raise LayerError(f"{where}: NaN or infinite bias")
     raise LayerError(
-        f"{where}: a bias of {float(bias.detach().abs().max()):.6g} V; a 13-bit bias with "
-        f"fraction_bits={fraction_bits} holds at most "
-        f"{2 * MAX_BIAS * 2.0**-fraction_bits:.6g} V: use fewer fraction_bits, in this layer and "
+        f"{where}: a bias of {float(bias.detach().abs().max()):.6g} V; with "
+        f"fraction_bits={fraction_bits} it must be at most "
+        f"{MAX_CONSTANT * 2.0**-fraction_bits:.6g} V: use fewer fraction_bits, in this layer and "
         f"its neuron"
     )
 

@@ -1,15 +1,16 @@
-"""Network: layers in a row over whole samples, with what the exporter needs to know about input and
-output."""
+"""Network: layers in a row, or in branches that join, over whole samples; with what the exporter
+needs to know about input and output."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from hardware.program import DECODINGS
 from toolchain.errors import GridError, LayerError
+from toolchain.layers.graph import Plan
 from toolchain.layers.neuron import name_layers
 
 BEHIND_A_FRONT = (
@@ -36,9 +37,14 @@ def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
 
 
 class Network(nn.Module):
-    """Layers by name, run one after the other over whole samples.
+    """Layers by name over whole samples: each reads the one before it, or what ``inputs`` says.
 
     layers         name → layer, or (name, layer) pairs; the last one is a neuron
+    inputs         layer → what it reads: one or several layers listed before it, "input" for the
+                   network's input. Of several it reads the sum: currents add up in a neuron, and
+                   spikes become whole numbers; a ``Concat`` puts them side by side. For example
+                   ``{"shortcut": "lif1", "lif3": ("conv3", "shortcut")}``. Layers that are not
+                   named read the one before
     input_shape    shape of one step of one sample
     message_bits   0: binary spikes; 1 to 24: signed graded inputs (hardware.program.Input)
     fraction_bits  k: the input x stands for the integers x * 2**k
@@ -60,6 +66,7 @@ class Network(nn.Module):
         layers: Mapping[str, nn.Module] | list,
         *,
         input_shape,
+        inputs: Mapping[str, str | Sequence[str]] | None = None,
         message_bits: int = 0,
         fraction_bits: int = 0,
         decode: str = "spike_count",
@@ -87,6 +94,7 @@ class Network(nn.Module):
             fraction_bits,
         )
         self.decode, self.data = decode, dict(data or {})
+        self.plan = Plan(dict(self.named_children()), inputs or {})
         self._reads_mem = decode != "spike_count" and last.spiking
         name_layers(self)
 
@@ -101,13 +109,14 @@ class Network(nn.Module):
             raise GridError(
                 "the input has other values than 0 and 1; with message_bits=0 it is binary spikes"
             )
-        *layers, last = self.children()
-        for layer in layers:
-            x = layer(x, sequence=True) if getattr(layer, "temporal", False) else layer(x)
-        if self._reads_mem:
-            states = last(x, sequence=True, return_states=True)
-            return states[1 + getattr(last, "neuron", last).states.index("mem")]
-        return last(x, sequence=True)
+        return self.plan.run(x, self._call)
+
+    def _call(self, name: str, *given: torch.Tensor) -> torch.Tensor:
+        layer = getattr(self, name)
+        if name == self.plan.output and self._reads_mem:
+            states = layer(*given, sequence=True, return_states=True)
+            return states[1 + getattr(layer, "neuron", layer).states.index("mem")]
+        return layer(*given, sequence=True) if getattr(layer, "temporal", False) else layer(*given)
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Decoded output, [batch, n]: spike counts, or volts."""

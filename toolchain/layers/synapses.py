@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from toolchain.errors import CurrentRangeError, GridError, LayerError
 from toolchain.layers import kernels, nir_nodes
-from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight
+from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight, round_to
+from toolchain.layers.norm import BatchNorm, channelwise
 
 EXACT_UNITS = 1 << 23
 """Sums below this, in units of 2**-F, are exact in float32 (24 bits, one spare for a bias) and fit
@@ -46,14 +47,36 @@ class _Synapse:
                            for inputs x_int * 2**-k
     weight_bits            2 to 8
     granularity            "layer": one exponent; "channel": one for each output channel (finer,
-                           where channels differ in size)
+                           where channels differ in size); not given: "channel" with a norm
+    norm                   True, or a BatchNorm of as many features as there are output channels:
+                           batch normalisation of the result, folded into the weights that are
+                           quantised (toolchain.layers.norm)
+    bias                   not given: True, but False with a norm, which has an offset
     """
 
+    norm: BatchNorm | None
+
     def _set_grid(
-        self, weight_bits: int, fraction_bits: int, source_fraction_bits: int, granularity: str
+        self,
+        weight_bits: int,
+        fraction_bits: int,
+        source_fraction_bits: int,
+        granularity: str | None,
+        norm: BatchNorm | bool | None,
     ) -> None:
         self.layer_name = type(self).__name__
         check_bits(self.where, weight_bits, fraction_bits, source_fraction_bits)
+        channels = self.weight.shape[0]
+        if norm is True:
+            norm = BatchNorm(channels)
+        self.norm = norm or None
+        if self.norm is not None and self.norm.features != channels:
+            raise LayerError(
+                f"{self.where}: norm has {self.norm.features} features; it must have {channels}, "
+                f"one for each output channel"
+            )
+        if granularity is None:
+            granularity = "layer" if self.norm is None else "channel"
         if granularity not in ("layer", "channel"):
             raise LayerError(
                 f"{self.where}: granularity is {granularity!r}; accepted are layer, channel"
@@ -70,12 +93,22 @@ class _Synapse:
         """How errors call this layer."""
         return f"layer {self.layer_name!r}"
 
+    def folded(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(weight, bias) in volts before they are quantised: with the norm, by its running
+        statistics, or as they are."""
+        if self.norm is None:
+            return self.weight, self.bias
+        return self.norm.folded(self.weight, self.bias)
+
     def quantised_weight(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(weights in volts as the chip has them, exponent: int64, one number or one for each
         output channel)."""
+        return self._quantise(self.folded()[0])
+
+    def _quantise(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return quantise_weight(
             self.where,
-            self.weight,
+            weight,
             weight_bits=self.weight_bits,
             fraction_bits=self.fraction_bits,
             source_fraction_bits=self.source_fraction_bits,
@@ -84,9 +117,8 @@ class _Synapse:
 
     def quantised_bias(self) -> torch.Tensor | None:
         """The bias in volts as the chip has it."""
-        return (
-            None if self.bias is None else quantise_bias(self.where, self.bias, self.fraction_bits)
-        )
+        bias = self.folded()[1]
+        return None if bias is None else quantise_bias(self.where, bias, self.fraction_bits)
 
     def extra_repr(self) -> str:
         return (
@@ -130,6 +162,8 @@ class _Synapse:
             # the same input in every step (direct encoding, an expanded tensor) is computed once
             result = self._apply_weights(x[:1], linear)
             return result.expand(x.shape[0], *result.shape[1:])
+        if self.norm is not None and self.norm.batch_statistics:
+            return self._normalised(x, linear, self.norm)
         largest = self._largest_source(x)
         weight, exponent = self.quantised_weight()
         with torch.autocast(x.device.type, enabled=False):
@@ -148,9 +182,34 @@ class _Synapse:
                 result = self._in_double(linear(x.double(), weight.double()), bound, exponent).to(
                     torch.float64 if bound >= EXACT_UNITS else weight.dtype
                 )
-            return (
-                result if self.bias is None else result + self._channelwise(self.quantised_bias())
-            )
+            bias = self.quantised_bias()
+            return result if bias is None else result + self._channelwise(bias)
+
+    def _normalised(self, x: torch.Tensor, linear, norm: BatchNorm) -> torch.Tensor:
+        """A training step with the statistics of the batch; see toolchain.layers.norm.
+
+        The weights are rounded where evaluation would round them, and divided by the factor again:
+        what the normalisation then multiplies with is the batch's own factor.
+        """
+        scale = channelwise(norm.scale(), self.weight.dim())
+        weight = self._quantise(self.weight * scale)[0] / scale
+        with torch.autocast(x.device.type, enabled=False):
+            z = linear(x.to(weight.dtype), weight)
+            if self.bias is not None:
+                z = z + self._channelwise(self.bias)
+            if norm.per_step and self._has_time(z):
+                normal = torch.stack([norm.normalise(self._samples(step)) for step in z])
+            else:
+                normal = norm.normalise(self._samples(z))
+            return round_to(normal.reshape(z.shape), 2.0**self.fraction_bits)
+
+    def _samples(self, z: torch.Tensor) -> torch.Tensor:
+        """[..., channel, *map] as [sample, channel, *map]."""
+        return z.reshape(-1, *z.shape[-(self.weight.dim() - 1) :])
+
+    def _has_time(self, z: torch.Tensor) -> bool:
+        """Whether the result of a call is of [time, batch, channel, *map]."""
+        return z.dim() > self.weight.dim()
 
     def _in_double(
         self, result: torch.Tensor, bound: float, exponent: torch.Tensor
@@ -178,17 +237,19 @@ class Linear(_Synapse, nn.Linear):
         self,
         in_features,
         out_features,
-        bias=True,
+        bias=None,
         device=None,
         dtype=None,
         *,
         weight_bits=8,
         fraction_bits=10,
         source_fraction_bits=0,
-        granularity="layer",
+        granularity=None,
+        norm=None,
     ):
+        bias = not norm if bias is None else bias
         super().__init__(in_features, out_features, bias=bias, device=device, dtype=dtype)
-        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
+        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity, norm)
 
     _accumulator = 1 << 31
 
@@ -224,7 +285,7 @@ class _Convolution(_Synapse):
         padding=0,
         dilation=1,
         groups=1,
-        bias=True,
+        bias=None,
         padding_mode="zeros",
         device=None,
         dtype=None,
@@ -232,8 +293,10 @@ class _Convolution(_Synapse):
         weight_bits=8,
         fraction_bits=10,
         source_fraction_bits=0,
-        granularity="layer",
+        granularity=None,
+        norm=None,
     ):
+        bias = not norm if bias is None else bias
         super().__init__(
             in_channels,
             out_channels,
@@ -247,7 +310,7 @@ class _Convolution(_Synapse):
             device,
             dtype,
         )
-        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity)
+        self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity, norm)
         self._check()
 
     def _check(self) -> None:

@@ -1,0 +1,129 @@
+"""In which order the layers of a network run, and what each of them reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from toolchain.errors import LayerError
+
+INPUT = "input"
+"""What a layer reads that reads the network's input."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer: what it reads, and what is read by no later layer."""
+
+    name: str
+    sources: tuple[str, ...]
+    apart: bool
+    done: tuple[str, ...]
+
+
+class Plan:
+    """The calls of a network's layers, in their order.
+
+    Args:
+        layers: name → layer, each listed behind what it reads.
+        inputs: layer → the layers that it reads, or "input"; a layer that is not named reads the
+            one before it, the first one the input.
+
+    Raises:
+        LayerError: A layer reads one that is not there or that comes later, or nothing reads it.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, nn.Module], inputs: Mapping[str, str | Sequence[str]]
+    ) -> None:
+        for name in inputs:
+            if name not in layers:
+                raise LayerError(f"inputs: {name!r} is no layer; there are {', '.join(layers)}")
+        self.sources: dict[str, tuple[str, ...]] = {}
+        before = INPUT
+        for name in layers:
+            self.sources[name] = self._sources(name, inputs.get(name, before))
+            before = name
+        self.output = before
+        self._check_ends()
+        self.calls = tuple(self._calls(layers))
+
+    def _sources(self, name: str, stated: str | Sequence[str]) -> tuple[str, ...]:
+        sources = (stated,) if isinstance(stated, str) else tuple(stated)
+        if not sources:
+            raise LayerError(f"inputs: {name!r} reads nothing; it must read at least one layer")
+        for source in sources:
+            if source != INPUT and source not in self.sources:
+                raise LayerError(
+                    f"inputs: {name!r} reads {source!r}; it must read layers listed before it"
+                    + (f" ({', '.join(self.sources)})" if self.sources else "")
+                    + f', or "{INPUT}"'
+                )
+        return sources
+
+    def _check_ends(self) -> None:
+        read = {source for sources in self.sources.values() for source in sources}
+        for name in self.sources:
+            if name not in read and name != self.output:
+                raise LayerError(
+                    f"inputs: nothing reads {name!r}; every layer but the last must be read"
+                )
+
+    def _calls(self, layers: Mapping[str, nn.Module]):
+        last = {
+            source: name for name, sources in self.sources.items() for source in sources
+        }  # the last layer that reads each
+        for name, sources in self.sources.items():
+            apart = bool(getattr(layers[name], "several", False))
+            done = tuple(dict.fromkeys(s for s in sources if last[s] == name))
+            yield Call(name, sources, apart, done)
+
+    @property
+    def row(self) -> bool:
+        """Whether every layer reads the one before it, and only that."""
+        before = INPUT
+        for name, sources in self.sources.items():
+            if sources != (before,):
+                return False
+            before = name
+        return True
+
+    def branches(self) -> dict[str, tuple[str, ...]]:
+        """What ``inputs`` has to say: the sources of the layers that do not read just the one
+        before."""
+        found, before = {}, INPUT
+        for name, sources in self.sources.items():
+            if sources != (before,):
+                found[name] = sources
+            before = name
+        return found
+
+    def run(self, x: torch.Tensor, call: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """The last layer's result; ``call(name, *inputs)`` runs one layer. Results are kept no
+        longer than something reads them."""
+        values = {INPUT: x}
+        for step in self.calls:
+            given = [values[source] for source in step.sources]
+            for name in step.done:
+                del values[name]
+            if not step.apart and len(given) > 1:
+                given = [_sum(step.name, given)]
+            values[step.name] = call(step.name, *given)
+            del given
+        return values[self.output]
+
+
+def _sum(name: str, given: list[torch.Tensor]) -> torch.Tensor:
+    shapes = {tuple(value.shape) for value in given}
+    if len(shapes) > 1:
+        told = " and ".join(str(shape) for shape in sorted(shapes))
+        raise LayerError(
+            f"layer {name!r}: it reads the sum of results of shape {told}; they must be alike"
+        )
+    total = given[0]
+    for value in given[1:]:
+        total = total + value
+    return total
