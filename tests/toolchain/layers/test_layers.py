@@ -64,7 +64,7 @@ def test_weights_that_no_format_holds_are_refused(value, message):
         layer(torch.zeros(1, 2))
 
 
-def test_a_bias_beyond_13_bits_takes_the_coarser_grid_and_then_an_error():
+def test_a_bias_beyond_13_bits_takes_the_coarser_grid_then_a_constant_source_then_an_error():
     layer = snn.Linear(1, 2)
     with torch.no_grad():
         layer.bias.copy_(torch.tensor([1 / 1024, 3.0]))
@@ -73,8 +73,11 @@ def test_a_bias_beyond_13_bits_takes_the_coarser_grid_and_then_an_error():
         layer.bias.copy_(torch.tensor([1.4 / 1024, 5.0]))
     assert (layer.quantised_bias() * 1024).tolist() == [2, 5120]
     with torch.no_grad():
-        layer.bias[0] = 9.0
-    with pytest.raises(LayerError, match="13-bit bias"):
+        layer.bias[0] = 9.0 + 0.4 / 1024
+    assert (layer.quantised_bias() * 1024).tolist() == [9216, 5120]  # from a constant source
+    with torch.no_grad():
+        layer.bias[0] = 40.0
+    with pytest.raises(LayerError, match="it must be at most 31.75 V"):
         layer(torch.zeros(1, 1))
 
 
