@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from hardware import _files
 from toolchain.errors import OutputError
@@ -72,6 +73,6 @@ def write_bytes(path: str | Path, content: bytes, force: bool = False) -> None:
     _files.write_bytes(path, content, OutputError)
 
 
-def write_json(path: str | Path, value: Mapping, force: bool = False) -> None:
+def write_json(path: str | Path, value: Mapping[str, Any], force: bool = False) -> None:
     """Write plain JSON values; NaN and infinity are refused, because JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", force)

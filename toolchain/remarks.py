@@ -24,7 +24,7 @@ class Remark:
     name: str
     message: str
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, str]:
         """Plain JSON values."""
         return asdict(self)
 

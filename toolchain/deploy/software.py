@@ -12,7 +12,7 @@ here, so that like is compared with like.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,7 +26,7 @@ from hardware.reference import run_sample
 from hardware.targets import collect
 from toolchain import calls
 from toolchain.errors import ModelError
-from toolchain.layers.neuron import Neuron
+from toolchain.layers.neuron import Neuron, Run
 from toolchain.whole import whole
 
 BATCH = 64
@@ -148,17 +148,17 @@ def _watched(neurons: Mapping[str, nn.Module], traces: dict[str, _Trace]):
             action()
 
 
-def _recorded_run(neuron: Neuron, trace: _Trace):
+def _recorded_run(neuron: Neuron, trace: _Trace) -> Callable[..., Run]:
     """The neuron's own ``_run``, which also keeps every step's spikes and potentials."""
     original = neuron._run
 
-    def run(current: torch.Tensor, states, traces: bool):
-        spikes, *after = original(current, states, True)
+    def run(current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool) -> Run:
+        spikes, after = original(current, states, True)
         potentials = after[neuron.states.index("mem")]
         trace.potentials += list(potentials.unbind(0))
         if spikes is not None:
             trace.spikes += list(spikes.unbind(0))
-        return [spikes, *(after if traces else (state[-1:] for state in after))]
+        return spikes, after if traces else [state[-1:] for state in after]
 
     return run
 

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 import numpy as np
 import torch
 
 from toolchain.layers import kernels, kernels_backward
-from toolchain.layers.rules import Parameters, Rules, Saved
+from toolchain.layers.rules import Gradients, Parameters, Rules, Saved, Scanned
 
 RESET_CODES = {"zero": kernels.ZERO, "subtract": kernels.SUBTRACT, "none": kernels.NONE}
 
 
+Real: TypeAlias = type[np.float32] | type[np.float64]
+
+
 def _numpy(tensor: torch.Tensor | None, empty: np.ndarray) -> np.ndarray:
-    return empty if tensor is None else tensor.detach().contiguous().numpy()
+    if tensor is None:
+        return empty
+    array: np.ndarray = tensor.detach().contiguous().numpy()
+    return array
 
 
-def _real(tensor: torch.Tensor):
+def _real(tensor: torch.Tensor) -> Real:
     return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
 def forward(
     rules: Rules,
     parameters: Parameters,
-    current,
-    syn,
-    mem,
-    rest,
-    noise,
+    current: torch.Tensor,
+    syn: torch.Tensor | None,
+    mem: torch.Tensor | None,
+    rest: torch.Tensor | None,
+    noise: torch.Tensor | None,
     want_before: bool,
     every_syn: bool,
-) -> tuple:
-    """(flags, spikes, potential before the reset, active, syn, mem, rest); None for what the neuron
-    does not have or nobody wants."""
+) -> Scanned:
+    """Advance neurons through all steps of ``current`` [time, batch, neuron], on the CPU."""
     real = _real(current)
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
     steps, batch, neurons = current.shape
@@ -73,12 +81,19 @@ def forward(
         _numpy(rest_out, none2),
     )
     flags = kernels.forward_kernel()(given, cells, traces)
-    return flags, spikes, before, active, syn_out, mem_out, rest_out
+    return Scanned(flags, spikes, before, active, syn_out, mem_out, rest_out)
 
 
 def backward(
-    rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved
-) -> tuple:
+    rules: Rules,
+    needed: Sequence[bool],
+    grad_spikes: torch.Tensor | None,
+    grad_syn: torch.Tensor | None,
+    grad_mem: torch.Tensor | None,
+    grad_before: torch.Tensor | None,
+    surrogate: torch.Tensor | None,
+    saved: Saved,
+) -> Gradients:
     """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``.
     ``surrogate`` is overwritten."""
     before = saved.before
@@ -86,7 +101,7 @@ def backward(
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
     batch, neurons = before.shape[1:]
 
-    def wanted(index):
+    def wanted(index: int) -> np.ndarray:
         return np.zeros((batch, neurons), real) if needed[index] else none2
 
     grad_current = torch.empty_like(before) if surrogate is None else surrogate
@@ -132,7 +147,10 @@ def backward(
 
 
 def slopes(
-    formula, parameter: float, before: torch.Tensor, threshold: torch.Tensor
+    formula: Callable[[torch.Tensor, float], torch.Tensor],
+    parameter: float,
+    before: torch.Tensor,
+    threshold: torch.Tensor,
 ) -> torch.Tensor:
     """``formula(before - threshold)`` of a surrogate over a trace."""
     out = torch.empty_like(before)

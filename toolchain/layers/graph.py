@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,7 +72,7 @@ class Plan:
                     f"inputs: nothing reads {name!r}; every layer but the last must be read"
                 )
 
-    def _calls(self, layers: Mapping[str, nn.Module]):
+    def _calls(self, layers: Mapping[str, nn.Module]) -> Iterator[Call]:
         last = {
             source: name for name, sources in self.sources.items() for source in sources
         }  # the last layer that reads each

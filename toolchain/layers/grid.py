@@ -9,6 +9,8 @@ units of the state, 2**-(F + 6) volts.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from hardware.arithmetic import DECAY_UNITY
@@ -28,18 +30,19 @@ class _RoundTo(torch.autograd.Function):
     """``round(x * scale) / scale`` for powers of two, with the gradient of the identity."""
 
     @staticmethod
-    def forward(ctx, x, scale):
+    def forward(ctx: Any, x: torch.Tensor, scale: float | torch.Tensor) -> torch.Tensor:
         return torch.round(x * scale).div_(scale)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient, None
 
 
-def round_to(x: torch.Tensor, scale: float) -> torch.Tensor:
-    """``x`` rounded to whole multiples of 1 / scale (a power of two), with the gradient of the
-    identity."""
-    return _RoundTo.apply(x, scale)
+def round_to(x: torch.Tensor, scale: float | torch.Tensor) -> torch.Tensor:
+    """``x`` rounded to whole multiples of 1 / scale (powers of two, a tensor of them broadcasts),
+    with the gradient of the identity."""
+    rounded: torch.Tensor = _RoundTo.apply(x, scale)  # type: ignore[no-untyped-call]  # torch's
+    return rounded
 
 
 def check_bits(
@@ -128,7 +131,7 @@ def quantise_weight(
     )
     if per_channel:
         scale = scale.reshape((-1,) + (1,) * (weight.dim() - 1))
-    return _RoundTo.apply(weight, scale), exponent
+    return round_to(weight, scale), exponent
 
 
 def mantissas(
@@ -154,9 +157,9 @@ def quantise_bias(where: str, bias: torch.Tensor, fraction_bits: int) -> torch.T
     for coarser in (0, 1):
         rounded = torch.round(units * 0.5**coarser)
         if bool(((rounded >= MIN_BIAS) & (rounded <= MAX_BIAS)).all()):
-            return _RoundTo.apply(bias, 2.0 ** (fraction_bits - coarser))
+            return round_to(bias, 2.0 ** (fraction_bits - coarser))
     if bool((torch.round(units).abs() <= MAX_CONSTANT).all()):
-        return _RoundTo.apply(bias, 2.0**fraction_bits)
+        return round_to(bias, 2.0**fraction_bits)
     if not bool(torch.isfinite(units).all()):
         raise LayerError(f"{where}: NaN or infinite bias")
     raise LayerError(
@@ -178,7 +181,7 @@ def quantise_decay(
     """
     if not bool(torch.isfinite(factor.detach()).all()):
         raise LayerError(f"{where}: {name} is NaN or infinite")
-    remaining = _RoundTo.apply(factor.clamp(0, 1), float(DECAY_UNITY))
+    remaining = round_to(factor.clamp(0, 1), float(DECAY_UNITY))
     return DECAY_UNITY - torch.round(remaining.detach().double() * DECAY_UNITY).to(
         torch.int64
     ), remaining
@@ -197,4 +200,4 @@ def quantise_threshold(
             f"{MAX_THRESHOLD * 2.0**-fraction_bits:.6g} V (a 17-bit mantissa): use fewer "
             f"fraction_bits for a larger threshold"
         )
-    return mantissa.to(torch.int64), _RoundTo.apply(threshold, 2.0**fraction_bits)
+    return mantissa.to(torch.int64), round_to(threshold, 2.0**fraction_bits)

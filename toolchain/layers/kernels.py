@@ -82,7 +82,7 @@ class Cells(NamedTuple):
     spiking: bool
     reset: int
     refractory: int
-    scale: float
+    scale: np.float32 | np.float64
     limit: int
 
 

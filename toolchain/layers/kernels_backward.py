@@ -54,7 +54,7 @@ class Slopes(NamedTuple):
     beta: np.ndarray
     threshold: np.ndarray
     reset: int
-    saturated: float
+    saturated: np.float32 | np.float64
 
 
 class Outgoing(NamedTuple):

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 
 from toolchain.errors import LayerError
 from toolchain.layers import surrogate
+from toolchain.layers.neuron import Factor, States
 from toolchain.layers.neurons import LIF
 
 LEVELS = (0.6, 1.6, 2.6)
@@ -42,7 +44,14 @@ class MultiLevel(nn.Module):
 
     temporal = True
 
-    def __init__(self, levels: Sequence[float] = LEVELS, *, beta=0.25, spike_grad=None, **lif):
+    def __init__(
+        self,
+        levels: Sequence[float] = LEVELS,
+        *,
+        beta: Factor = 0.25,
+        spike_grad: surrogate.SpikeFunction | None = None,
+        **lif: Any,
+    ) -> None:
         super().__init__()
         levels = tuple(levels)
         if not 1 <= len(levels) <= MOST_LEVELS or any(not a < b for a, b in pairwise(levels)):
@@ -62,7 +71,7 @@ class MultiLevel(nn.Module):
     @property
     def levels(self) -> tuple[LIF, ...]:
         """The neurons of each level, lowest first."""
-        return tuple(self.children())
+        return tuple(level for level in self.children() if isinstance(level, LIF))
 
     def reset_mem(self) -> tuple[torch.Tensor, ...]:
         """The states that start a sample, those of the first level first."""
@@ -71,7 +80,9 @@ class MultiLevel(nn.Module):
             s for state in states for s in (state if isinstance(state, tuple) else (state,))
         )
 
-    def forward(self, input_: torch.Tensor, *states: torch.Tensor, sequence: bool = False):
+    def forward(
+        self, input_: torch.Tensor, *states: torch.Tensor, sequence: bool = False
+    ) -> States:
         """Number of levels that fire, [time, batch, *shape] of a sequence; or (that of one step
         [batch, *shape], *states)."""
         if sequence:
@@ -80,7 +91,8 @@ class MultiLevel(nn.Module):
                     "layer 'MultiLevel': a sequence starts from zero state; states go with single "
                     "steps"
                 )
-            return sum(level(input_, sequence=True) for level in self.levels)
+            number: torch.Tensor = sum(level(input_, sequence=True) for level in self.levels)
+            return number
         size = len(self.levels[0].states)
         if len(states) != size * len(self.levels):
             raise LayerError(
@@ -95,11 +107,13 @@ class MultiLevel(nn.Module):
             *(state for _, *after in found for state in after),
         )
 
-    def nir_parts(self, input_shape, dt: float = 1.0) -> dict:
+    def nir_parts(self, input_shape: Sequence[int], dt: float = 1.0) -> dict[str, Any]:
         """A node for each level, all of them input and output of the layer; see the package's
         docstring."""
         names = [f"level{number}" for number in range(1, len(self.levels) + 1)]
-        thresholds = ", ".join(f"{float(level.threshold):g}" for level in self.levels)
+        thresholds = ", ".join(
+            f"{float(t):g}" for t in (level.threshold for level in self.levels) if t is not None
+        )
         return {
             "nodes": {
                 name: level.nir_node(input_shape, dt) for name, level in zip(names, self.levels)

@@ -3,7 +3,8 @@ needs to know about input and output."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,15 +64,15 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        layers: Mapping[str, nn.Module] | list,
+        layers: Mapping[str, nn.Module] | Iterable[tuple[str, nn.Module]],
         *,
-        input_shape,
+        input_shape: Iterable[int],
         inputs: Mapping[str, str | Sequence[str]] | None = None,
         message_bits: int = 0,
         fraction_bits: int = 0,
         decode: str = "spike_count",
-        data: Mapping | None = None,
-    ):
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         for name, layer in dict(layers).items():
             self.add_module(name, layer)
@@ -112,17 +113,22 @@ class Network(nn.Module):
         return self.plan.run(x, self._call)
 
     def _call(self, name: str, *given: torch.Tensor) -> torch.Tensor:
-        layer = getattr(self, name)
+        layer: Any = getattr(self, name)
+        trace: torch.Tensor
         if name == self.plan.output and self._reads_mem:
             states = layer(*given, sequence=True, return_states=True)
-            return states[1 + getattr(layer, "neuron", layer).states.index("mem")]
-        return layer(*given, sequence=True) if getattr(layer, "temporal", False) else layer(*given)
+            trace = states[1 + getattr(layer, "neuron", layer).states.index("mem")]
+        elif getattr(layer, "temporal", False):
+            trace = layer(*given, sequence=True)
+        else:
+            trace = layer(*given)
+        return trace
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Decoded output, [batch, n]: spike counts, or volts."""
         return decode(self(x), self.decode)
 
-    def spikeport_io(self) -> dict:
+    def spikeport_io(self) -> dict[str, Any]:
         """Input, output and data as the exporter reads them; see the package's docstring."""
         reasons = {
             type(module).__name__: module.software_only

@@ -3,6 +3,9 @@ integer scan."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 import torch
 from torch import nn
 
@@ -13,8 +16,20 @@ from toolchain.errors import LayerError
 from toolchain.layers import nir_nodes, surrogate
 from toolchain.layers.grid import check_bits, quantise_decay, quantise_threshold
 from toolchain.layers.noise import NoiseSource
-from toolchain.layers.rules import Parameters, Rules
+from toolchain.layers.rules import BackwardRule, Parameters, Rules
 from toolchain.layers.scan import scan
+
+Factor: TypeAlias = float | torch.Tensor
+"""One number for the layer, or a tensor that broadcasts over the neurons' shape."""
+
+States: TypeAlias = torch.Tensor | tuple[torch.Tensor, ...]
+"""What a step returns: one tensor, or spikes and states."""
+
+Run: TypeAlias = tuple[torch.Tensor | None, list[torch.Tensor]]
+"""Spikes, None of an integrator, and states, with time first."""
+
+Observer: TypeAlias = Callable[[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]], object]
+"""Called with (potential before the reset, threshold, noise or None), volts."""
 
 
 class Neuron(nn.Module):
@@ -32,26 +47,31 @@ class Neuron(nn.Module):
 
     temporal = True
 
+    # registered in __init__, as parameters where they are learned, else as buffers
+    alpha: torch.Tensor | None
+    beta: torch.Tensor
+    threshold: torch.Tensor | None
+
     def __init__(
         self,
         *,
-        alpha=None,
-        beta=1.0,
-        threshold=1.0,
-        spike_grad=None,
-        reset="zero",
-        refractory=0,
-        learn_alpha=False,
-        learn_beta=False,
-        learn_threshold=False,
-        init_hidden=False,
-        output=False,
-        fraction_bits=10,
-        overflow="error",
-        noise=0.0,
-        noise_at_inference=False,
-        noise_seed=0,
-    ):
+        alpha: Factor | None = None,
+        beta: Factor = 1.0,
+        threshold: Factor | None = 1.0,
+        spike_grad: surrogate.SpikeFunction | None = None,
+        reset: str = "zero",
+        refractory: int = 0,
+        learn_alpha: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        init_hidden: bool = False,
+        output: bool = False,
+        fraction_bits: int = 10,
+        overflow: str = "error",
+        noise: float = 0.0,
+        noise_at_inference: bool = False,
+        noise_seed: int = 0,
+    ) -> None:
         super().__init__()
         self.layer_name = type(self).__name__
         check_bits(self.where, 8, fraction_bits)
@@ -78,9 +98,9 @@ class Neuron(nn.Module):
         self.noise = self._noise_source(noise, noise_at_inference, noise_seed)
         if spike_grad is None:
             spike_grad = surrogate.atan() if self.noise is None else surrogate.gaussian(noise)
-        self.spike_grad = spike_grad
-        self.backward_rule = None
-        self.observer = None
+        self.spike_grad: surrogate.SpikeFunction = spike_grad
+        self.backward_rule: BackwardRule | None = None
+        self.observer: Observer | None = None
         self._steps = 0
         self._hidden: tuple[torch.Tensor, ...] = ()
         self._register("alpha", alpha, learn_alpha, (0, 1))
@@ -89,7 +109,9 @@ class Neuron(nn.Module):
         if self.threshold is not None:
             quantise_threshold(self.where, self.threshold, fraction_bits)
 
-    def _register(self, name: str, value, learn: bool, accepted: tuple[float, float]) -> None:
+    def _register(
+        self, name: str, value: Factor | None, learn: bool, accepted: tuple[float, float]
+    ) -> None:
         if value is None:
             if learn:
                 raise LayerError(f"{self.where}: learn_{name} without {name}")
@@ -106,7 +128,7 @@ class Neuron(nn.Module):
         else:
             self.register_buffer(name, tensor)
 
-    def _noise_source(self, noise, at_inference: bool, seed: int) -> NoiseSource | None:
+    def _noise_source(self, noise: float, at_inference: bool, seed: int) -> NoiseSource | None:
         if not 0 <= noise < float("inf"):
             raise LayerError(f"{self.where}: noise is {noise!r} V; accepted are numbers from 0")
         if not noise:
@@ -147,7 +169,7 @@ class Neuron(nn.Module):
             f"states={self.states}"
         )
 
-    def reset_mem(self):
+    def reset_mem(self) -> States:
         """Forget hidden states; returns the states that start a sample: one (empty) tensor, or a
         tuple of them."""
         self._hidden = ()
@@ -162,7 +184,7 @@ class Neuron(nn.Module):
         *states: torch.Tensor | None,
         sequence: bool = False,
         return_states: bool = False,
-    ):
+    ) -> States:
         """One step, or with ``sequence=True`` all of them.
 
         One step: input_ [batch, *shape] volts and the states; returns (spk, *states), for an
@@ -176,10 +198,10 @@ class Neuron(nn.Module):
         for a wrong call.
         """
         if sequence:
-            spikes, *traces = self._run(input_, states, traces=return_states or not self.spiking)
+            spikes, traces = self._run(input_, states, traces=return_states or not self.spiking)
             if return_states:
-                return (spikes, *traces) if self.spiking else tuple(traces)
-            return spikes if self.spiking else traces[self.states.index("mem")]
+                return tuple(traces) if spikes is None else (spikes, *traces)
+            return traces[self.states.index("mem")] if spikes is None else spikes
         if return_states:
             raise LayerError(f"{self.where}: return_states goes with sequence=True")
         if self.init_hidden:
@@ -194,20 +216,22 @@ class Neuron(nn.Module):
                 f"with reset_mem(), use init_hidden=True, "
                 "or give a whole sample with sequence=True"
             )
-        spikes, *after = self._run(input_.unsqueeze(0), states, traces=False)
-        after = [s.squeeze(0) for s in after]
+        spikes, last = self._run(input_.unsqueeze(0), states, traces=False)
+        after = tuple(s.squeeze(0) for s in last)
         if spikes is not None:
             spikes = spikes.squeeze(0)
         if self.init_hidden:
-            self._hidden = tuple(after)
+            self._hidden = after
             if not self.output:
-                return spikes if self.spiking else after[self.states.index("mem")]
-        everything = ((spikes,) if self.spiking else ()) + tuple(after)
+                return after[self.states.index("mem")] if spikes is None else spikes
+        everything = after if spikes is None else (spikes, *after)
         return everything[0] if len(everything) == 1 else everything
 
-    def _run(self, current: torch.Tensor, states, traces: bool) -> list[torch.Tensor | None]:
-        """(spikes, *states) with time first; ``current`` [time, batch, *shape], or of one or two
-        dimensions [time, *shape]."""
+    def _run(
+        self, current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
+    ) -> Run:
+        """(spikes or None, states) with time first; ``current`` [time, batch, *shape], or of one or
+        two dimensions [time, *shape]."""
         if len(states) not in (0, len(self.states)):
             raise LayerError(
                 f"{self.where}: {len(states)} states were given; this layer has "
@@ -257,21 +281,23 @@ class Neuron(nn.Module):
             *floats,
             noise,
         )
-        if self.observer is not None:
-            added = (
-                None
-                if noise is None
-                else noise.to(potential.dtype) * 2.0 ** -(self.fraction_bits + STATE_SHIFT)
-            )
-            added = None if added is None else added.reshape(flat[0], -1, *shape)
+        if self.observer is not None and potential is not None:
+            added = None
+            if noise is not None:
+                added = noise.to(potential.dtype) * 2.0 ** -(self.fraction_bits + STATE_SHIFT)
+                added = added.reshape(flat[0], -1, *shape)
             self.observer(
                 (potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape), added)
             )
-        after = {"syn": syn, "mem": mem, "rest": None if rest is None else rest.unsqueeze(0)}
-        shaped = [after[name].reshape(-1, *current.shape[1:]) for name in self.states]
-        return [None if spikes is None else spikes.reshape(current.shape), *shaped]
+        after = (
+            syn,
+            mem,
+            None if rest is None else rest.unsqueeze(0),
+        )  # in the order of ``states``
+        shaped = [s.reshape(-1, *current.shape[1:]) for s in after if s is not None]
+        return None if spikes is None else spikes.reshape(current.shape), shaped
 
-    def integers(self, shape) -> dict[str, torch.Tensor]:
+    def integers(self, shape: Sequence[int]) -> dict[str, torch.Tensor]:
         """The integer parameters for neurons of this shape: current_decay, voltage_decay, threshold
         (spiking only), int64 [*shape]."""
         parameters, _ = self._on_grid(torch.Size(shape))
@@ -286,7 +312,7 @@ class Neuron(nn.Module):
     def _on_grid(
         self, shape: torch.Size
     ) -> tuple[Parameters, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        def spread(name, value):
+        def spread(name: str, value: torch.Tensor) -> torch.Tensor:
             try:
                 return value.expand(shape).reshape(-1)
             except RuntimeError:
@@ -308,20 +334,14 @@ class Neuron(nn.Module):
             else quantise_threshold(self.where, self.threshold, self.fraction_bits)
         )
         integers = Parameters(
-            *(
-                spread(n, v).contiguous()
-                for n, v in (
-                    ("alpha", current_decay),
-                    ("beta", voltage_decay),
-                    ("threshold", mantissa),
-                )
-            )
+            spread("alpha", current_decay).contiguous(),
+            spread("beta", voltage_decay).contiguous(),
+            spread("threshold", mantissa).contiguous(),
         )
-        return integers, tuple(
-            spread(n, v) for n, v in (("alpha", alpha), ("beta", beta), ("threshold", threshold))
-        )
+        floats = spread("alpha", alpha), spread("beta", beta), spread("threshold", threshold)
+        return integers, floats
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir node, metadata) for neurons of this shape; see the package's docstring."""
         return nir_nodes.neuron(self, tuple(input_shape), dt)
 
@@ -330,8 +350,9 @@ def reset(model: nn.Module) -> None:
     """Clear the hidden states of every layer of a model (``snntorch.utils.reset`` does not know
     these layers)."""
     for module in model.modules():
-        if hasattr(module, "reset_mem"):
-            module.reset_mem()
+        reset_mem = getattr(module, "reset_mem", None)
+        if reset_mem is not None:
+            reset_mem()
 
 
 def name_layers(model: nn.Module) -> None:

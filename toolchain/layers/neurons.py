@@ -7,13 +7,14 @@ it to the chip's neuron, or to a constant source where the neuron has a synaptic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
 from toolchain.errors import LayerError
-from toolchain.layers.neuron import Neuron
+from toolchain.layers.neuron import Factor, Neuron, States
+from toolchain.layers.surrogate import SpikeFunction
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,7 +44,7 @@ class FiringOptions(RestOptions, StateOptions, total=False):
     """Keywords of a neuron that fires."""
 
     reset: str
-    spike_grad: Callable | None
+    spike_grad: SpikeFunction | None
     learn_threshold: bool
 
 
@@ -67,7 +68,15 @@ def _only(layer: Neuron, options: Mapping[str, object], known: type) -> str:
     return f"layer {name!r}"
 
 
-def _remaining(where: str, factor_name: str, factor, decay_name: str, decay, tau_name: str, tau):
+def _remaining(
+    where: str,
+    factor_name: str,
+    factor: Factor | None,
+    decay_name: str,
+    decay: Factor | None,
+    tau_name: str,
+    tau: Factor | None,
+) -> Factor | None:
     """What remains each step, from whichever of the three was given; None where none was."""
     given = {
         n: v
@@ -130,16 +139,16 @@ class LIF(Neuron):
 
     def __init__(
         self,
-        threshold=1.0,
+        threshold: Factor = 1.0,
         *,
-        alpha=None,
-        beta=None,
-        current_decay=None,
-        voltage_decay=None,
-        tau_syn=None,
-        tau_mem=None,
+        alpha: Factor | None = None,
+        beta: Factor | None = None,
+        current_decay: Factor | None = None,
+        voltage_decay: Factor | None = None,
+        tau_syn: Factor | None = None,
+        tau_mem: Factor | None = None,
         **options: Unpack[LIFOptions],
-    ):
+    ) -> None:
         where = _only(self, options, LIFOptions)
         alpha = _remaining(
             where, "alpha", alpha, "current_decay", current_decay, "tau_syn", tau_syn
@@ -154,7 +163,7 @@ class IF(Neuron):
     """Integrate and fire without leak; reset to zero by default. ``spk, mem = neuron(cur,
     mem)``."""
 
-    def __init__(self, threshold=1.0, **options: Unpack[FiringOptions]):
+    def __init__(self, threshold: Factor = 1.0, **options: Unpack[FiringOptions]) -> None:
         _only(self, options, FiringOptions)
         super().__init__(beta=1.0, threshold=threshold, **options)
 
@@ -165,13 +174,13 @@ class LI(Neuron):
 
     def __init__(
         self,
-        beta=1.0,
+        beta: Factor = 1.0,
         *,
-        alpha=None,
-        learn_alpha=False,
-        learn_beta=False,
+        alpha: Factor | None = None,
+        learn_alpha: bool = False,
+        learn_beta: bool = False,
         **options: Unpack[StateOptions],
-    ):
+    ) -> None:
         _only(self, options, StateOptions)
         super().__init__(
             alpha=alpha,
@@ -183,7 +192,7 @@ class LI(Neuron):
         )
 
 
-def _refuse(where: str, **arguments) -> None:
+def _refuse(where: str, **arguments: tuple[Any, Any]) -> None:
     """snnTorch options that no integer network has; each with the only value that is accepted."""
     for name, (value, accepted) in arguments.items():
         if value is not accepted and value != accepted:
@@ -204,22 +213,22 @@ class Leaky(Neuron):
 
     def __init__(
         self,
-        beta,
-        threshold=1.0,
-        spike_grad=None,
-        surrogate_disable=False,
-        init_hidden=False,
-        inhibition=False,
-        learn_beta=False,
-        learn_threshold=False,
-        reset_mechanism="subtract",
-        state_quant=False,
-        output=False,
-        graded_spikes_factor=1.0,
-        learn_graded_spikes_factor=False,
-        reset_delay=False,
+        beta: Factor,
+        threshold: Factor = 1.0,
+        spike_grad: SpikeFunction | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        state_quant: object = False,
+        output: bool = False,
+        graded_spikes_factor: Factor = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        reset_delay: bool = False,
         **options: Unpack[RestOptions],
-    ):
+    ) -> None:
         _refuse(
             _only(self, options, RestOptions),
             surrogate_disable=(surrogate_disable, False),
@@ -241,7 +250,14 @@ class Leaky(Neuron):
             **options,
         )
 
-    def forward(self, input_, mem=None, *rest, sequence=False, return_states=False):
+    def forward(
+        self,
+        input_: torch.Tensor,
+        mem: torch.Tensor | None = None,
+        *rest: torch.Tensor | None,
+        sequence: bool = False,
+        return_states: bool = False,
+    ) -> States:
         """As ``Neuron.forward``; ``mem`` may be given by name, as in snnTorch."""
         states = () if mem is None else (mem, *rest)
         return super().forward(input_, *states, sequence=sequence, return_states=return_states)
@@ -259,22 +275,22 @@ class Synaptic(Neuron):
 
     def __init__(
         self,
-        alpha,
-        beta,
-        threshold=1.0,
-        spike_grad=None,
-        surrogate_disable=False,
-        init_hidden=False,
-        inhibition=False,
-        learn_alpha=False,
-        learn_beta=False,
-        learn_threshold=False,
-        reset_mechanism="subtract",
-        state_quant=False,
-        output=False,
-        reset_delay=False,
+        alpha: Factor,
+        beta: Factor,
+        threshold: Factor = 1.0,
+        spike_grad: SpikeFunction | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_alpha: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        state_quant: object = False,
+        output: bool = False,
+        reset_delay: bool = False,
         **options: Unpack[RestOptions],
-    ):
+    ) -> None:
         _refuse(
             _only(self, options, RestOptions),
             surrogate_disable=(surrogate_disable, False),
@@ -296,7 +312,15 @@ class Synaptic(Neuron):
             **options,
         )
 
-    def forward(self, input_, syn=None, mem=None, *rest, sequence=False, return_states=False):
+    def forward(
+        self,
+        input_: torch.Tensor,
+        syn: torch.Tensor | None = None,
+        mem: torch.Tensor | None = None,
+        *rest: torch.Tensor | None,
+        sequence: bool = False,
+        return_states: bool = False,
+    ) -> States:
         """As ``Neuron.forward``; the states may be given by name, as in snnTorch."""
         states = () if syn is None and mem is None else (syn, mem, *rest)
         return super().forward(input_, *states, sequence=sequence, return_states=return_states)

@@ -7,23 +7,90 @@ and CubaLI). IF and I count their input once a step: r = 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
 import numpy as np
 
 from hardware.arithmetic import DECAY_UNITY
 from toolchain.errors import LayerError
+from toolchain.layers.noise import NoiseSource
+
+if TYPE_CHECKING:
+    import nir
+    import torch
+
+Described: TypeAlias = "tuple[nir.NIRNode, dict[str, Any]]"
+"""A node and its metadata."""
 
 NO_LEAK = 2.0**40
 """Time constant, in steps, of a decay of 0: rounds to 0 in 12 bits, is lost in float32, and cancels
 exactly in r * dt / tau."""
 
 
-def _nir():
+class _Neuron(Protocol):
+    """What a node is made from of ``toolchain.layers.neuron.Neuron``, which imports this module."""
+
+    alpha: torch.Tensor | None
+    fraction_bits: int
+    noise: NoiseSource | None
+    overflow: str
+    refractory: int
+    reset: str
+
+    @property
+    def spiking(self) -> bool: ...
+
+    @property
+    def stochastic(self) -> bool: ...
+
+    def integers(self, shape: Sequence[int]) -> Mapping[str, torch.Tensor]: ...
+
+
+class _Synapse(Protocol):
+    """The same of the layers of ``toolchain.layers.synapses``."""
+
+    weight_bits: int
+    fraction_bits: int
+    source_fraction_bits: int
+
+    @property
+    def where(self) -> str: ...
+
+    def quantised_weight(self) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def quantised_bias(self) -> torch.Tensor | None: ...
+
+
+class _Linear(_Synapse, Protocol):
+    in_features: int
+
+
+class _Convolution(_Synapse, Protocol):
+    in_channels: int
+    out_channels: int
+    groups: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
+class _Pool(Protocol):
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+
+def _nir() -> ModuleType:
     import nir
 
-    return nir
+    module: ModuleType = nir
+    return module
 
 
-def _plain(array: np.ndarray):
+def _plain(array: np.ndarray) -> int | list[int]:
     """A number where all are equal, else a flat list."""
     flat = array.reshape(-1)
     return int(flat[0]) if np.all(flat == flat[0]) else [int(n) for n in flat]
@@ -34,14 +101,13 @@ def _steps(decay: np.ndarray) -> np.ndarray:
     return np.where(decay == 0, NO_LEAK, DECAY_UNITY / np.maximum(decay, 1))
 
 
-def neuron(layer, shape: tuple[int, ...], dt: float):
+def neuron(layer: _Neuron, shape: tuple[int, ...], dt: float) -> Described:
     """Node and metadata of a Neuron of ``shape``."""
     nir = _nir()
     integers = {name: value.cpu().numpy() for name, value in layer.integers(shape).items()}
-    grid = {"fraction_bits": layer.fraction_bits, "overflow": layer.overflow} | {
-        name: _plain(value) for name, value in integers.items()
-    }
-    if layer.stochastic:
+    grid: dict[str, Any] = {"fraction_bits": layer.fraction_bits, "overflow": layer.overflow}
+    grid |= {name: _plain(value) for name, value in integers.items()}
+    if layer.noise is not None and layer.stochastic:
         grid["noise"] = {"seed": layer.noise.seed, "sigma": layer.noise.sigma}
     metadata = {
         "reset": layer.reset if layer.spiking else "none",
@@ -73,7 +139,7 @@ def neuron(layer, shape: tuple[int, ...], dt: float):
     return kind(tau=steps * dt, **membrane, **spiking), metadata
 
 
-def _synapse_metadata(layer, exponent) -> dict:
+def _synapse_metadata(layer: _Synapse, exponent: torch.Tensor) -> dict[str, Any]:
     return {
         "grid": {
             "weight_bits": layer.weight_bits,
@@ -84,7 +150,7 @@ def _synapse_metadata(layer, exponent) -> dict:
     }
 
 
-def linear(layer, shape: tuple[int, ...]):
+def linear(layer: _Linear, shape: tuple[int, ...]) -> Described:
     """Node and metadata of a Linear."""
     nir = _nir()
     if shape != (layer.in_features,):
@@ -92,8 +158,8 @@ def linear(layer, shape: tuple[int, ...]):
             f"{layer.where}: its input has shape {shape}; accepted is ({layer.in_features},): put "
             f"a Flatten in front"
         )
-    weight, exponent = layer.quantised_weight()
-    weight, bias = weight.detach().cpu().double().numpy(), layer.quantised_bias()
+    quantised, exponent = layer.quantised_weight()
+    weight, bias = quantised.detach().cpu().double().numpy(), layer.quantised_bias()
     node = (
         nir.Linear(weight=weight)
         if bias is None
@@ -102,7 +168,7 @@ def linear(layer, shape: tuple[int, ...]):
     return node, _synapse_metadata(layer, exponent)
 
 
-def convolution(layer, shape: tuple[int, ...]):
+def convolution(layer: _Convolution, shape: tuple[int, ...]) -> Described:
     """Node and metadata of a Conv1d or Conv2d."""
     nir = _nir()
     dimensions = len(layer.kernel_size)
@@ -113,11 +179,12 @@ def convolution(layer, shape: tuple[int, ...]):
         )
     weight, exponent = layer.quantised_weight()
     bias = layer.quantised_bias()
-    bias = np.zeros(layer.out_channels) if bias is None else bias.detach().cpu().double().numpy()
     arguments = {
         "weight": weight.detach().cpu().double().numpy(),
         "groups": layer.groups,
-        "bias": bias,
+        "bias": np.zeros(layer.out_channels)
+        if bias is None
+        else bias.detach().cpu().double().numpy(),
     }
     if dimensions == 1:
         node = nir.Conv1d(
@@ -138,7 +205,7 @@ def convolution(layer, shape: tuple[int, ...]):
     return node, _synapse_metadata(layer, exponent)
 
 
-def pool(layer, kind: str):
+def pool(layer: _Pool, kind: str) -> Described:
     """Node and metadata of an AvgPool2d or SumPool2d."""
     return getattr(_nir(), kind)(
         kernel_size=np.array(layer.kernel_size),
@@ -147,11 +214,11 @@ def pool(layer, kind: str):
     ), {}
 
 
-def flatten(shape: tuple[int, ...]):
+def flatten(shape: tuple[int, ...]) -> Described:
     """Node and metadata of a Flatten."""
     return _nir().Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1), {}
 
 
-def delay(steps: int, shape: tuple[int, ...], dt: float):
+def delay(steps: int, shape: tuple[int, ...], dt: float) -> Described:
     """Node and metadata of a Delay."""
     return _nir().Delay(delay=np.full(shape, steps * dt)), {}

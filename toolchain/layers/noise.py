@@ -55,7 +55,7 @@ class NoiseSource:
                 f"{hardware_noise.MAX_SEED}"
             )
         self.sigma, self.at_inference, self.seed = sigma, at_inference, seed
-        self._kept: tuple = ()
+        self._kept: tuple[tuple[int, int], torch.Tensor] | None = None
 
     def drawn(self, training: bool, first: int, like: torch.Tensor) -> torch.Tensor | None:
         """Noise of the steps from ``first`` for a current ``like`` [time, batch, neuron]: int32
@@ -73,13 +73,13 @@ class NoiseSource:
         """The numbers of every target, kept because a network that is called step by step, or
         attacked, asks for the same ones again."""
         key = (self.seed, neurons)
-        if not self._kept or self._kept[0] != key or len(self._kept[1]) < steps:
-            longer = max(
-                steps, 2 * len(self._kept[1]) if self._kept and self._kept[0] == key else steps
-            )
+        kept = None if self._kept is None or self._kept[0] != key else self._kept[1]
+        if kept is None or len(kept) < steps:
+            longer = steps if kept is None else max(steps, 2 * len(kept))
             drawn = hardware_noise.draw(self.seed, self.sigma, longer, neurons)
-            self._kept = (key, torch.from_numpy(drawn).to(torch.int32))
-        return self._kept[1]
+            kept = torch.from_numpy(drawn).to(torch.int32)
+            self._kept = (key, kept)
+        return kept
 
 
 def seed_noise(model: nn.Module, seed: int) -> None:

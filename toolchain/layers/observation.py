@@ -9,9 +9,10 @@ for name, layer in seen.layers().items():
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -42,10 +43,14 @@ class Observation:
         return self.potential if self.noise is None else self.potential + self.noise
 
 
+Part: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""(potential, threshold, noise) of one call."""
+
+
 class Observed:
     """What was seen since the context began."""
 
-    def __init__(self, parts: dict[str, list]):
+    def __init__(self, parts: Mapping[str, list[Part]]) -> None:
         self._parts = parts
 
     def layers(self) -> dict[str, Observation]:
@@ -54,12 +59,18 @@ class Observed:
         return {name: self._joined(parts) for name, parts in self._parts.items() if parts}
 
     @staticmethod
-    def _joined(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]) -> Observation:
+    def _joined(parts: list[Part]) -> Observation:
         potential, threshold, noise = parts[0]
         if len(parts) == 1:
             return Observation(potential, threshold, noise)
-        if noise is not None:  # of one call it may be one row for all samples of a batch
-            noise = torch.cat([noise.expand_as(potential) for potential, _, noise in parts])
+        if any(noise is not None for _, _, noise in parts):
+            # of one call it may be one row for all samples of a batch, of another there may be none
+            noise = torch.cat(
+                [
+                    torch.zeros_like(potential) if noise is None else noise.expand_as(potential)
+                    for potential, _, noise in parts
+                ]
+            )
         return Observation(torch.cat([potential for potential, _, _ in parts]), threshold, noise)
 
 
@@ -69,7 +80,7 @@ def observe(model: nn.Module) -> Iterator[Observed]:
     kept, or computed, outside."""
     neurons = {name: m for name, m in model.named_modules() if isinstance(m, Neuron) and m.spiking}
     before = {name: neuron.observer for name, neuron in neurons.items()}
-    parts: dict[str, list] = {name: [] for name in neurons}
+    parts: dict[str, list[Part]] = {name: [] for name in neurons}
     try:
         for name, neuron in neurons.items():
             neuron.observer = parts[name].append

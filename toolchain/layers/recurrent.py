@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
 from toolchain.errors import LayerError
-from toolchain.layers.neuron import Neuron
+from toolchain.layers.neuron import Factor, Neuron, States
 from toolchain.layers.neurons import Leaky
-from toolchain.layers.synapses import Conv2d, Linear
+from toolchain.layers.synapses import Conv1d, Conv2d, Linear, WeightFormat
 
 
 class Recurrent(nn.Module):
@@ -23,7 +26,7 @@ class Recurrent(nn.Module):
 
     temporal = True
 
-    def __init__(self, neuron: Neuron, recurrent: nn.Module):
+    def __init__(self, neuron: Neuron, recurrent: Linear | Conv1d | Conv2d) -> None:
         super().__init__()
         if not isinstance(neuron, Neuron) or not neuron.spiking or neuron.init_hidden:
             raise LayerError(
@@ -49,7 +52,7 @@ class Recurrent(nn.Module):
         *state: torch.Tensor,
         sequence: bool = False,
         return_states: bool = False,
-    ):
+    ) -> States:
         """(spk, *states) of one step; or the spikes (with ``return_states`` (spk, *states)) of a
         sequence [time, batch, *shape]."""
         if not sequence:
@@ -61,7 +64,8 @@ class Recurrent(nn.Module):
             spk, *states = state
             # silence still goes through the synapse: its bias acts from the first step
             spk = spk if spk.numel() else torch.zeros_like(input_)
-            return self.neuron(input_ + self.recurrent(spk), *states)
+            after: States = self.neuron(input_ + self.recurrent(spk), *states)
+            return after
         if state:
             raise LayerError(
                 "layer 'Recurrent': a sequence starts from zero state; states go with single steps"
@@ -74,7 +78,7 @@ class Recurrent(nn.Module):
         traces = tuple(torch.stack(parts) for parts in zip(*steps))
         return traces if return_states else traces[0]
 
-    def nir_parts(self, input_shape, dt: float = 1.0) -> dict:
+    def nir_parts(self, input_shape: Sequence[int], dt: float = 1.0) -> dict[str, Any]:
         """Two nodes and the loop between them; see the package's docstring."""
         return {
             "nodes": {
@@ -97,23 +101,23 @@ class RLeaky(Recurrent):
 
     def __init__(
         self,
-        beta,
-        linear_features=None,
-        conv2d_channels=None,
-        kernel_size=None,
+        beta: Factor,
+        linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: int | Sequence[int] | None = None,
         *,
-        fraction_bits=10,
-        weight_bits=8,
-        granularity="layer",
-        **leaky,
-    ):
-        grid = {
+        fraction_bits: int = 10,
+        weight_bits: int = 8,
+        granularity: str = "layer",
+        **leaky: Any,
+    ) -> None:
+        grid: WeightFormat = {
             "fraction_bits": fraction_bits,
             "weight_bits": weight_bits,
             "granularity": granularity,
         }
         if linear_features is not None and conv2d_channels is None and kernel_size is None:
-            synapse: nn.Module = Linear(linear_features, linear_features, **grid)
+            synapse: Linear | Conv2d = Linear(linear_features, linear_features, **grid)
         elif linear_features is None and conv2d_channels is not None and kernel_size is not None:
             kernel = (
                 (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import torch
 
 from hardware.arithmetic import POTENTIAL_LIMIT, STATE_SHIFT
+from toolchain.layers.surrogate import SpikeFunction
 
 BIAS_SAFE_CURRENT = (1 << 17) - (1 << 13) - 1
 """Largest input current, in units of 2**-F, at which it makes no difference whether a bias (at most
@@ -35,7 +37,7 @@ class Trace:
     threshold: torch.Tensor
 
 
-BackwardRule = Callable[[torch.Tensor, Trace], torch.Tensor]
+BackwardRule: TypeAlias = Callable[[torch.Tensor, Trace], torch.Tensor]
 """(gradient of the spikes [time, batch, neuron], Trace) → gradient of the input current [time,
 batch, neuron]. For whole sequences from zero state; parameters get no gradient through it. Used by
 toolchain.attacks.estimators."""
@@ -52,7 +54,7 @@ class Rules:
     reset: str
     refractory: int
     check_range: bool
-    spike_grad: Callable
+    spike_grad: SpikeFunction
     traces: bool
     """True: syn and mem of every step are returned; False: of the last step."""
     rule: BackwardRule | None = None
@@ -81,6 +83,28 @@ class Parameters:
     current_decay: torch.Tensor
     voltage_decay: torch.Tensor
     threshold: torch.Tensor
+
+
+class Scanned(NamedTuple):
+    """What a forward pass returns; None for what the neuron does not have or nobody wants.
+
+    flags   of ``toolchain.layers.kernels``
+    spikes, before, active   traces [time, batch, neuron]; before: the potential before the reset
+    syn, mem                 of every step, or of the last one, with time first
+    rest                     after the last step, [batch, neuron]
+    """
+
+    flags: int
+    spikes: torch.Tensor | None
+    before: torch.Tensor | None
+    active: torch.Tensor | None
+    syn: torch.Tensor | None
+    mem: torch.Tensor
+    rest: torch.Tensor | None
+
+
+Gradients: TypeAlias = tuple[torch.Tensor | None, ...]
+"""Of (current, syn0, mem0, alpha, beta, threshold), None where not needed."""
 
 
 @dataclass(frozen=True)

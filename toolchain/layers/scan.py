@@ -8,6 +8,8 @@ tensor operations, step by step.
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import torch
 from torch.autograd.function import once_differentiable
 
@@ -68,12 +70,30 @@ def _slopes(rules: Rules, before: torch.Tensor, threshold: torch.Tensor) -> torc
     return slopes.to(before.dtype, copy=True, memory_format=torch.contiguous_format)
 
 
+Result: TypeAlias = tuple[
+    torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor | None
+]
+"""(spikes, syn, mem, rest, potential before the reset); None for what is not there."""
+
+
 class _Scan(torch.autograd.Function):
     """(current, syn0, mem0, alpha, beta, threshold in volts) → (spikes, syn, mem, rest, potential
     before the reset); states may be None."""
 
     @staticmethod
-    def forward(ctx, current, syn, mem, alpha, beta, threshold, rest, noise, parameters, rules):
+    def forward(
+        ctx: Any,
+        current: torch.Tensor,
+        syn: torch.Tensor | None,
+        mem: torch.Tensor | None,
+        alpha: torch.Tensor,
+        beta: torch.Tensor,
+        threshold: torch.Tensor,
+        rest: torch.Tensor | None,
+        noise: torch.Tensor | None,
+        parameters: Parameters,
+        rules: Rules,
+    ) -> Result:
         ctx.set_materialize_grads(False)
         ctx.rules = rules
         if rules.rule is not None and (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
@@ -116,16 +136,21 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_spikes, grad_syn, grad_mem, _grad_rest, grad_before):
+    def backward(
+        ctx: Any,
+        grad_spikes: torch.Tensor | None,
+        grad_syn: torch.Tensor | None,
+        grad_mem: torch.Tensor | None,
+        _grad_rest: torch.Tensor | None,
+        grad_before: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, ...]:
         before, spikes, active, syn, syn0, mem0, alpha, beta, threshold, current = ctx.saved_tensors
         rules = ctx.rules
         replaced = None
         if rules.rule is not None and grad_spikes is not None:
             parameters = (p.to(before.dtype) for p in (alpha, beta, threshold))
-            replaced, grad_spikes = (
-                rules.rule(grad_spikes, Trace(current, before, spikes, active, *parameters)),
-                None,
-            )
+            replaced = rules.rule(grad_spikes, Trace(current, before, spikes, active, *parameters))
+            grad_spikes = None
             if grad_syn is None and grad_mem is None and grad_before is None:
                 return replaced, *(None,) * 9
         grad_syn, grad_mem = (_whole_trace(g, before) for g in (grad_syn, grad_mem))
@@ -171,9 +196,7 @@ def scan(
     beta: torch.Tensor,
     threshold: torch.Tensor,
     noise: torch.Tensor | None = None,
-) -> tuple[
-    torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor | None
-]:
+) -> Result:
     """Run neurons over [time, batch, neuron].
 
     current     volts, whole multiples of 2**-F; float32 or float64
@@ -194,15 +217,18 @@ def scan(
             f"{rules.where}: the input current is {current.dtype}; accepted are float32 and "
             f"float64, because the grid must be exact"
         )
-    tensors = [current, syn, mem, alpha, beta, threshold]
     if any(t is not None and t.dtype == torch.float64 for t in (syn, mem)):
-        tensors[0] = current.double()
-    tensors[1:3] = [None if t is None else t.to(tensors[0].dtype) for t in (syn, mem)]
-    rest = None if rest is None else rest.to(tensors[0].dtype)
-    try:
-        return _Scan.apply(*tensors, rest, noise, parameters, rules)
-    except _NeedsDouble:
-        tensors[:3] = [None if t is None else t.double() for t in tensors[:3]]
-        return _Scan.apply(
-            *tensors, None if rest is None else rest.double(), noise, parameters, rules
+        current = current.double()
+
+    def run(current: torch.Tensor) -> Result:
+        first = (None if t is None else t.to(current.dtype) for t in (syn, mem, rest))
+        syn0, mem0, rest0 = first
+        result: Result = _Scan.apply(  # type: ignore[no-untyped-call]  # torch's
+            current, syn0, mem0, alpha, beta, threshold, rest0, noise, parameters, rules
         )
+        return result
+
+    try:
+        return run(current)
+    except _NeedsDouble:
+        return run(current.double())

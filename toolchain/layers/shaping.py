@@ -3,6 +3,9 @@ lowering fuses them away."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -10,8 +13,11 @@ from torch.nn import functional
 from toolchain.errors import LayerError
 from toolchain.layers import nir_nodes
 
+Size: TypeAlias = int | Iterable[int]
+"""One number for height and width, or both."""
 
-def _pair(where: str, name: str, value, low: int) -> tuple[int, int]:
+
+def _pair(where: str, name: str, value: Size, low: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
     if len(pair) != 2 or any(
         isinstance(n, bool) or not isinstance(n, int) or n < low for n in pair
@@ -19,7 +25,8 @@ def _pair(where: str, name: str, value, low: int) -> tuple[int, int]:
         raise LayerError(
             f"{where}: {name} is {value!r}; accepted are one or two whole numbers of at least {low}"
         )
-    return pair
+    height, width = pair
+    return height, width
 
 
 class SumPool2d(nn.Module):
@@ -27,7 +34,7 @@ class SumPool2d(nn.Module):
 
     kind = "SumPool2d"
 
-    def __init__(self, kernel_size, stride=None, padding=0):
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
         where = f"layer {self.kind!r}"
         self.kernel_size = _pair(where, "kernel_size", kernel_size, 1)
@@ -57,7 +64,7 @@ class SumPool2d(nn.Module):
         )
         return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.SumPool2d or nir.AvgPool2d, metadata); see the package's docstring."""
         return nir_nodes.pool(self, self.kind)
 
@@ -71,7 +78,7 @@ class AvgPool2d(SumPool2d):
 
     kind = "AvgPool2d"
 
-    def __init__(self, kernel_size, stride=None, padding=0):
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__(kernel_size, stride, padding)
         self.divisor = self.kernel_size[0] * self.kernel_size[1]
         if self.divisor & (self.divisor - 1):
@@ -92,7 +99,7 @@ class Flatten(nn.Module):
         """The flattened tensor."""
         return x.flatten(2 if sequence else 1)
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.Flatten, metadata); see the package's docstring."""
         return nir_nodes.flatten(tuple(input_shape))
 
@@ -119,7 +126,9 @@ class Delay(nn.Module):
         """The empty line that starts a sample."""
         return torch.zeros(0)
 
-    def forward(self, x: torch.Tensor, line: torch.Tensor | None = None, *, sequence: bool = False):
+    def forward(
+        self, x: torch.Tensor, line: torch.Tensor | None = None, *, sequence: bool = False
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """The delayed sequence; or (delayed step, line [steps, batch, *shape]) for one step [batch,
         *shape]."""
         if sequence:
@@ -146,6 +155,6 @@ class Delay(nn.Module):
         line = torch.cat([line, x.unsqueeze(0)])
         return line[0], line[1:]
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.Delay, metadata); see the package's docstring."""
         return nir_nodes.delay(self.steps, tuple(input_shape), dt)

@@ -10,6 +10,9 @@ layers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NoReturn
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -45,7 +48,7 @@ class SqueezeExcitation(nn.Module):
         gain = torch.sigmoid(self.excite(functional.relu(self.squeeze(x.mean(dim=(-2, -1))))))
         return x * round_to(gain, 2.0**GAIN_BITS)[..., None, None]
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> NoReturn:
         """Refused: raises LayerError, which says why."""
         raise LayerError(
             f"squeeze-and-excitation is {self.software_only}; accepted are networks without it "

@@ -13,48 +13,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 
 from toolchain.errors import LayerError
 
+SpikeFunction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""Potential minus threshold, in volts → spikes, with a gradient."""
 
-def _triangle(x, width):
+
+def _triangle(x: torch.Tensor, width: float) -> torch.Tensor:
     return (width - abs(x)) * (abs(x) < width) / (width * width)
 
 
-def _rectangle(x, width):
+def _rectangle(x: torch.Tensor, width: float) -> torch.Tensor:
     return (2 * abs(x) < width) / width
 
 
-def _atan(x, alpha):
+def _atan(x: torch.Tensor, alpha: float) -> torch.Tensor:
     return alpha / 2 / (1 + (alpha * 1.5707963267948966 * x) * (alpha * 1.5707963267948966 * x))
 
 
-def _fast_sigmoid(x, slope):
+def _fast_sigmoid(x: torch.Tensor, slope: float) -> torch.Tensor:
     return 1 / ((1 + slope * abs(x)) * (1 + slope * abs(x)))
 
 
-def _sigmoid(x, slope):
+def _sigmoid(x: torch.Tensor, slope: float) -> torch.Tensor:
     # with exp(-slope |x|), which is the same on both sides and cannot overflow
     decayed = 2.718281828459045 ** (-slope * abs(x))
     return slope * decayed / ((1 + decayed) * (1 + decayed))
 
 
-def _gaussian(x, sigma):
+def _gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:
     return 0.3989422804014327 / sigma * 2.718281828459045 ** (-x * x / (2 * sigma * sigma))
 
 
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, surrogate):
+    def forward(ctx: Any, x: torch.Tensor, surrogate: Surrogate) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.surrogate = surrogate
         return (x > 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (x,) = ctx.saved_tensors
         return gradient * ctx.surrogate.derivative(x), None
 
@@ -65,9 +68,9 @@ class Surrogate:
     ``snntorch.surrogate``."""
 
     parameter: float
-    formula: ClassVar[Callable]
+    formula: ClassVar[staticmethod[[torch.Tensor, float], torch.Tensor]]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.parameter > 0:
             raise LayerError(
                 f"surrogate {type(self).__name__}: the parameter is {self.parameter!r}; accepted "
@@ -80,7 +83,8 @@ class Surrogate:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Spikes (x > 0) with this surrogate's gradient."""
-        return _Spike.apply(x, self)
+        spikes: torch.Tensor = _Spike.apply(x, self)  # type: ignore[no-untyped-call]  # torch's
+        return spikes
 
 
 class Triangle(Surrogate):
@@ -163,7 +167,7 @@ SURROGATES: dict[str, Callable[[float], Surrogate]] = {
 """Name → factory that takes the parameter."""
 
 
-def derivative(spike_grad: Callable, x: torch.Tensor) -> torch.Tensor:
+def derivative(spike_grad: SpikeFunction, x: torch.Tensor) -> torch.Tensor:
     """dS/dx of any spike function: by its formula where it has one, else by differentiating it."""
     if isinstance(spike_grad, Surrogate):
         return spike_grad.derivative(x)

@@ -7,6 +7,9 @@ the chip's accumulator would wrap is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -15,6 +18,21 @@ from toolchain.errors import CurrentRangeError, GridError, LayerError
 from toolchain.layers import kernels, nir_nodes
 from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight, round_to
 from toolchain.layers.norm import BatchNorm, channelwise
+
+Product: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(values, weight) → weighted sums, without a bias."""
+
+Size: TypeAlias = int | tuple[int, ...]
+"""One number for every dimension, or one for each."""
+
+
+class WeightFormat(TypedDict):
+    """How a synapse stores its weights; ``_Synapse`` says what the entries mean."""
+
+    weight_bits: int
+    fraction_bits: int
+    granularity: str
+
 
 EXACT_UNITS = 1 << 23
 """Sums below this, in units of 2**-F, are exact in float32 (24 bits, one spare for a bias) and fit
@@ -38,7 +56,7 @@ def _reduced_precision() -> bool:
     )
 
 
-class _Synapse:
+class _Synapse(nn.Module):
     """What Linear and the convolutions share; mixed into PyTorch's modules, whose ``weight`` and
     ``bias`` they keep.
 
@@ -54,7 +72,19 @@ class _Synapse:
     bias                   not given: True, but False with a norm, which has an offset
     """
 
+    weight: torch.Tensor
+    bias: Any  # a tensor or None; PyTorch's linear and convolutional layers do not agree
     norm: BatchNorm | None
+    _accumulator: int
+    """A weighted sum must be below it, in units of 2**-F."""
+
+    def _exact_on(self, device: torch.device) -> bool:
+        """True where PyTorch multiplies and adds every element, in whatever order."""
+        raise NotImplementedError
+
+    def _channelwise(self, bias: torch.Tensor) -> torch.Tensor:
+        """A bias that broadcasts over what it is added to."""
+        raise NotImplementedError
 
     def _set_grid(
         self,
@@ -155,7 +185,7 @@ class _Synapse:
             )
         return int(largest)
 
-    def _apply_weights(self, x: torch.Tensor, linear) -> torch.Tensor:
+    def _apply_weights(self, x: torch.Tensor, linear: Product) -> torch.Tensor:
         """``linear(x, weight)`` with quantised weights, exact, plus the bias. ``linear`` keeps
         leading dimensions and adds no bias."""
         if x.shape[0] > 1 and x.stride(0) == 0:
@@ -185,7 +215,7 @@ class _Synapse:
             bias = self.quantised_bias()
             return result if bias is None else result + self._channelwise(bias)
 
-    def _normalised(self, x: torch.Tensor, linear, norm: BatchNorm) -> torch.Tensor:
+    def _normalised(self, x: torch.Tensor, linear: Product, norm: BatchNorm) -> torch.Tensor:
         """A training step with the statistics of the batch; see toolchain.layers.norm.
 
         The weights are rounded where evaluation would round them, and divided by the factor again:
@@ -235,18 +265,18 @@ class Linear(_Synapse, nn.Linear):
 
     def __init__(
         self,
-        in_features,
-        out_features,
-        bias=None,
-        device=None,
-        dtype=None,
+        in_features: int,
+        out_features: int,
+        bias: bool | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        weight_bits=8,
-        fraction_bits=10,
-        source_fraction_bits=0,
-        granularity=None,
-        norm=None,
-    ):
+        weight_bits: int = 8,
+        fraction_bits: int = 10,
+        source_fraction_bits: int = 0,
+        granularity: str | None = None,
+        norm: BatchNorm | bool | None = None,
+    ) -> None:
         bias = not norm if bias is None else bias
         super().__init__(in_features, out_features, bias=bias, device=device, dtype=dtype)
         self._set_grid(weight_bits, fraction_bits, source_fraction_bits, granularity, norm)
@@ -266,7 +296,7 @@ class Linear(_Synapse, nn.Linear):
             return self._apply_weights(x.unsqueeze(0), functional.linear).squeeze(0)
         return self._apply_weights(x, functional.linear)
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.Linear or nir.Affine, metadata); see the package's docstring."""
         return nir_nodes.linear(self, tuple(input_shape))
 
@@ -276,26 +306,36 @@ class _Convolution(_Synapse):
 
     _accumulator = 1 << 23  # Lava wraps the result of a convolution to 24 bits
 
+    # what nn.Conv1d and nn.Conv2d set
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"]
+
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        bias=None,
-        padding_mode="zeros",
-        device=None,
-        dtype=None,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        weight_bits=8,
-        fraction_bits=10,
-        source_fraction_bits=0,
-        granularity=None,
-        norm=None,
-    ):
+        weight_bits: int = 8,
+        fraction_bits: int = 10,
+        source_fraction_bits: int = 0,
+        granularity: str | None = None,
+        norm: BatchNorm | bool | None = None,
+    ) -> None:
         bias = not norm if bias is None else bias
         super().__init__(
             in_channels,
@@ -327,7 +367,7 @@ class _Convolution(_Synapse):
     def _channelwise(self, bias: torch.Tensor) -> torch.Tensor:
         return bias.reshape(-1, *(1,) * len(self.kernel_size))
 
-    def _convolve(self, x: torch.Tensor, function) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor, function: Callable[..., torch.Tensor]) -> torch.Tensor:
         dimensions = len(self.kernel_size) + 1
         if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
             spatial = "height, width" if dimensions == 3 else "length"
@@ -336,7 +376,7 @@ class _Convolution(_Synapse):
                 f"{self.in_channels}, {spatial}]"
             )
 
-        def linear(values, weight):
+        def linear(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
             maps = values.reshape(-1, *values.shape[-dimensions:])
             result = function(
                 maps, weight, None, self.stride, self.padding, self.dilation, self.groups
@@ -349,7 +389,7 @@ class _Convolution(_Synapse):
             else self._apply_weights(x.unsqueeze(0), linear).squeeze(0)
         )
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.Conv1d or nir.Conv2d, metadata); see the package's docstring."""
         return nir_nodes.convolution(self, tuple(input_shape))
 

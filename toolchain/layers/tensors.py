@@ -3,24 +3,26 @@ reach."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from hardware import arithmetic, lif
 from toolchain.layers import kernels
-from toolchain.layers.rules import Parameters, Rules, Saved
+from toolchain.layers.rules import Gradients, Parameters, Rules, Saved, Scanned
 
 
 def forward(
     rules: Rules,
     parameters: Parameters,
-    current,
-    syn,
-    mem,
-    rest,
-    noise,
+    current: torch.Tensor,
+    syn: torch.Tensor | None,
+    mem: torch.Tensor | None,
+    rest: torch.Tensor | None,
+    noise: torch.Tensor | None,
     want_before: bool,
     every_syn: bool,
-) -> tuple:
+) -> Scanned:
     """As ``compiled.forward``."""
     scale, state_scale = (
         2.0**rules.fraction_bits,
@@ -29,7 +31,7 @@ def forward(
     zeros = torch.zeros(current.shape[1:], dtype=torch.int64, device=current.device)
     flags = 0
 
-    def whole(tensor, factor, limit):
+    def whole(tensor: torch.Tensor, factor: float, limit: int) -> tuple[torch.Tensor, bool, bool]:
         scaled = tensor.detach().double() * factor
         rounded = torch.round(torch.nan_to_num(scaled)).to(torch.int64)
         return (
@@ -38,7 +40,7 @@ def forward(
             bool((rounded.abs() > limit).any()),
         )
 
-    def state(tensor, limit):
+    def state(tensor: torch.Tensor | None, limit: int) -> torch.Tensor:
         nonlocal flags
         if tensor is None:
             return zeros
@@ -50,7 +52,13 @@ def forward(
     resting = zeros if rest is None else torch.round(rest.detach()).to(torch.int64)
     incoming, off, beyond = whole(current, scale, rules.limit(current.dtype))
     flags |= kernels.OFF_GRID * off | kernels.OUT_OF_RANGE * beyond
-    traces: dict[str, list] = {"spikes": [], "before": [], "active": [], "syn": [], "mem": []}
+    traces: dict[str, list[torch.Tensor]] = {
+        "spikes": [],
+        "before": [],
+        "active": [],
+        "syn": [],
+        "mem": [],
+    }
     constants = lif.Constants(
         parameters.current_decay,
         parameters.voltage_decay,
@@ -72,7 +80,7 @@ def forward(
         for name, value in (("before", before), ("active", active), ("syn", u), ("mem", v)):
             traces[name].append(value)
 
-    def volts(name):
+    def volts(name: str) -> torch.Tensor:
         every = {"before": True, "syn": every_syn, "mem": rules.traces}[name]
         parts = traces[name] if every else traces[name][-1:]
         return (torch.stack(parts).double() / state_scale).to(current.dtype)
@@ -82,7 +90,7 @@ def forward(
         torch.stack(traces["active"]).to(torch.uint8) if rules.refractory and want_before else None
     )
     rest_out = resting.to(current.dtype) if rules.refractory else None
-    return (
+    return Scanned(
         flags,
         spikes,
         volts("before") if want_before else None,
@@ -94,8 +102,15 @@ def forward(
 
 
 def backward(
-    rules: Rules, needed, grad_spikes, grad_syn, grad_mem, grad_before, surrogate, saved: Saved
-) -> tuple:
+    rules: Rules,
+    needed: Sequence[bool],
+    grad_spikes: torch.Tensor | None,
+    grad_syn: torch.Tensor | None,
+    grad_mem: torch.Tensor | None,
+    grad_before: torch.Tensor | None,
+    surrogate: torch.Tensor | None,
+    saved: Saved,
+) -> Gradients:
     """As ``compiled.backward``."""
     before, spikes, active, syn, syn0, mem0 = (
         saved.before,
@@ -115,11 +130,11 @@ def backward(
     for t in range(len(before) - 1, -1, -1):
         on = 1 if active is None else active[t].to(before.dtype)
         grad_v = carry_v if grad_mem is None else carry_v + grad_mem[t]
-        if rules.spiking and rules.reset == "zero":
+        if spikes is not None and rules.reset == "zero":
             grad_v = grad_v * (1 - spikes[t])
-        elif rules.spiking and rules.reset == "subtract":
+        elif spikes is not None and rules.reset == "subtract":
             grad_threshold = grad_threshold - grad_v * spikes[t]
-        if grad_spikes is not None:
+        if grad_spikes is not None and surrogate is not None:
             fired = grad_spikes[t] * surrogate[t] * on
             grad_threshold = grad_threshold - fired
             grad_v = grad_v + fired
@@ -127,17 +142,19 @@ def backward(
             grad_v = grad_v + grad_before[t]
         grad_u = grad_v * (before[t].abs() < rules.saturated) * on
         carry_v = grad_v * (1 - on) + beta * grad_u
-        if t > 0 or mem0 is not None:
-            earlier = mem0 if t == 0 else before[t - 1]
-            if t > 0 and rules.spiking and rules.reset == "zero":
+        earlier = mem0 if t == 0 else before[t - 1]
+        if earlier is not None:
+            if t > 0 and spikes is not None and rules.reset == "zero":
                 earlier = earlier * (1 - spikes[t - 1])
-            elif t > 0 and rules.spiking and rules.reset == "subtract":
+            elif t > 0 and spikes is not None and rules.reset == "subtract":
                 earlier = earlier - threshold * spikes[t - 1]
             grad_beta = grad_beta + grad_u * earlier
         if rules.has_current:
             grad_u = grad_u + carry_u if grad_syn is None else grad_u + carry_u + grad_syn[t]
-            if needed[3] and (t > 0 or syn0 is not None):
-                grad_alpha = grad_alpha + grad_u * (syn0 if t == 0 else syn[t - 1])
+            if syn is not None:  # kept where the gradient of alpha is needed
+                earlier = syn0 if t == 0 else syn[t - 1]
+                if earlier is not None:
+                    grad_alpha = grad_alpha + grad_u * earlier
             carry_u = alpha * grad_u
         grad_current[t] = grad_u
     everything = (

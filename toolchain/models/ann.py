@@ -4,6 +4,7 @@ convert, to attack from."""
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,9 +52,10 @@ class ReluNetwork(nn.Module):
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Mean over steps, [batch, n]."""
-        return self(x).mean(0)
+        trace: torch.Tensor = self(x)
+        return trace.mean(0)
 
-    def spikeport_io(self) -> dict:
+    def spikeport_io(self) -> dict[str, Any]:
         """As ``Network.spikeport_io``, with "program": False."""
         return {
             "program": False,
@@ -70,7 +72,8 @@ class ReluNetwork(nn.Module):
 
     def macs(self) -> dict[str, int]:
         """Multiply-accumulates of one inference for each layer with weights."""
-        found, hooks = {}, []
+        found: dict[str, int] = {}
+        hooks = []
         for name, layer in self.named_children():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 fan_in = math.prod(layer.weight.shape[1:])
@@ -92,11 +95,13 @@ class ReluNetwork(nn.Module):
 
 def _twin(name: str, layer: nn.Module) -> nn.Module:
     if isinstance(layer, snn.Conv2d):
-        geometry = {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+        geometry: dict[str, Any] = {
+            key: getattr(layer, key)
+            for key in ("kernel_size", "stride", "padding", "dilation", "groups")
+        }
         made: nn.Module = nn.Conv2d(
             layer.in_channels,
             layer.out_channels,
-            layer.kernel_size,
             bias=layer.bias is not None,
             **geometry,
         )

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from hardware.noise import MAX_SEED
 from hardware.program import DECODINGS, RESETS
+from toolchain.errors import ConfigError
 from toolchain.layers.multi_level import MOST_LEVELS
 from toolchain.layers.surrogate import SURROGATES
 from toolchain.models.reference import MODELS
@@ -145,16 +146,19 @@ class Model(Settings):
             return 'init goes with kind "snn"; an ann starts from random numbers'
         return None
 
+    def described(self) -> tuple[Layer, ...]:
+        """The layers, by name or as they are given; not yet as wide as ``width`` says."""
+        if self.name is not None:
+            return tuple(Layer(**entry) for entry in MODELS[self.name])
+        if self.layers is None:
+            raise ConfigError(f"{self.TABLE}: {self.check()}")
+        return self.layers
+
     def resolved(self) -> Model:
         """The same with its layers, as wide as they are, in place of name and width."""
         if self.name is None and self.width == 1:
             return self
-        layers = (
-            self.layers
-            if self.name is None
-            else tuple(Layer(**entry) for entry in MODELS[self.name])
-        )
-        *hidden, last = layers
+        *hidden, last = self.described()
         if self.width != 1:
             hidden = [_widened(layer, self.width) for layer in hidden]
         return replace(self, name=None, layers=(*hidden, last), width=1.0)

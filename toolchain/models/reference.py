@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-def _conv(channels: int, kernel: int = 3, stride: int = 1) -> dict:
+
+def _conv(channels: int, kernel: int = 3, stride: int = 1) -> dict[str, Any]:
     return {
         "kind": "conv",
         "channels": channels,
@@ -16,7 +18,9 @@ def _conv(channels: int, kernel: int = 3, stride: int = 1) -> dict:
 _POOL = {"kind": "average_pool", "kernel": 2}
 
 
-def _vgg(features: tuple[int | str, ...], dropout: float, classes: int = 10) -> tuple[dict, ...]:
+def _vgg(
+    features: tuple[int | str, ...], dropout: float, classes: int = 10
+) -> tuple[dict[str, Any], ...]:
     """3 x 3 convolutions without bias by their channels, "A": average pool, "D": dropout; then
     1024, 1024 and the classes."""
     marks = {"A": _POOL, "D": {"kind": "dropout", "rate": dropout}}
@@ -28,7 +32,7 @@ def _vgg(features: tuple[int | str, ...], dropout: float, classes: int = 10) -> 
     return (*layers, *hidden, {"kind": "dense", "features": classes, "bias": False})
 
 
-MODELS: dict[str, tuple[dict, ...]] = {
+MODELS: dict[str, tuple[dict[str, Any], ...]] = {
     "conv_digits": (_conv(24), _POOL, _conv(48), _POOL, {"kind": "dense", "features": 10}),
     "conv_mnist": (_conv(32, 5, 2), _conv(64, 3, 2), {"kind": "dense", "features": 10}),
     "mlp": ({"kind": "dense", "features": 256}, {"kind": "dense", "features": 10}),

@@ -60,6 +60,18 @@ def test_observed_potentials_are_those_that_are_compared_and_nothing_is_kept_out
     assert len(seen.layers()["lif1"].potential) == 9
 
 
+def test_calls_with_and_without_noise_are_observed_in_one_trace():
+    model, x = network(noise=0.25), spikes_in()
+    for modes in ((False, True), (True, False)):
+        with snn.observe(model) as seen:
+            for training in modes:
+                model.train(training)(x)
+        seen = seen.layers()["lif1"]
+        assert seen.noise.shape == seen.potential.shape
+        for training, added in zip(modes, seen.noise.split(len(x))):
+            assert bool(added.any()) == training
+
+
 def test_observing_changes_neither_the_forward_pass_nor_the_gradients():
     model, x = network(), spikes_in()
     found = []
