@@ -106,7 +106,7 @@ and potentials a Program's layer must equal.
 from toolchain.layers import surrogate
 from toolchain.layers.dropout import Dropout
 from toolchain.layers.multi_level import MultiLevel
-from toolchain.layers.network import Network, decode
+from toolchain.layers.network import Add, Network, decode
 from toolchain.layers.neuron import Neuron, name_layers, reset
 from toolchain.layers.neurons import IF, LI, LIF, Leaky, Synaptic
 from toolchain.layers.noise import noise_seed, seed_noise
@@ -121,6 +121,7 @@ __all__ = [
     "IF",
     "LI",
     "LIF",
+    "Add",
     "AvgPool2d",
     "BatchNorm",
     "Conv1d",

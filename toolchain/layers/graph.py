@@ -110,20 +110,21 @@ class Plan:
             for name in step.done:
                 del values[name]
             if not step.apart and len(given) > 1:
-                given = [_sum(step.name, given)]
+                given = [total(step.name, given)]
             values[step.name] = call(step.name, *given)
             del given
         return values[self.output]
 
 
-def _sum(name: str, given: list[torch.Tensor]) -> torch.Tensor:
+def total(name: str, given: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The sum of what a layer reads. Raises LayerError where the shapes differ."""
     shapes = {tuple(value.shape) for value in given}
     if len(shapes) > 1:
         told = " and ".join(str(shape) for shape in sorted(shapes))
         raise LayerError(
             f"layer {name!r}: it reads the sum of results of shape {told}; they must be alike"
         )
-    total = given[0]
+    result = given[0]
     for value in given[1:]:
-        total = total + value
-    return total
+        result = result + value
+    return result

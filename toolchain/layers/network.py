@@ -11,7 +11,7 @@ from torch import nn
 
 from hardware.program import DECODINGS
 from toolchain.errors import GridError, LayerError
-from toolchain.layers.graph import Plan
+from toolchain.layers.graph import Plan, total
 from toolchain.layers.neuron import name_layers
 
 BEHIND_A_FRONT = (
@@ -35,6 +35,17 @@ def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
     else:
         raise LayerError(f"decode is {how!r}; accepted are {', '.join(DECODINGS)}")
     return score.flatten(1)
+
+
+class Add(nn.Module):
+    """The sum of what it reads, of a Network's ``inputs``: currents, or spikes that become whole
+    numbers."""
+
+    several = True
+
+    def forward(self, *given: torch.Tensor) -> torch.Tensor:
+        """The sum, of the same shape."""
+        return total("Add", given)
 
 
 class Network(nn.Module):

@@ -31,7 +31,7 @@ class WeightFormat(TypedDict):
 
     weight_bits: int
     fraction_bits: int
-    granularity: str
+    granularity: str | None
 
 
 EXACT_UNITS = 1 << 23

@@ -6,7 +6,7 @@ encoding=Encoding(steps=12))
 
 from toolchain.models.ann import ReluNetwork
 from toolchain.models.building import build
-from toolchain.models.description import Grid, Init, Layer, Model, Neuron, Surrogate
+from toolchain.models.description import Grid, Init, Layer, Model, Neuron, Norm, Surrogate
 from toolchain.models.reference import MODELS
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Layer",
     "Model",
     "Neuron",
+    "Norm",
     "ReluNetwork",
     "Surrogate",
     "build",

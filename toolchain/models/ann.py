@@ -13,11 +13,36 @@ import toolchain.layers as snn
 from toolchain.errors import ConfigError
 
 
-class ReluNetwork(nn.Module):
-    """The rectifier twin of a Network: every synapse in floating point, ReLU for every neuron, the
-    last one left out.
+class Clip(nn.Module):
+    """0 to ``top``, in ``levels`` equal steps (0: continuous): what the rate of a neuron with
+    threshold ``top`` can carry in so many time steps.
 
-    network   whose layers, names, input and data it takes over; its weights are copied
+    The gradient passes the rounding straight through (Bu et al., ICLR 2022, whose threshold is
+    learned).
+    """
+
+    def __init__(self, top: float, levels: int = 0) -> None:
+        super().__init__()
+        self.top, self.levels = top, levels
+
+    def extra_repr(self) -> str:
+        return f"top={self.top:g}, levels={self.levels}"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of the shape of ``x``."""
+        clipped = x.clamp(0.0, self.top)
+        if not self.levels:
+            return clipped
+        step = self.top / self.levels
+        return clipped + (torch.round(clipped / step) * step - clipped).detach()
+
+
+class ReluNetwork(nn.Module):
+    """The rectifier twin of a Network: every synapse in floating point, a rectifier for every
+    neuron, the last one left out.
+
+    network      whose layers, names, branches, input and data it takes over; its weights are copied
+    activation   "relu"; "clip": Clip(top, levels)
 
     ``net(x)``: x [time, batch, *input_shape] float -> scores of every step, [time, batch, n]; there
     is no state. ``net.scores(x)``: their mean, [batch, n]. ``spikeport_io()`` says "program":
@@ -26,16 +51,24 @@ class ReluNetwork(nn.Module):
 
     decode = "mean_potential"
 
-    def __init__(self, network: snn.Network) -> None:
+    def __init__(
+        self, network: snn.Network, activation: str = "relu", top: float = 1.0, levels: int = 0
+    ) -> None:
         super().__init__()
         layers = list(network.named_children())
-        for name, layer in layers[:-1]:
-            self.add_module(name, _twin(name, layer))
-        if not isinstance(layers[-1][1], snn.Neuron):
-            raise ConfigError(
-                f"model: the last layer is a {type(layers[-1][1]).__name__}; an ANN has no "
-                f"recurrent layers"
-            )
+        for name, layer in layers:
+            if isinstance(layer, snn.Neuron):
+                last = name == network.plan.output
+                rectifier = nn.ReLU() if activation == "relu" else Clip(top, levels)
+                self.add_module(name, nn.Identity() if last else rectifier)
+            elif name == network.plan.output:
+                raise ConfigError(
+                    f"model: the last layer is a {type(layer).__name__}; an ANN has no recurrent "
+                    f"layers"
+                )
+            else:
+                self.add_module(name, _twin(name, layer))
+        self.plan = network.plan
         self.input_shape, self.message_bits, self.fraction_bits = (
             network.input_shape,
             network.message_bits,
@@ -45,9 +78,7 @@ class ReluNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of every step, [time, batch, n]."""
-        values = x.flatten(0, 1)
-        for layer in self.children():
-            values = layer(values)
+        values = self.plan.run(x.flatten(0, 1), lambda name, *given: getattr(self, name)(*given))
         return values.reshape(x.shape[0], x.shape[1], -1)
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
@@ -84,13 +115,38 @@ class ReluNetwork(nn.Module):
                         )
                     )
                 )
+        training = self.training
+        self.eval()
         try:
             with torch.no_grad():
                 self(torch.zeros(1, 1, *self.input_shape, device=next(self.parameters()).device))
         finally:
+            self.train(training)
             for hook in hooks:
                 hook.remove()
         return found
+
+
+class FloatConv2d(nn.Conv2d):
+    """nn.Conv2d, and behind it the batch normalisation that its quantised twin folds in."""
+
+    norm: nn.BatchNorm2d | None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[sample, channel, height, width]."""
+        y = super().forward(x)
+        return y if self.norm is None else self.norm(y)
+
+
+class FloatLinear(nn.Linear):
+    """nn.Linear, and behind it the batch normalisation that its quantised twin folds in."""
+
+    norm: nn.BatchNorm1d | None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[sample, feature]."""
+        y = super().forward(x)
+        return y if self.norm is None else self.norm(y)
 
 
 def _twin(name: str, layer: nn.Module) -> nn.Module:
@@ -99,21 +155,22 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
             key: getattr(layer, key)
             for key in ("kernel_size", "stride", "padding", "dilation", "groups")
         }
-        made: nn.Module = nn.Conv2d(
-            layer.in_channels,
-            layer.out_channels,
-            bias=layer.bias is not None,
-            **geometry,
+        made: nn.Module = FloatConv2d(
+            layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
         )
+        kind: type[nn.BatchNorm1d | nn.BatchNorm2d] = nn.BatchNorm2d
     elif isinstance(layer, snn.Linear):
-        made = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+        made = FloatLinear(layer.in_features, layer.out_features, layer.bias is not None)
+        kind = nn.BatchNorm1d
     elif isinstance(layer, snn.Dropout):
         return nn.Dropout(layer.rate)
-    elif isinstance(layer, snn.Neuron):
-        return nn.ReLU()
-    elif isinstance(layer, (snn.SumPool2d, snn.Flatten)):  # linear, without weights: as they are
-        return layer
+    elif isinstance(layer, (snn.SumPool2d, snn.Flatten, snn.Add)):
+        return layer  # linear, without weights: as they are
     else:
         raise ConfigError(f"model: layer {name} is a {type(layer).__name__}, which no ANN has")
+    norm = layer.norm
+    made.register_module(
+        "norm", None if norm is None else kind(norm.features, norm.eps, norm.momentum)
+    )
     made.load_state_dict(layer.state_dict())
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -13,14 +14,16 @@ from hardware import limits
 from toolchain.data.datasets import DATASETS
 from toolchain.data.encoders import Encoding
 from toolchain.errors import ConfigError
+from toolchain.layers.graph import INPUT
 from toolchain.layers.neurons import LIFOptions
 from toolchain.layers.squeeze_excitation import GAIN_BITS
 from toolchain.layers.surrogate import SURROGATES
+from toolchain.layers.surrogate import Surrogate as SpikeGradient
 from toolchain.layers.synapses import WeightFormat
 from toolchain.models.ann import ReluNetwork
-from toolchain.models.description import Grid, Layer, Model, Neuron, Surrogate
+from toolchain.models.description import Grid, Layer, Model, Neuron, Norm, Surrogate
 
-Number = TypeVar("Number", int, float)
+Entry = TypeVar("Entry")
 
 
 def build(
@@ -52,193 +55,381 @@ def build(
         )
     shape = DATASETS[dataset][1]
     message_bits, k = encoding.input_format(dataset)
-    input_shape, fraction_bits = shape, k
-    layers: dict[str, nn.Module] = {}
-    described = model.resolved().described()
-    weights = 0
-    for number, layer in enumerate(described, 1):
-        where = f"model: layer {number} ({layer.kind})"
-        if layer.kind == "dropout":
-            layers[f"dropout{number}"] = snn.Dropout(_given(where, "rate", layer.rate))
-            continue
-        if layer.kind == "squeeze_excitation":
-            _need_map(where, shape)
-            reduction = _given(where, "reduction", layer.reduction)
-            layers[f"squeeze{number}"] = snn.SqueezeExcitation(shape[0], reduction)
-            k += GAIN_BITS
-            continue
-        if layer.kind.endswith("_pool"):
-            _need_map(where, shape)
-            pool = (snn.AvgPool2d if layer.kind == "average_pool" else snn.SumPool2d)(
-                _given(where, "kernel", layer.kernel), layer.stride
-            )
-            layers[f"pool{number}"] = pool
-            shape, k = _output_shape(where, pool, shape), k + int(math.log2(pool.divisor))
-            continue
-        if layer.kind == "conv":
-            _need_map(where, shape)
-            channels = _given(where, "channels", layer.channels)
-            kernel = _given(where, "kernel", layer.kernel)
-            groups = layer.groups or 1
-            if shape[0] % groups or channels % groups:
-                raise ConfigError(
-                    f"{where}: {shape[0]} and {channels} channels cannot be divided into "
-                    f"{groups} groups"
-                )
-            weights += channels * (shape[0] // groups) * kernel**2
-            _check_size(where, weights, most_weights, channels * _map_of(layer, shape))
-            synapse: snn.Conv2d | snn.Linear = snn.Conv2d(
-                shape[0],
-                channels,
-                kernel,
-                stride=layer.stride or 1,
-                padding=layer.padding or 0,
-                dilation=layer.dilation or 1,
-                groups=groups,
-                bias=layer.bias is not False,
-                source_fraction_bits=k,
-                **_formats(grid),
-            )
-        else:
-            features = _given(where, "features", layer.features)
-            if len(shape) > 1:
-                layers[f"flatten{number}"] = snn.Flatten()
-                shape = (math.prod(shape),)
-            weights += features * (shape[0] + (features if layer.recurrent else 0))
-            _check_size(where, weights, most_weights, features)
-            synapse = snn.Linear(
-                shape[0],
-                features,
-                bias=layer.bias is not False,
-                source_fraction_bits=k,
-                **_formats(grid),
-            )
-        initialise(synapse, model.gain)
-        layers[f"{layer.kind}{number}"] = synapse
-        shape, k = _output_shape(where, synapse, shape), 0
-        last = number == len(described)
-        layers["readout" if last else f"lif{number}"] = _neurons(
-            layer, shape, model, neuron, grid, surrogate, last
-        )
+    builder = _Builder(model.resolved(), neuron, grid, surrogate, _Signal(shape, k), most_weights)
+    layers, inputs = builder.built()
     network = snn.Network(
         layers,
-        input_shape=input_shape,
+        inputs=inputs,
+        input_shape=shape,
         message_bits=message_bits,
-        fraction_bits=fraction_bits,
+        fraction_bits=k,
         decode=model.readout,
         data={"name": dataset, **encoding.describe()},
     )
     snn.seed_noise(network, neuron.noise_seed)
-    return ReluNetwork(network) if model.kind == "ann" else network
+    if model.kind != "ann":
+        return network
+    return ReluNetwork(network, model.activation, neuron.threshold, model.levels)
 
 
-def _given(where: str, name: str, value: Number | None) -> Number:
-    """An entry that a layer of its kind must have."""
-    if value is None:
-        raise ConfigError(f"{where}: {name} is missing")
+@dataclass(frozen=True)
+class _Signal:
+    """What a layer gives.
+
+    k         fraction bits of its values
+    current   volts, which only neurons read; else spikes or graded values
+    """
+
+    shape: tuple[int, ...]
+    k: int
+    current: bool = False
+
+
+class _Builder:
+    """Modules by name, in their order, and what each of them reads."""
+
+    def __init__(
+        self,
+        model: Model,
+        neuron: Neuron,
+        grid: Grid,
+        surrogate: Surrogate | None,
+        given: _Signal,
+        most_weights: int,
+    ) -> None:
+        self.model, self.neuron, self.grid, self.surrogate = model, neuron, grid, surrogate
+        self.most_weights, self.weights = most_weights, 0
+        self.modules: dict[str, nn.Module] = {}
+        self.inputs: dict[str, tuple[str, ...]] = {}
+        self.signals: dict[str, _Signal] = {INPUT: given}
+        self.before, self.given, self.where = INPUT, given, "model"
+
+    def built(self) -> tuple[dict[str, nn.Module], dict[str, tuple[str, ...]]]:
+        """(modules, ``inputs`` of a Network)."""
+        described = self.model.described()
+        for number, layer in enumerate(described, 1):
+            self.where = f"model: layer {number} ({layer.kind})"
+            self._layer(layer, str(number), last=number == len(described))
+        return self.modules, self.inputs
+
+    def _layer(self, layer: Layer, number: str, last: bool = False) -> None:
+        sources = layer.inputs or (self.before,)
+        self.given = self._sum(sources)
+        if self.given.current and layer.kind != "add":
+            raise ConfigError(
+                f"{self.where}: reads the currents of {' and '.join(sources)}; it must read "
+                f"neurons, or the input"
+            )
+        if layer.kind == "residual":
+            self._residual(layer, number, sources)
+        elif layer.kind == "add":
+            self._add(layer, number, sources)
+        elif layer.kind in ("conv", "dense"):
+            self._weighted(layer, number, sources, last)
+        else:
+            self._plain(layer, number, sources)
+
+    # what is read
+
+    def _sum(self, sources: tuple[str, ...]) -> _Signal:
+        """What the sum of some layers is."""
+        for name in sources:
+            if name not in self.signals:
+                raise ConfigError(
+                    f"{self.where}: reads {name!r}; it must read layers before it: "
+                    f"{', '.join(self.signals)}"
+                )
+        signals = [self.signals[name] for name in sources]
+        shapes = {signal.shape for signal in signals}
+        if len(shapes) > 1:
+            told = " and ".join(f"{n} {self.signals[n].shape}" for n in sources)
+            raise ConfigError(f"{self.where}: reads the sum of {told}; shapes must be alike")
+        return _Signal(signals[0].shape, max(s.k for s in signals), any(s.current for s in signals))
+
+    def _put(
+        self, name: str, module: nn.Module, sources: tuple[str, ...], signal: _Signal
+    ) -> tuple[str, ...]:
+        """A module under its name; what then comes next reads it."""
+        if name in self.modules or name == INPUT:
+            raise ConfigError(f"{self.where}: there is a layer {name!r} already; names must differ")
+        last = next(reversed(self.modules), INPUT)
+        if sources != (last,):
+            self.inputs[name] = sources
+        self.modules[name], self.signals[name], self.before = module, signal, name
+        return (name,)
+
+    # layers
+
+    def _plain(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
+        """A layer without weights on the grid and without neurons."""
+        shape, k = self.given.shape, self.given.k
+        module: nn.Module
+        if layer.kind == "dropout":
+            name, module = "dropout", snn.Dropout(_given(layer.rate))
+        elif layer.kind == "delay":
+            name, module = "delay", snn.Delay(_given(layer.steps))
+        elif layer.kind == "squeeze_excitation":
+            self._need_map()
+            name, module = "squeeze", snn.SqueezeExcitation(shape[0], _given(layer.reduction))
+            k += GAIN_BITS
+        else:
+            self._need_map()
+            kind = snn.AvgPool2d if layer.kind == "average_pool" else snn.SumPool2d
+            name, module = "pool", (pool := kind(_given(layer.kernel), layer.stride))
+            shape = self._output_shape(module, shape)
+            k += int(math.log2(pool.divisor))
+        self._put(layer.name or f"{name}{number}", module, sources, _Signal(shape, k))
+
+    def _add(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
+        if layer.neurons is False:
+            self._put(layer.name or f"add{number}", snn.Add(), sources, self.given)
+            return
+        self._neurons(layer, layer.name or f"lif{number}", sources, self.given.shape, last=False)
+
+    def _weighted(self, layer: Layer, number: str, sources: tuple[str, ...], last: bool) -> None:
+        """A convolution or a dense layer, and its neurons."""
+        shape, k = self.given.shape, self.given.k
+        if layer.kind == "dense" and len(shape) > 1:
+            shape = (math.prod(shape),)
+            sources = self._put(f"flatten{number}", snn.Flatten(), sources, _Signal(shape, k))
+        name = f"{layer.kind}{number}"
+        if layer.name:
+            name = layer.name if layer.neurons is False else f"{layer.name}_{layer.kind}"
+        synapse = (
+            self._convolution(layer, shape, k, last)
+            if layer.kind == "conv"
+            else self._dense(layer, shape, k, last)
+        )
+        initialise(synapse, self.model.gain)
+        shape = self._output_shape(synapse, shape)
+        sources = self._put(name, synapse, sources, _Signal(shape, 0, current=True))
+        if layer.neurons is False:
+            if last:
+                raise ConfigError(f"{self.where}: is the last layer, which must have neurons")
+            return
+        name = "readout" if last else layer.name or f"lif{number}"
+        self._neurons(layer, name, sources, shape, last)
+
+    def _convolution(self, layer: Layer, shape: tuple[int, ...], k: int, last: bool) -> snn.Conv2d:
+        self._need_map()
+        norm = self._norm(layer, last)
+        channels, kernel, groups = _given(layer.channels), _given(layer.kernel), layer.groups or 1
+        if shape[0] % groups or channels % groups:
+            raise ConfigError(
+                f"{self.where}: {shape[0]} and {channels} channels cannot be divided into "
+                f"{groups} groups"
+            )
+        self._check_size(channels * (shape[0] // groups) * kernel**2, _map_of(layer, shape))
+        return snn.Conv2d(
+            shape[0],
+            channels,
+            kernel,
+            stride=layer.stride or 1,
+            padding=layer.padding or 0,
+            dilation=layer.dilation or 1,
+            groups=groups,
+            bias=norm is None if layer.bias is None else layer.bias,
+            source_fraction_bits=k,
+            norm=norm,
+            **self._formats(),
+        )
+
+    def _dense(self, layer: Layer, shape: tuple[int, ...], k: int, last: bool) -> snn.Linear:
+        norm = self._norm(layer, last)
+        features = _given(layer.features)
+        back = features if layer.recurrent else 0
+        self._check_size(features * (shape[0] + back), features)
+        return snn.Linear(
+            shape[0],
+            features,
+            bias=norm is None if layer.bias is None else layer.bias,
+            source_fraction_bits=k,
+            norm=norm,
+            **self._formats(),
+        )
+
+    def _residual(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
+        """Two convolutions and a shortcut that join."""
+        self._need_map()
+        name, channels, stride = (
+            layer.name or f"block{number}",
+            _given(layer.channels),
+            layer.stride,
+        )
+        same = self.given.shape[0] == channels and (stride or 1) == 1
+        shortcut = layer.shortcut or ("identity" if same else "conv")
+        if shortcut == "identity" and not same:
+            raise ConfigError(
+                f'{self.where}: shortcut is "identity", which keeps {self.given.shape[0]} channels '
+                f"and the size; channels is {channels} and stride {stride or 1}"
+            )
+        if shortcut == "pool" and (stride or 1) & ((stride or 1) - 1):
+            raise ConfigError(
+                f'{self.where}: stride is {stride}; with shortcut "pool" it must be a power of two'
+            )
+        kernel = layer.kernel or 3
+        if not kernel % 2:
+            raise ConfigError(f"{self.where}: kernel is {kernel}; it must be odd")
+        conv = Layer("conv", channels=channels, kernel=kernel, padding=kernel // 2, norm=layer.norm)
+        first, second, aside = f"{name}_1", f"{name}_2", f"{name}_shortcut"
+        spikes = layer.join == "spikes"
+
+        self._layer(replace(conv, stride=stride, name=first, inputs=sources), first)
+        self._layer(replace(conv, name=second, neurons=spikes), second)
+        joined = self._shortcut(layer, shortcut, aside, sources, spikes)
+        self._layer(Layer("add", name=name, inputs=(second, *joined), neurons=not spikes), name)
+
+    def _shortcut(
+        self, layer: Layer, kind: str, name: str, sources: tuple[str, ...], spikes: bool
+    ) -> tuple[str, ...]:
+        """The shortcut's modules; what the join reads of them."""
+        if kind == "identity":
+            return sources
+        stride = layer.stride
+        if kind == "pool" and (stride or 1) > 1:
+            pool = Layer("average_pool", kernel=stride, name=f"{name}_pool", inputs=sources)
+            self._layer(pool, name)
+            sources, stride = (self.before,), None
+        conv = Layer("conv", channels=layer.channels, kernel=1, stride=stride, norm=layer.norm)
+        self._layer(replace(conv, name=name, inputs=sources, neurons=spikes), name)
+        return (name,)
+
+    # their parts
+
+    def _formats(self) -> WeightFormat:
+        grid = self.grid
+        return {
+            "weight_bits": grid.weight_bits,
+            "fraction_bits": grid.fraction_bits,
+            "granularity": grid.granularity,
+        }
+
+    def _norm(self, layer: Layer, last: bool) -> snn.BatchNorm | None:
+        wanted = layer.norm if layer.norm is not None else self.model.norm is not None and not last
+        if not wanted:
+            return None
+        norm = self.model.norm or Norm()
+        return snn.BatchNorm(
+            _given(layer.channels or layer.features),
+            gain=norm.gain,
+            eps=norm.eps,
+            momentum=norm.momentum,
+            per_step=norm.per_step,
+        )
+
+    def _neurons(
+        self,
+        layer: Layer,
+        name: str,
+        sources: tuple[str, ...],
+        shape: tuple[int, ...],
+        last: bool,
+    ) -> None:
+        self._check_size(0, math.prod(shape))
+        self._put(name, self._population(layer, shape, last), sources, _Signal(shape, 0))
+
+    def _population(self, layer: Layer, shape: tuple[int, ...], last: bool) -> nn.Module:
+        neuron, bits = self.neuron, self.grid.fraction_bits
+        beta, learn_beta = neuron.beta, neuron.learn_beta
+        if last and self.model.readout != "spike_count":
+            if layer.recurrent:
+                raise ConfigError(
+                    "model: the last layer is recurrent, but read by its potential; accepted is "
+                    'readout = "spike_count"'
+                )
+            if self.model.readout_beta is not None:
+                beta, learn_beta = self.model.readout_beta, False
+            return snn.LI(
+                beta,
+                alpha=neuron.alpha,
+                learn_alpha=neuron.learn_alpha,
+                learn_beta=learn_beta,
+                fraction_bits=bits,
+            )
+        options: LIFOptions = {
+            "reset": neuron.reset,
+            "refractory": neuron.refractory,
+            "learn_alpha": neuron.learn_alpha,
+            "learn_beta": learn_beta,
+            "learn_threshold": neuron.learn_threshold,
+            "spike_grad": self._spike_grad(),
+            "noise": neuron.noise,
+            "noise_at_inference": neuron.noise_at_inference,
+            "fraction_bits": bits,
+        }
+        if neuron.levels is not None and not last:
+            if layer.recurrent:
+                raise ConfigError(
+                    "model: a recurrent layer feeds back the spikes of one population; accepted "
+                    "with neuron.levels are others"
+                )
+            return snn.MultiLevel(neuron.levels, alpha=neuron.alpha, beta=beta, **options)
+        lif = snn.LIF(neuron.threshold, alpha=neuron.alpha, beta=beta, **options)
+        if not layer.recurrent:
+            return lif
+        feedback = snn.Linear(shape[0], shape[0], bias=False, **self._formats())
+        initialise(feedback, 0.5 * self.model.gain)
+        return snn.Recurrent(lif, feedback)
+
+    def _spike_grad(self) -> SpikeGradient:
+        surrogate = self.surrogate
+        if surrogate is None:
+            noise = self.neuron.noise
+            surrogate = Surrogate("gaussian", noise) if noise else Surrogate()
+        return SURROGATES[surrogate.name](surrogate.parameter)
+
+    # what is refused
+
+    def _check_size(self, weights: int, neurons: int) -> None:
+        """Refuse a layer before anything is allocated for it."""
+        self.weights += weights
+        if self.weights > self.most_weights:
+            raise ConfigError(
+                f"{self.where}: with it the network has {self.weights:,} weights; it must have at "
+                f"most {self.most_weights:,}"
+            )
+        if neurons > limits.NEURONS:
+            raise ConfigError(
+                f"{self.where}: has up to {neurons:,} neurons; there must be at most "
+                f"{limits.NEURONS:,}"
+            )
+
+    def _need_map(self) -> None:
+        if len(self.given.shape) != 3:
+            raise ConfigError(
+                f"{self.where}: stands behind a dense layer, of shape {self.given.shape}; accepted "
+                f"is (channels, height, width)"
+            )
+
+    def _output_shape(self, layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+        training = layer.training
+        try:
+            with torch.no_grad():
+                return tuple(layer.eval()(torch.zeros(1, *shape)).shape[1:])
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{self.where}: does not fit a map of shape {shape}: {error}"
+            ) from None
+        finally:
+            layer.train(training)
+
+
+def _given(value: Entry | None) -> Entry:
+    """An entry that ``Layer.check`` has found to be there."""
+    assert value is not None, "Layer.check"
     return value
 
 
-def _formats(grid: Grid) -> WeightFormat:
-    return {
-        "weight_bits": grid.weight_bits,
-        "fraction_bits": grid.fraction_bits,
-        "granularity": grid.granularity,
-    }
-
-
 def _map_of(layer: Layer, shape: tuple[int, ...]) -> int:
-    """Neurons of one channel behind a convolution, at most."""
+    """Neurons behind a convolution, at most."""
     sides = [
         max(1, (size + 2 * (layer.padding or 0)) // (layer.stride or 1) + 1) for size in shape[1:]
     ]
-    return math.prod(sides)
-
-
-def _check_size(where: str, weights: int, most_weights: int, neurons: int) -> None:
-    """Refuse a layer before anything is allocated for it."""
-    if weights > most_weights:
-        raise ConfigError(
-            f"{where}: with it the network has {weights:,} weights; it must have at most "
-            f"{most_weights:,}"
-        )
-    if neurons > limits.NEURONS:
-        raise ConfigError(
-            f"{where}: has up to {neurons:,} neurons; there must be at most {limits.NEURONS:,}"
-        )
-
-
-def _need_map(where: str, shape: tuple[int, ...]) -> None:
-    if len(shape) != 3:
-        raise ConfigError(
-            f"{where}: stands behind a dense layer, of shape {shape}; accepted is (channels, "
-            f"height, width)"
-        )
-
-
-def _output_shape(where: str, layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        with torch.no_grad():
-            return tuple(layer(torch.zeros(1, *shape)).shape[1:])
-    except RuntimeError as error:
-        raise ConfigError(f"{where}: does not fit a map of shape {shape}: {error}") from None
+    return _given(layer.channels) * math.prod(sides)
 
 
 def initialise(synapse: snn.Conv2d | snn.Linear, gain: float) -> None:
-    """Weights at random as ``Model.gain`` says, biases 0."""
+    """Weights of standard deviation gain * sqrt(2 / fan-in), biases of 0."""
     nn.init.normal_(synapse.weight, 0.0, gain * math.sqrt(2.0 / synapse.weight[0].numel()))
     if synapse.bias is not None:
         nn.init.zeros_(synapse.bias)
-
-
-def _neurons(
-    layer: Layer,
-    shape: tuple[int, ...],
-    model: Model,
-    neuron: Neuron,
-    grid: Grid,
-    surrogate: Surrogate | None,
-    last: bool,
-) -> nn.Module:
-    beta, learn_beta = neuron.beta, neuron.learn_beta
-    if last and model.readout != "spike_count":
-        if layer.recurrent:
-            raise ConfigError(
-                "model: the last layer is recurrent, but read by its potential; accepted is "
-                'readout = "spike_count"'
-            )
-        if model.readout_beta is not None:
-            beta, learn_beta = model.readout_beta, False
-        return snn.LI(
-            beta,
-            alpha=neuron.alpha,
-            learn_alpha=neuron.learn_alpha,
-            learn_beta=learn_beta,
-            fraction_bits=grid.fraction_bits,
-        )
-    if surrogate is None:
-        surrogate = Surrogate("gaussian", neuron.noise) if neuron.noise else Surrogate()
-    options: LIFOptions = {
-        "reset": neuron.reset,
-        "refractory": neuron.refractory,
-        "learn_alpha": neuron.learn_alpha,
-        "learn_beta": learn_beta,
-        "learn_threshold": neuron.learn_threshold,
-        "spike_grad": SURROGATES[surrogate.name](surrogate.parameter),
-        "noise": neuron.noise,
-        "noise_at_inference": neuron.noise_at_inference,
-        "fraction_bits": grid.fraction_bits,
-    }
-    if neuron.levels is not None and not last:
-        if layer.recurrent:
-            raise ConfigError(
-                "model: a recurrent layer feeds back the spikes of one population; accepted with "
-                "neuron.levels are others"
-            )
-        return snn.MultiLevel(neuron.levels, alpha=neuron.alpha, beta=beta, **options)
-    lif = snn.LIF(neuron.threshold, alpha=neuron.alpha, beta=beta, **options)
-    if not layer.recurrent:
-        return lif
-    feedback = snn.Linear(shape[0], shape[0], bias=False, **_formats(grid))
-    initialise(feedback, 0.5 * model.gain)
-    return snn.Recurrent(lif, feedback)

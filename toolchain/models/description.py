@@ -16,15 +16,31 @@ from toolchain.models.reference import MODELS
 from toolchain.table_rules import one_of
 from toolchain.tables import Settings
 
+PLACE = ("name", "inputs")
+"""Entries that every layer takes: what it is called, and what it reads."""
+
 KINDS = {
-    "conv": ("channels", "kernel", "stride", "padding", "dilation", "groups", "bias"),
-    "dense": ("features", "bias", "recurrent"),
+    "conv": (
+        "channels",
+        "kernel",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+        "norm",
+        "neurons",
+    ),
+    "dense": ("features", "bias", "recurrent", "norm", "neurons"),
     "average_pool": ("kernel", "stride"),
     "sum_pool": ("kernel", "stride"),
     "dropout": ("rate",),
+    "delay": ("steps",),
     "squeeze_excitation": ("reduction",),
+    "add": ("neurons",),
+    "residual": ("channels", "kernel", "stride", "shortcut", "join", "norm"),
 }
-"""Kind of layer → the entries that it takes."""
+"""Kind of layer → the entries that it takes, beside PLACE."""
 
 NEEDED = {
     "conv": ("channels", "kernel"),
@@ -32,9 +48,15 @@ NEEDED = {
     "average_pool": ("kernel",),
     "sum_pool": ("kernel",),
     "dropout": ("rate",),
+    "delay": ("steps",),
     "squeeze_excitation": ("reduction",),
+    "add": ("inputs",),
+    "residual": ("channels",),
 }
 """Kind of layer → the entries that it must have."""
+
+SHORTCUTS = ("identity", "conv", "pool")
+JOINS = ("current", "spikes")
 
 
 @dataclass(frozen=True)
@@ -42,9 +64,26 @@ class Layer(Settings):
     """One layer of a network; which entries go with which kind: KINDS.
 
     A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where
-    needed. ``recurrent``: its neurons also feed back onto themselves, all to all. ``rate``: of
-    dropout (toolchain.layers.Dropout). ``reduction``: of toolchain.layers.SqueezeExcitation, which
-    runs on software alone.
+    needed. ``neurons = false``: by none, so that its currents can be added to others'.
+
+    name        of the module that others read: its neurons, or the layer itself where it has none;
+                not given: its kind and number ("lif3", "pool4")
+    inputs      names of the layers that it reads, whose sum it is given; "input": the network's
+                input. Not given: the layer before
+    norm        batch normalisation, folded into the weights; not given: as ``model.norm`` says
+    recurrent   its neurons also feed back onto themselves, all to all
+    rate        of dropout (toolchain.layers.Dropout)
+    steps       of a delay (toolchain.layers.Delay)
+    reduction   of toolchain.layers.SqueezeExcitation, which runs on software alone
+
+    "add": neurons of the sum of their ``inputs``, which are currents or spikes; with ``neurons =
+    false`` the sum itself, which the next layer reads: spikes that add up to whole numbers.
+
+    "residual": two convolutions (kernel 3, the first one with ``stride``) and a shortcut.
+    ``shortcut``: "identity"; "conv", 1 x 1 with the stride; "pool", average pooling and then 1 x 1;
+    not given: the identity where the shape stays, else "conv". ``join``: "current", both currents
+    enter the last neurons (He et al., CVPR 2016, in spiking form); "spikes", the spikes of both are
+    added (SEW with ADD: Fang et al., NeurIPS 2021). NAME_1, NAME_2 and NAME_shortcut are its parts.
     """
 
     TABLE = "layer"
@@ -61,10 +100,17 @@ class Layer(Settings):
     recurrent: bool | None = None
     rate: Annotated[float, Meta(ge=0, le=0.5)] | None = None
     reduction: Annotated[int, Meta(ge=1, le=1 << 10)] | None = None
+    steps: Annotated[int, Meta(ge=0, le=62)] | None = None
+    norm: bool | None = None
+    neurons: bool | None = None
+    shortcut: Annotated[str, one_of(SHORTCUTS)] | None = None
+    join: Annotated[str, one_of(JOINS)] | None = None
+    name: Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")] | None = None
+    inputs: tuple[str, ...] | None = None
 
     def check(self) -> str | None:
         for name, value in vars(self).items():
-            if name != "kind" and value is not None and name not in KINDS[self.kind]:
+            if name not in ("kind", *PLACE, *KINDS[self.kind]) and value is not None:
                 return (
                     f"{name} is given; with kind {self.kind!r} it must be one of "
                     f"{', '.join(KINDS[self.kind])}"
@@ -72,7 +118,25 @@ class Layer(Settings):
         for name in NEEDED[self.kind]:
             if getattr(self, name) is None:
                 return f"{name} is missing; a layer of kind {self.kind!r} must have it"
+        if self.inputs is not None and not self.inputs:
+            return "inputs is empty; it must name at least one layer"
         return None
+
+
+@dataclass(frozen=True)
+class Norm(Settings):
+    """Batch normalisation of every convolution and every hidden dense layer; as
+    ``toolchain.layers.BatchNorm``.
+
+    gain   volts that the currents start with as their standard deviation
+    """
+
+    TABLE = "model.norm"
+
+    gain: Annotated[float, Meta(gt=0, le=1e3)] = 1.0
+    momentum: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    eps: Annotated[float, Meta(gt=0, le=1)] = 1e-5
+    per_step: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +169,7 @@ class Init(Settings):
 
 
 NETWORKS = ("snn", "ann")
+ACTIVATIONS = ("relu", "clip")
 
 
 @dataclass(frozen=True)
@@ -122,6 +187,12 @@ class Model(Settings):
                   start at 0
     width         factor of all channels and features but the last layer's, rounded to at least 1
     init          what weights start from in place of that
+    norm          batch normalisation of all layers but the last and those with ``norm = false``;
+                  not given: of those with ``norm = true``
+    activation    of an "ann": "relu"; "clip", 0 to ``neuron.threshold``, what a neuron's spikes can
+                  carry
+    levels        of "clip": so many equal steps, what T time steps can carry (Bu et al., ICLR 2022,
+                  with a fixed threshold); 0: continuous
     """
 
     TABLE = "model"
@@ -134,6 +205,9 @@ class Model(Settings):
     gain: Annotated[float, Meta(ge=1e-3, le=1e3)] = 1.0
     width: Annotated[float, Meta(ge=1e-3, le=64)] = 1.0
     init: Init | None = None
+    norm: Norm | None = None
+    activation: Annotated[str, one_of(ACTIVATIONS)] = "relu"
+    levels: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
 
     def check(self) -> str | None:
         if (self.name is None) == (self.layers is None):
@@ -144,6 +218,10 @@ class Model(Settings):
             return 'readout_beta goes with a readout of potentials, not "spike_count"'
         if self.init is not None and self.kind == "ann":
             return 'init goes with kind "snn"; an ann starts from random numbers'
+        if self.activation != "relu" and self.kind != "ann":
+            return f'activation is {self.activation!r}; with kind "snn" neurons take its place'
+        if self.levels and self.activation != "clip":
+            return 'levels goes with activation = "clip"'
         return None
 
     def described(self) -> tuple[Layer, ...]:
@@ -219,13 +297,16 @@ class Neuron(Settings):
 
 @dataclass(frozen=True)
 class Grid(Settings):
-    """The chip's number formats; as ``toolchain.layers.Linear``."""
+    """The chip's number formats; as ``toolchain.layers.Linear``.
+
+    granularity   not given: "channel" where a layer has batch normalisation, else "layer"
+    """
 
     TABLE = "grid"
 
     weight_bits: int = 8
     fraction_bits: int = 10
-    granularity: str = "layer"
+    granularity: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@ together."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import toolchain.layers as snn
 from toolchain.data import Encoding
 from toolchain.errors import ConfigError, LayerError
-from toolchain.models import MODELS, Grid, Layer, Model, Neuron, Surrogate, build
+from toolchain.models import MODELS, Grid, Layer, Model, Neuron, Norm, Surrogate, build
 
 
 def make(
@@ -108,6 +110,106 @@ def test_a_network_by_its_layers():
     assert net.spikeport_io()["output"] == {"decode": "max_potential"}
     assert 0.8 < net.dense5.weight.std() / (2 * (2 / 6) ** 0.5) < 1.2
     assert net(torch.zeros(4, 1, 1, 28, 28)).shape == (4, 1, 10)
+
+
+def blocks(join: str, shortcut: str | None = None, **model) -> Model:
+    layers = (
+        Layer("conv", channels=4, kernel=3, padding=1),
+        Layer("residual", channels=4, join=join),
+        Layer("residual", channels=6, stride=2, join=join, shortcut=shortcut, name="down"),
+        Layer("average_pool", kernel=2),
+        Layer("dense", features=10),
+    )
+    return Model(layers=layers, readout="mean_potential", **model)
+
+
+def test_a_residual_block_is_two_convolutions_and_what_joins_them():
+    net = make(blocks("current", norm=Norm(gain=0.5, per_step=True)))
+    assert [name for name, _ in net.named_children()] == [
+        *("conv1", "lif1", "block2_1_conv", "block2_1", "block2_2", "block2"),
+        *("down_1_conv", "down_1", "down_2", "down_shortcut", "down"),
+        *("pool4", "flatten5", "dense5", "readout"),
+    ]
+    assert net.plan.branches() == {
+        "block2": ("block2_2", "lif1"),
+        "down_shortcut": ("block2",),
+        "down": ("down_2", "down_shortcut"),
+    }
+    assert net.down_shortcut.stride == (2, 2)
+    assert net.conv1.granularity == "channel"
+    assert net.conv1.bias is None
+    assert net.dense5.norm is None  # the last layer has none
+    assert net.conv1.norm.per_step
+    assert net.conv1.norm.weight.tolist() == [0.5] * 4
+
+    spikes = make(blocks("spikes", "pool"))
+    assert spikes.plan.branches()["block2"] == ("block2_2", "lif1")
+    assert isinstance(spikes.block2, snn.Add)
+    assert spikes.plan.branches()["down_shortcut_pool"] == ("block2",)
+    assert spikes.down_shortcut_conv.source_fraction_bits == 2
+    assert spikes.down_1_conv.source_fraction_bits == 0  # sums of spikes are whole numbers
+    assert spikes.conv1.norm is None
+    assert spikes(torch.zeros(2, 1, 1, 8, 8)).shape == (2, 1, 10)
+
+
+@pytest.mark.parametrize("join", ["current", "spikes"])
+def test_an_ann_is_the_same_network_with_rectifiers(join):
+    model = blocks(join, norm=Norm(), kind="ann", activation="clip", levels=4)
+    torch.manual_seed(0)
+    ann = make(model, encoding=Encoding(steps=1)).eval()
+    for norm in ann.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.weight)
+            torch.nn.init.normal_(norm.running_mean)
+    values = {}
+    for name, module in ann.named_modules():
+        module.register_forward_hook(lambda _, __, y, name=name: values.update({name: y}))
+    ann(torch.rand(1, 2, 1, 8, 8))
+    assert set((values["lif1"] * 4).unique().tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    given = values["block2_2"] + values["lif1"]
+    if join == "current":
+        assert torch.allclose(values["block2"], torch.round(given.clamp(0, 1) * 4) / 4)
+    else:
+        assert torch.equal(values["block2"], given)
+    conv = ann.block2_2.norm if join == "current" else ann.block2_2_conv.norm
+    assert conv.running_mean.abs().max() > 0
+    assert ann.macs()["conv1"] == 4 * 9 * 64
+    assert set(ann.state_dict()) < set(make(blocks(join, norm=Norm())).state_dict())
+
+
+@pytest.mark.parametrize("name", ["resnet20", "sew_resnet19", "wrn16_4", "vgg16", "resnet18"])
+def test_networks_as_they_are_published_at_a_small_width(name):
+    net = make(Model(name, width=0.04), dataset="cifar10")
+    assert all(layer.norm is not None for layer in net.modules() if isinstance(layer, snn.Conv2d))
+    convolutions = {"resnet20": 21, "sew_resnet19": 19, "wrn16_4": 16, "vgg16": 13, "resnet18": 20}
+    assert sum(isinstance(m, snn.Conv2d) for m in net.modules()) == convolutions[name]
+    assert net.eval()(torch.zeros(1, 1, 3, 32, 32)).shape == (1, 1, 10)
+
+
+def test_branches_that_cannot_be_are_refused():
+    conv, dense = Layer("conv", channels=2, kernel=3), Layer("dense", features=10)
+    for layers, message in (
+        (
+            (conv, Layer("add", inputs=("lif1", "lif7")), dense),
+            r"reads 'lif7'; .*input, conv1, lif1",
+        ),
+        ((conv, Layer("add", inputs=("lif1", "input")), dense), "shapes must be alike"),
+        ((replace(conv, neurons=False), conv, dense), "reads the currents of conv1"),
+        ((conv, replace(dense, neurons=False)), "is the last layer, which must have neurons"),
+        ((replace(conv, name="lif2"), conv, dense), "a layer 'lif2' already"),
+        (
+            (conv, Layer("residual", channels=4, shortcut="identity"), dense),
+            "keeps 2 channels",
+        ),
+        ((conv, Layer("residual", channels=4, stride=3, shortcut="pool"), dense), "power of two"),
+        ((conv, Layer("residual", channels=4, kernel=2), dense), "it must be odd"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            make(Model(layers=layers))
+    with pytest.raises(ConfigError, match="activation is 'clip'"):
+        Model("mlp", activation="clip")
+    with pytest.raises(ConfigError, match="levels goes with"):
+        Model("mlp", kind="ann", levels=4)
 
 
 def test_a_name_resolves_to_its_layers():
