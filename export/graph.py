@@ -20,6 +20,7 @@ from export.errors import GraphError, GraphFileError, MissingInformationError, U
 from export.hdf5 import Tree, read_tree, write_atomic
 from export.node_values import KNOWN
 from export.shapes import PARAMETERS
+from hardware.parameters import parameter
 
 _MAY_BE_ABSENT = ("v_reset", "w_in")
 _KINDS = {kind.__name__: kind for kind in KNOWN}
@@ -177,6 +178,6 @@ def write(graph: nir.NIRGraph, path: str | Path, force: bool = False) -> None:
     if graph_metadata.in_steps(graph_metadata.of(complete)):
         raise MissingInformationError(
             f"{path}: the graph's time constants are in steps, a NIR file's are in seconds: state "
-            f"the time step with dt (--dt)"
+            f"the time step with {parameter('dt')}"
         )
     write_atomic(path, lambda memory: nir.write(memory, complete), force)

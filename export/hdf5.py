@@ -24,6 +24,7 @@ from hardware import limits
 from hardware._files import opened, room, write_bytes
 from hardware._hdf5 import DEFLATE_RATIO
 from hardware._text import shortened
+from hardware.parameters import parameter
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def write_atomic(path: str | Path, fill: Callable[[io.BytesIO], None], force: bo
     if path.is_dir():
         raise GraphFileError(f"{path}: is a folder")
     if os.path.lexists(path) and not force:
-        raise GraphFileError(f"{path}: exists already; say force (--force) to overwrite it")
+        raise GraphFileError(f"{path}: exists already; {parameter('force', True)} replaces it")
     if not path.parent.is_dir():
         raise GraphFileError(f"{path}: there is no folder {path.parent}")
 

@@ -30,6 +30,7 @@ from export.metadata import UNKNOWN
 from export.passes.reset import shifted
 from export.shapes import SPIKING, Shape
 from hardware.noise import Noise
+from hardware.parameters import parameter
 
 DISCRETIZATIONS = ("euler", "exponential")
 
@@ -131,8 +132,7 @@ def _share(where: str, tau: np.ndarray, dt_s: float, discretization: str) -> np.
         shortest = float(np.min(tau))
         norse = (
             f". Norse 1.1 writes a time constant times dt, here {shortest / dt_s:g} s: if Norse "
-            f"wrote this, say dialect 'norse' "
-            "(--dialect norse)"
+            f"wrote this, say {parameter('dialect', 'norse')}"
             if shortest >= dt_s**2
             else ""
         )
@@ -176,7 +176,7 @@ def discretize(
     if needs_dt(node, entry) and dt_s is None:
         raise MissingInformationError(
             f"{where} has time constants in seconds and the graph does not state the time step: "
-            f"say it with dt (--dt)"
+            f"say it with {parameter('dt')}"
         )
     one, zero = np.ones(shape), np.zeros(shape)
     r = np.asarray(getattr(node, "r", one), np.float64)
@@ -316,7 +316,7 @@ def _reset(
     reset = entry.get("reset")
     if reset == UNKNOWN:
         raise MissingInformationError(
-            "it is not stated how the neuron is reset: say it with reset (--reset)"
+            f"it is not stated how the neuron is reset: say it with {parameter('reset')}"
         )
     stated = entry.get("sources", {}).get("reset", "stated in the graph")
     statements["reset"] = (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware import _files
+from hardware.parameters import parameter
 from toolchain.errors import OutputError
 
 
@@ -36,7 +37,7 @@ def claim(paths: Iterable[str | Path | None], force: bool = False) -> None:
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; a file name is needed")
         if os.path.lexists(path) and not force:
-            raise OutputError(f"{path}: exists already; --force replaces it")
+            raise OutputError(f"{path}: exists already; {parameter('force', True)} replaces it")
         _probe(path.parent, path)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from hardware.parameters import parameter
 from toolchain.statistics import wilson
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
         ]
     likely = (
         "labels in another order, inputs laid out or scaled otherwise than in training "
-        "(--input-scale, --fraction-bits, docs/running.md), or weights not loaded"
+        f"({parameter('input_scale')}, {parameter('fraction_bits')}, docs/running.md), or weights "
+        "not loaded"
     )
     few = "; so few samples cannot tell" if samples < 5 * classes else ""
     return [

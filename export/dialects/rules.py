@@ -172,7 +172,7 @@ def sinabs(site: Site) -> None:
             site.doubts.append(
                 f"{site.where}: Sinabs writes time constants in steps, and {least:g} is shorter "
                 f"than one: read so, the neuron keeps {kept:.2g} % of its potential from one step "
-                "to the next. If it is in seconds, Sinabs did not write this: leave --dialect out, "
+                "to the next. If it is in seconds, Sinabs did not write this: leave dialect out, "
                 "or name another"
             )
         node.tau = unit / -np.expm1(-1.0 / site.tau)

@@ -12,6 +12,7 @@ from torch import nn
 from export.errors import ModelError
 from export.frameworks import factories, weight_files, weight_names
 from export.frameworks.wrappers import unwrap
+from hardware.parameters import parameter
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def open_pickle(path: str | os.PathLike[str]) -> Opened:
     if not isinstance(content, nn.Module):
         raise ModelError(
             f"{path}: holds {type(content).__name__}, no module; for weights give "
-            "package.module:factory with --weights"
+            f"package.module:factory with {parameter('weights')}"
         )
     model, said = unwrap(content)
     return Opened(model.eval(), (*notes, *said))

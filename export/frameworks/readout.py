@@ -26,6 +26,7 @@ from export.frameworks.values import (
     sources_of,
     terms_of,
 )
+from hardware.parameters import parameter
 from hardware.program import DECODINGS
 
 _REDUCED = {
@@ -206,7 +207,7 @@ def _chosen(leaf: Leaf, read: _Read, decode: str | None) -> str:
     if wanted is None:
         raise MissingInformationError(
             f"{leaf.label}: the model returns its potential of every step, which does not say how "
-            f"to decode it; state decode (--decode) as "
+            f"to decode it; state {parameter('decode')} as "
             + " | ".join(repr(d) for d in DECODINGS if d != "spike_count")
         )
     if (wanted == "spike_count") != (SPIKES in read.traces) and (

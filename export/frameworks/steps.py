@@ -11,6 +11,7 @@ from export.errors import UnsupportedError
 from export.frameworks.leaves import Leaf
 from export.frameworks.model_state import untouched
 from export.frameworks.snntorch_neurons import Neuron
+from hardware.parameters import parameter
 
 MIN_STEPS = 3
 """Feedback shows in the second step, whether it stays the same in the third."""
@@ -30,11 +31,13 @@ def stated(example: torch.Tensor, axis: int | None, steps: int) -> torch.Tensor:
     """The example with the number of steps that the caller states. Raises UnsupportedError."""
     if axis is None:
         raise UnsupportedError(
-            f"steps is {steps}, but the model is given one step, or presents its input by itself; "
-            "steps goes with an example that has a time axis"
+            f"{parameter('trace_steps')} is {steps}, but the model is given one step, or presents "
+            f"its input by itself; leave it out"
         )
     if not isinstance(steps, int) or steps < MIN_STEPS:
-        raise UnsupportedError(f"steps is {steps!r}; it must be a whole number from {MIN_STEPS}")
+        raise UnsupportedError(
+            f"{parameter('trace_steps')} is {steps!r}; it must be a whole number from {MIN_STEPS}"
+        )
     return resized(example, axis, steps)
 
 

@@ -24,6 +24,7 @@ from export.frameworks.steps import MIN_STEPS
 from export.frameworks.tracker import Tracker
 from export.frameworks.values import INPUT, Stack, Term, Value
 from export.frameworks.wrappers import refuse_scripted, unwrapped
+from hardware.parameters import parameter
 
 STEPS = MIN_STEPS
 """Steps of a run that the tracer chooses itself."""
@@ -122,8 +123,8 @@ def _call(model: nn.Module, given: torch.Tensor):
     except Exception as error:
         raise UnsupportedError(
             f"the model fails when it is called with a tensor of shape {tuple(given.shape)}: "
-            f"{type(error).__name__}: {error} "
-            "(where it wants a number of time steps of its own: steps=N, --trace-steps N)"
+            f"{type(error).__name__}: {error} (where it wants a number of time steps of its own, "
+            f"{parameter('trace_steps')} states it)"
         ) from error
 
 
@@ -162,7 +163,7 @@ def trace(
     dt: float | None = None,
     decode: Literal["spike_count", "last_potential", "mean_potential", "max_potential"]
     | None = None,
-    steps: int | None = None,
+    trace_steps: int | None = None,
     notes: Sequence[str] = (),
 ) -> nir.NIRGraph:
     """The NIR graph of a model of snnTorch's neurons, of layers that describe themselves, and of
@@ -179,7 +180,7 @@ def trace(
                     for a Program, and the graph states no dt (NIR files need one)
     decode          how outputs are read, where the model returns every step and so does not say it.
                     It stands for no operation
-    steps           time steps that the model is run with, the example cut or repeated to that
+    trace_steps     time steps that the model is run with, the example cut or repeated to that
                     length. None: as many as the example has; where the model wants another number
                     of its own, that one is found out, and noted
     notes           lines for the audit on how the model came to be (``open_factory``'s, for one)
@@ -216,7 +217,7 @@ def trace(
         input_name = "input"
         while input_name in {leaf.name for leaf in leaves.values()}:
             input_name += "_"
-        plan, said = _long_enough(model, leaves, plan, steps)
+        plan, said = _long_enough(model, leaves, plan, trace_steps)
         for leaf in leaves.values():
             leaf.prepare()
         tracker = Tracker(model, leaves, batch)

@@ -25,6 +25,7 @@ from export.frameworks.factories import working_directory_importable
 from hardware import limits
 from hardware._files import opened
 from hardware._text import shortened
+from hardware.parameters import parameter
 
 WHAT = "a file of weights"
 MAX_LISTED = 5
@@ -98,8 +99,8 @@ def _check_pickle_inside(path: Path, size: int) -> None:
     if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
         raise ModelError(
             f"{path}: a zip archive of {listed(names) or 'nothing'}, without the pickle that "
-            "torch.save writes, so --trust-pickle changes nothing; a file of torch.save must be "
-            "given"
+            f"torch.save writes, so {parameter('trust_pickle')} changes nothing; a file of "
+            "torch.save must be given"
         )
 
 
@@ -200,7 +201,7 @@ def _loaded(path: Path, device: str) -> object:
         raise ModelError(
             f"{path}: holds a pickled {shortened(unknown[1], 80)}, more than tensors and plain "
             f"values, and to read "
-            f"it may run code; {HOW}; --trust-pickle (trust_pickle=True) reads it all the same"
+            f"it may run code; {HOW}; {parameter('trust_pickle', True)} reads it all the same"
         ) from None
 
 

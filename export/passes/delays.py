@@ -9,6 +9,7 @@ import numpy as np
 from export.errors import MissingInformationError, UnsupportedError
 from export.operators import Operator, Wait
 from export.shapes import Shape
+from hardware.parameters import parameter
 from hardware.program import Projection
 
 
@@ -21,7 +22,7 @@ def of_node(name: str, node: nir.Delay, shape: Shape, dt_s: float | None) -> Wai
     if dt_s is None:
         raise MissingInformationError(
             f"node {name!r} (Delay) is in seconds and the graph does not state the time step: say "
-            f"it with dt (--dt)"
+            f"it with {parameter('dt')}"
         )
     steps = np.round(delay / dt_s)
     # graphs hold single precision; a delay that is whole to within that is meant to be whole

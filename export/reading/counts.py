@@ -7,6 +7,7 @@ import numpy as np
 from export import metadata as graph_metadata
 from export.reading.draft import Draft
 from export.reading.told import PER
+from hardware.parameters import parameter
 
 NEAR, FAR = 0.01, 10.0
 """r is read without being told where it is within 1 % of 1 in one reading and off by a factor of 10
@@ -30,7 +31,8 @@ def settle_counts(draft: Draft) -> None:
         one, other = (next(n for n, p in found.items() if p == per) for per in PER)
         draft.questions.append(
             f"r of {draft.label(one)} looks as if it counted per second, r of "
-            f"{draft.label(other)} once a step: say which (--r-per second|step)"
+            f"{draft.label(other)} once a step: say which with {parameter('r_per')} "
+            "(second or step)"
         )
         return
     for name, per in found.items():
@@ -40,12 +42,16 @@ def settle_counts(draft: Draft) -> None:
 
 
 def _question(draft: Draft, name: str, r: np.ndarray, dt: float | None) -> str:
-    per = f"{_span(r * dt)} V with dt {dt:g} s" if dt is not None else "r * dt V (say --dt, too)"
+    per = (
+        f"{_span(r * dt)} V with dt {dt:g} s"
+        if dt is not None
+        else f"r * dt V (say {parameter('dt')}, too)"
+    )
     return (
         f"{draft.label(name)}: r is {_span(r)}: a spike through a weight of 1 adds {_span(r)} V "
         f"if r counts once a step, {per} if it counts per second, as NIR's equation has it; the "
-        "file does not say which: say it with r_per (--r-per step|second), or name the writer with "
-        "dialect (--dialect)"
+        f"file does not say which: say it with {parameter('r_per')} (step or second), or name the "
+        f"writer with {parameter('dialect')}"
     )
 
 

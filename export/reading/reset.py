@@ -6,6 +6,7 @@ import numpy as np
 
 from export.dialects import DIALECTS
 from export.reading.draft import Draft
+from hardware.parameters import parameter
 from hardware.program import RESETS
 
 
@@ -29,8 +30,8 @@ def settle_resets(draft: Draft) -> None:
         written = f" (written by nir {version})" if version else ""
         draft.questions.append(
             f"{draft.label(draft.open[0])}: the file{written} does not state how a neuron is "
-            f"reset: say it with reset (--reset {'|'.join(RESETS)}), or name the writer with "
-            f"dialect (--dialect {'|'.join(DIALECTS)}); {len(draft.open)} nodes need it"
+            f"reset: say it with {parameter('reset')} ({', '.join(RESETS)}), or name the writer "
+            f"with {parameter('dialect')} ({', '.join(DIALECTS)}); {len(draft.open)} nodes need it"
         )
 
     filled = [n for n in draft.free if not np.any(draft.nodes[n].v_reset)]
@@ -38,6 +39,6 @@ def settle_resets(draft: Draft) -> None:
         many = f"{len(filled)} node{'s' * (len(filled) != 1)}"
         draft.passing.append(
             f"reset zero ({many}): by v_reset 0, as NIR 1.0.6 and later define it; they write 0 "
-            "where nobody says anything, too. The other readings: subtract, none (--reset, "
-            "--dialect)"
+            "where nobody says anything, too. The other readings: subtract, none "
+            f"({parameter('reset')}, {parameter('dialect')})"
         )

@@ -11,6 +11,7 @@ from export.dialects.rules import CLOSE, leaky
 from export.errors import GraphError, MissingInformationError
 from export.neurons import needs_dt
 from export.reading.draft import Draft
+from hardware.parameters import parameter
 
 SHORTEST_S, LONGEST_S = 1e-12, 1e6
 """Time steps within this are seconds that somebody can mean."""
@@ -26,8 +27,8 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
 
     if told is not None and stated is not None and not np.isclose(told, stated, rtol=1e-6, atol=0):
         raise MissingInformationError(
-            f"dt is {told:g} s, but the graph states {stated:g} s; leave dt out, or correct the "
-            "graph"
+            f"{parameter('dt')} is {told:g} s, but the graph states {stated:g} s; leave it out, or "
+            "correct the graph"
         )
     known = stated if stated is not None else told
     implied = None if dialect is None else _implied(draft, dialect, known)
@@ -53,8 +54,8 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
 def _refuse_told(told: float | None) -> None:
     if told is not None:
         raise MissingInformationError(
-            f"dt is {told:g} s, but the graph's time constants are in steps; leave dt out here, or "
-            "give it to the export of the model"
+            f"{parameter('dt')} is {told:g} s, but the graph's time constants are in steps; leave "
+            "it out here, or give it to the export of the model"
         )
 
 
@@ -87,7 +88,7 @@ def _say_unconfirmed(draft: Draft, dialect: Dialect, implied: float) -> None:
         draft.kept.append(
             f"the time step of {implied:g} s is assumed: it is solved from the one time constant "
             f"of {tau:g} s and r {r:g}, and {dialect.title}'s law fits any such pair. Nothing else "
-            "in the file confirms it, nor that this dialect wrote it; --dt has it checked"
+            "in the file confirms it, nor that this dialect wrote it; to state dt has it checked"
         )
 
 
@@ -97,7 +98,7 @@ def _without(draft: Draft, dialect: Dialect | None) -> None:
     if needing:
         draft.questions.append(
             f"{draft.label(needing[0])} is in seconds and the graph does not state the time step: "
-            f"say it with dt (--dt); {len(needing)} nodes need it"
+            f"say it with {parameter('dt')}; {len(needing)} nodes need it"
         )
 
 

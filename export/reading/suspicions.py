@@ -13,6 +13,7 @@ from export.dialects import shortest
 from export.dialects.rules import SNNTORCH_DT_S
 from export.neurons import NO_LEAK
 from export.reading.draft import Draft
+from hardware.parameters import parameter
 
 MANY_STEPS = 0.999e5
 """A time constant of so many steps is hardly meant."""
@@ -49,7 +50,7 @@ def suspect(draft: Draft) -> list[str]:
         warnings.append(
             f"{draft.label(name)}: a time constant of {tau:g} s is {tau / dt:,.0f} steps of "
             f"{dt:g} s: it looks as if it were written in steps ({len(long)} such nodes). If so, "
-            "say --dt 1"
+            f"say {parameter('dt', 1)}"
         )
 
     short = [n for n, node in draft.nodes.items() if _like_norse(node, draft.entry(n), dt)]
@@ -59,8 +60,7 @@ def suspect(draft: Draft) -> list[str]:
             f"{draft.label(short[0])}: a time constant of {tau:g} s is shorter than the time step "
             f"of {dt:g} s: "
             f"Norse 1.1 writes a time constant times dt, here {tau / dt:g} s. If Norse wrote "
-            "this, say "
-            "--dialect norse"
+            f"this, say {parameter('dialect', 'norse')}"
         )
 
     leaky = [n for n, node in draft.nodes.items() if isinstance(node, (nir.LIF, nir.CubaLIF))]
@@ -68,7 +68,7 @@ def suspect(draft: Draft) -> list[str]:
         warnings.append(
             "r is tau / 1e-4 throughout: so snnTorch writes its models however they "
             "reset (by default by subtraction, one step late), and SpikingJelly those that reset "
-            "to 0. If snnTorch wrote this, say --dialect snntorch"
+            f"to 0. If snnTorch wrote this, say {parameter('dialect', 'snntorch')}"
         )
     return warnings
 

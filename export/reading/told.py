@@ -8,6 +8,7 @@ import numpy as np
 
 from export.dialects import DIALECTS
 from export.errors import MissingInformationError
+from hardware.parameters import parameter
 from hardware.program import RESETS
 
 PER = ("second", "step")
@@ -26,10 +27,12 @@ class Told:
     def __post_init__(self) -> None:
         dt = self.dt
         if dt is not None and not (isinstance(dt, (int, float)) and np.isfinite(dt) and dt > 0):
-            raise MissingInformationError(f"dt is {dt!r}; accepted is a positive number of seconds")
+            raise MissingInformationError(
+                f"{parameter('dt')} is {dt!r}; it must be a positive number of seconds"
+            )
         for name, accepted in (("reset", RESETS), ("r_per", PER), ("dialect", tuple(DIALECTS))):
             value = getattr(self, name)
             if value is not None and value not in accepted:
                 raise MissingInformationError(
-                    f"{name} is {value!r}; accepted are {', '.join(accepted)}"
+                    f"{parameter(name)} is {value!r}; it must be one of {', '.join(accepted)}"
                 )

@@ -12,6 +12,7 @@ from export.dialects.rules import Site
 from export.errors import GraphError
 from export.reading.counts import COUNTED
 from export.reading.draft import Draft
+from hardware.parameters import parameter
 
 _REWRITTEN = ("tau", "tau_mem", "tau_syn", "r", "w_in")
 
@@ -23,8 +24,8 @@ def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
     ours = stated or "framework" in origin or "discretization" in origin
     if name is not None and ours:
         raise GraphError(
-            f"dialect is {name!r}, but the graph states how it is to be read; leave dialect out "
-            "(--dialect)"
+            f"{parameter('dialect')} is {name!r}, but the graph states how it is to be read; leave "
+            "it out"
         )
 
     found, dt_s = None, draft.meta["dt_s"] or draft.told.dt
@@ -34,8 +35,8 @@ def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
         known, evidence = found
         if name not in (None, known, "nir"):
             raise GraphError(
-                f"dialect is {name!r}, but {evidence}: {DIALECTS[known].title} wrote this; say "
-                f"{known!r}, or 'nir'"
+                f"{parameter('dialect')} is {name!r}, but {evidence}: {DIALECTS[known].title} "
+                f"wrote this; say {known!r}, or 'nir'"
             )
     if name is not None:
         return DIALECTS[name], "given by the caller"
@@ -55,25 +56,25 @@ def refuse_unused(draft: Draft, dialect: Dialect | None) -> None:
             else "no neuron of the graph has a reset that is open"
         )
         raise GraphError(
-            f"reset is {told.reset!r}, but {why}; leave it out (--reset), or correct the graph"
+            f"{parameter('reset')} is {told.reset!r}, but {why}; leave it out, or correct the graph"
         )
     if told.r_per is not None and not draft.counting:
         raise GraphError(
-            f"r_per is {told.r_per!r}, but no IF or I of the graph leaves open what its r counts; "
-            "leave it out (--r-per)"
+            f"{parameter('r_per')} is {told.r_per!r}, but no IF or I of the graph leaves open what "
+            "its r counts; leave it out"
         )
     if told.dialect is None or dialect is None:
         return
     if told.r_per is not None:
         raise GraphError(
-            f"r_per is {told.r_per!r}, but dialect {told.dialect!r} states {dialect.r_per!r}; "
-            "leave one of them out (--r-per, --dialect)"
+            f"{parameter('r_per')} is {told.r_per!r}, but {parameter('dialect')} {told.dialect!r} "
+            f"states {dialect.r_per!r}; leave one of them out"
         )
     if told.reset is not None and told.reset not in dialect.resets:
         others = f"; its models can also have {', '.join(dialect.resets)}" if dialect.resets else ""
         raise GraphError(
-            f"reset is {told.reset!r}, but dialect {told.dialect!r} states "
-            f"{dialect.reset!r}{others}; leave reset out (--reset)"
+            f"{parameter('reset')} is {told.reset!r}, but {parameter('dialect')} {told.dialect!r} "
+            f"states {dialect.reset!r}{others}; leave {parameter('reset')} out"
         )
 
 
@@ -100,8 +101,8 @@ def apply(draft: Draft, dialect: Dialect, source: str) -> None:
 
     if not (draft.open or draft.free or draft.counting or rewritten):
         raise GraphError(
-            f"dialect is {name!r}, but no node of the graph leaves anything open; leave dialect "
-            "out (--dialect)"
+            f"{parameter('dialect')} is {name!r}, but no node of the graph leaves anything open; "
+            "leave it out"
         )
     _say(draft, f"dialect {name} ({source})", dialect, reset, rewritten)
     if doubts:

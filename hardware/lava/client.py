@@ -17,6 +17,7 @@ from hardware.chunks import Chunk, Options
 from hardware.lava import environment
 from hardware.lava.connection import Connection
 from hardware.lava.errors import LavaError, LavaUnsupportedError, LavaWorkerError
+from hardware.parameters import parameter
 from hardware.program import Program
 
 CHUNK_BYTES = 64 << 20
@@ -145,8 +146,8 @@ def _exchange(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise LavaError(
             f"the folder {folder}, through which Lava's worker is given its data, cannot be used: "
-            f"{error.strerror or error}; free some "
-            "space there, give --batch a smaller number, or let TMPDIR name another folder"
+            f"{error.strerror or error}; free some space there, give {parameter('batch')} a "
+            "smaller number, or let TMPDIR name another folder"
         ) from error
 
 

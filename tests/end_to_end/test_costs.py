@@ -79,8 +79,8 @@ def test_rate_and_chip_change_static_energy_alone(spikeport, tiny):
     [
         (("--rate", 1e9), "it must be above 0 and at most"),
         (("--rate", 0), "0"),
-        (("--rate", "nan"), "it must be above 0 and at most"),
-        (("--rate", "often"), "'often' is not a valid float"),
+        (("--rate", "nan"), "--rate is 'nan'; it must be a number above 0"),
+        (("--rate", "often"), "--rate is 'often'; it must be a number above 0"),
         (("--chip", "loihi3"), "there are loihi1, loihi2, loihi2-128, loihi2-152"),
     ],
 )

@@ -43,8 +43,11 @@ TOLD = ("--dt", "1e-3", "--reset", "subtract", "--r-per", "second")
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((), ["--dt", "--reset zero|subtract|none", "--dialect"]),
-        (("--dt", "1e-3"), ["--reset zero|subtract|none", "'if' (IF)", "--r-per step|second"]),
+        ((), ["--dt", "--reset (zero, subtract, none)", "--dialect"]),
+        (
+            ("--dt", "1e-3"),
+            ["--reset (zero, subtract, none)", "'if' (IF)", "--r-per (step or second)"],
+        ),
         (TOLD[2:], ["'if' (IF)", "--dt", "2 nodes"]),
         ((*TOLD, "--dialect", "nir"), ["--r-per", "--dialect"]),
         (("--dialect", "snntorch"), ["'if' (IF)", "snnTorch"]),

@@ -25,5 +25,6 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert "faithful True" in lines
     assert lines[-2] == "True"  # software and integers are identical
     assert (tmp_path / "digits.h5").is_file()
+    assert (tmp_path / "digits.nir").is_file()
     attacked = ast.literal_eval(lines[-1][: lines[-1].index("}") + 1])
     assert attacked["samples"] == 10

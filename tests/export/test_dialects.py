@@ -65,7 +65,7 @@ def test_a_time_constant_of_sinabs_below_a_step_is_said_by_name():
     audit = export.lower(plain(node), dialect="sinabs").audit
     (warning,) = (text for text in audit.warnings if "shorter than one" in text)
     assert "node 'n0' (LIF): Sinabs writes time constants in steps, and 0.02 is" in warning
-    assert "leave --dialect out" in warning
+    assert "leave dialect out" in warning
 
 
 def test_snntorch_resets_one_step_late_whatever_its_file_says():
@@ -86,7 +86,8 @@ def test_snntorch_resets_one_step_late_whatever_its_file_says():
     ):
         export.lower(plain(node), dialect="snntorch", dt=1e-3)
     assert any(
-        "--dialect snntorch" in text for text in export.lower(plain(node), dt=1e-4).audit.warnings
+        "say dialect='snntorch'" in text
+        for text in export.lower(plain(node), dt=1e-4).audit.warnings
     )
 
 
@@ -135,7 +136,7 @@ def test_a_time_constant_shorter_than_a_step_looks_like_norses():
     node = nir.LIF(tau=TAUS * 1e-3, r=full(4, 1), v_leak=full(4, 0), v_threshold=full(4, 0.3))
     with pytest.raises(
         UnsupportedError,
-        match=r"shorter than the time step 0\.001 s.*Norse 1\.1 writes .*0\.004 s.*--dialect norse",
+        match=r"shorter than the time step 0\.001 s.*Norse 1\.1 writes .*0\.004 s.*say dialect='norse'",
     ):
         float_as_read(plain(node), {"in": SPIKES}, dt=1e-3)
 
@@ -174,7 +175,7 @@ def test_rockpool_is_known_by_its_r_and_says_the_time_step():
 
 def test_one_time_constant_alone_proves_no_writer():
     alone = full(4, 0.02)
-    with pytest.raises(MissingInformationError, match="--dt"):
+    with pytest.raises(MissingInformationError, match="say it with dt"):
         export.lower(plain(rockpool(alone)))
     agree(plain(rockpool(alone)), rockpools_spikes(alone), dt=1e-3)
     assert not any(

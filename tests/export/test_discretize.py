@@ -173,7 +173,7 @@ def test_recurrence_brings_the_step_before_in_floating_point_too():
 
 
 def test_needed_time_steps_and_short_time_constants():
-    with pytest.raises(MissingInformationError, match="--dt"):
+    with pytest.raises(MissingInformationError, match="say it with dt"):
         discretize("n", lif(2), (2,), {}, None, "euler")
     with pytest.raises(UnsupportedError, match="shorter than the time step"):
         discretize("n", lif(2, tau=5e-4), (2,), {}, 1e-3, "euler")

@@ -78,7 +78,7 @@ def test_dt_is_asked_for_by_the_name_of_its_option():
         ("in", inp(2)), ("w", nir.Linear(np.eye(2))), ("n", lif(2)), ("out", out(2)), dt=None
     )
     with pytest.raises(
-        MissingInformationError, match=r"node 'n' \(LIF\) is in seconds .* dt \(--dt\)"
+        MissingInformationError, match=r"node 'n' \(LIF\) is in seconds .* say it with dt"
     ):
         export.lower(graph)
     assert export.lower(graph, dt=1e-3).audit.dt_source == "given by the caller"

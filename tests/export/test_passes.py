@@ -261,7 +261,7 @@ def test_delay_must_be_whole_steps():
         delays.of_node("d", node, (2,), 1.5e-3)
     with pytest.raises(UnsupportedError, match="3000 steps; accepted are up to 62"):
         delays.of_node("d", node, (2,), 1e-6)
-    with pytest.raises(MissingInformationError, match="--dt"):
+    with pytest.raises(MissingInformationError, match="say it with dt"):
         delays.of_node("d", node, (2,), None)
     assert not delays.of_node("d", nir.Delay(np.zeros(2)), (2,), None).steps.any()
 

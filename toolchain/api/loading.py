@@ -88,20 +88,28 @@ class Model:
             self._jobs[said] = prepared(self.stage, self.ways, source)
         return self._jobs[said]
 
-    def save_nir(self, path: str | Path, *, force: bool = False) -> Path:
+    def save_nir(self, path: str | Path, *, dt: float | None = None, force: bool = False) -> Path:
         """Write the NIR graph.
 
         Args:
             path: ends in ``.nir``.
+            dt: length of a step in seconds. A model that counts in steps does not state it, and a
+                ``.nir`` file is in seconds; None: as the model states it, or ``load`` was told.
             force: replace a file that exists.
 
         Raises:
+            ArgumentError: for another ``dt`` than the one that ``load`` was told.
+            MissingInformationError: where nothing states ``dt``.
             ExportError: where the model cannot be one, or the file cannot be written.
         """
         import export
 
         target = Path(text("path", path, "the path of a file"))
-        export.write(self.graph, target, force=force)
+        step_s, told_s = number("dt", dt), self.ways.dt
+        if None not in (step_s, told_s) and step_s != told_s:
+            raise wrong("dt", dt, f"left out here, or {told_s!r}, as the model was loaded")
+        ways = self.ways if step_s is None else replace(self.ways, dt=step_s)
+        export.write(stages.to_graph(self.stage, ways), target, force=force)
         return target
 
     def __repr__(self) -> str:

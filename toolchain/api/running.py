@@ -38,22 +38,27 @@ class Exported:
     program: Program
     audit: Audit | None
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
+    def save(self, path: str | Path, *, dt: float | None = None, force: bool = False) -> Path:
         """Write the Program, or the NIR graph.
 
         Args:
             path: ends in ``.h5`` (Program) or ``.nir`` (NIR graph).
+            dt: of a NIR graph: length of a step in seconds, where the model does not state it.
             force: replace a file that exists.
 
         Raises:
             OutputError: for another ending.
+            ArgumentError: for ``dt`` with a Program, which counts in steps.
+            MissingInformationError: for a NIR graph whose time step nothing states.
             HardwareError, ExportError: where the file cannot be written.
         """
         target = Path(text("path", path, "the path of a file"))
         if target.suffix == ".nir":
-            return self.model.save_nir(target, force=force)
+            return self.model.save_nir(target, dt=dt, force=force)
         if target.suffix != ".h5":
             raise OutputError(f"{target}: the ending must be .h5 (a Program) or .nir (a NIR graph)")
+        if dt is not None:
+            raise wrong("dt", dt, "left out for a Program, which counts in steps")
         program_file.save(self.program, target, force=force)
         return target
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardware.parameters import parameter
 from toolchain.cells import threads, work
 from toolchain.cells.errors import EngineError
 from toolchain.cells.pool import RETRIES
@@ -54,7 +55,7 @@ class Scheduler:
         if scheme not in ("tls", "tcp"):
             raise EngineError(
                 f"scheduler {self.address!r}: must be tls://HOST:PORT (or tcp://HOST:PORT with "
-                f"--insecure-scheduler)"
+                f"{parameter('trusted_network', True)})"
             )
         if scheme == "tcp":
             if any(given.values()):
@@ -65,22 +66,24 @@ class Scheduler:
             if not self.trusted_network:
                 raise EngineError(
                     f"{self.address}: anyone who reaches this scheduler can run code as the owner "
-                    f"of its workers, and read what is sent; "
-                    "start it with TLS and give tls:// with --tls-ca, --tls-cert and --tls-key "
-                    "(docs/robustness.md), or, where nobody "
-                    "else can reach it, --insecure-scheduler"
+                    "of its workers, and read what is sent; start it with TLS and give tls:// "
+                    f"with {parameter('ca')}, {parameter('cert')} and {parameter('key')} "
+                    "(docs/robustness.md), or, where nobody else can reach it, "
+                    f"{parameter('trusted_network', True)}"
                 )
             return
         if self.trusted_network:
-            raise EngineError(f"{self.address} is encrypted; --insecure-scheduler goes with tcp://")
+            raise EngineError(
+                f"{self.address} is encrypted; {parameter('trusted_network')} goes with tcp://"
+            )
         for name, path in given.items():
             if path is None:
                 raise EngineError(
-                    f"{self.address} needs --tls-ca, --tls-cert and --tls-key (PEM files); "
-                    f"--tls-{name} is missing"
+                    f"{self.address} needs {parameter('ca')}, {parameter('cert')} and "
+                    f"{parameter('key')} (PEM files); {parameter(name)} is missing"
                 )
             if not path.is_file():
-                raise EngineError(f"--tls-{name} {path}: there is no such file")
+                raise EngineError(f"{parameter(name)} is {str(path)!r}; there is no such file")
         self._check()
 
     def _check(self) -> None:

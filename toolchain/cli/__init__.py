@@ -17,6 +17,8 @@ from contextlib import contextmanager
 import click
 
 import toolchain
+from hardware.parameters import written
+from toolchain.cli.names import as_typed
 from toolchain.cli.values import nearest
 
 COMMANDS = {
@@ -133,7 +135,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with ``arguments`` (default: those of the process) and return the exit
     code."""
     try:
-        with _logging():
+        with _logging(), written(as_typed):
             code = cli.main(
                 args=None if arguments is None else list(arguments),
                 prog_name="spikeport",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hardware.parameters import parameter
 from hardware.registry import Registry
 from toolchain.data import cifar10, digits, mnist, nmnist
 from toolchain.errors import DataError
@@ -141,5 +142,5 @@ def load(
 def _no_root(name: str):
     raise DataError(
         f"{name} is read from a folder: say which with the environment variable {ENVIRONMENT} (or "
-        f"--data-root)"
+        f"{parameter('data_root')})"
     )

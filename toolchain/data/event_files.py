@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hardware.parameters import parameter
 from toolchain.data import arrays
 from toolchain.errors import DataError
 
@@ -166,8 +167,8 @@ def binned(
     if late == len(time):
         raise DataError(
             f"{path}: no event lies in {steps:,} steps of {bin_us:,} µs: times are {time.min():,} "
-            f"to {time.max():,} µs; give more or "
-            "longer steps (--steps, --bin-us), or subtract the time at which the recording starts"
+            f"to {time.max():,} µs; give more or longer steps ({parameter('steps')}, "
+            f"{parameter('bin_us')}), or subtract the time at which the recording starts"
         )
     frames = np.zeros(steps * int(np.prod(shape)), np.int32 if message_bits else np.uint8)
     cells, events_there = np.unique(

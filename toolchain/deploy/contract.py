@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hardware.parameters import parameter
 from toolchain.data import DATASETS, Encoding
 from toolchain.errors import ModelError
 
@@ -92,19 +93,20 @@ def _exponent(ways: Ways, encoding: Encoding, where: str) -> int:
     """log2 of the scale."""
     if ways.fraction_bits is not None:
         raise ModelError(
-            f"{where}: --input-scale and --fraction-bits say the same thing twice; give one of them"
+            f"{where}: {parameter('input_scale')} and {parameter('fraction_bits')} say the same "
+            "thing twice; give one of them"
         )
     if not encoding.constant:
         raise ModelError(
-            f"{where}: --input-scale is of grey levels, encoding direct or direct_signed; with "
-            f"{encoding.kind!r} the model is given spikes: leave it out"
+            f"{where}: {parameter('input_scale')} is of grey levels, encoding direct or "
+            f"direct_signed; with {encoding.kind!r} the model is given spikes: leave it out"
         )
     value = float(ways.input_scale or 0)
     if not (math.isfinite(value) and value > 0 and math.frexp(value)[0] == 0.5):
         raise ModelError(
-            f"{where}: --input-scale is {ways.input_scale!r}; it must be a power of two, such as "
-            f"256 for a model that was trained on grey levels from 0 to 255 (weights trained on "
-            f"x / 255 read x / 256, a difference of 0.4 %)"
+            f"{where}: {parameter('input_scale')} is {ways.input_scale!r}; it must be a power of "
+            "two, such as 256 for a model that was trained on grey levels from 0 to 255 (weights "
+            "trained on x / 255 read x / 256, a difference of 0.4 %)"
         )
     return math.frexp(value)[1] - 1
 
@@ -132,13 +134,14 @@ def formats(graph: nir.NIRGraph, ways: Ways, where: str) -> dict[str, int]:
             return dict(zip(("message_bits", "input_fraction_bits"), own))
     if ways.input_scale is not None and stated:
         raise ModelError(
-            f"{where}: --input-scale changes nothing in a model that states what its input means; "
-            f"leave it out"
+            f"{where}: {parameter('input_scale')} changes nothing in a model that states what its "
+            "input means; leave it out"
         )
     if ways.input_scale is not None:
         raise ModelError(
-            f"{where}: --input-scale goes with a data set of images and its --encoding; for "
-            f"integers of a file --fraction-bits K says that x means x * 2**-K"
+            f"{where}: {parameter('input_scale')} goes with a data set of images and its "
+            f"{parameter('encoding')}; for integers of a file {parameter('fraction_bits')} K says "
+            f"that x means x * 2**-K"
         )
     given = {"message_bits": ways.message_bits, "input_fraction_bits": ways.fraction_bits}
     return {name: value for name, value in given.items() if value is not None}

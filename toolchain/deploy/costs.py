@@ -14,6 +14,7 @@ from hardware import measurements
 from hardware.chip import Chip
 from hardware.energy import DeviceEnergy, EnergyEstimate, estimate, with_static
 from hardware.energy_parts import together
+from hardware.parameters import parameter
 from hardware.program import Program
 from hardware.recording import Recording
 from toolchain.pages import formats
@@ -96,7 +97,9 @@ def _calibrated(entry: DeviceEnergy, name: str, unit: str) -> str:
 def _regime(found: EnergyEstimate) -> str:
     power = formats.quantity(found.static_power.value * 1e-3, "W")
     if found.rate_hz is None:
-        return f"{power} without a pause between inferences (--rate HZ for another rate)"
+        return (
+            f"{power} without a pause between inferences ({parameter('rate_hz')} for another rate)"
+        )
     return f"{power} at {found.rate_hz:g} inferences in a second"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hardware import _files, program_file
+from hardware.parameters import parameter
 from hardware.program import Program
 from hardware.recording import check_inputs
 from toolchain.data import Encoding, event_files
@@ -171,8 +172,8 @@ def _recording(
     )
     if steps is None or bin_us is None:
         raise DataError(
-            f"{source}: the model does not say how events are binned: give --steps and --bin-us "
-            f"(microseconds of a step)"
+            f"{source}: the model does not say how events are binned: give {parameter('steps')} "
+            f"and {parameter('bin_us')} (microseconds of a step)"
         )
 
     part = program.inputs[0]
@@ -210,7 +211,7 @@ def known(
     if name not in data.DATASETS and Path(name).exists():
         raise DataError(
             f"{name}: is {_files.kind(name)}; a file (.npz, .npy) or the name of a data set must "
-            "be given; --data-root says in which folder data sets lie"
+            f"be given; {parameter('data_root')} says in which folder data sets lie"
         )
     if name not in data.DATASETS:
         raise DataError(
@@ -224,8 +225,8 @@ def known(
     }
     if "encoding" not in description or "steps" not in description:
         raise DataError(
-            f"{name}: the model does not say how its data is encoded: give --encoding "
-            f"({', '.join(data.ENCODINGS)}) and --steps"
+            f"{name}: the model does not say how its data is encoded: give "
+            f"{parameter('encoding')} ({', '.join(data.ENCODINGS)}) and {parameter('steps')}"
         )
     dataset, how = (
         data.load(name, split, root=root, samples=samples),
@@ -280,8 +281,9 @@ def calibration(
         )
     if "encoding" not in stated:
         raise DataError(
-            f"{source}: the model does not say how its data is encoded; say it with --data, "
-            f"--encoding and --steps, or give a FILE.npz with typical 'inputs'"
+            f"{source}: the model does not say how its data is encoded; say it with "
+            f"{parameter('data')}, {parameter('encoding')} and {parameter('steps')}, or give a "
+            "FILE.npz with typical 'inputs'"
         )
     found = known(source, stated, samples, "train", root)[0]
     return found if shape is None else found.reshape(*found.shape[:2], *shape)

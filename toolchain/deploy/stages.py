@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardware import program_file
+from hardware.parameters import parameter
 from hardware.program import Program
 from toolchain import calls
 from toolchain.deploy import contract
@@ -36,19 +37,22 @@ ACCEPTED = (
 CALLS = calls.PLAIN
 """How a PyTorch model that does not say it itself is called, and what it takes."""
 
-_WEIGHTS = (
-    "for its weights give package.module:factory with --weights FILE; a whole module that was "
-    "pickled is read with --trust-pickle "
-    "alone, because that runs all code in the file"
-)
+
+def _for_weights() -> str:
+    return (
+        f"for its weights give package.module:factory with {parameter('weights')}; a whole module "
+        f"that was pickled is read with {parameter('trust_pickle', True)} alone, because that runs "
+        f"all code in the file"
+    )
+
 
 _WRONG = {
     "recording": "a Recording, which is what a run produced",
     "hdf5": "an HDF5 file of another kind",
-    "torch": f"a PyTorch file; {_WEIGHTS}",
-    "pickle": f"a pickle; {_WEIGHTS}",
-    "npz": "an array file; it goes with --data",
-    "npy": "an array file; it goes with --data",
+    "torch": "a PyTorch file",
+    "pickle": "a pickle",
+    "npz": "an array file",
+    "npy": "an array file",
     "zip": "a zip archive",
     "empty": "an empty file (0 bytes)",
     "unknown": "a file of unknown kind, or a damaged one",
@@ -98,7 +102,9 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
         raise ModelError(f"there is no file {source!r}; the model must be {ACCEPTED}")
     kind = program_file.sniff(source)
     if weights is not None:
-        raise ModelError(f"--weights goes with package.module:factory; {source} is a file")
+        raise ModelError(
+            f"{parameter('weights')} goes with package.module:factory; {source} is a file"
+        )
     if trust_pickle and kind in ("torch", "pickle"):
         from export.frameworks import open_pickle
 
@@ -107,7 +113,8 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
     if trust_pickle:
         known = _WRONG.get(kind, _KINDS.get(kind, kind))
         raise ModelError(
-            f"{source}: is {known}, no pickle, so --trust-pickle changes nothing; leave it out"
+            f"{source}: is {known}, no pickle, so {parameter('trust_pickle')} changes nothing; "
+            f"leave it out"
         )
     if kind == "program":
         return Stage(source, "program", program=program_file.load(source))
@@ -121,7 +128,12 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
         from toolchain.training import load_checkpoint
 
         return Stage(source, "checkpoint", module=load_checkpoint(source)[0])
-    raise ModelError(f"{source}: is {_WRONG[kind]}; the model must be {ACCEPTED}")
+    known = _WRONG[kind]
+    if kind in ("torch", "pickle"):
+        known = f"{known}; {_for_weights()}"
+    elif kind in ("npz", "npy"):
+        known = f"{known}, which goes with {parameter('data')}"
+    raise ModelError(f"{source}: is {known}; the model must be {ACCEPTED}")
 
 
 def data_of(stage: Stage) -> dict:
@@ -153,12 +165,12 @@ def _traced(stage: Stage, ways: Ways) -> nir.NIRGraph:
                 "converted from it (model.init in a recipe)"
             )
         return trace(
-            module, dt=ways.dt, decode=ways.decode, steps=ways.trace_steps, notes=stage.notes
+            module, dt=ways.dt, decode=ways.decode, trace_steps=ways.trace_steps, notes=stage.notes
         )
     if ways.input_shape is None or ways.call is None:
         raise ModelError(
-            f"{stage.source}: the model does not say what it takes: give --input-shape and --call "
-            f"({', '.join(CALLS)})"
+            f"{stage.source}: the model does not say what it takes: give "
+            f"{parameter('input_shape')} and {parameter('call')} ({', '.join(CALLS)})"
         )
     import torch
 
@@ -178,14 +190,14 @@ def _traced(stage: Stage, ways: Ways) -> nir.NIRGraph:
             single_step=ways.call == "step",
             dt=ways.dt,
             decode=ways.decode,
-            steps=ways.trace_steps,
+            trace_steps=ways.trace_steps,
             notes=stage.notes,
         )
     except ExportError as error:
         # what the model did with an input of another layout than its own looks like its own fault
         others = ", ".join(f"{name} {layout}" for name, layout in CALLS.items())
         error.args = (
-            f"{error}. The model was called as --call {ways.call} says, with an input "
+            f"{error}. The model was called as {parameter('call', ways.call)} says, with an input "
             f"{list(example.shape)}; if it takes it in another way, say which: {others}",
             *error.args[1:],
         )
@@ -228,6 +240,6 @@ def _refuse_unused(stage: Stage, ways: Ways) -> None:
     for name in ways.given():
         if name not in allowed:
             raise ModelError(
-                f"{stage.source}: --{name.replace('_', '-')} changes nothing in a {stage.kind} "
+                f"{stage.source}: {parameter(name)} changes nothing in a {stage.kind} "
                 f"that states this itself; leave it out"
             )

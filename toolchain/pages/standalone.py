@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from xml.etree import ElementTree
 
+from hardware.parameters import parameter
 from toolchain.errors import OutputError
 
 SVG = "http://www.w3.org/2000/svg"
@@ -96,6 +97,6 @@ def pdf(file: str) -> bytes:
     except (ImportError, OSError) as error:  # OSError: the package is there, libcairo is not
         raise OutputError(
             f"PDF needs CairoSVG and libcairo, and here it says: {error}; "
-            "pip install 'spikeport[figures]', or leave --pdf away for SVG alone"
+            f"pip install 'spikeport[figures]', or leave {parameter('pdf')} out for SVG alone"
         ) from None
     return cairosvg.svg2pdf(bytestring=file.encode("utf-8"))

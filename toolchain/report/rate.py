@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from hardware.parameters import parameter
 from toolchain.pages import formats
 from toolchain.report.counts import static_share
 from toolchain.report.facts import Analysis, Energy, Model
@@ -23,8 +24,8 @@ def at_rate(facts: Analysis, rate_hz: float | None) -> Analysis:
     rows = [row for row in _rows(facts) if row.static_j is not None]
     if any(row.time_low_s is None for row in rows):
         raise ReportError(
-            "--rate needs the band of the time, which this run does not hold; run 'spikeport "
-            "bench' on it again"
+            f"{parameter('rate_hz')} needs the band of the time, which this run does not hold; run "
+            "'spikeport bench' on it again"
         )
 
     slowest = max((row.time_low_s for row in rows), default=0.0)
@@ -32,8 +33,8 @@ def at_rate(facts: Analysis, rate_hz: float | None) -> Analysis:
         most = f" and at most {1 / slowest:.4g}" if slowest else ""
         took = formats.quantity(slowest, "s")
         raise ReportError(
-            f"--rate {rate_hz:g}: it must be above 0{most}: at the low end of the band an "
-            f"inference takes {took}"
+            f"{parameter('rate_hz')} is {rate_hz:g}; it must be above 0{most}: at the low end of "
+            f"the band an inference takes {took}"
         )
     return replace(facts, models=tuple(_model(model, rate_hz) for model in facts.models))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hardware.parameters import parameter
 from toolchain import files
 from toolchain.cells.store import Store
 from toolchain.errors import OutputError
@@ -181,7 +182,7 @@ def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
     except ImportError as error:
         raise OutputError(
             f"Parquet needs pyarrow, and here it says: {error}; pip install "
-            "'spikeport[parquet]', or leave --parquet away for npz alone"
+            f"'spikeport[parquet]', or leave {parameter('parquet')} out for npz alone"
         ) from None
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table(dict(columns)), buffer)

@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 
 from hardware import limits
 from hardware._files import read_bytes
+from hardware.parameters import parameter
 from toolchain import files
 from toolchain.errors import CheckpointError, ConfigError, LayerError
 from toolchain.layers import Network
@@ -160,7 +161,7 @@ def _read(path: Path) -> bytes:
             f"is a safetensors checkpoint: where you "
             "trust the file, convert it with safetensors.torch.save_file(model.state_dict(), "
             "'model.safetensors') and give "
-            "package.module:factory with --weights"
+            f"package.module:factory with {parameter('weights')}"
         )
     return content
 
@@ -182,7 +183,7 @@ def _description(path: Path, content: bytes) -> tuple[Config, dict]:
         raise CheckpointError(
             f"{path}: a safetensors file without a recipe, or no such file; accepted is a "
             f"checkpoint that spikeport wrote (for weights "
-            "alone give package.module:factory with --weights)"
+            f"alone give package.module:factory with {parameter('weights')})"
         ) from None
     if version != FORMAT:
         raise CheckpointError(f"{path}: format {version!r}; this version reads format {FORMAT}")

@@ -330,7 +330,7 @@ class ByAttribute(models.Layers):
 
 
 def test_potentials_read_as_attributes():
-    with pytest.raises(MissingInformationError, match=r"'lif2'.*state decode \(--decode\)"):
+    with pytest.raises(MissingInformationError, match=r"'lif2'.*state decode as"):
         trace(ByAttribute(), EXAMPLE, time_first=True)
     graph = trace(ByAttribute(), EXAMPLE, time_first=True, decode="mean_potential")
     assert ("lif2", "output") in graph.edges

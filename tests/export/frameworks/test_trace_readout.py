@@ -104,7 +104,7 @@ def test_clear_cases(name):
 def test_potentials_of_every_step_must_be_stated():
     model = Read(lambda s, v, c: v, **NO_RESET)
     says = (
-        r"layer 'lif' .*state decode \(--decode\) as 'last_potential' \| 'mean_potential' \| "
+        r"layer 'lif' .*state decode as 'last_potential' \| 'mean_potential' \| "
         r"'max_potential'"
     )
     with pytest.raises(MissingInformationError, match=says):

@@ -78,11 +78,11 @@ class Merged(models.Layers):
 def test_stated():
     """What cannot be found out is stated; the example is repeated, or cut."""
     with pytest.raises(
-        UnsupportedError, match=r"wants a number of time steps of its own: steps=N, --trace-steps N"
+        UnsupportedError, match=r"wants a number of time steps of its own, trace_steps states it"
     ):
         trace(Merged(), torch.rand(3, 2, 12), time_first=True)
     for given in (3, 8):
-        graph = trace(Merged(), torch.rand(given, 2, 12), time_first=True, steps=6)
+        graph = trace(Merged(), torch.rand(given, 2, 12), time_first=True, trace_steps=6)
         assert ("lif2", "output") in graph.edges
 
 
@@ -100,9 +100,9 @@ REFUSED = {
         {"single_step": True},
         (2, 12),
         4,
-        "steps goes with an example that has a time axis",
+        "presents its input by itself; leave it out",
     ),
-    "its own loop": ({}, (2, 12), 4, "steps goes with an example that has a time axis"),
+    "its own loop": ({}, (2, 12), 4, "presents its input by itself; leave it out"),
     "too few": ({"time_first": True}, (3, 2, 12), 2, "whole number from 3"),
     "no number": ({"time_first": True}, (3, 2, 12), 4.0, "whole number from 3"),
 }
@@ -112,7 +112,7 @@ REFUSED = {
 def test_steps_that_go_with_nothing(name):
     how, shape, steps, says = REFUSED[name]
     with pytest.raises(UnsupportedError, match=says):
-        trace(models.TimeLoop(), torch.rand(shape), steps=steps, **how)
+        trace(models.TimeLoop(), torch.rand(shape), trace_steps=steps, **how)
 
 
 def test_an_index_that_is_wrong_whatever_the_length():

@@ -89,6 +89,22 @@ def test_export_writes_what_it_says(tmp_path):
         exported.save(tmp_path / "a.pdf")
 
 
+def test_a_nir_file_is_in_seconds_so_a_model_in_steps_needs_dt(tmp_path):
+    root = Path(__file__).resolve().parents[3]
+    source = root / "examples" / "checkpoints" / "digits-tgo-0.safetensors"
+    exported = spikeport.export(source)
+    with pytest.raises(spikeport.Error, match=r"in seconds: state the time step with dt$"):
+        exported.save(tmp_path / "a.nir")
+    exported.save(tmp_path / "a.nir", dt=2e-3)
+    assert spikeport.load(tmp_path / "a.nir").program.metadata["dt_s"] == 2e-3
+
+    told = spikeport.load(source, dt=1e-3)
+    with pytest.raises(spikeport.ArgumentError, match=r"dt is 0.002 .* as the model was loaded"):
+        told.save_nir(tmp_path / "b.nir", dt=2e-3)
+    with pytest.raises(spikeport.ArgumentError, match="left out for a Program"):
+        exported.save(tmp_path / "a.h5", dt=1e-3)
+
+
 def test_frames():
     pytest.importorskip("pandas")
     found = spikeport.run(tiny_program(), inputs=tiny_inputs())

@@ -23,7 +23,7 @@ from toolchain.cli import run as spikeport
         ({"address": "ucx://host:8786"}, "must be tls://HOST:PORT"),
         (
             {"address": "tcp://host:8786"},
-            "anyone who reaches this scheduler can run code.*--insecure-scheduler",
+            "anyone who reaches this scheduler can run code.*trusted_network=True",
         ),
         (
             {"address": "tcp://host:8786", "ca": "file"},
@@ -31,12 +31,12 @@ from toolchain.cli import run as spikeport
         ),
         (
             {"address": "tls://host:8786", "trusted_network": True},
-            "--insecure-scheduler goes with tcp://",
+            "trusted_network goes with tcp://",
         ),
-        ({"address": "tls://host:8786", "ca": "file", "key": "file"}, "--tls-cert is missing"),
+        ({"address": "tls://host:8786", "ca": "file", "key": "file"}, "cert is missing"),
         (
             {"address": "tls://host:8786", "ca": "file", "cert": "nowhere", "key": "file"},
-            "--tls-cert .*nowhere: there is no such file",
+            "cert is .*nowhere.; there is no such file",
         ),
         (
             {"address": "tls://host:8786", "ca": "file", "cert": "file", "key": "file"},

@@ -110,7 +110,7 @@ def test_bins_are_those_of_the_training_unless_others_are_asked_for(tmp_path):
         inputs.load(str(tmp_path / "e.npy"), trained).inputs["in"][0], by_hand(steps=2, bin_us=1500)
     )
     assert inputs.load(str(tmp_path / "e.npy"), trained, steps=4).inputs["in"].shape[1] == 4
-    with pytest.raises(DataError, match="give --steps and --bin-us"):
+    with pytest.raises(DataError, match="give steps and bin_us"):
         inputs.load(str(tmp_path / "e.npy"), program())
 
 

@@ -27,13 +27,13 @@ class TimeFirst(nn.Module):
 @pytest.mark.parametrize("call", ["batch-first", "step"])
 def test_a_model_that_fails_says_how_it_was_called(call):
     stage = stages.Stage("net:make", "factory", module=TimeFirst())
-    with pytest.raises(Exception, match=f"as --call {call} says, .*time-first") as caught:
+    with pytest.raises(Exception, match=f"as call={call!r} says, .*time-first") as caught:
         stages.to_graph(stage, stages.Ways(input_shape=(4,), call=call))
     assert type(caught.value).__module__ == "export.errors"
 
 
 def test_a_folder_is_no_data(tmp_path):
-    with pytest.raises(DataError, match=r"is a folder; a file .*\.npz.* --data-root"):
+    with pytest.raises(DataError, match=r"is a folder; a file .*\.npz.* data_root says"):
         inputs.known(str(tmp_path), {}, None, "test")
     with pytest.raises(DataError, match=r"is a folder; typical inputs must be a \.npz file"):
         inputs.calibration(str(tmp_path), {})
@@ -48,14 +48,14 @@ def test_empty_files_are_called_empty(name, tmp_path):
             inputs.read_npz(path)
     else:
         with pytest.raises(
-            ModelError, match=r"an empty file \(0 bytes\); accepted is a checkpoint"
+            ModelError, match=r"is an empty file \(0 bytes\); the model must be a checkpoint"
         ):
             stages.load(str(path))
 
 
 def test_trust_in_a_file_that_is_no_pickle_names_what_it_is(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros(2))
-    with pytest.raises(ModelError, match=r"is an array file.*no pickle, so --trust-pickle changes"):
+    with pytest.raises(ModelError, match=r"is an array file.*no pickle, so trust_pickle changes"):
         stages.load(str(tmp_path / "a.npz"), trust_pickle=True)
 
 
