@@ -64,6 +64,11 @@ class Dataset:
             )
         return replace(self, values=self.values[:samples], labels=self.labels[:samples])
 
+    def part(self, which: np.ndarray) -> Dataset:
+        """The samples with these indices."""
+        values = [self.values[i] for i in which] if self.is_events else self.values[which]
+        return replace(self, values=values, labels=self.labels[which])
+
 
 def intensity_bits(maximum: int) -> int:
     """Full intensity is 2**bits, the power of two at or above the largest grey level, so that a

@@ -11,7 +11,8 @@ Defences of a recipe: ``toolchain.defences``.
 from toolchain.defences import Defence
 from toolchain.training.checkpoint import load_checkpoint, read_recipe, recipe_of, save_checkpoint
 from toolchain.training.config import Config, Data, Training, read_config
-from toolchain.training.loop import evaluate, train
+from toolchain.training.evaluation import evaluate
+from toolchain.training.loop import train
 from toolchain.training.result import Result
 
 __all__ = [

@@ -3,7 +3,7 @@ they are encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,9 @@ class Step:
         if self.settings.loss == "rate":
             target = functional.one_hot(self.labels, scores.shape[1]).to(scores.dtype)
             return functional.mse_loss(scores / self.model.data["steps"], target)
-        return functional.cross_entropy(self.logits(scores), self.labels)
+        return functional.cross_entropy(
+            self.logits(scores), self.labels, label_smoothing=self.settings.label_smoothing
+        )
 
 
 class Feed:
@@ -64,16 +66,21 @@ class Feed:
         self.data, self.config, self.model, self.device = data, config, model, device
         self.batches = -(-len(data) // config.training.batch)
         self.total = self.batches * config.training.epochs
-        self._generator = np.random.Generator(np.random.PCG64(config.training.seed))
+        self.generator = np.random.Generator(np.random.PCG64(config.training.seed))
+        self.order = np.zeros(0, np.int64)
         self._encoder = encoder_of(model.spikeport_io()) if as_images else None
 
-    def epoch(self, number: int):
-        """The steps of epoch ``number`` (from 0)."""
-        order = self._generator.permutation(len(self.data))
-        for position, which in enumerate(
-            np.array_split(order, self.batches), number * self.batches
-        ):
-            yield self._step(which, number, position)
+    def epoch(self, number: int, done: int = 0) -> Iterator[Step]:
+        """The steps of epoch ``number`` (from 0).
+
+        done  so many of them are done already: the others follow, with the order and the state of
+              the generator as they are
+        """
+        if not done:
+            self.order = self.generator.permutation(len(self.data))
+        for place, which in enumerate(np.array_split(self.order, self.batches)):
+            if place >= done:
+                yield self._step(which, number, number * self.batches + place)
 
     def _step(self, which: np.ndarray, epoch: int, position: int) -> Step:
         progress = position / max(1, self.total - 1)
@@ -82,10 +89,10 @@ class Feed:
             values, labels = encoded(
                 self.data, self.config.data.encoder, which, self.model.fraction_bits, epoch
             )
-            values = shifted(values, shift, self._generator).to(self.device)
+            values = shifted(values, shift, self.generator).to(self.device)
             return Step(self.model, settings, labels.to(self.device), progress, values=values)
         images = torch.from_numpy(self.data.images(which))
-        images = shifted(images[None], shift, self._generator)[0].to(self.device)
+        images = shifted(images[None], shift, self.generator)[0].to(self.device)
         seed = derived_seed("training", settings.seed, position)
         labels = torch.from_numpy(self.data.labels[which]).to(self.device)
         return Step(

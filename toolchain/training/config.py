@@ -66,6 +66,20 @@ class Training(Settings):
                (readout spike_count)
     schedule   "one_cycle": the rate rises for a tenth of the steps and falls to zero; "cosine": it
                falls to zero along half a cosine; "constant"
+    warmup     share of the steps in which the rate rises first. Not given: 0.1 of "one_cycle", 0 of
+               "cosine" (its rise is a straight line)
+    decay_norms      False: weight_decay is for the weights of synapses alone, not for biases, batch
+                     normalisations and parameters of neurons
+    label_smoothing  of "cross_entropy": so much of the target is spread over all classes
+    gradient_clip    largest norm of the gradient of all parameters together; not given: any
+    freeze_norms     in the last so large share of the epochs the batch normalisations of spiking
+                     layers compute with their running statistics, exactly as the deployed network
+                     (``toolchain.layers.freeze_norms``); networks without any: nothing
+    validation  share of the training samples that is held back, drawn with the seed. After each
+                epoch the network is measured on it, and the best epoch's weights are kept. 0:
+                nothing is held back, the last epoch's are kept. The test split is never looked at
+                before the end
+    patience   stop after so many epochs without a better one on the validation samples
     samples    train on the first so many samples; not given: all
     device     "cpu"; "cuda"; "auto": a GPU where PyTorch sees one (results differ between devices:
                sums round, and random numbers are drawn, in another order)
@@ -79,11 +93,27 @@ class Training(Settings):
     learning_rate: Annotated[float, Meta(ge=1e-9, le=1e3)] = 1e-2
     weight_decay: Annotated[float, Meta(ge=0, le=1e3)] = 0.0
     schedule: Annotated[str, one_of(SCHEDULES)] = "one_cycle"
+    warmup: Annotated[float, Meta(ge=0, le=0.9)] | None = None
+    decay_norms: bool = True
+    label_smoothing: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
+    gradient_clip: Annotated[float, Meta(ge=1e-9, le=1e9)] | None = None
+    freeze_norms: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    validation: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
+    patience: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     loss: Annotated[str, one_of(LOSSES)] = "cross_entropy"
     logit_scale: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0
     seed: Seed = 0
     samples: Annotated[int, Meta(ge=1, le=1 << 32)] | None = None
     device: Annotated[str, one_of(DEVICES)] = "cpu"
+
+    def check(self) -> str | None:
+        if self.patience is not None and not self.validation:
+            return "patience goes with validation, the share that is held back; it must be above 0"
+        if self.warmup is not None and self.schedule == "constant":
+            return 'warmup goes with schedule "one_cycle" or "cosine", not "constant"'
+        if self.label_smoothing and self.loss != "cross_entropy":
+            return f'label_smoothing goes with loss "cross_entropy", not {self.loss!r}'
+        return None
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,20 @@ the recipe switches on."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from toolchain.data import Dataset, Encoding, load
-from toolchain.errors import ToolchainError
-from toolchain.layers import Network
+from toolchain.data import Dataset, load
+from toolchain.errors import ConfigError, ToolchainError
+from toolchain.layers import Network, freeze_norms
 from toolchain.models import build
-from toolchain.training.batches import Feed, encoded
-from toolchain.training.config import Config, Training
+from toolchain.training import optimisation
+from toolchain.training.batches import Feed, Step
+from toolchain.training.config import Config
+from toolchain.training.evaluation import Best, evaluate, measure, split
 from toolchain.training.result import Result, device_of
-
-EVALUATION_BATCH = 256
 
 
 def train(
@@ -37,6 +36,8 @@ def train(
     on_epoch  called with each entry of the history
     prepare   called with the fresh network, which it may change
 
+    The test split is read when the training is over.
+
     Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or
     infinite, or the device is not there.
     """
@@ -51,88 +52,150 @@ def train(
             progress=progress,
             on_epoch=on_epoch,
         )
-    started = time.perf_counter()
-    device = device_of(config.training)
-    data, encoding = (
-        load(config.data.name, "train", root=root, samples=config.training.samples),
-        config.data.encoder,
-    )
-    test = load(config.data.name, "test", root=root)
+    started, settings = time.perf_counter(), config.training
+    device = device_of(settings)
+    data = load(config.data.name, "train", root=root, samples=settings.samples)
+    data, held = split(data, settings.validation, settings.seed)
+    if not len(data) or (held is not None and not len(held)):
+        raise ConfigError(
+            f"training: validation is {settings.validation:g}, which leaves {len(data)} samples to "
+            f"train on and {0 if held is None else len(held)} to validate on; there must be at "
+            f"least one each"
+        )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.training.seed)
+        torch.manual_seed(settings.seed)
         model = build(
             config.model,
             config.neuron,
             config.grid,
             config.surrogate,
             dataset=config.data.name,
-            encoding=encoding,
+            encoding=config.data.encoder,
         )
         if prepare is not None:
             prepare(model)
-        details = {}
+        details: dict = {}
         if config.model.init is not None:
             from toolchain.training import conversion
 
             details["conversion"] = conversion.describe(
                 conversion.start(model, config, data, train, root)
             )
-        history = _fit(model.to(device), config, data, progress, on_epoch)
-    accuracy = evaluate(model, test, encoding)
-    return Result(
-        model.cpu(), config, accuracy, len(test), time.perf_counter() - started, history, details
-    )
+        run = Run(model.to(device), config, data, held)
+        run.go(progress, on_epoch)
+    if run.best is not None:
+        details["kept"] = run.best.described()
+    test = load(config.data.name, "test", root=root)
+    accuracy = evaluate(model, test, config.data.encoder)
+    seconds = time.perf_counter() - started
+    return Result(model.cpu(), config, accuracy, len(test), seconds, run.history, details)
 
 
-def _fit(model: Network, config: Config, data: Dataset, progress, on_epoch) -> list[dict]:
-    settings, defences = config.training, config.defence.hooks()
-    feed = Feed(data, config, model, next(model.parameters()).device, defences.needs_images)
-    optimiser = _optimiser(settings, model)
-    schedule = _schedule(settings, optimiser, feed.total)
-    history, done = [], 0
-    model.train()
-    for epoch in range(settings.epochs):
-        tally = _Tally()
-        for step in feed.epoch(epoch):
-            defences.prepare(step)
-            with defences.watching(step):
-                scores = step.scores()
-            terms = {"task": step.loss(scores), **defences.penalties(step, scores)}
-            loss = sum(terms.values())
-            if not bool(torch.isfinite(loss)):
-                raise ToolchainError(
-                    f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate "
-                    f"than {settings.learning_rate}"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            if schedule is not None:
-                schedule.step()
-            defences.after_update(model)
-            tally.add(terms, loss, scores.detach(), step.labels)
-            done += 1
-            if progress is not None:
-                progress(done, feed.total)
-        entry = {
-            "epoch": epoch + 1,
-            **tally.means(),
-            **defences.figures(),
-            "seconds": tally.seconds,
-        }
-        history.append(entry)
-        if on_epoch is not None:
-            on_epoch(entry)
-    model.eval()
-    return history
+class Run:
+    """A training under way: everything that the next step depends on.
+
+    data, held  samples to train on, and to validate on (None: none)
+    done        steps that are done
+    """
+
+    def __init__(self, model: Network, config: Config, data: Dataset, held: Dataset | None) -> None:
+        self.model, self.config, self.settings, self.held = model, config, config.training, held
+        self.defences = config.defence.hooks()
+        device = next(model.parameters()).device
+        self.feed = Feed(data, config, model, device, self.defences.needs_images)
+        self.optimiser = optimisation.optimiser(self.settings, model)
+        self.schedule = optimisation.schedule(self.settings, self.optimiser, self.feed.total)
+        self.history: list[dict] = []
+        self.best: Best | None = None
+        self.tally = Tally()
+        self.done = 0
+
+    @property
+    def over(self) -> bool:
+        """True: no epoch is left, or patience is at an end."""
+        epochs, patience = len(self.history), self.settings.patience
+        if self.best is not None and patience is not None:
+            return epochs == self.settings.epochs or epochs - self.best.epoch >= patience
+        return epochs == self.settings.epochs
+
+    def go(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        on_epoch: Callable[[dict], None] | None = None,
+    ) -> None:
+        """To the end; the model has the weights that are kept then, in evaluation mode."""
+        while not self.over:
+            for _ in self._epoch():
+                if progress is not None:
+                    progress(self.done, self.feed.total)
+            self._close()
+            if on_epoch is not None:
+                on_epoch(self.history[-1])
+        if self.best is not None:
+            self.model.load_state_dict(self.best.weights)
+        freeze_norms(self.model, False)
+        self.model.eval()
+
+    def _epoch(self) -> Iterator[None]:
+        """What is left of the epoch, step by step."""
+        number = len(self.history)
+        frozen = round(self.settings.freeze_norms * self.settings.epochs)
+        self.model.train()
+        freeze_norms(self.model, number >= self.settings.epochs - frozen)
+        self.tally.go_on()
+        for step in self.feed.epoch(number, self.done - number * self.feed.batches):
+            self._learn(step)
+            self.done += 1
+            yield
+
+    def _learn(self, step: Step) -> None:
+        """One step."""
+        self.defences.prepare(step)
+        with self.defences.watching(step):
+            scores = step.scores()
+        terms = {"task": step.loss(scores), **self.defences.penalties(step, scores)}
+        loss = sum(terms.values())
+        if not bool(torch.isfinite(loss)):
+            raise ToolchainError(
+                f"the loss is {loss.item()} in epoch {len(self.history) + 1}; use a smaller "
+                f"learning_rate than {self.settings.learning_rate}"
+            )
+
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimisation.clip(self.model, self.settings.gradient_clip)
+        self.optimiser.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        self.defences.after_update(self.model)
+        self.tally.add(terms, loss, scores.detach(), step.labels)
+
+    def _close(self) -> None:
+        """The entry of the epoch that ends."""
+        entry = {"epoch": len(self.history) + 1, **self.tally.means(), **self.defences.figures()}
+        if self.held is not None:
+            loss, accuracy = measure(self.model, self.held, self.config)
+            entry |= {"validation_loss": loss, "validation_accuracy": accuracy}
+            if self.best is None or self.best.below(entry):
+                self.best = Best.of(entry, self.model)
+        self.history.append({**entry, "seconds": self.tally.seconds})
+        self.tally = Tally()
 
 
-class _Tally:
-    """What an epoch adds up to."""
+class Tally:
+    """What an epoch adds up to.
+
+    seconds  that it took so far
+    """
 
     def __init__(self) -> None:
-        self._started, self._samples, self._correct, self._loss = time.perf_counter(), 0, 0, 0.0
-        self._terms: dict[str, float] = {}
+        self.samples, self.correct, self.loss = 0, 0, 0.0
+        self.terms: dict[str, float] = {}
+        self._before, self._started = 0.0, time.perf_counter()
+
+    def go_on(self) -> None:
+        """The clock starts now."""
+        self._started = time.perf_counter()
 
     def add(
         self,
@@ -142,55 +205,23 @@ class _Tally:
         labels: torch.Tensor,
     ) -> None:
         size = len(labels)
-        self._samples += size
-        self._loss += loss.item() * size
-        self._correct += int((scores.argmax(1) == labels).sum())
+        self.samples += size
+        self.loss += loss.item() * size
+        self.correct += int((scores.argmax(1) == labels).sum())
         if len(terms) > 1:
             for name, term in terms.items():
-                self._terms[name] = self._terms.get(name, 0.0) + term.item() * size
+                self.terms[name] = self.terms.get(name, 0.0) + term.item() * size
 
     def means(self) -> dict:
         """Loss and accuracy, and the parts of the loss where it has several."""
         found: dict = {
-            "loss": self._loss / self._samples,
-            "accuracy": self._correct / self._samples,
+            "loss": self.loss / self.samples,
+            "accuracy": self.correct / self.samples,
         }
-        if self._terms:
-            found["terms"] = {name: total / self._samples for name, total in self._terms.items()}
+        if self.terms:
+            found["terms"] = {name: total / self.samples for name, total in self.terms.items()}
         return found
 
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self._started
-
-
-def _optimiser(settings: Training, model: Network) -> torch.optim.Optimizer:
-    arguments = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=0.9, **arguments)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](
-        model.parameters(), **arguments
-    )
-
-
-def _schedule(settings: Training, optimiser: torch.optim.Optimizer, total: int):
-    """What changes the learning rate after every step; None: nothing."""
-    if settings.schedule == "constant" or not total:
-        return None
-    if settings.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=total + 1, pct_start=0.1
-    )
-
-
-@torch.no_grad()
-def evaluate(model: Network, dataset: Dataset, encoding: Encoding) -> float:
-    """Share of samples whose highest score (the first of equals, as hardware.Recording) is the
-    label."""
-    correct, device = 0, next(model.parameters()).device
-    for start in range(0, len(dataset), EVALUATION_BATCH):
-        which = np.arange(start, min(start + EVALUATION_BATCH, len(dataset)))
-        x, labels = encoded(dataset, encoding, which, model.fraction_bits)
-        correct += int((model.scores(x.to(device)).cpu().numpy().argmax(1) == labels.numpy()).sum())
-    return correct / len(dataset)
+        return self._before + time.perf_counter() - self._started

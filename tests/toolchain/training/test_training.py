@@ -17,7 +17,6 @@ from toolchain.errors import ConfigError, LayerError, ToolchainError
 from toolchain.models import Grid, Layer, Model, Neuron, Surrogate
 from toolchain.training import Config, Data, Training, evaluate, train
 from toolchain.training.batches import Step, shifted
-from toolchain.training.loop import _schedule
 from toolchain.training.result import device_of
 
 SMALL = Config(
@@ -96,6 +95,19 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
             "neuron": {"alpha": 0.5, "learn_alpha": True, "learn_beta": True},
         },
         {"data": {"shift": 1, "steps": 3}, "grid": {"weight_bits": 4, "granularity": "channel"}},
+        {
+            "training": {
+                "optimiser": "adamw",
+                "weight_decay": 0.01,
+                "decay_norms": False,
+                "label_smoothing": 0.1,
+                "gradient_clip": 1.0,
+                "schedule": "cosine",
+                "warmup": 0.2,
+                "validation": 0.2,
+            },
+            "neuron": {"learn_beta": True},
+        },
     ],
     ids=lambda change: "-".join(change),
 )
@@ -160,18 +172,6 @@ def test_a_grid_that_cannot_hold_the_network_is_refused():
         )
     with pytest.raises(ConfigError, match="seed is -1"):
         Training(seed=-1)
-
-
-def test_the_learning_rate_follows_its_schedule():
-    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
-    schedule = _schedule(Training(schedule="cosine", learning_rate=0.4), optimiser, 4)
-    rates = []
-    for _ in range(4):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        schedule.step()
-    assert rates == pytest.approx([0.2 * (1 + np.cos(np.pi * n / 4)) for n in range(4)])
-    assert _schedule(Training(schedule="constant"), optimiser, 4) is None
 
 
 def test_a_gpu_that_is_not_there_is_asked_for_in_vain(monkeypatch):
