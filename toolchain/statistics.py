@@ -64,7 +64,7 @@ def _correlation(both: int, first: int, second: int, neither: int) -> float:
     margins = (both + first) * (second + neither) * (both + second) * (first + neither)
     if not margins:
         return 0.0
-    product = both * neither - first * second
+    product: float = both * neither - first * second
     if product > 0:
         product = max(0.0, product - (both + first + second + neither) / 2)
     return product / math.sqrt(margins)

@@ -4,7 +4,7 @@ joined."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,12 @@ class Network:
 
     def shape(self, name: str) -> Shape:
         """Output shape."""
-        return self.input_shape if name == self.input else self.leaves[name].output_shape
+        if name == self.input:
+            return self.input_shape
+        shape = self.leaves[name].output_shape
+        if shape is None:
+            raise UnsupportedError(f"{self.label(name)}: it gave no output, so no shape is known")
+        return shape
 
 
 def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: int) -> Network:
@@ -121,7 +126,7 @@ def _check_calls(node: Node, steps: int) -> None:
             )
 
 
-def _told(call: dict[str, Any]) -> str:
+def _told(call: Mapping[tuple[str, str], tuple[int, float]]) -> str:
     """The edges of a call in words."""
     told = []
     for (source, _), (age, scale) in sorted(call.items()):
@@ -170,10 +175,10 @@ def fold(net: Network) -> None:
             continue
         into = net.into(name)
         before = next(iter(into))
-        target = net.leaves.get(before)
+        weights = net.leaves.get(before)
         if (
             len(into) != 1
-            or not isinstance(target, Weights)
+            or not isinstance(weights, Weights)
             or len(net.out_of(before)) != 1
             or into[before].age
         ):
@@ -181,8 +186,8 @@ def fold(net: Network) -> None:
                 f"{leaf.label}: its input is {', '.join(map(net.label, into))}; "
                 "accepted is one nn.Linear or convolution whose output goes nowhere else"
             )
-        target.scale(into[before].scale)
-        target.scale(*leaf.factors())
+        weights.scale(into[before].scale)
+        weights.scale(*leaf.factors())
         how = f"running statistics, eps {leaf.module.eps:g}"
         net.notes.append(
             f"{before}: batch normalisation {name!r} folded into its weights and bias ({how})"
@@ -196,16 +201,16 @@ def fold(net: Network) -> None:
         if edge.scale == 1.0:
             continue
         source, target = net.leaves.get(a), net.leaves.get(b)
-        into, out = net.into(b).values(), net.out_of(a).values()
+        entering, leaving = net.into(b).values(), net.out_of(a).values()
         factor = edge.scale
-        if isinstance(target, Weights) and {e.scale for e in into} == {factor}:
+        if isinstance(target, Weights) and {e.scale for e in entering} == {factor}:
             target.scale_input(factor)
             net.notes.append(f"{b}: factor {factor:g} on its input folded into its weights")
-            folded = into
-        elif isinstance(source, Weights) and {e.scale for e in out} == {factor}:
+            folded = entering
+        elif isinstance(source, Weights) and {e.scale for e in leaving} == {factor}:
             source.scale(factor)
             net.notes.append(f"{a}: factor {factor:g} on its output folded into its weights")
-            folded = out
+            folded = leaving
         else:
             continue
         for item in folded:
@@ -299,7 +304,7 @@ def _between(
 ) -> list[tuple[str, float, nir.NIRNode]]:
     """Nodes that an edge needs on its way, as (kind, what tells it from others of its kind,
     node)."""
-    shape, wanted = net.shape(a), net.leaves[b].input_shape
+    shape, wanted = net.shape(a), net.leaves[b].given_shape
     nodes: list[tuple[str, float, nir.NIRNode]] = []
     if edge.age and not _check_loop(net, a, b):
         nodes.append(("delay", edge.age, nir.Delay(delay=np.full(shape, edge.age * dt))))
@@ -334,9 +339,9 @@ def _join_shapes(net: Network) -> None:
         given = {net.shape(source) for source in net.into(name)}
         if isinstance(leaf, Neuron) and len(given) == 1:
             (shape,) = given
-            if shape != leaf.input_shape and _squeezed(shape) == _squeezed(leaf.input_shape):
+            if shape != leaf.given_shape and _squeezed(shape) == _squeezed(leaf.given_shape):
                 leaf.input_shape = leaf.output_shape = shape
-    wanted = {net.leaves[b].input_shape for b in net.out_of(net.input)}
+    wanted = {net.leaves[b].given_shape for b in net.out_of(net.input)}
     if len(wanted) == 1:
         (shape,) = wanted
         if shape not in (net.input_shape, (math.prod(net.input_shape),)):

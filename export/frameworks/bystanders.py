@@ -81,7 +81,7 @@ def _inside(path: str, leaves: dict[str, Leaf]) -> bool:
     return any(path == leaf or path.startswith(f"{leaf}.") or not leaf for leaf in leaves)
 
 
-def _numbers_of(module: nn.Module) -> dict[str, float]:
+def _numbers_of(module: nn.Module) -> dict[str, numbers.Real]:
     skipped = ("training", "_is_full_backward_hook")
     return {
         name: value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import nir
 import numpy as np
@@ -23,18 +25,25 @@ class Described(Leaf):
     """A layer that describes itself: ``nir_node(input_shape, dt=1.0) -> (node, metadata)`` or
     ``nir_parts`` (several nodes)."""
 
+    module: Any  # of whoever wrote it; known by what it has
+
     def _description(self, dt: float) -> Part:
         prefix = f"{self.name}." if self.path else ""
         try:
             if hasattr(self.module, "nir_parts"):
                 parts = self.module.nir_parts(self.input_shape, dt=dt)
-                nodes = {prefix + n: tuple(pair) for n, pair in parts["nodes"].items()}
+                nodes = {prefix + n: (node, entry) for n, (node, entry) in parts["nodes"].items()}
                 edges = [(prefix + a, prefix + b) for a, b in parts["edges"]]
-                ends = (
+                inputs, outputs = (
                     (ends,) if isinstance(ends, str) else ends
                     for ends in (parts["input"], parts["output"])
                 )
-                return Part(nodes, edges, *(tuple(prefix + n for n in names) for names in ends))
+                return Part(
+                    nodes,
+                    edges,
+                    tuple(prefix + n for n in inputs),
+                    tuple(prefix + n for n in outputs),
+                )
             node, entry = self.module.nir_node(self.input_shape, dt=dt)
         except ExportError:
             raise
@@ -66,7 +75,7 @@ class Described(Leaf):
     def structural(self) -> bool:
         return self.stateless and isinstance(self.node, (nir.SumPool2d, nir.AvgPool2d, nir.Flatten))
 
-    def accept(self, layout, kwargs) -> None:
+    def accept(self, layout: str | None, kwargs: Mapping[str, Any]) -> None:
         if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (
             layout is not None
         ):
@@ -86,9 +95,9 @@ class Described(Leaf):
     def ports(self, count: int) -> tuple[str, ...]:
         if not isinstance(self.node, NEURONS):
             return (WEIGHTED,) * count
-        names = getattr(self.module, "states", None) or getattr(
-            getattr(self.module, "neuron", None), "states", ()
-        )
+        names: tuple[str, ...] = getattr(self.module, "states", ())
+        if not names:
+            names = getattr(getattr(self.module, "neuron", None), "states", ())
         states = tuple(POTENTIAL if name == "mem" else CURRENT for name in names)
         if isinstance(self.node, SPIKING):
             return (
@@ -121,7 +130,7 @@ class Described(Leaf):
         return self._description(dt)
 
     def remarks(self) -> list[str]:
-        """What the layer says of itself for the audit: "notes" of its ``nir_parts``."""
+        """ "notes" of its ``nir_parts``."""
         if not hasattr(self.module, "nir_parts"):
             return []
         return [

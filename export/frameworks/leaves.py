@@ -7,6 +7,7 @@ can check it) and which NIR nodes it becomes. The kinds: ``linear_layers``, ``sn
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,12 +53,27 @@ class Leaf:
     output_shape: Shape | None = None
     notes: list[str] = field(default_factory=list)
 
-    stateless = True
-    structural = False
     spike_scale = 1.0
 
     def __post_init__(self) -> None:
         self.name = self.name or self.path or "model"
+
+    @property
+    def given_shape(self) -> Shape:
+        """``input_shape``, once it is known. Raises UnsupportedError before."""
+        if self.input_shape is None:
+            raise UnsupportedError(f"{self.label}: it was not called, so its shapes are not known")
+        return self.input_shape
+
+    @property
+    def stateless(self) -> bool:
+        """False where its output depends on earlier steps."""
+        return True
+
+    @property
+    def structural(self) -> bool:
+        """True where it only rearranges, averages or scales, so that its step is its source's."""
+        return False
 
     @property
     def label(self) -> str:
@@ -72,17 +88,22 @@ class Leaf:
     def prepare(self) -> None:
         """Before the first step of a run."""
 
-    def accept(self, layout: str | None, kwargs: dict[str, Any]) -> None:
+    def accept(self, layout: str | None, kwargs: Mapping[str, Any]) -> None:
         """Raises UnsupportedError where the layer would not treat its input step by step.
         ``layout``: of a Stack, else None."""
 
     def check_state(
-        self, module, args, kwargs, before: dict[str, Any] | None, given: torch.Tensor
+        self,
+        module: nn.Module,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        before: Mapping[str, Any] | None,
+        given: torch.Tensor,
     ) -> None:
         """Raises UnsupportedError where the layer does not start from zero, or does not go on from
         where it was."""
 
-    def state(self, module, outputs: list[torch.Tensor]) -> dict[str, Any]:
+    def state(self, module: nn.Module, outputs: list[torch.Tensor]) -> dict[str, Any]:
         """What ``check_state`` compares with in the next step."""
         return {}
 
@@ -117,6 +138,14 @@ class Leaf:
         """Called with the shape of every output, without batch."""
         self.output_shape = shape
 
+    def prove(self) -> None:
+        """Raises UnsupportedError where a run of the layer alone does not give what it is exported
+        as; for layers whose ``compute`` does not show it."""
+
+    def remarks(self) -> list[str]:
+        """What the audit should say about it."""
+        return []
+
     def part(self, dt: float) -> Part:
         """The leaf as NIR."""
         raise NotImplementedError
@@ -131,4 +160,5 @@ def array(label: str, name: str, tensor: torch.Tensor) -> np.ndarray:
             f"{label}: {name} holds NaN or infinite values, the first at "
             f"{np.argwhere(~np.isfinite(values))[0].tolist()}"
         )
-    return values
+    finite: np.ndarray = values
+    return finite

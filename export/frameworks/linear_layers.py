@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import nir
 import numpy as np
@@ -19,6 +21,7 @@ class Weights(Leaf):
     """nn.Linear, nn.Conv1d, nn.Conv2d. ``weight`` and ``bias`` are copies, into which factors and
     normalisations are folded."""
 
+    module: nn.Linear | nn.Conv1d | nn.Conv2d
     weight: np.ndarray = field(init=False)
     bias: np.ndarray | None = field(init=False)
 
@@ -51,21 +54,21 @@ class Weights(Leaf):
         super().see_output(shape[-1:] if isinstance(self.module, nn.Linear) else shape)
 
     def compute(self, given: torch.Tensor) -> torch.Tensor:
-        weight, bias = (
-            None if a is None else torch.from_numpy(a).to(given.device, torch.float64)
-            for a in (self.weight, self.bias)
-        )
-        if isinstance(self.module, nn.Linear):
+        module, bias = self.module, None
+        weight = torch.from_numpy(self.weight).to(given.device, torch.float64)
+        if self.bias is not None:
+            bias = torch.from_numpy(self.bias).to(given.device, torch.float64)
+        if isinstance(module, nn.Linear):
             return functional.linear(given.double(), weight, bias)
-        convolve = functional.conv1d if isinstance(self.module, nn.Conv1d) else functional.conv2d
+        convolve = functional.conv1d if isinstance(module, nn.Conv1d) else functional.conv2d
         return convolve(
             given.double(),
             weight,
             bias,
-            self.module.stride,
-            self.module.padding,
-            self.module.dilation,
-            self.module.groups,
+            module.stride,
+            module.padding,
+            module.dilation,
+            module.groups,
         )
 
     def scale(self, factor: float | np.ndarray, offset: np.ndarray | None = None) -> None:
@@ -86,20 +89,20 @@ class Weights(Leaf):
         self.weight = (self.weight.astype(np.float64) * factor).astype(self.weight.dtype)
 
     def part(self, dt: float) -> Part:
-        if isinstance(self.module, nn.Linear):
+        module = self.module
+        if isinstance(module, nn.Linear):
             node = (
                 nir.Linear(weight=self.weight)
                 if self.bias is None
                 else nir.Affine(weight=self.weight, bias=self.bias)
             )
             return Part.single(self.name, node)
-        module = self.module
         bias = np.zeros(self.weight.shape[0], self.weight.dtype) if self.bias is None else self.bias
-        common = {"weight": self.weight, "groups": module.groups, "bias": bias}
+        common: dict[str, Any] = {"weight": self.weight, "groups": module.groups, "bias": bias}
         if isinstance(module, nn.Conv1d):
             padding = module.padding if isinstance(module.padding, str) else module.padding[0]
             node = nir.Conv1d(
-                self.input_shape[1],
+                self.given_shape[1],
                 stride=module.stride[0],
                 padding=padding,
                 dilation=module.dilation[0],
@@ -107,7 +110,7 @@ class Weights(Leaf):
             )
         else:
             node = nir.Conv2d(
-                self.input_shape[1:],
+                self.given_shape[1:],
                 stride=module.stride,
                 padding=module.padding,
                 dilation=module.dilation,
@@ -121,9 +124,13 @@ class Normalisation(Leaf):
     """nn.BatchNorm1d, nn.BatchNorm2d with running statistics: a factor and an offset for each
     channel, folded into the layer before."""
 
-    structural = True
+    module: nn.BatchNorm1d | nn.BatchNorm2d
 
-    def accept(self, layout, kwargs) -> None:
+    @property
+    def structural(self) -> bool:
+        return True
+
+    def accept(self, layout: str | None, kwargs: Mapping[str, Any]) -> None:
         if self.module.running_mean is None:
             raise UnsupportedError(
                 f"{self.label}: it has no running statistics, so its output depends on the batch; "
@@ -143,7 +150,7 @@ class Normalisation(Leaf):
             array(self.label, n, getattr(module, n)).astype(np.float64)
             for n in ("running_mean", "running_var")
         )
-        factor = 1.0 / np.sqrt(variance + module.eps)
+        factor: np.ndarray = 1.0 / np.sqrt(variance + module.eps)
         if module.weight is not None:
             factor = factor * array(self.label, "weight", module.weight)
         offset = -mean * factor
@@ -151,7 +158,7 @@ class Normalisation(Leaf):
             offset = offset + array(self.label, "bias", module.bias)
         return factor, offset
 
-    def compute(self, given):
+    def compute(self, given: torch.Tensor) -> torch.Tensor:
         factor, offset = (
             torch.from_numpy(a).to(given.device).reshape(1, -1, *(1,) * (given.dim() - 2))
             for a in self.factors()
@@ -167,7 +174,9 @@ class Pool(Leaf):
     stride: Shape = ()
     padding: Shape = ()
 
-    structural = True
+    @property
+    def structural(self) -> bool:
+        return True
 
     @property
     def label(self) -> str:
@@ -183,7 +192,7 @@ class Pool(Leaf):
             )
         # NIR has no average pooling over one dimension; it is a convolution of every channel with
         # itself
-        channels, length = self.input_shape
+        channels, length = self.given_shape
         weight = np.full((channels, 1, *self.kernel), 1.0 / self.kernel[0])
         node = nir.Conv1d(
             length, weight, self.stride[0], self.padding[0], 1, channels, np.zeros(channels)
@@ -191,14 +200,20 @@ class Pool(Leaf):
         return Part.single(self.name, node)
 
 
-def _numbers(value, count: int) -> Shape:
+def _numbers(value: Any, count: int) -> Shape:
+    """One number for every dimension, or one for each, as PyTorch takes it."""
     return (
         tuple(int(n) for n in value) if isinstance(value, (tuple, list)) else (int(value),) * count
     )
 
 
 def pool_leaf(
-    name: str, args, kwargs, where: str, source: torch.Tensor, result: torch.Tensor
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    where: str,
+    source: torch.Tensor,
+    result: torch.Tensor,
 ) -> tuple[Pool, float]:
     """The Pool that a call of an average pooling function amounts to, and the factor on its result.
     Raises UnsupportedError."""
@@ -229,11 +244,10 @@ def pool_leaf(
             "count_include_pad",
             "divisor_override",
         )
-        given = dict(zip(names, args)) | kwargs
+        given = {**dict(zip(names, args)), **kwargs}
         kernel = _numbers(given["kernel_size"], dims)
-        stride = (
-            _numbers(given.get("stride"), dims) if given.get("stride") not in (None, ()) else kernel
-        )
+        step = given.get("stride")
+        stride = kernel if step is None or step == () else _numbers(step, dims)
         padding = _numbers(given.get("padding", 0), dims)
         if any(padding) and not given.get("count_include_pad", True):
             raise UnsupportedError(
@@ -249,5 +263,12 @@ def pool_leaf(
             f"{pool.label}: incomplete windows at the border (ceil_mode=True); accepted is "
             f"ceil_mode=False"
         )
-    shapes = {"input_shape": tuple(source.shape[1:]), "output_shape": tuple(result.shape[1:])}
-    return replace(pool, kernel=kernel, stride=stride, padding=padding, **shapes), factor
+    pool = replace(
+        pool,
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        input_shape=tuple(source.shape[1:]),
+        output_shape=tuple(result.shape[1:]),
+    )
+    return pool, factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random as python_random
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 
 @contextmanager
-def untouched(model: nn.Module):
+def untouched(model: nn.Module) -> Iterator[None]:
     """Leave a model as it was: training mode, hidden state, attributes, and the global random
     generators."""
     base = set(nn.Module().__dict__)
@@ -43,8 +44,9 @@ def untouched(model: nn.Module):
                 module._buffers.clear()
                 module._buffers.update(buffers)
                 for name, content in contents.items():
-                    if buffers[name].shape == content.shape and not torch.equal(
-                        buffers[name], content
-                    ):
+                    buffer = buffers[name]
+                    if buffer is None or buffer.shape != content.shape:
+                        continue
+                    if not torch.equal(buffer, content):
                         with torch.no_grad():
-                            buffers[name].copy_(content)
+                            buffer.copy_(content)

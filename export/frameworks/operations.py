@@ -18,7 +18,16 @@ from torch.overrides import resolve_name
 
 from export.frameworks import readings
 from export.frameworks.taint import CREATING
-from export.frameworks.values import Opaque, Stack, Traced, Value, sources_of, tensors_in
+from export.frameworks.values import (
+    Opaque,
+    Sources,
+    Stack,
+    Traced,
+    Value,
+    sources_of,
+    tensors_in,
+    terms_of,
+)
 
 MOVING = {
     *(
@@ -109,7 +118,7 @@ ARITHMETIC = {
 def name_of(function: Callable[..., Any]) -> str:
     """Short name of a torch function or method; in-place variants and attribute getters under the
     plain name."""
-    full = resolve_name(function) or getattr(function, "__name__", "an operation")
+    full: str = resolve_name(function) or getattr(function, "__name__", "an operation")
     parts = full.split(".")
     name = parts[-2] if parts[-1] == "__get__" else parts[-1]
     return name if name.startswith("__") else name.rstrip("_") if name != "requires_grad_" else name
@@ -130,7 +139,7 @@ class Interpreter:
         function: Callable[..., Any],
         args: Sequence[Any],
         kwargs: dict[str, Any],
-        result,
+        result: Any,
         where: str,
     ) -> list[tuple[torch.Tensor, Traced]]:
         """(tensor, value) of every tensor in ``result``; ``where``: path of the module that runs
@@ -170,7 +179,7 @@ class Interpreter:
         """What is not followed; the first operation that could not be is the one to name."""
         values = [self.lookup(t) for t in inputs]
         earlier = next((v for v in values if isinstance(v, Opaque) and v.reading is None), None)
-        sources = frozenset().union(*map(sources_of, values))
+        sources: Sources = frozenset().union(*map(sources_of, values))
         return (
             Opaque(name, where, sources) if earlier is None else replace(earlier, sources=sources)
         )
@@ -194,10 +203,19 @@ class Interpreter:
             return None
         return [value]
 
-    def _moved(self, function, args, kwargs, source, results, name, where) -> list[Traced] | None:
+    def _moved(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        source: torch.Tensor,
+        results: list[torch.Tensor],
+        name: str,
+        where: str,
+    ) -> list[Traced] | None:
         value = self.lookup(source)
-        if isinstance(value, Opaque) and value.reading is None:
-            return [value] * len(results)
+        if value is None or (isinstance(value, Opaque) and value.reading is None):
+            return None if value is None else [value] * len(results)
         numbers_ = torch.arange(source.numel(), device=source.device).reshape(source.shape)
         replaced = [numbers_ if a is source else a for a in args]
         moved = function(
@@ -212,8 +230,13 @@ class Interpreter:
             kept = [readings.moved(value.reading, source, r, m) for r, m in zip(results, moved)]
             lost = self._opaque(name, where, [source])
             return [lost if read is None else value for read in kept]
-        values = [self._rearranged(value, m, source) for m in moved]
-        return None if any(v is None for v in values) else values
+        values: list[Traced] = []
+        for order in moved:
+            rearranged = self._rearranged(value, order, source)
+            if rearranged is None:
+                return None
+            values.append(rearranged)
+        return values
 
     def _rearranged(
         self, value: Value | Stack, moved: torch.Tensor, source: torch.Tensor
@@ -263,7 +286,14 @@ class Interpreter:
             return flat.reshape(count, -1)
         return flat.reshape(self.batch, count, features).transpose(0, 1).reshape(count, -1)
 
-    def _laid_out(self, items, moved, places, layouts=("SB", "BS"), repeated=False) -> Stack | None:
+    def _laid_out(
+        self,
+        items: tuple[Value, ...],
+        moved: torch.Tensor,
+        places: torch.Tensor,
+        layouts: Sequence[str] = ("SB", "BS"),
+        repeated: bool = False,
+    ) -> Stack | None:
         """A Stack if, in one of the layouts, every item holds all its elements in order, and the
         shape shows it."""
         count, size = len(items), moved.numel() // len(items)
@@ -279,7 +309,7 @@ class Interpreter:
                 return Stack(items, layout[0] + "*" + layout[1])
         return None
 
-    def _operand(self, item) -> Traced | float | None:
+    def _operand(self, item: object) -> Traced | float | None:
         """A value, a number, or None for what is neither."""
         if isinstance(item, numbers.Real):
             return float(item)
@@ -292,26 +322,30 @@ class Interpreter:
         return value
 
     def _arithmetic(self, kind: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Traced | None:
-        operands = [
-            self._operand(a)
-            for a in (*args[:2], *(kwargs[k] for k in ("input", "other") if k in kwargs))
-        ]
-        if any(o is None or isinstance(o, Opaque) for o in operands) or kwargs.get("rounding_mode"):
+        operands: list[Value | Stack | float] = []
+        for item in (*args[:2], *(kwargs[k] for k in ("input", "other") if k in kwargs)):
+            operand = self._operand(item)
+            if operand is None or isinstance(operand, Opaque):
+                return None
+            operands.append(operand)
+        if kwargs.get("rounding_mode"):
             return None
         a, b = (*operands, 0.0)[:2]
         if kind == "neg":
+            if isinstance(a, float):
+                return Value() if not a else None
             return _each(a, lambda v: v.scaled(-1.0))
         if kind in ("mul", "div"):
             if kind == "div" and not isinstance(b, float):
                 return None
             if isinstance(a, float):
                 a, b = b, a
-            factor = b if kind == "mul" or not isinstance(b, float) else 1.0 / b if b else None
-            return (
-                None
-                if not isinstance(factor, float) or isinstance(a, float)
-                else _each(a, lambda v: v.scaled(factor))
-            )
+            if isinstance(a, float) or not isinstance(b, float):
+                return None
+            if kind == "div" and not b:
+                return None
+            ratio = b if kind == "mul" else 1.0 / b
+            return _each(a, lambda v: v.scaled(ratio))
         # a number that is added is a constant current; zero is the start of many a loop
         if isinstance(a, float) or isinstance(b, float):
             number, value = (a, b) if isinstance(a, float) else (b, a)
@@ -337,33 +371,35 @@ class Interpreter:
     ) -> Traced | None:
         tensors = list(args[0] if args else kwargs["tensors"])
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-        values = [self.lookup(t) for t in tensors]
-        if not isinstance(axis, int) or any(v is None or isinstance(v, Opaque) for v in values):
+        values: list[Value | Stack] = []
+        for tensor in tensors:
+            value = self.lookup(tensor)
+            if value is None or isinstance(value, Opaque):
+                return None
+            values.append(value)
+        if not isinstance(axis, int):
             return None
         axis += result.dim() if axis < 0 else 0
         if name == "stack":
-            if (
-                axis > 1
-                or any(isinstance(v, Stack) for v in values)
-                or result.shape[1 - axis] != self.batch
-            ):
+            steps = tuple(v for v in values if isinstance(v, Value))
+            if axis > 1 or len(steps) != len(values) or result.shape[1 - axis] != self.batch:
                 return None
-            return Stack(tuple(values), "SB" if axis == 0 else "BS")
+            return Stack(steps, "SB" if axis == 0 else "BS")
         if name not in ("cat", "concat", "concatenate"):
             return None
         layout = "SB" if axis == 0 else "BS"
         items: list[Value] = []
-        for tensor, value in zip(tensors, values):
-            if isinstance(value, Stack):
-                if value.layout != layout:
+        for tensor, part in zip(tensors, values):
+            if isinstance(part, Stack):
+                if part.layout != layout:
                     return None
-                items += value.items
+                items += part.items
             elif (
                 axis <= 1 < tensor.dim()
                 and tensor.shape[axis] == 1
                 and tensor.shape[1 - axis] == self.batch
             ):
-                items.append(value)
+                items.append(part)
             else:
                 return None
         return Stack(tuple(items), layout)
@@ -373,6 +409,8 @@ class Interpreter:
     ) -> list[Traced] | None:
         """A sum, mean or maximum over the steps of a Stack; None for another."""
         tensor = args[0] if args else kwargs.get("input")
+        if not isinstance(tensor, torch.Tensor):
+            return None
         value = self.lookup(tensor)
         axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
         if isinstance(axis, (tuple, list)) and len(axis) == 1:
@@ -396,7 +434,7 @@ class Interpreter:
         return [total]
 
 
-def _each(value: Value | Stack, function) -> Value | Stack:
+def _each(value: Value | Stack, function: Callable[[Value], Value]) -> Value | Stack:
     return value.map(function) if isinstance(value, Stack) else function(value)
 
 
@@ -408,6 +446,6 @@ def _pairwise(a: Value | Stack, b: Value | Stack, factor: float) -> Value | Stac
         return Stack(tuple(x.plus(y, factor) for x, y in zip(a.items, b.items)), a.layout)
     if isinstance(a, Value) and isinstance(b, Value):
         return a.plus(b, factor)
-    if isinstance(a, Stack):
-        return a if not b.terms else None
-    return b.map(lambda v: v.scaled(factor)) if not a.terms else None
+    if isinstance(b, Stack):
+        return None if terms_of(a) else b.map(lambda v: v.scaled(factor))
+    return None if b.terms else a

@@ -36,10 +36,11 @@ def reading(value: Value | Stack) -> Reading | None:
     from the first.
     """
     terms = terms_of(value)
-    if len({(t.node, t.port) for t in terms}) != 1 or any(t.step is None for t in terms):
+    steps = [t.step for t in terms if t.step is not None]
+    if len({(t.node, t.port) for t in terms}) != 1 or len(steps) != len(terms):
         return None
     node, port = terms[0].node, terms[0].port
-    steps, scales = [t.step for t in terms], {t.scale for t in terms}
+    scales = {t.scale for t in terms}
     if len(scales) != 1 or min(scales) <= 0:
         return None
     factor = scales.pop()

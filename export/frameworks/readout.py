@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from export.errors import MissingInformationError, UnsupportedError
 from export.frameworks.leaves import Leaf
@@ -78,8 +79,12 @@ def find(
     read: dict[str, _Read] = {}
     for item in [i for i in returned if not _aside(tracker, i, returned)]:
         reading = item.reading
-        unread = reading is None or reading.steps != steps or reading.port in (INPUT, CURRENT)
-        if unread or (reading.port, reading.how) == (SPIKES, "max"):
+        if (
+            reading is None
+            or reading.steps != steps
+            or reading.port in (INPUT, CURRENT)
+            or (reading.port, reading.how) == (SPIKES, "max")
+        ):
             _refuse(tracker, item, steps)
         _keep(read.setdefault(names[reading.node], _Read()), reading)
     if not read:
@@ -124,7 +129,7 @@ def _aside(tracker: Tracker, item: Returned, returned: list[Returned]) -> bool:
     return True
 
 
-def _refuse(tracker: Tracker, item: Returned, steps: int) -> None:
+def _refuse(tracker: Tracker, item: Returned, steps: int) -> NoReturn:
     """Raises UnsupportedError that says what was not followed, or what a Program does not read."""
     value, reading = item.value, item.reading
     if isinstance(value, Opaque) and reading is None:

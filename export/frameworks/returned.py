@@ -51,7 +51,7 @@ def collect(tracker: Tracker, outputs: list[Any]) -> list[Returned]:
         raise UnsupportedError(
             f"the model returns {counts} tensors in its steps; it must be the same number"
         )
-    found = []
+    found: list[Returned] = []
     for number, tensors in enumerate(zip(*calls)):
         place = "the model's output" + (
             f" {number + 1} of {len(calls[0])}" if len(calls[0]) > 1 else ""
@@ -65,7 +65,7 @@ def collect(tracker: Tracker, outputs: list[Any]) -> list[Returned]:
     return found
 
 
-def _flat(tracker: Tracker, output) -> list[torch.Tensor]:
+def _flat(tracker: Tracker, output: Any) -> list[torch.Tensor]:
     """All tensors in what a model returned, in order."""
     if isinstance(output, torch.Tensor):
         return [output]
@@ -89,18 +89,26 @@ def _flat(tracker: Tracker, output) -> list[torch.Tensor]:
 
 def _joined(values: list[Traced | None]) -> Traced | None:
     """The value of one output over all steps, one call each."""
-    if all(isinstance(v, Value) for v in values):
-        return Stack(tuple(values))
+    items = [v for v in values if isinstance(v, Value)]
+    if len(items) == len(values):
+        return Stack(tuple(items))
     read = [readings.of(v) for v in values]
-    plain = {replace(r, steps=0) if r is not None else None for r in read}
-    each = len(plain) == 1 and None not in plain and read[0].how == "last"
-    if each and [r.steps for r in read] == list(range(1, len(read) + 1)):
-        return replace(values[-1], reading=replace(read[-1], how="trace"))
+    whole = _whole([r for r in read if r is not None]) if None not in read else None
+    if whole is not None and isinstance(values[-1], Opaque):
+        return replace(values[-1], reading=whole)
     unread = next((v for v, r in zip(values, read) if isinstance(v, Opaque) and r is None), None)
     if unread is not None:
         return unread
     known = [v for v in values if isinstance(v, Opaque)]
     return replace(known[0], reading=None) if known else None if None in values else values[-1]
+
+
+def _whole(read: list[Reading]) -> Reading | None:
+    """The trace that the last steps of calls are together; None where they are no such thing."""
+    each = len({replace(r, steps=0) for r in read}) == 1 and read[0].how == "last"
+    if not each or [r.steps for r in read] != list(range(1, len(read) + 1)):
+        return None
+    return replace(read[-1], how="trace")
 
 
 def is_input(value: Traced | None) -> bool:

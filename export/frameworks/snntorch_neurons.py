@@ -23,6 +23,7 @@ subclass, a changed attribute or another version of snnTorch ends in an error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,18 +72,10 @@ def kind_of(module: nn.Module) -> str | None:
     return None
 
 
-def leaf(path: str, module: nn.Module) -> Leaf | None:
+def leaf(path: str, module: nn.Module) -> Neuron | None:
     """The leaf of one of snnTorch's neurons; None for other modules. Raises UnsupportedError for
     neurons that cannot be exported."""
-    kind = kind_of(module)
-    if kind is None:
-        return None
-    if kind not in KINDS:
-        raise UnsupportedError(
-            f"layer {path or 'model'!r} (snntorch.{kind}): accepted are snntorch's "
-            f"{', '.join(sorted(KINDS))}"
-        )
-    return Neuron(path, module)
+    return None if kind_of(module) is None else Neuron(path, module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +100,17 @@ class Rule:
 class Neuron(Leaf):
     """One of snnTorch's neurons."""
 
+    module: Any  # snnTorch's modules have no types
     kind: str = field(init=False)
-    stateless = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.kind = kind_of(self.module)
+        kind = kind_of(self.module)
+        if kind is None or kind not in KINDS:
+            raise UnsupportedError(
+                f"{self.label}: accepted are snntorch's {', '.join(sorted(KINDS))}"
+            )
+        self.kind = kind
         module = self.module
         if module.inhibition:
             raise UnsupportedError(
@@ -136,6 +134,10 @@ class Neuron(Leaf):
         self.spike_scale = float(factor.item())
 
     @property
+    def stateless(self) -> bool:
+        return False
+
+    @property
     def label(self) -> str:
         return f"layer {self.path or 'model'!r} (snntorch.{kind_of(self.module)})"
 
@@ -143,14 +145,14 @@ class Neuron(Leaf):
         for name in STATES[self.kind]:
             setattr(self.module, name, torch.zeros(0, device=self.module.threshold.device))
 
-    def accept(self, layout: str | None, kwargs: dict[str, Any]) -> None:
+    def accept(self, layout: str | None, kwargs: Mapping[str, Any]) -> None:
         if layout is not None:
             raise UnsupportedError(
                 f"{self.label}: its input holds several time steps, which it takes for a batch; "
                 f"call it step by step"
             )
 
-    def held(self, module) -> list[tuple[str, torch.Tensor]]:
+    def held(self, module: nn.Module) -> list[tuple[str, torch.Tensor]]:
         ports = {"mem": POTENTIAL, "syn": CURRENT}
         states = {ports[name]: getattr(module, name) for name in STATES[self.kind] if name in ports}
         return [(port, state) for port, state in states.items() if isinstance(state, torch.Tensor)]
@@ -162,7 +164,14 @@ class Neuron(Leaf):
     def ports(self, count: int) -> tuple[str, ...]:
         return {1: (SPIKES,), 2: (SPIKES, POTENTIAL), 3: (SPIKES, CURRENT, POTENTIAL)}[count]
 
-    def check_state(self, module, args, kwargs, before, given) -> None:
+    def check_state(
+        self,
+        module: nn.Module,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        before: Mapping[str, Any] | None,
+        given: torch.Tensor,
+    ) -> None:
         for number, name in enumerate(STATES[self.kind]):
             passed = kwargs.get(name, args[number] if number < len(args) else None)
             value = getattr(module, name) if passed is None else passed
@@ -182,7 +191,7 @@ class Neuron(Leaf):
                     "accepted is a state that only the layer itself changes"
                 )
 
-    def state(self, module, outputs: list[torch.Tensor]) -> dict[str, Any]:
+    def state(self, module: nn.Module, outputs: list[torch.Tensor]) -> dict[str, Any]:
         # the spikes that the model sees were replaced by the tracer; the module itself still holds
         # its own
         return {
@@ -202,7 +211,7 @@ class Neuron(Leaf):
             ) from None
 
     def _reset(self) -> str:
-        stated = self.module.reset_mechanism
+        stated: str = self.module.reset_mechanism
         function = getattr(self.module.state_function, "__name__", "")
         bound = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}.get(function)
         loaded = dict(enumerate(RESETS)).get(int(self.module.reset_mechanism_val))
@@ -218,7 +227,7 @@ class Neuron(Leaf):
     def rule(self) -> Rule:
         """Its discrete form. Raises UnsupportedError where a Program's populations have none that
         is equal."""
-        shape, kind, reset = self.input_shape, self.kind, self._reset()
+        shape, kind, reset = self.given_shape, self.kind, self._reset()
         current_leak = None
         if kind == "Lapicque":
             resistance, capacitance, step = (
@@ -276,10 +285,11 @@ class Neuron(Leaf):
         rule = self.rule()
         if rule.reset == "zero":
             return np.where(fired, 0.0, potential)
-        return potential - np.where(fired, rule.amount, 0.0)
+        amount = 0.0 if rule.amount is None else rule.amount
+        return potential - np.where(fired, amount, 0.0)
 
     def part(self, dt: float) -> Part:
-        rule, shape = self.rule(), self.input_shape
+        rule, shape = self.rule(), self.given_shape
         steps, zeros = _time_constant(rule.leak), np.zeros(shape)
         shared = {"v_threshold": rule.threshold, "v_reset": zeros}
         if rule.current_leak is not None:
@@ -296,7 +306,11 @@ class Neuron(Leaf):
             node = nir.IF(r=rule.gain, **shared)
         else:
             node = nir.LIF(tau=steps * dt, r=steps * rule.gain, v_leak=zeros, **shared)
-        entry = {"reset": rule.reset, "threshold_comparison": ">", "refractory": rule.refractory}
+        entry: dict[str, Any] = {
+            "reset": rule.reset,
+            "threshold_comparison": ">",
+            "refractory": rule.refractory,
+        }
         if rule.amount is not None:
             flat = rule.amount.ravel()
             entry["reset_amount_v"] = float(flat[0]) if np.all(flat == flat[0]) else flat.tolist()
@@ -312,14 +326,14 @@ class Neuron(Leaf):
         return part
 
     def _feedback(self) -> nir.NIRNode:
-        recurrent, shape = self.module.recurrent, self.input_shape
+        recurrent, shape = self.module.recurrent, self.given_shape
         label = f"{self.label}, its feedback"
         if isinstance(recurrent, nn.Linear):
-            weight, bias = array(label, "weight", recurrent.weight), recurrent.bias
+            weight = array(label, "weight", recurrent.weight)
             return (
                 nir.Linear(weight=weight)
-                if bias is None
-                else nir.Affine(weight=weight, bias=array(label, "bias", bias))
+                if recurrent.bias is None
+                else nir.Affine(weight=weight, bias=array(label, "bias", recurrent.bias))
             )
         if isinstance(recurrent, nn.Conv2d):
             weight = array(label, "weight", recurrent.weight)
@@ -361,7 +375,6 @@ class Neuron(Leaf):
         return [said] if immediate else []
 
     def remarks(self) -> list[str]:
-        """What the audit should say about it."""
         if self.kind == "RSynaptic" and not self.module.reset_delay and self._reset() != "none":
             said = (
                 "snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what "
@@ -371,9 +384,8 @@ class Neuron(Leaf):
         return []
 
     def prove(self) -> None:
-        """Run the module alone and its rule beside it; they must spike alike. Raises
-        UnsupportedError at the first difference."""
-        rule, shape, module = self.rule(), self.input_shape, self.module
+        """Run the module alone and its rule beside it; they must spike alike."""
+        rule, shape, module = self.rule(), self.given_shape, self.module
         device = module.threshold.device
         edge = module.spike_grad(
             torch.tensor([-1.0, -1e-3, 0.0, 1e-3, 1.0], device=device)
@@ -393,13 +405,13 @@ class Neuron(Leaf):
             currents *= np.maximum(rule.current_leak, 0.25)
         feedback = module.recurrent if self.kind.startswith("R") else None
         weight = next(iter(feedback.parameters()), None) if feedback is not None else None
-        kind = torch.float32 if weight is None else weight.dtype
+        kind: torch.dtype = torch.float32 if weight is None else weight.dtype
         self.prepare()
         states: list[torch.Tensor] = []
         if not module.init_hidden:
             states = [torch.zeros(2, *shape, device=device, dtype=kind) for _ in STATES[self.kind]]
         u, v, s = (np.zeros((2, *shape)) for _ in range(3))
-        rest = np.zeros((2, *shape), int)
+        rest: np.ndarray = np.zeros((2, *shape), int)
         for step, current in enumerate(currents):
             given = torch.from_numpy(current).to(device, kind)
             back = (
@@ -432,5 +444,5 @@ class Neuron(Leaf):
             rest = np.where(s > 0, rule.refractory, np.maximum(rest - 1, 0))
             if rule.reset == "zero":
                 v = np.where(s > 0, 0.0, v)
-            elif rule.reset == "subtract":
+            elif rule.amount is not None:
                 v = v - rule.amount * s

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import nn
@@ -73,18 +75,19 @@ def _runs(model: nn.Module, leaves: dict[str, Leaf], example: torch.Tensor) -> i
 
     What the model raises passes through; the model is left as it was.
     """
-    counts = {path: 0 for path, leaf in leaves.items() if isinstance(leaf, Neuron)}
+    neurons = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Neuron)}
+    counts = dict.fromkeys(neurons, 0)
 
-    def count(path: str):
-        def hook(module, args) -> None:
+    def count(path: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, args: Any) -> None:
             counts[path] += 1
 
         return hook
 
     with untouched(model), ExitStack() as stack:
-        for path in counts:
-            leaves[path].prepare()
-            handle = leaves[path].module.register_forward_pre_hook(count(path))
+        for path, neuron in neurons.items():
+            neuron.prepare()
+            handle = neuron.module.register_forward_pre_hook(count(path))
             stack.callback(handle.remove)
         model(example.clone())
     return next(iter(counts.values()), 0) if len(set(counts.values())) == 1 else 0

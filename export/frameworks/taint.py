@@ -7,9 +7,10 @@ a constant to the tracker, but lies in marked memory, is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -37,7 +38,7 @@ class Taint(TorchDispatchMode):
     """Marks memory while it is entered. ``place()`` gives the path of the module that runs."""
 
     def __init__(self, place: Callable[[], str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self._place = place
         self._paused = False
         # the weak reference keeps the storage's address from being used again
@@ -48,9 +49,10 @@ class Taint(TorchDispatchMode):
         sources = sources_of(value)
         if not sources:
             return
-        unfollowed = isinstance(value, Opaque) and value.reading is None
-        known = (value.operation, value.where) if unfollowed else (None, "")
-        self._put(tensor, _Mark(*known, sources))
+        operation, where = None, ""
+        if isinstance(value, Opaque) and value.reading is None:
+            operation, where = value.operation, value.where
+        self._put(tensor, _Mark(operation, where, sources))
 
     def of(self, tensor: torch.Tensor) -> Opaque | None:
         """What a tensor that is not traced was made from; None where from nothing that is."""
@@ -71,7 +73,13 @@ class Taint(TorchDispatchMode):
         finally:
             self._paused = before
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         # called from here, the operation would be seen by the tracker, too, under another name
         with torch._C.DisableTorchFunction():
@@ -85,9 +93,12 @@ class Taint(TorchDispatchMode):
             self._spread(name, marks, func, args, result)
         return result
 
-    def _spread(self, name: str, marks: list[_Mark], func, args, result) -> None:
+    def _spread(
+        self, name: str, marks: list[_Mark], func: Any, args: Sequence[Any], result: Any
+    ) -> None:
         first = next((m for m in marks if m.operation), _Mark(name, self._place(), frozenset()))
-        mark = _Mark(first.operation, first.where, frozenset().union(*(m.sources for m in marks)))
+        sources: Sources = frozenset().union(*(m.sources for m in marks))
+        mark = _Mark(first.operation, first.where, sources)
         written = []
         if func._schema.is_mutable:
             pairs = zip(func._schema.arguments, args)

@@ -48,7 +48,9 @@ class _Plan:
     own_steps: int | None = None
 
 
-def _plan(model, example, time_first: bool | None, single_step: bool) -> _Plan:
+def _plan(
+    model: nn.Module, example: torch.Tensor | None, time_first: bool | None, single_step: bool
+) -> _Plan:
     describe = getattr(model, "spikeport_io", None)
     io = dict(describe()) if callable(describe) else {}
     if example is None:
@@ -115,7 +117,7 @@ def _long_enough(
     return replace(plan, example=example, own_steps=example.shape[axis] if said else None), said
 
 
-def _call(model: nn.Module, given: torch.Tensor):
+def _call(model: nn.Module, given: torch.Tensor) -> Any:
     try:
         return model(given)
     except ExportError:
@@ -228,8 +230,7 @@ def trace(
             outputs = _run(model, plan, tracker, input_name)
         tracker.bystanders.check()
         for node in tracker.nodes.values():
-            if hasattr(node.leaf, "prove"):
-                node.leaf.prove()
+            node.leaf.prove()
         net, readouts = _network(tracker, plan, outputs, input_name, shape, decode)
         apart = tracker.bystanders.notes(set(tracker.nodes))
         net.notes = [*notes, *taken_off, *said, *net.notes, *tracker.notes, *apart]
@@ -268,7 +269,11 @@ def _network(
 
 
 def _graph(
-    model: nn.Module, net: assembly.Network, readouts, plan: _Plan, dt: float | None
+    model: nn.Module,
+    net: assembly.Network,
+    readouts: list[readout.Readout],
+    plan: _Plan,
+    dt: float | None,
 ) -> nir.NIRGraph:
     given = plan.io.get("input", {})
     entry = (
@@ -284,8 +289,8 @@ def _graph(
     graph = assembly.build(net, readouts, entry, 1.0 if dt is None else float(dt))
     notes = [*net.notes, *(note for r in readouts for note in r.notes)]
     for leaf in net.leaves.values():
-        notes += leaf.remarks() if hasattr(leaf, "remarks") else []
-    origin = {
+        notes += leaf.remarks()
+    origin: dict[str, Any] = {
         "framework": "snntorch"
         if any(type(m).__module__.startswith("snntorch") for m in model.modules())
         else "torch"

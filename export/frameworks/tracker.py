@@ -9,6 +9,7 @@ replaced by random ones while tracing: a silent layer would prove nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from export.errors import UnsupportedError
 from export.frameworks.bystanders import Bystanders
 from export.frameworks.leaves import Leaf
-from export.frameworks.linear_layers import pool_leaf
+from export.frameworks.linear_layers import Pool, pool_leaf
 from export.frameworks.operations import Interpreter, name_of
 from export.frameworks.taint import Taint
 from export.frameworks.values import (
@@ -118,6 +119,7 @@ class Tracker(TorchFunctionMode):
         self._pools: dict[tuple[Any, ...], str] = {}
         self._states: dict[str, dict[str, Any]] = {}
         self._paths: list[str] = []
+        self._pending: tuple[Value | Stack, list[tuple[Value, torch.Tensor]]]
         self._depth = 0
         self._handles = []
         for path, module in self.modules.items():
@@ -161,7 +163,7 @@ class Tracker(TorchFunctionMode):
 
     def kept(self) -> list[tuple[str, str, Traced]]:
         """(path, attribute, value) of what modules that are no layers hold of the run."""
-        found = []
+        found: list[tuple[str, str, Traced]] = []
         for path, module in self.modules.items():
             if any(path == leaf or path.startswith(f"{leaf}.") for leaf in self.leaves):
                 continue
@@ -174,14 +176,22 @@ class Tracker(TorchFunctionMode):
                     else []
                 )
                 values = [self.value_of(t) for t in tensors if isinstance(t, torch.Tensor)]
-                found += [(path, name, v) for v in values[-1:] if sources_of(v)]
+                last = values[-1] if values else None
+                if last is not None and sources_of(last):
+                    found.append((path, name, last))
         return found
 
     def record(self, node: str, port: str, step: int | None, tensor: torch.Tensor) -> None:
         """Keep the numbers of one output in one step, to check later inputs with."""
         self._records[(node, port, step)] = tensor.detach().clone()
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         if self._depth:
             return func(*args, **kwargs)
@@ -200,7 +210,13 @@ class Tracker(TorchFunctionMode):
         return result
 
     def _applied(
-        self, func, args, kwargs: dict[str, Any], inputs: list[Any], before: dict[str, Any], result
+        self,
+        func: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        inputs: list[torch.Tensor],
+        before: Mapping[int, Traced | None],
+        result: Any,
     ) -> None:
         """An operation was applied to ``inputs``, which stood for ``before``."""
         name = name_of(func)
@@ -208,8 +224,7 @@ class Tracker(TorchFunctionMode):
             self._written(args, before)
             return
         if name in POOLS:
-            value = self._pooled(func, name, args, kwargs, before, result, self.where())
-            self.track(result, value)
+            self.track(result, self._pooled(name, args, kwargs, before, result))
             return
         interpreter = Interpreter(
             lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch
@@ -219,10 +234,10 @@ class Tracker(TorchFunctionMode):
                 self._check_read(inputs[0], before[id(inputs[0])])
             self.track(tensor, value)
 
-    def _left(self, name: str, values) -> None:
+    def _left(self, name: str, values: Iterable[Traced | None]) -> None:
         """Numbers leave the tensors, where they cannot be followed. Decisions by the model's input
         are noted, all else is refused."""
-        sources = frozenset().union(*map(sources_of, values))
+        sources: Sources = frozenset().union(*map(sources_of, values))
         if not sources:
             return
         nodes = ", ".join(sorted({repr(node) for node, _ in sources}))
@@ -256,7 +271,7 @@ class Tracker(TorchFunctionMode):
         for item, part in items:
             self._check_numbers(label, item, part)
 
-    def _written(self, args, before) -> None:
+    def _written(self, args: Sequence[Any], before: Mapping[int, Traced | None]) -> None:
         """``buffer[t] = value`` and ``buffer[:, t] = value`` fill a Stack item by item; anything
         else makes the buffer opaque."""
         buffer, index, new = args[0], args[1], args[2]
@@ -299,8 +314,8 @@ class Tracker(TorchFunctionMode):
 
     # layers
 
-    def _before(self, path: str):
-        def hook(module, args, kwargs) -> None:
+    def _before(self, path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
             if self._depth:
                 self._depth += 1
                 return
@@ -315,21 +330,27 @@ class Tracker(TorchFunctionMode):
         return hook
 
     def _enter(
-        self, path: str, leaf: Leaf, module: nn.Module, args, kwargs: dict[str, Any]
+        self,
+        path: str,
+        leaf: Leaf,
+        module: nn.Module,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
     ) -> None:
         given = args[0] if args else next(iter(kwargs.values()), None)
         if not isinstance(given, torch.Tensor):
             raise UnsupportedError(
                 f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}"
             )
-        value = self.value_of(given)
-        items = self._items(leaf, value, given)
+        value, items = self._items(leaf, self.value_of(given), given)
         leaf.accept(value.layout if isinstance(value, Stack) else None, kwargs)
         leaf.check_state(module, args[1:], kwargs, self._states.get(path), given)
         self._pending = (value, items)
 
-    def _after(self, path: str):
-        def hook(module, args, kwargs, output):
+    def _after(self, path: str) -> Callable[..., Any]:
+        def hook(
+            module: nn.Module, args: Sequence[Any], kwargs: dict[str, Any], output: Any
+        ) -> Any:
             if self._depth > 1:
                 self._depth -= 1
                 return None
@@ -345,9 +366,9 @@ class Tracker(TorchFunctionMode):
 
     def _items(
         self, leaf: Leaf, value: Traced | None, tensor: torch.Tensor
-    ) -> list[tuple[Value, torch.Tensor]]:
-        """The (value, tensor) of each step in a layer's input, checked. Raises UnsupportedError for
-        what cannot enter a layer."""
+    ) -> tuple[Value | Stack, list[tuple[Value, torch.Tensor]]]:
+        """The value of a layer's input, and the (value, tensor) of each of its steps, checked.
+        Raises UnsupportedError for what cannot enter a layer."""
         if value is None:
             raise UnsupportedError(
                 f"{leaf.label}: its input does not come from the model's input, nor from a layer, "
@@ -380,7 +401,7 @@ class Tracker(TorchFunctionMode):
                     f"features ...] with a batch of {self.batch}"
                 )
             self._check_numbers(leaf.label, item, part)
-        return items
+        return value, items
 
     def unfollowed(self, value: Opaque) -> str:
         """The operation that was not followed, in words: its module, and after which layers."""
@@ -441,7 +462,7 @@ class Tracker(TorchFunctionMode):
             edges[key] = (0 if term.step is None or step is None else step - term.step, term.scale)
         return edges
 
-    def _called(self, path: str, leaf: Leaf, module: nn.Module, output):
+    def _called(self, path: str, leaf: Leaf, module: nn.Module, output: Any) -> Any:
         value, items = self._pending
         for _, part in items:
             leaf.see_shapes(tuple(part.shape[1:]))
@@ -492,7 +513,13 @@ class Tracker(TorchFunctionMode):
             return type(output)(traced) if not hasattr(output, "_fields") else type(output)(*traced)
         return traced[0]
 
-    def _split_check(self, leaf: Leaf, value: Traced, tensor: torch.Tensor, items) -> None:
+    def _split_check(
+        self,
+        leaf: Leaf,
+        value: Value | Stack,
+        tensor: torch.Tensor,
+        items: Iterable[tuple[Value, torch.Tensor]],
+    ) -> None:
         """A layer of weights must have computed what its exported weights compute."""
         parts = value.split(tensor, self.batch) if isinstance(value, Stack) else [tensor]
         for (_, given), part in zip(items, parts):
@@ -509,10 +536,17 @@ class Tracker(TorchFunctionMode):
                     "accepted are layers that compute what their class computes"
                 )
 
-    def _pooled(self, func, name, args, kwargs, before, result, where) -> Traced:
+    def _pooled(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        before: Mapping[int, Traced | None],
+        result: torch.Tensor,
+    ) -> Traced:
         """Average pooling may be one module used in many places, so a pool is known by what it is
         applied to."""
-        source = args[0] if args else kwargs["input"]
+        source, where = args[0] if args else kwargs["input"], self.where()
         value = before[id(source)]
         opaque = Opaque(name, where, sources_of(value))
         if isinstance(value, Opaque):
@@ -523,14 +557,17 @@ class Tracker(TorchFunctionMode):
         results = value.split(result, self.batch) if isinstance(value, Stack) else [result]
         items = value.items if isinstance(value, Stack) else (value,)
         made = [
-            self._pool_step(name, args, kwargs, where, *item) for item in zip(items, parts, results)
+            self._pool_step(pool_leaf(name, args, kwargs, where, part, pooled), item, part, pooled)
+            if item.terms
+            else item
+            for item, part, pooled in zip(items, parts, results)
         ]
         return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
 
-    def _pool_step(self, name, args, kwargs, where, value: Value, source, result) -> Value:
-        if not value.terms:
-            return value
-        leaf, factor = pool_leaf(name, args, kwargs, where, source, result)
+    def _pool_step(
+        self, made: tuple[Pool, float], value: Value, source: torch.Tensor, result: torch.Tensor
+    ) -> Value:
+        leaf, factor = made
         self._check_numbers(leaf.label, value, source)
         scale = value.common_scale
         inner = value if scale is None else value.scaled(1.0 / scale)

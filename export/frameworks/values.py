@@ -10,6 +10,7 @@ Three kinds, told apart by class:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,11 +78,11 @@ class Stack:
     items: tuple[Value, ...]
     layout: str = "SB"
 
-    def map(self, function) -> Stack:
+    def map(self, function: Callable[[Value], Value]) -> Stack:
         """The function applied to every item."""
         return Stack(tuple(function(item) for item in self.items), self.layout)
 
-    def split(self, tensor, batch: int) -> list[Any]:
+    def split(self, tensor: torch.Tensor, batch: int) -> list[torch.Tensor]:
         """The tensor of every item, [batch, *features] each."""
         count = len(self.items)
         if self.layout == "S*B":
@@ -147,9 +148,9 @@ def sources_of(value: Traced | None) -> Sources:
     return frozenset((term.node, term.port) for term in terms_of(value))
 
 
-def tensors_in(arguments) -> list[torch.Tensor]:
+def tensors_in(arguments: Iterable[Any]) -> list[torch.Tensor]:
     """Tensors among positional and keyword arguments, one level of lists deep."""
-    found = []
+    found: list[torch.Tensor] = []
     for item in arguments:
         if isinstance(item, torch.Tensor):
             found.append(item)

@@ -12,10 +12,10 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
@@ -44,11 +44,11 @@ _PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 """First bytes of PyTorch's older format, and of plain pickles."""
 
 
-def listed(names) -> str:
+def listed(names: Iterable[object]) -> str:
     """Names for a message, not more than a few."""
-    names = sorted(map(str, names))
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(repr(shortened(name, 80)) for name in names[:MAX_LISTED]) + more
+    texts = sorted(map(str, names))
+    more = f" and {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else ""
+    return ", ".join(repr(shortened(text, 80)) for text in texts[:MAX_LISTED]) + more
 
 
 def read_weights(
@@ -210,9 +210,11 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def _tensors(content) -> list[torch.Tensor]:
+def _tensors(content: object) -> list[torch.Tensor]:
     """All tensors in mappings and sequences, however deep."""
-    found, waiting, seen = [], [content], set()
+    found: list[torch.Tensor] = []
+    waiting: list[Any] = [content]
+    seen: set[int] = set()
     while waiting:
         item = waiting.pop()
         if isinstance(item, torch.Tensor):
@@ -223,7 +225,7 @@ def _tensors(content) -> list[torch.Tensor]:
     return found
 
 
-def _is_state(content) -> bool:
+def _is_state(content: object) -> bool:
     return (
         isinstance(content, Mapping)
         and bool(content)
@@ -231,7 +233,7 @@ def _is_state(content) -> bool:
     )
 
 
-def _state_of(path: Path, content) -> tuple[dict[str, torch.Tensor], list[str]]:
+def _state_of(path: Path, content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
     """The state dict in what was loaded, and what was left aside. Raises ModelError."""
     notes: list[str] = []
     for _ in range(3):  # {"model": {"state_dict": ...}} occurs

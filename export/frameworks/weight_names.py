@@ -29,7 +29,8 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> list
 
     Raises ModelError that names what does not fit.
     """
-    neurons = {name: kind_of(m) for name, m in model.named_modules() if kind_of(m) in STATES}
+    kinds = {name: kind_of(module) for name, module in model.named_modules()}
+    neurons = {name: kind for name, kind in kinds.items() if kind is not None and kind in STATES}
     places = {name: f"{name}." if name else "" for name in neurons}
     younger = {place + buffer for place in places.values() for buffer in YOUNGER}
     states = {places[name] + state for name, kind in neurons.items() for state in STATES[kind]}

@@ -79,9 +79,10 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, list[str]]:
             notes.append(f"{described(path, module)}: compiled by torch.compile; read as written")
         for name, child in list(module.named_children()):
             place = f"{path}.{name}" if path else name
-            module._modules[name], said = _bare(place, child)
+            bare, said = _bare(place, child)
+            module._modules[name] = bare
             notes += said
-            waiting.append((place, module._modules[name]))
+            waiting.append((place, bare))
     return model, notes
 
 
@@ -106,7 +107,7 @@ def unwrapped(model: nn.Module) -> Iterator[tuple[nn.Module, list[str]]]:
                 setattr(module, _COMPILED, call)
 
 
-def eager() -> AbstractContextManager:
+def eager() -> AbstractContextManager[None]:
     """A context in which functions under torch.compile run as written."""
     # compiling imports torch._dynamo, which is slow; where that did not happen nothing is compiled
     known = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")

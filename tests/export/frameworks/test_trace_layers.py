@@ -256,6 +256,15 @@ def test_a_factor_that_fits_no_weights_becomes_a_scale():
     assert graph.nodes["lif1_scale"].scale.tolist() == [0.5] * 6
 
 
+def test_the_negative_of_a_single_zero():
+    torch.manual_seed(0)
+    linear = models.on_grid(nn.Linear(1, 1), 0)
+    model = Steps(lambda frame: linear(frame + -(frame - frame)))
+    model.linear = linear
+    graph = trace(model, torch.rand(5, 1, 1), time_first=True)
+    assert sorted(graph.edges) == [("input", "linear"), ("lif", "output"), ("linear", "lif")]
+
+
 def test_shapes():
     """Flatten where the model flattens; the input as the model is given it, or as its first layer
     takes it."""
