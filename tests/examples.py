@@ -1,5 +1,5 @@
-"""Which random cases the tests draw, and how many: the same share of them in every run, so that what
-passed on one machine passes on the next; all of them, new ones each time, on demand."""
+"""Which random cases the tests draw, and how many: the same share of them in every run, so that
+what passed on one machine passes on the next; all of them, new ones each time, on demand."""
 
 from __future__ import annotations
 

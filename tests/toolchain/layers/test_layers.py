@@ -77,7 +77,7 @@ def test_a_bias_beyond_13_bits_takes_the_coarser_grid_then_a_constant_source_the
     assert (layer.quantised_bias() * 1024).tolist() == [9216, 5120]  # from a constant source
     with torch.no_grad():
         layer.bias[0] = 40.0
-    with pytest.raises(LayerError, match="it must be at most 31.75 V"):
+    with pytest.raises(LayerError, match=r"it must be at most 31\.75 V"):
         layer(torch.zeros(1, 1))
 
 
