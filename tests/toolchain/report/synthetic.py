@@ -224,6 +224,7 @@ def write_run(
     targets: Mapping[str, int] = {"software": 120, "fast": 120, "lava": 20},
     epsilons: tuple[float, ...] = (0.1, 0.2),
     seeds: tuple[int, ...] = (0, 1),
+    attacks: tuple[tuple, ...] = ATTACKS,
     unfinished: int = 0,
 ) -> Path:
     """Write a whole run; ``unfinished``: so many further cells are planned and not there."""
@@ -239,7 +240,7 @@ def write_run(
             path.parent.mkdir(exist_ok=True)
             program_file.save(model.program, path, force=True)
             cells = [(("clean", "clean", "clean", 0, None), 0.0, s) for s in seeds]
-            cells += [(attack, e, s) for attack in ATTACKS for e in epsilons for s in seeds]
+            cells += [(attack, e, s) for attack in attacks for e in epsilons for s in seeds]
             for attack, epsilon, seed in cells:
                 key = crafted_key(model, attack[0], epsilon, seed)
                 sign = np.sign(
