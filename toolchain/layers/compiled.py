@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from operator import or_
 from typing import TypeAlias
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 
 from toolchain.layers import kernels, kernels_backward
 from toolchain.layers.rules import Gradients, Parameters, Rules, Saved, Scanned
+from toolchain.layers.threads import divided
 
 RESET_CODES = {"zero": kernels.ZERO, "subtract": kernels.SUBTRACT, "none": kernels.NONE}
 
@@ -80,7 +83,9 @@ def forward(
         _numpy(mem_out, none3),
         _numpy(rest_out, none2),
     )
-    flags = kernels.forward_kernel()(given, cells, traces)
+    kernel = kernels.forward_kernel()
+    parts = divided(batch, current.numel(), partial(kernel, given, cells, traces))
+    flags = reduce(or_, parts, 0)
     return Scanned(flags, spikes, before, active, syn_out, mem_out, rest_out)
 
 
@@ -135,7 +140,8 @@ def backward(
         beta_wanted,
         threshold_wanted,
     )
-    kernels_backward.backward_kernel()(incoming, kept, cells, outgoing)
+    kernel = kernels_backward.backward_kernel()
+    divided(batch, before.numel(), partial(kernel, incoming, kept, cells, outgoing))
     states = (
         torch.from_numpy(w) if needed[i] else None for i, w in ((1, syn_wanted), (2, mem_wanted))
     )
@@ -154,7 +160,28 @@ def slopes(
 ) -> torch.Tensor:
     """``formula(before - threshold)`` of a surrogate over a trace."""
     out = torch.empty_like(before)
-    kernels_backward.slopes_kernel(formula)(
-        _real(before)(parameter), before.numpy(), threshold.to(before.dtype).numpy(), out.numpy()
+    kernel = partial(
+        kernels_backward.slopes_kernel(formula),
+        _real(before)(parameter),
+        before.numpy(),
+        threshold.to(before.dtype).numpy(),
+        out.numpy(),
     )
+    divided(before.shape[1], before.numel(), kernel)
     return out
+
+
+def largest(x: torch.Tensor, scale: float) -> tuple[int, int]:
+    """(largest magnitude of x * scale, how many are no whole numbers of at most 24 bits) of a CPU
+    tensor."""
+    flat = x.contiguous().reshape(-1).numpy()
+    kernel, factor = kernels.largest_kernel(), flat.dtype.type(scale)
+    parts = divided(len(flat), len(flat), lambda first, last: kernel(flat[first:last], factor))
+    return max(int(top) for top, _ in parts), sum(int(broken) for _, broken in parts)
+
+
+def round_in_place(x: torch.Tensor, scale: float) -> None:
+    """``x = round(x * scale) / scale`` for a contiguous CPU tensor and a power of two."""
+    flat = x.view(-1).numpy()
+    kernel, factor = kernels.round_kernel(), flat.dtype.type(scale)
+    divided(len(flat), len(flat), lambda first, last: kernel(flat[first:last], factor))

@@ -16,6 +16,7 @@ import torch
 from hardware.arithmetic import DECAY_UNITY
 from hardware.lif import LIF
 from toolchain.errors import LayerError
+from toolchain.layers import compiled
 
 MAX_EXPONENT = 7
 MAX_FRACTION_BITS = 17
@@ -42,6 +43,28 @@ def round_to(x: torch.Tensor, scale: float | torch.Tensor) -> torch.Tensor:
     """``x`` rounded to whole multiples of 1 / scale (powers of two, a tensor of them broadcasts),
     with the gradient of the identity."""
     rounded: torch.Tensor = _RoundTo.apply(x, scale)  # type: ignore[no-untyped-call]  # torch's
+    return rounded
+
+
+class _RoundInPlace(torch.autograd.Function):
+    """As ``_RoundTo``, in the memory of ``x``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, scale: float) -> torch.Tensor:
+        ctx.mark_dirty(x)
+        if x.device.type == "cpu" and x.is_contiguous():
+            compiled.round_in_place(x.detach(), scale)
+            return x
+        return x.mul_(scale).round_().div_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradient, None
+
+
+def round_in_place(x: torch.Tensor, scale: float) -> torch.Tensor:
+    """``round_to`` in the memory of ``x``, which must be no leaf and which nothing else needs."""
+    rounded: torch.Tensor = _RoundInPlace.apply(x, scale)  # type: ignore[no-untyped-call]  # same
     return rounded
 
 

@@ -4,9 +4,9 @@
 The integer rules are the functions of ``hardware.arithmetic`` themselves, compiled; their order is
 that of ``hardware.lif.advance``. A block of neurons stays in the cache while it goes through all
 time steps, and every inner loop does one thing over plain arrays, so that the compiler vectorises
-it: hence a function for each part of a step, all of them compiled into one kernel. One thread:
-memory is the limit. Arrays: traces [time, batch, neuron], states [batch, neuron], parameters
-[neuron]. An array with no element is absent, or not wanted.
+it: hence a function for each part of a step, all of them compiled into one kernel. A call goes
+through some of the samples; ``toolchain.layers.threads`` calls it for the others. Arrays: traces
+[time, batch, neuron], states [batch, neuron], parameters [neuron]. An array with no element is absent, or not wanted.
 """
 
 from __future__ import annotations
@@ -250,10 +250,11 @@ def forward_kernel():
     """The compiled forward scan."""
     rules = _RULES
 
-    def forward_scan(given, cells, traces):
-        """Advance neurons through all steps; returns flags. ``Given``, ``Cells``, ``Traces``."""
+    def forward_scan(given, cells, traces, first, last):
+        """Advance the neurons of samples first to last (not included) through all steps; returns
+        flags. ``Given``, ``Cells``, ``Traces``."""
         rules  # noqa: B018 - part of the cache key
-        steps, batch, neurons = given.current.shape
+        steps, _, neurons = given.current.shape
         real = given.current.dtype.type
         volt = real(1) / (cells.scale * real(64))
         state = _Block(
@@ -265,7 +266,7 @@ def forward_kernel():
             np.zeros(BLOCK, np.int64),
         )
         flags = 0
-        for b in range(batch):
+        for b in range(first, last):
             for low in range(0, neurons, BLOCK):
                 n = min(BLOCK, neurons - low)
                 block = slice(low, low + n)
@@ -321,3 +322,16 @@ def largest_kernel():
         return top, broken
 
     return cached(largest)
+
+
+@cache
+def round_kernel():
+    """A compiled pass over a flat array: ``values = round(values * scale) / scale`` in place, ties
+    to even, scale a power of two."""
+
+    def round_all(values, scale):
+        back = values.dtype.type(1) / scale
+        for i in range(values.shape[0]):
+            values[i] = np.rint(values[i] * scale) * back
+
+    return cached(round_all)

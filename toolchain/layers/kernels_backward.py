@@ -167,16 +167,17 @@ def _carried(carry, keep, out):
 def backward_kernel():
     """The compiled backward scan."""
 
-    def backward_scan(incoming, kept, cells, outgoing):
-        """Gradients through time; ``Incoming``, ``Kept``, ``Slopes``, ``Outgoing``.
+    def backward_scan(incoming, kept, cells, outgoing, first, last):
+        """Gradients through time of samples first to last (not included); ``Incoming``, ``Kept``,
+        ``Slopes``, ``Outgoing``.
 
         Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a
         reset is a constant (as in snnTorch, it passes no gradient to the spike).
         """
-        steps, batch, neurons = outgoing.current.shape
+        steps, _, neurons = outgoing.current.shape
         real = outgoing.current.dtype.type
         carry_u, carry_v = np.zeros(BLOCK, real), np.zeros(BLOCK, real)
-        for b in range(batch):
+        for b in range(first, last):
             for low in range(0, neurons, BLOCK):
                 n = min(BLOCK, neurons - low)
                 block = slice(low, low + n)
@@ -248,11 +249,11 @@ def slopes_kernel(formula):
     """A compiled pass of a surrogate's formula over a trace [time, batch, neuron]."""
     compiled = njit(formula)
 
-    def slopes(parameter, before, threshold, out):
-        """``out = formula(before - threshold)``."""
-        steps, batch, neurons = before.shape
+    def slopes(parameter, before, threshold, out, first, last):
+        """``out = formula(before - threshold)`` for samples first to last (not included)."""
+        steps, _, neurons = before.shape
         for t in range(steps):
-            for b in range(batch):
+            for b in range(first, last):
                 line, result = before[t, b], out[t, b]
                 for i in range(neurons):
                     result[i] = compiled(line[i] - threshold[i], parameter)

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 from toolchain.errors import CurrentRangeError, GridError, LayerError
-from toolchain.layers import kernels, nir_nodes
-from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight, round_to
+from toolchain.layers import compiled, nir_nodes
+from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight, round_in_place
 from toolchain.layers.norm import BatchNorm, channelwise
 
 Product: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -165,13 +165,10 @@ class _Synapse(nn.Module):
             x = x.to(self.weight.dtype)
         x = x.detach()
         if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
-            flat = x.contiguous().reshape(-1).numpy()
-            largest, broken = kernels.largest_kernel()(flat, flat.dtype.type(scale))
+            largest, broken = compiled.largest(x, scale)
         else:
             units = x.double() * scale
-            broken = bool((torch.round(units) != units).any()) or bool(
-                (units.abs() > 1 << 24).any()
-            )
+            broken = int((torch.round(units) != units).any()) or int((units.abs() > 1 << 24).any())
             largest = 0 if broken or not x.numel() else int(units.abs().max())
         if broken:
             units = x.double() * scale
@@ -231,7 +228,7 @@ class _Synapse(nn.Module):
                 normal = torch.stack([norm.normalise(self._samples(step)) for step in z])
             else:
                 normal = norm.normalise(self._samples(z))
-            return round_to(normal.reshape(z.shape), 2.0**self.fraction_bits)
+            return round_in_place(normal, 2.0**self.fraction_bits).reshape(z.shape)
 
     def _samples(self, z: torch.Tensor) -> torch.Tensor:
         """[..., channel, *map] as [sample, channel, *map]."""

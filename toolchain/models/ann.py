@@ -8,9 +8,25 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 import toolchain.layers as snn
 from toolchain.errors import ConfigError
+
+
+class _Steps(torch.autograd.Function):
+    """0 to ``top`` in equal steps; the gradient of the clipping alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, top: float, levels: int) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.top = top
+        return functional.hardtanh(x, 0.0, top).mul_(levels / top).round_().mul_(top / levels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradient, x, 0.0, ctx.top), None, None
 
 
 class Clip(nn.Module):
@@ -30,11 +46,12 @@ class Clip(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Of the shape of ``x``."""
-        clipped = x.clamp(0.0, self.top)
         if not self.levels:
-            return clipped
-        step = self.top / self.levels
-        return clipped + (torch.round(clipped / step) * step - clipped).detach()
+            return functional.hardtanh(x, 0.0, self.top)
+        stepped: torch.Tensor = _Steps.apply(  # type: ignore[no-untyped-call]  # torch's
+            x, self.top, self.levels
+        )
+        return stepped
 
 
 class ReluNetwork(nn.Module):
