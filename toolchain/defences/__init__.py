@@ -156,3 +156,12 @@ class Hooks:
     def figures(self) -> dict[str, float]:
         """Of the epoch that ends."""
         return {name: value for hook in self._hooks for name, value in hook.figures().items()}
+
+    def state(self) -> list[dict]:
+        """What they remember between steps, in plain JSON values."""
+        return [hook.state() for hook in self._hooks]
+
+    def restore(self, states: list[dict]) -> None:
+        """Take up what ``state`` gave."""
+        for hook, state in zip(self._hooks, states, strict=True):
+            hook.restore(state)

@@ -67,3 +67,11 @@ class Hook:
     def figures(self) -> dict[str, float]:
         """What the history keeps of the epoch that ends; starts the next one."""
         return {}
+
+    def state(self) -> dict:
+        """What it remembers between steps, as plain JSON values, so that a training that is stopped
+        can go on: ``restore`` is given it."""
+        return {}
+
+    def restore(self, state: dict) -> None:
+        """Takes up what ``state`` gave."""

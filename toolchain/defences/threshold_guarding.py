@@ -187,3 +187,9 @@ class ThresholdGuarding(Hook):
     def figures(self) -> dict[str, float]:
         shares, self._shares = self._shares, []
         return {"lambda": self._lambda, "near_threshold": sum(shares) / max(1, len(shares))}
+
+    def state(self) -> dict:
+        return {"lambda": self._lambda, "shares": list(self._shares)}
+
+    def restore(self, state: dict) -> None:
+        self._lambda, self._shares = state["lambda"], list(state["shares"])

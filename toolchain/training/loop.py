@@ -4,20 +4,21 @@ the recipe switches on."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from toolchain.data import Dataset, load
-from toolchain.errors import ConfigError, ToolchainError
-from toolchain.layers import Network, freeze_norms
+from toolchain.data import load
+from toolchain.errors import ConfigError
+from toolchain.layers import Network
 from toolchain.models import build
-from toolchain.training import optimisation
-from toolchain.training.batches import Feed, Step
 from toolchain.training.config import Config
-from toolchain.training.evaluation import Best, evaluate, measure, split
+from toolchain.training.evaluation import evaluate, split
+from toolchain.training.keeping import Keeping
 from toolchain.training.result import Result, device_of
+from toolchain.training.run import Run
 
 
 def train(
@@ -27,6 +28,7 @@ def train(
     progress: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
     prepare: Callable[[Network], object] | None = None,
+    keeping: Keeping | None = None,
 ) -> Result:
     """Train a network; on the CPU the same seed, versions and number of threads give the same
     weights. The network comes back on the CPU.
@@ -35,13 +37,17 @@ def train(
     progress  called with (batches done, batches in all)
     on_epoch  called with each entry of the history
     prepare   called with the fresh network, which it may change
+    keeping   where the state of the training is kept meanwhile, and whether it goes on from there:
+              on the CPU to the same weights, bit by bit; None: nowhere
 
     The test split is read when the training is over.
 
     Raises ConfigError, DataError, LayerError, and ToolchainError where the loss becomes NaN or
-    infinite, or the device is not there.
+    infinite, or the device is not there; with ``keeping`` OutputError and CheckpointError, too.
     """
     if config.purifier is not None:
+        if keeping is not None:
+            raise ConfigError("purifier: its training keeps no state, so none can be resumed")
         from toolchain.training.purifier import train_purifier
 
         return train_purifier(
@@ -62,6 +68,8 @@ def train(
             f"train on and {0 if held is None else len(held)} to validate on; there must be at "
             f"least one each"
         )
+    kept = None if keeping is None else keeping.begin(config, data, held, device)
+    saved = None if kept is None else kept.saved
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         model = build(
@@ -74,154 +82,23 @@ def train(
         )
         if prepare is not None:
             prepare(model)
-        details: dict = {}
-        if config.model.init is not None:
+        details: dict = {} if kept is None else kept.details  # which the state has from now on
+        if saved is None and config.model.init is not None:
             from toolchain.training import conversion
 
+            before = train if keeping is None else partial(train, keeping=keeping.inside())
             details["conversion"] = conversion.describe(
-                conversion.start(model, config, data, train, root)
+                conversion.start(model, config, data, before, root)
             )
         run = Run(model.to(device), config, data, held)
-        run.go(progress, on_epoch)
+        if saved is not None:
+            saved.restore(run)
+        elif kept is not None and details:
+            kept.started(run)
+        run.go(progress, on_epoch, kept)
     if run.best is not None:
         details["kept"] = run.best.described()
     test = load(config.data.name, "test", root=root)
     accuracy = evaluate(model, test, config.data.encoder)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started if kept is None else kept.seconds
     return Result(model.cpu(), config, accuracy, len(test), seconds, run.history, details)
-
-
-class Run:
-    """A training under way: everything that the next step depends on.
-
-    data, held  samples to train on, and to validate on (None: none)
-    done        steps that are done
-    """
-
-    def __init__(self, model: Network, config: Config, data: Dataset, held: Dataset | None) -> None:
-        self.model, self.config, self.settings, self.held = model, config, config.training, held
-        self.defences = config.defence.hooks()
-        device = next(model.parameters()).device
-        self.feed = Feed(data, config, model, device, self.defences.needs_images)
-        self.optimiser = optimisation.optimiser(self.settings, model)
-        self.schedule = optimisation.schedule(self.settings, self.optimiser, self.feed.total)
-        self.history: list[dict] = []
-        self.best: Best | None = None
-        self.tally = Tally()
-        self.done = 0
-
-    @property
-    def over(self) -> bool:
-        """True: no epoch is left, or patience is at an end."""
-        epochs, patience = len(self.history), self.settings.patience
-        if self.best is not None and patience is not None:
-            return epochs == self.settings.epochs or epochs - self.best.epoch >= patience
-        return epochs == self.settings.epochs
-
-    def go(
-        self,
-        progress: Callable[[int, int], None] | None = None,
-        on_epoch: Callable[[dict], None] | None = None,
-    ) -> None:
-        """To the end; the model has the weights that are kept then, in evaluation mode."""
-        while not self.over:
-            for _ in self._epoch():
-                if progress is not None:
-                    progress(self.done, self.feed.total)
-            self._close()
-            if on_epoch is not None:
-                on_epoch(self.history[-1])
-        if self.best is not None:
-            self.model.load_state_dict(self.best.weights)
-        freeze_norms(self.model, False)
-        self.model.eval()
-
-    def _epoch(self) -> Iterator[None]:
-        """What is left of the epoch, step by step."""
-        number = len(self.history)
-        frozen = round(self.settings.freeze_norms * self.settings.epochs)
-        self.model.train()
-        freeze_norms(self.model, number >= self.settings.epochs - frozen)
-        self.tally.go_on()
-        for step in self.feed.epoch(number, self.done - number * self.feed.batches):
-            self._learn(step)
-            self.done += 1
-            yield
-
-    def _learn(self, step: Step) -> None:
-        """One step."""
-        self.defences.prepare(step)
-        with self.defences.watching(step):
-            scores = step.scores()
-        terms = {"task": step.loss(scores), **self.defences.penalties(step, scores)}
-        loss = sum(terms.values())
-        if not bool(torch.isfinite(loss)):
-            raise ToolchainError(
-                f"the loss is {loss.item()} in epoch {len(self.history) + 1}; use a smaller "
-                f"learning_rate than {self.settings.learning_rate}"
-            )
-
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimisation.clip(self.model, self.settings.gradient_clip)
-        self.optimiser.step()
-        if self.schedule is not None:
-            self.schedule.step()
-        self.defences.after_update(self.model)
-        self.tally.add(terms, loss, scores.detach(), step.labels)
-
-    def _close(self) -> None:
-        """The entry of the epoch that ends."""
-        entry = {"epoch": len(self.history) + 1, **self.tally.means(), **self.defences.figures()}
-        if self.held is not None:
-            loss, accuracy = measure(self.model, self.held, self.config)
-            entry |= {"validation_loss": loss, "validation_accuracy": accuracy}
-            if self.best is None or self.best.below(entry):
-                self.best = Best.of(entry, self.model)
-        self.history.append({**entry, "seconds": self.tally.seconds})
-        self.tally = Tally()
-
-
-class Tally:
-    """What an epoch adds up to.
-
-    seconds  that it took so far
-    """
-
-    def __init__(self) -> None:
-        self.samples, self.correct, self.loss = 0, 0, 0.0
-        self.terms: dict[str, float] = {}
-        self._before, self._started = 0.0, time.perf_counter()
-
-    def go_on(self) -> None:
-        """The clock starts now."""
-        self._started = time.perf_counter()
-
-    def add(
-        self,
-        terms: dict[str, torch.Tensor],
-        loss: torch.Tensor,
-        scores: torch.Tensor,
-        labels: torch.Tensor,
-    ) -> None:
-        size = len(labels)
-        self.samples += size
-        self.loss += loss.item() * size
-        self.correct += int((scores.argmax(1) == labels).sum())
-        if len(terms) > 1:
-            for name, term in terms.items():
-                self.terms[name] = self.terms.get(name, 0.0) + term.item() * size
-
-    def means(self) -> dict:
-        """Loss and accuracy, and the parts of the loss where it has several."""
-        found: dict = {
-            "loss": self.loss / self.samples,
-            "accuracy": self.correct / self.samples,
-        }
-        if self.terms:
-            found["terms"] = {name: total / self.samples for name, total in self.terms.items()}
-        return found
-
-    @property
-    def seconds(self) -> float:
-        return self._before + time.perf_counter() - self._started

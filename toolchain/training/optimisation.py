@@ -59,6 +59,8 @@ def schedule(
         return None
     if settings.schedule == "one_cycle":
         share = ONE_CYCLE_WARM_UP if settings.warmup is None else settings.warmup
+        if share * (total + 1) == 1:  # PyTorch would divide by the length of a rise that has none
+            share = math.nextafter(share, 0)
         return torch.optim.lr_scheduler.OneCycleLR(
             optimiser, settings.learning_rate, total_steps=total + 1, pct_start=share
         )

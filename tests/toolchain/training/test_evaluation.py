@@ -12,7 +12,7 @@ import torch
 from toolchain.data import load
 from toolchain.errors import ConfigError
 from toolchain.models import Layer, Model
-from toolchain.training import Config, Data, Training, evaluate, evaluation, loop, train
+from toolchain.training import Config, Data, Training, evaluate, evaluation, loop, run, train
 
 SMALL = Config(
     data=Data(steps=2),
@@ -59,7 +59,7 @@ def test_the_best_epoch_is_kept(monkeypatch):
         assert len(held) == 50
         return next(given)
 
-    monkeypatch.setattr(loop, "measure", told)
+    monkeypatch.setattr(run, "measure", told)
     result = train(SMALL)
     assert result.details["kept"] == {"epoch": 3, "accuracy": 0.75, "loss": 0.5}
     assert torch.equal(result.model.dense1.weight, weights[2])
@@ -70,7 +70,7 @@ def test_the_best_epoch_is_kept(monkeypatch):
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 2), (2, 4)])
 def test_training_stops_when_patience_is_at_an_end(monkeypatch, patience, epochs):
     given = iter([(1.0, 0.5), (1.0, 0.25), (0.5, 0.5), (0.5, 0.5)])
-    monkeypatch.setattr(loop, "measure", lambda *a: next(given))
+    monkeypatch.setattr(run, "measure", lambda *a: next(given))
     changed = replace(SMALL, training=replace(SMALL.training, patience=patience, epochs=4))
     assert len(train(changed).history) == epochs
 

@@ -12,7 +12,7 @@ import toolchain.layers as snn
 from toolchain.errors import ToolchainError
 from toolchain.layers import norm
 from toolchain.models import Layer, Model, Neuron
-from toolchain.training import Config, Data, Training, loop, train
+from toolchain.training import Config, Data, Training, run, train
 from toolchain.training.batches import Step
 from toolchain.training.optimisation import clip, optimiser, schedule, split
 
@@ -50,6 +50,12 @@ def test_one_cycle_is_highest_where_it_is_told_to_be(warmup, top):
     found = rates(Training(learning_rate=0.4, warmup=warmup), 20)
     assert int(np.argmax(found)) in (top - 1, top)
     assert max(found) <= 0.4
+
+
+def test_one_cycle_without_a_step_to_rise_begins_at_the_top():
+    found = rates(Training(learning_rate=0.4), 9)
+    assert found[0] == pytest.approx(0.4)
+    assert found == sorted(found, reverse=True)
 
 
 class Both(torch.nn.Module):
@@ -111,7 +117,7 @@ SMALL = Config(
 def test_norms_are_frozen_in_the_last_epochs(monkeypatch, share, expected):
     found, shown = [], []
     monkeypatch.setattr(
-        loop,
+        run,
         "freeze_norms",
         lambda model, frozen: shown.append(frozen) or norm.freeze_norms(model, frozen),
     )
