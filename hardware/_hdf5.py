@@ -29,6 +29,7 @@ import numpy as np
 from hardware import limits
 from hardware._files import opened, write_bytes
 from hardware.errors import ProgramFileError
+from hardware.parameters import parameter
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SEAL = b"\nspikeport sha256 "
@@ -78,9 +79,7 @@ class Node:
         names = list(self._group)
         for name in names:
             if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
-                self.fail(
-                    "a soft or external link; accepted are members stored in the file itself", name
-                )
+                self.fail("a soft or external link; it must be stored in the file itself", name)
         return names
 
     def only(self, required: Iterable[str], optional: Iterable[str] = ()) -> set[str]:
@@ -89,8 +88,8 @@ class Node:
         if found - required - set(optional):
             name = sorted(found - required - set(optional))[0]
             self.fail(
-                f"unknown; accepted are "
-                f"{', '.join(sorted(required | set(optional))) or 'no members'}",
+                f"unknown; the members must be "
+                f"{', '.join(sorted(required | set(optional))) or 'none'}",
                 name,
             )
         if required - found:
@@ -102,7 +101,7 @@ class Node:
         names = self.members()
         if set(names) != {str(n) for n in range(len(names))}:
             self.fail(
-                f"members {', '.join(map(_plain, sorted(names)[:5]))}; accepted are groups named "
+                f"members {', '.join(map(_plain, sorted(names)[:5]))}; they must be groups named "
                 f"0, 1, 2 and so on"
             )
         return [self.group(str(n)) for n in range(len(names))]
@@ -119,10 +118,10 @@ class Node:
         """A member that must be a dataset of one of ``dtypes``, and of ``shape`` (None: any length;
         or any shape at all)."""
         dataset = self._open(name, h5py.Dataset, "a dataset")
-        accepted = [np.dtype(d) for d in dtypes]
-        if dataset.dtype not in accepted or dataset.dtype.hasobject:
+        wanted = [np.dtype(d) for d in dtypes]
+        if dataset.dtype not in wanted or dataset.dtype.hasobject:
             self.fail(
-                f"type {dataset.dtype}; accepted are {', '.join(d.name for d in accepted)}", name
+                f"type {dataset.dtype}; it must be {' or '.join(d.name for d in wanted)}", name
             )
         if dataset.shape is None or len(dataset.shape) > 8:
             self.fail("no shape, or more than 8 dimensions", name)
@@ -131,7 +130,7 @@ class Node:
             or any(s is not None and s != n for s, n in zip(shape, dataset.shape))
         ):
             self.fail(
-                f"shape {dataset.shape}; accepted is "
+                f"shape {dataset.shape}; it must be "
                 f"({', '.join('any' if s is None else str(s) for s in shape)})",
                 name,
             )
@@ -161,7 +160,7 @@ class Node:
             return json.loads(
                 text,
                 parse_constant=lambda found: self.fail(
-                    f"holds {found}; accepted is plain JSON", name
+                    f"holds {found}; it must be plain JSON", name
                 ),
             )
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -172,11 +171,11 @@ class Node:
         "real"."""
         attributes = self._group.attrs
         if len(attributes) > 64:
-            self.fail(f"{len(attributes)} attributes; accepted are {', '.join(kinds)}")
+            self.fail(f"{len(attributes)} attributes; there must be {', '.join(kinds)}")
         found = set(attributes)
         if found - set(kinds):
             self.fail(
-                f"unknown attribute {_plain(sorted(found - set(kinds))[0])!r}; accepted are "
+                f"unknown attribute {_plain(sorted(found - set(kinds))[0])!r}; it must be one of "
                 f"{', '.join(kinds)}"
             )
         if set(kinds) - found - set(optional):
@@ -192,21 +191,21 @@ class Node:
         if name not in self._group.attrs:
             self.fail(f"the attribute {name!r} is missing")
         stored = self._group.attrs.get_id(name)
-        accepted = {"text": "S", "integer": "iu", "integers": "iu", "real": "f"}[kind]
+        wanted = {"text": "S", "integer": "iu", "integers": "iu", "real": "f"}[kind]
         dimensions = 1 if kind == "integers" else 0
         if (
-            stored.dtype.kind not in accepted
+            stored.dtype.kind not in wanted
             or stored.shape is None
             or len(stored.shape) != dimensions
             or stored.dtype.itemsize > MAX_TEXT
         ):
             self.fail(
-                f"the attribute {name!r} is {stored.dtype} of shape {stored.shape}; accepted is "
+                f"the attribute {name!r} is {stored.dtype} of shape {stored.shape}; it must be "
                 f"one {kind}" + " vector" * dimensions
             )
         if dimensions and stored.shape[0] > 16:
             self.fail(
-                f"the attribute {name!r} holds {stored.shape[0]} numbers; accepted are at most 16"
+                f"the attribute {name!r} holds {stored.shape[0]} numbers; there must be at most 16"
             )
         value = self._group.attrs[name]
         if kind == "text":
@@ -221,13 +220,12 @@ class Node:
     def _open(self, name: str, kind: type, what: str) -> Any:
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             self.fail(
-                f"missing, or a soft or external link; accepted is {what} stored in the file "
-                f"itself",
+                f"missing, or a soft or external link; it must be {what} stored in the file itself",
                 name,
             )
         member = self._group[name]
         if not isinstance(member, kind):
-            self.fail(f"a {type(member).__name__.lower()}; accepted is {what}", name)
+            self.fail(f"a {type(member).__name__.lower()}; it must be {what}", name)
         return member
 
     def _once(self, member: h5py.Group | h5py.Dataset, name: str) -> None:
@@ -243,7 +241,7 @@ class Node:
         still be read."""
         plan = dataset.id.get_create_plist()
         if dataset.is_virtual or plan.get_external_count():
-            self.fail("data stored in other files; accepted is data in the file itself", name)
+            self.fail("data stored in other files; it must be in the file itself", name)
         filters = {plan.get_filter(n)[0] for n in range(plan.get_nfilters())}
         if filters - _FILTERS:
             self.fail("a filter other than deflate and shuffle", name)
@@ -256,7 +254,7 @@ class Node:
         if self._budget[0] < 0:
             self.fail(
                 f"declares {declared} bytes; with it the file holds more than the "
-                f"{self._budget[1]} bytes that are accepted",
+                f"{self._budget[1]} bytes that it may have",
                 name,
             )
 
@@ -277,7 +275,7 @@ def reading(
     try:
         with opened(path, ProgramFileError, most, f"a {kind} file") as file:
             if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise ProgramFileError(f"{path}: not an HDF5 file; accepted is a {kind} file")
+                raise ProgramFileError(f"{path}: not an HDF5 file; it must be a {kind} file")
             size = os.fstat(file.fileno()).st_size
             with h5py.File(path, "r") as content:
                 root = Node(content, path, "", [room(size), room(size)])
@@ -325,20 +323,20 @@ def check_format(root: Node, file: h5py.File, kind: str, version: int) -> None:
     """Compare the file's own statement with what is wanted."""
     if "format" not in file.attrs or "format_version" not in file.attrs:
         root.fail(
-            f"HDF5 without the attributes 'format' and 'format_version'; accepted is a {kind} file"
+            f"HDF5 without the attributes 'format' and 'format_version'; it must be a {kind} file"
         )
     found = root.attribute("format", "text")
     if found != kind:
-        root.fail(f"a {_plain(found)!r} file; accepted is a {kind!r} file")
+        root.fail(f"a {_plain(found)!r} file; it must be a {kind!r} file")
     number = root.attribute("format_version", "integer")
     if number != version:
         if number > version:
             root.fail(
-                f"written by a newer version of this program: format version {number}; accepted is "
+                f"written by a newer version of this program: format version {number}; it must be "
                 f"{version}"
             )
         root.fail(
-            f"format version {number}; accepted is {version}. Older files have no hash of what "
+            f"format version {number}; it must be {version}. Older files have no hash of what "
             f"decides their results: make the file anew, "
             "from the model that it came from"
         )
@@ -353,9 +351,9 @@ def writing(path: str | Path, kind: str, version: int, force: bool) -> Iterator[
     """
     path = Path(path)
     if path.is_dir():
-        raise ProgramFileError(f"{path}: is a folder; accepted is a file name")
+        raise ProgramFileError(f"{path}: is a folder; it must be the name of a file")
     if os.path.lexists(path) and not force:
-        raise ProgramFileError(f"{path}: exists already; force replaces it")
+        raise ProgramFileError(f"{path}: exists already; {parameter('force', True)} replaces it")
 
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver="v110") as file:

@@ -1,5 +1,5 @@
 """What the parts of a Program share: checks of what they are given, each of which names the part,
-the value and what is accepted."""
+the value and what it must be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from hardware.errors import ProgramError
 
 MAX_NEURONS = 1 << 26
-"""Largest population that is accepted, so that a damaged file cannot ask for all memory."""
+"""Largest population, so that a damaged file cannot ask for all memory."""
 
 
 ZERO: Any = 0
@@ -53,7 +53,7 @@ def check_integers(where: str, name: str, value: Any, low: int, high: int) -> np
         if smallest < low or largest > high:
             fail(
                 where,
-                f"{name} is {smallest if smallest < low else largest}; accepted are {low} to "
+                f"{name} is {smallest if smallest < low else largest}; it must be from {low} to "
                 f"{high}",
             )
     array = np.array(array, dtype=np.int32, order="C")
@@ -65,7 +65,7 @@ def check_integer(where: str, name: str, value: Any, low: int, high: int) -> int
     """One whole number within [low, high]."""
     array = check_integers(where, name, value, low, high)
     if array.ndim:
-        fail(where, f"{name} has shape {array.shape}; accepted is one number")
+        fail(where, f"{name} has shape {array.shape}; it must be one number")
     return int(array)
 
 
@@ -79,7 +79,7 @@ def check_parameter(
         if array.size != 1:
             fail(
                 where,
-                f"{name} has shape {array.shape}; accepted are one number or the population's "
+                f"{name} has shape {array.shape}; it must be one number, or have the population's "
                 f"shape {shape}",
             )
         array = array.reshape(())

@@ -63,5 +63,5 @@ def exactly(
     ):
         if wrong:
             raise error(
-                f"{path}: [{sorted(wrong)[0]}] is {what}; accepted are exactly {', '.join(wanted)}"
+                f"{path}: [{sorted(wrong)[0]}] is {what}; there must be exactly {', '.join(wanted)}"
             )

@@ -191,21 +191,21 @@ def _limit(where: str, name: str, entry: Any) -> Limit:
     keys = {"value", "unit", "source", "inferred"}
     if not isinstance(entry, dict) or set(entry) - keys or keys - {"inferred"} - set(entry):
         raise ChipError(
-            f"{where}: accepted is a table with value, unit, source and, where it applies, inferred"
+            f"{where}: must be a table with value, unit, source and, where it applies, inferred"
         )
     value: Any = entry["value"]
     if type(value) is not kind:
         raise ChipError(
-            f"{where}: value is {value!r}; accepted is "
+            f"{where}: value is {value!r}; it must be "
             f"{'true or false' if kind is bool else 'a whole number'}"
         )
     if kind is int and name not in _MAY_BE_NEGATIVE and value < (0 if name in _MAY_BE_ZERO else 1):
         raise ChipError(
-            f"{where}: value is {value!r}; accepted is a "
+            f"{where}: value is {value!r}; it must be a "
             f"{'number from 0' if name in _MAY_BE_ZERO else 'positive number'}"
         )
     if entry["unit"] != unit:
-        raise ChipError(f"{where}: unit is {entry['unit']!r}; accepted is {unit!r}")
+        raise ChipError(f"{where}: unit is {entry['unit']!r}; it must be {unit!r}")
     _check_provenance(where, entry)
     return Limit(value, unit, entry["source"], entry.get("inferred", False))
 
@@ -213,8 +213,8 @@ def _limit(where: str, name: str, entry: Any) -> Limit:
 def _check_provenance(where: str, entry: dict[str, Any]) -> None:
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise ChipError(
-            f"{where}: source is {entry['source']!r}; accepted is a text that says where the value "
+            f"{where}: source is {entry['source']!r}; it must be a text that says where the value "
             f"was read"
         )
     if not isinstance(entry.get("inferred", False), bool):
-        raise ChipError(f"{where}: inferred is {entry['inferred']!r}; accepted is true or false")
+        raise ChipError(f"{where}: inferred is {entry['inferred']!r}; it must be true or false")

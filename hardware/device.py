@@ -122,7 +122,9 @@ def known() -> tuple[str, ...]:
 def _read(path: Path) -> Device:
     table, texts = _toml.read(path, DeviceError, ("name", "title", "kind", "measured_on"))
     if texts["kind"] not in CONSTANTS:
-        raise DeviceError(f"{path}: kind is {texts['kind']!r}; accepted are {', '.join(CONSTANTS)}")
+        raise DeviceError(
+            f"{path}: kind is {texts['kind']!r}; it must be one of {', '.join(CONSTANTS)}"
+        )
     step_times = _step_times(path, table) if texts["kind"] == "spiking" else None
     if "static_power_mw" in table:
         raise DeviceError(
@@ -143,18 +145,18 @@ def _number(value: Any) -> bool:
 
 def _constant(where: str, entry: Any) -> Constant:
     if not isinstance(entry, dict) or set(entry) != {"value", "low", "high", "source"}:
-        raise DeviceError(f"{where}: accepted is a table with value, low, high and source")
+        raise DeviceError(f"{where}: must be a table with value, low, high and source")
     if (
         not all(_number(entry[key]) for key in ("value", "low", "high"))
         or not entry["low"] <= entry["value"] <= entry["high"]
     ):
         found = ", ".join(f"{key} {entry[key]!r}" for key in ("low", "value", "high"))
         raise DeviceError(
-            f"{where}: {found}; accepted are numbers from 0 with low <= value <= high"
+            f"{where}: {found}; they must be numbers from 0 with low <= value <= high"
         )
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise DeviceError(
-            f"{where}: source is {entry['source']!r}; accepted is a text that says where the value "
+            f"{where}: source is {entry['source']!r}; it must be a text that says where the value "
             f"was read"
         )
     return Constant(
@@ -167,7 +169,7 @@ def _step_times(path: Path, table: dict[str, Any]) -> StepTimes:
     table whose times it uses."""
     if ("times" in table) == ("step_times" in table):
         raise DeviceError(
-            f"{path}: accepted is either a table [times], or step_times with the name of a table "
+            f"{path}: there must be either a table [times], or step_times with the name of a table "
             f"that has one"
         )
     if "times" in table:
@@ -176,7 +178,7 @@ def _step_times(path: Path, table: dict[str, Any]) -> StepTimes:
     times = Device.load(name).step_times if isinstance(name, str) and name in known() else None
     if times is None:
         raise DeviceError(
-            f"{path}: step_times is {name!r}; accepted is the name of a table that has [times]"
+            f"{path}: step_times is {name!r}; it must be the name of a table that has [times]"
         )
     return times
 
@@ -191,22 +193,22 @@ def _own_times(path: Path, entry: Any) -> StepTimes:
         "source",
     }
     if not isinstance(entry, dict) or set(entry) != wanted:
-        raise DeviceError(f"{path}: [times] accepted are exactly {', '.join(sorted(wanted))}")
+        raise DeviceError(f"{path}: [times] must have exactly {', '.join(sorted(wanted))}")
     tiles, barrier = entry["barrier_tiles"], entry["barrier_us"]
     for name in _NANOSECONDS:
         if not _number(entry[name]):
             raise DeviceError(
-                f"{path}: [times] {name} is {entry[name]!r}; accepted is a number from 0"
+                f"{path}: [times] {name} is {entry[name]!r}; it must be a number from 0"
             )
     lists = isinstance(tiles, list) and isinstance(barrier, list) and len(tiles) == len(barrier) > 0
     if not lists or not all(map(_number, (*tiles, *barrier))) or sorted(set(tiles)) != tiles:
         raise DeviceError(
-            f"{path}: [times] barrier_tiles and barrier_us: accepted are two lists of one length, "
+            f"{path}: [times] barrier_tiles and barrier_us must be two lists of one length, "
             f"tiles rising"
         )
     if type(entry["cores_per_tile"]) is not int or entry["cores_per_tile"] < 1:
         raise DeviceError(
-            f"{path}: [times] cores_per_tile is {entry['cores_per_tile']!r}; accepted is a "
+            f"{path}: [times] cores_per_tile is {entry['cores_per_tile']!r}; it must be a "
             f"positive number of cores"
         )
     if not _number(entry["relative_error"]) or entry["relative_error"] >= 1:
@@ -216,7 +218,7 @@ def _own_times(path: Path, entry: Any) -> StepTimes:
         )
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise DeviceError(
-            f"{path}: [times] source is {entry['source']!r}; accepted is a text that says where "
+            f"{path}: [times] source is {entry['source']!r}; it must be a text that says where "
             f"the values were read"
         )
     return StepTimes(

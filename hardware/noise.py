@@ -104,7 +104,7 @@ def _whole(name: str, value: Any, low: int, high: int) -> int:
         number = None
     if number is None or not low <= number <= high:
         raise ProgramError(
-            f"noise: {name} is {value!r}; accepted are whole numbers from {low} to {high}"
+            f"noise: {name} is {value!r}; it must be a whole number from {low} to {high}"
         )
     return number
 

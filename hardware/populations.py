@@ -106,7 +106,7 @@ class Population(Part):
             return _checked(where, LIF, name, getattr(self, name), shape)
 
         if self.reset not in RESETS:
-            fail(where, f"reset is {self.reset!r}; accepted are {', '.join(RESETS)}")
+            fail(where, f"reset is {self.reset!r}; it must be one of {', '.join(RESETS)}")
         if self.threshold is None and (
             self.reset != "zero" or self.refractory or self.reset_amount is not None
         ):
@@ -120,7 +120,7 @@ class Population(Part):
         if self.noise is not None and not isinstance(self.noise, Noise):
             fail(
                 where,
-                f"noise is a {type(self.noise).__name__}; accepted are None and "
+                f"noise is a {type(self.noise).__name__}; it must be None or a "
                 f"hardware.noise.Noise",
             )
         if self.noise is not None and self.threshold is None:

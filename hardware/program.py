@@ -64,7 +64,7 @@ class Output:
         if self.decode not in DECODINGS:
             fail(
                 f"output {self.population!r}",
-                f"decode is {self.decode!r}; accepted are {', '.join(DECODINGS)}",
+                f"decode is {self.decode!r}; it must be one of {', '.join(DECODINGS)}",
             )
 
 
@@ -97,11 +97,11 @@ class Program:
         ):
             given = getattr(self, name)
             if not isinstance(given, (tuple, list)):
-                fail(name, f"is a {type(given).__name__}; accepted is a tuple of {kind.__name__}")
-            accepted = (Population, CustomPopulation) if kind is Population else kind
+                fail(name, f"is a {type(given).__name__}; it must be a tuple of {kind.__name__}")
+            kinds = (Population, CustomPopulation) if kind is Population else kind
             for part in given:
-                if not isinstance(part, accepted) or type(part) is Projection:
-                    fail(name, f"holds {type(part).__name__}; accepted is {kind.__name__}")
+                if not isinstance(part, kinds) or type(part) is Projection:
+                    fail(name, f"holds {type(part).__name__}; each must be a {kind.__name__}")
             object.__setattr__(self, name, tuple(given))
         if not self.inputs or not self.populations or not self.outputs:
             raise ProgramError("a Program needs at least one input, one population and one output")
@@ -213,7 +213,7 @@ class Program:
             ]
             if not ready:
                 raise ProgramError(
-                    f"a loop through several synapses: {', '.join(waiting)}; accepted are loops "
+                    f"a loop through several synapses: {', '.join(waiting)}; a loop must lead "
                     f"from a population to itself"
                 )
             order.append(ready[0])

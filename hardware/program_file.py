@@ -126,7 +126,7 @@ def _put_array(group: h5py.Group, name: str, value: np.ndarray) -> None:
 def load(path: str | Path) -> Program:
     """Read a Program that ``save`` wrote, here or elsewhere; nothing in the file is trusted.
 
-    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file
+    Raises ProgramFileError, naming the file, the place in it and what it must be, where the file
     is anything else, truncated, damaged, newer, or describes a Program that breaks a rule.
     """
     # ours are not packed; what somebody else packed may unpack to four times its size
@@ -137,7 +137,7 @@ def load(path: str | Path) -> Program:
         )["fingerprint"]
         metadata = root.json("metadata")
         if not isinstance(metadata, dict):
-            root.fail(f"holds a JSON {type(metadata).__name__}; accepted is an object", "metadata")
+            root.fail(f"holds a JSON {type(metadata).__name__}; it must be an object", "metadata")
         try:
             program = Program(
                 tuple(_part(node, Input) for node in root.group("inputs").numbered()),
@@ -163,7 +163,7 @@ def _part(node: Node, kind: type | None) -> Any:
     if kind is None:
         stated = node.attribute("kind", "text")
         if stated not in _KINDS:
-            node.fail(f"kind {stated[:40]!r}; accepted are {', '.join(_KINDS)}")
+            node.fail(f"kind {stated[:40]!r}; it must be one of {', '.join(_KINDS)}")
         kind = _KINDS[stated]
         values = node.attributes({"kind": "text"} | _ATTRIBUTES[kind])
         del values["kind"]
@@ -177,7 +177,7 @@ def _part(node: Node, kind: type | None) -> Any:
     stated = {name: values.pop(name) for name in _NOISE if name in values}
     if len(stated) == 1:
         node.fail(
-            f"has {next(iter(stated))!r} alone; accepted are both of {', '.join(_NOISE)}, or none"
+            f"has {next(iter(stated))!r} alone; there must be both of {', '.join(_NOISE)}, or none"
         )
     try:
         if stated:

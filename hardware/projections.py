@@ -47,7 +47,7 @@ class Projection(Part):
         if exponent.ndim > 1:
             fail(
                 where,
-                f"exponent has shape {exponent.shape}; accepted are one number or one for each "
+                f"exponent has shape {exponent.shape}; it must be one number, or one for each "
                 f"output channel",
             )
         bits = check_integer(where, "weight_bits", self.weight_bits, 1, 8)
@@ -57,7 +57,7 @@ class Projection(Part):
             fail(
                 where,
                 f"weights in [{int(self.weights.min())}, {int(self.weights.max())}] are not on the "
-                f"grid of {bits} bits: accepted are "
+                f"grid of {bits} bits: they must be "
                 f"multiples of {1 << (9 - bits)} in [-256, {256 - (1 << (9 - bits))}], or of one "
                 f"sign multiples of {1 << (8 - bits)} "
                 f"up to {256 - (1 << (8 - bits))}",
@@ -96,7 +96,7 @@ class Projection(Part):
             channels = f"each of the {target.shape[0]} channels of {target.name!r}"
             fail(
                 where,
-                f"{self.exponent.shape[0]} exponents; accepted are one, or one for {channels}",
+                f"{self.exponent.shape[0]} exponents; there must be one, or one for {channels}",
             )
 
 
@@ -130,14 +130,14 @@ class Dense(Projection):
         if self.weights.ndim != 2:
             fail(
                 where,
-                f"weights have shape {self.weights.shape}; accepted is [target neuron, source "
+                f"weights have shape {self.weights.shape}; it must be [target neuron, source "
                 f"neuron]",
             )
         delay = check_integers(where, "delay", self.delay, 0, self.MAX_DELAY)
         if delay.ndim and delay.shape != self.weights.shape:
             fail(
                 where,
-                f"delay has shape {delay.shape}; accepted are one number or one for each synapse, "
+                f"delay has shape {delay.shape}; it must be one number, or one for each synapse, "
                 f"{self.weights.shape}",
             )
         self._set(delay=delay)
@@ -178,7 +178,7 @@ class Sparse(Projection):
         if delay.ndim and delay.shape != self.weights.shape:
             fail(
                 where,
-                f"delay has shape {delay.shape}; accepted are one number or one for each synapse, "
+                f"delay has shape {delay.shape}; it must be one number, or one for each synapse, "
                 f"{self.weights.shape}",
             )
         order = np.lexsort((columns, rows))
@@ -231,8 +231,8 @@ class Convolution(Projection):
         where = self._check_common()
         dimensions = self.weights.ndim - 2
         if dimensions not in (1, 2) or 0 in self.weights.shape:
-            accepted = "[out, in / groups, length] and [out, in / groups, height, width]"
-            fail(where, f"weights have shape {self.weights.shape}; accepted are {accepted}")
+            wanted = "[out, in / groups, length] or [out, in / groups, height, width]"
+            fail(where, f"weights have shape {self.weights.shape}; it must be {wanted}")
         for name, default, low in (("stride", 1, 1), ("padding", 0, 0), ("dilation", 1, 1)):
             value = getattr(self, name)
             value = (default,) * dimensions if isinstance(value, tuple) and not value else value
@@ -240,7 +240,7 @@ class Convolution(Projection):
             if array.shape != (dimensions,):
                 fail(
                     where,
-                    f"{name} is {value!r}; accepted are {dimensions} numbers, one for each spatial "
+                    f"{name} is {value!r}; it must be {dimensions} numbers, one for each spatial "
                     f"dimension",
                 )
             self._set(**{name: tuple(int(n) for n in array)})

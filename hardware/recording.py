@@ -108,8 +108,8 @@ class Recording:
         labels = np.asarray(labels)
         if labels.shape != (self.samples,):
             raise InputError(
-                f"labels have shape {labels.shape}; accepted is one for each of the {self.samples} "
-                f"samples"
+                f"labels have shape {labels.shape}; there must be one for each of the "
+                f"{self.samples} samples"
             )
         return float(np.mean(self.predictions(output) == labels))
 
@@ -151,7 +151,7 @@ def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
     checked.
 
     ``inputs`` is one array where the Program has one input, or a mapping name → array. Raises
-    InputError, which names the input, what was found and what is accepted.
+    InputError, which names the input, what was found and what it must be.
     """
     names = [part.name for part in program.inputs]
     if not isinstance(inputs, Mapping):
@@ -172,37 +172,36 @@ def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
         try:
             array = np.asarray(inputs[part.name])
         except ValueError:
-            accepted = ", ".join(map(str, part.shape))
+            shape = ", ".join(map(str, part.shape))
             raise InputError(
-                f"{where}: no array: its rows differ in length; accepted is [sample, step, "
-                f"{accepted}]"
+                f"{where}: no array: its rows differ in length; it must be [sample, step, {shape}]"
             ) from None
         if array.ndim != 2 + len(part.shape) or array.shape[2:] != part.shape:
             raise InputError(
-                f"{where}: shape {array.shape}; accepted is [sample, step, "
+                f"{where}: shape {array.shape}; it must be [sample, step, "
                 f"{', '.join(map(str, part.shape))}]"
             )
         if array.shape[0] < 1 or array.shape[1] < 1:
             raise InputError(f"{where}: shape {array.shape} holds no sample or no step")
         if array.dtype.kind not in "biuf":
-            raise InputError(f"{where}: type {array.dtype}; accepted are whole numbers")
+            raise InputError(f"{where}: type {array.dtype}; it must hold whole numbers")
         low, high = part.value_range
         if array.dtype.kind == "f":
             if not np.all(np.isfinite(array)):
                 raise InputError(
-                    f"{where}: NaN or infinite values; accepted are whole numbers from {low} to "
+                    f"{where}: NaN or infinite values; they must be whole numbers from {low} to "
                     f"{high}"
                 )
             if not np.all(array == np.trunc(array)):
                 raise InputError(
-                    f"{where}: values that are not whole numbers; accepted are whole numbers from "
+                    f"{where}: values that are not whole numbers; they must be whole numbers from "
                     f"{low} to {high}"
                 )
         smallest, largest = array.min(), array.max()
         if smallest < low or largest > high:
-            accepted = f"{low} to {high} ({part.message_bits} message bits)"
+            wanted = f"{low} to {high} ({part.message_bits} message bits)"
             raise InputError(
-                f"{where}: values from {smallest} to {largest}; accepted are {accepted}"
+                f"{where}: values from {smallest} to {largest}; they must be from {wanted}"
             )
         checked[part.name] = np.ascontiguousarray(
             array, dtype=np.uint8 if part.message_bits == 0 else np.int32

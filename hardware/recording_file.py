@@ -69,8 +69,8 @@ def save(recording: Recording, path: str | Path, *, force: bool = False) -> None
                 if values is not None:
                     if values.dtype.name not in dtypes:
                         raise ProgramFileError(
-                            f"{path}: {quantity} of {name!r} are {values.dtype}; accepted are "
-                            f"{', '.join(dtypes)}"
+                            f"{path}: {quantity} of {name!r} are {values.dtype}; they must be one "
+                            f"of {', '.join(dtypes)}"
                         )
                     _put_array(layer, quantity, values)
             counts = layer.create_group("counts")
@@ -128,7 +128,7 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
     data may be 1,000 times larger than the file. None: 128 MiB, or 64 times the size of the file
     where that is more.
 
-    Raises ProgramFileError, naming the file, the place in it and what is accepted, where the file
+    Raises ProgramFileError, naming the file, the place in it and what it must be, where the file
     is anything else, truncated, damaged or newer.
     """
     kinds = {"format": "text", "format_version": "integer", "program": "text", "target": "text"}
@@ -139,10 +139,10 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
         stated = root.attributes(kinds)
         samples, steps = stated["samples"], stated["steps"]
         if samples < 1 or steps < 1:
-            root.fail(f"{samples} samples of {steps} steps; accepted are positive numbers")
+            root.fail(f"{samples} samples of {steps} steps; both must be positive")
         details = root.json("details")
         if not isinstance(details, dict):
-            root.fail(f"holds a JSON {type(details).__name__}; accepted is an object", "details")
+            root.fail(f"holds a JSON {type(details).__name__}; it must be an object", "details")
         layers, outputs = _order(root.group("layers"))
         arrays: dict[str, dict[str, np.ndarray]] = {quantity: {} for quantity in _DTYPES}
         counts: dict[str, dict[str, np.ndarray]] = {counter: {} for counter in COUNTERS}
@@ -189,7 +189,7 @@ def _order(group: Node) -> tuple[dict[str, Node], list[str]]:
     ):
         if numbers != list(range(len(numbers))):
             group.fail(
-                f"the attributes {what!r} are {numbers[:10]}; accepted are 0, 1, 2 and so on"
+                f"the attributes {what!r} are {numbers[:10]}; they must be 0, 1, 2 and so on"
             )
     return {name: node for _, name, node in found}, [name for _, name in outputs]
 
@@ -198,7 +198,7 @@ def _steps(node: Node, quantity: str, samples: int, steps: int) -> np.ndarray:
     array = node.array(quantity, _DTYPES[quantity])
     if array.ndim < 3 or array.shape[:2] != (samples, steps):
         node.fail(
-            f"shape {array.shape}; accepted is [{samples}, {steps}, *shape of the layer]", quantity
+            f"shape {array.shape}; it must be [{samples}, {steps}, *shape of the layer]", quantity
         )
     return array
 

@@ -176,7 +176,7 @@ def run(
     if chosen.run is None:
         raise TargetError(f"target {target!r} runs no Program")
     if batch is not None and (not isinstance(batch, int) or batch < 1):
-        raise TargetError(f"batch is {batch!r}; accepted is a positive number of samples")
+        raise TargetError(f"batch is {batch!r}; it must be a positive number of samples")
     check_kinds(program, chosen)
     arrays = check_inputs(program, inputs)
     return collect(

@@ -85,7 +85,7 @@ class ChipGraph(Graph):
                 f"population {population.name!r}: reset {population.reset!r} with a refractory "
                 f"period of {population.refractory} "
                 f"and {'no' if population.noise is None else 'with'} noise needs custom microcode "
-                f"on the chip; accepted is reset 'zero' "
+                f"on the chip; it must be reset 'zero' "
                 "without refractory period and noise"
             )
         return LIFReset(**self._lif_parameters(population))
@@ -110,6 +110,6 @@ class ChipGraph(Graph):
         raise LavaUnsupportedError(
             f"projection {projection.name!r}: spikes that wait (delays, recurrence, branches of "
             f"unequal depth) are held and gated in "
-            "Python in the simulator; on the chip only feed-forward Programs without them are "
-            "accepted so far"
+            "Python in the simulator; a Program for the chip must be "
+            "feed-forward, without them"
         )

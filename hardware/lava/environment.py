@@ -200,7 +200,7 @@ def _present(lava_dl: bool) -> Path | None:
         path = Path(shutil.which(named) or named)
         if not path.is_file() or not os.access(path, os.X_OK):
             raise LavaEnvironmentError(
-                f"SPIKEPORT_LAVA_PYTHON names {named!r}, which is no program; accepted is a Python "
+                f"SPIKEPORT_LAVA_PYTHON names {named!r}, which is no program; it must be a Python "
                 f"3.10 with lava-nc"
             )
         if not lava_dl or "lava-dl" in _versions(path):

@@ -307,7 +307,7 @@ def _convolution(projection: ir.Convolution, source: Node, message_bits: int) ->
         if max(values) > CONV_LIMIT:
             raise LavaUnsupportedError(
                 f"{where}: {name} is {max(values)}; Lava's convolution keeps it in 8 bits, "
-                f"accepted is at most {CONV_LIMIT}"
+                f"it must be at most {CONV_LIMIT}"
             )
     channels = projection.weights.shape[0]
     exponents = np.broadcast_to(projection.exponent, (channels,)).astype(np.int64)

@@ -77,7 +77,7 @@ def test_weight_that_does_not_fit_the_chip(refused, program_h5, data_npz):
         values = file["projections/0/weights"][()]
         values.flat[0] = 3
         file["projections/0/weights"][...] = values
-    refused("run", program_h5, "--data", data_npz, words=["tiny.h5", "weights", "accepted"])
+    refused("run", program_h5, "--data", data_npz, words=["tiny.h5", "weights", "they must be"])
 
 
 def test_pickle_where_safetensors_is_expected(refused, tmp_path, data_npz):

@@ -91,48 +91,51 @@ BROKEN = {
     ),
     "missing": (
         lambda t: t.replace("[neurons_per_core]", "[neurons]"),
-        "[neurons] is unknown; accepted are exactly weight_bits",
+        "[neurons] is unknown; there must be exactly weight_bits",
     ),
     "absent": (
         lambda t: t[: t.index("[cores_per_chip]")],
-        "[cores_per_chip] is missing; accepted are exactly",
+        "[cores_per_chip] is missing; there must be exactly",
     ),
-    "no table": (lambda t: "weight_bits = 8\n" + t.replace("[weight_bits]", "[other]"), "accepted"),
+    "no table": (
+        lambda t: "weight_bits = 8\n" + t.replace("[weight_bits]", "[other]"),
+        "there must be exactly",
+    ),
     "unknown key": (
         lambda t: t.replace(ENTRY, ENTRY + "colour = 1\n"),
-        "[neurons_per_core]: accepted is a table with value, unit, source",
+        "[neurons_per_core]: must be a table with value, unit, source",
     ),
     "no source": (
         lambda t: t.replace(ENTRY, ENTRY + 'source = ""\n[x]\n').replace("[x]\nsource", "#"),
-        "source is ''; accepted is a text",
+        "source is ''; it must be a text",
     ),
     "text": (
         lambda t: t.replace("value = 4095", 'value = "4095"'),
-        "value is '4095'; accepted is a whole number",
+        "value is '4095'; it must be a whole number",
     ),
     "real": (
         lambda t: t.replace("value = 4095", "value = 4095.0"),
-        "value is 4095.0; accepted is a whole number",
+        "value is 4095.0; it must be a whole number",
     ),
     "boolean": (
         lambda t: t.replace("value = 4095", "value = true"),
-        "value is True; accepted is a whole number",
+        "value is True; it must be a whole number",
     ),
     "no boolean": (
         lambda t: t.replace("value = true", "value = 1"),
-        "value is 1; accepted is true or false",
+        "value is 1; it must be true or false",
     ),
     "zero": (
         lambda t: t.replace("value = 4095", "value = 0"),
-        "value is 0; accepted is a positive number",
+        "value is 0; it must be a positive number",
     ),
     "negative": (
         lambda t: t.replace("value = 62", "value = -1"),
-        "value is -1; accepted is a number from 0",
+        "value is -1; it must be a number from 0",
     ),
     "unit": (
         lambda t: t.replace('unit = "neuron"', 'unit = "core"'),
-        "unit is 'core'; accepted is 'neuron'",
+        "unit is 'core'; it must be 'neuron'",
     ),
     "no stepping": (
         lambda t: t.replace("stepping = ", "step = "),
@@ -153,7 +156,7 @@ BROKEN = {
     ),
     "inferred": (
         lambda t: t.replace("inferred = true", 'inferred = "yes"'),
-        "inferred is 'yes'; accepted is true or false",
+        "inferred is 'yes'; it must be true or false",
     ),
 }
 

@@ -518,11 +518,11 @@ BROKEN = {
     "no kind": (lambda t: t.replace('kind = "spiking"', ""), "kind is missing; it must be a text"),
     "other kind": (
         lambda t: t.replace('kind = "spiking"', 'kind = "quantum"'),
-        "kind is 'quantum'; accepted are spiking, conventional",
+        "kind is 'quantum'; it must be one of spiking, conventional",
     ),
     "unknown": (
         lambda t: t.replace("[spike_pj]", "[spark_pj]"),
-        "[spark_pj] is unknown; accepted are exactly dense_syn_op_pj",
+        "[spark_pj] is unknown; there must be exactly dense_syn_op_pj",
     ),
     "missing": (
         lambda t: t[: t.index("[hop_north")] + t[t.index("[times]") :],
@@ -538,20 +538,20 @@ BROKEN = {
     ),
     "no band": (
         lambda t: t.replace("low = 31.2\n", ""),
-        "[dense_syn_op_pj]: accepted is a table with value, low, high and source",
+        "[dense_syn_op_pj]: must be a table with value, low, high and source",
     ),
     "band beside": (
         lambda t: t.replace("low = 31.2", "low = 36.0"),
-        "low 36.0, value 35.5, high 39.8; accepted are numbers from 0 with",
+        "low 36.0, value 35.5, high 39.8; they must be numbers from 0 with",
     ),
     "negative": (lambda t: t.replace("low = 31.2", "low = -1.0"), "low -1.0, value 35.5"),
     "not finite": (
         lambda t: t.replace("high = 39.8", "high = inf"),
-        "high inf; accepted are numbers from 0",
+        "high inf; they must be numbers from 0",
     ),
     "text": (
         lambda t: t.replace(SYN_OP, '[dense_syn_op_pj]\nvalue = "35"'),
-        "value '35', high 39.8; accepted are numbers",
+        "value '35', high 39.8; they must be numbers",
     ),
     "no source": (
         lambda t: t.replace('source = "SANA-FE loihi.yaml: 69.3 pJ; band: 12 %"', 'source = ""'),
@@ -559,49 +559,49 @@ BROKEN = {
     ),
     "no times": (
         lambda t: t[: t.index("[times]")],
-        "accepted is either a table [times], or step_times with the name",
+        "there must be either a table [times], or step_times with the name",
     ),
     "two times": (
         lambda t: t.replace("measured_on", 'step_times = "loihi-sanafe"\nmeasured_on'),
-        "accepted is either a table [times]",
+        "there must be either a table [times]",
     ),
     "unknown times": (
         lambda t: t[: t.index("[times]")].replace("measured_on", 'step_times = "x"\nmeasured_on'),
-        "step_times is 'x'; accepted",
+        "step_times is 'x'; it must be",
     ),
     "times of a conventional": (
         lambda t: t[: t.index("[times]")].replace(
             "measured_on", 'step_times = "cmos-45nm"\nmeasured_on'
         ),
-        "step_times is 'cmos-45nm'; accepted is the name of a table that has [times]",
+        "step_times is 'cmos-45nm'; it must be the name of a table that has [times]",
     ),
     "missing time": (
         lambda t: t.replace("spike_ns = 30.0\n", ""),
-        "[times] accepted are exactly barrier_tiles",
+        "[times] must have exactly barrier_tiles",
     ),
     "negative time": (
         lambda t: t.replace("spike_ns = 30.0", "spike_ns = -3"),
-        "[times] spike_ns is -3; accepted is a number from 0",
+        "[times] spike_ns is -3; it must be a number from 0",
     ),
     "barriers": (
         lambda t: t.replace("[1, 2, 4, 29]", "[1, 2, 4]"),
-        "barrier_tiles and barrier_us: accepted are two lists of one length",
+        "barrier_tiles and barrier_us must be two lists of one length",
     ),
     "falling tiles": (
         lambda t: t.replace("[1, 2, 4, 29]", "[2, 1, 4, 29]"),
-        "accepted are two lists of one length, tiles rising",
+        "must be two lists of one length, tiles rising",
     ),
     "cores": (
         lambda t: t.replace("cores_per_tile = 4", "cores_per_tile = 0"),
-        "cores_per_tile is 0; accepted is a positive number",
+        "cores_per_tile is 0; it must be a positive number",
     ),
     "source of times": (
         lambda t: t[: t.rindex("source = ")] + "source = 3",
-        "[times] source is 3; accepted is a text",
+        "[times] source is 3; it must be a text",
     ),
     "conventional with times": (
         lambda t: (FOLDER / "cmos-45nm.toml").read_text() + t[t.index("[times]") :],
-        "[times] is unknown; accepted are exactly mac_pj, ac_pj",
+        "[times] is unknown; there must be exactly mac_pj, ac_pj",
     ),
 }
 

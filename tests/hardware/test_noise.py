@@ -123,7 +123,7 @@ def test_no_sigma_is_no_noise():
 )
 def test_numbers_outside_are_refused(seed, sigma):
     with pytest.raises(
-        ProgramError, match=r"noise: (seed|sigma) is .*; accepted are whole numbers from"
+        ProgramError, match=r"noise: (seed|sigma) is .*; it must be a whole number from"
     ):
         draw(seed, sigma, 1, 1)
     with pytest.raises(ProgramError):
@@ -131,6 +131,6 @@ def test_numbers_outside_are_refused(seed, sigma):
 
 
 def test_a_noise_states_some():
-    with pytest.raises(ProgramError, match="sigma is 0; accepted are whole numbers from 1"):
+    with pytest.raises(ProgramError, match="sigma is 0; it must be a whole number from 1"):
         Noise(3, 0)
     assert Noise(np.int64(3), np.int32(4)) == Noise(3, 4)

@@ -115,24 +115,24 @@ BROKEN = {
     # input
     "message bits": (
         lambda: Input("i", (1,), message_bits=25),
-        "input 'i': message_bits is 25; accepted are 0 to 24",
+        "input 'i': message_bits is 25; it must be from 0 to 24",
     ),
     "message bits vector": (
         lambda: Input("i", (1,), message_bits=[1, 2]),
-        "message_bits has shape (2,); accepted is one number",
+        "message_bits has shape (2,); it must be one number",
     ),
     # population
     "current decay high": (
         lambda: Population("p", (1,), current_decay=4097),
-        "current_decay is 4097; accepted are 0 to 4096",
+        "current_decay is 4097; it must be from 0 to 4096",
     ),
     "current decay low": (
         lambda: Population("p", (1,), current_decay=-1),
-        "current_decay is -1; accepted are 0 to 4096",
+        "current_decay is -1; it must be from 0 to 4096",
     ),
     "voltage decay": (
         lambda: Population("p", (2,), voltage_decay=[0, 4097]),
-        "voltage_decay is 4097; accepted are 0 to 4096",
+        "voltage_decay is 4097; it must be from 0 to 4096",
     ),
     "real decay": (
         lambda: Population("p", (1,), voltage_decay=0.5),
@@ -148,23 +148,23 @@ BROKEN = {
     ),
     "threshold high": (
         lambda: Population("p", (1,), threshold=1 << 17),
-        "threshold is 131072; accepted are 0 to 131071",
+        "threshold is 131072; it must be from 0 to 131071",
     ),
     "threshold low": (
         lambda: Population("p", (1,), threshold=-1),
-        "threshold is -1; accepted are 0 to 131071",
+        "threshold is -1; it must be from 0 to 131071",
     ),
     "threshold per channel": (
         lambda: Population("p", (2, 3), threshold=[1, 2]),
-        "threshold has shape (2,); accepted are one number or",
+        "threshold has shape (2,); it must be one number, or",
     ),
     "bias high": (
         lambda: Population("p", (1,), bias=4096),
-        "bias is 4096; accepted are -4096 to 4095",
+        "bias is 4096; it must be from -4096 to 4095",
     ),
     "bias low": (
         lambda: Population("p", (1,), bias=-4097),
-        "bias is -4097; accepted are -4096 to 4095",
+        "bias is -4097; it must be from -4096 to 4095",
     ),
     "bias beyond 64 bit": (
         lambda: Population("p", (1,), bias=1 << 80),
@@ -172,15 +172,15 @@ BROKEN = {
     ),
     "bias exponent": (
         lambda: Population("p", (1,), bias_exponent=8),
-        "bias_exponent is 8; accepted are -7 to 7",
+        "bias_exponent is 8; it must be from -7 to 7",
     ),
     "bias exponents": (
         lambda: Population("p", (2,), bias_exponent=[1, 2]),
-        "bias_exponent has shape (2,); accepted is one number",
+        "bias_exponent has shape (2,); it must be one number",
     ),
     "reset": (
         lambda: Population("p", (1,), reset="soft"),
-        "reset is 'soft'; accepted are zero, subtract, none",
+        "reset is 'soft'; it must be one of zero, subtract, none",
     ),
     "reset amount high": (
         lambda: Population("p", (1,), reset="subtract", reset_amount=1 << 23),
@@ -188,7 +188,7 @@ BROKEN = {
     ),
     "reset amount low": (
         lambda: Population("p", (1,), reset="subtract", reset_amount=-1),
-        "reset_amount is -1; accepted are 0 to",
+        "reset_amount is -1; it must be from 0 to",
     ),
     "reset amount alone": (
         lambda: Population("p", (1,), reset_amount=1),
@@ -196,7 +196,7 @@ BROKEN = {
     ),
     "noise": (
         lambda: Population("p", (1,), noise=3),
-        "noise is a int; accepted are None and hardware.noise.Noise",
+        "noise is a int; it must be None or a hardware.noise.Noise",
     ),
     "noise of an integrator": (
         lambda: Population("p", (1,), threshold=None, noise=Noise(0, 1)),
@@ -204,7 +204,7 @@ BROKEN = {
     ),
     "refractory": (
         lambda: Population("p", (1,), refractory=-1),
-        "refractory is -1; accepted are 0 to 32768",
+        "refractory is -1; it must be from 0 to 32768",
     ),
     "integrator with reset": (
         lambda: Population("p", (1,), threshold=None, reset="none"),
@@ -217,42 +217,45 @@ BROKEN = {
     # projections
     "weight range": (
         lambda: dense(weights=ONES * 256),
-        "dense projection 'd': weights is 256; accepted are -256 to 255",
+        "dense projection 'd': weights is 256; it must be from -256 to 255",
     ),
-    "weight low": (lambda: dense(weights=ONES * -257), "weights is -257; accepted are -256 to 255"),
+    "weight low": (
+        lambda: dense(weights=ONES * -257),
+        "weights is -257; it must be from -256 to 255",
+    ),
     "real weights": (lambda: dense(weights=ONES * 1.0), "weights must be integers, not float64"),
     "odd mixed weights": (
         lambda: dense(weights=[[1, -2]]),
-        "weights in [-2, 1] are not on the grid of 8 bits: accepted are multiples of 2 in",
+        "weights in [-2, 1] are not on the grid of 8 bits: they must be multiples of 2 in",
     ),
     "255 beside negative": (lambda: dense(weights=[[255, -2]]), "not on the grid of 8 bits"),
     "coarse grid": (
         lambda: dense(weights=ONES * 8, weight_bits=4),
-        "grid of 4 bits: accepted are multiples of 32 in [-256, 224], or of one sign",
+        "grid of 4 bits: they must be multiples of 32 in [-256, 224], or of one sign",
     ),
-    "weight bits": (lambda: dense(weight_bits=0), "weight_bits is 0; accepted are 1 to 8"),
-    "exponent high": (lambda: dense(exponent=8), "exponent is 8; accepted are -8 to 7"),
-    "exponent low": (lambda: dense(exponent=-9), "exponent is -9; accepted are -8 to 7"),
+    "weight bits": (lambda: dense(weight_bits=0), "weight_bits is 0; it must be from 1 to 8"),
+    "exponent high": (lambda: dense(exponent=8), "exponent is 8; it must be from -8 to 7"),
+    "exponent low": (lambda: dense(exponent=-9), "exponent is -9; it must be from -8 to 7"),
     "exponent matrix": (
         lambda: dense(exponent=[[1]]),
-        "exponent has shape (1, 1); accepted are one number or one for each",
+        "exponent has shape (1, 1); it must be one number, or one for each",
     ),
     "exponents": (
         lambda: network(projections=(dense(exponent=[1, 2]),)),
-        "2 exponents; accepted are one, or one for each of the 3 channels of 'a'",
+        "2 exponents; there must be one, or one for each of the 3 channels of 'a'",
     ),
     "dense vector": (
         lambda: dense(weights=[1, 2]),
-        "weights have shape (2,); accepted is [target neuron, source neuron]",
+        "weights have shape (2,); it must be [target neuron, source neuron]",
     ),
     "dense shape": (
         lambda: network(projections=(dense(weights=ONES.T),)),
         "weights have shape (4, 3); 'a' from 'in' needs (3, 4)",
     ),
-    "dense delay": (lambda: dense(delay=63), "delay is 63; accepted are 0 to 62"),
+    "dense delay": (lambda: dense(delay=63), "delay is 63; it must be from 0 to 62"),
     "dense delays": (
         lambda: dense(delay=[1, 2]),
-        "delay has shape (2,); accepted are one number or one for each synapse, (3, 4)",
+        "delay has shape (2,); it must be one number, or one for each synapse, (3, 4)",
     ),
     "sparse lengths": (
         lambda: sparse(rows=[0]),
@@ -260,11 +263,11 @@ BROKEN = {
     ),
     "sparse row": (
         lambda: sparse(rows=[0, -1]),
-        "sparse projection 's': rows is -1; accepted are 0 to 67108863",
+        "sparse projection 's': rows is -1; it must be from 0 to 67108863",
     ),
     "sparse column": (
         lambda: sparse(columns=[0, 1 << 26]),
-        "columns is 67108864; accepted are 0 to",
+        "columns is 67108864; it must be from 0 to",
     ),
     "sparse twice": (
         lambda: sparse(rows=[1, 1], columns=[3, 3]),
@@ -272,7 +275,7 @@ BROKEN = {
     ),
     "sparse delays": (
         lambda: sparse(delay=[1, 2, 3]),
-        "delay has shape (3,); accepted are one number or one for each synapse, (2,)",
+        "delay has shape (3,); it must be one number, or one for each synapse, (2,)",
     ),
     "sparse ends": (
         lambda: network(projections=(sparse(rows=[0, 3]),)),
@@ -280,7 +283,7 @@ BROKEN = {
     ),
     "kernel": (
         lambda: convolution_network(weights=np.ones((2, 1), int)),
-        "weights have shape (2, 1); accepted are [out, in / groups, length]",
+        "weights have shape (2, 1); it must be [out, in / groups, length]",
     ),
     "empty kernel": (
         lambda: convolution_network(weights=np.ones((2, 1, 0, 3), int)),
@@ -288,19 +291,19 @@ BROKEN = {
     ),
     "stride": (
         lambda: convolution_network(stride=(1, 0)),
-        "convolution projection 'conv': stride is 0; accepted are 1 to 32768",
+        "convolution projection 'conv': stride is 0; it must be from 1 to 32768",
     ),
     "one stride": (
         lambda: convolution_network(stride=(1,)),
-        "stride is (1,); accepted are 2 numbers, one for each spatial dimension",
+        "stride is (1,); it must be 2 numbers, one for each spatial dimension",
     ),
     "padding": (
         lambda: convolution_network(padding=(0, -1)),
-        "padding is -1; accepted are 0 to 32768",
+        "padding is -1; it must be from 0 to 32768",
     ),
     "dilation": (
         lambda: convolution_network(dilation=(0, 1)),
-        "dilation is 0; accepted are 1 to 32768",
+        "dilation is 0; it must be from 1 to 32768",
     ),
     "groups": (
         lambda: convolution_network(groups=3),
@@ -308,7 +311,7 @@ BROKEN = {
     ),
     "convolution right shift": (
         lambda: convolution_network(exponent=-1),
-        "exponent is -1; accepted are 0 to 7",
+        "exponent is -1; it must be from 0 to 7",
     ),
     "convolution delay": (
         lambda: convolution_network(delay=[1, 2]),
@@ -333,15 +336,15 @@ BROKEN = {
     # output and Program
     "decoding": (
         lambda: Output("a", "argmax"),
-        "output 'a': decode is 'argmax'; accepted are spike_count, last_potential",
+        "output 'a': decode is 'argmax'; it must be one of spike_count, last_potential",
     ),
     "inputs": (
         lambda: network(inputs=Input("in", (4,))),
-        "inputs: is a Input; accepted is a tuple of Input",
+        "inputs: is a Input; it must be a tuple of Input",
     ),
     "wrong part": (
         lambda: network(inputs=(Population("in", (4,)),)),
-        "inputs: holds Population; accepted is Input",
+        "inputs: holds Population; each must be a Input",
     ),
     "bare projection": (
         lambda: network(projections=(module.Projection("p", "in", "a", ONES),)),
@@ -417,7 +420,7 @@ BROKEN = {
             ),
             (Output("b"),),
         ),
-        "a loop through several synapses: a, b; accepted are loops from a population to itself",
+        "a loop through several synapses: a, b; a loop must lead from a population to itself",
     ),
 }
 

@@ -140,11 +140,11 @@ def test_files_from_before_there_was_noise_stay_valid(saved):
     [
         (
             {"noise_seed": -1, "noise_sigma": 5},
-            "/populations/1: noise: seed is -1; accepted are whole numbers from 0",
+            "/populations/1: noise: seed is -1; it must be a whole number from 0",
         ),
         (
             {"noise_seed": 1, "noise_sigma": 0},
-            "/populations/1: noise: sigma is 0; accepted are whole numbers from 1 to 1048576",
+            "/populations/1: noise: sigma is 0; it must be a whole number from 1 to 1048576",
         ),
         (
             {"noise_seed": np.uint64(1 << 63), "noise_sigma": 5},
@@ -154,7 +154,7 @@ def test_files_from_before_there_was_noise_stay_valid(saved):
         ({"noise_seed": 1.5, "noise_sigma": 5}, "the attribute 'noise_seed' is float64"),
         (
             {"noise_sigma": 5},
-            "has 'noise_sigma' alone; accepted are both of noise_seed, noise_sigma, or none",
+            "has 'noise_sigma' alone; there must be both of noise_seed, noise_sigma, or none",
         ),
         ({"noise_seed": 1, "noise_sigma": 7}, "damaged: the content's fingerprint"),
     ],
@@ -207,7 +207,7 @@ def test_file_that_others_compressed_is_read(tmp_path, saved):
 
 def test_existing_output_is_refused_without_force(saved):
     before = saved.read_bytes()
-    with pytest.raises(ProgramFileError, match=r"program\.h5: exists already; force replaces it"):
+    with pytest.raises(ProgramFileError, match=r"program\.h5: exists already; force=True replaces it"):
         program_file.save(example(), saved)
     assert saved.read_bytes() == before
     program_file.save(example(), saved, force=True)
@@ -260,7 +260,7 @@ def test_absent_foreign_and_truncated_files(tmp_path, saved):
         program_file.load(tmp_path)
     (tmp_path / "text").write_text("not this")
     with pytest.raises(
-        ProgramFileError, match="not an HDF5 file; accepted is a spikeport program file"
+        ProgramFileError, match="not an HDF5 file; it must be a spikeport program file"
     ):
         program_file.load(tmp_path / "text")
     (tmp_path / "pickle").write_bytes(pickle.dumps(_Trap()))
@@ -355,15 +355,15 @@ def many_members(file):
 HOSTILE = {
     "newer format": (
         attribute("/", "format_version", 3),
-        "newer version of this program: format version 3; accepted is 2",
+        "newer version of this program: format version 3; it must be 2",
     ),
     "older format": (
         attribute("/", "format_version", 1),
-        "format version 1; accepted is 2. Older files have no hash",
+        "format version 1; it must be 2. Older files have no hash",
     ),
     "other format": (
         attribute("/", "format", np.bytes_("other")),
-        "a 'other' file; accepted is a 'spikeport program' file",
+        "a 'other' file; it must be a 'spikeport program' file",
     ),
     "no format": (lambda file: file.attrs.__delitem__("format"), "HDF5 without the attributes"),
     "format of variable length": (
@@ -376,11 +376,11 @@ HOSTILE = {
     ),
     "unknown root member": (
         dataset("extra", data=1),
-        "/extra: unknown; accepted are inputs, metadata",
+        "/extra: unknown; the members must be inputs, metadata",
     ),
     "unknown root attribute": (
         attribute("/", "extra", 1),
-        "unknown attribute 'extra'; accepted are format",
+        "unknown attribute 'extra'; it must be one of format",
     ),
     "unknown part attribute": (
         attribute("inputs/0", "colour", 1),
@@ -388,7 +388,7 @@ HOSTILE = {
     ),
     "unknown dataset": (
         dataset("populations/0/mask", data=1),
-        "/populations/0/mask: unknown; accepted are bias, current_decay",
+        "/populations/0/mask: unknown; the members must be bias, current_decay",
     ),
     "missing group": (without("outputs"), "/outputs: missing"),
     "missing dataset": (without("projections/1/weights"), "/projections/1/weights: missing"),
@@ -402,38 +402,38 @@ HOSTILE = {
     ),
     "unknown kind": (
         attribute("projections/0", "kind", np.bytes_("magic")),
-        "kind 'magic'; accepted are dense, sparse, convolution",
+        "kind 'magic'; it must be one of dense, sparse, convolution",
     ),
-    "group as dataset": (dataset("inputs/0", data=1), "/inputs/0: a dataset; accepted is a group"),
+    "group as dataset": (dataset("inputs/0", data=1), "/inputs/0: a dataset; it must be a group"),
     "dataset as group": (
         group_as_weights,
-        "/projections/0/weights: a group; accepted is a dataset",
+        "/projections/0/weights: a group; it must be a dataset",
     ),
-    "misnumbered": (rename, "/inputs: members 1, zero; accepted are groups named 0, 1, 2"),
-    "many members": (many_members, "accepted are groups named 0, 1, 2"),
+    "misnumbered": (rename, "/inputs: members 1, zero; they must be groups named 0, 1, 2"),
+    "many members": (many_members, "they must be groups named 0, 1, 2"),
     "soft link": (soft_link, "/inputs/0: a soft or external link"),
     "external link": (external_link, "/metadata: a soft or external link"),
     "external data": (external_data, "stored in other files"),
     "virtual data": (virtual_data, "stored in other files"),
     "real weights": (
         dataset("projections/0/weights", data=np.zeros((3, 2, 3, 3))),
-        "type float64; accepted are int8, int16, int32",
+        "type float64; it must be int8 or int16 or int32",
     ),
     "unsigned weights": (
         dataset("projections/0/weights", data=np.zeros((3, 2, 3, 3), np.uint8)),
-        "type uint8; accepted",
+        "type uint8; it must be",
     ),
     "object weights": (
         dataset("projections/0/weights", data=["a"], dtype=h5py.string_dtype()),
-        "type object; accepted",
+        "type object; it must be",
     ),
     "references": (
         dataset("projections/0/weights", shape=(2,), dtype=h5py.ref_dtype),
-        "type object; accepted",
+        "type object; it must be",
     ),
     "compound": (
         dataset("projections/0/weights", shape=(2,), dtype=[("a", "i1")]),
-        "accepted are int8",
+        "it must be int8",
     ),
     "no shape": (dataset("projections/0/weights", data=h5py.Empty("i1")), "no shape"),
     "never stored": (
@@ -454,7 +454,7 @@ HOSTILE = {
     ),
     "JSON list": (
         dataset("metadata", data=np.frombuffer(b"[1]", np.uint8)),
-        "holds a JSON list; accepted is an object",
+        "holds a JSON list; it must be an object",
     ),
     "deep JSON": (
         dataset("metadata", data=np.full(200_000, ord("["), np.uint8)),
@@ -464,11 +464,11 @@ HOSTILE = {
         attribute("inputs/0", "name", np.bytes_(b"\xff\xfe")),
         "is not UTF-8 text",
     ),
-    "long text": (attribute("inputs/0", "name", np.bytes_(b"x" * 5000)), "accepted is one text"),
-    "long vector": (attribute("inputs/0", "shape", np.ones(17, int)), "accepted are at most 16"),
+    "long text": (attribute("inputs/0", "name", np.bytes_(b"x" * 5000)), "it must be one text"),
+    "long vector": (attribute("inputs/0", "shape", np.ones(17, int)), "there must be at most 16"),
     "broken rule": (
         attribute("inputs/0", "message_bits", 99),
-        "/inputs/0: input 'picture': message_bits is 99; accepted are 0 to 24",
+        "/inputs/0: input 'picture': message_bits is 99; it must be from 0 to 24",
     ),
     "broken rule of the whole": (
         attribute("projections/3", "source", np.bytes_("nobody")),

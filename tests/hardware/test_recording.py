@@ -25,58 +25,62 @@ BROKEN = {
     "shape": (
         BINARY,
         np.zeros((1, 1, 3)),
-        "input 'in': shape (1, 1, 3); accepted is [sample, step, 2]",
+        "input 'in': shape (1, 1, 3); it must be [sample, step, 2]",
     ),
     "dimensions": (
         BINARY,
         np.zeros((1, 2)),
-        "input 'in': shape (1, 2); accepted is [sample, step, 2]",
+        "input 'in': shape (1, 2); it must be [sample, step, 2]",
     ),
     "no sample": (BINARY, np.zeros((0, 1, 2)), "holds no sample or no step"),
     "no step": (BINARY, np.zeros((1, 0, 2)), "holds no sample or no step"),
     "complex": (
         BINARY,
         np.zeros((1, 1, 2), complex),
-        "type complex128; accepted are whole numbers",
+        "type complex128; it must hold whole numbers",
     ),
     "ragged": (
         BINARY,
         [[[1, 0]], [[1]]],
-        "no array: its rows differ in length; accepted is [sample, step, 2]",
+        "no array: its rows differ in length; it must be [sample, step, 2]",
     ),
     "names that are no texts": (
         BINARY,
         {1: np.zeros((1, 1, 2)), "a": 0},
         "inputs are 1, a; the Program has",
     ),
-    "objects": (BINARY, np.full((1, 1, 2), None), "type object; accepted are whole numbers"),
+    "objects": (BINARY, np.full((1, 1, 2), None), "type object; it must hold whole numbers"),
     "NaN": (
         BINARY,
         np.full((1, 1, 2), np.nan),
-        "NaN or infinite values; accepted are whole numbers from 0 to 1",
+        "NaN or infinite values; they must be whole numbers from 0 to 1",
     ),
     "infinite": (
         GRADED,
         np.full((1, 1, 2), np.inf),
-        "NaN or infinite values; accepted are whole numbers from -8 to 7",
+        "NaN or infinite values; they must be whole numbers from -8 to 7",
     ),
     "fractions": (
         BINARY,
         np.full((1, 1, 2), 0.5),
-        "values that are not whole numbers; accepted are whole numbers from 0 to 1",
+        "values that are not whole numbers; they must be whole numbers from 0 to 1",
     ),
     "two": (
         BINARY,
         np.full((1, 1, 2), 2),
-        "values from 2 to 2; accepted are 0 to 1 (0 message bits)",
+        "values from 2 to 2; they must be from 0 to 1 (0 message bits)",
     ),
-    "negative": (BINARY, np.full((1, 1, 2), -1), "values from -1 to -1; accepted are 0 to 1"),
+    "negative": (BINARY, np.full((1, 1, 2), -1), "values from -1 to -1; they must be from 0 to 1"),
     "graded high": (
         GRADED,
         np.full((1, 1, 2), 8),
-        "values from 8 to 8; accepted are -8 to 7 (4 message bits)",
+        "values from 8 to 8; they must be from -8 to 7 (4 message bits)",
     ),
-    "graded low": (GRADED, np.full((1, 1, 2), -9), "values from -9 to -9; accepted are -8 to 7"),
+    "graded low": (
+        GRADED,
+        np.full((1, 1, 2), -9),
+        "values from -9 to -9; they must be from -8 to 7",
+    ),
     "one of two": (
         TWO,
         np.zeros((1, 1, 2)),
@@ -148,6 +152,6 @@ def test_predictions_and_accuracy():
     assert recording.accuracy([1, 1, 0, 2]) == 0.75
     assert recording.accuracy(np.arange(4), "b") == 1.0
     with pytest.raises(
-        InputError, match=r"labels have shape \(3,\); accepted is one for each of the 4 samples"
+        InputError, match=r"labels have shape \(3,\); there must be one for each of the 4 samples"
     ):
         recording.accuracy([1, 2, 3])

@@ -123,7 +123,8 @@ def test_potentials_of_floating_point_software(tmp_path):
     assert_equal(recording_file.load(tmp_path / "r.h5"), recording)
     recording = dataclasses.replace(recording, potentials={"read": np.zeros((2, 5, 3))})
     with pytest.raises(
-        ProgramFileError, match="potentials of 'read' are float64; accepted are int32, float32"
+        ProgramFileError,
+        match="potentials of 'read' are float64; they must be one of int32, float32",
     ):
         recording_file.save(recording, tmp_path / "r2.h5")
     assert not (tmp_path / "r2.h5").exists()
@@ -139,7 +140,7 @@ def test_files_of_the_other_format_are_told_apart(tmp_path, saved):
     assert program_file.sniff(saved) == "recording"
     with pytest.raises(
         ProgramFileError,
-        match="a 'spikeport recording' file; accepted is a 'spikeport program' file",
+        match="a 'spikeport recording' file; it must be a 'spikeport program' file",
     ):
         program_file.load(saved)
 
@@ -161,7 +162,7 @@ HOSTILE = {
     "newer": (lambda f: f.attrs.__setitem__("format_version", 9), "newer version of this program"),
     "no samples": (
         lambda f: f.attrs.__setitem__("samples", 0),
-        "0 samples of 5 steps; accepted are positive numbers",
+        "0 samples of 5 steps; both must be positive",
     ),
     "unknown member": (lambda f: f.create_group("more"), "/more: unknown"),
     "unknown layer member": (
@@ -174,23 +175,23 @@ HOSTILE = {
     ),
     "count of wrong length": (
         replaced("layers/in/counts/syn_ops", data=np.zeros(3, np.int64)),
-        "shape (3,); accepted is (2)",
+        "shape (3,); it must be (2)",
     ),
     "count of wrong type": (
         replaced("layers/in/counts/syn_ops", data=np.zeros(2)),
-        "type float64; accepted are int64",
+        "type float64; it must be int64",
     ),
     "wrong samples": (
         replaced("layers/in/spikes", data=np.zeros((3, 5, 6), np.uint8)),
-        "shape (3, 5, 6); accepted is [2, 5,",
+        "shape (3, 5, 6); it must be [2, 5,",
     ),
     "wrong type": (
         replaced("layers/in/spikes", data=np.zeros((2, 5, 6), np.int64)),
-        "type int64; accepted are uint8, int32",
+        "type int64; it must be uint8 or int32",
     ),
     "scores": (
         replaced("outputs/scores", data=np.zeros((1, 4))),
-        "shape (1, 4); accepted is (2, any)",
+        "shape (1, 4); it must be (2, any)",
     ),
     "other output": (
         replaced("outputs/spikes", data=np.zeros((2, 5, 4), np.uint8)),
@@ -207,7 +208,7 @@ HOSTILE = {
     ),
     "no details": (
         replaced("details", data=np.frombuffer(b"3", np.uint8)),
-        "holds a JSON int; accepted is an object",
+        "holds a JSON int; it must be an object",
     ),
     "link": (linked, "/layers/in: a soft or external link"),
 }
@@ -236,7 +237,7 @@ def test_bomb_is_refused_before_it_is_read(saved):
 
 
 def test_more_data_than_asked_for_is_refused(saved):
-    with pytest.raises(ProgramFileError, match="holds more than the 100 bytes that are accepted"):
+    with pytest.raises(ProgramFileError, match="holds more than the 100 bytes that it may have"):
         recording_file.load(saved, max_bytes=100)
     assert recording_file.load(saved, max_bytes=10_000)
 

@@ -98,7 +98,7 @@ def test_a_check_says_that_it_needs_microcode(examples):
     ("kind", "parameters", "words"),
     [
         ("adaptive", {}, "needs the parameter 'threshold'"),
-        ("adaptive", {"threshold": 1 << 17}, "threshold is 131072; accepted are 0 to 131071"),
+        ("adaptive", {"threshold": 1 << 17}, "threshold is 131072; it must be from 0 to 131071"),
         ("adaptive", {"threshold": 1, "colour": 3}, "has no parameter 'colour'"),
         ("adaptive", {"threshold": 1.5}, "threshold must be integers"),
         ("resonant", {}, "no neuron kind 'resonant'; there are lif, adaptive"),
