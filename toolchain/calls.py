@@ -65,5 +65,6 @@ def trace(
 def reset(model: nn.Module) -> None:
     """Every layer that keeps a state begins anew."""
     for module in model.modules():
-        if hasattr(module, "reset_mem"):
-            module.reset_mem()
+        reset_mem = getattr(module, "reset_mem", None)
+        if reset_mem is not None:
+            reset_mem()

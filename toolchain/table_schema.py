@@ -32,7 +32,8 @@ def schema(kind: type, title: str) -> dict[str, Any]:
     for part in _tables(described, {}).values():
         _refine(found["$defs"][part.cls.__name__], part)
     whole = {"$schema": DIALECT, "title": title, **found}
-    return msgspec.json.decode(msgspec.json.encode(whole))  # tuples as lists
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(whole))  # tuples as lists
+    return plain
 
 
 def _tables(kind: types.Type, found: dict[type, types.DataclassType]) -> dict[type, Any]:

@@ -65,17 +65,18 @@ class Settings:
     EXAMPLE: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        table = self.TABLE or type(self).__name__
-        for field in _described(type(self)).fields:
+        own: type = type(self)
+        table = self.TABLE or own.__name__
+        for field in _described(own).fields:
             value = _plain(getattr(self, field.name))
             try:
-                value = msgspec.convert(value, _hints(type(self))[field.name], strict=True)
+                value = msgspec.convert(value, _hints(own)[field.name], strict=True)
                 faults = broken(field.type, value)
             except msgspec.ValidationError as reason:
                 faults = iter([_fault(field.type, value, _way(reason))])
             for way, wrong, wanted in faults:
-                message = f"is {shown(wrong)}; it must be {wanted}"
-                raise Refused(table, message, (field.name, *way), wrong)
+                said = f"is {shown(wrong)}; it must be {wanted}"
+                raise Refused(table, said, (field.name, *way), wrong)
             # a list becomes a tuple and 1 becomes 1.0, as from a file: equal settings, equal keys
             object.__setattr__(self, field.name, value)
         message = self.check()
@@ -121,7 +122,8 @@ def from_table(kind: type[T], table: Any, where: str, error: type[ConfigError] =
         error: raised, with file, place, what came and what it must be, for an unknown key, a
             missing one and a value that cannot be
     """
-    described = _described(kind)
+    plain: type = kind
+    described = _described(plain)
     for message in _keys(described, table, ()):
         raise error(f"{where}: {message}")
     try:
@@ -139,7 +141,8 @@ def to_table(value: Any) -> dict[str, Any]:
             return {key: plain(entry) for key, entry in item.items() if entry is not None}
         return [plain(entry) for entry in item] if isinstance(item, (list, tuple)) else item
 
-    return plain(asdict(value))
+    table: dict[str, Any] = plain(asdict(value))
+    return table
 
 
 def unknown(key: object, known: Collection[str]) -> str:
@@ -164,7 +167,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A number of numpy's as Python's own."""
-    foreign = isinstance(value, Number) and type(value) not in (bool, int, float)
+    own: tuple[type, ...] = (bool, int, float)
+    foreign = isinstance(value, Number) and type(value) not in own
     return value.item() if foreign and hasattr(value, "item") else value
 
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from toolchain.cells.work import Context
 
 
-def compute(job: Mapping, context) -> tuple[dict, dict]:
+def compute(
+    job: Mapping[str, Any], context: Context
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Call job["function"] ("package.module:name") with (job["job"], folder of the run), and
-    ``progress=`` where it takes that; it returns plain JSON values, the cell's "result". context:
-    ``toolchain.cells.work.Context``."""
+    ``progress=`` where it takes that; it returns plain JSON values, the cell's "result"."""
     module, name = job["function"].split(":")
     function = getattr(importlib.import_module(module), name)
     told = (

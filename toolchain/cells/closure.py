@@ -191,8 +191,11 @@ class _Walk:
         if match[2] != ".":
             return [match[1]]
         path = self._source(match[1])
-        inside = [] if path is None else sorted(path.parent.rglob("*.py"))
-        return [match[1], *(_dotted(each, path.parent, match[1]) for each in inside)]
+        if path is None:
+            return [match[1]]
+        folder = path.parent
+        inside = sorted(folder.rglob("*.py"))
+        return [match[1], *(_dotted(each, folder, match[1]) for each in inside)]
 
 
 def _dotted(path: Path, folder: Path, package: str) -> str:

@@ -52,7 +52,7 @@ class Cell:
     given: bool = False
     product: str | None = None
     work: float = 1.0
-    description: Mapping = field(default_factory=dict)
+    description: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -102,12 +102,14 @@ def finished(cell: Cell, store: Store) -> bool:
     """Its result is in the store, and its product, where it has one, is the one that it made."""
     if cell.key not in store:
         return False
-    return cell.product is None or store.made(cell.key).get("product") == _product(cell, store)
+    if cell.product is None:
+        return True
+    return store.made(cell.key).get("product") == _digest(cell.product, store)
 
 
-def _product(cell: Cell, store: Store) -> str | None:
+def _digest(product: str, store: Store) -> str | None:
     try:
-        return hashlib.sha256((store.folder / cell.product).read_bytes()).hexdigest()
+        return hashlib.sha256((store.folder / product).read_bytes()).hexdigest()
     except OSError:
         return None
 
@@ -219,7 +221,7 @@ class _Run:
     def _keep(self, cell: Cell, done: Done) -> None:
         made = {**cell.maker.said(), "seconds": done.seconds}
         if cell.product is not None:
-            made["product"] = _product(cell, self._store)
+            made["product"] = _digest(cell.product, self._store)
             if made["product"] is None:
                 self._fail(cell, f"its file {cell.product} is not there")
                 return

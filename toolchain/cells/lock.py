@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TextIO
 
 from toolchain.cells.errors import StoreError
 
@@ -57,7 +58,7 @@ def held(folder: str | Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _sign(file) -> None:
+def _sign(file: TextIO) -> None:
     """Say who holds the lock; where that cannot be written (a full disk), the lock holds all the
     same."""
     now = datetime.now(timezone.utc)

@@ -9,6 +9,7 @@ import platform
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
+from typing import Any
 
 from toolchain.cells import closure
 from toolchain.cells.closure import Code
@@ -60,7 +61,7 @@ class Maker:
             tuple(sorted(self.versions.items())),
         )
 
-    def said(self) -> dict:
+    def said(self) -> dict[str, Any]:
         """Plain JSON values, as they are kept with a cell."""
         return {"code": self.code.digest, "versions": {"spikeport": __version__, **self.versions}}
 

@@ -7,7 +7,7 @@ nothing else: every module that it leads to is part of the key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolchain.cells import closure, maker
 from toolchain.cells.engine import Cell
@@ -23,7 +23,7 @@ TRAINS = "toolchain.training.cell:fit"
 
 def cell(
     function: str,
-    job: Mapping,
+    job: Mapping[str, Any],
     label: str,
     after: tuple[Cell, ...] = (),
     product: str | None = None,

@@ -61,7 +61,7 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, kind, *exception) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         everyone = [*self._idle, *(worker for worker, _ in self._busy.values())]
         for worker in everyone:
             worker.dismiss(at_once=kind is not None)
@@ -100,7 +100,7 @@ class Pool:
                 return task.key, work.perform(task, self._shared, self._tick(task))
         while True:
             for pipe in connection.wait(list(self._busy)):
-                found = self._heard(pipe)
+                found = self._heard(pipe) if isinstance(pipe, connection.Connection) else None
                 if found is not None:
                     return found
 
@@ -176,16 +176,14 @@ class _Worker:
     def gone(self) -> str:
         """Wait until it is gone, and see to that; how it ended."""
         self.pipe.close()
-        for patience, end in (
-            (PATIENCE_S, self._process.terminate),
-            (PATIENCE_S, self._process.kill),
-            (None, None),
-        ):
+        for end in (self._process.terminate, self._process.kill):
             try:
-                code = self._process.wait(patience)
+                code = self._process.wait(PATIENCE_S)
                 break
             except subprocess.TimeoutExpired:
                 end()
+        else:
+            code = self._process.wait()
         if self._life >= 0:
             os.close(self._life)
             self._life = -1

@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hardware.parameters import parameter
 from toolchain.cells import threads, work
 from toolchain.cells.errors import EngineError
 from toolchain.cells.pool import RETRIES
 from toolchain.cells.work import Failed, Outcome, Shared, Task
+
+if TYPE_CHECKING:
+    from distributed import Client, Security
 
 TOPIC = "spikeport-cell-progress"
 
@@ -91,13 +95,14 @@ class Scheduler:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             context.load_verify_locations(self.ca)
-            context.load_cert_chain(self.cert, self.key, password=_no_password)
+            if self.cert is not None:
+                context.load_cert_chain(self.cert, self.key, password=_no_password)
         except (OSError, ValueError) as error:  # an SSLError is an OSError
             raise EngineError(
                 f"{self.ca}, {self.cert} and {self.key} cannot be used as certificates: {error}"
             ) from None
 
-    def security(self):
+    def security(self) -> Security:
         """For Dask."""
         from distributed import Security
 
@@ -161,7 +166,7 @@ class Cluster:
 
     free = True
 
-    def __init__(self, client, shared: Shared) -> None:
+    def __init__(self, client: Client, shared: Shared) -> None:
         from distributed import as_completed
 
         self._client, self._shared = client, shared
@@ -169,15 +174,14 @@ class Cluster:
         self._waiting: dict[str, tuple[Task, int]] = {}
         self._completed = as_completed([], loop=client.loop)
 
-    def _scatter(self):
+    def _scatter(self) -> Any:
         return self._client.scatter(self._shared, broadcast=True, hash=False)
 
     def submit(self, task: Task, attempt: int = 0) -> None:
         """Add a cell."""
-        future = self._client.submit(
-            _perform, task, self._there, key=f"{task.key}-{attempt}", pure=False
-        )
-        self._waiting[future.key] = task, attempt
+        key = f"{task.key}-{attempt}"
+        future = self._client.submit(_perform, task, self._there, key=key, pure=False)
+        self._waiting[key] = task, attempt
         self._completed.add(future)
 
     def next(self) -> tuple[str, Outcome]:

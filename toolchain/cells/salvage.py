@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from toolchain.cells import files, lock
 from toolchain.cells.errors import StoreError
@@ -64,7 +65,11 @@ def _require_ours(folder: Path, path: Path) -> None:
             )
 
 
-def _rows(path: Path) -> tuple[list[tuple], int, bool]:
+Row: TypeAlias = tuple[Any, ...]
+"""As SQLite gives it: whatever stands in the columns of ``store.COLUMNS``."""
+
+
+def _rows(path: Path) -> tuple[list[Row], int, bool]:
     """(rows that are as they were written, how many are not, whether SQLite finds the file in
     order)."""
     rows, lost = [], 0
@@ -88,11 +93,11 @@ def _rows(path: Path) -> tuple[list[tuple], int, bool]:
     return list({row[0]: row for row in rows}.values()), lost, whole
 
 
-def _as_written(row: tuple) -> bool:
+def _as_written(row: Row) -> bool:
     *said, whole, arrays = row
     if {type(part) for part in (*said, whole)} != {str} or type(arrays) is not bytes:
         return False
-    return checksum(*said) == whole and checksum(arrays) == said[4]
+    return bool(checksum(*said) == whole and checksum(arrays) == said[4])
 
 
 def _numbers(db: sqlite3.Connection) -> set[int]:
@@ -110,7 +115,7 @@ def _until_damage(db: sqlite3.Connection, query: str) -> Iterator[int]:
             yield number
 
 
-def _write(path: Path, rows: list[tuple]) -> None:
+def _write(path: Path, rows: list[Row]) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         for table in TABLES:
             db.execute(table)

@@ -176,7 +176,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -193,9 +193,9 @@ class Store:
         self,
         key: str,
         kind: str,
-        description: Mapping,
+        description: Mapping[str, Any],
         arrays: Mapping[str, np.ndarray],
-        made: Mapping | None = None,
+        made: Mapping[str, Any] | None = None,
         *,
         replace: bool = False,
     ) -> None:
@@ -224,7 +224,7 @@ class Store:
                 (*row, checksum(*row), blob),
             )
 
-    def get(self, key: str) -> tuple[dict, dict[str, np.ndarray]]:
+    def get(self, key: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """(description, arrays) of a cell; StoreError where there is none."""
         said = self._said(key)
         with self._typed():
@@ -233,11 +233,14 @@ class Store:
             raise self._damaged(key)
         return self._json(said[2], dict, key), self._read(unpack, blob, key)
 
-    def made(self, key: str) -> dict:
+    def made(self, key: str) -> dict[str, Any]:
         """What made a cell; empty where an earlier version kept it. StoreError where there is no
         such cell."""
         said = self._said(key)
-        return self._json(said[3], dict, key) if self.format == FORMAT else {}
+        if self.format != FORMAT:
+            return {}
+        made: dict[str, Any] = self._json(said[3], dict, key)
+        return made
 
     def _said(self, key: str) -> tuple[str, ...]:
         """A row but for its arrays, or StoreError where it is not the one that was written."""
@@ -250,7 +253,8 @@ class Store:
             self.format == FORMAT and checksum(*row[:5]) != row[5]
         ):
             raise self._damaged(key)
-        return row
+        said: tuple[str, ...] = row
+        return said
 
     def _damaged(self, key: str) -> StoreError:
         return StoreError(f"{self.path}: cell {key[:12]} is damaged{files.ADVICE}")
@@ -263,13 +267,13 @@ class Store:
             )
         return found
 
-    def _read(self, reader: Callable, content: str | bytes, key: str) -> Any:
+    def _read(self, reader: Callable[[Any], Any], content: str | bytes, key: str) -> Any:
         try:
             return reader(content)
         except (ValueError, RecursionError, StoreError) as error:
             raise StoreError(f"{self.path}: {key[:24]} is damaged: {error}{files.ADVICE}") from None
 
-    def cells(self, kind: str) -> Iterator[tuple[str, dict]]:
+    def cells(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """(key, description) of every cell of a kind, in the order of keys."""
         with self._typed():
             keys = [
@@ -283,7 +287,7 @@ class Store:
                 raise self._damaged(repr(key))
             yield key, self._json(self._said(key)[2], dict, key)
 
-    def remember(self, name: str, value) -> None:
+    def remember(self, name: str, value: Any) -> None:
         """Keep a plain JSON value that describes the run (the sweep, versions)."""
         row = (f"run.{name}", _text(value))
         with self._typed(f"{name!r} could not be written"), self._transaction():
@@ -291,7 +295,7 @@ class Store:
                 "INSERT OR REPLACE INTO about VALUES (?, ?, ?)", (*row, checksum(*row))
             )
 
-    def recall(self, name: str):
+    def recall(self, name: str) -> Any:
         """A value that was kept with ``remember``; None where there is none."""
         with self._typed():
             row = self._db.execute(

@@ -67,7 +67,7 @@ class Context:
 class Done:
     """A finished cell: plain JSON values, arrays, and how long it took."""
 
-    description: dict
+    description: dict[str, Any]
     arrays: Arrays
     seconds: float
 

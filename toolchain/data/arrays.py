@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -22,8 +22,10 @@ MAX_BYTES = 16 << 30
 MEMBERS = 1000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_DAMAGE = (ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError)
-_DAMAGE += (NotImplementedError, zlib.error, zipfile.BadZipFile)
+_DAMAGE = (
+    *(ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError),
+    *(NotImplementedError, zlib.error, zipfile.BadZipFile),
+)
 
 
 def read(
@@ -95,7 +97,7 @@ def _name(member: zipfile.ZipInfo) -> str:
     return member.filename.removesuffix(".npy")
 
 
-def _array(where: str, file: BinaryIO, size: int, records: bool, most: int | None) -> np.ndarray:
+def _array(where: str, file: IO[bytes], size: int, records: bool, most: int | None) -> np.ndarray:
     """One array of ``size`` bytes, whose header must declare exactly the bytes that are there."""
     shape, fortran, dtype = _header(file)
     fields = [dtype[name] for name in dtype.names] if records and dtype.names else [dtype]
@@ -114,7 +116,7 @@ def _array(where: str, file: BinaryIO, size: int, records: bool, most: int | Non
     return values.reshape(shape, order="F" if fortran else "C")
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = npy.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"an array in version {version} of numpy's format")

@@ -34,7 +34,9 @@ def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    data, labels, in_labels = None, [], False
+    data: bytes | None = None
+    labels: list[int] = []
+    in_labels = False
     try:
         for opcode, argument, _ in islice(pickletools.genops(files.read(path, LIMIT)), OPCODES):
             if isinstance(argument, (str, bytes)):
@@ -42,7 +44,7 @@ def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 if len(argument) == IMAGES * BYTES:
                     data = argument if isinstance(argument, bytes) else argument.encode("latin-1")
             elif in_labels and opcode.name == "BININT1":
-                labels.append(argument)
+                labels.append(int(argument or 0))
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: no CIFAR-10 batch: {str(error)[:200]}") from None
     if data is None or len(labels) != IMAGES or max(labels) > 9:

@@ -17,10 +17,14 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toolchain.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -30,40 +34,46 @@ afterwards."""
 
 
 def _noise(mode: str, argument: str, power: int = 1) -> Corruption:
-    def corrupted(image, strength, generator):
+    def corrupted(image: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
         from skimage.util import random_noise
 
-        return random_noise(image, mode=mode, rng=generator, **{argument: strength**power})
+        noisy: np.ndarray = random_noise(
+            image, mode=mode, rng=generator, **{argument: strength**power}
+        )
+        return noisy
 
     return corrupted
 
 
-def _shot(image, photons, generator):
+def _shot(image: np.ndarray, photons: float, generator: np.random.Generator) -> np.ndarray:
     return generator.poisson(image * photons) / photons
 
 
-def _blur(image, sigma, generator):
+def _blur(image: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
     from skimage.filters import gaussian
 
-    return gaussian(image, sigma=sigma, channel_axis=-1)
+    blurred: np.ndarray = gaussian(image, sigma=sigma, channel_axis=-1)
+    return blurred
 
 
-def _brightness(image, added, generator):
+def _brightness(image: np.ndarray, added: float, generator: np.random.Generator) -> np.ndarray:
     if image.shape[-1] == 1:
         return image + added
     from skimage.color import hsv2rgb, rgb2hsv
 
     hsv = rgb2hsv(image)
     hsv[..., 2] = np.clip(hsv[..., 2] + added, 0, 1)
-    return hsv2rgb(hsv)
+    brighter: np.ndarray = hsv2rgb(hsv)
+    return brighter
 
 
-def _contrast(image, share, generator):
+def _contrast(image: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
     mean = image.mean(axis=(0, 1), keepdims=True)
-    return (image - mean) * share + mean
+    contrasted: np.ndarray = (image - mean) * share + mean
+    return contrasted
 
 
-def _picture(image):
+def _picture(image: np.ndarray) -> Image.Image:
     """As Pillow's, in 256 levels."""
     from PIL import Image
 
@@ -71,7 +81,7 @@ def _picture(image):
     return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
 
 
-def _pixelate(image, share, generator):
+def _pixelate(image: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
     from PIL import Image
 
     height, width = image.shape[:2]
@@ -83,7 +93,7 @@ def _pixelate(image, share, generator):
     )
 
 
-def _jpeg(image, quality, generator):
+def _jpeg(image: np.ndarray, quality: float, generator: np.random.Generator) -> np.ndarray:
     from PIL import Image
 
     file = io.BytesIO()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Dataset:
     def images(self, which: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Images in [0, 1], float32 [sample, channel, height, width]: values in units of full
         intensity. Raises DataError for events."""
-        if self.is_events:
+        if self.is_events or isinstance(self.values, list):
             raise DataError(f"{self.name} are events; accepted are images")
         return self.values[which].astype(np.float32) / np.float32(1 << intensity_bits(self.maximum))
 
@@ -76,7 +76,7 @@ def intensity_bits(maximum: int) -> int:
     return (maximum - 1).bit_length()
 
 
-Reader = Callable[[str, "Path | None"], tuple]
+Reader = Callable[[str, "Path | None"], "tuple[np.ndarray | list[np.ndarray], np.ndarray]"]
 """(split, folder that holds the data; None where it needs none) → (values, labels), as in
 ``Dataset``."""
 
@@ -144,7 +144,7 @@ def load(
     return found.first(samples)
 
 
-def _no_root(name: str):
+def _no_root(name: str) -> NoReturn:
     raise DataError(
         f"{name} is read from a folder: say which with the environment variable {ENVIRONMENT} (or "
         f"{parameter('data_root')})"

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -153,10 +154,10 @@ class Encoding:
             step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (
                 2 * maximum
             )
-            return (
-                (step[:, None] == np.arange(self.steps).reshape(1, -1, 1, 1, 1))
-                & (values[:, None] > 0)
-            ).astype(np.uint8)
+            fires: np.ndarray = (step[:, None] == np.arange(self.steps).reshape(1, -1, 1, 1, 1)) & (
+                values[:, None] > 0
+            )
+            return fires.astype(np.uint8)
         return np.stack(
             [self._poisson(value, maximum, int(n), epoch) for value, n in zip(values, numbers)]
         )
@@ -203,7 +204,7 @@ class Encoding:
         frames[step[inside], events[inside, 1], events[inside, 2], events[inside, 3]] = 1
         return frames
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Plain JSON values from which ``from_description`` makes it again: only what differs from
         the defaults, and the steps."""
         defaults = asdict(Encoding(self.kind, self.steps))
@@ -211,7 +212,7 @@ class Encoding:
         return {"encoding": self.kind, "steps": self.steps, **own}
 
     @classmethod
-    def from_description(cls, data: Mapping) -> Encoding:
+    def from_description(cls, data: Mapping[str, Any]) -> Encoding:
         """The encoding that a model states in its data description; other entries are left alone.
         Raises DataError."""
         names = {"encoding": "kind"} | {
@@ -226,7 +227,7 @@ class Encoding:
 
 
 def inputs(
-    description: Mapping,
+    description: Mapping[str, Any],
     split: str = "test",
     *,
     samples: int | None = None,

@@ -88,7 +88,7 @@ def read(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     return {name: _whole(path, name, array) for name, array in found.items()}
 
 
-def _whole(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+def _whole(path: str | Path, name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path}: {name} is of type {array.dtype}; it must hold whole numbers")
     if array.dtype.kind == "f":

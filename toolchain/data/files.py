@@ -6,17 +6,30 @@ import gzip
 import io
 import lzma
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from hardware._files import read_bytes
 from toolchain.errors import DataError
 
-UNPACKERS = {".gz": gzip.open, ".xz": lzma.open}
+UNPACKERS: dict[str, Callable[[BinaryIO], io.BufferedIOBase]] = {
+    ".gz": lambda packed: gzip.GzipFile(fileobj=packed),
+    ".xz": lzma.LZMAFile,
+}
 
 
-def find(name: str, root: Path, places: tuple[str, ...], file: str) -> Path:
+def folder(name: str, root: Path | None) -> Path:
+    """The folder that holds a data set. Raises DataError where none is given."""
+    if root is None:
+        raise DataError(f"{name}: is read from a folder, and none is given")
+    return root
+
+
+def find(name: str, root: Path | None, places: tuple[str, ...], file: str) -> Path:
     """The first of ``root/place/file``, also packed (.gz, .xz). Raises DataError that lists where
     it was looked for."""
+    root = folder(name, root)
     for place in places:
         for ending in ("", *UNPACKERS):
             path = root / place / (file + ending)

@@ -34,10 +34,10 @@ Content = bytes | memoryview
 
 def read(split: str, root: Path | None) -> tuple[list[np.ndarray], np.ndarray]:
     """(one int32 array [event, 4] (time, channel, y, x) for each sample, labels)."""
+    root = files.folder("nmnist", root)
     for place in ("", "NMNIST_small", "nmnist", "nmnist/NMNISTsmall"):
-        folder = root / place
-        if (folder / LISTS[split]).is_file():
-            return _listed(split, lambda name, folder=folder: files.read(folder / name, LIMIT))
+        if (root / place / LISTS[split]).is_file():
+            return _listed(split, _beside(root / place))
     for archive in (root / ARCHIVE, root / "nmnist" / ARCHIVE):
         if archive.is_file():
             return _listed(split, _archive(archive))
@@ -48,6 +48,11 @@ def read(split: str, root: Path | None) -> tuple[list[np.ndarray], np.ndarray]:
         f"nmnist: neither {LISTS[split]}, {ARCHIVE} nor NMNIST/{split.capitalize()} is in the data "
         f"folder {root} or its nmnist"
     )
+
+
+def _beside(folder: Path) -> Callable[[str], Content]:
+    """Reads files of a folder by name."""
+    return lambda name: files.read(folder / name, LIMIT)
 
 
 def _archive(path: Path) -> Callable[[str], Content]:
@@ -72,7 +77,7 @@ def _archive(path: Path) -> Callable[[str], Content]:
     return member
 
 
-def _members(content: bytes) -> Iterator[tuple[str, memoryview]]:
+def _members(content: Content) -> Iterator[tuple[str, memoryview]]:
     """Names and contents of the files of a plain tar archive, where they lie in it."""
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
         for number, member in enumerate(tar):

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
+from typing import Any
 
 from toolchain.pages import formats
 from toolchain.pages.formats import NOT_TESTED
@@ -114,7 +115,7 @@ def _of(column: Column, units: Mapping[str, tuple[float, str]]) -> str:
     return f" ({units[column.key][1]})" if column.key in units else ""
 
 
-def _cell(column: Column, cell, first: bool, units: Mapping[str, tuple[float, str]]) -> str:
+def _cell(column: Column, cell: Any, first: bool, units: Mapping[str, tuple[float, str]]) -> str:
     found = values(column, cell)
     names = ("value", "maximum") if column.kind == "used" else ("value", "low", "high")
     data = "".join(
@@ -125,11 +126,11 @@ def _cell(column: Column, cell, first: bool, units: Mapping[str, tuple[float, st
     return f'<th scope="row"{data}>{content}</th>' if first else f"<td{css}{data}>{content}</td>"
 
 
-def _raw(value) -> str:
+def _raw(value: object) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _content(column: Column, cell, units: Mapping[str, tuple[float, str]]) -> str:
+def _content(column: Column, cell: Any, units: Mapping[str, tuple[float, str]]) -> str:
     kind = column.kind
     if kind == "flags":
         return flag_links(cell) or "none"
@@ -150,7 +151,7 @@ def _with_interval(kind: str, cell: Interval, factor: float) -> str:
     value, low, high = cell.value, cell.low, cell.high
     if kind == "joules":
         shown, ends = formats.significant(value / factor), ""
-        if low is not None:
+        if low is not None and high is not None:
             ends = f"{formats.significant(low / factor)}–{formats.significant(high / factor)}"
     else:
         shown = {

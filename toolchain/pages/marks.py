@@ -101,10 +101,17 @@ class Panel:
 class Box(Protocol):
     """A rectangle with axes."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    @property
+    def left(self) -> float: ...
+
+    @property
+    def top(self) -> float: ...
+
+    @property
+    def width(self) -> float: ...
+
+    @property
+    def height(self) -> float: ...
 
     def x(self, value: float) -> float:
         """Where a value lies."""

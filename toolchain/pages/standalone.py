@@ -25,7 +25,8 @@ def _rules() -> tuple[Style, list[tuple[str, frozenset[str], Style]]]:
     """(variables of the light page, (tag, classes, declarations) of every rule for plots)."""
     text = resources.files("toolchain.pages").joinpath("style.css").read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text[: text.index("@media print")], flags=re.S)
-    variables = _declarations(re.search(r":root \{([^}]*)\}", text).group(1))
+    roots = re.findall(r":root \{([^}]*)\}", text)
+    variables = _declarations(roots[0])
     found = []
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", text):
         for selector in selectors.split(","):
@@ -99,4 +100,5 @@ def pdf(file: str) -> bytes:
             f"PDF needs CairoSVG and libcairo, and here it says: {error}; "
             f"pip install 'spikeport[figures]', or leave {parameter('pdf')} out for SVG alone"
         ) from None
-    return cairosvg.svg2pdf(bytestring=file.encode("utf-8"))
+    content: bytes = cairosvg.svg2pdf(bytestring=file.encode("utf-8"))
+    return content

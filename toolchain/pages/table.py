@@ -62,6 +62,12 @@ class Column:
     ends: tuple[str, str] = ("low", "high")
     get: Callable[[Any], Any] | None = None
 
+    def cell(self, item: object) -> Any:
+        """The cell of an item."""
+        if self.get is None:
+            raise ValueError(f"column {self.key}: what its cells are is not said (get)")
+        return self.get(item)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -70,7 +76,7 @@ class Table:
     name: str
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[Mapping, ...]
+    rows: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(
@@ -78,14 +84,14 @@ class Table:
     ) -> Table:
         """One row for each item; every column says what its cell is."""
         shown = tuple(columns)
-        rows = tuple({column.key: column.get(item) for column in shown} for item in items)
+        rows = tuple({column.key: column.cell(item) for column in shown} for item in items)
         return cls(name, caption, shown, rows)
 
     def header(self) -> list[str]:
         """Names of the CSV columns."""
         return [name for column in self.columns for name in _names(column)]
 
-    def records(self) -> list[list]:
+    def records(self) -> list[list[Any]]:
         """Rows of the CSV file; None where there is nothing."""
         return [
             [value for column in self.columns for value in values(column, row[column.key])]
@@ -103,7 +109,7 @@ def _names(column: Column) -> tuple[str, ...]:
     )
 
 
-def values(column: Column, cell) -> tuple:
+def values(column: Column, cell: Any) -> tuple[Any, ...]:
     """What a cell is in CSV: one value for each of the column's names there."""
     if column.kind == "used":
         return (None, None) if cell is None else (cell.used, cell.maximum)
@@ -123,7 +129,7 @@ def to_csv(table: Table) -> str:
     return buffer.getvalue()
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, str):
         return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
     return repr(value)
