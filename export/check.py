@@ -208,7 +208,7 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
     UnsupportedError, naming the node.
     """
     if not isinstance(graph, nir.NIRGraph):
-        raise GraphError(f"accepted is a nir.NIRGraph, not {type(graph).__name__}")
+        raise GraphError(f"the graph is {type(graph).__name__}; it must be a nir.NIRGraph")
     if not graph.nodes:
         raise GraphError("the graph has no nodes")
     found = Found()

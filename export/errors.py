@@ -25,7 +25,7 @@ class GraphError(ExportError):
 
 class UnsupportedError(ExportError):
     """Something is well-formed but has no integer counterpart here; the text names the node and
-    what would be accepted."""
+    what it must be."""
 
 
 class MissingInformationError(ExportError):

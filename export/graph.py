@@ -84,10 +84,10 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
     nested = kind is nir.NIRGraph
     for field, value in values.items():
         if isinstance(value, dict) and not (nested and field == "nodes"):
-            raise GraphFileError(f"{where} ({name}): {field} is a group; accepted is a value")
+            raise GraphFileError(f"{where} ({name}): {field} is a group; it must be a value")
         text = isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "O"
         if text and field not in ("padding", "edges"):
-            raise GraphFileError(f"{where} ({name}): {field} is text; accepted are numbers")
+            raise GraphFileError(f"{where} ({name}): {field} is text; it must be numbers")
     extra = {"metadata": _metadata(where, tree)}
     if nested:
         return _graph(values, where, depth, extra["metadata"])
@@ -159,7 +159,7 @@ def read(path: str | Path) -> nir.NIRGraph:
     try:
         graph = _node(tree["node"], "/node", 0)
         if not isinstance(graph, nir.NIRGraph):
-            raise GraphError(f"holds a single {type(graph).__name__}; accepted is a NIRGraph")
+            raise GraphError(f"holds a single {type(graph).__name__}; it must be a NIRGraph")
         return _with_version(checked(graph), tree.get("version"))
     except (GraphFileError, GraphError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error

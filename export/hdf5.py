@@ -81,9 +81,7 @@ class _Reader:
         for name in group:
             here = f"{place}/{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                self.fail(
-                    here, "a soft or external link; accepted are members stored in the file itself"
-                )
+                self.fail(here, "a soft or external link; it must be stored in the file itself")
             member = group[name]
             self.once(member, here)
             if isinstance(member, h5py.Group):
@@ -93,7 +91,7 @@ class _Reader:
             else:
                 self.fail(
                     here,
-                    f"a stored {type(member).__name__.lower()}; accepted are groups and datasets",
+                    f"a stored {type(member).__name__.lower()}; it must be a group or a dataset",
                 )
         return tree
 
@@ -107,7 +105,7 @@ class _Reader:
 
     def dataset(self, dataset: h5py.Dataset, place: str) -> np.ndarray | str:
         if dataset.is_virtual or dataset.external:
-            self.fail(place, "data stored in other files; accepted is data in the file itself")
+            self.fail(place, "data stored in other files; it must be in the file itself")
         if dataset.shape is None:
             self.fail(place, "an empty dataset without shape")
         text = h5py.check_string_dtype(dataset.dtype)
@@ -116,13 +114,11 @@ class _Reader:
         if text is not None:
             return self.text(dataset, place)
         if dataset.dtype.kind not in "biuf" or dataset.dtype.itemsize > 8:
-            self.fail(
-                place, f"type {dataset.dtype}; accepted are numbers of up to 64 bits and text"
-            )
+            self.fail(place, f"type {dataset.dtype}; it must be numbers of up to 64 bits, or text")
         self.room(dataset.size * 8, place)  # what becomes of it: 64-bit numbers
         chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
         if chunk > max(self.limits.chunk, dataset.size * dataset.dtype.itemsize):
-            self.fail(place, f"chunks of {chunk} bytes; accepted are {self.limits.chunk}")
+            self.fail(place, f"chunks of {chunk} bytes; there must be at most {self.limits.chunk}")
         return dataset[()] if dataset.shape else np.asarray(dataset[()])
 
     def stored(self, dataset: h5py.Dataset, place: str) -> None:
@@ -145,7 +141,7 @@ class _Reader:
     def text(self, dataset: h5py.Dataset, place: str) -> np.ndarray | str:
         """A text, or an array of texts."""
         if dataset.size > self.limits.texts:
-            self.fail(place, f"{dataset.size} texts; accepted are {self.limits.texts}")
+            self.fail(place, f"{dataset.size} texts; there must be at most {self.limits.texts}")
         if h5py.check_string_dtype(dataset.dtype).length is None:
             found = [
                 self.decode(item, place)
@@ -166,7 +162,9 @@ class _Reader:
         if not isinstance(item, bytes):
             self.fail(place, f"holds {type(item).__name__} where text was expected")
         if len(item) > self.limits.text:
-            self.fail(place, f"a text of {len(item)} bytes; accepted are {self.limits.text}")
+            self.fail(
+                place, f"a text of {len(item)} bytes; there must be at most {self.limits.text}"
+            )
         self.room(len(item), place)
         try:
             return bytes(item).decode("utf-8")

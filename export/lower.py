@@ -34,6 +34,7 @@ from export.simulate import Extremes, execution_order, simulate
 from export.synapses import Options, Sources
 from export.trace import Traced, Way, projection_name, trace
 from hardware.errors import HardwareError
+from hardware.parameters import parameter
 from hardware.program import Input, Output, Program
 from hardware.recording import check_inputs
 
@@ -91,10 +92,13 @@ def lower(
     the audit, where nodes of the graph have no integer counterpart.
     """
     if not isinstance(weight_bits, int) or not 2 <= weight_bits <= 8:
-        raise QuantizationError(f"weight_bits is {weight_bits!r}; accepted are 2 to 8")
+        raise QuantizationError(
+            f"{parameter('weight_bits')} is {weight_bits!r}; it must be a whole number from 2 to 8"
+        )
     if discretization not in DISCRETIZATIONS:
         raise MissingInformationError(
-            f"discretization is {discretization!r}; accepted are {', '.join(DISCRETIZATIONS)}"
+            f"{parameter('discretization')} is {discretization!r}; it must be one of "
+            f"{', '.join(DISCRETIZATIONS)}"
         )
     read = settle(graph, Told(dt, reset, r_per, dialect))
     graph, dt_s, dt_source = read.graph, read.dt_s, read.dt_source

@@ -55,7 +55,7 @@ FORMAT = 1
 UNKNOWN = "unknown"
 """Entry "reset" of a neuron whose file does not say how it is reset."""
 MAX_TEXT = 1 << 26
-"""Longest text that is accepted."""
+"""Characters of the longest text that is read."""
 
 
 def _is_int(value: Any, low: int, high: int) -> bool:
@@ -63,7 +63,7 @@ def _is_int(value: Any, low: int, high: int) -> bool:
 
 
 Rule: TypeAlias = tuple[Callable[[Any], bool], str]
-"""A check of a value, and what is accepted."""
+"""A check of a value, and what it must be."""
 
 
 def _ints(low: int, high: int) -> Rule:
@@ -138,9 +138,9 @@ def _check(where: str, entry: Any, rules: Mapping[str, tuple[Any, ...]]) -> None
     for key, value in entry.items():
         if key not in rules:
             raise GraphError(f"{where}: unknown entry {shown(key)}; known are {', '.join(rules)}")
-        accepts, accepted = rules[key]
-        if not accepts(value):
-            raise GraphError(f"{where}: {key} is {shown(value)}; accepted is {accepted}")
+        holds, wanted = rules[key]
+        if not holds(value):
+            raise GraphError(f"{where}: {key} is {shown(value)}; it must be {wanted}")
 
 
 def check(metadata: Any) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def check(metadata: Any) -> dict[str, Any]:
     dt_s = metadata.get("dt_s")
     if dt_s is not None and not (_number(dt_s) and dt_s > 0):
         raise GraphError(
-            f"{where}: dt_s is {shown(dt_s)}; accepted is a positive number of seconds, or null"
+            f"{where}: dt_s is {shown(dt_s)}; it must be a positive number of seconds, or null"
         )
     for part in ("nodes", "data", "origin"):
         if not isinstance(metadata.get(part, {}), Mapping):
@@ -172,7 +172,7 @@ def check(metadata: Any) -> dict[str, Any]:
         texts = metadata.get("origin", {}).get(part, [])
         if not _is_texts(texts):
             raise GraphError(
-                f"{where}: origin, {part} is {shown(texts)}; accepted is a list of texts"
+                f"{where}: origin, {part} is {shown(texts)}; it must be a list of texts"
             )
     nodes = {}
     for name, entry in metadata.get("nodes", {}).items():

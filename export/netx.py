@@ -124,7 +124,7 @@ def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Low
     if set(layers) != {str(i) for i in range(len(layers))}:
         called = ", ".join(shortened(name, 40) for name in sorted(layers)[:8])
         raise GraphFileError(
-            f"{path}: layers are called {called}; accepted are 0 to {len(layers) - 1}"
+            f"{path}: layers are called {called}; they must be called 0 to {len(layers) - 1}"
         )
     builder = _Builder(Path(path).name, input_shape)
     try:
@@ -157,12 +157,12 @@ def _whole(where: str, key: str, value: Any, low: int, high: int) -> np.ndarray:
         array = np.asarray(value, np.float64)
     if not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):
         raise GraphError(
-            f"{where}: {key} holds numbers that are not whole; accepted are integers, as lava-dl "
+            f"{where}: {key} holds numbers that are not whole; they must be integers, as lava-dl "
             f"exports them"
         )
     if array.size and not (low <= array.min() and array.max() <= high):
         raise QuantizationError(
-            f"{where}: {key} is {array.min():g} to {array.max():g}; accepted are {low} to {high}"
+            f"{where}: {key} is {array.min():g} to {array.max():g}; it must be from {low} to {high}"
         )
     return array.astype(np.int64)
 
@@ -188,13 +188,14 @@ class _Builder:
             raise GraphFileError(f"layer {number}: no text 'type'")
         if kind not in _LAYER_KEYS:
             raise UnsupportedError(
-                f"layer {number}: unknown type {shown(kind)}; accepted are {', '.join(_LAYER_KEYS)}"
+                f"layer {number}: unknown type {shown(kind)}; it must be one of "
+                f"{', '.join(_LAYER_KEYS)}"
             )
         where = f"layer {number} ({kind})"
         strange = set(layer) - _LAYER_KEYS[kind] - {"type"}
         if strange:
             raise UnsupportedError(
-                f"{where}: {shown(sorted(strange)[0])} is not understood; accepted are "
+                f"{where}: {shown(sorted(strange)[0])} is not understood; it must be one of "
                 f"{', '.join(sorted(_LAYER_KEYS[kind]))}"
             )
         if not isinstance(layer.get("neuron", {}), dict):
@@ -204,7 +205,7 @@ class _Builder:
             shape = tuple(_whole(where, "shape", layer["shape"], 1, MAX_NEURONS).ravel().tolist())
             if not 1 <= len(shape) <= 3 or math.prod(shape) > MAX_NEURONS:
                 raise GraphError(
-                    f"{where}: shape is {shown(shape)}; accepted are 1 to 3 numbers, at most "
+                    f"{where}: shape is {shown(shape)}; it must be 1 to 3 numbers, at most "
                     f"{MAX_NEURONS} neurons"
                 )
         name = f"{kind}_{number}"
@@ -294,7 +295,7 @@ class _Builder:
         )
         if weight.ndim != 4 or shape is None or len(shape) != 3:
             raise GraphError(
-                f"{where}: weight {weight.shape} and shape {shape}; accepted are [out, in, height, "
+                f"{where}: weight {weight.shape} and shape {shape}; they must be [out, in, height, "
                 f"width] and (channels, height, width)"
             )
         if self.last is None and (self.shape is None or len(self.shape) != 3):
@@ -333,7 +334,7 @@ class _Builder:
         )
         if weight.size % outputs or (weight.ndim > 1 and weight.shape[0] != outputs):
             raise GraphError(
-                f"{where}: weight has shape {weight.shape}; accepted is [{outputs}, in]"
+                f"{where}: weight has shape {weight.shape}; it must be [{outputs}, in]"
             )
         weight = weight.reshape(outputs, -1)
         if self.last is None:
@@ -361,7 +362,7 @@ class _Builder:
             recurrent = self.required(where, layer, "weight_rec", -(1 << 15), 1 << 15)
             if recurrent.size != outputs * outputs:
                 raise GraphError(
-                    f"{where}: weight_rec has shape {recurrent.shape}; accepted is "
+                    f"{where}: weight_rec has shape {recurrent.shape}; it must be "
                     f"{(outputs, outputs)}"
                 )
             integers = self.weights(
@@ -382,9 +383,7 @@ class _Builder:
         if key not in layer:
             raise GraphFileError(f"{where}: {key} is missing")
         if isinstance(layer[key], dict):
-            raise UnsupportedError(
-                f"{where}: {key} is complex (real and imag); accepted are real weights"
-            )
+            raise UnsupportedError(f"{where}: {key} is complex (real and imag); it must be real")
         array = _whole(where, key, layer[key], low, high)
         if not array.size:
             raise GraphError(f"{where}: {key} is empty")
@@ -394,7 +393,7 @@ class _Builder:
         value = _whole(where, key, layer.get(key, np.asarray(default)), 0, 1 << 15).reshape(-1)
         if value.size not in (1, 2):
             raise GraphError(
-                f"{where}: {key} has {value.size} numbers; accepted are one or two (height, width)"
+                f"{where}: {key} has {value.size} numbers; there must be one or two (height, width)"
             )
         return int(value[0]), int(value[-1])
 
@@ -413,7 +412,7 @@ class _Builder:
         if delay.shape == shape:
             return delay
         raise GraphError(
-            f"{where}: delay has shape {delay.shape}; accepted are one number, {shape[0]}, "
+            f"{where}: delay has shape {delay.shape}; it must be one number, {shape[0]}, "
             f"{shape[1]} or {shape}"
         )
 
@@ -492,21 +491,21 @@ class _Builder:
         kind = _text(neuron.get("type"))
         if kind not in ("CUBA", "LOIHI"):
             raise UnsupportedError(
-                f"{where}: neuron type {shown(kind)}; accepted is CUBA (or LOIHI, its older name)"
+                f"{where}: neuron type {shown(kind)}; it must be CUBA (or LOIHI, its older name)"
             )
         strange = set(neuron) - _NEURON_KEYS
         if strange:
             raise UnsupportedError(
-                f"{where}: neuron {shown(sorted(strange)[0])} is not understood; accepted are "
+                f"{where}: neuron {shown(sorted(strange)[0])} is not understood; it must be one of "
                 f"{', '.join(sorted(_NEURON_KEYS))}"
             )
-        for key, accepted in _MUST_BE.items():
+        for key, known in _MUST_BE.items():
             if key in neuron and not np.all(
-                np.isin(_whole(where, key, neuron[key], -(1 << 31), 1 << 31), accepted)
+                np.isin(_whole(where, key, neuron[key], -(1 << 31), 1 << 31), known)
             ):
                 raise UnsupportedError(
-                    f"{where}: neuron {key} is {shown(np.asarray(neuron[key]).tolist())}; accepted "
-                    f"is {' or '.join(map(str, accepted))}"
+                    f"{where}: neuron {key} is {shown(np.asarray(neuron[key]).tolist())}; it "
+                    f"must be {' or '.join(map(str, known))}"
                 )
         values = {}
         for key, target, high in (
@@ -527,8 +526,8 @@ class _Builder:
             ]
         if np.any(never):
             raise UnsupportedError(
-                f"{where}: some thresholds are out of reach and some are not; accepted are layers "
-                f"that spike or do not"
+                f"{where}: some thresholds are out of reach and some are not; they "
+                f"must all be in reach, or none"
             )
         return values, []
 
@@ -543,7 +542,7 @@ class _Builder:
         if value.size == np.prod(shape):
             return value.reshape(shape)
         raise GraphError(
-            f"{where}: {key} has {value.size} values; accepted are one, {shape[0]} or "
+            f"{where}: {key} has {value.size} values; there must be one, {shape[0]} or "
             f"{int(np.prod(shape))}"
         )
 
@@ -556,8 +555,8 @@ class _Builder:
         if not np.any(mantissa % 2) and mantissa.min() >= -8192 and mantissa.max() <= 8190:
             return mantissa // 2, 7
         raise QuantizationError(
-            f"{where}: bias is {mantissa.min()} to {mantissa.max()}; accepted are 13 bits with "
-            f"sign, or even numbers of 14 bits"
+            f"{where}: bias is {mantissa.min()} to {mantissa.max()}; it must have 13 bits with "
+            f"sign, or be even and have 14 bits"
         )
 
     def finish(self) -> Lowered:

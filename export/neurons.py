@@ -138,7 +138,7 @@ def _share(where: str, tau: np.ndarray, dt_s: float, discretization: str) -> np.
         )
         raise UnsupportedError(
             f"{where}: the time constant {shortest:g} s is shorter than the time step {dt_s:g} s; "
-            f"accepted are longer ones{norse}"
+            f"it must be longer{norse}"
         )
     return np.minimum(ratio, 1.0)
 
@@ -149,7 +149,7 @@ def _integers(where: str, grid: Mapping[str, Any], key: str, shape: Shape) -> np
     value = np.asarray(grid[key], np.int64)
     if value.ndim and value.size != np.prod(shape):
         raise GraphError(
-            f"{where}: grid has {value.size} values of {key}; accepted are one or "
+            f"{where}: grid has {value.size} values of {key}; there must be one or "
             f"{int(np.prod(shape))}"
         )
     return value.reshape(shape) if value.ndim else value
@@ -225,7 +225,7 @@ def discretize(
             reset_amount = threshold if given is None else np.asarray(given, np.float64)
             if reset_amount.ndim and reset_amount.size != threshold.size:
                 raise GraphError(
-                    f"{where}: {reset_amount.size} values of reset_amount_v; accepted are one or "
+                    f"{where}: {reset_amount.size} values of reset_amount_v; there must be one or "
                     f"{threshold.size}"
                 )
             reset_amount = collapse(
@@ -236,7 +236,7 @@ def discretize(
         if np.any(threshold < 0):
             raise UnsupportedError(
                 f"{where}: threshold {float(threshold.min()):g} V (counted from the reset); "
-                f"accepted are thresholds from 0"
+                f"it must be 0 or more"
             )
         if threshold is not None and grid is not None and "threshold" in grid:
             _same_threshold(

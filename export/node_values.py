@@ -51,10 +51,10 @@ def _array(where: str, field: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except Exception:
         raise GraphError(
-            f"{where}: {field} is {type(value).__name__}; accepted is an array of numbers"
+            f"{where}: {field} is {type(value).__name__}; it must be an array of numbers"
         ) from None
     if array.dtype.kind not in "fiu":
-        raise GraphError(f"{where}: {field} has type {array.dtype}; accepted are real numbers")
+        raise GraphError(f"{where}: {field} has type {array.dtype}; it must hold real numbers")
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
     if not np.all(np.isfinite(array)):
@@ -72,12 +72,11 @@ def _whole(where: str, field: str, value: Any, low: int, dimensions: int) -> tup
         or not np.all(array == np.round(array.astype(np.float64)))
     ):
         raise GraphError(
-            f"{where}: {field} is {shown(value)}; accepted are whole numbers, one or {dimensions}"
+            f"{where}: {field} is {shown(value)}; it must be whole numbers, one or {dimensions}"
         )
     if array.size and not (low <= array.min() and array.max() <= 1 << 15):
         raise GraphError(
-            f"{where}: {field} is {shown(value)}; accepted are whole numbers from {low} to "
-            f"{1 << 15}"
+            f"{where}: {field} is {shown(value)}; it must be whole numbers from {low} to {1 << 15}"
         )
     return tuple_of(array, dimensions)
 
@@ -86,7 +85,7 @@ def _dimension(where: str, field: str, value: Any) -> int:
     """One whole number, which may be negative."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu" or array.size != 1:
-        raise GraphError(f"{where}: {field} is {shown(value)}; accepted is one whole number")
+        raise GraphError(f"{where}: {field} is {shown(value)}; it must be one whole number")
     return int(array.reshape(-1)[0])
 
 
@@ -100,7 +99,7 @@ def _shape(where: str, value: Any, field: str = "shape") -> np.ndarray:
         or array.size > 8
     ):
         raise GraphError(
-            f"{where}: {field} is {shown(array.tolist())}; accepted are positive whole numbers, "
+            f"{where}: {field} is {shown(array.tolist())}; it must be positive whole numbers, "
             f"one "
             "for each dimension"
         )
@@ -136,16 +135,12 @@ def _elementwise(name: str, node: nir.NIRNode, found: Found) -> dict[str, np.nda
         }
     for field, array in values.items():
         if not array.size:
-            raise GraphError(f"{where}: {field} is empty; accepted is one value for each element")
+            raise GraphError(f"{where}: {field} is empty; it must have one value for each element")
     for field in _POSITIVE:
         if field in values and values[field].min() <= 0:
-            raise GraphError(
-                f"{where}: {field} is {values[field].min():g} s; accepted are positive times"
-            )
+            raise GraphError(f"{where}: {field} is {values[field].min():g} s; it must be above 0")
     if isinstance(node, nir.Delay) and values["delay"].min() < 0:
-        raise GraphError(
-            f"{where}: delay is {values['delay'].min():g} s; accepted are delays from 0"
-        )
+        raise GraphError(f"{where}: delay is {values['delay'].min():g} s; it must be 0 or more")
     return values
 
 
@@ -156,7 +151,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
         form = (
             "[out, in / groups, length]" if dimensions == 1 else "[out, in / groups, height, width]"
         )
-        raise GraphError(f"{where}: weight has shape {weight.shape}; accepted is {form}")
+        raise GraphError(f"{where}: weight has shape {weight.shape}; it must be {form}")
     bias = _array(
         where,
         "bias",
@@ -164,7 +159,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
     )
     if bias.shape != weight.shape[:1]:
         raise GraphError(
-            f"{where}: bias has shape {bias.shape}; accepted is one for each output channel, "
+            f"{where}: bias has shape {bias.shape}; there must be one for each output channel, "
             f"{weight.shape[:1]}"
         )
     (groups,) = _whole(where, "groups", node.groups, 1, 1)
@@ -179,8 +174,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise GraphError(
-                f"{where}: padding is {shown(padding)}; accepted are 'same', 'valid' and whole "
-                f"numbers"
+                f"{where}: padding is {shown(padding)}; it must be 'same', 'valid' or whole numbers"
             )
         if padding == "same" and set(stride) != {1}:
             raise GraphError(f"{where}: padding 'same' goes with stride 1, not {stride}")
@@ -228,13 +222,13 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
         values = {"weight": _array(where, "weight", node.weight)}
         if values["weight"].ndim != 2 or 0 in values["weight"].shape:
             raise GraphError(
-                f"{where}: weight has shape {values['weight'].shape}; accepted is [out, in]"
+                f"{where}: weight has shape {values['weight'].shape}; it must be [out, in]"
             )
         if kind is nir.Affine:
             values["bias"] = _array(where, "bias", node.bias)
             if values["bias"].shape != values["weight"].shape[:1]:
                 raise GraphError(
-                    f"{where}: bias has shape {values['bias'].shape}; accepted is one for each "
+                    f"{where}: bias has shape {values['bias'].shape}; there must be one for each "
                     f"output, {values['weight'].shape[:1]}"
                 )
         return kind(**values, **extra)

@@ -238,7 +238,9 @@ class Wait(Operator):
 
 def room(size: int) -> None:
     if size > MAX_SYNAPSES:
-        raise UnsupportedError(f"unfolds into {size} single synapses; accepted are {MAX_SYNAPSES}")
+        raise UnsupportedError(
+            f"unfolds into {size} single synapses; there must be at most {MAX_SYNAPSES}"
+        )
 
 
 def of_node(node: nir.NIRNode, in_shape: Shape, out_shape: Shape) -> Operator:

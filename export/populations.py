@@ -81,7 +81,7 @@ def lower_population(
                 other = s.grid["fraction_bits"]
                 raise GraphError(
                     f"{where}: fraction_bits {grid['fraction_bits']}, but those of {s.name!r} are "
-                    f"{other}; accepted is one number"
+                    f"{other}; there must be one number"
                 )
     else:
         scale = _choose(
@@ -234,8 +234,8 @@ def _constant_projections(
         if exact and np.any(np.abs(steps - whole) > 1e-4):
             off = float(steps[np.argmax(np.abs(steps - whole))])
             raise QuantizationError(
-                f"{where}: an input bias of {off:g} integer steps is off the grid; accepted are "
-                f"whole numbers"
+                f"{where}: an input bias of {off:g} integer steps is off the grid; it must be a "
+                f"whole number"
             )
         for part in split_constant(where, whole):
             name = name_of(f"bias of {neuron.name}")
@@ -277,8 +277,8 @@ def _population(
             )
         if np.any(integers > limit) or np.any(integers < 0):
             raise QuantizationError(
-                f"{where}: {name} is {float(np.max(np.abs(integers))):g} integer steps; accepted "
-                f"are 0 to {limit}"
+                f"{where}: {name} is {float(np.max(np.abs(integers))):g} integer steps; it "
+                f"must be from 0 to {limit}"
             )
         if name == "threshold" and np.any((values > 0) & (integers == 0)):
             small = float(np.min(values[values > 0]))

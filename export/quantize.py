@@ -61,8 +61,8 @@ def _smallest_exponent(
     ]
     if not np.all(fits[-1]):
         raise QuantizationError(
-            f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; accepted are up "
-            f"to {limits[1] << MAX_EXPONENT}"
+            f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; they must be at "
+            f"most {limits[1] << MAX_EXPONENT}"
         )
     return np.asarray(lowest + np.argmax(np.stack(fits), axis=0))
 
@@ -178,7 +178,7 @@ def on_grid(
     step = 1 << (8 - bits)
     raise QuantizationError(
         f"{where}: off the grid of {bits} bits with exponent {exponent.tolist()}: {shown}; "
-        f"accepted are multiples of {2 * step} in "
+        f"they must be multiples of {2 * step} in "
         f"[-256, {256 - 2 * step}], or of one sign multiples of {step} up to {256 - step}"
     )
 
@@ -248,15 +248,15 @@ def fit_bias(where: str, state: np.ndarray, exact: bool) -> tuple[np.ndarray, in
     if exact and np.any(np.abs(state - whole) > 1e-4):
         off = float(np.ravel(state)[np.argmax(np.abs(state - whole))])
         raise QuantizationError(
-            f"{where}: a bias of {off:g} state units is off the grid; accepted are whole numbers"
+            f"{where}: a bias of {off:g} state units is off the grid; it must be a whole number"
         )
     fitting = _bias_format(whole, exact)
     if fitting is not None:
         return fitting
     largest, limit = float(np.abs(whole).max()), MAX_BIAS << MAX_EXPONENT
     raise QuantizationError(
-        f"{where}: a bias of {largest:g} state units; accepted are 13-bit numbers times 2**0 to "
-        f"2**{MAX_EXPONENT}, up to {limit}"
+        f"{where}: a bias of {largest:g} state units; it must be a 13-bit number times 2**0 to "
+        f"2**{MAX_EXPONENT}, so at most {limit}"
     )
 
 
@@ -287,8 +287,8 @@ def split_constant(where: str, steps: np.ndarray) -> list[Weights]:
     high = steps - low
     if np.any(np.abs(high) > 32512):
         raise QuantizationError(
-            f"{where}: a constant input of {int(np.abs(steps).max())} integer steps; accepted are "
-            f"up to 32512"
+            f"{where}: a constant input of {int(np.abs(steps).max())} integer steps; it must be "
+            f"at most 32512"
         )
     parts = [Weights(low * 2, np.asarray(-1, np.int64))] if low.any() or not high.any() else []
     return parts + ([Weights(high >> 7, np.asarray(7, np.int64))] if high.any() else [])

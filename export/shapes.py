@@ -235,8 +235,8 @@ def infer(
     for name, (takes, gives) in shapes.items():
         if max(len(takes), len(gives)) > 3:
             raise UnsupportedError(
-                f"node {name!r} ({type(nodes[name]).__name__}) has shape {takes}; accepted are "
-                f"(features,), (channels, length) and "
+                f"node {name!r} ({type(nodes[name]).__name__}) has shape {takes}; it must be "
+                f"(features,), (channels, length) or "
                 "(channels, height, width), without batch or time"
             )
     return shapes

@@ -80,7 +80,7 @@ def execution_order(ways: Mapping[str, list[Way]]) -> list[str]:
         ]
         if not ready:
             raise UnsupportedError(
-                f"a loop through several populations: {', '.join(waiting)}; accepted are loops "
+                f"a loop through several populations: {', '.join(waiting)}; a loop must lead "
                 f"from a population to itself"
             )
         done += ready

@@ -108,11 +108,11 @@ def _check_size(name: str, volts: np.ndarray) -> None:
     """Weights whose squares floating point cannot hold are no weights. Raises QuantizationError."""
     what = f"projection {name!r}: weights times the neuron's gain are"
     if not np.all(np.isfinite(volts)):
-        raise QuantizationError(f"{what} infinite; accepted are finite products")
+        raise QuantizationError(f"{what} infinite; they must be finite")
     largest = float(np.abs(volts).max(initial=0.0))
     if largest and not LEAST <= largest <= 1 / LEAST:
         raise QuantizationError(
-            f"{what} up to {largest:g} V; accepted are {LEAST:g} to {1 / LEAST:g} V"
+            f"{what} up to {largest:g} V; they must be from {LEAST:g} to {1 / LEAST:g} V"
         )
 
 
@@ -195,8 +195,8 @@ def projection_of(synapses: Synapses, weights: Weights) -> Projection:
     delay = np.asarray(way.delay + np.asarray(operator.delay))
     if np.max(delay, initial=0) > Projection.MAX_DELAY:
         raise QuantizationError(
-            f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; accepted "
-            f"are up to {Projection.MAX_DELAY}"
+            f"projection {synapses.name!r}: delays add up to {int(np.max(delay))} steps; they "
+            f"must be at most {Projection.MAX_DELAY}"
         )
     if isinstance(operator, Matrix):
         return Dense(**shared, weights=weights.mantissas, delay=delay)
@@ -235,7 +235,7 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
     exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
     if exponent.ndim and exponent.size != channels:
         raise GraphError(
-            f"{where}: the grid has {exponent.size} exponents; accepted are one, or one for each "
+            f"{where}: the grid has {exponent.size} exponents; there must be one, or one for each "
             f"of {channels} output channels"
         )
     return on_grid(

@@ -43,7 +43,7 @@ class TextHeap:
         )
         if not plain or (stored and (offset is None or stored != dataset.size * _ELEMENT.size)):
             fail(
-                "text that is compressed, in chunks or in an unusual layout; accepted is text in "
+                "text that is compressed, in chunks or in an unusual layout; it must be in "
                 "one piece"
             )
         if not stored:

@@ -161,7 +161,7 @@ class _Walk:
                     name,
                     UnsupportedError(
                         f"node {name!r} ({type(node).__name__}) sends its potential to "
-                        f"{self.target!r}; accepted are spiking neurons, "
+                        f"{self.target!r}; behind it must be spiking neurons, "
                         "or a Threshold directly behind it"
                     ),
                 )
@@ -255,7 +255,7 @@ class _Walk:
         chain, delay = delays.take_out(chain)
         if any(isinstance(o, Wait) for o in chain):
             raise UnsupportedError(
-                f"the bias of {name!r} is delayed differently for different neurons; accepted is "
+                f"the bias of {name!r} is delayed differently for different neurons; it must have "
                 f"one delay"
             )
         value = np.broadcast_to(

@@ -221,8 +221,8 @@ def snntorch(site: Site) -> None:
         if beta.min() <= CLOSE:
             raise UnsupportedError(
                 f"{site.where}: beta is 0, so that snnTorch's reset by subtraction acts on the "
-                "next input alone; accepted are a beta "
-                "above 0, and reset 'zero' or 'none'"
+                "next input alone; it must have a beta "
+                "above 0, or reset 'zero' or 'none'"
             )
         # taken off one step late, after the decay: the same spikes as threshold / beta at once
         site.amount(np.asarray(site.node.v_threshold, np.float64) / beta)
@@ -271,7 +271,7 @@ def spyx(site: Site) -> None:
         raise UnsupportedError(
             f"{site.where}: Spyx leads the input of a recurrent layer through its recurrent "
             "weights when it writes it, which its model "
-            "does not do; accepted are layers without feedback"
+            "does not do; it must be without feedback"
         )
     threshold = np.asarray(getattr(node, "v_threshold", 0.0), np.float64)
     if not isinstance(node, LEAKY):

@@ -87,7 +87,7 @@ def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: 
                 raise UnsupportedError(
                     f"{leaf.label}: its bias is missing in the first step, because the feedback "
                     f"starts in the second; "
-                    "accepted are bias=False, or a "
+                    "it must have bias=False, or a "
                     "first call with zeros"
                 )
     _retime(net)
@@ -101,27 +101,26 @@ def _check_calls(node: Node, steps: int) -> None:
     if not leaf.structural:
         if len(calls) > steps:
             raise UnsupportedError(
-                f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is a layer of "
-                f"its own for each place"
+                f"{leaf.label}: called {len(calls)} times in {steps} steps; there must be a layer "
+                "of its own for each place"
             )
         least = steps - 1 if leaf.stateless else steps
         if len(calls) < least:
             raise UnsupportedError(
-                f"{leaf.label}: called {len(calls)} times in {steps} steps; accepted is one call "
+                f"{leaf.label}: called {len(calls)} times in {steps} steps; there must be one call "
                 f"in each step"
             )
     last = calls[-1]
     if not last:
         raise UnsupportedError(
-            f"{leaf.label}: it receives nothing but zeros in {steps} steps; accepted are layers "
-            f"that the input reaches"
+            f"{leaf.label}: it receives nothing but zeros in {steps} steps; the input must reach it"
         )
     for step, call in enumerate(calls):
         other = any(last.get(key) != edge for key, edge in call.items())
         if other or any(key not in call and age <= step for key, (age, _) in last.items()):
             raise UnsupportedError(
                 f"{leaf.label}: its input is {_told(call)} in call {step} and {_told(last)} in the "
-                f"last call; accepted is the same in each "
+                f"last call; it must be the same in each "
                 "step"
             )
 
@@ -184,7 +183,7 @@ def fold(net: Network) -> None:
         ):
             raise UnsupportedError(
                 f"{leaf.label}: its input is {', '.join(map(net.label, into))}; "
-                "accepted is one nn.Linear or convolution whose output goes nowhere else"
+                "it must be one nn.Linear or convolution whose output goes nowhere else"
             )
         weights.scale(into[before].scale)
         weights.scale(*leaf.factors())
@@ -229,7 +228,7 @@ def _check_loop(net: Network, a: str, b: str) -> bool:
         raise UnsupportedError(
             f"feedback from {net.label(a)} to {net.label(b)} runs through "
             f"{', '.join(sorted(between))}; "
-            "accepted is feedback of one neuron layer to "
+            "it must lead from one neuron layer to "
             "itself, one step later"
         )
     return True
@@ -292,7 +291,7 @@ def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt
             raise UnsupportedError(
                 f"{net.label(readout.node)}: the model returns its output, a sum of "
                 f"{len(parts[readout.node].outputs)} populations; "
-                "accepted as a read-out is a layer of one population: put weights and neurons "
+                "a read-out must be a layer of one population: put weights and neurons "
                 "behind it"
             )
         graph.edges.append((parts[readout.node].outputs[0], output))
@@ -313,14 +312,14 @@ def _between(
             raise UnsupportedError(
                 f"{net.label(b)}: a factor of {edge.scale:g} on its input, which its grid does not "
                 f"have; "
-                "accepted are weights that contain it"
+                "its weights must contain it"
             )
         nodes.append(("scale", edge.scale, nir.Scale(scale=np.full(shape, edge.scale))))
     if shape != wanted:
         if wanted != (math.prod(shape),):
             raise UnsupportedError(
                 f"{net.label(b)}: takes shape {wanted} from {net.label(a)} of shape {shape}; "
-                f"accepted are the same shape, or a Flatten to ({math.prod(shape)},)"
+                f"it must be the same shape, or a Flatten to ({math.prod(shape)},)"
             )
         nodes.append(
             (

@@ -31,7 +31,7 @@ def open_factory(
     name          a function (or class) that returns a torch.nn.Module; looked for in the working
                   directory too. Its code runs.
     weights       safetensors, or PyTorch's format (.pt, .pth, .ckpt) read by its weights-only
-                  loader; see ``weight_files`` and ``weight_names`` for what is accepted. None: as
+                  loader; see ``weight_files`` and ``weight_names`` for what is read. None: as
                   the factory made it
     trust_pickle  read a file of PyTorch's that holds more than tensors; its code runs
 

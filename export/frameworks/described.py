@@ -82,10 +82,12 @@ class Described(Leaf):
             given = "several time steps" if layout is not None else "one time step"
             raise UnsupportedError(
                 f"{self.label}: called with {given} and sequence={bool(kwargs.get('sequence'))}; "
-                f"accepted is sequence={layout is not None} there"
+                f"it must be sequence={layout is not None} there"
             )
         if getattr(self.module, "temporal", False) and layout not in (None, "SB"):
-            raise UnsupportedError(f"{self.label}: accepted is [time, batch, ...], time first")
+            raise UnsupportedError(
+                f"{self.label}: its input must be [time, batch, ...], time first"
+            )
 
     def prepare(self) -> None:
         reset = getattr(self.module, "reset_mem", None)

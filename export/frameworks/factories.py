@@ -34,7 +34,7 @@ def make(name: str) -> nn.Module:
     Raises ModelError where there is no such factory, or it returns no torch.nn.Module.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
-        raise ModelError(f"{name!r} names no factory; accepted is 'package.module:factory'")
+        raise ModelError(f"{name!r} names no factory; it must be 'package.module:factory'")
     where, what = name.split(":")
     with working_directory_importable():
         try:

@@ -131,7 +131,7 @@ class Leaf:
         elif self.input_shape != shape:
             raise UnsupportedError(
                 f"{self.label}: called with inputs of shape {self.input_shape} and {shape}; "
-                f"accepted is one shape"
+                f"there must be one shape"
             )
 
     def see_output(self, shape: Shape) -> None:

@@ -32,20 +32,20 @@ class Weights(Leaf):
         self.bias = None if module.bias is None else array(self.label, "bias", module.bias)
         if isinstance(module, (nn.Conv1d, nn.Conv2d)) and module.padding_mode != "zeros":
             raise UnsupportedError(
-                f"{self.label}: padding_mode is {module.padding_mode!r}; accepted is 'zeros'"
+                f"{self.label}: padding_mode is {module.padding_mode!r}; it must be 'zeros'"
             )
 
     def see_shapes(self, shape: Shape) -> None:
         if isinstance(self.module, nn.Linear):
             if any(n != 1 for n in shape[:-1]):
                 raise UnsupportedError(
-                    f"{self.label}: its input has shape {shape}; accepted is ({shape[-1]},): put a "
+                    f"{self.label}: its input has shape {shape}; it must be ({shape[-1]},): put a "
                     f"Flatten in front"
                 )
             shape = shape[-1:]
         elif len(shape) != self.weight.ndim - 1:
             raise UnsupportedError(
-                f"{self.label}: its input has shape {shape}, without batch; accepted are "
+                f"{self.label}: its input has shape {shape}, without batch; there must be "
                 f"{self.weight.ndim - 1} dimensions"
             )
         super().see_shapes(shape)
@@ -134,7 +134,7 @@ class Normalisation(Leaf):
         if self.module.running_mean is None:
             raise UnsupportedError(
                 f"{self.label}: it has no running statistics, so its output depends on the batch; "
-                f"accepted is track_running_stats=True"
+                f"it must have track_running_stats=True"
             )
         if layout is not None and "*" not in layout:
             raise UnsupportedError(
@@ -221,7 +221,7 @@ def pool_leaf(
     pool = Pool(where, None, where or name)
     if source.dim() != dims + 2:
         raise UnsupportedError(
-            f"{pool.label}: its input has shape {tuple(source.shape)}; accepted is [batch, "
+            f"{pool.label}: its input has shape {tuple(source.shape)}; it must be [batch, "
             f"channels, {dims} spatial dimensions]"
         )
     spatial, factor = tuple(source.shape[2:]), 1.0
@@ -229,8 +229,8 @@ def pool_leaf(
         out = tuple(result.shape[2:])
         if any(n % o for n, o in zip(spatial, out)):
             raise UnsupportedError(
-                f"{pool.label}: {spatial} cannot be divided into {out} equal windows; accepted are "
-                f"sizes that divide the input's"
+                f"{pool.label}: {spatial} cannot be divided into {out} equal windows; the sizes "
+                f"must divide the input's"
             )
         kernel = stride = tuple(n // o for n, o in zip(spatial, out))
         padding = (0,) * dims
@@ -251,7 +251,7 @@ def pool_leaf(
         padding = _numbers(given.get("padding", 0), dims)
         if any(padding) and not given.get("count_include_pad", True):
             raise UnsupportedError(
-                f"{pool.label}: count_include_pad=False with padding {padding}; accepted is "
+                f"{pool.label}: count_include_pad=False with padding {padding}; it must be "
                 f"count_include_pad=True"
             )
         if given.get("divisor_override"):
@@ -260,7 +260,7 @@ def pool_leaf(
     expected = plain(source, kernel, stride, padding) * factor
     if expected.shape != result.shape or not torch.allclose(expected, result, rtol=1e-4, atol=1e-6):
         raise UnsupportedError(
-            f"{pool.label}: incomplete windows at the border (ceil_mode=True); accepted is "
+            f"{pool.label}: incomplete windows at the border (ceil_mode=True); it must be "
             f"ceil_mode=False"
         )
     pool = replace(

@@ -74,7 +74,9 @@ def find(
     given.
     """
     if decode is not None and decode not in DECODINGS:
-        raise UnsupportedError(f"decode is {decode!r}; accepted are {', '.join(DECODINGS)}")
+        raise UnsupportedError(
+            f"{parameter('decode')} is {decode!r}; it must be one of {', '.join(DECODINGS)}"
+        )
     names = {node.leaf.output_name: name for name, node in tracker.nodes.items()}
     read: dict[str, _Read] = {}
     for item in [i for i in returned if not _aside(tracker, i, returned)]:
@@ -176,7 +178,7 @@ def _decoded(leaf: Leaf, name: str, read: _Read, decode: str | None) -> Readout:
     potential = chosen != "spike_count"
     if potential and not _readable(leaf) and decode is None:
         raise MissingInformationError(
-            f"{_before_reset(name)}; accepted are reset_mechanism='none', reset_delay=False, "
+            f"{_before_reset(name)}; it must have reset_mechanism='none', reset_delay=False, "
             f"spikes as output, "
             f"or decode={chosen!r}, which takes the potential after the reset all the same"
         )

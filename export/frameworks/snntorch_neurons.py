@@ -108,19 +108,19 @@ class Neuron(Leaf):
         kind = kind_of(self.module)
         if kind is None or kind not in KINDS:
             raise UnsupportedError(
-                f"{self.label}: accepted are snntorch's {', '.join(sorted(KINDS))}"
+                f"{self.label}: it must be one of snntorch's {', '.join(sorted(KINDS))}"
             )
         self.kind = kind
         module = self.module
         if module.inhibition:
             raise UnsupportedError(
                 f"{self.label}: inhibition=True lets one neuron of a layer silence the others; "
-                f"accepted is inhibition=False"
+                f"it must be inhibition=False"
             )
         if module.state_quant:
             raise UnsupportedError(
                 f"{self.label}: state_quant rounds the state to values that a chip does not have; "
-                f"accepted is state_quant=False"
+                f"it must be state_quant=False"
             )
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             if name not in STATES[self.kind]:
@@ -128,7 +128,7 @@ class Neuron(Leaf):
         factor = array(self.label, "graded_spikes_factor", module.graded_spikes_factor)
         if factor.size != 1 or (factor.item() != 1.0 and self.kind.startswith("R")):
             raise UnsupportedError(
-                f"{self.label}: graded_spikes_factor is {factor.tolist()}; accepted is one number, "
+                f"{self.label}: graded_spikes_factor is {factor.tolist()}; it must be one number, "
                 f"1 in a recurrent layer"
             )
         self.spike_scale = float(factor.item())
@@ -182,13 +182,13 @@ class Neuron(Leaf):
             if before is None:
                 if bool(torch.count_nonzero(value)):
                     raise UnsupportedError(
-                        f"{self.label}: {name} is not zero in the first step; accepted is a start "
+                        f"{self.label}: {name} is not zero in the first step; it must start "
                         f"from zero"
                     )
             elif not any(torch.equal(value, known) for known in before[name]):
                 raise UnsupportedError(
                     f"{self.label}: {name} is not what the layer returned in the step before; "
-                    "accepted is a state that only the layer itself changes"
+                    "only the layer itself must change its state"
                 )
 
     def state(self, module: nn.Module, outputs: list[torch.Tensor]) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class Neuron(Leaf):
             return np.array(np.broadcast_to(values, shape))
         except ValueError:
             raise UnsupportedError(
-                f"{self.label}: {name} has shape {values.shape}; accepted are one number or {shape}"
+                f"{self.label}: {name} has shape {values.shape}; it must be one number or {shape}"
             ) from None
 
     def _reset(self) -> str:
@@ -236,7 +236,7 @@ class Neuron(Leaf):
             leak, gain = step / (resistance * capacitance), step / capacitance
             if leak.min() < 0 or leak.max() > 1:
                 raise UnsupportedError(
-                    f"{self.label}: time_step / (R * C) is {leak.max():g}; accepted is 0 to 1"
+                    f"{self.label}: time_step / (R * C) is {leak.max():g}; it must be from 0 to 1"
                 )
         else:
             leak, gain = 1.0 - np.clip(self._parameter("beta", shape), 0, 1), np.ones(shape)
@@ -245,7 +245,7 @@ class Neuron(Leaf):
         threshold = self._parameter("threshold", shape)
         if threshold.min() < 0:
             raise UnsupportedError(
-                f"{self.label}: threshold is {threshold.min():g}; accepted are thresholds from 0"
+                f"{self.label}: threshold is {threshold.min():g}; it must be 0 or more"
             )
         # RSynaptic's immediate reset never reaches its state (snnTorch 1.0.0 assigns it to a local
         # name)
@@ -258,7 +258,7 @@ class Neuron(Leaf):
                     raise UnsupportedError(
                         f"{self.label}: beta is 0, so that the reset by subtraction acts on the "
                         f"next input alone; "
-                        "accepted are reset_delay=False, "
+                        "it must have reset_delay=False, "
                         "reset_mechanism='zero', or a beta above 0"
                     )
                 amount = threshold / (1.0 - leak)
@@ -356,7 +356,7 @@ class Neuron(Leaf):
             return nir.Scale(scale=np.array(np.broadcast_to(values, shape)))
         except ValueError:
             raise UnsupportedError(
-                f"{label}: V has shape {values.shape}; accepted are one number or {shape}"
+                f"{label}: V has shape {values.shape}; it must be one number or {shape}"
             ) from None
 
     def caveats(self) -> list[str]:
@@ -394,7 +394,7 @@ class Neuron(Leaf):
             raise UnsupportedError(
                 f"{self.label}: its spike function gives {edge} for -1, -0.001, 0, 0.001 and 1 "
                 f"above the threshold; "
-                "accepted is 0, 0, 0, 1, 1 (strictly above)"
+                "it must be 0, 0, 0, 1, 1 (strictly above)"
             )
         random = np.random.default_rng(0)
         # within one threshold a step: see ``remarks``

@@ -70,7 +70,7 @@ def _plan(
         )
         time_first, single_step = (None, True) if io["call"] == "step" else (True, False)
     if not isinstance(example, torch.Tensor):
-        raise UnsupportedError(f"example_input is {type(example).__name__}; accepted is a tensor")
+        raise UnsupportedError(f"example_input is {type(example).__name__}; it must be a tensor")
     if single_step and time_first is not None:
         raise UnsupportedError(
             "single_step=True goes with an example of one step, [batch, ...], so time_first must "
@@ -82,13 +82,13 @@ def _plan(
             time_first
         ]
         raise UnsupportedError(
-            f"example_input has shape {tuple(example.shape)}; accepted with "
-            f"time_first={time_first} is {form}, all sizes positive"
+            f"example_input has shape {tuple(example.shape)}; with "
+            f"time_first={time_first} it must be {form}, all sizes positive"
         )
     layout = {True: "SB", False: "BS", None: None}[time_first]
     if layout and example.shape[layout.index("S")] < STEPS:
         raise UnsupportedError(
-            f"example_input has {example.shape[layout.index('S')]} time steps; accepted are "
+            f"example_input has {example.shape[layout.index('S')]} time steps; there must be "
             f"{STEPS} or more, so that feedback shows"
         )
     if example.is_floating_point() and not bool(torch.isfinite(example).all()):
@@ -193,15 +193,15 @@ def trace(
     everything that was folded, left out or assumed.
 
     Raises UnsupportedError for what a chip does not compute (the text names the layer, the
-    operation and what is accepted), MissingInformationError for what must be stated, GraphError for
+    operation and what it must be), MissingInformationError for what must be stated, GraphError for
     NaN or infinite parameters.
     """
     if not isinstance(model, nn.Module):
-        raise UnsupportedError(
-            f"the model is {type(model).__name__}; accepted is a torch.nn.Module"
-        )
+        raise UnsupportedError(f"the model is {type(model).__name__}; it must be a torch.nn.Module")
     if dt is not None and not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
-        raise UnsupportedError(f"dt is {dt!r}; accepted is a positive number of seconds, or None")
+        raise UnsupportedError(
+            f"{parameter('dt')} is {dt!r}; it must be a positive number of seconds, or None"
+        )
     refuse_scripted(model)
     plan = _plan(model, example_input, time_first, single_step)
     batch_axis = 0 if plan.layout is None else plan.layout.index("B")
@@ -213,7 +213,7 @@ def trace(
         if not leaves:
             raise UnsupportedError(
                 "the model has no layers that can be exported; "
-                "accepted are snntorch's neurons, nn.Linear, nn.Conv1d and nn.Conv2d, spikeport's "
+                "it must have snntorch's neurons, nn.Linear, nn.Conv1d, nn.Conv2d or spikeport's "
                 "layers"
             )
         input_name = "input"
@@ -251,7 +251,7 @@ def _network(
     if steps < STEPS:
         raise UnsupportedError(
             f"the model ran {steps} time step{'s' * (steps != 1)} of its neurons; "
-            f"accepted are {STEPS} or more, so that feedback shows (or single_step=True for "
+            f"there must be {STEPS} or more, so that feedback shows (or single_step=True for "
             "a model of one step)"
         )
     net = assembly.network(tracker.nodes, input_name, shape, steps)

@@ -340,7 +340,7 @@ class Tracker(TorchFunctionMode):
         given = args[0] if args else next(iter(kwargs.values()), None)
         if not isinstance(given, torch.Tensor):
             raise UnsupportedError(
-                f"{leaf.label}: accepted is a call with a tensor, not with {type(given).__name__}"
+                f"{leaf.label}: it must be called with a tensor, not with {type(given).__name__}"
             )
         value, items = self._items(leaf, self.value_of(given), given)
         leaf.accept(value.layout if isinstance(value, Stack) else None, kwargs)
@@ -372,22 +372,21 @@ class Tracker(TorchFunctionMode):
         if value is None:
             raise UnsupportedError(
                 f"{leaf.label}: its input does not come from the model's input, nor from a layer, "
-                f"by operations that can be followed "
-                "(a constant tensor, numpy, a custom autograd function?); accepted are outputs of "
-                "layers and the model's input"
+                "by operations that can be followed (a constant tensor, numpy, a custom autograd "
+                "function?); it must come from outputs of layers or the model's input"
             )
         if isinstance(value, Opaque):
             raise UnsupportedError(
                 f"{leaf.label}: its input passed through {self.unfollowed(value)}, which a chip "
                 f"does not have between layers; "
-                f"accepted are sums, factors, reshaping, average pooling and "
+                f"there may be sums, factors, reshaping, average pooling or "
                 f"dropout{self.advice(value)}"
             )
         analog = [t for t in terms_of(value) if t.port in (POTENTIAL, CURRENT)]
         if analog:
             raise UnsupportedError(
                 f"{leaf.label}: its input holds the {analog[0].port} of {analog[0].node!r}; "
-                f"accepted are spikes and weighted sums"
+                f"it must be spikes or weighted sums"
             )
         items = (
             list(zip(value.items, value.split(tensor, self.batch)))
@@ -397,7 +396,7 @@ class Tracker(TorchFunctionMode):
         for item, part in items:
             if part.dim() < 2 or part.shape[0] != self.batch:
                 raise UnsupportedError(
-                    f"{leaf.label}: its input has shape {tuple(part.shape)}; accepted is [batch, "
+                    f"{leaf.label}: its input has shape {tuple(part.shape)}; it must be [batch, "
                     f"features ...] with a batch of {self.batch}"
                 )
             self._check_numbers(leaf.label, item, part)
@@ -446,8 +445,8 @@ class Tracker(TorchFunctionMode):
             raise UnsupportedError(
                 f"{label}: the numbers at its input are not what the operations on the output of "
                 f"{names} give, so something changed them "
-                "out of sight (a write into a view, Tensor.data, numpy, a forward hook); accepted "
-                "are operations on tensors"
+                "out of sight (a write into a view, Tensor.data, numpy, a forward hook); there "
+                "must be operations on tensors alone"
             )
 
     def _edges(self, leaf: Leaf, value: Value, step: int | None) -> dict[tuple[str, str], Edge]:
@@ -457,7 +456,7 @@ class Tracker(TorchFunctionMode):
             if key in edges:
                 raise UnsupportedError(
                     f"{leaf.label}: its input holds {term.node!r} of two steps; "
-                    "accepted is one step of each source (a sum over time is a readout)"
+                    "there must be one step of each source (a sum over time is a readout)"
                 )
             edges[key] = (0 if term.step is None or step is None else step - term.step, term.scale)
         return edges
@@ -533,7 +532,7 @@ class Tracker(TorchFunctionMode):
                 raise UnsupportedError(
                     f"{leaf.label}: its output is not that of the plain layer with its weights (a "
                     f"subclass or a forward hook changes it?); "
-                    "accepted are layers that compute what their class computes"
+                    "it must compute what its class computes"
                 )
 
     def _pooled(

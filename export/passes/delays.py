@@ -30,12 +30,12 @@ def of_node(name: str, node: nir.Delay, shape: Shape, dt_s: float | None) -> Wai
     if np.any(off):
         worst = float(delay[off].ravel()[0])
         raise UnsupportedError(
-            f"node {name!r} (Delay): {worst:g} s is {worst / dt_s:g} steps of {dt_s:g} s; accepted "
-            f"are whole steps"
+            f"node {name!r} (Delay): {worst:g} s is {worst / dt_s:g} steps of {dt_s:g} s; it must "
+            f"be whole steps"
         )
     if steps.max() > Projection.MAX_DELAY:
         raise UnsupportedError(
-            f"node {name!r} (Delay): {int(steps.max())} steps; accepted are up to "
+            f"node {name!r} (Delay): {int(steps.max())} steps; it must be at most "
             f"{Projection.MAX_DELAY}"
         )
     return Wait(shape, shape, steps.astype(np.int64))
@@ -51,6 +51,6 @@ def take_out(chain: list[Operator]) -> tuple[list[Operator], int]:
     steps = sum(int(o.steps.flat[0]) for o in uniform)
     if steps > Projection.MAX_DELAY:
         raise UnsupportedError(
-            f"delays in a row add up to {steps} steps; accepted are up to {Projection.MAX_DELAY}"
+            f"delays in a row add up to {steps} steps; they must be at most {Projection.MAX_DELAY}"
         )
     return [o for o in chain if o not in uniform], steps

@@ -113,7 +113,7 @@ def _sum(one: Any, other: Any) -> Any:
     total = one + other
     if np.max(total, initial=0) > Projection.MAX_DELAY:
         raise UnsupportedError(
-            f"delays in a row add up to {int(np.max(total))} steps; accepted are up to "
+            f"delays in a row add up to {int(np.max(total))} steps; they must be at most "
             f"{Projection.MAX_DELAY}"
         )
     return total
@@ -161,7 +161,7 @@ def merged(triples: Triples) -> Triples:
         delay = delay[order]
         if np.any(delay != delay[first][np.cumsum(new) - 1]):
             raise UnsupportedError(
-                "two ways between the same two neurons have different delays; accepted is one "
+                "two ways between the same two neurons have different delays; there must be one "
                 "delay for a synapse"
             )
         delay = delay[first]

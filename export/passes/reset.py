@@ -23,13 +23,13 @@ def shifted(
         return threshold, leak, np.zeros(())
     if reset != "zero":
         raise UnsupportedError(
-            f"{where}: v_reset is {_span(v_reset)} with reset {reset!r}; accepted is 0, because "
+            f"{where}: v_reset is {_span(v_reset)} with reset {reset!r}; it must be 0, because "
             f"that reset does not use it"
         )
     if v_leak is None or not np.array_equal(v_leak, v_reset):
         has = "there is no leak" if v_leak is None else f"v_leak is {_span(v_leak)}"
         raise UnsupportedError(
-            f"{where}: v_reset is {_span(v_reset)} and {has}; accepted are v_reset 0, or v_reset "
+            f"{where}: v_reset is {_span(v_reset)} and {has}; v_reset must be 0, or "
             f"equal to v_leak, because a sample "
             "starts at the potential to which the chip resets"
         )

@@ -107,7 +107,7 @@ def _add(flat: Flat, graph: nir.NIRGraph, prefix: str) -> None:
             for kind, found in inner.items():
                 if len(found) != 1:
                     raise UnsupportedError(
-                        f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; accepted is "
+                        f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; there must be "
                         f"one, because an edge cannot say which"
                     )
                 flat.virtual.add(f"{full}.{found[0]}")

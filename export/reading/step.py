@@ -46,8 +46,8 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
         _without(draft, dialect)
     if out.dt_s is not None and not SHORTEST_S <= out.dt_s <= LONGEST_S:
         raise GraphError(
-            f"dt is {out.dt_s:g} s ({out.dt_source}); accepted are {SHORTEST_S:g} to {LONGEST_S:g} "
-            f"s"
+            f"{parameter('dt')} is {out.dt_s:g} s ({out.dt_source}); it must be from "
+            f"{SHORTEST_S:g} to {LONGEST_S:g} s"
         )
 
 

@@ -30,9 +30,9 @@ class Told:
             raise MissingInformationError(
                 f"{parameter('dt')} is {dt!r}; it must be a positive number of seconds"
             )
-        for name, accepted in (("reset", RESETS), ("r_per", PER), ("dialect", tuple(DIALECTS))):
+        for name, known in (("reset", RESETS), ("r_per", PER), ("dialect", tuple(DIALECTS))):
             value = getattr(self, name)
-            if value is not None and value not in accepted:
+            if value is not None and value not in known:
                 raise MissingInformationError(
-                    f"{parameter(name)} is {value!r}; it must be one of {', '.join(accepted)}"
+                    f"{parameter(name)} is {value!r}; it must be one of {', '.join(known)}"
                 )

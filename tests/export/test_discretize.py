@@ -230,5 +230,5 @@ def test_wrong_length_of_reset_amounts_is_refused():
         ("out", out(3)),
         entries={"n": {"reset": "subtract", "reset_amount_v": [1.0, 2.0]}},
     )
-    with pytest.raises(RefusedError, match="2 values of reset_amount_v; accepted are one or 3"):
+    with pytest.raises(RefusedError, match="2 values of reset_amount_v; there must be one or 3"):
         lower(graph)

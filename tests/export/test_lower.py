@@ -156,7 +156,7 @@ def test_inputs_are_binary_or_say_their_bits():
         export.lower(stated, message_bits=4)
     with pytest.raises(GraphError, match="given for 'x', which is no Input"):
         export.lower(stated, message_bits={"x": 4})
-    with pytest.raises(GraphError, match="accepted are 0 to 24"):
+    with pytest.raises(GraphError, match="it must be from 0 to 24"):
         export.lower(chain(*nodes), message_bits=40)
 
 

@@ -32,7 +32,7 @@ from tests.export.nodes import cuba, full, inp, lif, out, spiking
         ([("n", lif(2, tau=1e-4))], "time constant 0.0001 s is shorter than the time step 0.001 s"),
         ([("n", cuba(2, tau_syn=1e-4))], "time constant 0.0001 s is shorter"),
         ([("d", nir.Delay(full(2, 0.0015))), ("n", spiking(2))], "1.5 steps"),
-        ([("d", nir.Delay(full(2, 0.1))), ("n", spiking(2))], "100 steps; accepted are up to 62"),
+        ([("d", nir.Delay(full(2, 0.1))), ("n", spiking(2))], "100 steps; it must be at most 62"),
         (
             [("n", nir.I(r=np.ones(2))), ("v", nir.Linear(np.eye(2))), ("m", spiking(2))],
             "sends its potential to 'm'",
@@ -123,7 +123,7 @@ def test_unknown_nodes_and_discretizations_are_refused():
     with pytest.raises(UnsupportedError, match=r"node 'n' \(Odd\): an unknown kind of node"):
         export.lower(graph)
     graph.nodes["n"] = spiking(2)
-    with pytest.raises(MissingInformationError, match="accepted are euler, exponential"):
+    with pytest.raises(MissingInformationError, match="it must be one of euler, exponential"):
         export.lower(graph, discretization="rk4")
 
 
@@ -199,7 +199,7 @@ def test_weights_whose_squares_floating_point_cannot_hold_are_refused(weight):
     )
     with pytest.raises(
         QuantizationError,
-        match=r"'w': weights times the neuron's gain are up to .*; accepted are 1e-100 to 1e\+100 "
+        match=r"'w': weights times the neuron's gain are up to .*; they must be from 1e-100 to 1e\+100 "
         r"V",
     ):
         export.lower(graph)
@@ -275,10 +275,10 @@ def test_stated_grids_come_out_as_they_are():
         ({"fraction_bits": 5}, "fraction_bits 5, but those of 'w' are 4"),
         ({"voltage_decay": 100}, "grid states voltage_decay 100; the node's time constant is 0"),
         ({"node": nir.IF(r=np.full(1, 2.0), v_threshold=np.ones(1))}, "r and w_in make it 2"),
-        ({"voltage_decay": [0, 0]}, "2 values of voltage_decay; accepted are one or 1"),
+        ({"voltage_decay": [0, 0]}, "2 values of voltage_decay; there must be one or 1"),
         (
             {"exponent": [0, 1]},
-            "the grid has 2 exponents; accepted are one, or one for each of 1 output channels",
+            "the grid has 2 exponents; there must be one, or one for each of 1 output channels",
         ),
     ],
 )

@@ -337,20 +337,20 @@ def test_weights_keep_their_value_in_the_chips_format(tmp_path, weight, mantissa
         (
             {"type": "pool"},
             UnsupportedError,
-            "layer 0: unknown type 'pool'; accepted are input, conv",
+            "layer 0: unknown type 'pool'; it must be one of input, conv",
         ),
         ({"type": "kwta"}, UnsupportedError, "unknown type 'kwta'"),
         (
             {"neuron": {**CUBA, "type": "ALIF"}},
             UnsupportedError,
-            "neuron type 'ALIF'; accepted is CUBA",
+            "neuron type 'ALIF'; it must be CUBA",
         ),
         ({"neuron": {**CUBA, "type": "ADRF_PHASE"}}, UnsupportedError, "neuron type 'ADRF_PHASE'"),
         ({"neuron": {**CUBA, "type": "SDNN"}}, UnsupportedError, "neuron type 'SDNN'"),
         (
             {"neuron": {**CUBA, "refDelay": 3}},
             UnsupportedError,
-            "neuron refDelay is 3; accepted is 0 or 1",
+            "neuron refDelay is 3; it must be 0 or 1",
         ),
         ({"neuron": {**CUBA, "gradedSpike": True}}, UnsupportedError, "gradedSpike"),
         ({"neuron": {**CUBA, "wgtExp": 2}}, UnsupportedError, "wgtExp is 2"),
@@ -368,12 +368,12 @@ def test_weights_keep_their_value_in_the_chips_format(tmp_path, weight, mantissa
         (
             {"neuron": {**CUBA, "vDecay": 5000}},
             QuantizationError,
-            "vDecay is 5000 to 5000; accepted are 0 to 4096",
+            "vDecay is 5000 to 5000; it must be from 0 to 4096",
         ),
         (
             {"neuron": {**CUBA, "vDecay": np.array([1, 2, 3])}},
             GraphError,
-            "vDecay has 3 values; accepted are one, 2 or 2",
+            "vDecay has 3 values; there must be one, 2 or 2",
         ),
         (
             {"neuron": {**CUBA, "vThMant": np.array([5, 200_000])}},
@@ -384,7 +384,7 @@ def test_weights_keep_their_value_in_the_chips_format(tmp_path, weight, mantissa
         ({"weight": np.full((2, 3), 0.5)}, GraphError, "weight holds numbers that are not whole"),
         ({"weight": np.full((2, 3), np.nan)}, GraphError, "not whole"),
         ({"weight": np.array([[301, -300, 0]] * 2)}, QuantizationError, "off the grid of 8 bits"),
-        ({"weight": np.zeros((3, 3))}, GraphError, r"accepted is \[2, in\]"),
+        ({"weight": np.zeros((3, 3))}, GraphError, r"it must be \[2, in\]"),
         (
             {"weight/real": np.ones((2, 3)), "weight/imag": np.ones((2, 3))},
             UnsupportedError,
@@ -392,17 +392,21 @@ def test_weights_keep_their_value_in_the_chips_format(tmp_path, weight, mantissa
         ),
         ({"bias": np.full(2, 9000.0)}, QuantizationError, "13 bits with sign"),
         ({"bias": np.full(2, 4097.0)}, QuantizationError, "13 bits with sign"),
-        ({"delay": np.full(2, 63.0)}, QuantizationError, "delay is 63 to 63; accepted are 0 to 62"),
+        (
+            {"delay": np.full(2, 63.0)},
+            QuantizationError,
+            "delay is 63 to 63; it must be from 0 to 62",
+        ),
         ({"delay": np.full(5, 3.0)}, GraphError, "delay has shape"),
         ({"neuron": 7}, GraphFileError, "neuron is no group"),
         ({"bias": "much"}, GraphFileError, "bias is no number"),
         (
             {"shape": np.array([2, 1 << 26, 1 << 26])},
             GraphError,
-            "shape is .*; accepted are 1 to 3 numbers, at most 67108864 neurons",
+            "shape is .*; it must be 1 to 3 numbers, at most 67108864 neurons",
         ),
-        ({"shape": np.ones(4, int)}, GraphError, "accepted are 1 to 3 numbers"),
-        ({"shape": np.zeros(0, int)}, GraphError, "accepted are 1 to 3 numbers"),
+        ({"shape": np.ones(4, int)}, GraphError, "it must be 1 to 3 numbers"),
+        ({"shape": np.zeros(0, int)}, GraphError, "it must be 1 to 3 numbers"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(tmp_path, change, kind, text):
@@ -451,7 +455,7 @@ def test_files_that_are_no_net(tmp_path):
     path = write(tmp_path / "f.net", dense([[2.0]]))
     with h5py.File(path, "r+") as file:
         file.move("layer/0", "layer/7")
-    with pytest.raises(GraphFileError, match="layers are called 7; accepted are 0 to 0"):
+    with pytest.raises(GraphFileError, match="layers are called 7; they must be called 0 to 0"):
         export.netx.load(path)
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(ExportError, match=r"f.net"):

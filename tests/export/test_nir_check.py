@@ -127,15 +127,15 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
         ([inp(1, 8, 8), conv(padding="same", stride=2), out(1, 4, 4)], "'same' goes with stride 1"),
         (
             [inp(1, 8, 8), conv(padding=-1), out(1, 4, 4)],
-            r"padding is \(-1, -1\); accepted are whole numbers from 0",
+            r"padding is \(-1, -1\); it must be whole numbers from 0",
         ),
         (
             [inp(1, 8, 8), conv(stride=0), out(1, 4, 4)],
-            r"stride is \(0, 0\); accepted are whole numbers from 1",
+            r"stride is \(0, 0\); it must be whole numbers from 1",
         ),
         (
             [inp(1, 8, 8), conv(stride=(1, 1, 1)), out(1, 4, 4)],
-            "accepted are whole numbers, one or 2",
+            "it must be whole numbers, one or 2",
         ),
         (
             [inp(3, 8, 8), conv(3, 2, groups=2), out(3, 6, 6)],
@@ -143,11 +143,11 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
         ),
         (
             [inp(1, 8, 8), conv(bias=np.zeros(2)), out(1, 6, 6)],
-            r"bias has shape \(2,\); accepted is one for each output channel",
+            r"bias has shape \(2,\); there must be one for each output channel",
         ),
         (
             [inp(1, 8, 8), conv(weight=np.ones((1, 1, 3))), out(1, 6, 6)],
-            r"accepted is \[out, in / groups, height, width\]",
+            r"it must be \[out, in / groups, height, width\]",
         ),
         (
             [inp(4), nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])), out(2)],
@@ -171,7 +171,7 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
             r"joins shape \(2,\) \(Linear\) to shape \(3,\) \(Output\)",
         ),
         ([inp(3), nir.Affine(np.ones((2, 3)), np.ones(3)), out(2)], "bias has shape"),
-        ([inp(3), nir.Linear(np.ones((1, 2, 3))), out(2)], r"accepted is \[out, in\]"),
+        ([inp(3), nir.Linear(np.ones((1, 2, 3))), out(2)], r"it must be \[out, in\]"),
         (
             [
                 inp(3),
@@ -190,7 +190,7 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
             [inp(3), nir.Scale(np.array([1, np.inf, 0])), out(3)],
             r"scale holds NaN or infinite values, the first at \[1\]",
         ),
-        ([inp(3), nir.Scale(np.array(["a", "b", "c"])), out(3)], "accepted are real numbers"),
+        ([inp(3), nir.Scale(np.array(["a", "b", "c"])), out(3)], "it must hold real numbers"),
         (
             [
                 inp(3),
@@ -201,10 +201,10 @@ def test_flatten_joins_the_dimensions_that_pytorch_joins(first, last):
         ),
         (
             [inp(2, 3), flat(np.zeros(0, int), -1), out(6)],
-            "start_dim is .*; accepted is one whole number",
+            "start_dim is .*; it must be one whole number",
         ),
-        ([inp(2, 3), flat(0, np.nan), out(6)], "end_dim is nan; accepted is one whole number"),
-        ([inp(2, 3), flat(0.5, -1), out(6)], "start_dim is 0.5; accepted is one whole number"),
+        ([inp(2, 3), flat(0, np.nan), out(6)], "end_dim is nan; it must be one whole number"),
+        ([inp(2, 3), flat(0.5, -1), out(6)], "start_dim is 0.5; it must be one whole number"),
         (
             [inp(2, 2, 3, 4), nir.Scale(np.ones((2, 2, 3, 4))), out(2, 2, 3, 4)],
             "without batch or time",
@@ -241,7 +241,7 @@ def test_broken_structure_names_the_place(nodes, edges, text):
 
 
 def test_only_graphs_are_accepted():
-    with pytest.raises(GraphError, match=r"accepted is a nir.NIRGraph, not IF"):
+    with pytest.raises(GraphError, match=r"the graph is IF; it must be a nir.NIRGraph"):
         checked(neuron(2))
 
 
@@ -345,20 +345,20 @@ def test_metadata_survives_its_text():
     [
         ([], "must be a JSON object"),
         ({"dt": 1}, "unknown entry 'dt'; known are format, dt_s"),
-        ({"dt_s": 0}, "accepted is a positive number"),
-        ({"dt_s": float("inf")}, "accepted is a positive number"),
-        ({"dt_s": True}, "accepted is a positive number"),
+        ({"dt_s": 0}, "it must be a positive number"),
+        ({"dt_s": float("inf")}, "it must be a positive number"),
+        ({"dt_s": True}, "it must be a positive number"),
         ({"nodes": []}, "nodes must be a JSON object"),
         ({"nodes": {"n": 1}}, "node 'n' must be a JSON object"),
         (
             {"nodes": {"n": {"reset": "soft"}}},
-            "reset is 'soft'; accepted is one of zero, subtract, none",
+            "reset is 'soft'; it must be one of zero, subtract, none",
         ),
         ({"nodes": {"n": {"refractory": -1}}}, "refractory is -1"),
         ({"nodes": {"n": {"reset_amount_v": "much"}}}, "a number of volts"),
         (
             {"nodes": {"n": {"grid": {"weight_bits": 9}}}},
-            "weight_bits is 9; accepted is an integer from 1 to 8",
+            "weight_bits is 9; it must be an integer from 1 to 8",
         ),
         (
             {"nodes": {"n": {"grid": {"exponent": []}}}},
@@ -368,29 +368,29 @@ def test_metadata_survives_its_text():
         ({"nodes": {"n": {"grid": {"scale": 1}}}}, "unknown entry 'scale'"),
         (
             {"nodes": {"n": {"grid": {"noise": 3}}}},
-            "noise is 3; accepted is an object with a seed from 0 to",
+            "noise is 3; it must be an object with a seed from 0 to",
         ),
-        ({"nodes": {"n": {"grid": {"noise": {"seed": 1}}}}}, "accepted is an object with a seed"),
+        ({"nodes": {"n": {"grid": {"noise": {"seed": 1}}}}}, "it must be an object with a seed"),
         (
             {"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 0}}}}},
             "and a sigma from 1 to 1048576",
         ),
         (
             {"nodes": {"n": {"grid": {"noise": {"seed": -1, "sigma": 5}}}}},
-            "accepted is an object with a seed",
+            "it must be an object with a seed",
         ),
         (
             {"nodes": {"n": {"grid": {"noise": {"seed": 1.5, "sigma": 5}}}}},
-            "accepted is an object with a seed",
+            "it must be an object with a seed",
         ),
         (
             {"nodes": {"n": {"grid": {"noise": {"seed": 1, "sigma": 5, "mean": 0}}}}},
-            "accepted is an object with a seed",
+            "it must be an object with a seed",
         ),
         ({"nodes": {"n": {"decode": "argmax"}}}, "decode is 'argmax'"),
         ({"origin": {"x": object()}}, "plain JSON values"),
-        ({"origin": {"notes": 5}}, "notes is 5; accepted is a list of texts"),
-        ({"origin": {"notes": ["a", 5]}}, "accepted is a list of texts"),
+        ({"origin": {"notes": 5}}, "notes is 5; it must be a list of texts"),
+        ({"origin": {"notes": ["a", 5]}}, "it must be a list of texts"),
     ],
 )
 def test_wrong_metadata_names_the_entry(metadata, text):

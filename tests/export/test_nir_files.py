@@ -297,7 +297,7 @@ def replaced(place, value):
         (
             replaced("node/nodes/w/weight", np.ones((2, 3), complex)),
             GraphFileError,
-            "type complex128; accepted are numbers",
+            "type complex128; it must be numbers",
         ),
         (
             replaced("node/nodes/n/r", np.ones(3)),
@@ -307,12 +307,12 @@ def replaced(place, value):
         (
             replaced("node/nodes/in/shape", np.array([0])),
             GraphError,
-            "accepted are positive whole numbers",
+            "it must be positive whole numbers",
         ),
         (
             replaced("node/nodes/in/shape", np.array([2.5])),
             GraphError,
-            "accepted are positive whole numbers",
+            "it must be positive whole numbers",
         ),
         (replaced("node/edges", np.array([1, 2])), GraphFileError, "edges must be pairs of names"),
         (
@@ -323,7 +323,7 @@ def replaced(place, value):
         (
             replaced("node/nodes/w/type", np.void(b"\x00")),
             GraphFileError,
-            "type .*accepted are numbers",
+            "type .*it must be numbers",
         ),
         (
             lambda f: f["node/nodes"].__setitem__("again", h5py.SoftLink("/node/nodes/n")),
@@ -466,7 +466,7 @@ def test_limits_are_counted_over_the_whole_file(small):
         (Limits(objects=5), "objects|members"),
         (Limits(depth=1), "deeper than 1"),
         (Limits(bytes=40_000, text=4), "a text of"),
-        (Limits(texts=2), "accepted are 2"),
+        (Limits(texts=2), "there must be at most 2"),
         (Limits(bytes=100), "must have at most 100"),
     ):
         with pytest.raises(GraphFileError, match=text):

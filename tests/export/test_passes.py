@@ -259,7 +259,7 @@ def test_delay_must_be_whole_steps():
     )
     with pytest.raises(UnsupportedError, match=r"'d' \(Delay\): 0.002 s is 1.33333 steps"):
         delays.of_node("d", node, (2,), 1.5e-3)
-    with pytest.raises(UnsupportedError, match="3000 steps; accepted are up to 62"):
+    with pytest.raises(UnsupportedError, match="3000 steps; it must be at most 62"):
         delays.of_node("d", node, (2,), 1e-6)
     with pytest.raises(MissingInformationError, match="say it with dt"):
         delays.of_node("d", node, (2,), None)

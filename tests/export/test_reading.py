@@ -139,7 +139,7 @@ def test_a_time_step_that_nobody_means_is_refused(dt):
         (plain(lif(4)), {"dt": dt}),
         (chain(("in", inp(4)), ("n", lif(4)), ("out", out(4)), dt=dt), {}),
     ):
-        with pytest.raises(GraphError, match=r"dt is .*; accepted are 1e-12 to 1e\+06 s"):
+        with pytest.raises(GraphError, match=r"dt is .*; it must be from 1e-12 to 1e\+06 s"):
             export.lower(graph, **told)
 
 

@@ -207,7 +207,9 @@ def test_file_that_others_compressed_is_read(tmp_path, saved):
 
 def test_existing_output_is_refused_without_force(saved):
     before = saved.read_bytes()
-    with pytest.raises(ProgramFileError, match=r"program\.h5: exists already; force=True replaces it"):
+    with pytest.raises(
+        ProgramFileError, match=r"program\.h5: exists already; force=True replaces it"
+    ):
         program_file.save(example(), saved)
     assert saved.read_bytes() == before
     program_file.save(example(), saved, force=True)

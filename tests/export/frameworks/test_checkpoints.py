@@ -320,7 +320,7 @@ def test_a_file_of_weights_is_no_larger_than_a_network(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("tests.export.frameworks.snntorch_models", "accepted is 'package.module:factory'"),
+        ("tests.export.frameworks.snntorch_models", "it must be 'package.module:factory'"),
         ("no_such_module_here:make", "cannot import 'no_such_module_here'"),
         ("tests.export.frameworks.snntorch_models:nothing", "has no function 'nothing'"),
         ("tests.export.frameworks.snntorch_models:STEPS", "has no function 'STEPS'"),

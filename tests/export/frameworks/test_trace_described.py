@@ -173,11 +173,11 @@ def test_time_taken_for_batch():
             return self.lif(self.fc(x), sequence=self.sequence)
 
     with pytest.raises(
-        UnsupportedError, match="several time steps and sequence=False; accepted is sequence=True"
+        UnsupportedError, match="several time steps and sequence=False; it must be sequence=True"
     ):
         trace(Confused(False), (torch.rand(4, 2, 12) < 0.5).float(), time_first=True)
     with pytest.raises(
-        UnsupportedError, match="one time step and sequence=True; accepted is sequence=False"
+        UnsupportedError, match="one time step and sequence=True; it must be sequence=False"
     ):
         trace(Confused(True), (torch.rand(2, 12) < 0.5).float(), single_step=True)
 

@@ -192,7 +192,7 @@ LOOPS = {
     "called twice a step": (
         called_twice,
         {},
-        r"'fc2' \(Linear\): called 8 times in 4 steps; accepted is a layer of its own",
+        r"'fc2' \(Linear\): called 8 times in 4 steps; there must be a layer of its own",
     ),
     "left out in a step": (
         only_sometimes,
@@ -270,7 +270,7 @@ LAYERS = {
     "normalised input": (
         nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 5)),
         (12,),
-        r"its input is the model's input; accepted is one nn.Linear",
+        r"its input is the model's input; it must be one nn.Linear",
     ),
     "linear over channels": (nn.Linear(4, 5), (3, 4), r"put a Flatten in front"),
     "border windows": (nn.AvgPool2d(2, ceil_mode=True), (1, 5, 5), r"ceil_mode"),
@@ -311,7 +311,7 @@ CALLS = {
     "no model": (
         lambda: trace(len, torch.rand(4, 3, 12)),
         UnsupportedError,
-        "accepted is a torch.nn.Module",
+        "it must be a torch.nn.Module",
     ),
     "no example": (
         lambda: trace(models.TimeLoop()),
@@ -321,7 +321,7 @@ CALLS = {
     "an array": (
         lambda: trace(models.TimeLoop(), np.zeros((4, 3, 12))),
         UnsupportedError,
-        "accepted is a tensor",
+        "it must be a tensor",
     ),
     "no features": (
         lambda: trace(models.TimeLoop(), torch.rand(4, 3), time_first=True),
@@ -336,7 +336,7 @@ CALLS = {
     "few steps": (
         lambda: trace(models.TimeLoop(), torch.rand(2, 3, 12), time_first=True),
         UnsupportedError,
-        "accepted are 3 or more",
+        "there must be 3 or more",
     ),
     "NaN": (
         lambda: trace(models.TimeLoop(), torch.full((3, 3, 12), torch.nan), time_first=True),
