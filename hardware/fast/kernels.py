@@ -164,7 +164,9 @@ def _population_kernel(rules: str) -> Callable[..., Any]:
             for step in range(planes.shape[1]):
                 synaptic_input(total, extra, events, own_planes, own_graded, step, synapses)
                 if noise.shape[0]:
-                    state.noise[:] = noise[step]
+                    # no slice is assigned: numba would compile the text of its error, too
+                    for i in range(noise.shape[1]):
+                        state.noise[i] = noise[step, i]
                     _disturb(neurons, state, total, step, own_planes[step])
                 elif neurons.refractory:
                     _rest(neurons, state, total, step, own_planes[step])

@@ -245,6 +245,14 @@ def _not_resting(resting, mask):
         mask[i] = resting[i] == 0
 
 
+@part
+def _copy(values, line):
+    """``line = values``. The assignment of a slice makes numba compile the text of its error, too:
+    three seconds."""
+    for i in range(line.shape[0]):
+        line[i] = values[i]
+
+
 @cache
 def forward_kernel():
     """The compiled forward scan."""
@@ -300,7 +308,7 @@ def forward_kernel():
                         _volts(state.v, volt, traces.mem[row, b, block])
 
                 if traces.rest.size:
-                    traces.rest[b, block] = state.resting[:n]
+                    _copy(state.resting, traces.rest[b, block])
         return flags
 
     return cached(forward_scan)

@@ -163,6 +163,13 @@ def _carried(carry, keep, out):
         carry[i] = keep[i] * out[i]
 
 
+@part
+def _copy(values, line):
+    """``line = values``; see ``toolchain.layers.kernels``."""
+    for i in range(line.shape[0]):
+        line[i] = values[i]
+
+
 @cache
 def backward_kernel():
     """The compiled backward scan."""
@@ -237,9 +244,9 @@ def backward_kernel():
                             _add_products(outgoing.alpha[b, block], out, earlier)
                         _carried(carry_u, cells.alpha[block], out)
                 if outgoing.syn0.size:
-                    outgoing.syn0[b, block] = carry_u[:n]
+                    _copy(carry_u, outgoing.syn0[b, block])
                 if outgoing.mem0.size:
-                    outgoing.mem0[b, block] = carry_v[:n]
+                    _copy(carry_v, outgoing.mem0[b, block])
 
     return cached(backward_scan)
 
