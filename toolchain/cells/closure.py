@@ -101,16 +101,18 @@ def of(*entries: str, root: Path = ROOT) -> Code:
 def of_user(*entries: str) -> Code:
     """The user's own part of the code that modules of the user rest on, found anew in every call.
     Raises ClosureError."""
+    # our packages are not walked: what they import is in the closure of the cell, and a key of a
+    # model is asked for hundreds of times in a sweep
     files = {
         name: path
-        for name, path in _walked(entries, ROOT).modules.items()
+        for name, path in _walked(entries, ROOT, through_ours=False).modules.items()
         if name.split(".")[0] not in OURS
     }
     return Code(dict(sorted(files.items())), ())
 
 
-def _walked(entries: tuple[str, ...], root: Path) -> _Walk:
-    walk = _Walk(root, frozenset(entry.split(".")[0] for entry in entries))
+def _walked(entries: tuple[str, ...], root: Path, through_ours: bool = True) -> _Walk:
+    walk = _Walk(root, frozenset(entry.split(".")[0] for entry in entries), through_ours)
     for entry in entries:
         if not walk.add(entry):
             raise ClosureError(
@@ -131,10 +133,12 @@ def _data(folder: Path) -> Iterator[Path]:
 
 
 class _Walk:
-    """modules: name → file, of all that was reached; packages: third-party ones."""
+    """modules: name → file, of all that was reached; packages: third-party ones. through_ours: go
+    on from a module of our packages to what it imports."""
 
-    def __init__(self, root: Path, followed: frozenset[str]) -> None:
+    def __init__(self, root: Path, followed: frozenset[str], through_ours: bool) -> None:
         self._root, self._followed = root, followed | set(OURS)
+        self._through_ours = through_ours
         self.modules: dict[str, Path] = {}
         self.packages: set[str] = set()
 
@@ -148,6 +152,8 @@ class _Walk:
             if path is None or module in self.modules:
                 continue
             self.modules[module] = path
+            if not self._through_ours and module.split(".")[0] in OURS:
+                continue
             # the packages around it are imported before it
             waiting += [module.rpartition(".")[0]] if "." in module else []
             waiting += self._imported(module, path)

@@ -9,12 +9,13 @@ import platform
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from toolchain.cells import closure
 from toolchain.cells.closure import Code
 from toolchain.cells.errors import CodeError
-from toolchain.cells.source import ClosureError, read
+from toolchain.cells.source import ClosureError, read, text_of
 from toolchain.version import __version__
 
 NONE = "not installed"
@@ -100,11 +101,7 @@ def require(manifest: Manifest) -> None:
     if _checked.get(manifest.digest) == stamps:
         return
     for (name, text, meaning), path in zip(manifest.files, paths):
-        try:
-            found = None if path is None else read(path)
-        except ClosureError:
-            found = None
-        if found is None or (found.text != text and found.meaning != meaning):
+        if path is None or not _does_the_same(path, text, meaning):
             raise CodeError(
                 f"{name} ({path or 'gone'}) is not what it was when the cell was planned; start "
                 f"again after a change, and workers from "
@@ -112,6 +109,15 @@ def require(manifest: Manifest) -> None:
             )
     _require_versions(manifest)
     _checked[manifest.digest] = stamps
+
+
+def _does_the_same(path: Path, text: str, meaning: str) -> bool:
+    """Whether a file has this text, or another that does the same; what a text does is found
+    out only where it must be, as that takes a second for all that a cell rests on."""
+    try:
+        return text_of(path) == text or read(path).meaning == meaning
+    except ClosureError:
+        return False
 
 
 def _require_versions(manifest: Manifest) -> None:

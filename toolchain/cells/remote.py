@@ -31,6 +31,9 @@ TOPIC = "spikeport-cell-progress"
 PATIENCE_S = 3.0
 """After this long without an answer of a scheduler it is logged that we wait."""
 
+GIVE_UP_S = 10.0
+"""After this long without an answer there is no scheduler."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -122,10 +125,7 @@ def _no_password() -> str:
 
 @contextmanager
 def cluster(
-    scheduler: Scheduler,
-    shared: Shared,
-    inside: Callable[[str, int, int], None],
-    timeout_s: float = 10.0,
+    scheduler: Scheduler, shared: Shared, inside: Callable[[str, int, int], None]
 ) -> Iterator[Cluster]:
     """The workers of a running cluster as a crew. Raises EngineError where no scheduler answers."""
     from distributed import Client
@@ -137,7 +137,7 @@ def cluster(
     try:
         client = Client(
             scheduler.address,
-            timeout=timeout_s,
+            timeout=GIVE_UP_S,
             set_as_default=False,
             security=scheduler.security(),
         )

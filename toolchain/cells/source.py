@@ -39,9 +39,20 @@ def read(path: Path) -> Source:
         found = path.stat()
         return _read(path, found.st_mtime_ns, found.st_size)
     except OSError as error:
-        raise ClosureError(
-            f"{path}: cannot be read, and a result rests on it: {error.strerror}"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def text_of(path: Path) -> str:
+    """SHA-256 of the bytes of a file: what ``read`` says of it, without reading what it means.
+    Raises ClosureError."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ClosureError:
+    return ClosureError(f"{path}: cannot be read, and a result rests on it: {error.strerror}")
 
 
 @lru_cache(maxsize=4096)
@@ -98,11 +109,18 @@ def _imports(statements: list[ast.stmt]) -> Iterator[Import]:
             yield from ((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.level, node.module or "", tuple(alias.name for alias in node.names)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        elif isinstance(node, ast.If) and _is_of_type_checkers(node.test):
             yield from _imports(node.orelse)
         else:
             for block in _blocks(node):
                 yield from _imports(block)
+
+
+def _is_of_type_checkers(test: ast.expr) -> bool:
+    """Whether a condition names TYPE_CHECKING, alone or of a module."""
+    return any(
+        getattr(node, "id", getattr(node, "attr", "")) == "TYPE_CHECKING" for node in ast.walk(test)
+    )
 
 
 def _described(value: object, strings: set[str]) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.cells import closure, source
+from toolchain.cells import closure, maker, source
+from toolchain.cells.errors import CodeError
 from toolchain.cells.source import ClosureError
 
 ROOT = Path(__file__).parents[3]
@@ -30,12 +31,14 @@ def codes():
     return {entry: closure.of(entry) for entry in COMPUTES}
 
 
-@pytest.fixture
-def packages(tmp_path):
-    """A copy of our packages, to be spoilt."""
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A copy of our packages. A test that spoils a file mends it: to read them all anew takes
+    seconds."""
+    folder = tmp_path_factory.mktemp("packages")
     for name in closure.OURS:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,8 @@ def test_what_once_left_a_stale_result_changes_the_digest(entry, module, old, ne
     assert old in text
     code.files[module].write_text(text.replace(old, new))
     assert closure.Code(code.files, ()).digest != before
+    code.files[module].write_text(text)
+    assert closure.Code(code.files, ()).digest == before
 
 
 def test_what_only_shows_or_starts_is_no_part_of_it(codes):
@@ -169,9 +174,14 @@ def test_a_users_modules_are_followed_wherever_they_are_imported(tmp_path, monke
         own_other="",
     )
     (tmp_path / "own_nets" / "init.py").rename(tmp_path / "own_nets" / "__init__.py")
+    seen = []
     found = closure.of_user("own_nets.model")
     before = found.digest
     assert found.modules == {"own_nets", "own_nets.model", "own_nets.parts", "own_weights"}
+    with monkeypatch.context() as patch:  # a key of a model is asked for hundreds of times
+        patch.setattr(closure, "read", lambda path: seen.append(path) or source.read(path))
+        assert closure.of_user("own_nets.model").modules == found.modules
+    assert len(seen) == len(found.files)
     whole = closure.of("toolchain.errors", "own_nets.model")
     assert {"toolchain.layers.neuron", "own_weights"} <= whole.modules
     assert {"numpy", "torch"} <= set(whole.packages)
@@ -219,6 +229,20 @@ def test_imports_for_type_checkers_are_left_out_and_those_in_blocks_are_not(tmp_
     found = source.read(path).imports
     assert [name for _, name, _ in found] == ["typing", "two", "three", "four", ""]
     assert found[-1] == (2, "", ("five",))
+
+
+def test_what_a_text_does_is_looked_at_only_where_the_text_is_another(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    written(tmp_path, own_work="x = 1")
+    manifest = maker.Maker(closure.of_user("own_work")).manifest
+    with monkeypatch.context() as patch:
+        patch.setattr(maker, "read", lambda path: pytest.fail("the text is the same"))
+        maker.require(manifest)
+    written(tmp_path, own_work="# one, once more\nx = 1")
+    maker.require(manifest)
+    written(tmp_path, own_work="x = 2")
+    with pytest.raises(CodeError, match=r"own_work .* is not what it was"):
+        maker.require(manifest)
 
 
 def test_an_entry_that_is_nowhere_is_an_error():

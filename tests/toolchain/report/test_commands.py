@@ -165,7 +165,10 @@ def test_report_of_an_unfinished_run_says_so(spikeport, tmp_path):
         ),
     ],
 )
-def test_bench_refuses_what_it_cannot_run(spikeport, model, tmp_path, arguments, words):
+def test_bench_refuses_what_it_cannot_run(
+    spikeport, model, tmp_path, monkeypatch, arguments, words
+):
+    monkeypatch.setattr("toolchain.cells.remote.GIVE_UP_S", 0.5)
     shutil.copy(model, tmp_path / "small.safetensors")
     (tmp_path / "sweep.toml").write_text(SWEEP)
     code, out, err = spikeport("bench", *arguments)
