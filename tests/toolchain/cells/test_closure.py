@@ -85,7 +85,7 @@ def test_a_file_that_changes_what_it_does_changes_the_digest(entry, modules, cod
     ("entry", "module", "old", "new"),
     [
         ("toolchain.studies.deploying", "toolchain.deploy.software", "return", "return None and"),
-        ("toolchain.training.cell", "toolchain.training.loop", "self.optimiser.step()", "pass"),
+        ("toolchain.training.cell", "toolchain.training.run", "self.optimiser.step()", "pass"),
     ],
 )
 def test_what_once_left_a_stale_result_changes_the_digest(entry, module, old, new, packages):
