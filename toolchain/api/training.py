@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from toolchain.training import Config, Result
+    from toolchain.training.keeping import Keeping
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,9 @@ def train(
     seed: int | None = None,
     data_root: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    state: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
 ) -> Trained:
     """Train a quantisation-aware network.
 
@@ -95,10 +99,16 @@ def train(
         seed: of the training, in place of the recipe's.
         data_root: folder that holds data sets; None: SPIKEPORT_DATA.
         progress: called with (batches done, batches in all).
+        state: file in which the state of the training is kept after each epoch and every ten
+            minutes, and which is removed when the training is over; None: nothing is kept.
+        resume: go on from ``state``, to the same weights as without a stop.
+        force: begin anew although there is a ``state``.
 
     Raises:
         ArgumentError: for arguments of the wrong type.
         ConfigError, DataError: for a recipe that cannot be trained.
+        CheckpointError, OutputError: for a state that is not there, not readable, another
+            training's, or there although nobody said what to do with it.
     """
     from dataclasses import replace
 
@@ -113,4 +123,29 @@ def train(
     if whole("seed", seed, 0) is not None:
         config = replace(config, training=replace(config.training, seed=seed))
     root = None if data_root is None else text("data_root", data_root, "a folder or None")
-    return Trained(training.train(config, root=root, progress=progress))
+    kept = None
+    if state is not None:
+        path = Path(text("state", state, "the path of a file"))
+        kept = keeping(config, path, bool(resume), bool(force))
+    elif resume:
+        raise wrong("state", state, "the path of a file, with resume")
+    result = training.train(config, root=root, progress=progress, keeping=kept)
+    if kept is not None:
+        kept.done()
+    return Trained(result)
+
+
+def keeping(
+    config: Config, path: Path, resume: bool, force: bool, every_s: float = 600.0
+) -> Keeping | None:
+    """How the state of a training is kept; None: nothing is, of a purifier. Arguments as of
+    ``toolchain.training.keeping.Keeping``."""
+    from toolchain.cells import maker
+    from toolchain.training.keeping import Keeping
+
+    if config.purifier is not None and not resume:
+        return None
+    code = maker.of("toolchain.training.loop", *config.defence.modules).digest
+    kept = Keeping(path, every_s, resume, force, code)
+    kept.check()
+    return kept

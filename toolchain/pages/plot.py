@@ -88,7 +88,9 @@ def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) 
     bottom = top + rows * (height + below) + (rows - 1) * top
     body.append(text(left + (WIDTH - left - 12) / 2, bottom + 10, x.label, "label", "middle"))
     body.append(text(16, (bottom - below + top) / 2, y.label, "label", "middle", rotate=True))
-    said = "Bars: smallest to largest of the seeds. The values are in the table below."
+    bars = any(point.low is not None for point in points)
+    said = "Bars: smallest to largest of the seeds. " if bars else ""
+    said += "The values are in the table below."
     return svg(WIDTH, bottom + 18, f"plot-{name}", title, said, body, "group")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hardware._text import shown
+from hardware.parameters import parameter
 from toolchain.data import Dataset
 from toolchain.errors import CheckpointError, OutputError
 from toolchain.training import state
@@ -57,12 +58,13 @@ class Keeping:
         if self.resume and not there:
             raise CheckpointError(
                 f"{self.path}: there is no such state of a training to go on from; without "
-                f"--resume it begins anew"
+                f"{parameter('resume', True)} it begins anew"
             )
         if there and not (self.resume or self.force):
             raise OutputError(
-                f"{there[0]}: is the state of a training that was stopped; --resume goes on from "
-                f"it, --force begins anew"
+                f"{there[0]}: is the state of a training that was stopped; "
+                f"{parameter('resume', True)} goes on from it, {parameter('force', True)} begins "
+                f"anew"
             )
 
     def begin(
@@ -174,7 +176,7 @@ def _require_same(path: Path, there: Mapping, here: Mapping) -> None:
     if said:
         raise CheckpointError(
             f"{path}: is the state of another training: {'; '.join(said)}; with the same recipe it "
-            f"can go on, without --resume and with --force it begins anew"
+            f"can go on; with {parameter('force', True)} alone it begins anew"
         )
 
 

@@ -17,13 +17,16 @@ from toolchain.training.config import Config, Training
 class Result:
     """A trained network.
 
-    accuracy  share of the test split that is classified correctly, 0 to 1, after the last epoch
-              (which is never chosen by it)
+    accuracy  share of the test split that is classified correctly, 0 to 1, by the weights that are
+              kept (which are never chosen by it)
     history   one entry for each epoch: "loss", "accuracy" (running, on what the network is trained
-              on), "seconds"; with defences that add to the loss "terms" (name → mean; "task": the
-              recipe's loss), and what they report ("lambda", "near_threshold")
+              on), "learning_rate" (when it ends), "seconds"; with validation "validation_loss" and
+              "validation_accuracy", as the network is deployed; with defences that add to the loss
+              "terms" (name → mean; "task": the recipe's loss), and what they report ("lambda",
+              "near_threshold")
     config    the recipe, for the checkpoint; of a purifier: its classifier's, with the purifier
-    details   further plain values to keep with the checkpoint
+    details   further plain values to keep with the checkpoint; "kept": the best epoch by what is
+              held back for validation, whose weights these are
     """
 
     model: Network

@@ -121,6 +121,7 @@ class Run:
             entry |= {"validation_loss": loss, "validation_accuracy": accuracy}
             if self.best is None or self.best.below(entry):
                 self.best = Best.of(entry, self.model)
+        entry["learning_rate"] = self.optimiser.param_groups[0]["lr"]
         self.history.append({**entry, "seconds": self.tally.seconds})
         self.tally = Tally()
 

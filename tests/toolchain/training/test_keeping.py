@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import spikeport
 from toolchain.errors import CheckpointError, ConfigError, OutputError
 from toolchain.training import Config, keeping, train
 from toolchain.training.keeping import Keeping
@@ -256,7 +257,7 @@ def test_the_state_of_other_circumstances_is_refused(state, monkeypatch):
 
 
 def test_a_state_is_not_replaced_unasked_and_must_be_there(state, tmp_path):
-    with pytest.raises(OutputError, match=r"--resume goes on from it, --force begins anew"):
+    with pytest.raises(OutputError, match="resume=True goes on from it, force=True begins anew"):
         train(recipe({}), keeping=state)
     with pytest.raises(CheckpointError, match="there is no such state"):
         train(recipe({}), keeping=Keeping(tmp_path / "none.state", resume=True))
@@ -308,3 +309,20 @@ def test_a_damaged_state_is_refused(state, tmp_path, how, message):
     path.write_bytes(damaged(state.path, how))
     with pytest.raises(CheckpointError, match=rf"x\.state: .*{message}"):
         train(recipe({}), keeping=replace(state, path=path, resume=True))
+
+
+def test_the_public_call_keeps_a_state_and_goes_on_from_it(tmp_path):
+    path, config = tmp_path / "x.state", recipe({})
+
+    def progress(done, total):
+        if done == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        spikeport.train(config, state=path, progress=progress)
+    with pytest.raises(OutputError, match="resume=True goes on from it"):
+        spikeport.train(config, state=path)
+    same(spikeport.train(config, state=path, resume=True).result, train(config))
+    assert not path.exists()
+    with pytest.raises(spikeport.Error, match=r"state is None .*with resume"):
+        spikeport.train(config, resume=True)
