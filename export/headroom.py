@@ -14,13 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.neurons import Neuron
+from export.quantize import highest_exponent
 from export.simulate import Extremes
 from export.trace import Constant, Way
+from hardware.arithmetic import SYNAPSE_BITS
 from hardware.lif import LIF
 
 MARGIN = 2.0
 """Room above what calibration data showed: states may become this many times as large on other
 data."""
+
+_STATES = {
+    "input": "the synaptic input",
+    "current": "the synaptic current",
+    "potential": "the membrane potential",
+}
+"""Quantities of ``Extremes``, and what they are called."""
 
 _STATE = float((1 << 23) - 64) / 64
 """Largest |state| that is used, in steps of 1/S volts; one step is left for rounding."""
@@ -28,6 +37,14 @@ _THRESHOLD = float(LIF["threshold"].high)
 _BIAS = float(LIF["bias"].high << LIF["bias_exponent"].high) / 64
 _INPUT_BIAS = 32512.0  # see export.quantize.split_constant
 _WEIGHT = 128.0 * (1 << 7)  # what 2-bit weights of both signs reach
+
+
+def largest_weight_steps(bits: int) -> float:
+    """Integer steps that the largest weight of a projection may have; of 8 bits and fewer the same
+    for all, so that a scale does not depend on their number."""
+    if bits <= SYNAPSE_BITS:
+        return _WEIGHT
+    return float(((1 << (bits - 1)) - 1) << highest_exponent(bits))
 
 
 @dataclass(frozen=True)
@@ -68,41 +85,55 @@ def worst_case(
 
 def headroom(
     neuron: Neuron,
-    extremes: Extremes,
-    calibrated: bool,
+    worst: Extremes,
+    measured: Extremes | None,
     largest_weight: float,
     constant_bias: np.ndarray,
     input_bias: float,
+    bits: int = SYNAPSE_BITS,
 ) -> Headroom:
     """The largest scale at which nothing of a population overflows; 0 where a current is not
     bounded.
 
+    worst            bounds that hold for every input
+    measured         extremes on calibration data: room for MARGIN times these is enough, where the
+                     bounds ask for more
     largest_weight   largest |weight| in volts for one integer step of its source
     constant_bias    volts per step into the potential; input_bias: largest |volts per step| that
                      come in as synaptic input
+    bits             of the weights
     """
-    margin = MARGIN if calibrated else 1.0
+    seen = {q: math.inf if measured is None else MARGIN * getattr(measured, q) for q in _STATES}
+    needed = {q: min(seen[q], getattr(worst, q)) for q in _STATES}
     limits = {
-        "the synaptic input": _ratio(_STATE, margin * extremes.input),
-        "the synaptic current": _ratio(_STATE, margin * extremes.current),
+        what: _ratio(_STATE, needed[q]) for q, what in _STATES.items() if math.isfinite(needed[q])
     }
     notes = []
-    if math.isfinite(extremes.potential):
-        limits["the membrane potential"] = _ratio(_STATE, margin * extremes.potential)
-    else:
+    if not math.isfinite(needed["potential"]):
         notes.append("no bound on the potential: without leak it may saturate")
+    elif measured is not None and worst.potential < measured.potential:
+        notes.append(
+            f"downward the potential may saturate: calibration data brings it to "
+            f"{-measured.potential:.4g} V, where the neuron is far from its threshold"
+        )
     if neuron.threshold is not None:
         limits["the threshold"] = _ratio(_THRESHOLD, float(np.max(neuron.threshold)))
     if neuron.reset_amount is not None:
         limits["the reset"] = _ratio(_STATE, float(np.max(np.abs(neuron.reset_amount))))
     limits["the bias"] = _ratio(_BIAS, float(np.max(np.abs(constant_bias))))
     limits["the input bias"] = _ratio(_INPUT_BIAS, input_bias)
-    limits["the weights"] = _ratio(_WEIGHT, largest_weight)
+    limits["the weights"] = _ratio(largest_weight_steps(bits), largest_weight)
+    for q in ("input", "current"):
+        if not math.isfinite(needed[q]):
+            limits[_STATES[q]] = 0.0
     name = min(limits, key=limits.__getitem__)
+    by_bound = any(_STATES[q] == name and needed[q] == getattr(worst, q) for q in _STATES)
     return Headroom(
         limits[name],
         name,
-        f"calibration data, {MARGIN:g} times" if calibrated else "worst case",
+        f"calibration data, {MARGIN:g} times"
+        if measured is not None and not by_bound
+        else "worst case",
         tuple(notes),
     )
 
@@ -111,14 +142,15 @@ def _ratio(limit: float, value: float) -> float:
     return limit / value if value > 0 else math.inf
 
 
-def wanted(neuron: Neuron, smallest_of_largest: float) -> float:
+def wanted(neuron: Neuron, smallest_of_largest: float, bits: int = SYNAPSE_BITS) -> float:
     """A scale beyond which nothing gets better: thresholds and decays are resolved, and every
     projection fills its weight bits.
 
     smallest_of_largest: among the projections' largest |weights|, in volts for one integer step of
     the source, the smallest
     """
-    weights = 256.0 / smallest_of_largest if smallest_of_largest > 0 else 1.0
+    filled = 256.0 if bits <= SYNAPSE_BITS else float(1 << (bits - 1))
+    weights = filled / smallest_of_largest if smallest_of_largest > 0 else 1.0
     if neuron.threshold is None or not np.any(neuron.threshold):
         return weights
     leaks = np.asarray(neuron.voltage_decay)[np.asarray(neuron.voltage_decay) > 0]

@@ -28,6 +28,7 @@ from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, nee
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
 from export.populations import constant_source, lower_population
+from export.quantize import MOST_BITS
 from export.reading import Reading, Told, settle
 from export.shapes import NEURONS, Shape, infer
 from export.simulate import Extremes, execution_order, simulate
@@ -57,7 +58,7 @@ def lower(
     r_per: str | None = None,
     dialect: str | None = None,
     weight_bits: int = 8,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     calibration: np.ndarray | Mapping[str, np.ndarray] | None = None,
     message_bits: int | Mapping[str, int] | None = None,
     input_fraction_bits: int | Mapping[str, int] | None = None,
@@ -73,9 +74,11 @@ def lower(
                           where it is not unmistakable
     dialect               one of export.dialects.DIALECTS: the framework that wrote the graph, which
                           states its conventions at once
-    weight_bits           2 to 8, for layers without a grid from quantisation-aware training
-    per_channel           one power-of-two weight scale for each output channel instead of one for
-                          the layer (same layers)
+    weight_bits           2 to 16, for layers without a grid from quantisation-aware training; more
+                          than 8: each weight is carried by two synapses
+    per_channel           one power-of-two weight scale for each output channel (True) or one for
+                          the layer (False; same layers); not given: for each channel where that
+                          makes the weights' error smaller by a tenth or more, which the audit says
     calibration           typical inputs, whole numbers [sample, step, *shape] (or Input node →
                           array): the numbers of layers without a grid get room for what these
                           inputs cause, times 2, instead of for the worst case
@@ -91,9 +94,10 @@ def lower(
     GraphError, UnsupportedError, QuantizationError, CalibrationError; and RefusedError, which holds
     the audit, where nodes of the graph have no integer counterpart.
     """
-    if not isinstance(weight_bits, int) or not 2 <= weight_bits <= 8:
+    if not isinstance(weight_bits, int) or not 2 <= weight_bits <= MOST_BITS:
         raise QuantizationError(
-            f"{parameter('weight_bits')} is {weight_bits!r}; it must be a whole number from 2 to 8"
+            f"{parameter('weight_bits')} is {weight_bits!r}; it must be a whole number from 2 to "
+            f"{MOST_BITS}"
         )
     if discretization not in DISCRETIZATIONS:
         raise MissingInformationError(

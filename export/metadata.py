@@ -18,8 +18,9 @@ Entries by kind of node:
               node; "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list,
               "voltage_decay": int or list, "threshold": int or list, "overflow": "error" | "wrap",
               "noise": {"seed": int, "sigma": int}}
-    weights   "grid": {"weight_bits": 1..8, "fraction_bits": F, "exponent": int or one for each
-              output channel, "source_fraction_bits": k}
+    weights   "grid": {"weight_bits": 1..16, "fraction_bits": F, "exponent": int or one for each
+              output channel, "source_fraction_bits": k}; from 9 bits on two synapses carry each
+              weight (export.quantize.Weights.parts)
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
 
@@ -112,7 +113,7 @@ _GRID = {
         _is_noise,
         f"an object with a seed from 0 to {MAX_SEED} and a sigma from 1 to {MAX_SIGMA}",
     ),
-    "weight_bits": _int(1, 8),
+    "weight_bits": _int(1, 16),
     "exponent": _ints(-8, 7),
     "source_fraction_bits": _int(-32, 32),
 }

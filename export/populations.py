@@ -22,7 +22,7 @@ from export.synapses import (
     Synapses,
     audit_of,
     integers_of,
-    projection_of,
+    projections_of,
     synapses_of,
 )
 from export.trace import Constant, Way
@@ -101,8 +101,9 @@ def lower_population(
     for s in synapses:
         s.bits = options.weight_bits if grid is None else (s.grid or {}).get("weight_bits", 8)
         weights = integers_of(s, scale, neuron.shape[0], grid is not None, options)
-        projections.append(projection_of(s, weights))
-        audits.append(audit_of(s, weights, scale, neuron.shape[0], options))
+        made = projections_of(s, weights, sources, name_of)
+        projections += made
+        audits.append(audit_of(s, weights, scale, neuron.shape[0], options, made))
     if not neuron.has_current and not fits_bias(direct * scale * 64, grid is not None):
         # what comes from a source that fires in every step arrives in the same step as a bias
         delayed[0] = delayed.get(0, np.zeros(())) + direct
@@ -181,20 +182,24 @@ def _choose(
     reasons: list[str],
 ) -> float:
     """The scale of a population without grid; appends to ``reasons`` what it rests on."""
-    extremes = (
-        worst_case(neuron, ways, constants, sources.largest) if measured is None else measured
-    )
+    worst = worst_case(neuron, ways, constants, sources.largest)
     largest = [float(np.abs(s.weights).max(initial=0.0)) for s in synapses]
     through = max((float(np.max(np.abs(volts))) for volts in delayed.values()), default=0.0)
     room = headroom(
-        neuron, extremes, measured is not None, max(largest, default=0.0), direct, through
+        neuron,
+        worst,
+        measured,
+        max(largest, default=0.0),
+        direct,
+        through,
+        options.weight_bits,
     )
     if room.scale <= 0:
         raise QuantizationError(
             f"{where}: nothing bounds {room.limited_by}, which does not decay; give calibration "
             f"data"
         )
-    aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0))
+    aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0), options.weight_bits)
     top = min(room.scale, aim)
     if not math.isfinite(top):
         top = 1.0

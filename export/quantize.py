@@ -4,6 +4,9 @@ Where the model states a grid (quantisation-aware training) its integers come ou
 error does. Elsewhere a population gets the scale S (integer steps in a volt) with the smallest
 error of weights and threshold that its headroom allows, and every projection the smallest exponent
 at which no weight is clipped.
+
+Weights of 9 to 16 bits are *precise*: two synapses carry each of them, a high and a low part
+(``parts``). Up to there they are whole numbers of ``step * 2**exponent`` like any other.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ from typing import Any
 import numpy as np
 
 from export.errors import QuantizationError
+from hardware.arithmetic import SYNAPSE_BITS, high_part, low_part
 from hardware.program import sign_mode
 
 MAX_EXPONENT = 7
+MOST_BITS = 2 * SYNAPSE_BITS
+"""Most bits of a weight: one synapse has 8, two carry more."""
 MAX_BIAS = 4095
 SCORED = 1 << 16
 """Weights of a projection that are looked at while scales are compared; the smallest and the
@@ -26,16 +32,50 @@ largest are always among them."""
 @dataclass(frozen=True, eq=False)
 class Weights:
     """Integer weights of one projection: values ≈ mantissas * 2**exponent (in integer steps of the
-    target)."""
+    target). Of more than 8 bits they are the sum of two projections' (``parts``)."""
 
     mantissas: np.ndarray
     exponent: np.ndarray
     clipped: int = 0
+    bits: int = SYNAPSE_BITS
+
+    @property
+    def precise(self) -> bool:
+        """Of more bits than one synapse has."""
+        return self.bits > SYNAPSE_BITS
+
+    def parts(self) -> list[Weights]:
+        """What each projection carries; one, or the high part and the low part, whose sum is exact.
+
+        The low part is the lowest 8 bits, 0 to 255, excitatory. The high part is the rest, rounded
+        down, with the sign: ``bits - 8`` bits of the chip's mixed-sign format. Both shift left or
+        not at all, so no sum is rounded, whatever arrives. A part without any weight is left out,
+        but one stays.
+        """
+        if not self.precise:
+            return [self]
+        whole = self.mantissas.astype(np.int64)
+        low = low_part(whole).astype(np.int32)
+        more = self.bits - SYNAPSE_BITS
+        high = (high_part(whole) << (SYNAPSE_BITS + 1 - more)).astype(np.int32)
+        each = [
+            Weights(high, self.exponent + more - 1, bits=more),
+            Weights(low, self.exponent, bits=SYNAPSE_BITS),
+        ]
+        return [part for part in each if part.mantissas.any()] or each[1:]
+
+
+def highest_exponent(bits: int) -> int:
+    """Largest exponent of weights of so many bits: that of a synapse, for precise ones less what
+    lies between their high part and their step."""
+    return MAX_EXPONENT if bits <= SYNAPSE_BITS else MOST_BITS - bits
 
 
 def weight_range(low: float, high: float, bits: int) -> tuple[int, int, int]:
     """(smallest, largest, step) of mantissas for values between low and high: the chip's format for
-    their signs."""
+    their signs; precise weights have one for all signs."""
+    if bits > SYNAPSE_BITS:
+        return -(1 << (bits - 1)), (1 << (bits - 1)) - 1, 1
     step = 1 << (8 - bits)
     if low >= 0:
         return 0, 256 - step, step
@@ -51,18 +91,18 @@ def _round(values: np.ndarray, exponent: Any, limits: tuple[int, int, int]) -> n
 
 
 def _smallest_exponent(
-    low: Any, high: Any, limits: tuple[int, int, int], lowest: int
+    low: Any, high: Any, limits: tuple[int, int, int], lowest: int, highest: int
 ) -> np.ndarray:
     """Smallest exponent at which values between low and high fit, elementwise; raises where even
     the largest is too small."""
     fits = [
         (_round(high, e, limits) <= limits[1]) & (_round(low, e, limits) >= limits[0])
-        for e in range(lowest, MAX_EXPONENT + 1)
+        for e in range(lowest, highest + 1)
     ]
     if not np.all(fits[-1]):
         raise QuantizationError(
             f"weights of {float(np.max(np.maximum(-low, high))):g} integer steps; they must be at "
-            f"most {limits[1] << MAX_EXPONENT}"
+            f"most {limits[1] << highest}"
         )
     return np.asarray(lowest + np.argmax(np.stack(fits), axis=0))
 
@@ -77,7 +117,7 @@ def fit(
     """Mantissas and exponents for weights given in integer steps of the target.
 
     lowest    smallest exponent that the projection can have; exponents whose right shift would drop
-              bits are not used
+              bits are not used, so those of precise weights start at 0
     channel   output channel of each weight (flat), for one exponent in each channel; None for a
               single exponent
     clip      allow clipping where it makes the mean squared error smaller
@@ -85,7 +125,7 @@ def fit(
     flat = values.reshape(-1)
     if not flat.size or not flat.any():
         count = () if channel is None else (int(channel.max(initial=-1)) + 1,)
-        return Weights(np.zeros(values.shape, np.int64), np.zeros(count, np.int64))
+        return Weights(np.zeros(values.shape, np.int64), np.zeros(count, np.int64), bits=bits)
     limits = weight_range(float(flat.min()), float(flat.max()), bits)
     lowest = max(lowest, -(limits[2].bit_length() - 1))
     if channel is None:
@@ -94,7 +134,7 @@ def fit(
         low, high = (np.zeros(int(channel.max()) + 1) for _ in range(2))
         np.minimum.at(low, channel, flat)
         np.maximum.at(high, channel, flat)
-    exponent = _smallest_exponent(low, high, limits, lowest)
+    exponent = _smallest_exponent(low, high, limits, lowest, highest_exponent(bits))
     if clip:
         exponent = _least_error(flat, exponent, limits, lowest, channel)
     each = exponent if channel is None else exponent[channel]
@@ -104,6 +144,7 @@ def fit(
         mantissas.reshape(values.shape).astype(np.int32),
         np.asarray(exponent, np.int64),
         int(np.count_nonzero(mantissas != rounded)),
+        bits,
     )
 
 
@@ -141,15 +182,22 @@ def on_grid(
 ) -> Weights:
     """Mantissas for weights that lie on a grid already.
 
+    exponent  as the grid states it: of the chip's mantissas, -256 to 255 (fractions of them, where
+              the weights have more than 8 bits)
+
     The stated exponent is used where it fits; passes that changed the weights (pooling, scales) may
     need another one, which is looked for. Raises QuantizationError where there is none: the weights
     were changed after training, or the stated grid is wrong.
     """
     flat = values.reshape(-1)
     nearest = flat[:0]
+    precise = bits > SYNAPSE_BITS
+    if precise:
+        exponent, lowest = exponent + SYNAPSE_BITS + 1 - bits, 0
+    smallest, largest, _ = weight_range(-1, 1, bits) if precise else (-256, 255, 1)
     for move in (0, *range(1, 16), *range(-1, -16, -1)):
         tried = exponent + move
-        if tried.size and (tried.min() < lowest or tried.max() > MAX_EXPONENT):
+        if tried.size and (tried.min() < lowest or tried.max() > highest_exponent(bits)):
             continue
         wanted = flat / 2.0 ** (tried[channel] if tried.ndim else tried)
         mantissas = np.rint(wanted)
@@ -157,17 +205,19 @@ def on_grid(
             nearest = wanted
         if (
             np.any(np.abs(wanted - mantissas) > 1e-4)
-            or np.any(mantissas < -256)
-            or np.any(mantissas > 255)
+            or np.any(mantissas < smallest)
+            or np.any(mantissas > largest)
         ):
             continue
-        if sign_mode(mantissas.astype(np.int64), bits) is None:
+        if not precise and sign_mode(mantissas.astype(np.int64), bits) is None:
             continue
         dropped = np.maximum(-(tried[channel] if tried.ndim else tried), 0)
         if move and np.any(mantissas.astype(np.int64) % (1 << dropped)):
             continue  # the right shift would drop bits that the stated exponent keeps
         return Weights(
-            mantissas.reshape(values.shape).astype(np.int32), np.asarray(tried, np.int64)
+            mantissas.reshape(values.shape).astype(np.int32),
+            np.asarray(tried, np.int64),
+            bits=bits,
         )
     off = nearest[np.abs(nearest - np.rint(nearest)) > 1e-4]
     shown = (
@@ -175,11 +225,17 @@ def on_grid(
         if off.size
         else f"weights are from {nearest.min(initial=0):g} to {nearest.max(initial=0):g} steps"
     )
-    step = 1 << (8 - bits)
+    stated = (exponent - (SYNAPSE_BITS + 1 - bits) if precise else exponent).tolist()
+    step = 1 << max(8 - bits, 0)
+    accepted = (
+        f"whole numbers from {smallest} to {largest}"
+        if precise
+        else f"multiples of {2 * step} in [-256, {256 - 2 * step}], or of one sign multiples of "
+        f"{step} up to {256 - step}"
+    )
     raise QuantizationError(
-        f"{where}: off the grid of {bits} bits with exponent {exponent.tolist()}: {shown}; "
-        f"they must be multiples of {2 * step} in "
-        f"[-256, {256 - 2 * step}], or of one sign multiples of {step} up to {256 - step}"
+        f"{where}: off the grid of {bits} bits with exponent {stated}: {shown}; they must be "
+        f"{accepted}"
     )
 
 

@@ -4,7 +4,7 @@ projection and its audit."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,18 @@ from export.operators import Gain, Kernel, Matrix, Operator, Triples, symmetric
 from export.passes import products, scales
 from export.quantize import Weights, fit, on_grid
 from export.trace import Way
+from hardware.arithmetic import SYNAPSE_BITS
 from hardware.program import Convolution, Dense, Projection, Sparse
 
 LEAST = 1e-100
 """Smallest largest weight, in volts; one over it is the largest."""
+
+HELPS = 0.9
+"""One scale for each output channel is taken where its root-mean-square weight error is below this
+share of the error that one scale for the layer has."""
+
+PART = 1 << 23
+"""Integer steps that a convolution's sum must stay below: lava-nc wraps it to 24 bits."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,8 @@ class Options:
     """How integers are chosen where the graph states no grid."""
 
     weight_bits: int = 8
-    per_channel: bool = False
+    per_channel: bool | None = None
+    """None: where it helps (``HELPS``)."""
     allow_clipping: bool = False
     constant: str = "constant"
     """Name of the population that fires in every step, where one is needed."""
@@ -170,15 +179,48 @@ def _dense_if_full(triples: Triples) -> Operator:
     return Matrix(triples.in_shape, triples.out_shape, weight, delay)
 
 
-def projection_of(synapses: Synapses, weights: Weights) -> Projection:
-    """The projection that carries these integers."""
+def projections_of(
+    synapses: Synapses, weights: Weights, sources: Sources, name_of: Callable[[str], str]
+) -> list[Projection]:
+    """The projections that carry these integers: one, or of precise weights one for the high part,
+    which has the way's name, and one for the low part, which has its name and " low".
+
+    name_of   gives an unused name, based on a text
+
+    Raises QuantizationError where what a part brings could leave its accumulator.
+    """
+    parts = weights.parts()
+    names = [synapses.name, *(name_of(f"{synapses.name} low") for _ in parts[1:])]
+    made = [_projection(synapses, part, name) for part, name in zip(parts, names)]
+    if len(made) > 1 and isinstance(synapses.operator, Kernel):
+        _check_parts(synapses, parts, sources)
+    return made
+
+
+def _check_parts(synapses: Synapses, parts: list[Weights], sources: Sources) -> None:
+    """Lava wraps what a convolution brings to 24 bits, each part for itself; parts of both signs
+    may be larger than their sum."""
+    source = synapses.way.source
+    largest = sources.largest[source] / synapses.unit
+    for part in parts:
+        each = np.abs(part.mantissas.astype(np.float64)).reshape(len(part.mantissas), -1)
+        reach = float(np.max(each.sum(axis=1) * 2.0**part.exponent)) * largest
+        if reach >= PART:
+            raise QuantizationError(
+                f"projection {synapses.name!r}: a part of its {synapses.bits}-bit weights may "
+                f"bring {reach:g} integer steps; a convolution holds less than {PART}: use up to 8 "
+                f"weight bits, fewer message bits or a smaller fan-in"
+            )
+
+
+def _projection(synapses: Synapses, weights: Weights, name: str) -> Projection:
     way, operator = synapses.way, synapses.operator
     shared: dict[str, Any] = {
-        "name": synapses.name,
+        "name": name,
         "source": way.source,
         "target": way.target,
         "exponent": weights.exponent,
-        "weight_bits": synapses.bits,
+        "weight_bits": weights.bits,
     }
     if isinstance(operator, Kernel):
         padding = tuple(before for before, _ in operator.padding)
@@ -215,13 +257,7 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
     where = f"projection {s.name!r}"
     if not exact:
         try:
-            weights = fit(
-                steps,
-                s.bits,
-                s.lowest,
-                s.channel(channels) if options.per_channel else None,
-                options.allow_clipping,
-            )
+            weights = _fitted(s, steps, channels, options)
         except QuantizationError as error:
             raise QuantizationError(f"{where}: {error}") from None
         if np.any(steps) and not np.any(weights.mantissas):
@@ -243,8 +279,47 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
     )
 
 
+def _fitted(s: Synapses, steps: np.ndarray, channels: int, options: Options) -> Weights:
+    """One scale for the layer or one for each output channel, as told, or the one of smaller error;
+    which and why is noted."""
+    channel = s.channel(channels)
+
+    def of(each: np.ndarray | None) -> tuple[Weights, float]:
+        found = fit(steps, s.bits, s.lowest, each, options.allow_clipping)
+        exponent = found.exponent if each is None else found.exponent[each].reshape(steps.shape)
+        off = found.mantissas * 2.0**exponent - steps
+        return found, float(np.sqrt(np.sum(off**2) / max(np.sum(steps**2), LEAST)))
+
+    if options.per_channel is not None:
+        return of(channel if options.per_channel else None)[0]
+    layer, coarse = of(None)
+    if coarse == 0 or channels == 1:
+        return layer
+    each, fine = of(channel)
+    if fine < HELPS * coarse:
+        s.notes.append(
+            f"one weight scale for each output channel: rms error {_share(fine)} instead of "
+            f"{_share(coarse)} with one for the layer"
+        )
+        return each
+    s.notes.append(
+        f"one weight scale for the layer: rms error {_share(coarse)}; one for each output channel "
+        f"would leave {_share(fine)}"
+    )
+    return layer
+
+
+def _share(fraction: float) -> str:
+    return f"{100 * fraction:.2g} %"
+
+
 def audit_of(
-    s: Synapses, weights: Weights, scale: float, channels: int, options: Options
+    s: Synapses,
+    weights: Weights,
+    scale: float,
+    channels: int,
+    options: Options,
+    made: Sequence[Projection],
 ) -> LayerAudit:
     """What became of a projection's weights. Raises QuantizationError where weights were clipped
     and may not be."""
@@ -263,6 +338,13 @@ def audit_of(
     reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
     if not parameter.exact:
         reasons.append(f"weights rounded to {s.bits} bits")
+    if len(made) > 1:
+        bits = " and ".join(str(p.weight_bits) for p in made)
+        reasons.append(
+            f"each weight carried by two synapses, of {bits} bits, the second in {made[1].name!r}: "
+            f"twice the synapses and synaptic operations, {sum(p.weight_bits for p in made)} bits "
+            f"of synaptic memory a weight instead of {SYNAPSE_BITS}"
+        )
     if s.way.recurrent:
         reasons.append("recurrent: brings the spikes of the step before")
     return LayerAudit(

@@ -21,6 +21,9 @@ DECAY_BITS = 12
 
 DECAY_UNITY = 1 << DECAY_BITS
 
+SYNAPSE_BITS = 8
+"""Most bits of a synapse's weight."""
+
 STATE_SHIFT = 6
 """Synaptic input and threshold are shifted left by 6 bits to line up with the state variables."""
 
@@ -104,3 +107,14 @@ def fires(potential: Number, threshold: Number) -> Number:
     6 = 8388544) reaches the limit of 8388607.
     """
     return potential > (threshold << 6)
+
+
+def high_part(weight: Number) -> Number:
+    """Of a weight that two synapses carry, a whole number of up to 16 bits: what its high part
+    counts, in units of 256, rounded down."""
+    return weight >> 8
+
+
+def low_part(weight: Number) -> Number:
+    """What its low part carries, 0 to 255: ``weight == 256 * high_part + low_part``."""
+    return weight & 255

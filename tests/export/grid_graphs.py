@@ -55,12 +55,15 @@ class Builder:
 
     def weights(self, shape, fraction_bits: int, k: int) -> tuple[np.ndarray, dict]:
         """Weights in volts and their entry; ``k``: fraction bits of what they read."""
-        bits = self.draw(st.sampled_from([8, 8, 4, 2]))
-        exponent = self.draw(st.integers(0, 2))
+        bits = self.draw(st.sampled_from([8, 8, 4, 2, 16, 12]))
+        # of more than 8 bits: fractions of a mantissa, at an exponent that makes them whole steps
+        step, least = 2.0 ** (9 - bits), max(bits - 9, 0)
+        most = min(least + 2, 7)
+        exponent = self.draw(st.integers(least, most))
         if not self.draw(st.integers(0, 2)):
-            exponent = self.rng.integers(0, 3, shape[0]).tolist()
-        step = 1 << (9 - bits)
-        mantissas = self.rng.integers(-(256 // step), 256 // step, shape) * step
+            exponent = self.rng.integers(least, most + 1, shape[0]).tolist()
+        half = 1 << (bits - 1)
+        mantissas = self.rng.integers(-half, half, shape) * step
         if not self.draw(st.integers(0, 3)):
             mantissas = np.abs(mantissas) % 256 // step * step
         each = (

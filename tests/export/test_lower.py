@@ -31,7 +31,7 @@ def test_fewer_weight_bits_leave_fewer_weights_and_more_error():
         errors.append(audit.layer("w", "projection").parameter("weight").rms_error)
     assert errors == sorted(errors)
     assert errors[0] < 0.01 < errors[-1]
-    for bits in (1, 9, "8"):
+    for bits in (1, 17, "8"):
         with pytest.raises(QuantizationError, match="weight_bits"):
             export.lower(graph, weight_bits=bits)
 
@@ -45,13 +45,34 @@ def test_one_scale_for_each_channel_where_channels_differ():
         ("n", spiking((4, 4, 4))),
         ("out", out(4, 4, 4)),
     )
-    one, each = export.lower(graph), export.lower(graph, per_channel=True)
+    one, each = (export.lower(graph, per_channel=forced) for forced in (False, True))
     assert one.program.projections[0].exponent.shape == ()
     assert each.program.projections[0].exponent.shape == (4,)
     error = [low.audit.layer("c", "projection").parameter("weight") for low in (one, each)]
     assert (
         np.abs(error[1].represented - error[1].values)[2].max()
         < 0.2 * np.abs(error[0].represented - error[0].values)[2].max()
+    )
+    helped = export.lower(graph)
+    np.testing.assert_array_equal(
+        helped.program.projections[0].weights, each.program.projections[0].weights
+    )
+    said = f"rms error {100 * error[1].rms_error:.2g} % instead of {100 * error[0].rms_error:.2g} %"
+    assert any(
+        r.startswith("one weight scale for each output channel: ") and said in r
+        for r in helped.audit.layer("c", "projection").reasons
+    )
+    assert not any("weight scale" in r for r in one.audit.layer("c", "projection").reasons)
+
+
+def test_one_scale_for_the_layer_where_channels_are_alike():
+    weight = np.random.default_rng(0).uniform(0.5, 1, (4, 50))
+    graph = chain(("in", inp(50)), ("w", nir.Linear(weight)), ("n", spiking(4)), ("out", out(4)))
+    program, audit = export.lower(graph)
+    assert program.projections[0].exponent.shape == ()
+    assert any(
+        r.startswith("one weight scale for the layer: ")
+        for r in audit.layer("w", "projection").reasons
     )
 
 
@@ -60,8 +81,8 @@ def test_clipping_must_be_allowed_and_is_counted():
     weight = np.append(rng.normal(0, 0.1, 999), 3.0).reshape(10, 100)
     graph = chain(("in", inp(100)), ("w", nir.Linear(weight)), ("n", spiking(10)), ("out", out(10)))
     strict, loose = (
-        export.lower(graph, weight_bits=3),
-        export.lower(graph, weight_bits=3, allow_clipping=True),
+        export.lower(graph, weight_bits=3, per_channel=False),
+        export.lower(graph, weight_bits=3, per_channel=False, allow_clipping=True),
     )
     assert strict.audit.layer("w", "projection").parameter("weight").clipped == 0
     parameter = loose.audit.layer("w", "projection").parameter("weight")

@@ -357,8 +357,8 @@ def test_metadata_survives_its_text():
         ({"nodes": {"n": {"refractory": -1}}}, "refractory is -1"),
         ({"nodes": {"n": {"reset_amount_v": "much"}}}, "a number of volts"),
         (
-            {"nodes": {"n": {"grid": {"weight_bits": 9}}}},
-            "weight_bits is 9; it must be an integer from 1 to 8",
+            {"nodes": {"n": {"grid": {"weight_bits": 17}}}},
+            "weight_bits is 17; it must be an integer from 1 to 16",
         ),
         (
             {"nodes": {"n": {"grid": {"exponent": []}}}},

@@ -58,6 +58,68 @@ def test_fitted_weights_are_the_chips_and_the_nearest(values, bits, lowest, per_
     assert np.all(np.ravel(clips) | shifts)
 
 
+PRECISE = st.integers(9, 16)
+
+
+@settings(max_examples=many(300), deadline=None)
+@given(weights(), PRECISE, st.booleans())
+def test_precise_weights_are_the_nearest_and_the_sum_of_two_that_the_chip_has(
+    values, bits, per_channel
+):
+    channel = np.repeat(np.arange(len(values)), values.shape[1]) if per_channel else None
+    found = fit(values, bits, -8, channel)
+    each = found.exponent[:, None] if per_channel else found.exponent
+    assert np.all(np.abs(found.mantissas * 2.0**each - values) <= 2.0**each / 2 * (1 + 1e-12))
+    assert found.exponent.min() >= 0  # no right shift, which would round the sum
+    total, parts = 0.0, found.parts()
+    assert len(parts) == 2 or not all(part.any() for part in divmod(found.mantissas, 256))
+    for part in parts:
+        Dense("w", "a", "b", part.mantissas, exponent=part.exponent, weight_bits=part.bits)
+        assert part.exponent.min() >= 0
+        own = part.exponent[:, None] if per_channel else part.exponent
+        total = total + part.mantissas * 2.0**own
+    np.testing.assert_array_equal(total, found.mantissas * 2.0**each)
+    # never further off than with 8 bits and shifts to the left alone
+    plain = fit(values, 8, 0, channel)
+    its = plain.exponent[:, None] if per_channel else plain.exponent
+    if values.min() < 0 < values.max():
+        assert np.abs(found.mantissas * 2.0**each - values).max() <= (
+            np.abs(plain.mantissas * 2.0**its - values).max() + 1e-9
+        )
+
+
+@settings(max_examples=many(100), deadline=None)
+@given(st.data())
+def test_precise_weights_on_a_grid_come_out_exactly(data):
+    bits = data.draw(PRECISE)
+    exponents = st.integers(bits - 9, 7)
+    exponent = np.asarray(
+        data.draw(st.one_of(exponents, st.lists(exponents, min_size=3, max_size=3)))
+    )
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    whole = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (3, 4))
+    channel = np.repeat(np.arange(3), 4) if exponent.ndim else None
+    each = (exponent[:, None] if exponent.ndim else exponent) + 9 - bits
+    found = on_grid("w", whole * 2.0**each, bits, 0, exponent, channel)
+    np.testing.assert_array_equal(found.mantissas, whole)
+    with pytest.raises(
+        QuantizationError, match=rf"w: off the grid of {bits} bits .* whole numbers"
+    ):
+        on_grid("w", whole * 2.0**each + 0.3, bits, 0, exponent, channel)
+
+
+def test_a_part_without_weights_is_left_out():
+    assert [p.bits for p in fit(np.array([3.0, 200]), 16, 0).parts()] == [8]
+    assert [p.mantissas.tolist() for p in fit(np.array([512.0, -256]), 16, 0).parts()] == [[4, -2]]
+    assert [p.mantissas.tolist() for p in fit(np.zeros(2), 16, 0).parts()] == [[0, 0]]
+
+
+def test_precise_weights_beyond_sixteen_bits_are_an_error():
+    assert fit(np.array([-32768.0, 32767]), 16, 0).clipped == 0
+    with pytest.raises(QuantizationError, match="at most 32767"):
+        fit(np.array([32768.0]), 16, 0)
+
+
 def test_all_zero_and_empty_weights():
     assert fit(np.zeros((2, 3)), 8, -8).mantissas.tolist() == [[0, 0, 0], [0, 0, 0]]
     assert fit(np.zeros((2, 3)), 8, -8, np.repeat([0, 1], 3)).exponent.tolist() == [0, 0]

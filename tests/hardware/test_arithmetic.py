@@ -68,6 +68,14 @@ def naive_fires(potential, threshold):
     return potential > threshold * 64
 
 
+def naive_high_part(weight):
+    return math.floor(Fraction(weight, 256))
+
+
+def naive_low_part(weight):
+    return weight - 256 * math.floor(Fraction(weight, 256))
+
+
 def around(*centres):
     """Numbers at and beside what matters."""
     return st.sampled_from([c + d for c in centres for d in (-1, 0, 1)])
@@ -95,6 +103,8 @@ RULES = {
     "next_current": (word, word, decays),
     "next_potential": (potentials, word, st.integers(-(2**19), 2**19), decays),
     "choose": (st.integers(0, 1), word, word),
+    "high_part": (st.integers(-(2**15), 2**15 - 1),),
+    "low_part": (st.integers(-(2**15), 2**15 - 1),),
     "fires": (potentials, st.one_of(st.integers(0, 131071), st.sampled_from([0, 1, 131071]))),
 }
 

@@ -136,7 +136,7 @@ def load(
     reset: str | None = None,
     r_per: str | None = None,
     weight_bits: int | None = None,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     discretization: str | None = None,
     allow_clipping: bool = False,
     calibration: str | np.ndarray | Mapping[str, np.ndarray] | None = None,
@@ -173,8 +173,10 @@ def load(
         trace_steps: time steps that the model is traced with.
         dt: length of a step in seconds, where the model does not state it.
         dialect, reset, r_per: how a ``.nir`` is read that leaves this open.
-        weight_bits: 2 to 8, of weights that are quantised here.
-        per_channel: one weight scale for each output channel.
+        weight_bits: 2 to 16, of weights that are quantised here; more than 8: two synapses carry
+            each weight.
+        per_channel: one weight scale for each output channel (True), or for each layer (False);
+            None: where it helps.
         discretization: "euler" or "exponential".
         allow_clipping: clip weights where that makes the error smaller.
         calibration: typical inputs that scales are chosen for: a data set, a ``.npz``, or integers
@@ -194,7 +196,7 @@ def load(
     stage = _opened(source, weights, trust_pickle)
     ways = Ways(
         weight_bits=whole("weight_bits", weight_bits, 2),
-        per_channel=_flag("per_channel", per_channel),
+        per_channel=None if per_channel is None else _flag("per_channel", per_channel),
         discretization=_optional("discretization", discretization, ("euler", "exponential")),
         allow_clipping=_flag("allow_clipping", allow_clipping),
         dt=number("dt", dt),

@@ -20,6 +20,9 @@ from toolchain.deploy.ways import Ways
 
 PATH = click.Path(path_type=Path)
 
+PRECISE = 16
+"""Weight bits of ``--precise``."""
+
 json_option = click.option(
     "--json", "json_file", metavar="FILE", type=PATH, help="Write the result as JSON, too."
 )
@@ -181,13 +184,16 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--weight-bits",
-        type=Whole(2, 8),
-        help="Bits of weights that are quantised here. Default: 8.",
+        type=Whole(2, 16),
+        help="Bits of weights that are quantised here. Default: 8. More: two synapses carry each "
+        "weight.",
     ),
+    click.option("--precise", is_flag=True, help="Short for --weight-bits 16."),
     click.option(
-        "--per-channel",
-        is_flag=True,
-        help="One weight scale for each output channel, not for each layer.",
+        "--per-channel/--no-per-channel",
+        default=None,
+        help="One weight scale for each output channel, or for each layer. Default: for each "
+        "channel where that helps.",
     ),
     click.option(
         "--discretization",
@@ -276,12 +282,17 @@ def open_model(
     calibration: str | None,
     trust_pickle: bool,
     source: inputs.Source | None,
+    precise: bool = False,
     **ways,
 ) -> tuple[stages.Stage, Ways]:
     """The model and the way on, from what ``model_options`` and ``data_from`` collected; prints the
     stage's notes."""
     if trust_pickle:
         click.echo(f"WARNING: --trust-pickle runs all code in {weights or model}", err=True)
+    if precise:
+        if ways["weight_bits"] is not None:
+            raise click.UsageError("--precise is --weight-bits 16: give one of them")
+        ways["weight_bits"] = PRECISE
     stage = stages.load(model, weights, trust_pickle=trust_pickle)
     for note in stage.notes:
         click.echo(f"note: {note}")

@@ -221,11 +221,10 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
     source = stage.source if stage.kind in ("factory", "module") else Path(stage.source).name
     program, audit = export.lower(
         graph,
-        per_channel=ways.per_channel,
         allow_clipping=ways.allow_clipping,
         source=source,
         **ways.reading(),
-        **ways.given(("weight_bits", "discretization", "calibration")),
+        **ways.given(("weight_bits", "per_channel", "discretization", "calibration")),
         **contract.formats(graph, ways, stage.source),
     )
     return contract.with_data(program, ways), audit

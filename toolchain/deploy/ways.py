@@ -57,7 +57,7 @@ class Lowering:
     """
 
     weight_bits: Count | None = None
-    per_channel: bool = False
+    per_channel: bool | None = None
     discretization: Annotated[str, one_of(("euler", "exponential"))] | None = None
     allow_clipping: bool = False
     dt: Positive | None = None

@@ -18,9 +18,11 @@ Between layers travel ordinary float tensors that are exact multiples of a grid:
 Weights are ``mantissa * 2**(exponent - F + k)`` volts with mantissas on the chip's mixed-sign grid
 (multiples of 2**(9 - weight_bits) in [-256, 256 - 2**(9 - weight_bits)]); the exponent, 0 to 7, is
 the smallest that clips no weight, found from the weights in every forward pass, for the whole layer
-or for each output channel. Thresholds are whole multiples of 2**-F, decays of 1/4096. The bias of a
-synapse is a whole multiple of 2**-F (2**(1 - F) where it exceeds 4095 * 2**-F). Gradients pass the
-rounding straight through.
+or for each output channel. With weight_bits 9 to 16 the mantissas are fractions and two synapses of
+the chip carry each weight; the exponent is at least weight_bits - 9, so that a weight is a whole
+multiple of 2**(k - F) volts. Thresholds are whole multiples of 2**-F, decays of 1/4096. The bias of
+a synapse is a whole multiple of 2**-F (2**(1 - F) where it exceeds 4095 * 2**-F). Gradients pass
+the rounding straight through.
 
 Batch normalisation belongs to a synapse (``Conv2d(..., norm=True)``): the weights and the bias that
 are quantised are the folded ones. In training with the statistics of the batch the currents are

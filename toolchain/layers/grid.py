@@ -2,9 +2,11 @@
 backward.
 
 Formats (source: fixed-point models of lava-nc 0.10.0): weights of b bits with mixed signs are
-multiples of 2**(9 - b) in [-256, 256 - 2**(9 - b)] with an exponent of 0 to 7; decays are 12-bit; a
-threshold is a 17-bit mantissa; a bias is a 13-bit signed mantissa with an exponent of at most 7 in
-units of the state, 2**-(F + 6) volts.
+multiples of 2**(9 - b) in [-256, 256 - 2**(9 - b)] with an exponent of 0 to 7; weights of 9 to 16
+bits are the same, carried by two synapses (export.quantize.Weights.parts), with an exponent of at
+least b - 9, at which their step is a whole one; decays are 12-bit; a threshold is a 17-bit
+mantissa; a bias is a 13-bit signed mantissa with an exponent of at most 7 in units of the state,
+2**-(F + 6) volts.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import torch
 
-from hardware.arithmetic import DECAY_UNITY
+from hardware.arithmetic import DECAY_UNITY, SYNAPSE_BITS, high_part
 from hardware.lif import LIF
 from toolchain.errors import LayerError
 from toolchain.layers import compiled
@@ -73,7 +75,7 @@ def check_bits(
 ) -> None:
     """Refuse numbers of bits that no chip format has."""
     for name, value, low, high in (
-        ("weight_bits", weight_bits, 2, 8),
+        ("weight_bits", weight_bits, 2, 2 * SYNAPSE_BITS),
         ("fraction_bits", fraction_bits, 0, MAX_FRACTION_BITS),
         ("source_fraction_bits", source_fraction_bits, 0, 24),
     ):
@@ -91,16 +93,20 @@ def weight_exponent(
     source_fraction_bits: int,
     per_channel: bool,
 ) -> torch.Tensor:
-    """The smallest exponent, 0 to 7, that clips no weight: int64, one number, or one for each
-    output channel (first dimension).
+    """The smallest exponent, 0 (of more than 9 bits: ``weight_bits - 9``) to 7, that clips no
+    weight: int64, one number, or one for each output channel (first dimension).
 
     Raises LayerError for weights that are not finite or too large for every exponent.
     """
     half = 1 << (weight_bits - 1)
+    smallest = max(weight_bits - SYNAPSE_BITS - 1, 0)
     rows = weight.detach().reshape(weight.shape[0] if per_channel else 1, -1)
     if rows.shape[1] == 0:
-        return torch.zeros(
-            rows.shape[0] if per_channel else (), dtype=torch.int64, device=weight.device
+        return torch.full(
+            (rows.shape[0],) if per_channel else (),
+            smallest,
+            dtype=torch.int64,
+            device=weight.device,
         )
     lowest, highest = torch.aminmax(rows, dim=1)
     steps = torch.stack([lowest, highest], 1).double() * 2.0 ** (
@@ -109,7 +115,9 @@ def weight_exponent(
     scaled = torch.round(
         steps[:, None, :]
         * 2.0
-        ** -torch.arange(MAX_EXPONENT + 1, device=weight.device, dtype=torch.float64)[None, :, None]
+        ** -torch.arange(smallest, MAX_EXPONENT + 1, device=weight.device, dtype=torch.float64)[
+            None, :, None
+        ]
     )
     fits = (scaled[..., 0] >= -half) & (scaled[..., 1] <= half - 1)
     if not bool(fits[:, -1].all()):
@@ -122,7 +130,7 @@ def weight_exponent(
             f"and source_fraction_bits={source_fraction_bits} hold less than {largest:.6g} V: use "
             f"fewer fraction_bits"
         )
-    exponent = fits.to(torch.int64).argmax(dim=1)
+    exponent = fits.to(torch.int64).argmax(dim=1) + smallest
     return exponent if per_channel else exponent[0]
 
 
@@ -160,7 +168,7 @@ def quantise_weight(
 def mantissas(
     quantised: torch.Tensor, exponent: torch.Tensor, fraction_bits: int, source_fraction_bits: int
 ) -> torch.Tensor:
-    """Integer mantissas of weights that ``quantise_weight`` returned, int64."""
+    """Integer mantissas of weights of up to 8 bits that ``quantise_weight`` returned, int64."""
     exponent = (
         exponent.reshape((-1,) + (1,) * (quantised.dim() - 1)) if exponent.dim() else exponent
     )
@@ -168,6 +176,25 @@ def mantissas(
         quantised.detach().double()
         * 2.0 ** (fraction_bits - source_fraction_bits - exponent.double())
     ).to(torch.int64)
+
+
+def high_of(
+    quantised: torch.Tensor,
+    exponent: torch.Tensor,
+    weight_bits: int,
+    fraction_bits: int,
+    source_fraction_bits: int,
+) -> torch.Tensor:
+    """Of weights of more than 8 bits that ``quantise_weight`` returned: what the first of their two
+    synapses carries, in volts, float64; the second carries the rest, 0 to 255 steps."""
+    if exponent.dim():
+        exponent = exponent.reshape((-1,) + (1,) * (quantised.dim() - 1))
+    step = 2.0 ** (
+        exponent.double() + SYNAPSE_BITS + 1 - weight_bits - fraction_bits + source_fraction_bits
+    )
+    steps = torch.round(quantised.detach().double() / step).to(torch.int64)
+    high: torch.Tensor = high_part(steps)
+    return (high << SYNAPSE_BITS).double() * step
 
 
 def quantise_bias(where: str, bias: torch.Tensor, fraction_bits: int) -> torch.Tensor:

@@ -14,9 +14,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hardware.arithmetic import SYNAPSE_BITS
 from toolchain.errors import CurrentRangeError, GridError, LayerError
 from toolchain.layers import compiled, nir_nodes
-from toolchain.layers.grid import check_bits, quantise_bias, quantise_weight, round_in_place
+from toolchain.layers.grid import (
+    check_bits,
+    high_of,
+    quantise_bias,
+    quantise_weight,
+    round_in_place,
+)
 from toolchain.layers.norm import BatchNorm, channelwise
 
 Product: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -63,7 +70,9 @@ class _Synapse(nn.Module):
     fraction_bits          F of the neuron that is fed: results are whole multiples of 2**-F volts
     source_fraction_bits   k of what is read: 0 for spikes, 2 after a 2x2 average pool of spikes, k
                            for inputs x_int * 2**-k
-    weight_bits            2 to 8
+    weight_bits            2 to 16; more than 8: each weight is carried by two synapses, in steps of
+                           at least 2**-F volts (give F room: with 16 bits the largest weight is
+                           2**(15 - F) volts)
     granularity            "layer": one exponent; "channel": one for each output channel (finer,
                            where channels differ in size); not given: "channel" with a norm
     norm                   True, or a BatchNorm of as many features as there are output channels:
@@ -209,8 +218,32 @@ class _Synapse(nn.Module):
                 result = self._in_double(linear(x.double(), weight.double()), bound, exponent).to(
                     torch.float64 if bound >= EXACT_UNITS else weight.dtype
                 )
+            if self.weight_bits > SYNAPSE_BITS:
+                self._check_parts(x, linear, weight, exponent, largest)
             bias = self.quantised_bias()
             return result if bias is None else result + self._channelwise(bias)
+
+    def _check_parts(
+        self,
+        x: torch.Tensor,
+        linear: Product,
+        weight: torch.Tensor,
+        exponent: torch.Tensor,
+        largest: int,
+    ) -> None:
+        """Refuse what one of the two synapses of each weight brings, where the chip's accumulator
+        would wrap it; their sum may be smaller than either."""
+        formats = (exponent, self.weight_bits, self.fraction_bits, self.source_fraction_bits)
+        high = high_of(weight, *formats)
+        unit = 2.0 ** (self.fraction_bits - self.source_fraction_bits)
+        low = weight.detach().double() - high
+        lower = exponent + SYNAPSE_BITS + 1 - self.weight_bits
+        for part, own in ((high, exponent), (low, lower)):
+            sums = part.abs().reshape(len(part), -1).sum(dim=1) * unit * largest
+            bound = float(sums.max()) if sums.numel() else 0.0
+            if bound >= EXACT_UNITS:
+                with torch.no_grad():
+                    self._in_double(linear(x.double(), part), bound, own)
 
     def _normalised(self, x: torch.Tensor, linear: Product, norm: BatchNorm) -> torch.Tensor:
         """A training step with the statistics of the batch; see toolchain.layers.norm.

@@ -122,7 +122,7 @@ def _synapse(draw, rng, shape, k, fraction_bits):
     pools)."""
     before = []
     grid = {
-        "weight_bits": draw(st.sampled_from([8, 8, 8, 2, 4, 7])),
+        "weight_bits": draw(st.sampled_from([8, 8, 8, 2, 4, 7, 16, 11])),
         "fraction_bits": fraction_bits,
         "granularity": draw(st.sampled_from(["layer", "channel"])),
     }
@@ -237,6 +237,7 @@ def cases(draw) -> Case:
                 shape[0],
                 shape[0],
                 bias=draw(st.booleans()) and synapse.bias is None,
+                weight_bits=draw(st.sampled_from([8, 8, 16])),
                 fraction_bits=fraction_bits,
             )
             _fill(draw, rng, feedback, fraction_bits)
@@ -253,19 +254,33 @@ def _exponent(exponent: torch.Tensor):
 
 
 def _weights(block_before, synapse, source_shape):
-    """(mantissas over everything between two populations, exponent): a convolution where nothing is
-    in front, else a matrix."""
+    """(mantissas over everything between two populations, exponent, bits) of each projection: a
+    convolution where nothing is in front, else a matrix. Of more than 8 bits the low byte and the
+    rest, as two."""
     weight, exponent = synapse.quantised_weight()
-    integers = mantissas(weight, exponent, synapse.fraction_bits, synapse.source_fraction_bits)
+    bits, finer = synapse.weight_bits, max(synapse.weight_bits - 9, 0)
+    k = synapse.source_fraction_bits
+    integers = mantissas(weight, exponent - finer, synapse.fraction_bits, k)
     if not block_before and not isinstance(synapse, snn.Linear):
-        return integers.numpy(), _exponent(exponent)
+        whole = integers.numpy()
+    else:
+        whole = _matrix(block_before, synapse, source_shape, integers.to(torch.float64))
+    if bits <= 8:
+        return [(whole, _exponent(exponent), bits)]
+    return [
+        (whole // 256 * 2 ** (17 - bits), _exponent(exponent), bits - 8),
+        (whole % 256, _exponent(exponent - finer), 8),
+    ]
+
+
+def _matrix(block_before, synapse, source_shape, whole: torch.Tensor) -> np.ndarray:
+    """The layers in front and the synapse with these weights as one matrix of whole numbers."""
     x = torch.eye(int(np.prod(source_shape)), dtype=torch.float64).reshape(-1, *source_shape)
     for layer in block_before:
         x = layer(x)
     source = 1.0
     for layer in block_before:
         source *= getattr(layer, "divisor", 1)
-    whole = integers.to(torch.float64)
     if isinstance(synapse, snn.Linear):
         columns = torch.nn.functional.linear(x, whole)
     else:
@@ -279,7 +294,7 @@ def _weights(block_before, synapse, source_shape):
         )
     matrix = (columns * source).flatten(1).T.numpy()
     assert np.array_equal(matrix, np.round(matrix))
-    return matrix.astype(np.int64), _exponent(exponent)
+    return matrix.astype(np.int64)
 
 
 def _bias_units(synapse, shape) -> np.ndarray:
@@ -311,36 +326,26 @@ def program_of(case: Case) -> Program:
             exponent = 6 if np.abs(bias).max() <= 4095 else 7
             arguments |= {"bias": bias >> (exponent - 6), "bias_exponent": exponent}
         populations.append(Population(name, block.shape, **integers, **arguments))
-        weights, exponent = _weights(block.before, block.synapse, source_shape)
-        bits = block.synapse.weight_bits
-        if weights.ndim == 2:
-            projections.append(
-                Dense(
-                    f"{source}-{name}", source, name, weights, exponent=exponent, weight_bits=bits
-                )
-            )
-        else:
-            s = block.synapse
-            geometry = {
-                "stride": s.stride,
-                "padding": s.padding,
-                "dilation": s.dilation,
-                "groups": s.groups,
-            }
-            projections.append(
-                Convolution(
-                    f"{source}-{name}",
-                    source,
-                    name,
-                    weights,
-                    exponent=exponent,
-                    weight_bits=bits,
-                    **geometry,
-                )
-            )
+        for weights, exponent, bits in _weights(block.before, block.synapse, source_shape):
+            shared = {"exponent": exponent, "weight_bits": bits}
+            part = f"{source}-{name} {len(projections)}"
+            if weights.ndim == 2:
+                projections.append(Dense(part, source, name, weights, **shared))
+            else:
+                s = block.synapse
+                geometry = {
+                    "stride": s.stride,
+                    "padding": s.padding,
+                    "dilation": s.dilation,
+                    "groups": s.groups,
+                }
+                projections.append(Convolution(part, source, name, weights, **shared, **geometry))
         if isinstance(block.neuron, snn.Recurrent):
-            weights, exponent = _weights([], block.neuron.recurrent, block.shape)
-            projections.append(Dense(f"{name}-{name}", name, name, weights, exponent=exponent))
+            for weights, exponent, bits in _weights([], block.neuron.recurrent, block.shape):
+                part = f"{name}-{name} {len(projections)}"
+                projections.append(
+                    Dense(part, name, name, weights, exponent=exponent, weight_bits=bits)
+                )
         if inner.alpha is not None and bias.any():
             constant = f"{name} constant"
             populations.append(Population(constant, (1,), threshold=0, bias=1, bias_exponent=6))

@@ -245,7 +245,7 @@ def test_what_no_chip_can_follow_is_refused(arguments):
         (lambda: snn.LIF(refractory=-1), "refractory is -1"),
         (lambda: snn.LIF(overflow="saturate"), "error, wrap"),
         (lambda: snn.LIF(fraction_bits=18), "from 0 to 17"),
-        (lambda: snn.Linear(2, 2, weight_bits=9), "weight_bits is 9"),
+        (lambda: snn.Linear(2, 2, weight_bits=17), "weight_bits is 17"),
         (lambda: snn.Linear(2, 2, granularity="weight"), "layer, channel"),
         (lambda: snn.Conv2d(1, 1, 3, padding="same"), "padding 'same'"),
         (lambda: snn.AvgPool2d(3), "powers of two"),
