@@ -6,7 +6,8 @@ that of ``hardware.lif.advance``. A block of neurons stays in the cache while it
 time steps, and every inner loop does one thing over plain arrays, so that the compiler vectorises
 it: hence a function for each part of a step, all of them compiled into one kernel. A call goes
 through some of the samples; ``toolchain.layers.threads`` calls it for the others. Arrays: traces
-[time, batch, neuron], states [batch, neuron], parameters [neuron]. An array with no element is absent, or not wanted.
+[time, batch, neuron], states [batch, neuron], parameters [neuron]. An array with no element is
+absent, or not wanted.
 """
 
 from __future__ import annotations
