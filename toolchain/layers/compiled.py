@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from toolchain.layers import kernels, kernels_backward
+from toolchain.layers.memory import line
 from toolchain.layers.rules import Gradients, Parameters, Rules, Saved, Scanned
 from toolchain.layers.threads import divided
 
@@ -174,14 +175,16 @@ def slopes(
 def largest(x: torch.Tensor, scale: float) -> tuple[int, int]:
     """(largest magnitude of x * scale, how many are no whole numbers of at most 24 bits) of a CPU
     tensor."""
-    flat = x.contiguous().reshape(-1).numpy()
+    in_a_row = line(x)
+    flat = (x.reshape(-1) if in_a_row is None else in_a_row).numpy()
     kernel, factor = kernels.largest_kernel(), flat.dtype.type(scale)
     parts = divided(len(flat), len(flat), lambda first, last: kernel(flat[first:last], factor))
     return max(int(top) for top, _ in parts), sum(int(broken) for _, broken in parts)
 
 
 def round_in_place(x: torch.Tensor, scale: float) -> None:
-    """``x = round(x * scale) / scale`` for a contiguous CPU tensor and a power of two."""
-    flat = x.view(-1).numpy()
+    """``x = round(x * scale) / scale`` for a power of two and a CPU tensor in a row of memory
+    (``toolchain.layers.memory.line``)."""
+    flat = x.numpy()
     kernel, factor = kernels.round_kernel(), flat.dtype.type(scale)
     divided(len(flat), len(flat), lambda first, last: kernel(flat[first:last], factor))

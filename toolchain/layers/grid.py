@@ -19,6 +19,7 @@ from hardware.arithmetic import DECAY_UNITY, SYNAPSE_BITS, high_part
 from hardware.lif import LIF
 from toolchain.errors import LayerError
 from toolchain.layers import compiled
+from toolchain.layers.memory import line
 
 MAX_EXPONENT = 7
 MAX_FRACTION_BITS = 17
@@ -54,8 +55,9 @@ class _RoundInPlace(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, scale: float) -> torch.Tensor:
         ctx.mark_dirty(x)
-        if x.device.type == "cpu" and x.is_contiguous():
-            compiled.round_in_place(x.detach(), scale)
+        in_a_row = line(x.detach()) if x.device.type == "cpu" else None
+        if in_a_row is not None:
+            compiled.round_in_place(in_a_row, scale)
             return x
         return x.mul_(scale).round_().div_(scale)
 

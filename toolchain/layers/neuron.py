@@ -15,6 +15,7 @@ from hardware.program import RESETS
 from toolchain.errors import LayerError
 from toolchain.layers import nir_nodes, surrogate
 from toolchain.layers.grid import check_bits, quantise_decay, quantise_threshold
+from toolchain.layers.memory import C_ORDER, Order
 from toolchain.layers.noise import NoiseSource
 from toolchain.layers.rules import BackwardRule, Parameters, Rules
 from toolchain.layers.scan import scan
@@ -241,6 +242,9 @@ class Neuron(nn.Module):
         shape = current.shape[2:] if current.dim() > 2 else current.shape[1:]
         batch = current.shape[1] if current.dim() > 2 else 1
         flat = (current.shape[0], batch, shape.numel())
+        # noise is drawn in C order
+        order = Order.of(current) if self.noise is None else C_ORDER
+        inner = order.inner(current)
         for name, state in given.items():
             if state is not None and state.numel() and state.shape != current.shape[1:]:
                 raise LayerError(
@@ -248,16 +252,17 @@ class Neuron(nn.Module):
                     f"{tuple(current.shape[1:])}; accepted is the same"
                     " shape, or the empty state that reset_mem() returns"
                 )
-            given[name] = None if state is None or not state.numel() else state.reshape(flat[1:])
+            if state is not None:
+                given[name] = order.inner(state).reshape(flat[1:]) if state.numel() else None
         if all(state is None for state in given.values()):
             self._steps = 0  # a sample begins
         noise = (
             None
             if self.noise is None
-            else self.noise.drawn(self.training, self._steps, current.reshape(flat))
+            else self.noise.drawn(self.training, self._steps, inner.reshape(flat))
         )
         self._steps += len(current)
-        integers, floats = self._on_grid(shape)
+        integers, floats = self._on_grid(shape, order)
         rules = Rules(
             self.where,
             self.fraction_bits,
@@ -274,28 +279,33 @@ class Neuron(nn.Module):
         spikes, syn, mem, rest, potential = scan(
             rules,
             integers,
-            current.reshape(flat),
+            inner.reshape(flat),
             given.get("syn"),
             given.get("mem"),
             given.get("rest"),
             *floats,
             noise,
         )
+        around = inner.shape[2:] if current.dim() > 2 else shape
         if self.observer is not None and potential is not None:
             added = None
             if noise is not None:
                 added = noise.to(potential.dtype) * 2.0 ** -(self.fraction_bits + STATE_SHIFT)
                 added = added.reshape(flat[0], -1, *shape)
             self.observer(
-                (potential.reshape(flat[0], batch, *shape), floats[2].reshape(shape), added)
+                (
+                    order.outer(potential.reshape(flat[0], batch, *around)),
+                    order.outer(floats[2].reshape(around)),
+                    added,
+                )
             )
         after = (
             syn,
             mem,
             None if rest is None else rest.unsqueeze(0),
         )  # in the order of ``states``
-        shaped = [s.reshape(-1, *current.shape[1:]) for s in after if s is not None]
-        return None if spikes is None else spikes.reshape(current.shape), shaped
+        shaped = [order.outer(s.reshape(-1, *inner.shape[1:])) for s in after if s is not None]
+        return None if spikes is None else order.outer(spikes.reshape(inner.shape)), shaped
 
     def integers(self, shape: Sequence[int]) -> dict[str, torch.Tensor]:
         """The integer parameters for neurons of this shape: current_decay, voltage_decay, threshold
@@ -310,11 +320,11 @@ class Neuron(nn.Module):
         return {name: value.reshape(shape) for name, value in found.items()}
 
     def _on_grid(
-        self, shape: torch.Size
+        self, shape: torch.Size, order: Order = C_ORDER
     ) -> tuple[Parameters, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         def spread(name: str, value: torch.Tensor) -> torch.Tensor:
             try:
-                return value.expand(shape).reshape(-1)
+                return order.inner(value.expand(shape)).reshape(-1)
             except RuntimeError:
                 raise LayerError(
                     f"{self.where}: {name} has shape {tuple(value.shape)}, which does not "

@@ -24,6 +24,7 @@ from toolchain.layers.grid import (
     quantise_weight,
     round_in_place,
 )
+from toolchain.layers.memory import channels_last
 from toolchain.layers.norm import BatchNorm, channelwise
 
 Product: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -408,6 +409,7 @@ class _Convolution(_Synapse):
 
         def linear(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
             maps = values.reshape(-1, *values.shape[-dimensions:])
+            maps = channels_last(maps) if dimensions == 3 else maps
             result = function(
                 maps, weight, None, self.stride, self.padding, self.dilation, self.groups
             )

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 import toolchain.layers as snn
 from toolchain.errors import ConfigError
+from toolchain.layers.memory import channels_last
 
 
 class _Steps(torch.autograd.Function):
@@ -95,7 +96,9 @@ class ReluNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of every step, [time, batch, n]."""
-        values = self.plan.run(x.flatten(0, 1), lambda name, *given: getattr(self, name)(*given))
+        maps = x.flatten(0, 1)
+        maps = channels_last(maps) if maps.dim() == 4 else maps
+        values = self.plan.run(maps, lambda name, *given: getattr(self, name)(*given))
         return values.reshape(x.shape[0], x.shape[1], -1)
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
