@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
@@ -139,14 +140,20 @@ class Norm(Settings):
     per_step: bool = False
 
 
+INITS = {"conversion": ("ann", "percentile", "scale", "samples"), "weights": ("network",)}
+"""Kind of init → the entries that it takes, the file first."""
+
+
 @dataclass(frozen=True)
 class Init(Settings):
     """What weights start from, in place of random numbers.
 
     kind        "conversion": an ANN of the same layers, by threshold balancing
-                (toolchain.training.conversion)
-    ann         a checkpoint (.safetensors) of a model of kind "ann", or a recipe (.toml) of one,
-                which is trained first
+                (toolchain.training.conversion); "weights": a network of the same layers, spiking or
+                not, as it is (toolchain.training.weights)
+    ann         of "conversion": a checkpoint (.safetensors) of a model of kind "ann", or a recipe
+                (.toml) of one, which is trained first
+    network     of "weights": the same of a model of any kind
     percentile  of the ANN's pre-activations over the training data that becomes a neuron's
                 threshold; 100: their maximum
     scale       what that is multiplied by; the hybrid recipe of Rathi et al. (ICLR 2020) takes 0.7
@@ -156,16 +163,39 @@ class Init(Settings):
 
     TABLE = "model.init"
 
-    kind: Annotated[str, one_of(("conversion",))]
-    ann: str
+    kind: Annotated[str, one_of(INITS)]
+    ann: str | None = None
     percentile: Annotated[float, Meta(ge=50, le=100)] = 100.0
     scale: Annotated[float, Meta(ge=1e-3, le=1e3)] = 1.0
     samples: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
+    network: str | None = None
 
     def check(self) -> str | None:
-        if self.ann.endswith((".safetensors", ".toml")):
+        needed, *others = INITS[self.kind]
+        fields = type(self).__dataclass_fields__
+        given = [name for name in fields if getattr(self, name) != fields[name].default]
+        for name in given:
+            if name not in ("kind", needed, *others):
+                return (
+                    f"{name} is given; with kind {self.kind!r} it must be one of "
+                    f"{', '.join(INITS[self.kind])}"
+                )
+        source = getattr(self, needed)
+        if source is None:
+            return f"{needed} is missing; an init of kind {self.kind!r} must have it"
+        if source.endswith((".safetensors", ".toml")):
             return None
-        return f"ann is {self.ann!r}; it must be a checkpoint (.safetensors) or a recipe (.toml)"
+        return f"{needed} is {source!r}; it must be a checkpoint (.safetensors) or a recipe (.toml)"
+
+    @property
+    def source(self) -> str:
+        """The file that is named."""
+        found: str = getattr(self, INITS[self.kind][0])
+        return found
+
+    def at(self, path: str | Path) -> Init:
+        """The same with another file."""
+        return replace(self, **{INITS[self.kind][0]: str(path)})
 
 
 NETWORKS = ("snn", "ann")
@@ -216,8 +246,10 @@ class Model(Settings):
             return "layers must end with a dense one, a neuron for each class"
         if self.readout_beta is not None and self.readout == "spike_count":
             return 'readout_beta goes with a readout of potentials, not "spike_count"'
-        if self.init is not None and self.kind == "ann":
-            return 'init goes with kind "snn"; an ann starts from random numbers'
+        if self.init is not None and self.init.kind == "conversion" and self.kind == "ann":
+            return (
+                'init of kind "conversion" goes with kind "snn"; it makes spiking networks of anns'
+            )
         if self.activation != "relu" and self.kind != "ann":
             return f'activation is {self.activation!r}; with kind "snn" neurons take its place'
         if self.levels and self.activation != "clip":

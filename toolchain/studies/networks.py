@@ -72,7 +72,8 @@ def read(table: Mapping, where: str, folder: Path) -> Plan:
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
     anns = [name for name, recipe in recipes.items() if recipe.model.kind == "ann"]
-    converted = [name for name, recipe in recipes.items() if recipe.model.init is not None]
+    inits = {name: recipe.model.init for name, recipe in recipes.items()}
+    converted = [name for name, init in inits.items() if init and init.kind == "conversion"]
     if converted and len(anns) != 1:
         raise ConfigError(
             f"{where}: {converted[0]} is converted from an ANN, and {len(anns)} networks are ANNs; "

@@ -31,7 +31,7 @@ def fit(job: Mapping, folder: Path, progress: Callable[[int, int], None] | None 
     """
     config = Config.from_table(job["config"])
     if job["ann"] is not None:
-        init = replace(config.model.init, ann=str(folder / job["ann"]))
+        init = config.model.init.at(folder / job["ann"])
         config = replace(config, model=replace(config.model, init=init))
     result = train(config, progress=progress)
     path = folder / job["checkpoint"]
@@ -54,7 +54,7 @@ def rests_on(config: Config, ann: bool = True) -> dict:
         return {"classifier": _named(Path(config.purifier.classifier))}
     found: dict = {"data": {config.data.name: data_key(config.data.name)}}
     if ann and config.model.init is not None:
-        found["ann"] = _named(Path(config.model.init.ann))
+        found["ann"] = _named(Path(config.model.init.source))
     return found
 
 

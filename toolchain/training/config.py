@@ -150,11 +150,9 @@ class Config(Settings):
                 "training: epochs is 0, which leaves random weights; with 0 there must be a "
                 "model.init"
             )
-        if self.model.init is not None and (
-            self.neuron.reset != "subtract"
-            or self.neuron.alpha is not None
-            or self.neuron.refractory
-        ):
+        init, neuron = self.model.init, self.neuron
+        rated = neuron.reset == "subtract" and neuron.alpha is None and not neuron.refractory
+        if init is not None and init.kind == "conversion" and not rated:
             return (
                 "model: init converts into neurons that carry a rate; they must have reset = "
                 '"subtract", without alpha and refractory'
@@ -215,5 +213,5 @@ def read_config(path: str | Path) -> Config:
         )
     if config.model.init is None:
         return config
-    init = replace(config.model.init, ann=str(path.parent / config.model.init.ann))
+    init = config.model.init.at(path.parent / config.model.init.source)
     return replace(config, model=replace(config.model, init=init))

@@ -16,7 +16,7 @@ activations for all layers at once, over positive pre-activations.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,9 @@ import toolchain.layers as snn
 from toolchain.data import Dataset, Encoding
 from toolchain.errors import ConfigError
 from toolchain.models import ReluNetwork
-from toolchain.training.checkpoint import load_checkpoint
-from toolchain.training.config import Config, read_config
+from toolchain.training.config import Config
 from toolchain.training.result import Train
+from toolchain.training.weights import opened
 
 BATCH = 64
 
@@ -57,19 +57,9 @@ def start(
     root: str | Path | None = None,
 ) -> list[Balance]:
     """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training
-    split; ``train``: trains the ANN where a recipe is named. Raises ConfigError.
-
-    The seed of the network's training is added to that of the ANN's recipe, so that a sweep over
-    seeds varies both.
-    """
+    split; ``train``: trains the ANN where a recipe is named. Raises ConfigError."""
     init = config.model.init
-    if init.ann.endswith(".toml"):
-        recipe = read_config(init.ann)
-        seed = (recipe.training.seed + config.training.seed) % (1 << 32)
-        result = train(replace(recipe, training=replace(recipe.training, seed=seed)), root=root)
-        ann, trained = result.model, result.config
-    else:
-        ann, trained = load_checkpoint(init.ann)
+    ann, trained = opened(config, train, root)
     if not isinstance(ann, ReluNetwork):
         raise ConfigError(f'{init.ann}: is a spiking network; accepted is one of kind = "ann"')
     if trained.data.name != config.data.name:
@@ -159,6 +149,7 @@ def _pairs(
             f"model.init: the ANN has layers {_said(theirs)}, the network "
             f"{_said({n: ours[n] for n in names})}; accepted are the same"
         )
+    _require_simple(network, [theirs, {name: ours[name] for name in names}])
     neurons = [layer for layer in ours.values() if isinstance(layer, snn.Neuron)]
     for neuron in neurons:
         fitting = (
@@ -177,6 +168,21 @@ def _pairs(
                 'refractory period, with one threshold and reset = "subtract"'
             )
     return [(name, theirs[name], ours[name]) for name in names], neurons
+
+
+def _require_simple(network: snn.Network, layers: list[dict[str, nn.Module]]) -> None:
+    """Threshold balancing goes from layer to layer, by their weights alone."""
+    for name, layer in (entry for part in layers for entry in part.items()):
+        if getattr(layer, "norm", None) is not None:
+            raise ConfigError(
+                f"model.init: {name} has batch normalisation, which threshold balancing does not "
+                f'take over; kind = "weights" starts from such a network as it is'
+            )
+    if not network.plan.row:
+        raise ConfigError(
+            "model.init: the network has branches; threshold balancing needs layers in a row; kind "
+            '= "weights" starts from such a network as it is'
+        )
 
 
 def _said(layers: dict[str, nn.Module]) -> str:

@@ -149,7 +149,7 @@ def _content(config: Config) -> str | None:
     """SHA-256 of the file that the training starts from; None: there is none."""
     if config.model.init is None:
         return None
-    path = Path(config.model.init.ann)
+    path = Path(config.model.init.source)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

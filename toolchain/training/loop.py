@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from toolchain.data import load
+from toolchain.data import Dataset, load
 from toolchain.errors import ConfigError
 from toolchain.layers import Network
 from toolchain.models import build
 from toolchain.training.config import Config
 from toolchain.training.evaluation import evaluate, split
 from toolchain.training.keeping import Keeping
-from toolchain.training.result import Result, device_of
+from toolchain.training.result import Result, Train, device_of
 from toolchain.training.run import Run
 
 
@@ -84,12 +84,8 @@ def train(
             prepare(model)
         details: dict = {} if kept is None else kept.details  # which the state has from now on
         if saved is None and config.model.init is not None:
-            from toolchain.training import conversion
-
             before = train if keeping is None else partial(train, keeping=keeping.inside())
-            details["conversion"] = conversion.describe(
-                conversion.start(model, config, data, before, root)
-            )
+            details |= _start(model, config, data, before, root)
         run = Run(model.to(device), config, data, held)
         if saved is not None:
             saved.restore(run)
@@ -102,3 +98,15 @@ def train(
     accuracy = evaluate(model, test, config.data.encoder)
     seconds = time.perf_counter() - started if kept is None else kept.seconds
     return Result(model.cpu(), config, accuracy, len(test), seconds, run.history, details)
+
+
+def _start(
+    model: Network, config: Config, data: Dataset, before: Train, root: str | Path | None
+) -> dict:
+    """Give the network what ``model.init`` says; what is to be kept of it."""
+    from toolchain.training import conversion, weights
+
+    if config.model.init.kind == "weights":
+        return {"weights": weights.start(model, config, before, root)}
+    found = conversion.start(model, config, data, before, root)
+    return {"conversion": conversion.describe(found)}

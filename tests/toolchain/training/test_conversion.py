@@ -18,7 +18,7 @@ from toolchain.attacks.victims import PixelVictim
 from toolchain.data import Encoding, load
 from toolchain.deploy import stages
 from toolchain.errors import ConfigError, ModelError
-from toolchain.models import Grid, Init, Layer, Model, Neuron, ReluNetwork, Surrogate, build
+from toolchain.models import Grid, Init, Layer, Model, Neuron, Norm, ReluNetwork, Surrogate, build
 from toolchain.training import (
     Config,
     Data,
@@ -250,6 +250,9 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
         convert(ann.model, spiking(4, Model("mlp")), x)
     with pytest.raises(ConfigError, match="cannot carry an activation as a rate"):
         convert(ann.model, spiking(4, neuron=Neuron(beta=1.0)), x)
+    normed = spiking(4, replace(SPIKING, norm=Norm()))
+    with pytest.raises(ConfigError, match="conv1 has batch normalisation, which threshold"):
+        convert(ReluNetwork(normed), normed, x)
     with pytest.raises(ConfigError, match="no positive pre-activation"):
         convert(_silent(ann.model), spiking(4), x)
     with pytest.raises(ConfigError, match="accepted for it are direct and poisson"):
