@@ -13,13 +13,13 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
 
-# Two workers, or as many as WORKERS says; tests that share fixtures stay together.
+# Two workers, or as many as WORKERS says; tests/parallel.py says who gets what.
 test: lava
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 # The same tests with all the random cases of each; a run of every day draws three in ten.
 test-thorough: lava
-	SPIKEPORT_EXAMPLES=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	SPIKEPORT_EXAMPLES=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 # 2,000 random programs on Lava, 20,000 reference against fast, full training runs.
 test-slow: lava

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests import examples  # noqa: E402, F401  (loads the profile of the random tests)
+from tests import examples, parallel  # noqa: E402, F401  (loads the profile of random tests)
 
 # Workers of one run share the cores: further threads in each only wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -21,16 +21,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(config, items):
-    """With several workers (``-n``): tests that share fixtures go to one worker, a folder with a
-    conftest.py or a file."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
+    """In a worker: the longest groups of tests first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: parallel.place(item.nodeid))
 
-    for item in items:
-        folder = item.path.parent
-        shares = folder != ROOT / "tests" and (folder / "conftest.py").exists()
-        group = folder if shares else item.path
-        item.add_marker(pytest.mark.xdist_group(group.relative_to(ROOT).as_posix()))
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """With several workers (``-n``), whatever ``--dist`` says."""
+    return parallel.scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
