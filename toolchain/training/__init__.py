@@ -9,6 +9,7 @@ Defences of a recipe: ``toolchain.defences``.
 """
 
 from toolchain.defences import Defence
+from toolchain.training.augmentation import Augmentation
 from toolchain.training.checkpoint import load_checkpoint, read_recipe, recipe_of, save_checkpoint
 from toolchain.training.config import Config, Data, Training, read_config
 from toolchain.training.evaluation import evaluate
@@ -16,6 +17,7 @@ from toolchain.training.loop import train
 from toolchain.training.result import Result
 
 __all__ = [
+    "Augmentation",
     "Config",
     "Data",
     "Defence",

@@ -14,13 +14,14 @@ from toolchain.attacks.randomness import derived_seed
 from toolchain.attacks.victims import encoder_of
 from toolchain.data import Dataset, Encoding
 from toolchain.layers import Network, decode
+from toolchain.training.augmentation import Mixed, augmented
 from toolchain.training.config import Config, Training
 
 
 @dataclass
 class Step:
     """One training step; see ``toolchain.defences.hooks.Step``. Either ``values`` [step, sample,
-    *shape], or ``images`` and ``encode``."""
+    *shape], or ``images`` and ``encode``. mixed: a second label for each sample."""
 
     model: Network
     settings: Training
@@ -30,6 +31,7 @@ class Step:
     images: torch.Tensor | None = None
     clean: torch.Tensor | None = None
     encode: Callable[[torch.Tensor], torch.Tensor] | None = None
+    mixed: Mixed | None = None
 
     def scores(self, images: torch.Tensor | None = None) -> torch.Tensor:
         """Scores [sample, class] of the step's own samples, or of other images."""
@@ -44,12 +46,23 @@ class Step:
 
     def loss(self, scores: torch.Tensor) -> torch.Tensor:
         """The recipe's loss, mean over the samples."""
+        target = self._target(scores)
         if self.settings.loss == "rate":
-            target = functional.one_hot(self.labels, scores.shape[1]).to(scores.dtype)
             return functional.mse_loss(scores / self.model.data["steps"], target)
         return functional.cross_entropy(
-            self.logits(scores), self.labels, label_smoothing=self.settings.label_smoothing
+            self.logits(scores),
+            self.labels if self.mixed is None else target,
+            label_smoothing=self.settings.label_smoothing,
         )
+
+    def _target(self, scores: torch.Tensor) -> torch.Tensor:
+        """The share of each class, [sample, class]."""
+        classes = scores.shape[1]
+        target = functional.one_hot(self.labels, classes).to(scores.dtype)
+        if self.mixed is None:
+            return target
+        other = functional.one_hot(self.mixed.labels, classes).to(scores.dtype)
+        return torch.lerp(other, target, self.mixed.share.to(scores.dtype)[:, None])
 
 
 class Feed:
@@ -93,8 +106,12 @@ class Feed:
             return Step(self.model, settings, labels.to(self.device), progress, values=values)
         images = torch.from_numpy(self.data.images(which))
         images = shifted(images[None], shift, self.generator)[0].to(self.device)
-        seed = derived_seed("training", settings.seed, position)
         labels = torch.from_numpy(self.data.labels[which]).to(self.device)
+        mixed = None
+        if self.config.augmentation is not None:
+            drawn = derived_seed("augmentation", settings.seed, position)
+            images, labels, mixed = augmented(self.config.augmentation, images, labels, drawn)
+        seed = derived_seed("training", settings.seed, position)
         return Step(
             self.model,
             settings,
@@ -102,6 +119,7 @@ class Feed:
             progress,
             images=images,
             encode=lambda images: self._encoder(images, seed),
+            mixed=mixed,
         )
 
 

@@ -16,6 +16,7 @@ from toolchain.models import Grid, Model, Neuron, Surrogate
 from toolchain.purification.settings import Purifier
 from toolchain.table_rules import Seed, one_of
 from toolchain.tables import Settings, from_table, load, to_table
+from toolchain.training.augmentation import Augmentation
 
 LOSSES = ("cross_entropy", "rate")
 OPTIMISERS = ("adam", "adamw", "sgd")
@@ -138,6 +139,7 @@ class Config(Settings):
     training: Training = field(default_factory=Training)
     purifier: Purifier | None = None
     defence: Defence = field(default_factory=Defence)
+    augmentation: Augmentation | None = None
 
     def check(self) -> str | None:
         if self.training.loss == "rate" and self.model.readout != "spike_count":
@@ -163,7 +165,25 @@ class Config(Settings):
                 'defence.margin: potential is "noisy", and neuron.noise is 0; it must be "quiet", '
                 "or the neurons must be noisy"
             )
-        return self._pixels("adversarial", "epsilon") or self._pixels("sparsity", "h")
+        wrong = self._pixels("adversarial", "epsilon") or self._pixels("sparsity", "h")
+        return wrong or self._augmented()
+
+    def _augmented(self) -> str | None:
+        """What is wrong with the augmentation of this data."""
+        if self.augmentation is None:
+            return None
+        source = DATASETS[self.data.name]
+        if not source.maximum:
+            return f"augmentation goes with images; {self.data.name} are events"
+        side = min(source.shape[1:])
+        for name in ("crop", "cutout"):
+            size = getattr(self.augmentation, name)
+            if size >= side:
+                return (
+                    f"augmentation: {name} is {size}; it must be below {side}, the side of an "
+                    f"image of {self.data.name}"
+                )
+        return None
 
     def _pixels(self, name: str, entry: str) -> str | None:
         """A defence that changes pixels: what is wrong where the data has none, or where the

@@ -40,7 +40,8 @@ class Run:
         self.model, self.config, self.settings, self.held = model, config, config.training, held
         self.defences = config.defence.hooks()
         device = next(model.parameters()).device
-        self.feed = Feed(data, config, model, device, self.defences.needs_images)
+        as_images = self.defences.needs_images or config.augmentation is not None
+        self.feed = Feed(data, config, model, device, as_images)
         self.optimiser = optimisation.optimiser(self.settings, model)
         self.schedule = optimisation.schedule(self.settings, self.optimiser, self.feed.total)
         self.history: list[dict] = []

@@ -68,6 +68,16 @@ def test_tables_become_a_recipe_and_back():
             {"training": {"loss": "rate"}, "model": {"name": "mlp", "readout": "max_potential"}},
             "needs model.readout",
         ),
+        (
+            {
+                "data": {"name": "nmnist", "encoding": "events"},
+                "augmentation": {"flip": True},
+            },
+            "augmentation goes with images; nmnist are events",
+        ),
+        ({"augmentation": {"crop": 8}}, "crop is 8; it must be below 8, the side of an image of"),
+        ({"augmentation": {"cutout": 9}}, "cutout is 9; it must be below 8"),
+        ({"augmentation": {"rotate": 9}}, "no key 'rotate'; it must be one of flip, crop, cutout"),
         ({"training": {"patience": 3}}, "patience goes with validation"),
         ({"training": {"schedule": "constant", "warmup": 0.1}}, "warmup goes with schedule"),
         ({"training": {"label_smoothing": 0.1, "loss": "rate"}}, "label_smoothing goes with loss"),

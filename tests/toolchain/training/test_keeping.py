@@ -46,6 +46,7 @@ EVERYTHING = {
         "validation": 0.25,
         "samples": 80,
     },
+    "augmentation": {"crop": 1, "mixup": 0.5},
     "defence": {
         "margin": {"delta": 0.3, "lambda_max": 1.0},
         "adversarial": {"attack": "pgd", "epsilon": 0.0625},
