@@ -53,6 +53,7 @@ BOTTOM = (
     "version",
     "targets",  # names, titles and marks of targets, which every page needs
     "errors",
+    "heap",
     "statistics",
     "whole",
     "table_rules",

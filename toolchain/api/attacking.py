@@ -11,6 +11,7 @@ import numpy as np
 
 from hardware import _tabular
 from hardware.noise import MAX_SEED
+from toolchain import heap
 from toolchain.api.arguments import array, one_of, whole, wrong
 from toolchain.api.arguments import labels as checked_labels
 from toolchain.api.loading import Model, opened
@@ -121,6 +122,7 @@ class Attacked:
         return _tabular.html(title, ("attack", "samples that fell to it"), felled) + said
 
 
+@heap.kept()
 def attack(
     model: object,
     images: np.ndarray,

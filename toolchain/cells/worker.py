@@ -8,6 +8,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
+from toolchain import heap
 from toolchain.cells import work
 from toolchain.cells.work import Failed
 
@@ -22,8 +23,9 @@ def main(pipe: int, life: int) -> None:
     talk = Connection(pipe)
     try:
         shared = talk.recv()
-        while True:
-            talk.send(_served(talk, shared))
+        with heap.kept():
+            while True:
+                talk.send(_served(talk, shared))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

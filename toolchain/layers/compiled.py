@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
 from operator import or_
 from typing import TypeAlias
@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from toolchain.layers import kernels, kernels_backward
+from toolchain.layers.kernels_backward import FORMULAS, GIVEN
 from toolchain.layers.memory import line
 from toolchain.layers.rules import Gradients, Parameters, Rules, Saved, Scanned
+from toolchain.layers.surrogate import derivative
 from toolchain.layers.threads import divided
 
 RESET_CODES = {"zero": kernels.ZERO, "subtract": kernels.SUBTRACT, "none": kernels.NONE}
@@ -84,10 +86,16 @@ def forward(
         _numpy(mem_out, none3),
         _numpy(rest_out, none2),
     )
-    kernel = kernels.forward_kernel()
+    kernel = kernels.plain_kernel() if plain(rules, cells, noise) else kernels.forward_kernel()
     parts = divided(batch, current.numel(), partial(kernel, given, cells, traces))
     flags = reduce(or_, parts, 0)
     return Scanned(flags, spikes, before, active, syn_out, mem_out, rest_out)
+
+
+def plain(rules: Rules, cells: kernels.Cells, noise: torch.Tensor | None) -> bool:
+    """Whether ``kernels.plain_kernel`` knows these neurons."""
+    special = rules.has_current or rules.refractory or noise is not None
+    return not special and cells.limit < 1 << 17
 
 
 def backward(
@@ -97,11 +105,9 @@ def backward(
     grad_syn: torch.Tensor | None,
     grad_mem: torch.Tensor | None,
     grad_before: torch.Tensor | None,
-    surrogate: torch.Tensor | None,
     saved: Saved,
 ) -> Gradients:
-    """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``.
-    ``surrogate`` is overwritten."""
+    """Gradients of (current, syn0, mem0, alpha, beta, threshold), None where not ``needed``."""
     before = saved.before
     real = _real(before)
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
@@ -110,7 +116,13 @@ def backward(
     def wanted(index: int) -> np.ndarray:
         return np.zeros((batch, neurons), real) if needed[index] else none2
 
-    grad_current = torch.empty_like(before) if surrogate is None else surrogate
+    spike_grad = rules.spike_grad
+    formula = FORMULAS.get(type(spike_grad), GIVEN)
+    if formula == GIVEN and grad_spikes is not None:
+        slopes = derivative(spike_grad, before - saved.threshold.to(before.dtype))
+        grad_current = slopes.to(before.dtype, copy=True, memory_format=torch.contiguous_format)
+    else:
+        grad_current = torch.empty_like(before)
     syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (
         wanted(i) for i in range(1, 6)
     )
@@ -132,6 +144,8 @@ def backward(
         saved.threshold.numpy().astype(real),
         RESET_CODES[rules.reset],
         real(rules.saturated),
+        formula,
+        real(getattr(spike_grad, "parameter", 0.0)),
     )
     outgoing = kernels_backward.Outgoing(
         grad_current.numpy(),
@@ -151,25 +165,6 @@ def backward(
         for i, w in ((3, alpha_wanted), (4, beta_wanted), (5, threshold_wanted))
     )
     return grad_current, *states, *sums
-
-
-def slopes(
-    formula: Callable[[torch.Tensor, float], torch.Tensor],
-    parameter: float,
-    before: torch.Tensor,
-    threshold: torch.Tensor,
-) -> torch.Tensor:
-    """``formula(before - threshold)`` of a surrogate over a trace."""
-    out = torch.empty_like(before)
-    kernel = partial(
-        kernels_backward.slopes_kernel(formula),
-        _real(before)(parameter),
-        before.numpy(),
-        threshold.to(before.dtype).numpy(),
-        out.numpy(),
-    )
-    divided(before.shape[1], before.numel(), kernel)
-    return out
 
 
 def largest(x: torch.Tensor, scale: float) -> tuple[int, int]:

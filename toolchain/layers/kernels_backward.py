@@ -1,16 +1,46 @@
-"""The compiled scan over time for CPU tensors: the backward pass, and slopes of surrogates. Arrays
-as in ``toolchain.layers.kernels``."""
+"""The compiled scan over time for CPU tensors: the backward pass, and the slopes of
+surrogates in it. Arrays as in ``toolchain.layers.kernels``."""
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba.extending import register_jitable
 
 from hardware.jit import cached, part
+from toolchain.layers import surrogate
 from toolchain.layers.kernels import BLOCK
+
+_triangle, _rectangle, _atan, _fast_sigmoid, _sigmoid, _gaussian = (
+    register_jitable(kind.formula)
+    for kind in (
+        surrogate.Triangle,
+        surrogate.Rectangle,
+        surrogate.ATan,
+        surrogate.FastSigmoid,
+        surrogate.Sigmoid,
+        surrogate.Gaussian,
+    )
+)
+FORMULAS: dict[object, int] = {
+    surrogate.Triangle: 0,
+    surrogate.Rectangle: 1,
+    surrogate.ATan: 2,
+    surrogate.FastSigmoid: 3,
+    surrogate.Sigmoid: 4,
+    surrogate.Gaussian: 5,
+}
+"""Surrogate → code of its formula."""
+
+GIVEN = -1
+"""Code where the slopes are given."""
+
+_RULES = hashlib.sha256(Path(surrogate.__file__).read_bytes()).hexdigest()
+"""Closed over by the kernel: see ``hardware.jit.cached``."""
 
 _ZERO, _SUBTRACT, _NONE = 0, 1, 2
 """The codes of ``toolchain.layers.kernels``. numba's cache notices a change of this file only, so
@@ -47,6 +77,7 @@ class Slopes(NamedTuple):
 
     reset       code
     saturated   magnitude of a saturated potential
+    formula     code of the surrogate, and its parameter
     """
 
     has_current: bool
@@ -55,13 +86,15 @@ class Slopes(NamedTuple):
     threshold: np.ndarray
     reset: int
     saturated: np.float32 | np.float64
+    formula: int
+    parameter: np.float32 | np.float64
 
 
 class Outgoing(NamedTuple):
     """Gradients to fill.
 
-    current      trace; holds dS/dv where gradients of spikes come in, and the result afterwards:
-                 one array less, whose first touch costs more than the arithmetic
+    current      trace; with the formula GIVEN it holds dS/dv, and the result afterwards: one array
+                 less, whose first touch costs more than the arithmetic
     syn0, mem0   of the states before the first step
     alpha, beta, threshold   [batch, neuron], for the caller to sum
     """
@@ -72,6 +105,30 @@ class Outgoing(NamedTuple):
     alpha: np.ndarray
     beta: np.ndarray
     threshold: np.ndarray
+
+
+@part
+def _slopes(formula, parameter, before, level, out):
+    """dS/dv of a step, into ``out``."""
+    n = out.shape[0]
+    if formula == 0:
+        for i in range(n):
+            out[i] = _triangle(before[i] - level[i], parameter)
+    elif formula == 1:
+        for i in range(n):
+            out[i] = _rectangle(before[i] - level[i], parameter)
+    elif formula == 2:
+        for i in range(n):
+            out[i] = _atan(before[i] - level[i], parameter)
+    elif formula == 3:
+        for i in range(n):
+            out[i] = _fast_sigmoid(before[i] - level[i], parameter)
+    elif formula == 4:
+        for i in range(n):
+            out[i] = _sigmoid(before[i] - level[i], parameter)
+    elif formula == 5:
+        for i in range(n):
+            out[i] = _gaussian(before[i] - level[i], parameter)
 
 
 @part
@@ -173,6 +230,7 @@ def _copy(values, line):
 @cache
 def backward_kernel():
     """The compiled backward scan."""
+    rules = _RULES
 
     def backward_scan(incoming, kept, cells, outgoing, first, last):
         """Gradients through time of samples first to last (not included); ``Incoming``, ``Kept``,
@@ -181,6 +239,7 @@ def backward_kernel():
         Rounding and the wrap of the current pass gradients unchanged, a saturated potential none, a
         reset is a constant (as in snnTorch, it passes no gradient to the spike).
         """
+        rules  # noqa: B018 - part of the cache key
         steps, _, neurons = outgoing.current.shape
         real = outgoing.current.dtype.type
         carry_u, carry_v = np.zeros(BLOCK, real), np.zeros(BLOCK, real)
@@ -204,6 +263,8 @@ def backward_kernel():
                         elif cells.reset == _SUBTRACT and outgoing.threshold.size:
                             _take_products(outgoing.threshold[b, block], carry_v, fired)
                     if incoming.spikes.size:
+                        potential = kept.before[t, b, block]
+                        _slopes(cells.formula, cells.parameter, potential, level, out)
                         _through_spikes(out, incoming.spikes[t, b, block])
                         if kept.active.size:
                             _where_active(out, kept.active[t, b, block])
@@ -249,20 +310,3 @@ def backward_kernel():
                     _copy(carry_v, outgoing.mem0[b, block])
 
     return cached(backward_scan)
-
-
-@cache
-def slopes_kernel(formula):
-    """A compiled pass of a surrogate's formula over a trace [time, batch, neuron]."""
-    compiled = njit(formula)
-
-    def slopes(parameter, before, threshold, out, first, last):
-        """``out = formula(before - threshold)`` for samples first to last (not included)."""
-        steps, _, neurons = before.shape
-        for t in range(steps):
-            for b in range(first, last):
-                line, result = before[t, b], out[t, b]
-                for i in range(neurons):
-                    result[i] = compiled(line[i] - threshold[i], parameter)
-
-    return njit(nogil=True, error_model="numpy")(slopes)

@@ -16,7 +16,6 @@ from torch.autograd.function import once_differentiable
 from toolchain.errors import CurrentRangeError, GridError, LayerError
 from toolchain.layers import compiled, kernels, tensors
 from toolchain.layers.rules import Parameters, Rules, Saved, Trace
-from toolchain.layers.surrogate import Surrogate, derivative
 
 
 def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
@@ -58,16 +57,6 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
         f"{rules.where}: {limit} in {current.dtype}, which holds no larger sums exactly: use "
         f"float64, or smaller weights"
     )
-
-
-def _slopes(rules: Rules, before: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """dS/dv over the trace, in a tensor of its own."""
-    if isinstance(rules.spike_grad, Surrogate) and before.device.type == "cpu":
-        return compiled.slopes(
-            rules.spike_grad.formula, rules.spike_grad.parameter, before, threshold
-        )
-    slopes = derivative(rules.spike_grad, before - threshold.to(before.dtype))
-    return slopes.to(before.dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 Result: TypeAlias = tuple[
@@ -154,7 +143,6 @@ class _Scan(torch.autograd.Function):
             if grad_syn is None and grad_mem is None and grad_before is None:
                 return replaced, *(None,) * 9
         grad_syn, grad_mem = (_whole_trace(g, before) for g in (grad_syn, grad_mem))
-        surrogate = None if grad_spikes is None else _slopes(rules, before, threshold)
         way = compiled if before.device.type == "cpu" else tensors
         saved = Saved(before, spikes, active, syn, syn0, mem0, alpha, beta, threshold)
         gradients = way.backward(
@@ -164,7 +152,6 @@ class _Scan(torch.autograd.Function):
             grad_syn,
             grad_mem,
             grad_before,
-            surrogate,
             saved,
         )
         if replaced is not None:

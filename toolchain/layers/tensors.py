@@ -10,6 +10,7 @@ import torch
 from hardware import arithmetic, lif
 from toolchain.layers import kernels
 from toolchain.layers.rules import Gradients, Parameters, Rules, Saved, Scanned
+from toolchain.layers.surrogate import derivative
 
 
 def forward(
@@ -108,7 +109,6 @@ def backward(
     grad_syn: torch.Tensor | None,
     grad_mem: torch.Tensor | None,
     grad_before: torch.Tensor | None,
-    surrogate: torch.Tensor | None,
     saved: Saved,
 ) -> Gradients:
     """As ``compiled.backward``."""
@@ -134,8 +134,8 @@ def backward(
             grad_v = grad_v * (1 - spikes[t])
         elif spikes is not None and rules.reset == "subtract":
             grad_threshold = grad_threshold - grad_v * spikes[t]
-        if grad_spikes is not None and surrogate is not None:
-            fired = grad_spikes[t] * surrogate[t] * on
+        if grad_spikes is not None:
+            fired = grad_spikes[t] * derivative(rules.spike_grad, before[t] - threshold) * on
             grad_threshold = grad_threshold - fired
             grad_v = grad_v + fired
         if grad_before is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from toolchain import heap
 from toolchain.data import Dataset, load
 from toolchain.errors import ConfigError
 from toolchain.layers import Network
@@ -21,6 +22,7 @@ from toolchain.training.result import Result, Train, device_of
 from toolchain.training.run import Run
 
 
+@heap.kept()
 def train(
     config: Config,
     *,
