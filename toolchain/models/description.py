@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -195,7 +195,8 @@ class Init(Settings):
 
     def at(self, path: str | Path) -> Init:
         """The same with another file."""
-        return replace(self, **{INITS[self.kind][0]: str(path)})
+        changed: dict[str, Any] = {INITS[self.kind][0]: str(path)}
+        return replace(self, **changed)
 
 
 NETWORKS = ("snn", "ann")

@@ -192,8 +192,6 @@ def test_tensor_operations_equal_the_compiled_scan(case):
     for way in (compiled, tensors):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(scan, "compiled", way)
-            if way is tensors:
-                patch.setattr(tensors, "slopes", compiled.slopes, raising=False)
             outputs = sequence(lif, current, syn, mem)
             results.append((outputs, gradients(outputs, weights, inputs)))
     for a, b in zip(results[0][0], results[1][0]):
@@ -206,7 +204,6 @@ def test_tensor_operations_equal_the_compiled_scan(case):
 @pytest.mark.parametrize("way", [compiled, tensors])
 def test_the_gradient_of_spikes_alone_is_that_with_all_states_kept(way, monkeypatch):
     monkeypatch.setattr(scan, "compiled", way)
-    monkeypatch.setattr(tensors, "slopes", compiled.slopes, raising=False)
     torch.manual_seed(0)
     lif = snn.LIF(alpha=0.5, beta=0.75, learn_alpha=True, learn_beta=True, learn_threshold=True)
     current = torch.randint(-500, 1500, (9, 2, 3)) / 1024
