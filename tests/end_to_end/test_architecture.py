@@ -8,6 +8,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ FLOORS = ("hardware", "export", "toolchain", "spikeport")
 LAVA_ROOM = ("hardware/lava/",)
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All that a file says, read once for all tests."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Modules that a file imports anywhere, also inside functions; those for type checkers alone
     are left out."""
@@ -97,9 +105,8 @@ def modules() -> dict[str, Path]:
 def imports(path: Path, known: dict[str, Path]) -> set[str]:
     """Our own modules that a file imports, also inside functions and for type checkers alone:
     ``from a import b`` is of a.b where that is a module, else of a."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -215,7 +222,7 @@ def test_nothing_is_unpickled():
         assert "allow_pickle=True" not in source, path
         for call in (
             n
-            for n in ast.walk(ast.parse(source))
+            for n in nodes(path)
             if isinstance(n, ast.Call) and ast.unparse(n.func) == "torch.load"
         ):
             if "weights_only=True" not in ast.unparse(call):

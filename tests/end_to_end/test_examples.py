@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -16,21 +15,21 @@ from tests.end_to_end.models import tiny_graph
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def example(name: str, *arguments: object) -> str:
-    """What an example prints."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, ROOT / "examples" / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=environment,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+@pytest.fixture
+def example(monkeypatch, capsys):
+    """Runs an example as a script, in this process, which has imported PyTorch already; what it
+    prints."""
+
+    def run(name: str, *arguments: object) -> str:
+        path = ROOT / "examples" / name
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_qat_to_chip():
+def test_qat_to_chip(example):
     text = example("qat_to_chip.py")
     assert "audit: faithful" in text
     assert "output spikes that differ between PyTorch and the integer Program: 0" in text
@@ -38,7 +37,7 @@ def test_qat_to_chip():
 
 
 @pytest.mark.lava
-def test_run_nir(tmp_path):
+def test_run_nir(example, tmp_path):
     nir.write(tmp_path / "tiny.nir", tiny_graph())
     text = example("run_nir.py", tmp_path / "tiny.nir")
     assert re.search(r"^lif: 0 of 300 spikes and 0 of 300 potentials differ$", text, re.MULTILINE)
@@ -46,7 +45,7 @@ def test_run_nir(tmp_path):
 
 @pytest.mark.lava
 @pytest.mark.slow
-def test_snntorch_to_lava():
+def test_snntorch_to_lava(example):
     text = example("snntorch_to_lava.py")
     assert "spike counts that differ between fast and Lava: 0 of 200" in text
     floating, integers = map(

@@ -85,7 +85,7 @@ def test_nmnist_network_keeps_its_accuracy(golden, shared_data):
 
 
 @pytest.mark.lava
-@pytest.mark.parametrize("samples", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("samples", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_nmnist_network_is_the_same_on_lava(golden, shared_data, samples):
     inputs, _ = nmnist.recordings(shared_data, samples)
     program, _ = export.lower(export.read(golden / "nir" / "cnn_sinabs.nir"), dialect="sinabs")

@@ -8,7 +8,6 @@ import random
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from toolchain.cells.errors import StoreError
 from toolchain.cells.pool import Pool
 from toolchain.cells.salvage import salvage
 from toolchain.cells.store import NAME, Store
+from toolchain.cli import run as spikeport
 
-ROOT = Path(__file__).parents[3]
 CELLS = 24
 
 
@@ -270,19 +269,11 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
         Store(tmp_path / "file" / "run")
 
 
-def test_the_command_says_it_in_one_line(whole, tmp_path):
+def test_the_command_says_it_in_one_line(whole, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / NAME).write_bytes((whole / NAME).read_bytes()[:5000])
-    command = [
-        sys.executable,
-        "-m",
-        "toolchain.cli",
-        "report",
-        str(tmp_path / "run"),
-        "-o",
-        str(tmp_path / "report.html"),
-    ]
-    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert found.returncode == 2
-    assert "--salvage" in found.stderr
-    assert len(found.stderr.splitlines()) == 1
+    code = spikeport(["report", str(tmp_path / "run"), "-o", str(tmp_path / "report.html")])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert "--salvage" in said
+    assert len(said.splitlines()) == 1

@@ -75,7 +75,8 @@ with Store({folder!r}) as store:
 """
 
 
-def test_fifty_kills_end_with_the_same_store_as_an_undisturbed_run(tmp_path):
+@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.slow)])
+def test_kills_end_with_the_same_store_as_an_undisturbed_run(tmp_path, kills):
     """kill -9 at random moments: nothing is corrupted, nothing finished is lost, and the end result
     is the same."""
 
@@ -88,7 +89,7 @@ def test_fifty_kills_end_with_the_same_store_as_an_undisturbed_run(tmp_path):
     rng = np.random.default_rng(0)
     killed = tmp_path / "killed"
     finished = 0
-    for _ in range(50):
+    for _ in range(kills):
         process = start(killed)
         time.sleep(rng.uniform(0, 0.004))
         os.kill(process.pid, signal.SIGKILL)
