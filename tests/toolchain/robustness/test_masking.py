@@ -97,8 +97,8 @@ def test_the_battery_breaks_what_plain_pgd_does_not_and_the_flags_say_so(facts):
 @pytest.mark.parametrize(("factory", "masks"), [("hint", True), ("float_network", False)])
 def test_integers_that_hide_the_way_are_flagged(float_model, factory, masks):
     """A search that does not accept ties stands on the plateaus of the integers."""
-    found = datasets.load("digits", "test", samples=150)
-    data = Data((found.values / 16).astype(np.float32), found.labels, np.arange(150))
+    found = datasets.load("digits", "test", samples=100)
+    data = Data((found.values / 16).astype(np.float32), found.labels, np.arange(100))
     model = float_model
     if masks:
         options = Options(
