@@ -258,11 +258,14 @@ class _Synapse(nn.Module):
             z = linear(x.to(weight.dtype), weight)
             if self.bias is not None:
                 z = z + self._channelwise(self.bias)
-            if norm.per_step and self._has_time(z):
-                normal = torch.stack([norm.normalise(self._samples(step)) for step in z])
-            else:
-                normal = norm.normalise(self._samples(z))
-            return round_in_place(normal, 2.0**self.fraction_bits).reshape(z.shape)
+            return round_in_place(self.with_batch_statistics(z, norm), 2.0**self.fraction_bits)
+
+    def with_batch_statistics(self, z: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
+        """Weighted sums z [..., channel, *map] normalised with their own statistics, a new
+        tensor."""
+        if norm.per_step and self._has_time(z):
+            return torch.stack([norm.normalise(self._samples(s)).reshape(s.shape) for s in z])
+        return norm.normalise(self._samples(z)).reshape(z.shape)
 
     def _samples(self, z: torch.Tensor) -> torch.Tensor:
         """[..., channel, *map] as [sample, channel, *map]."""

@@ -15,21 +15,22 @@ from torch.nn import functional
 
 from toolchain import layers as snn
 from toolchain.errors import LayerError
+from toolchain.layers.norm import channelwise
 
 
 class FloatLinear(snn.Linear):
     """torch.nn.Linear."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.linear(x, self.weight, self.bias)
+        return _normalised(self, functional.linear(x, self.weight, self.bias))
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir.Linear or nir.Affine, no metadata)."""
         import nir
 
-        weight = _array(self.weight)
+        weight, bias = self.folded()
         return (
-            nir.Linear(weight) if self.bias is None else nir.Affine(weight, _array(self.bias))
+            nir.Linear(_array(weight)) if bias is None else nir.Affine(_array(weight), _array(bias))
         ), {}
 
 
@@ -39,22 +40,35 @@ class FloatConv2d(snn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         geometry = (self.stride, self.padding, self.dilation, self.groups)
         maps = functional.conv2d(x.reshape(-1, *x.shape[-3:]), self.weight, self.bias, *geometry)
-        return maps.reshape(*x.shape[:-3], *maps.shape[1:])
+        return _normalised(self, maps.reshape(*x.shape[:-3], *maps.shape[1:]))
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir.Conv2d, no metadata)."""
         import nir
 
-        bias = np.zeros(self.out_channels) if self.bias is None else _array(self.bias)
+        weight, offset = self.folded()
+        bias = np.zeros(self.out_channels) if offset is None else _array(offset)
         return nir.Conv2d(
             tuple(input_shape)[1:],
-            _array(self.weight),
+            _array(weight),
             self.stride,
             self.padding,
             self.dilation,
             self.groups,
             bias,
         ), {}
+
+
+def _normalised(layer: FloatLinear | FloatConv2d, z: torch.Tensor) -> torch.Tensor:
+    """Batch normalisation behind the weighted sums, as PyTorch computes it."""
+    norm = layer.norm
+    if norm is None:
+        return z
+    if norm.batch_statistics:
+        return layer.with_batch_statistics(z, norm)
+    factor = channelwise(norm.factor(), layer.weight.dim() - 1)
+    offset = channelwise(norm.bias - norm.running_mean * norm.factor(), layer.weight.dim() - 1)
+    return z * factor + offset
 
 
 def _no_states(layer: snn.LIF | snn.LI, states) -> None:
@@ -127,7 +141,7 @@ class FloatLI(snn.LI):
 
 
 _FLOAT = {snn.Linear: FloatLinear, snn.Conv2d: FloatConv2d, snn.LIF: FloatLIF, snn.LI: FloatLI}
-_KEPT = (snn.Flatten, snn.AvgPool2d, snn.SumPool2d, snn.Dropout)
+_KEPT = (snn.Flatten, snn.AvgPool2d, snn.SumPool2d, snn.Dropout, snn.Add)
 
 
 def floating(network: snn.Network) -> snn.Network:

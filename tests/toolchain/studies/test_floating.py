@@ -43,6 +43,38 @@ def network(readout="spike_count", reset="zero", beta=0.875):
     return model
 
 
+def normalised():
+    """The same with batch normalisation, statistics and gains that are not 1."""
+    torch.manual_seed(1)
+    model = network("last_potential")
+    model.conv = snn.Conv2d(1, 4, 3, padding=1, source_fraction_bits=3, norm=True)
+    model.fc = snn.Linear(16, 3, source_fraction_bits=2, norm=snn.BatchNorm(3))
+    for norm in (model.conv.norm, model.fc.norm):
+        torch.nn.init.normal_(norm.running_mean, 0.0, 0.1)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2.0)
+        torch.nn.init.normal_(norm.weight, 2.0, 0.5)
+        torch.nn.init.normal_(norm.bias, 0.0, 0.1)
+    return model
+
+
+def test_batch_normalisation_in_floating_point_is_that_of_the_exported_weights():
+    model = floating(normalised()).eval()
+    quantised = normalised().eval()
+    x = torch.randint(0, 12, (7, 6, 1, 4, 4)) / 8
+    assert torch.allclose(model.conv(x), quantised.conv(x), atol=0.1)
+    assert not torch.equal(model.conv(x), quantised.conv(x))
+    assert model(x).shape == (7, 6, 3)
+    weight, bias = model.conv.folded()
+    node, _ = model.conv.nir_node((1, 4, 4))
+    assert np.allclose(node.weight, weight.detach())
+    assert np.allclose(node.bias, bias.detach())
+    before = model.conv.norm.running_mean.clone()
+    model.train()
+    maps = model.conv(x)
+    assert torch.allclose(maps.mean(dim=(0, 1, 3, 4)), model.conv.norm.bias, atol=1e-5)
+    assert not torch.equal(model.conv.norm.running_mean, before)
+
+
 def random_inputs(samples=6, steps=7):
     return np.random.default_rng(0).integers(0, 12, (samples, steps, 1, 4, 4))
 
