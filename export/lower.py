@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import nir
@@ -27,7 +28,7 @@ from export.errors import (
 from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
-from export.populations import constant_source, lower_population
+from export.populations import LoweredPopulation, constant_source, lower_population
 from export.quantize import MOST_BITS
 from export.reading import Reading, Told, settle
 from export.shapes import NEURONS, Shape, infer
@@ -48,6 +49,25 @@ class Lowered(NamedTuple):
 
     program: Program
     audit: Audit
+
+
+@dataclass(frozen=True, eq=False)
+class Floating:
+    """The network in volts and discrete time, before any number became an integer.
+
+    inputs     as of the Program; fractions: Input node → k, an integer x means x * 2**-k
+    parts      population → its integers, and what they were made from
+    """
+
+    traced: Traced
+    neurons: Mapping[str, Neuron]
+    inputs: tuple[Input, ...]
+    fractions: Mapping[str, int]
+    parts: Mapping[str, LoweredPopulation]
+
+    def real(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Integer inputs in real units."""
+        return {name: array * 2.0 ** -self.fractions[name] for name, array in arrays.items()}
 
 
 def lower(
@@ -94,6 +114,40 @@ def lower(
     GraphError, UnsupportedError, QuantizationError, CalibrationError; and RefusedError, which holds
     the audit, where nodes of the graph have no integer counterpart.
     """
+    return beside(
+        graph,
+        dt=dt,
+        reset=reset,
+        r_per=r_per,
+        dialect=dialect,
+        weight_bits=weight_bits,
+        per_channel=per_channel,
+        calibration=calibration,
+        message_bits=message_bits,
+        input_fraction_bits=input_fraction_bits,
+        discretization=discretization,
+        allow_clipping=allow_clipping,
+        source=source,
+    )[0]
+
+
+def beside(
+    graph: nir.NIRGraph,
+    *,
+    dt: float | None = None,
+    reset: str | None = None,
+    r_per: str | None = None,
+    dialect: str | None = None,
+    weight_bits: int = 8,
+    per_channel: bool | None = None,
+    calibration: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    message_bits: int | Mapping[str, int] | None = None,
+    input_fraction_bits: int | Mapping[str, int] | None = None,
+    discretization: str = "euler",
+    allow_clipping: bool = False,
+    source: str = "NIR graph",
+) -> tuple[Lowered, Floating]:
+    """As ``lower``, with the network in floating point beside its integers."""
     if not isinstance(weight_bits, int) or not 2 <= weight_bits <= MOST_BITS:
         raise QuantizationError(
             f"{parameter('weight_bits')} is {weight_bits!r}; it must be a whole number from 2 to "
@@ -195,7 +249,8 @@ def lower(
     ):
         notes.append("discretization: exponential")
     said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
-    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said))
+    beside_it = Floating(traced, neurons, tuple(inputs), fractions, lowered)
+    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said)), beside_it
 
 
 @contextmanager

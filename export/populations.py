@@ -32,13 +32,29 @@ from hardware.program import Dense, Population, Projection
 
 @dataclass
 class LoweredPopulation:
-    """The parts of a Program that one population brings."""
+    """The parts of a Program that one population brings, and what they were made from.
+
+    synapses   the ways into it with the neuron's gain in their weights; weights: of each, what was
+               wanted and what is used
+    direct     volts per step straight into the potential, as wanted
+    delayed    volts per step that come in as synaptic input, by delay: wanted and used
+    own        parameters of the population itself, wanted and used
+    """
 
     population: Population
     projections: list[Projection]
     audits: list[LayerAudit]
     scale: float
-    needs_constant: bool = False
+    synapses: list[Synapses]
+    weights: list[Parameter]
+    direct: np.ndarray
+    delayed: dict[int, Parameter]
+    own: list[Parameter]
+
+    @property
+    def needs_constant(self) -> bool:
+        """Whether the source that fires in every step is needed."""
+        return bool(self.delayed)
 
 
 def lower_population(
@@ -143,7 +159,15 @@ def lower_population(
         (neuron.name,),
     )
     return LoweredPopulation(
-        population, projections + sent, [*audits, *more, audit], scale, bool(sent)
+        population,
+        projections + sent,
+        [*audits, *more, audit],
+        scale,
+        synapses,
+        [of_weights.parameter("weight") for of_weights in audits],
+        direct,
+        {delay: of_bias.parameter("bias") for delay, of_bias in zip(sorted(delayed), more)},
+        parameters,
     )
 
 

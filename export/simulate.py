@@ -17,7 +17,7 @@ from export.errors import UnsupportedError
 from export.neurons import Neuron
 from export.operators import Matrix, Operator, Triples
 from export.trace import Traced, Way
-from hardware.arithmetic import STATE_SHIFT
+from hardware.arithmetic import CURRENT_LIMIT, POTENTIAL_LIMIT, STATE_SHIFT
 from hardware.noise import draw_step
 
 
@@ -94,9 +94,11 @@ def simulate(
     inputs: Mapping[str, np.ndarray],
     *,
     record: bool = False,
+    units: Mapping[str, float] | None = None,
 ) -> Simulation:
     """Run samples. ``inputs``: Input node → array [sample, step, *shape] in real units (integers
-    times 2**-k)."""
+    times 2**-k). ``units``: population → state units in a volt, of those whose states are to be
+    rounded, to wrap and to saturate as the chip's do."""
     order = execution_order(traced.ways)
     samples, steps = next(iter(inputs.values())).shape[:2]
     ways = {
@@ -111,7 +113,7 @@ def simulate(
     history: dict[str, list[np.ndarray]] = {n: [] for n in (*inputs, *order)}
     result = Simulation({n: Extremes() for n in order})
     traces: dict[str, tuple[list[Any], list[Any]]] = {n: ([], []) for n in order}
-    states = {n: _State(neurons[n], samples) for n in order}
+    states = {n: _State(neurons[n], samples, (units or {}).get(n)) for n in order}
     for step in range(steps):
         for name, array in inputs.items():
             _push(history[name], np.asarray(array[:, step], np.float64), kept)
@@ -129,7 +131,7 @@ def simulate(
             _push(history[name], fired, kept)
             if record:
                 traces[name][0].append(fired)
-                traces[name][1].append(states[name].potential.copy())
+                traces[name][1].append(states[name].volts())
     if record:
         result.spikes = {n: np.stack(s, axis=1) for n, (s, _) in traces.items()}
         result.potentials = {n: np.stack(v, axis=1) for n, (_, v) in traces.items()}
@@ -142,34 +144,64 @@ def _push(past: list[np.ndarray], value: np.ndarray, kept: int) -> None:
         past.pop(0)
 
 
+WHOLE = 1e-5
+"""State units by which floating point may miss a whole number."""
+
+
+def _whole(x: np.ndarray) -> np.ndarray:
+    """Whole numbers where sums and products in floating point have just missed them."""
+    near = np.rint(x)
+    return np.where(np.abs(x - near) < WHOLE, near, x)
+
+
+def _as_it_is(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def _kept(x: np.ndarray) -> np.ndarray:
+    """What a decay leaves, rounded toward zero."""
+    rounded: np.ndarray = np.trunc(_whole(x))
+    return rounded
+
+
 class _State:
     """Current and potential of one population, [sample, *shape]; the rules are those of
-    hardware.reference without rounding."""
+    hardware.reference, without rounding or, where ``units`` says in what, with it."""
 
-    def __init__(self, neuron: Neuron, samples: int) -> None:
+    def __init__(self, neuron: Neuron, samples: int, units: float | None = None) -> None:
         self.neuron = neuron
+        self.units, self.rounds = 1.0 if units is None else units, units is not None
         self.current = np.zeros((samples, *neuron.shape))
         self.potential = np.zeros_like(self.current)
         self.rest_until = np.full(self.current.shape, -1)
 
+    def volts(self) -> np.ndarray:
+        """The potential."""
+        return self.potential / self.units
+
     def step(self, step: int, total: np.ndarray, extremes: Extremes) -> np.ndarray:
         n = self.neuron
-        added = n.gain * total
-        self.current = self.current * (1 - n.current_decay) + added
+        whole, kept = (_whole, _kept) if self.rounds else (_as_it_is, _as_it_is)
+        added = whole(n.gain * total * self.units)
+        self.current = kept(self.current * (1 - n.current_decay)) + added
+        if self.rounds:
+            beyond = np.sign(self.current) * (
+                (self.current > CURRENT_LIMIT) | (self.current <= -CURRENT_LIMIT)
+            )
+            self.current = self.current - beyond * 2 * CURRENT_LIMIT
         active = self.rest_until < step
-        self.potential = np.where(
-            active, self.potential * (1 - n.voltage_decay) + self.current + n.leak, self.potential
-        )
+        moved = kept(self.potential * (1 - n.voltage_decay)) + self.current
+        moved = moved + whole(n.leak * self.units)
+        if self.rounds:
+            moved = np.clip(moved, -POTENTIAL_LIMIT, POTENTIAL_LIMIT)
+        self.potential = np.where(active, moved, self.potential)
         for quantity, value in (
             ("input", added),
             ("current", self.current),
             ("potential", self.potential),
         ):
-            setattr(
-                extremes,
-                quantity,
-                max(getattr(extremes, quantity), float(np.abs(value).max(initial=0.0))),
-            )
+            largest = float(np.abs(value).max(initial=0.0)) / self.units
+            setattr(extremes, quantity, max(getattr(extremes, quantity), largest))
         if n.threshold is None:
             return np.zeros_like(self.current)
         compared = self.potential
@@ -177,12 +209,16 @@ class _State:
             drawn = draw_step(n.noise.seed, n.noise.sigma, step, int(np.prod(n.shape))).reshape(
                 n.shape
             )
-            compared = compared + drawn * 2.0 ** -(n.grid["fraction_bits"] + STATE_SHIFT)
-        fired = (compared > n.threshold) & active
+            unit = 2.0 ** -(n.grid["fraction_bits"] + STATE_SHIFT)
+            compared = compared + drawn * unit * self.units
+        fired = (compared > whole(n.threshold * self.units)) & active
         if n.reset == "zero":
             self.potential = np.where(fired, 0.0, self.potential)
         elif n.reset == "subtract":
-            amount = np.asarray(n.reset_amount)
-            self.potential = np.where(fired, self.potential - amount, self.potential)
+            amount = whole(np.asarray(n.reset_amount) * self.units)
+            reset = self.potential - amount
+            if self.rounds:
+                reset = np.clip(reset, -POTENTIAL_LIMIT, POTENTIAL_LIMIT)
+            self.potential = np.where(fired, reset, self.potential)
         self.rest_until = np.where(fired, step + n.refractory, self.rest_until)
         return fired.astype(np.float64)

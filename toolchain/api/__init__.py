@@ -3,6 +3,7 @@
     model = spikeport.load("digits.safetensors")
     exported = spikeport.export(model)                          exported.program, exported.audit
     recording = spikeport.run(model, data="digits", samples=100)
+    lost = spikeport.attribute(model, data="digits", samples=20)   what each rounding costs
     agreement = spikeport.compare(model, data="digits", targets=("software", "fast"))
     checked = spikeport.check(model, chip="loihi2")
     assessment = spikeport.assess(model, data="digits")
@@ -11,7 +12,8 @@
     opened = spikeport.open_run("runs/defences")
 
 loading     a model at any stage, a data set
-running     export, run, compare, check, assess: what the commands of these names do
+running     export, run, attribute, compare, check, assess: what the commands of these names
+            (attribute: audit) do
 attacking   one worst-case attack on arrays
 training    a recipe
 runs        the results of spikeport bench
@@ -21,7 +23,16 @@ arguments   what is refused, and how
 from toolchain.api.arguments import ArgumentError
 from toolchain.api.attacking import Attacked, attack
 from toolchain.api.loading import Model, dataset, load
-from toolchain.api.running import Exported, RunRecording, assess, check, compare, export, run
+from toolchain.api.running import (
+    Exported,
+    RunRecording,
+    assess,
+    attribute,
+    check,
+    compare,
+    export,
+    run,
+)
 from toolchain.api.runs import BenchRun, open_run
 from toolchain.api.training import Trained, train
 from toolchain.attacks.base import Threat
@@ -37,6 +48,7 @@ __all__ = [
     "Trained",
     "assess",
     "attack",
+    "attribute",
     "check",
     "compare",
     "dataset",

@@ -1,4 +1,5 @@
-"""Export, run, compare, check and assess: what the commands of these names do."""
+"""Export, run, attribute, compare, check and assess: what the commands of these names do (of
+attribute: audit)."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from hardware.targets import TARGETS as INTEGER_TARGETS
 from toolchain.api.arguments import array, number, one_of, several, text, whole, wrong
 from toolchain.api.arguments import labels as checked_labels
 from toolchain.api.loading import Model, encoded, opened
-from toolchain.deploy import assessment, execution, job, summary
+from toolchain.deploy import assessment, execution, job, precision, summary
 from toolchain.deploy.agreement import Agreement
 from toolchain.deploy.inputs import Samples, Source
 from toolchain.errors import OutputError
 from toolchain.remarks import Remark
 
 if TYPE_CHECKING:
+    from export.attribution import Attribution
     from export.audit import Audit
 
 Progress = Callable[[int, int], None]
@@ -32,11 +34,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A model as integers, with the audit of how it became them (None: it was a Program)."""
+    """A model as integers, with the audit of how it became them (None: it was a Program).
+
+    tried   settings that were tried for an agreement, the last of which was taken
+    """
 
     model: Model
     program: Program
     audit: Audit | None
+    tried: tuple[precision.Tried, ...] = ()
 
     def save(self, path: str | Path, *, dt: float | None = None, force: bool = False) -> Path:
         """Write the Program, or the NIR graph.
@@ -105,17 +111,71 @@ class RunRecording(Recording):
         return super()._repr_html_() + said
 
 
-def export(model: object) -> Exported:
+def export(model: object, *, agreement: float | None = None) -> Exported:
     """A model as an integer Program, with the audit of every parameter.
 
     Args:
         model: what ``load`` returned, or anything that it takes.
+        agreement: take the cheapest setting at which this share of predictions is that of floating
+            point, on the calibration inputs that ``load`` was given: one weight scale for each
+            layer, for each channel, calibrated, 16 bits. None: as ``load`` was told.
 
     Raises:
-        ModelError, ExportError: where it cannot become one; ``RefusedError`` holds the audit.
+        ModelError, ExportError: where it cannot become one, or no setting reaches the agreement;
+            ``RefusedError`` holds the audit.
+        DataError: where ``agreement`` is given and there are no calibration inputs.
     """
     there = opened(model)
-    return Exported(there, there.program, there.audit)
+    if agreement is None:
+        return Exported(there, there.program, there.audit)
+    share = number("agreement", agreement)
+    found = precision.cheapest(there.stage, there.ways, share or 0.0)
+    chosen = Model(there.stage, found.ways)
+    return Exported(chosen, chosen.program, chosen.audit, found.tried)
+
+
+def attribute(
+    model: object,
+    data: str | Path | None = None,
+    *,
+    inputs: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    samples: int | None = None,
+    data_root: str | Path | None = None,
+    encoding: str | None = None,
+    steps: int | None = None,
+    bits: int | None = None,
+    rate: float | None = None,
+    bin_us: int | None = None,
+) -> Attribution:
+    """What each rounding costs a model in spikes, layer by layer: weights (and which outlier),
+    biases, decays, threshold, states.
+
+    Example:
+        >>> import spikeport
+        >>> found = spikeport.attribute("examples/checkpoints/digits-tgo-0.safetensors",
+        ...                             "digits", samples=2)
+        >>> found.layers[0].differ["weights"]
+        0.0
+
+    Args:
+        model: what ``load`` returned, or anything that it takes.
+        data, inputs: samples, as of ``run``; neither: the calibration inputs that ``load`` was
+            given.
+        samples: the first so many; None: all.
+        data_root: folder that holds data sets; None: SPIKEPORT_DATA.
+        encoding, steps, bits, rate, bin_us: how samples become inputs; None: as the model says.
+
+    Raises:
+        ArgumentError: for arguments of the wrong type.
+        ModelError: where the model's integers were not chosen here: a Program, a ``.net``.
+        DataError: where there are no samples.
+    """
+    there = opened(model)
+    if data is None and inputs is None:
+        return precision.attribute(there.job())
+    told = encoded(encoding, steps, bits, rate, bin_us)
+    at, source = _given(there, data, inputs, None, samples, data_root, told)
+    return precision.attribute(at, source)
 
 
 def run(

@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "Train a network from a recipe; writes a checkpoint.",
     "export": "Turn a model into a NIR graph or an integer Program, and print what became of every "
     "parameter.",
+    "audit": "Print what became of every parameter, and what each rounding costs.",
     "run": "Run a model on a target and print accuracy, spikes and synaptic operations.",
     "compare": "Run a model on several targets and compare every spike and membrane potential.",
     "assess": "Say what a model loses as integers and what it costs: accuracy, agreement, cores, "

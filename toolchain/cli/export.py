@@ -21,7 +21,8 @@ from toolchain.cli.options import (
     open_model,
 )
 from toolchain.cli.printing import write_json
-from toolchain.deploy import fronts, stages
+from toolchain.cli.values import Number
+from toolchain.deploy import fronts, precision, stages
 from toolchain.errors import OutputError
 
 
@@ -36,9 +37,24 @@ from toolchain.errors import OutputError
     metavar="OUT.nir|OUT.h5",
     help="The ending chooses: a NIR graph, or a Program.",
 )
+@click.option(
+    "--agreement",
+    type=Number(0, 1, min_open=True),
+    metavar="SHARE",
+    help="Take the cheapest setting at which this share of predictions is that of floating point, "
+    "on the --calibration inputs (default: the training part of --data): one scale for each layer, "
+    "for each channel, calibrated, 16 bits.",
+)
 @json_option
 @force_option
-def command(model: str, output: Path, json_file: Path | None, force: bool, **options) -> None:
+def command(
+    model: str,
+    output: Path,
+    agreement: float | None,
+    json_file: Path | None,
+    force: bool,
+    **options,
+) -> None:
     """Turn MODEL into a NIR graph or an integer Program, and print what became of every parameter.
 
     MODEL is a checkpoint, a .nir, a lava-dl .net, or package.module:factory with --weights. The
@@ -48,6 +64,8 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
     \b
     Example:
       spikeport export digits.safetensors -o digits.h5
+      spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 \\
+        --call time-first --calibration typical.npz --agreement 0.99 -o net.h5
       spikeport export old.nir --dialect sinabs --dt 1e-3 -o stated.nir   # the copy needs neither
       spikeport export my_models:build --weights w.safetensors --input-shape 1,28,28 \\
         --call time-first --dt 1e-3 -o net.nir
@@ -57,8 +75,15 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
             f"{output}: the ending says what to write; accepted are .nir (a NIR graph) and .h5 (a "
             f"Program)"
         )
+    if agreement is not None:
+        _check_agreement(output, options)
     files.claim([output, json_file], force)
     stage, ways = open_model(model, source=data_from(options), **options)
+    found = None
+    if agreement is not None:
+        found = precision.cheapest(stage, ways, agreement)
+        ways = found.ways
+        click.echo("\n".join(found.lines()) + "\n")
     front = fronts.of(stage)
     files.claim(fronts.files_of(front, output), force)
     graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else None
@@ -81,9 +106,31 @@ def command(model: str, output: Path, json_file: Path | None, force: bool, **opt
         "program": program.fingerprint,
         "audit": None if audit is None else audit.to_dict(),
     }
+    if found is not None:
+        facts["agreement"] = {"asked": agreement, **found.to_dict()}
     if front is not None:
         facts["front"] = _export_front(front, output, force, ways.dt)
     write_json(json_file, "export", facts, force)
+
+
+def _check_agreement(output: Path, options: dict) -> None:
+    """What goes with --agreement; typical inputs are the training part of the data set where none
+    are given."""
+    if output.suffix == ".nir":
+        raise click.UsageError("--agreement chooses integers, which a .nir does not hold; give .h5")
+    told = {
+        "--weight-bits": options["weight_bits"] is not None,
+        "--precise": options["precise"],
+        "--per-channel": options["per_channel"] is not None,
+    }
+    for option in (name for name, given in told.items() if given):
+        raise click.UsageError(f"--agreement chooses {option} itself: give one of them")
+    if options["calibration"] is None:
+        options["calibration"] = options["data"]
+    if options["calibration"] is None:
+        raise click.UsageError(
+            "--agreement is measured on typical inputs: give --calibration, or --data NAME"
+        )
 
 
 def _export_front(front, output: Path, force: bool, dt: float | None) -> dict:

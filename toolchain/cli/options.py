@@ -119,6 +119,12 @@ _DATA_OPTIONS = (
     *_ENCODING_OPTIONS,
 )
 
+_SOME_DATA_OPTIONS = (
+    click.option("--data", metavar="NAME|FILE", help=_DATA),
+    click.option("--samples", type=Whole(min=1), metavar="N", help="Use the first N samples only."),
+    *_ENCODING_OPTIONS,
+)
+
 _DESCRIPTION_OPTIONS = (
     click.option(
         "--data",
@@ -133,6 +139,11 @@ _DESCRIPTION_OPTIONS = (
 def data_options(command: Callable) -> Callable:
     """--data and everything that says how it becomes inputs; see ``data_from``."""
     return _with(_DATA_OPTIONS, command)
+
+
+def some_data_options(command: Callable) -> Callable:
+    """The same where data may be left out; see ``data_from``."""
+    return _with(_SOME_DATA_OPTIONS, command)
 
 
 def description_options(command: Callable) -> Callable:

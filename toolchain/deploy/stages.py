@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hardware import program_file
 from hardware.parameters import parameter
@@ -216,18 +216,34 @@ def to_program(stage: Stage, ways: Ways) -> tuple[Program, Audit | None]:
         return netx.load(stage.source, input_shape=ways.input_shape)
     import export
 
+    graph, how = lowering(stage, ways)
+    program, audit = export.lower(graph, **how)
+    return contract.with_data(program, ways), audit
+
+
+def lowering(stage: Stage, ways: Ways) -> tuple[nir.NIRGraph, dict[str, Any]]:
+    """The model as a graph, and the options of ``export.lower``.
+
+    Raises:
+        ModelError: where its integers are not chosen here: a Program, a lava-dl network.
+        ExportError: where it cannot be a graph.
+    """
+    if stage.kind in ("program", "network"):
+        raise ModelError(
+            f"{stage.source}: is {_KINDS['program' if stage.program is not None else 'netx']}, "
+            f"whose integers were not chosen here; the model must be one before that"
+        )
+    _refuse_unused(stage, ways)
     graph = _traced(stage, ways) if stage.graph is None else stage.graph
     # the name alone: a Program made from the same file in another folder is the same file
     source = stage.source if stage.kind in ("factory", "module") else Path(stage.source).name
-    program, audit = export.lower(
-        graph,
-        allow_clipping=ways.allow_clipping,
-        source=source,
+    return graph, {
+        "allow_clipping": ways.allow_clipping,
+        "source": source,
         **ways.reading(),
         **ways.given(("weight_bits", "per_channel", "discretization", "calibration")),
         **contract.formats(graph, ways, stage.source),
-    )
-    return contract.with_data(program, ways), audit
+    }
 
 
 def _refuse_unused(stage: Stage, ways: Ways) -> None:
