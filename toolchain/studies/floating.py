@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from toolchain import layers as snn
 from toolchain.errors import LayerError
+from toolchain.layers.neuron import Run
 from toolchain.layers.norm import channelwise
 
 
@@ -90,7 +91,7 @@ class FloatLIF(snn.LIF):
     """v = beta * v + input; a spike where v > threshold; then 0, or less the threshold, in the same
     step."""
 
-    def _run(self, current: torch.Tensor, states, traces: bool) -> list[torch.Tensor]:
+    def _run(self, current: torch.Tensor, states, traces: bool) -> Run:
         _no_states(self, states)
         potential, before, spikes, after = torch.zeros_like(current[0]), [], [], []
         for arriving in current:
@@ -105,7 +106,7 @@ class FloatLIF(snn.LIF):
             after.append(potential)
         if self.observer is not None:
             self.observer((torch.stack(before), self.threshold.expand(current.shape[2:]), None))
-        return [torch.stack(spikes), torch.stack(after)]
+        return torch.stack(spikes), [torch.stack(after)]
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir.LIF, or nir.IF without leak; metadata: reset and comparison)."""
@@ -124,13 +125,13 @@ class FloatLIF(snn.LIF):
 class FloatLI(snn.LI):
     """v = beta * v + input."""
 
-    def _run(self, current: torch.Tensor, states, traces: bool) -> list[torch.Tensor | None]:
+    def _run(self, current: torch.Tensor, states, traces: bool) -> Run:
         _no_states(self, states)
         potential, after = torch.zeros_like(current[0]), []
         for arriving in current:
             potential = self.beta * potential + arriving
             after.append(potential)
-        return [None, torch.stack(after)]
+        return None, [torch.stack(after)]
 
     def nir_node(self, input_shape, dt: float = 1.0):
         """(nir.LI, or nir.I without leak; no metadata)."""
