@@ -7,10 +7,8 @@ python examples/qat_to_chip.py
 import numpy as np
 import torch
 
-import export
-import hardware
+import spikeport
 import toolchain.layers as snn
-from export.frameworks import trace
 
 torch.manual_seed(0)
 net = snn.Network(
@@ -25,17 +23,13 @@ net = snn.Network(
     input_shape=(1, 8, 8),
 )
 
-program, audit = export.lower(trace(net))
-print(f"audit: {audit.verdict}")
+model = spikeport.load(net)
+print(f"audit: {spikeport.export(model).audit.verdict}")
 
-inputs = np.random.default_rng(0).integers(0, 2, (4, 20, 1, 8, 8))
-with torch.no_grad():
-    software = net(torch.tensor(inputs).float().transpose(0, 1))  # [time, batch, 10]
-chip = hardware.run(program, inputs, "fast")
-different = np.count_nonzero(software.transpose(0, 1).numpy() != chip.spikes["lif2"])
-print(f"output spikes that differ between PyTorch and the integer Program: {different}")
+inputs = np.random.default_rng(0).integers(0, 2, (4, 20, 1, 8, 8))  # [sample, step, *shape]
+print(spikeport.compare(model, inputs=inputs, targets=("software", "fast")))
 
-report = hardware.check(program, hardware.Chip.load("loihi2"))
+report = spikeport.check(model, chip="loihi2")
 for layer in report.layers:
     print(
         f"{layer.population}: {layer.neurons} neurons on {layer.cores} core(s), limited by "

@@ -10,9 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-import export
-import hardware
-from export.frameworks import trace
+import spikeport
 
 STEPS = 12
 
@@ -52,25 +50,8 @@ for _ in range(15):
         loss.backward()
         optimiser.step()
 
-graph = trace(net, torch.tensor(train[:4]).float().transpose(0, 1), time_first=True)
-program, audit = export.lower(graph, calibration=train[:200])
-print(audit.table(), "\n")
-
-with torch.no_grad():
-    software = net(torch.tensor(test).float().transpose(0, 1)).sum(0).numpy()
-fast = hardware.run(program, test, "fast")
-lava = hardware.run(program, test[:20], "lava")
-counts = lava.scores["lif2"]
-
-print(
-    f"accuracy: float {np.mean(software.argmax(1) == labels[1400:]):.3f}, integers "
-    f"{fast.accuracy(labels[1400:]):.3f} ({len(test)} digits)"
-)
-print(
-    f"spike counts that differ from float: {np.count_nonzero(fast.scores['lif2'] != software)} of "
-    f"{software.size}"
-)
-print(
-    f"spike counts that differ between fast and Lava: "
-    f"{np.count_nonzero(counts != fast.scores['lif2'][:20])} of {counts.size}"
-)
+calibration = train[:200]  # typical inputs, which the scales of the integers are chosen for
+model = spikeport.load(net, input_shape=(64,), call="time-first", calibration=calibration)
+print(spikeport.export(model).audit.table(), "\n")
+print(spikeport.assess(model, inputs=test, labels=labels[1400:]).text(), "\n")
+print(spikeport.compare(model, inputs=test, targets=("fast", "lava"), samples=20))

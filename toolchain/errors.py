@@ -27,7 +27,7 @@ class DataError(ToolchainError):
 
 
 class ConfigError(ToolchainError):
-    """A training configuration has an unknown key, or a value that is not accepted."""
+    """A training configuration has an unknown key, or a value that cannot be."""
 
 
 class CheckpointError(ToolchainError):

@@ -16,7 +16,7 @@ def wilson(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(
-            f"{successes} of {trials}: accepted are at least 1 trial and 0 to all successes"
+            f"{successes} of {trials}: there must be at least 1 trial, and 0 to all successes"
         )
     share = successes / trials
     scale = 1 + z * z / trials

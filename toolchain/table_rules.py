@@ -33,13 +33,13 @@ class Rule:
     extra: str = ""
 
 
-def one_of(accepted: Collection[Any]) -> Meta:
+def one_of(known: Collection[Any]) -> Meta:
     """The value must be one of these. They are looked up when a value is checked, so that a
     registry may grow."""
     rule = Rule(
-        holds=lambda value: any(type(value) is type(one) and value == one for one in accepted),
-        must=lambda: f"one of {', '.join(map(str, accepted))}",
-        schema=lambda: {"enum": list(accepted)},
+        holds=lambda value: any(type(value) is type(one) and value == one for one in known),
+        must=lambda: f"one of {', '.join(map(str, known))}",
+        schema=lambda: {"enum": list(known)},
     )
     return Meta(extra={"rule": rule})
 

@@ -34,5 +34,5 @@ def test_wilson_is_symmetric_and_stays_inside():
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 0), (3, 2), (-1, 2)])
 def test_wilson_refuses_impossible_counts(successes, trials):
-    with pytest.raises(ValueError, match="accepted"):
+    with pytest.raises(ValueError, match="there must be at least 1 trial"):
         wilson(successes, trials)

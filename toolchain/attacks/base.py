@@ -57,11 +57,13 @@ class Threat:
 
     def __post_init__(self) -> None:
         if self.norm not in self.NORMS:
-            raise AttackError(f"threat norm is {self.norm!r}; accepted are {', '.join(self.NORMS)}")
+            raise AttackError(
+                f"threat norm is {self.norm!r}; it must be one of {', '.join(self.NORMS)}"
+            )
         number = isinstance(self.epsilon, (int, float, np.number))
         if not number or not np.isfinite(self.epsilon) or self.epsilon < 0:
             raise AttackError(
-                f"threat epsilon is {self.epsilon!r}; accepted are finite numbers from 0"
+                f"threat epsilon is {self.epsilon!r}; it must be a finite number from 0"
             )
         if self.norm in ("flips", "shift", "corruption") and self.epsilon != int(self.epsilon):
             raise AttackError(f"threat {self.norm!r} needs a whole number, not {self.epsilon!r}")

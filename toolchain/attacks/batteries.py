@@ -211,7 +211,7 @@ def _checked(preset: str, norm: str) -> None:
     if preset not in PRESETS:
         raise AttackError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
     if norm not in NORMS:
-        raise AttackError(f"threat norm is {norm!r}; accepted are {', '.join(NORMS)}")
+        raise AttackError(f"threat norm is {norm!r}; it must be one of {', '.join(NORMS)}")
 
 
 PUBLISHED = ("fgsm", "bim", "pgd")
@@ -346,7 +346,7 @@ def energy_battery(
     _checked(preset, norm)
     if norm not in PIXELS:
         raise AttackError(
-            f"energy attacks cannot keep to the threat {norm!r}; accepted are linf, l2"
+            f"energy attacks cannot keep to the threat {norm!r}; it must be linf or l2"
         )
     steps = {"quick": 20, "standard": 50, "full": 100}[preset]
     estimators = [ATAN] if preset == "quick" else [TRAINING, ATAN, ASSG]

@@ -49,12 +49,13 @@ def _check(encoder: str, steps: int, **others: tuple[float, float, float]) -> No
     """Refuse steps below 1, and others outside of (value, low, high)."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise AttackError(
-            f"{encoder} encoding: steps is {steps!r}; accepted is a number of time steps from 1"
+            f"{encoder} encoding: steps is {steps!r}; it must be a whole number of time steps from "
+            "1"
         )
     for name, (value, low, high) in others.items():
         if not low <= value <= high:
             raise AttackError(
-                f"{encoder} encoding: {name} is {value!r}; accepted are {low} to {high}"
+                f"{encoder} encoding: {name} is {value!r}; it must be from {low} to {high}"
             )
 
 

@@ -188,7 +188,7 @@ class Sponge:
         positive_number("sponge", "steps", self.steps)
         positive_number("sponge", "restarts", self.restarts, 0)
         if self.label not in ("free", "unchanged"):
-            raise AttackError(f"sponge: label is {self.label!r}; accepted are free, unchanged")
+            raise AttackError(f"sponge: label is {self.label!r}; it must be free or unchanged")
 
     def __call__(
         self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options

@@ -33,7 +33,7 @@ def ways(victim: Victim, front: nn.Module | None, how: str) -> Victim:
     """The victim that an attack is made on. Raises NotApplicable where there is no front, or no
     detector, to treat in this way."""
     if how not in FRONTS:
-        raise AttackError(f"front is {how!r}; accepted are {', '.join(FRONTS)}")
+        raise AttackError(f"front is {how!r}; it must be one of {', '.join(FRONTS)}")
     if front is None:
         if how != "through":
             raise NotApplicable(
@@ -70,7 +70,7 @@ class Purified:
 
     def __init__(self, victim: Victim, purify, *, gradient: str = "identity") -> None:
         if gradient not in ("identity", "through"):
-            raise AttackError(f"purifier gradient is {gradient!r}; accepted are identity, through")
+            raise AttackError(f"purifier gradient is {gradient!r}; it must be identity or through")
         self.victim, self.purify, self.gradient = victim, purify, gradient
         self.sample_shape, self.classes, self.stochastic = (
             victim.sample_shape,
@@ -131,7 +131,7 @@ class Purified:
         if values.shape != samples.shape:
             raise AttackError(
                 f"the purifier turned shape {tuple(samples.shape)} into {tuple(values.shape)}; "
-                f"accepted is the same shape"
+                f"it must keep the shape"
             )
         return StraightThrough.apply(samples, values)
 
@@ -149,7 +149,7 @@ class DetectorAware(Purified):
         super().__init__(victim, front, gradient="through")
         if not has_detector(front):
             raise NotApplicable(
-                f"{type(front).__name__} has no detector to evade; accepted: a front with "
+                f"{type(front).__name__} has no detector to evade; the front must have "
                 f"distance(images) and a gate's threshold"
             )
         self.penalty: torch.Tensor | None = None

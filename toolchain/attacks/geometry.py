@@ -32,7 +32,7 @@ def project(x: torch.Tensor, clean: torch.Tensor, threat: Threat) -> torch.Tenso
             (threat.epsilon / l2(change).clamp_min(TINY)).clamp_max(1.0), change
         )
     else:
-        raise AttackError(f"threat {threat.norm!r} has no ball of images; accepted are linf, l2")
+        raise AttackError(f"threat {threat.norm!r} has no ball of images; it must be linf or l2")
     return (clean + change).clamp(threat.low, threat.high)
 
 

@@ -45,8 +45,8 @@ def dlr(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     if scores.shape[1] < 3:
         raise AttackError(
-            f"the DLR loss needs at least 3 classes, not {scores.shape[1]}; accepted with fewer: "
-            f"ce, margin"
+            f"the DLR loss needs at least 3 classes, not {scores.shape[1]}; with fewer it must be "
+            f"ce or margin"
         )
     ordered = scores.sort(dim=1, descending=True).values
     return margin(scores, labels) / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-6)
@@ -57,8 +57,8 @@ def dlr_targeted(scores: torch.Tensor, labels: torch.Tensor, targets: torch.Tens
     2020."""
     if scores.shape[1] < 4:
         raise AttackError(
-            f"the targeted DLR loss needs at least 4 classes, not {scores.shape[1]}; accepted with "
-            f"fewer: ce, margin"
+            f"the targeted DLR loss needs at least 4 classes, not {scores.shape[1]}; with "
+            f"fewer it must be ce or margin"
         )
     ordered = scores.sort(dim=1, descending=True).values
     climb = scores.gather(1, targets[:, None])[:, 0] - scores.gather(1, labels[:, None])[:, 0]
@@ -115,7 +115,9 @@ class Misclassify:
         temperature: float = 1.0,
     ) -> None:
         if loss not in (*LOSSES, CURRENT):
-            raise AttackError(f"loss is {loss!r}; accepted are {', '.join((*LOSSES, CURRENT))}")
+            raise AttackError(
+                f"loss is {loss!r}; it must be one of {', '.join((*LOSSES, CURRENT))}"
+            )
         self.labels, self.loss, self.targets, self.temperature = labels, loss, targets, temperature
 
     def watching(self) -> AbstractContextManager:

@@ -276,7 +276,7 @@ class AttackSpec:
             isinstance(known, bool) or not isinstance(known, int) or not 0 <= known <= MAX_SEED
         ):
             raise AttackError(
-                f"attack {self.attack!r}: known_seed is {known!r}; accepted are whole numbers from "
+                f"attack {self.attack!r}: known_seed is {known!r}; it must be a whole number from "
                 f"0 to {MAX_SEED}"
             )
         if known is not None and self.attack == "transfer":
@@ -286,7 +286,8 @@ class AttackSpec:
             )
         if self.front not in FRONTS:
             raise AttackError(
-                f"attack {self.attack!r}: front is {self.front!r}; accepted are {', '.join(FRONTS)}"
+                f"attack {self.attack!r}: front is {self.front!r}; it must be one of "
+                f"{', '.join(FRONTS)}"
             )
         entry = ATTACKS[self.attack]
         if self.start not in STARTS:
@@ -326,7 +327,7 @@ class AttackSpec:
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown or "attack" not in values:
             raise AttackError(
-                f"attack specification with fields {', '.join(map(str, values))}; accepted are "
+                f"attack specification with fields {', '.join(map(str, values))}; they must be of "
                 f"{', '.join(cls.__dataclass_fields__)}"
             )
         return cls(**values)
@@ -486,7 +487,7 @@ def run(
     """
     if threat.norm not in ATTACKS[spec.attack].norms:
         raise AttackError(
-            f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; accepted are "
+            f"attack {spec.attack!r} cannot keep to the threat {threat.norm!r}; it must be one of "
             f"{', '.join(ATTACKS[spec.attack].norms)}"
         )
     check_kind(victim, threat)
@@ -613,7 +614,7 @@ def _make(spec: AttackSpec, program):
         count = params.pop("count", "spikes")
         if count not in ("spikes", "synaptic_operations"):
             raise AttackError(
-                f"sponge: count is {count!r}; accepted are spikes, synaptic_operations"
+                f"sponge: count is {count!r}; it must be spikes or synaptic_operations"
             )
         if count == "synaptic_operations":
             if program is None:
@@ -633,7 +634,7 @@ def _transfer(
 ) -> AttackResult:
     if set(spec.params) != {"spec", "source"}:
         raise AttackError(
-            f"transfer with parameters {', '.join(spec.params)}; accepted are spec, source"
+            f"transfer with parameters {', '.join(spec.params)}; they must be spec and source"
         )
     inner, name = AttackSpec.from_json(spec.params["spec"]), spec.params["source"]
     if name not in sources:

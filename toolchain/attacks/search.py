@@ -52,16 +52,18 @@ class Search:
     ) -> None:
         if threat.norm not in norms:
             raise AttackError(
-                f"this attack cannot keep to the threat {threat.norm!r}; accepted are "
+                f"this attack cannot keep to the threat {threat.norm!r}; it must be one of "
                 f"{', '.join(norms)}"
             )
         check_kind(victim, threat)
         if isinstance(eot, bool) or not isinstance(eot, int) or eot < 1:
-            raise AttackError(f"eot is {eot!r}; accepted is a number of gradient samples from 1")
+            raise AttackError(
+                f"eot is {eot!r}; it must be a whole number of gradient samples from 1"
+            )
         samples = np.asarray(samples)
         if samples.ndim < 2 or not len(samples) or samples.shape[1:] != tuple(victim.sample_shape):
             raise AttackError(
-                f"samples have shape {samples.shape}; accepted is [sample, "
+                f"samples have shape {samples.shape}; it must be [sample, "
                 f"{', '.join(map(str, victim.sample_shape))}], at least one"
             )
         labels = np.asarray(labels)
@@ -73,13 +75,13 @@ class Search:
         ):
             raise AttackError(
                 f"labels of type {labels.dtype}, shape {labels.shape}; "
-                f"accepted is one whole number from 0 to {victim.classes - 1} for each sample"
+                f"there must be one whole number from 0 to {victim.classes - 1} for each sample"
             )
         self.kind = np.float32 if threat.norm in ("linf", "l2") else np.uint8
         self.samples = np.ascontiguousarray(samples, dtype=self.kind)
         if not np.array_equal(self.samples, samples):
             raise AttackError(
-                f"samples hold values that {np.dtype(self.kind).name} cannot; accepted are float32 "
+                f"samples hold values that {np.dtype(self.kind).name} cannot; they must be float32 "
                 f"images, or events 0 and 1"
             )
         verify(self.samples, self.samples, threat)

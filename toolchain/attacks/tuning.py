@@ -42,12 +42,12 @@ class Tuning:
             len(self.between) != 2 or not self.between[0] < self.between[1]
         ):
             raise AttackError(
-                f"tuning of {self.parameter!r} between {self.between!r}; accepted is (low, high)"
+                f"tuning of {self.parameter!r} between {self.between!r}; it must be (low, high)"
             )
         if self.samples < 1 or self.rounds < 1:
             raise AttackError(
                 f"tuning of {self.parameter!r}: {self.samples} samples, {self.rounds} rounds; "
-                f"accepted are numbers from 1"
+                f"both must be at least 1"
             )
 
     def choose(

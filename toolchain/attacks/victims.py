@@ -78,7 +78,7 @@ class _ModelVictim:
         self.model, self.io = model, model.spikeport_io() if io is None else io
         if self.io["call"] not in calls.CALLS:
             raise AttackError(
-                f"{type(model).__name__}: call is {self.io['call']!r}; accepted are "
+                f"{type(model).__name__}: call is {self.io['call']!r}; it must be one of "
                 f"{', '.join(calls.CALLS)}"
             )
         self.stochastic = is_stochastic(model) if stochastic is None else stochastic
@@ -181,8 +181,8 @@ def _unscaled(io: Mapping) -> Encoder:
         largest = _largest_value(data)
         return Latency(steps, largest, float(1 << intensity_bits(largest)))
     raise AttackError(
-        f"the model's encoding is {how!r}; accepted for images are {', '.join(ENCODINGS[:-1])}; or "
-        f"give the victim an encoder"
+        f"the model's encoding is {how!r}; for images it must be one of "
+        f"{', '.join(ENCODINGS[:-1])}; or give the victim an encoder"
     )
 
 
@@ -190,7 +190,7 @@ def _largest_value(data: dict) -> int:
     """Of the images of the data set that a model names."""
     if data.get("name") not in DATASETS or not DATASETS[data["name"]][2]:
         raise AttackError(
-            f"the model's data set is {data.get('name')!r}; with this encoding accepted are those "
+            f"the model's data set is {data.get('name')!r}; with this encoding it must be one "
             f"of images that toolchain.data has"
         )
     return DATASETS[data["name"]][2]
@@ -290,7 +290,7 @@ class ProgramVictim:
                 f"the classes"
             )
         if len(program.inputs) != 1:
-            raise AttackError(f"the Program has {len(program.inputs)} inputs; accepted is one")
+            raise AttackError(f"the Program has {len(program.inputs)} inputs; there must be one")
         if (encoder is None) == (steps is None):
             raise AttackError("a ProgramVictim needs either an encoder (images) or steps (events)")
         self.program, self.encoder, self.target = program, encoder, target

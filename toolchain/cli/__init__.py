@@ -1,7 +1,7 @@
 """The command line: one file a command; each parses, calls and prints.
 
 Exit codes: 0 done; 1 done, and the answer is no (targets disagree, the network does not fit the
-chip); 2 bad input, with one line on stderr that says what, where and what would be accepted; 70 a
+chip); 2 bad input, with one line on stderr that says what, where and what must be given; 70 a
 fault of spikeport itself, with its traceback; 130 Ctrl-C; 141 nobody reads the output any more.
 """
 

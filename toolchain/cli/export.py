@@ -72,7 +72,7 @@ def command(
     """
     if output.suffix not in (".nir", ".h5"):
         raise OutputError(
-            f"{output}: the ending says what to write; accepted are .nir (a NIR graph) and .h5 (a "
+            f"{output}: the ending says what to write; it must be .nir (a NIR graph) or .h5 (a "
             f"Program)"
         )
     if agreement is not None:

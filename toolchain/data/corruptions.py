@@ -128,17 +128,17 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
         raise DataError(f"there is no corruption {name!r}; there are {', '.join(CORRUPTIONS)}")
     if isinstance(severity, bool) or severity not in SEVERITIES:
         raise DataError(
-            f"{name}: severity is {severity!r}; accepted are {', '.join(map(str, SEVERITIES))}"
+            f"{name}: severity is {severity!r}; it must be one of {', '.join(map(str, SEVERITIES))}"
         )
     images = np.ascontiguousarray(images, np.float32)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
-            f"{name}: images of shape {images.shape}; accepted is [sample, channel, height, width] "
+            f"{name}: images of shape {images.shape}; they must be [sample, channel, height, width] "
             f"with 1 or 3 channels"
         )
     if images.size and not (images.min() >= 0 and images.max() <= 1):
         raise DataError(
-            f"{name}: pixels from {images.min()} to {images.max()}; accepted are 0 to 1"
+            f"{name}: pixels from {images.min()} to {images.max()}; they must be from 0 to 1"
         )
     function, strengths = CORRUPTIONS[name]
     try:

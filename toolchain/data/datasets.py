@@ -50,7 +50,7 @@ class Dataset:
         """Images in [0, 1], float32 [sample, channel, height, width]: values in units of full
         intensity. Raises DataError for events."""
         if self.is_events or isinstance(self.values, list):
-            raise DataError(f"{self.name} are events; accepted are images")
+            raise DataError(f"{self.name} are events; they must be images")
         return self.values[which].astype(np.float32) / np.float32(1 << intensity_bits(self.maximum))
 
     def first(self, samples: int | None) -> Dataset:

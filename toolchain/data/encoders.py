@@ -125,7 +125,7 @@ class Encoding:
         maximum = DATASETS[name][2]
         if (maximum == 0) != (self.kind == "events"):
             raise DataError(
-                f"{name}: encoding {self.kind!r}; accepted are "
+                f"{name}: encoding {self.kind!r}; it must be one of "
                 f"{'events' if maximum == 0 else ', '.join(ENCODINGS[:-1])}"
             )
         return maximum

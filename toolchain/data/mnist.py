@@ -23,7 +23,7 @@ def read(split: str, root: Path | None) -> tuple[np.ndarray, np.ndarray]:
     )
     labels = _idx(files.find("mnist", root, PLACES, f"{stem}-labels-idx1-ubyte"), (COUNT[split],))
     if labels.max() > 9:
-        raise DataError(f"mnist: a label is {labels.max()}; accepted are 0 to 9")
+        raise DataError(f"mnist: a label is {labels.max()}; it must be from 0 to 9")
     return images[:, None], labels
 
 

@@ -63,7 +63,7 @@ def _archive(path: Path) -> Callable[[str], Content]:
         inner = next((data for name, data in _members(content) if name.endswith(".tar")), None)
         if inner is None:
             raise DataError(
-                f"{path}: holds no .tar file; accepted is the archive of SLAYER's tutorials"
+                f"{path}: holds no .tar file; it must be the archive of SLAYER's tutorials"
             )
         members = {Path(name).name: data for name, data in _members(inner)}
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
@@ -126,6 +126,6 @@ def _events(name: str, content: Content) -> np.ndarray:
     events = np.stack([time, raw[:, 2] >> 7, raw[:, 1], raw[:, 0]], axis=1)
     if len(events) and events[:, 2:].max() >= SIZE:
         raise DataError(
-            f"nmnist: {name} has an event at {events[:, 2:].max()}; accepted are 0 to {SIZE - 1}"
+            f"nmnist: {name} has an event at {events[:, 2:].max()}; it must be from 0 to {SIZE - 1}"
         )
     return events

@@ -179,7 +179,7 @@ def agree(
     """
     if len(targets) < 2 or len(set(targets)) != len(targets):
         raise ToolchainError(
-            f"targets are {', '.join(targets) or 'none'}; accepted are two or more different ones"
+            f"targets are {', '.join(targets) or 'none'}; there must be two or more different ones"
         )
     samples, steps = next(iter(inputs.values())).shape[:2]
     size = samples_at_once(program, steps, memory)

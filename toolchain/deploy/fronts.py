@@ -79,7 +79,7 @@ def images(
 
     if source not in data.DATASETS:
         raise DataError(
-            f"{source}: this model has a front, which takes images; accepted are the data sets "
+            f"{source}: this model has a front, which takes images; the data must be one of "
             f"{', '.join(data.DATASETS)}"
         )
     if any(value is not None for value in (encoding, steps, bin_us, bits, rate)):
@@ -89,7 +89,7 @@ def images(
         )
     dataset = data.load(source, "test", root=root, samples=samples)
     if dataset.is_events:
-        raise DataError(f"{source}: are events; accepted with a front are images")
+        raise DataError(f"{source}: are events; with a front they must be images")
     own = data.Encoding.from_description(program.metadata["data"])
     return Images(
         dataset.images(),

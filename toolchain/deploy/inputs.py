@@ -295,7 +295,7 @@ def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.n
     if kind != "npz":
         said = "is empty (0 bytes)" if kind == "empty" else "is no .npz file"
         raise DataError(
-            f"{path}: {said}; accepted is one with 'inputs' [sample, step, ...] and "
+            f"{path}: {said}; it must be one with 'inputs' [sample, step, ...] and "
             f"optionally 'labels' [sample]"
         )
     arrays = read_arrays(path)
@@ -309,7 +309,7 @@ def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.n
     if set(arrays) - known or ("inputs" in arrays) == bool(several):
         held = ", ".join(sorted(arrays)) or "nothing"
         raise DataError(
-            f"{path}: holds {held}; accepted are 'inputs' (or 'inputs/NAME' for each of several) "
-            f"and 'labels'"
+            f"{path}: holds {held}; it must hold 'inputs' (or 'inputs/NAME' for each of several) "
+            f"and may hold 'labels'"
         )
     return several or arrays["inputs"], labels

@@ -62,14 +62,14 @@ def record(
     """
     if len(program.inputs) != 1:
         raise ModelError(
-            f"target software: the Program has {len(program.inputs)} inputs; accepted is one"
+            f"target software: the Program has {len(program.inputs)} inputs; there must be one"
         )
     describe = getattr(module, "spikeport_io", None)
     how = describe()["call"] if callable(describe) else call
     if how not in calls.OVER_TIME:
         raise ModelError(
             f"target software: the model does not say how it is called, and call is {how!r}; "
-            f"accepted are {', '.join(calls.OVER_TIME)}"
+            f"it must be one of {', '.join(calls.OVER_TIME)}"
         )
     modules = dict(module.named_modules())
     neurons = {}

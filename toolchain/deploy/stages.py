@@ -160,8 +160,8 @@ def _traced(stage: Stage, ways: Ways) -> nir.NIRGraph:
     if callable(getattr(module, "spikeport_io", None)):
         if module.spikeport_io().get("program") is False:
             raise ModelError(
-                f"{stage.source}: an ANN, which no chip of spiking neurons computes; accepted are "
-                f"spiking networks, such as one "
+                f"{stage.source}: an ANN, which no chip of spiking neurons computes; it must be a "
+                f"spiking network, such as one "
                 "converted from it (model.init in a recipe)"
             )
         return trace(

@@ -20,7 +20,7 @@ def check_labels(program: Program, labels: np.ndarray) -> np.ndarray:
     classes = program.nodes[program.outputs[0].population].size
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(
-            f"labels have shape {labels.shape} and type {labels.dtype}; accepted is one integer "
+            f"labels have shape {labels.shape} and type {labels.dtype}; there must be one integer "
             f"for each sample"
         )
     if labels.size and (labels.min() < 0 or labels.max() >= classes):

@@ -40,9 +40,11 @@ class Gate(nn.Module):
     ) -> None:
         super().__init__()
         if gradient not in GRADIENTS:
-            raise LayerError(f"gate: gradient is {gradient!r}; accepted are {', '.join(GRADIENTS)}")
+            raise LayerError(
+                f"gate: gradient is {gradient!r}; it must be one of {', '.join(GRADIENTS)}"
+            )
         if not width > 0:
-            raise LayerError(f"gate: width is {width!r}; accepted are positive numbers")
+            raise LayerError(f"gate: width is {width!r}; it must be positive")
         self.register_buffer("threshold", torch.tensor(float(threshold)))
         self.gradient, self.width = gradient, width
 

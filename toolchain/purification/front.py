@@ -145,7 +145,7 @@ class Reconstruction(nn.Module):
         if shape[1] % whole or shape[2] % whole:
             raise ConfigError(
                 f"purifier: images of {shape[1]} x {shape[2]} cannot be halved {self.depth} times; "
-                f"accepted are fewer channels entries"
+                f"channels must have fewer entries"
             )
         channels, read = self.shape[0], settings.bits
         for level, width in enumerate(widths):
@@ -173,7 +173,7 @@ class Reconstruction(nn.Module):
         height / r, width / r]."""
         if x.dim() != 5 or tuple(x.shape[2:]) != self.shape:
             raise LayerError(
-                f"the input has shape {tuple(x.shape)}; accepted is [step, sample, "
+                f"the input has shape {tuple(x.shape)}; it must be [step, sample, "
                 f"{', '.join(map(str, self.shape))}]"
             )
         part, encoded = self._modules, []
@@ -215,7 +215,7 @@ class Front(nn.Module):
         super().__init__()
         if len(shape) != 3:
             raise ConfigError(
-                f"purifier: the classifier reads {shape}; accepted are images, [channels, height, "
+                f"purifier: the classifier reads {shape}; it must read images, [channels, height, "
                 f"width]"
             )
         self.settings, self.shape = settings, tuple(shape)
@@ -244,7 +244,7 @@ class Front(nn.Module):
         as PyTorch modules)."""
         if tuple(images.shape[1:]) != self.shape:
             raise LayerError(
-                f"front: images of shape {tuple(images.shape)}; accepted is [sample, "
+                f"front: images of shape {tuple(images.shape)}; they must be [sample, "
                 f"{', '.join(map(str, self.shape))}]"
             )
         execute = self._software if execute is None else execute
@@ -288,7 +288,7 @@ class Front(nn.Module):
         """
         images = np.ascontiguousarray(images, np.float32)
         if not np.all(np.isfinite(images)):
-            raise ModelError("front: NaN or infinite pixels; accepted are numbers from 0 to 1")
+            raise ModelError("front: NaN or infinite pixels; they must be numbers from 0 to 1")
         programs, recordings = self.programs(), {}
 
         def on_target(part: str, values: torch.Tensor) -> torch.Tensor:
@@ -382,7 +382,7 @@ def attach(model: snn.Network, front: Front) -> snn.Network:
     """
     if getattr(model, "front", None) is not None:
         raise ConfigError(
-            "purifier: the classifier has a front already; accepted is a checkpoint without one"
+            "purifier: the classifier has a front already; it must be a checkpoint without one"
         )
     object.__setattr__(model, "front", front)
     return model

@@ -99,7 +99,8 @@ def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
         if missing:
             raise ModelError(
                 f"{source}: the model does not say what it reads, and the sweep does not say "
-                f"{', '.join(missing)}; accepted in [[models]]: {', '.join(Options.DESCRIBING)}"
+                f"{', '.join(missing)}; [[models]] must say it, with some of "
+                f"{', '.join(Options.DESCRIBING)}"
             )
         return read(stage, options.ways(), options.calibration)
 
@@ -184,8 +185,8 @@ def _described(
     if len(program.outputs) != 1:
         names = ", ".join(o.population for o in program.outputs)
         raise ModelError(
-            f"{stage.source}: the model has {len(program.outputs)} outputs ({names}); accepted is "
-            f"one, the classes"
+            f"{stage.source}: the model has {len(program.outputs)} outputs ({names}); there must "
+            "be one, the classes"
         )
     io = {
         "input": {"shape": list(given), "message_bits": bits, "fraction_bits": fraction},
@@ -226,6 +227,6 @@ def _check_reading(opened: Opened) -> None:
     ):
         raise ModelError(
             f"{opened.stage.source}: what the model returns is not what its output layer {name!r} "
-            f"computes; accepted is a model that "
+            f"computes; it must be a model that "
             "returns the spikes of its last neurons, or (spikes, ..., potentials)"
         )

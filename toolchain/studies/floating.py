@@ -148,9 +148,9 @@ _KEPT = (snn.Flatten, snn.AvgPool2d, snn.SumPool2d, snn.Dropout, snn.Add)
 def floating(network: snn.Network) -> snn.Network:
     """The same network in floating point, changed in place.
 
-    Raises LayerError for layers and neurons that have no floating-point form here: accepted are
-    Linear, Conv2d, pools, Flatten, Dropout, and LIF and LI without synaptic current, refractory
-    period and noise.
+    Raises LayerError for layers and neurons that have no floating-point form here. Linear, Conv2d,
+    pools, Flatten and Dropout have one, and LIF and LI without synaptic current, refractory period
+    and noise.
     """
     for name, layer in network.named_children():
         if type(layer) not in (*_FLOAT, *_KEPT):

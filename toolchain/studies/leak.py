@@ -13,7 +13,9 @@ from toolchain.training import Config
 def put(config: Config, value: float) -> Config:
     """The recipe with another leak; the integrator at the end keeps its own (readout_beta)."""
     if not 0 <= value <= 1:
-        raise ConfigError(f"leak: {value:g}; accepted is what remains in each step, 0 to 1")
+        raise ConfigError(
+            f"leak: {value:g}; it is what remains in each step, and must be from 0 to 1"
+        )
     return replace(config, neuron=replace(config.neuron, beta=value))
 
 

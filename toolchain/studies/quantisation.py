@@ -12,7 +12,7 @@ from toolchain.training import Config
 def put(config: Config, value: float) -> Config:
     """The recipe with so many bits of intensity."""
     if value != int(value) or not 1 <= value <= 8:
-        raise ConfigError(f"quantisation: {value:g} bits; accepted are whole numbers from 1 to 8")
+        raise ConfigError(f"quantisation: {value:g} bits; it must be a whole number from 1 to 8")
     return replace(config, data=replace(config.data, bits=int(value)))
 
 

@@ -13,7 +13,7 @@ def put(config: Config, value: float) -> Config:
     """The recipe with so many steps. Where scores are sums over time, logit_scale, which is for the
     recipe's own steps, makes up for it."""
     if value != int(value) or not 1 <= value <= 1 << 16:
-        raise ConfigError(f"steps: {value:g}; accepted are whole numbers from 1 to {1 << 16}")
+        raise ConfigError(f"steps: {value:g}; it must be a whole number from 1 to {1 << 16}")
     scale = config.training.logit_scale
     if config.model.readout in ("spike_count", "last_potential"):
         scale *= config.data.steps / value

@@ -84,7 +84,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     if set(tensors) != set(own):
         wrong = sorted(set(tensors) ^ set(own))[0]
         raise CheckpointError(
-            f"{path}: {'lacks' if wrong in own else 'holds'} {wrong!r}; accepted are exactly the "
+            f"{path}: {'lacks' if wrong in own else 'holds'} {wrong!r}; there must be exactly the "
             f"tensors of its network"
         )
     for name, tensor in tensors.items():
@@ -157,8 +157,8 @@ def _read(path: Path) -> bytes:
     content = read_bytes(path, CheckpointError, limits.MODEL_BYTES, "a checkpoint")
     if content.startswith(PICKLES):
         raise CheckpointError(
-            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; accepted "
-            f"is a safetensors checkpoint: where you "
+            f"{path}: a pickle (PyTorch .pt or .pth), which can run code when it is read; it "
+            f"must be a safetensors checkpoint: where you "
             "trust the file, convert it with safetensors.torch.save_file(model.state_dict(), "
             "'model.safetensors') and give "
             f"package.module:factory with {parameter('weights')}"
@@ -181,7 +181,7 @@ def _description(path: Path, content: bytes) -> tuple[Config, dict]:
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
-            f"{path}: a safetensors file without a recipe, or no such file; accepted is a "
+            f"{path}: a safetensors file without a recipe, or no such file; it must be a "
             f"checkpoint that spikeport wrote (for weights "
             f"alone give package.module:factory with {parameter('weights')})"
         ) from None

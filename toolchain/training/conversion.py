@@ -61,7 +61,7 @@ def start(
     init = config.model.init
     ann, trained = opened(config, train, root)
     if not isinstance(ann, ReluNetwork):
-        raise ConfigError(f'{init.ann}: is a spiking network; accepted is one of kind = "ann"')
+        raise ConfigError(f'{init.ann}: is a spiking network; it must be one of kind = "ann"')
     if trained.data.name != config.data.name:
         raise ConfigError(
             f"{init.ann}: is for {trained.data.name}, the network for {config.data.name}"
@@ -88,11 +88,11 @@ def input_strength(ann: Encoding, network: Encoding) -> float:
         "direct": ("direct", "poisson"),
         "direct_signed": ("direct_signed", "poisson_signed"),
     }
-    accepted = families[ann.kind]
-    if network.kind not in accepted:
+    possible = families[ann.kind]
+    if network.kind not in possible:
         raise ConfigError(
-            f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; accepted for "
-            f"it are {' and '.join(accepted)}"
+            f"model.init: the ANN reads {ann.kind!r}, the network {network.kind!r}; it "
+            f"must read {' or '.join(possible)}"
         )
     return network.rate
 
@@ -147,7 +147,7 @@ def _pairs(
     ] != [(name, shape, ours[name].bias is None) for name, shape in zip(names, shapes)]:
         raise ConfigError(
             f"model.init: the ANN has layers {_said(theirs)}, the network "
-            f"{_said({n: ours[n] for n in names})}; accepted are the same"
+            f"{_said({n: ours[n] for n in names})}; they must be the same"
         )
     _require_simple(network, [theirs, {name: ours[name] for name in names}])
     neurons = [layer for layer in ours.values() if isinstance(layer, snn.Neuron)]
@@ -163,8 +163,8 @@ def _pairs(
             or len(neurons) != len(names)
         ):
             raise ConfigError(
-                f"model.init: {neuron.where} cannot carry an activation as a rate; accepted are "
-                f"neurons without synaptic current or "
+                f"model.init: {neuron.where} cannot carry an activation as a rate; it must be "
+                "without synaptic current or "
                 'refractory period, with one threshold and reset = "subtract"'
             )
     return [(name, theirs[name], ours[name]) for name in names], neurons

@@ -38,7 +38,7 @@ def images_of(dataset: Dataset) -> torch.Tensor:
     """Images in [0, 1], float32 [sample, channel, height, width], as attacks see them. Raises
     ConfigError for events."""
     if dataset.is_events:
-        raise ConfigError(f"purifier: {dataset.name} are events; accepted are images")
+        raise ConfigError(f"purifier: {dataset.name} are events; they must be images")
     return torch.from_numpy(dataset.images())
 
 

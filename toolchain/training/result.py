@@ -49,7 +49,7 @@ def device_of(settings: Training | Purifier) -> torch.device:
     there = torch.cuda.is_available()
     if settings.device == "cuda" and not there:
         raise ToolchainError(
-            'training: device is "cuda", and PyTorch sees no such GPU here; accepted are "cpu", or '
+            'training: device is "cuda", and PyTorch sees no such GPU here; it must be "cpu" or '
             '"auto"'
         )
     return (

@@ -118,7 +118,7 @@ def test_radius_zero_changes_nothing(victim, some):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda v, p, x, y: Sponge(label="kept"), "free, unchanged"),
+        (lambda v, p, x, y: Sponge(label="kept"), "free or unchanged"),
         (lambda v, p, x, y: Sponge(0), "steps is 0"),
         (
             lambda v, p, x, y: Sponge(2, weights={"other": np.ones(3)})(

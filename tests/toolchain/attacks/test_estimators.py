@@ -372,7 +372,7 @@ def test_snntorch_neurons_take_surrogates_and_refuse_rates():
     assert torch.allclose(same, gradients["training"], atol=1e-6)
     for name in ("bptr", "rga", "hart"):
         with (
-            pytest.raises(AttackError, match="Leaky; accepted are those of toolchain"),
+            pytest.raises(AttackError, match="Leaky; it must be one of toolchain"),
             make_estimator(name).applied(network),
         ):
             pass

@@ -186,15 +186,15 @@ def test_operations_need_the_program(victim, some):
         (lambda: AttackSpec("noise", {"tries": np.int64(3)}), "not plain JSON"),
         (
             lambda: AttackSpec.from_json({"attack": "noise", "more": 1}),
-            "accepted are attack, params",
+            "they must be of attack, params",
         ),
         (lambda: Tuning("gamma"), "either values or between"),
         (lambda: Tuning("gamma", values=[]), "no values"),
-        (lambda: Tuning("gamma", between=(1.0, 0.5)), "accepted is .low, high."),
-        (lambda: Tuning("gamma", values=[1.0], samples=0), "from 1"),
+        (lambda: Tuning("gamma", between=(1.0, 0.5)), "it must be .low, high."),
+        (lambda: Tuning("gamma", values=[1.0], samples=0), "both must be at least 1"),
         (lambda: battery("huge", "linf"), "there is no preset 'huge'"),
-        (lambda: battery("quick", "l1"), "accepted are linf"),
-        (lambda: energy_battery("quick", "flips"), "accepted are linf, l2"),
+        (lambda: battery("quick", "l1"), "it must be one of linf"),
+        (lambda: energy_battery("quick", "flips"), "it must be linf or l2"),
     ],
 )
 def test_refused(make, said):
@@ -209,9 +209,9 @@ def test_refused(make, said):
         (AttackSpec("sparse_flips", {}, {"name": "atan"}), "cannot keep to the threat 'linf'"),
         (
             AttackSpec("sponge", {"count": "joules"}, {"name": "atan"}),
-            "spikes, synaptic_operations",
+            "spikes or synaptic_operations",
         ),
-        (AttackSpec("transfer", {"source": "x"}), "accepted are spec, source"),
+        (AttackSpec("transfer", {"source": "x"}), "they must be spec and source"),
     ],
 )
 def test_runs_refuse(spec, said, victim, some):

@@ -12,9 +12,9 @@ from toolchain.attacks.randomness import generators
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"norm": "l1", "epsilon": 1}, "accepted are linf"),
-        ({"norm": "linf", "epsilon": -0.1}, "finite numbers from 0"),
-        ({"norm": "linf", "epsilon": float("nan")}, "finite numbers from 0"),
+        ({"norm": "l1", "epsilon": 1}, "it must be one of linf"),
+        ({"norm": "linf", "epsilon": -0.1}, "a finite number from 0"),
+        ({"norm": "linf", "epsilon": float("nan")}, "a finite number from 0"),
         ({"norm": "flips", "epsilon": 1.5}, "whole number"),
         ({"norm": "linf", "epsilon": 0.1, "low": 1.0, "high": 0.0}, "empty"),
     ],

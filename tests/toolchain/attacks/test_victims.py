@@ -300,7 +300,7 @@ def test_purifier_gradients():
             lambda n: ProgramVictim(program_of(n), Direct(3, 8, 4)).scores(torch.zeros(1)),
             "has no gradient",
         ),
-        (lambda n: Purified(PixelVictim(n), lambda x: x, gradient="none"), "identity, through"),
+        (lambda n: Purified(PixelVictim(n), lambda x: x, gradient="none"), "identity or through"),
         (
             lambda n: Purified(PixelVictim(n), lambda x: x[:1]).predict(
                 np.zeros((2, 1, 8, 8), np.float32)

@@ -127,7 +127,7 @@ def test_unusable_encodings_are_refused(arguments, message):
 def test_images_are_no_events():
     with pytest.raises(DataError, match="direct, direct_signed, poisson, poisson_signed, latency"):
         Encoding("events").input_format("digits")
-    with pytest.raises(DataError, match="accepted are events"):
+    with pytest.raises(DataError, match="it must be one of events"):
         Encoding("direct").input_format("nmnist")
 
 

@@ -44,7 +44,7 @@ def test_empty_files_are_called_empty(name, tmp_path):
     path = tmp_path / name
     path.touch()
     if name == "a.npz":
-        with pytest.raises(DataError, match=r"is empty \(0 bytes\); accepted is one with 'inputs'"):
+        with pytest.raises(DataError, match=r"is empty \(0 bytes\); it must be one with 'inputs'"):
             inputs.read_npz(path)
     else:
         with pytest.raises(

@@ -247,7 +247,12 @@ def test_each_setting_changes_that_alone():
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("leak", "values = [1.0, 0.5]", "values = [1.5]", "what remains in each step, 0 to 1"),
+        (
+            "leak",
+            "values = [1.0, 0.5]",
+            "values = [1.5]",
+            "what remains in each step, and must be from 0 to 1",
+        ),
         ("leak", "values = [1.0, 0.5]", "values = [1.0, 1.0]", "none of them twice"),
         ("leak", "values = [1.0, 0.5]", "", "values is missing; it must be a list"),
         ("leak", "samples = 12", "sample = 12", "no key 'sample' .the nearest is 'samples'"),
@@ -283,7 +288,7 @@ def test_recipes_of_events_are_refused_before_anything_is_trained(folder):
     [(steps.put, 2.5), (steps.put, 0), (quantisation.put, 9), (quantisation.put, 1.5)],
 )
 def test_settings_that_are_none_are_refused(put, value):
-    with pytest.raises(ConfigError, match="accepted are whole numbers"):
+    with pytest.raises(ConfigError, match="it must be a whole number"):
         put(Config(), value)
 
 

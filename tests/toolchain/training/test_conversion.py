@@ -246,7 +246,7 @@ def test_a_weak_input_is_made_up_for(ann):
 
 def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
     x = pixels(4)
-    with pytest.raises(ConfigError, match=r"the ANN has layers conv1 .*; accepted are the same"):
+    with pytest.raises(ConfigError, match=r"the ANN has layers conv1 .*; they must be the same"):
         convert(ann.model, spiking(4, Model("mlp")), x)
     with pytest.raises(ConfigError, match="cannot carry an activation as a rate"):
         convert(ann.model, spiking(4, neuron=Neuron(beta=1.0)), x)
@@ -255,7 +255,7 @@ def test_what_cannot_be_converted_is_refused(ann, ann_file, tmp_path):
         convert(ReluNetwork(normed), normed, x)
     with pytest.raises(ConfigError, match="no positive pre-activation"):
         convert(_silent(ann.model), spiking(4), x)
-    with pytest.raises(ConfigError, match="accepted for it are direct and poisson"):
+    with pytest.raises(ConfigError, match="it must read direct or poisson"):
         input_strength(Encoding("direct", 1), Encoding("poisson_signed"))
     with pytest.raises(ConfigError, match=r"with 0 there must be a model\.init"):
         Config(training=Training(epochs=0))

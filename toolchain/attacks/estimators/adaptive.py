@@ -68,13 +68,13 @@ class AdaptiveSharpness(SlopeEstimator):
     def __init__(self, degree: float = 0.85, relaxation: float = 1.5, memory: float = 0.9) -> None:
         if not 0 < degree < 1:
             raise AttackError(
-                f"ASSG degree is {degree!r}; accepted are numbers between 0 and 1 (published "
+                f"ASSG degree is {degree!r}; it must be between 0 and 1 (published "
                 f"optimum 0.85 to 0.87)"
             )
         if not 0 <= memory < 1 or not relaxation >= 0:
             raise AttackError(
-                f"ASSG memory {memory!r}, relaxation {relaxation!r}; accepted are 0 to below 1, "
-                f"and from 0"
+                f"ASSG memory {memory!r}, relaxation {relaxation!r}; they must be from 0 to below "
+                "1, and 0 or more"
             )
         self.degree, self.relaxation, self.memory = degree, relaxation, memory
         self._moments: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}

@@ -70,7 +70,7 @@ class NeuronEstimator(Estimator):
             if not undo:
                 raise NotApplicable(
                     f"estimator {self.name!r} finds no spiking neuron in {type(model).__name__}; "
-                    "accepted are those of toolchain.layers and snnTorch"
+                    "there must be one of toolchain.layers or snnTorch"
                 )
             yield
         finally:

@@ -52,5 +52,5 @@ def in_turn(surrogates: list[str] | None = None) -> InTurn:
     names = list(SURROGATES) if surrogates is None else surrogates
     unknown = [name for name in names if name not in SURROGATES]
     if unknown or not names:
-        raise AttackError(f"surrogates are {names!r}; accepted are some of {', '.join(SURROGATES)}")
+        raise AttackError(f"surrogates are {names!r}; they must be some of {', '.join(SURROGATES)}")
     return InTurn(tuple(Pointwise(*SURROGATES[name]) for name in names))

@@ -53,7 +53,7 @@ class RuleEstimator(NeuronEstimator):
             raise NotApplicable(
                 f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a "
                 f"{type(neuron).__name__}; "
-                "accepted are those of toolchain.layers"
+                "it must be one of toolchain.layers"
             )
         restore = replace(neuron, "backward_rule", self.rule)
 
@@ -142,8 +142,7 @@ class RateTime(RuleEstimator):
     def __init__(self, gamma: float = 1.0) -> None:
         if not gamma > 0:
             raise AttackError(
-                f"HART gamma is {gamma!r}; accepted are positive numbers (published search: 0.10 "
-                f"to 2.45)"
+                f"HART gamma is {gamma!r}; it must be positive (published search: 0.10 to 2.45)"
             )
         self.gamma = gamma
 

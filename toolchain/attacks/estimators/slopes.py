@@ -121,12 +121,12 @@ class Pointwise(SlopeEstimator):
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise AttackError(
-                f"surrogate shape is {self.shape!r}; accepted are {', '.join(SHAPES)}"
+                f"surrogate shape is {self.shape!r}; it must be one of {', '.join(SHAPES)}"
             )
         if not self.parameter > 0:
             raise AttackError(
-                f"surrogate {self.shape!r}: the parameter is {self.parameter!r}; accepted are "
-                f"positive numbers"
+                f"surrogate {self.shape!r}: the parameter is {self.parameter!r}; it must be "
+                f"positive"
             )
 
     @property

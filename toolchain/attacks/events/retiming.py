@@ -67,8 +67,8 @@ class Retiming:
         positive_number("retiming", "steps", self.steps)
         if not self.rate > 0 or not self.capacity >= 0:
             raise AttackError(
-                f"retiming: rate {self.rate!r}, capacity {self.capacity!r}; accepted are positive "
-                f"numbers, capacity from 0"
+                f"retiming: rate {self.rate!r}, capacity {self.capacity!r}; they must be positive, "
+                f"capacity 0 or more"
             )
 
     def __call__(

@@ -93,7 +93,7 @@ class APGD:
         positive_number("APGD", "steps", self.steps)
         positive_number("APGD", "restarts", self.restarts)
         if self.loss not in LOSSES:
-            raise AttackError(f"APGD: loss is {self.loss!r}; accepted are {', '.join(LOSSES)}")
+            raise AttackError(f"APGD: loss is {self.loss!r}; it must be one of {', '.join(LOSSES)}")
 
     def __call__(
         self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options

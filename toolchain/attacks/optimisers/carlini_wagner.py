@@ -91,7 +91,7 @@ class CarliniWagner:
             raise AttackError(
                 f"Carlini-Wagner: rate {self.rate!r}, initial_c {self.initial_c!r}, confidence "
                 f"{self.confidence!r}; "
-                "accepted are positive numbers, confidence from 0"
+                "they must be positive, confidence 0 or more"
             )
 
     def __call__(

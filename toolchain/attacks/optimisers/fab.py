@@ -90,7 +90,7 @@ class FAB:
         if not 0 <= self.alpha_max <= 1 or not self.eta >= 1 or not 0 < self.beta <= 1:
             raise AttackError(
                 f"FAB: alpha_max {self.alpha_max!r}, eta {self.eta!r}, beta {self.beta!r}; "
-                f"accepted are 0 to 1, from 1, above 0 to 1"
+                f"they must be from 0 to 1, at least 1, and above 0 to 1"
             )
 
     def __call__(

@@ -28,7 +28,7 @@ class Noise:
     def __post_init__(self) -> None:
         positive_number("noise", "tries", self.tries)
         if self.kind not in ("uniform", "gaussian"):
-            raise AttackError(f"noise: kind is {self.kind!r}; accepted are uniform, gaussian")
+            raise AttackError(f"noise: kind is {self.kind!r}; it must be uniform or gaussian")
 
     def __call__(
         self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options

@@ -32,7 +32,7 @@ from toolchain.attacks.search import Search
 def positive_number(attack: str, name: str, value, least: int = 1) -> None:
     """Refuse what is no whole number from ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise AttackError(f"{attack}: {name} is {value!r}; accepted is a whole number from {least}")
+        raise AttackError(f"{attack}: {name} is {value!r}; it must be a whole number from {least}")
 
 
 def climb_with_toolbox(
@@ -85,9 +85,7 @@ class RFGSM:
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
-            raise AttackError(
-                f"R-FGSM: share is {self.share!r}; accepted are numbers between 0 and 1"
-            )
+            raise AttackError(f"R-FGSM: share is {self.share!r}; it must be between 0 and 1")
 
     def __call__(
         self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
@@ -130,7 +128,7 @@ class PGD:
         for name in ("step", "step_size"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise AttackError(
-                    f"PGD: {name} is {getattr(self, name)!r}; accepted are positive numbers"
+                    f"PGD: {name} is {getattr(self, name)!r}; it must be a positive number"
                 )
 
     def _start(self, search: Search, run: int) -> torch.Tensor | None:

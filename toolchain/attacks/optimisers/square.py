@@ -122,9 +122,7 @@ class Square:
     def __post_init__(self) -> None:
         positive_number("square", "queries", self.queries, 2)
         if not 0 < self.share <= 1:
-            raise AttackError(
-                f"square: share is {self.share!r}; accepted are numbers above 0 up to 1"
-            )
+            raise AttackError(f"square: share is {self.share!r}; it must be above 0, at most 1")
 
     def __call__(
         self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options

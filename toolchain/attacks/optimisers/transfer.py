@@ -39,7 +39,7 @@ class Transfer:
                 f"transfer from samples {tuple(self.source.sample_shape)}, {self.source.classes} "
                 f"classes, "
                 f"to {tuple(victim.sample_shape)}, {victim.classes}; "
-                "accepted are victims that take the same samples and know the same classes"
+                "both must take the same samples and know the same classes"
             )
         crafted = self.attack(self.source, samples, labels, threat, seed=seed, **options)
         verify(np.asarray(samples), crafted.adversarial, threat)
