@@ -199,7 +199,7 @@ def test_weights_whose_squares_floating_point_cannot_hold_are_refused(weight):
     )
     with pytest.raises(
         QuantizationError,
-        match=r"'w': weights times the neuron's gain are up to .*; they must be from 1e-100 to 1e\+100 "
+        match=r"weights times the neuron's gain are up to .*; they must be from 1e-100 to 1e\+100 "
         r"V",
     ):
         export.lower(graph)

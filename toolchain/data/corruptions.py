@@ -133,8 +133,8 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
     images = np.ascontiguousarray(images, np.float32)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
-            f"{name}: images of shape {images.shape}; they must be [sample, channel, height, width] "
-            f"with 1 or 3 channels"
+            f"{name}: images of shape {images.shape}; they must be [sample, channel, height, "
+            "width] with 1 or 3 channels"
         )
     if images.size and not (images.min() >= 0 and images.max() <= 1):
         raise DataError(
