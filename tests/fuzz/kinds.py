@@ -25,7 +25,7 @@ from tests.fuzz.mutations import Mutation
 from toolchain.data import nmnist
 from toolchain.deploy import inputs
 from toolchain.robustness import sweep
-from toolchain.training import checkpoint
+from toolchain.training import checkpoint, state
 from toolchain.training.config import Config, read_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -152,6 +152,25 @@ def _checkpoints() -> list[bytes]:
     return [_written(lambda path: checkpoint.save_checkpoint(path, network, config))]
 
 
+def _states() -> list[bytes]:
+    """Of a training that is over."""
+    from toolchain.data import load
+    from toolchain.models import Layer, Model, build
+    from toolchain.training import Training
+    from toolchain.training.run import Run
+
+    config = Config(
+        model=Model(layers=(Layer("dense", features=10),)),
+        training=Training(epochs=1, batch=2, validation=0.5),
+    )
+    parts = {"dataset": "digits", "encoding": config.data.encoder}
+    network = build(config.model, config.neuron, config.grid, None, **parts)
+    data = load("digits", "train", samples=4)
+    run = Run(network, config, data, data)
+    run.go()
+    return [_written(lambda path: state.write(path, run, {"recipe": config.to_table()}, {}, 1.0))]
+
+
 def _weights() -> list[bytes]:
     """Other people's: safetensors, and both formats of PyTorch."""
     import torch
@@ -224,6 +243,12 @@ KINDS = {
         _checkpoints,
         (*mutations.BYTES[:4], *[mutations.json_header] * 5),
         lambda path: checkpoint.load_checkpoint(path) and None,
+    ),
+    "state": Kind(
+        ".state",
+        _states,
+        (*mutations.BYTES[:4], *[mutations.json_header] * 5),
+        lambda path: state.read(path) and None,
     ),
     "weights": Kind(".weights", _weights, mutations.BYTES, _read_weights),
     "recipe": Kind(

@@ -6,15 +6,19 @@ File: safetensors, never a pickle. Tensors: "model.NAME", "best.NAME" (weights o
 (of the samples in this epoch). ``__metadata__["spikeport-training"]`` holds the rest as JSON: of
 what training it is, history, sums of the epoch, numbers of the optimiser and the schedule, numpy's
 generator, what defences remember. JSON gives a floating-point number back bit by bit.
+``__metadata__["spikeport-sha256"]`` is a hash of all of that.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -27,7 +31,7 @@ from toolchain.training.evaluation import Best
 from toolchain.training.run import Run, Tally
 
 FORMAT = 1
-KEY = "spikeport-training"
+KEY, SEAL = "spikeport-training", "spikeport-sha256"
 MOST_BYTES = 4 * limits.MODEL_BYTES
 """Weights, two moments of the optimiser and the best weights, and as much again."""
 
@@ -76,7 +80,8 @@ def write(path: Path, run: Run, training: dict, details: dict, seconds: float) -
         "defences": run.defences.state(),
     }
     text = json.dumps(values, allow_nan=False)
-    files.write_bytes(path, save(tensors, metadata={KEY: text}), force=True)
+    metadata = {KEY: text, SEAL: _digest(text, tensors)}
+    files.write_bytes(path, save(tensors, metadata=metadata), force=True)
 
 
 def read(path: Path) -> Saved:
@@ -86,8 +91,9 @@ def read(path: Path) -> Saved:
     if len(content) < 8 or not 2 <= length <= min(limits.HEADER_BYTES, len(content) - 8):
         raise CheckpointError(f"{path}: is no state of a training, or a truncated one")
     try:
-        header = json.loads(content[8 : 8 + length])
-        values = json.loads(header["__metadata__"][KEY])
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        text, seal = metadata[KEY], metadata[SEAL]
+        values = json.loads(text)
         version = values["format"]
     except (*DAMAGE, RecursionError):
         raise CheckpointError(
@@ -97,7 +103,10 @@ def read(path: Path) -> Saved:
     if version != FORMAT:
         raise CheckpointError(f"{path}: format {version!r}; this version reads format {FORMAT}")
     try:
-        return Saved(path, load(content), values, dict(values["training"]))
+        tensors = load(content)
+        if _digest(text, tensors) != seal:
+            raise CheckpointError(f"{path}: damaged: it is not what was written")
+        return Saved(path, tensors, values, dict(values["training"]))
     except DAMAGE as error:
         raise CheckpointError(f"{path}: damaged: {str(error)[:200]}") from None
 
@@ -183,6 +192,15 @@ def _optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor
             else:
                 others[place][name] = value
     return tensors, {"state": others, "groups": state["param_groups"]}
+
+
+def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over everything in the file."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()))
+    return digest.hexdigest()
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

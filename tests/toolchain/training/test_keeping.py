@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 import spikeport
 from toolchain.errors import CheckpointError, ConfigError, OutputError
 from toolchain.training import Config, keeping, train
+from toolchain.training import state as state_file
 from toolchain.training.keeping import Keeping
 
 ROOT = Path(__file__).parents[3]
@@ -280,6 +281,8 @@ def damaged(path: Path, how: str) -> bytes:
         return content[:-9]
     if how == "short":
         return content[:5]
+    if how == "flipped":
+        return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
     tensors = load_file(path)
     with safe_open(path, "pt") as file:
         values = json.loads(file.metadata()["spikeport-training"])
@@ -289,8 +292,9 @@ def damaged(path: Path, how: str) -> bytes:
         values["tally"] = {"cows": 3}
     elif how == "format":
         values["format"] = 9
-    metadata = {} if how == "other" else {"spikeport-training": json.dumps(values)}
-    save_file(tensors, path.with_suffix(".copy"), metadata=metadata)
+    text = json.dumps(values)
+    metadata = {"spikeport-training": text, "spikeport-sha256": state_file._digest(text, tensors)}
+    save_file(tensors, path.with_suffix(".copy"), metadata={} if how == "other" else metadata)
     return path.with_suffix(".copy").read_bytes()
 
 
@@ -299,6 +303,7 @@ def damaged(path: Path, how: str) -> bytes:
     [
         ("cut", "damaged"),
         ("short", "truncated"),
+        ("flipped", "damaged: it is not what was written"),
         ("tensor", "damaged"),
         ("value", "damaged"),
         ("format", "format 9; this version reads format 1"),
