@@ -8,6 +8,9 @@ quantised after training by ``export.lower``, as any float model is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -16,6 +19,7 @@ from torch.nn import functional
 from toolchain import layers as snn
 from toolchain.errors import LayerError
 from toolchain.layers.neuron import Run
+from toolchain.layers.nir_nodes import Described
 from toolchain.layers.norm import channelwise
 
 
@@ -25,7 +29,7 @@ class FloatLinear(snn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return _normalised(self, functional.linear(x, self.weight, self.bias))
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> Described:
         """(nir.Linear or nir.Affine, no metadata)."""
         import nir
 
@@ -39,11 +43,18 @@ class FloatConv2d(snn.Conv2d):
     """torch.nn.Conv2d, with any leading dimensions."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        geometry = (self.stride, self.padding, self.dilation, self.groups)
-        maps = functional.conv2d(x.reshape(-1, *x.shape[-3:]), self.weight, self.bias, *geometry)
+        maps = functional.conv2d(
+            x.reshape(-1, *x.shape[-3:]),
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
         return _normalised(self, maps.reshape(*x.shape[:-3], *maps.shape[1:]))
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> Described:
         """(nir.Conv2d, no metadata)."""
         import nir
 
@@ -72,12 +83,12 @@ def _normalised(layer: FloatLinear | FloatConv2d, z: torch.Tensor) -> torch.Tens
     return z * factor + offset
 
 
-def _no_states(layer: snn.LIF | snn.LI, states) -> None:
+def _no_states(layer: snn.LIF | snn.LI, states: Sequence[torch.Tensor | None]) -> None:
     if any(state is not None and state.numel() for state in states):
         raise LayerError(f"{layer.where}: in floating point a whole sample is run, from zero state")
 
 
-def _membrane(layer: snn.LIF | snn.LI, shape: tuple[int, ...], dt: float) -> dict | None:
+def _membrane(layer: snn.LIF | snn.LI, shape: tuple[int, ...], dt: float) -> dict[str, Any] | None:
     """Arguments of NIR's leaky nodes; None without leak."""
     leak = float(1 - _array(layer.beta))
     return (
@@ -87,33 +98,42 @@ def _membrane(layer: snn.LIF | snn.LI, shape: tuple[int, ...], dt: float) -> dic
     )
 
 
+def _threshold(layer: snn.LIF) -> torch.Tensor:
+    if layer.threshold is None:
+        raise LayerError(f"{layer.where}: an integrator, which has no threshold")
+    return layer.threshold
+
+
 class FloatLIF(snn.LIF):
     """v = beta * v + input; a spike where v > threshold; then 0, or less the threshold, in the same
     step."""
 
-    def _run(self, current: torch.Tensor, states, traces: bool) -> Run:
+    def _run(
+        self, current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
+    ) -> Run:
         _no_states(self, states)
+        threshold = _threshold(self)
         potential, before, spikes, after = torch.zeros_like(current[0]), [], [], []
         for arriving in current:
             potential = self.beta * potential + arriving
             before.append(potential)
-            fired = self.spike_grad(potential - self.threshold)
+            fired = self.spike_grad(potential - threshold)
             if self.reset == "zero":
                 potential = potential * (1 - fired.detach())
             elif self.reset == "subtract":
-                potential = potential - self.threshold * fired.detach()
+                potential = potential - threshold * fired.detach()
             spikes.append(fired)
             after.append(potential)
         if self.observer is not None:
-            self.observer((torch.stack(before), self.threshold.expand(current.shape[2:]), None))
+            self.observer((torch.stack(before), threshold.expand(current.shape[2:]), None))
         return torch.stack(spikes), [torch.stack(after)]
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> Described:
         """(nir.LIF, or nir.IF without leak; metadata: reset and comparison)."""
         import nir
 
-        threshold = np.broadcast_to(_array(self.threshold), input_shape).copy()
-        membrane = _membrane(self, input_shape, dt)
+        threshold = np.broadcast_to(_array(_threshold(self)), tuple(input_shape)).copy()
+        membrane = _membrane(self, tuple(input_shape), dt)
         node = (
             nir.IF(np.ones(input_shape), threshold)
             if membrane is None
@@ -125,7 +145,9 @@ class FloatLIF(snn.LIF):
 class FloatLI(snn.LI):
     """v = beta * v + input."""
 
-    def _run(self, current: torch.Tensor, states, traces: bool) -> Run:
+    def _run(
+        self, current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
+    ) -> Run:
         _no_states(self, states)
         potential, after = torch.zeros_like(current[0]), []
         for arriving in current:
@@ -133,11 +155,11 @@ class FloatLI(snn.LI):
             after.append(potential)
         return None, [torch.stack(after)]
 
-    def nir_node(self, input_shape, dt: float = 1.0):
+    def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> Described:
         """(nir.LI, or nir.I without leak; no metadata)."""
         import nir
 
-        membrane = _membrane(self, input_shape, dt)
+        membrane = _membrane(self, tuple(input_shape), dt)
         return (nir.I(np.ones(input_shape)) if membrane is None else nir.LI(**membrane)), {}
 
 
