@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: docs readme demo test test-thorough test-slow test-kill test-lava-dl benchmark lint types lava lava-dl fuzz pins clean
+.PHONY: docs readme demo test matrix coverage test-thorough test-slow test-kill test-lava-dl benchmark lint types lava lava-dl fuzz pins clean
 
 demo: lava
 	$(BIN)/spikeport demo --out demo --force
@@ -16,6 +16,14 @@ demo: lava
 # Two workers, or as many as WORKERS says; tests/parallel.py says who gets what.
 test: lava
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# The tests that need no Lava on every Python from 3.10 to 3.13 that is found here, each in its .venv-3.X; the others are named.
+matrix:
+	WORKERS=$(WORKERS) $(PYTHON) tests/matrix.py
+
+# The tests of `make test`, and a table of the files with lines and branches that none of them took.
+coverage: lava
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 
 # The same tests with all the random cases of each; a run of every day draws three in ten.
 test-thorough: lava
