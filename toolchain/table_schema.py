@@ -36,6 +36,13 @@ def schema(kind: type, title: str) -> dict[str, Any]:
     return plain
 
 
+def meanings(kind: type) -> dict[str, str]:
+    """Field → what it means, as the docstring of a dataclass says it in columns; those of its bases
+    count, too."""
+    texts = [getdoc(cls) or "" for cls in kind.__mro__ if cls.__module__ != "builtins"]
+    return {name: text for doc in reversed(texts) for name, text in _described(doc).items()}
+
+
 def _tables(kind: types.Type, found: dict[type, types.DataclassType]) -> dict[type, Any]:
     """All dataclasses in a type."""
     if isinstance(kind, types.Metadata):
@@ -54,9 +61,7 @@ def _tables(kind: types.Type, found: dict[type, types.DataclassType]) -> dict[ty
 
 def _refine(node: dict[str, Any], kind: types.DataclassType) -> None:
     node["additionalProperties"] = False
-    # a subclass of a settings class has its fields' descriptions in the docstrings of both
-    texts = [getdoc(cls) or "" for cls in kind.cls.__mro__ if cls.__module__ != "builtins"]
-    described = {name: text for doc in reversed(texts) for name, text in _described(doc).items()}
+    described = meanings(kind.cls)
     for field in kind.fields:
         part = node["properties"][field.name]
         _refine_value(part, field.type)

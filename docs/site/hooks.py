@@ -2,7 +2,8 @@
 
 - ``tutorials/snntorch_to_loihi2.md`` from the notebook of that name, with the outputs it was saved
   with;
-- ``reference/cli.md`` from the commands themselves.
+- ``reference/cli.md`` from the commands themselves;
+- ``reference/keys.md`` from the dataclasses that TOML files fill.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import keys
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -26,6 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "tutorials/snntorch_to_loihi2.md": notebook_page(NOTEBOOK),
         "reference/cli.md": "\n\n".join(command_pages()),
+        "reference/keys.md": "\n\n".join(keys.page()),
     }
     for address, content in pages.items():
         files.append(File.generated(config, address, content=content))

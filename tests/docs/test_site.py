@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ def part(name: str, needs: str):
     pytest.importorskip(needs)
     spec = importlib.util.spec_from_file_location(name, SITE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(SITE))  # as mkdocs does
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(SITE))
     return module
 
 
@@ -98,3 +103,14 @@ def test_every_command_has_its_section():
         assert f"\n## spikeport {name}\n" in page
     assert "### spikeport lava setup" in page
     assert "| `--force` | Replace output files that exist. |" in page
+
+
+def test_every_key_of_every_file_says_what_it_means():
+    page = "\n\n".join(part("keys", "msgspec").page())
+    rows = [line.split(" | ") for line in page.split("\n") if line.startswith("| `")]
+    assert len(rows) > 150
+    assert [row[0] for row in rows if not row[1].strip() or not row[2].strip()] == []
+    for heading in ("## A recipe", "### `[[models]]`", "### `[attacks.list.estimator]`"):
+        assert f"\n{heading}\n" in page
+    assert "| `lava_samples` |" in page
+    assert "| a whole number from 1 | `20` |" in page

@@ -79,6 +79,10 @@ DEFENCES: Registry[DefenceKind] = Registry(
 class Defence(Settings):
     """The defences of a recipe; each is off unless it is given.
 
+    margin        threshold guarding: potentials are pushed away from the threshold
+    adversarial   adversarial training
+    retraction    weight retraction
+    sparsity      a small gradient with respect to the input
     plugins  defences of other distributions: name → table of its settings
     """
 

@@ -42,6 +42,7 @@ ATTACKS = ("fgsm", "rfgsm", "pgd")
 class Adversarial(Settings):
     """Adversarial training of a recipe.
 
+    attack   that makes the training images
     epsilon  largest change of a pixel, in units of the full range of pixels (8/255: 0.0314)
     alpha    rfgsm: the random step; pgd: the size of a step. Not given: epsilon / 2
     steps    pgd; not given: 2

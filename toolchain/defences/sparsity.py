@@ -29,7 +29,11 @@ from toolchain.tables import Settings
 
 @dataclass(frozen=True)
 class Sparsity(Settings):
-    """Sparsity regularisation of a recipe; see the module."""
+    """Sparsity regularisation of a recipe; see the module.
+
+    weight   of the regulariser beside the loss
+    h        size of the step of the finite difference, in units of the full range of pixels
+    """
 
     TABLE = "defence.sparsity"
 

@@ -29,6 +29,7 @@ from toolchain.tables import Settings
 class Retraction(Settings):
     """Weight retraction of a recipe.
 
+    rows_from   outputs from which only a share of the rows is retracted in a step
     beta        of each step; the authors' code has 0.002, others use 0.004
     rows        of a linear layer with at least ``rows_from`` outputs this share of rows, drawn anew
                 in each step

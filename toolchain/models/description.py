@@ -67,6 +67,18 @@ class Layer(Settings):
     A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where
     needed. ``neurons = false``: by none, so that its currents can be added to others'.
 
+    kind       what the layer is
+    channels   of a convolution
+    features   neurons of a dense layer
+    kernel     rows and columns of a convolution or a pool
+    stride     not given: 1; of a pool as its kernel
+    padding    zeros around the input; not given: 0
+    dilation   steps between the inputs of a kernel; not given: 1
+    groups     a convolution of so many independent parts; not given: 1
+    bias       not given: true, of a layer with batch normalisation false
+    neurons    false: none behind the layer
+    shortcut   of a residual block, see below
+    join       of a residual block, see below
     name        of the module that others read: its neurons, or the layer itself where it has none;
                 not given: its kind and number ("lif3", "pool4")
     inputs      names of the layers that it reads, whose sum it is given; "input": the network's
@@ -129,6 +141,9 @@ class Norm(Settings):
     """Batch normalisation of every convolution and every hidden dense layer; as
     ``toolchain.layers.BatchNorm``.
 
+    momentum   share of a batch in the running statistics
+    eps        added to the variance
+    per_step   true: statistics of each time step by itself
     gain   volts that the currents start with as their standard deviation
     """
 
@@ -207,6 +222,8 @@ ACTIVATIONS = ("relu", "clip")
 class Model(Settings):
     """A network by name (``toolchain.models.MODELS``) or by its layers.
 
+    name     of a network in ``toolchain.models.MODELS``; or
+    layers   its layers, in order; the last one is dense, a neuron for each class
     kind          "snn": spiking, quantisation-aware, deployable; "ann": the same layers with
                   rectifiers in place of neurons, in floating point, to compare with and to convert
                   (toolchain.models.ann)
@@ -287,6 +304,14 @@ def _widened(layer: Layer, factor: float) -> Layer:
 class Neuron(Settings):
     """All neurons of a network; as ``toolchain.layers.LIF``. alpha not given: no synaptic current.
 
+    beta                                       what remains of the membrane potential in each step
+    alpha                                      what remains of the synaptic current in each step;
+                                               not given: there is none
+    threshold                                  volts
+    reset                                      "zero", "subtract" the threshold, or "none"
+    refractory                                 steps without a spike after one
+    learn_beta, learn_alpha, learn_threshold   train them, too
+    noise_seed                                 of the noise at inference
     noise               volts, of every spiking neuron; 0: none
     noise_at_inference  False: the trained network, and what is exported, are plain; True: they are
                         noisy, with ``noise_seed``
@@ -332,7 +357,9 @@ class Neuron(Settings):
 class Grid(Settings):
     """The chip's number formats; as ``toolchain.layers.Linear``.
 
-    granularity   not given: "channel" where a layer has batch normalisation, else "layer"
+    weight_bits    bits of a weight
+    fraction_bits  a synaptic current is counted in units of 2**-fraction_bits V
+    granularity    not given: "channel" where a layer has batch normalisation, else "layer"
     """
 
     TABLE = "grid"
@@ -345,7 +372,11 @@ class Grid(Settings):
 @dataclass(frozen=True)
 class Surrogate(Settings):
     """A surrogate gradient of ``toolchain.layers.surrogate``; parameter: its width, alpha or
-    slope."""
+    slope.
+
+    name        its shape
+    parameter   its width, alpha or slope
+    """
 
     TABLE = "surrogate"
 

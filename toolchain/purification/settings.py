@@ -24,6 +24,8 @@ Weight = Annotated[float, Meta(ge=0, le=1e3)]
 class Purifier(Settings):
     """A purifier and its training.
 
+    surrogate                            gradient of a spike
+    epochs, batch, learning_rate, seed   as in ``[training]`` of a recipe
     classifier        the frozen classifier behind it, from where the recipe lies: a checkpoint
                       (.safetensors), or a recipe (.toml), which is trained first; in a checkpoint
                       its name

@@ -103,7 +103,11 @@ class ModelPart(Options):
 
 @dataclass(frozen=True)
 class CorruptionPart(Settings):
-    """A second axis, apart from attacks. names not given: all of toolchain.data.corruptions."""
+    """A second axis, apart from attacks.
+
+    names        of the corruptions; not given: all of ``toolchain.data.corruptions``
+    severities   1, the weakest, to 5
+    """
 
     TABLE = "corruptions"
 
@@ -113,7 +117,11 @@ class CorruptionPart(Settings):
 
 @dataclass(frozen=True)
 class EstimatorPart(Settings):
-    """A gradient estimator by its name, with its parameters."""
+    """A gradient estimator by its name, with its parameters.
+
+    name     of the estimator
+    params   of the estimator
+    """
 
     TABLE = "estimator"
     EXAMPLE = '{name = "atan"}'
@@ -125,7 +133,15 @@ class EstimatorPart(Settings):
 @dataclass(frozen=True)
 class TuningPart(Settings):
     """How an estimator's parameter is chosen; see toolchain.attacks.tuning. Either values (tried
-    one after the other) or between (low, high)."""
+    one after the other) or between (low, high).
+
+    parameter   of the estimator
+    values      to try, one after the other
+    between     (low, high) to search
+    rounds      of the search
+    samples     that are attacked in it
+    steps       of the attack in it; not given: the attack's own
+    """
 
     TABLE = "tuning"
     EXAMPLE = '{parameter = "width", values = [1, 2]}'
@@ -141,7 +157,17 @@ class TuningPart(Settings):
 @dataclass(frozen=True)
 class ListedAttack(Settings):
     """An attack of one's own choice; see toolchain.attacks.registry.AttackSpec. Everything that it
-    is given is tried out, so that no wrong value waits for its cell."""
+    is given is tried out, so that no wrong value waits for its cell.
+
+    attack       name of an attack in ``toolchain.attacks.registry``
+    params       of the attack
+    estimator    of the gradient, where the attack needs one
+    eot          draws that each gradient is averaged over
+    tuning       how a parameter of the estimator is chosen
+    front        how what stands before the network is treated
+    known_seed   the adversary knows that a random network draws with this seed
+    start        of a stage of a cascade: where it begins
+    """
 
     TABLE = "attack"
     EXAMPLE = '{attack = "pgd", params = {steps = 40}, estimator = {name = "atan"}}'
@@ -257,7 +283,10 @@ class TargetPart(Settings):
 
 @dataclass(frozen=True)
 class RunPart(Settings):
-    """batch: samples computed at once inside one cell, which bounds its memory."""
+    """How a sweep is computed.
+
+    batch   samples computed at once inside one cell, which bounds its memory
+    """
 
     TABLE = "run"
 
@@ -266,7 +295,15 @@ class RunPart(Settings):
 
 @dataclass(frozen=True)
 class SweepFile(Settings):
-    """The TOML file of a sweep; see ``toolchain.robustness.sweep``."""
+    """The TOML file of a sweep; see ``toolchain.robustness.sweep``.
+
+    models        what is attacked
+    attacks       what is done to the samples
+    data          which samples
+    targets       what scores them
+    run           how it is computed
+    corruptions   common corruptions, an axis apart from attacks; not given: none
+    """
 
     TABLE = "sweep"
     EXAMPLE = f"models = [{ModelPart.EXAMPLE}] and attacks = {AttackPart.EXAMPLE}"

@@ -37,7 +37,12 @@ from toolchain.training import Config, read_config
 
 @dataclass(frozen=True)
 class Networks(Settings):
-    """The TOML file; see the module."""
+    """The TOML file; see the module.
+
+    networks   that are compared
+    seeds      of training, two or more
+    attack     radius and strength of the attacks
+    """
 
     networks: Annotated[tuple[Network, ...], Meta(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], DISTINCT] = (0, 1, 2)

@@ -38,7 +38,11 @@ from toolchain.training import Config, read_config
 
 @dataclass(frozen=True)
 class Network(Settings):
-    """name for people; recipe: path of a training recipe, from where the study's file lies."""
+    """One network of a study.
+
+    name     for people
+    recipe   path of a training recipe, from where the study's file lies
+    """
 
     name: Text
     recipe: Text
@@ -46,7 +50,13 @@ class Network(Settings):
 
 @dataclass(frozen=True)
 class Study(Settings):
-    """The TOML file; see the module."""
+    """The TOML file; see the module.
+
+    values     of the setting
+    networks   that are trained with each value
+    seeds      of training; each network is also attacked from the one of the next seed (black box)
+    attack     radius and strength of the attacks
+    """
 
     values: Annotated[tuple[float, ...], DISTINCT]
     networks: Annotated[tuple[Network, ...], Meta(min_length=1)]

@@ -28,6 +28,13 @@ DEVICES = ("cpu", "cuda", "auto")
 class Data(Settings):
     """A dataset and its encoding; entries as ``toolchain.data.Encoding``.
 
+    name       of the data set
+    encoding   how values become inputs (``toolchain.data.encoders``)
+    steps      time steps of a sample
+    bits       of images: keep so many bits of the intensity; not given: all
+    rate       of Poisson encodings: spike probability at full intensity
+    seed       of Poisson encodings
+    bin_us     of events: microseconds of a step
     shift  training images are moved by up to so many pixels in each direction, at random
     """
 
@@ -61,6 +68,12 @@ class Data(Settings):
 class Training(Settings):
     """The optimisation.
 
+    batch           samples of one step of the optimiser
+    optimiser       "adam", "adamw" or "sgd"
+    learning_rate   the largest one; ``schedule`` says how it changes
+    weight_decay    of the optimiser
+    logit_scale     what scores are multiplied by before the loss
+    seed            of initial weights, order of samples and everything else that is drawn
     epochs     0: the network stays what it starts from, which is then ``model.init``
     loss       "cross_entropy" of the scores (spike counts, or volts) times ``logit_scale``; "rate":
                squared difference of the spike rates from 1 for the class and 0 for the others
@@ -121,6 +134,13 @@ class Training(Settings):
 class Config(Settings):
     """A whole recipe; each part is a table of the TOML file, and may be left out.
 
+    data           what is learned, and how it becomes inputs
+    model          the network
+    neuron         all its neurons
+    grid           the chip's number formats
+    training       the optimisation
+    augmentation   random changes of training images
+    defence        what makes the network harder to attack
     purifier   a front before a classifier that is trained already: everything else is then its
                classifier's, from its checkpoint
 
