@@ -16,6 +16,7 @@ same. Needs ``pip install snntorch spikingjelly``; a side that is not there is l
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -87,7 +88,7 @@ def _spikeport(network: str, steps: int) -> Any:
     layers: dict[str, Any] = {}
     inputs: dict[str, tuple[str, ...]] = {}
     if network == "mlp":
-        for n, (a, b) in enumerate(zip(FEATURES[:-1], FEATURES[1:])):
+        for n, (a, b) in enumerate(itertools.pairwise(FEATURES)):
             last = n == len(FEATURES) - 2
             layers[f"fc{n}"] = dense(a, b, 8 if n == 0 else 0, not last)
             layers[f"lif{n}"] = snn.LI(beta=BETA, fraction_bits=bits) if last else lif()
@@ -183,7 +184,7 @@ def _floating(network: str, lif: Callable[[], Any], kit: Any) -> Any:
 
     if network == "mlp":
         rows: list[Any] = []
-        for n, (a, b) in enumerate(zip(FEATURES[:-1], FEATURES[1:])):
+        for n, (a, b) in enumerate(itertools.pairwise(FEATURES)):
             last = n == len(FEATURES) - 2
             rows += [kit.Linear(a, b)] if last else [kit.Linear(a, b), kit.BatchNorm1d(b), lif()]
         return nn.Sequential(*rows)
