@@ -19,6 +19,7 @@ from export.errors import ExportError, GraphError, MissingInformationError, Unsu
 from export.frameworks import assembly, readout, returned
 from export.frameworks import steps as time_steps
 from export.frameworks.described import find
+from export.frameworks.leaves import Leaf
 from export.frameworks.model_state import untouched
 from export.frameworks.steps import MIN_STEPS
 from export.frameworks.tracker import Tracker
@@ -220,14 +221,18 @@ def trace(
         while input_name in {leaf.name for leaf in leaves.values()}:
             input_name += "_"
         plan, said = _long_enough(model, leaves, plan, trace_steps)
-        for leaf in leaves.values():
-            leaf.prepare()
-        tracker = Tracker(model, leaves, batch)
-        with ExitStack() as stack:
-            stack.callback(tracker.close)
-            stack.enter_context(tracker.taint)
-            stack.enter_context(tracker)
-            outputs = _run(model, plan, tracker, input_name)
+        try:
+            tracker, outputs = _traced(model, leaves, plan, batch, input_name)
+        except UnsupportedError as error:
+            if not plan.io or error.__cause__ is None:
+                raise
+            # a network of sparse inputs may not take the dense ones that its io allows
+            try:
+                leaves = find(model)
+                sparse = replace(plan, example=_thinned(plan.example))
+                tracker, outputs = _traced(model, leaves, sparse, batch, input_name)
+            except UnsupportedError:
+                raise error from error.__cause__
         tracker.bystanders.check()
         for node in tracker.nodes.values():
             node.leaf.prove()
@@ -235,6 +240,27 @@ def trace(
         apart = tracker.bystanders.notes(set(tracker.nodes))
         net.notes = [*notes, *taken_off, *said, *net.notes, *tracker.notes, *apart]
         return _graph(model, net, readouts, plan, dt)
+
+
+def _thinned(example: torch.Tensor) -> torch.Tensor:
+    """One in 32 of its values, the others 0."""
+    kept = torch.rand(example.shape, generator=torch.Generator().manual_seed(2)) < 1 / 32
+    return example * kept.to(example)
+
+
+def _traced(
+    model: nn.Module, leaves: dict[str, Leaf], plan: _Plan, batch: int, input_name: str
+) -> tuple[Tracker, list[Any]]:
+    """The tracker of a run, and what each call returned."""
+    for leaf in leaves.values():
+        leaf.prepare()
+    tracker = Tracker(model, leaves, batch)
+    with ExitStack() as stack:
+        stack.callback(tracker.close)
+        stack.enter_context(tracker.taint)
+        stack.enter_context(tracker)
+        outputs = _run(model, plan, tracker, input_name)
+    return tracker, outputs
 
 
 def _network(

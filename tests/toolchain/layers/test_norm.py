@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import toolchain.layers as snn
 from tests.toolchain.layers.test_exported import assert_equal
-from toolchain.errors import LayerError
+from toolchain.errors import CurrentRangeError, LayerError
 
 F = 12
 """Fraction bits."""
@@ -249,3 +249,22 @@ def test_a_network_says_what_its_branches_cannot_be():
             make(**inputs)
     with pytest.raises(LayerError, match="the sum of results of shape"):
         make(c=("b", "input"))(torch.zeros(2, 1, 3))
+
+
+def test_a_network_of_sparse_inputs_that_takes_no_dense_ones_is_exported():
+    """Statistics of sparse inputs make weights that wrap on dense ones, which nobody sends."""
+    network = snn.Network(
+        {
+            "dense": snn.Linear(256, 4, fraction_bits=F, norm=True),
+            "lif": snn.LIF(beta=0.5, fraction_bits=F),
+        },
+        input_shape=(256,),
+    )
+    inputs = (np.random.default_rng(0).random((3, 8, 256)) < 0.004).astype(np.int64)
+    x = torch.from_numpy(np.moveaxis(inputs, 0, 1)).float()
+    network.dense.norm.running_var.fill_(1e-4)
+    network.eval()
+    with pytest.raises(CurrentRangeError):
+        network(torch.ones(2, 1, 256))
+    network(x)
+    assert_equal(network, inputs)
