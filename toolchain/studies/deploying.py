@@ -41,7 +41,8 @@ def measure(job: dict, folder: Path) -> dict:
     predicted = run.scores.argmax(axis=1)
     found = {}
     for bits in job["weight_bits"]:
-        program = export.lower(graph, weight_bits=bits).program
+        # one scale for each layer: what is asked is what bits cost, and kept results have it
+        program = export.lower(graph, weight_bits=bits, per_channel=False).program
         scores = hardware.run(program, inputs, "fast", record=hardware.Record(spikes=False)).scores[
             program.outputs[0].population
         ]
