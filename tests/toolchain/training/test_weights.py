@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from toolchain.errors import ConfigError
-from toolchain.models import Grid, Init, Layer, Model, Neuron, ReluNetwork
+from toolchain.models import Grid, Init, Layer, Model, Neuron, ReluNetwork, build
 from toolchain.models.description import Norm
 from toolchain.training import Config, Data, Training, read_config, save_checkpoint, train
+from toolchain.training.weights import copy
 
 LAYERS = (
     Layer("conv", channels=4, kernel=3, stride=2, padding=1),
@@ -137,6 +138,30 @@ def test_a_recipe_is_trained_first(tmp_path, monkeypatch):
     found = train(config)
     assert torch.equal(found.model.dense1.weight, expected.dense1.weight)
     assert found.details["weights"]["network"] == "ann.toml"
+
+
+def test_the_recipes_of_the_examples_fit(request):
+    path = request.config.rootpath / "examples" / "recipes" / "digits-fine-tuned.toml"
+    config = read_config(path)
+    ann = read_config(config.model.init.network)
+    networks = [
+        build(
+            each.model,
+            each.neuron,
+            each.grid,
+            each.surrogate,
+            dataset=each.data.name,
+            encoding=each.data.encoder,
+        )
+        for each in (ann, config)
+    ]
+    assert copy(*networks, "the ANN") == len(networks[0].state_dict())
+    assert not network_differs(*networks)
+
+
+def network_differs(one, other) -> list[str]:
+    there = other.state_dict()
+    return [n for n, tensor in one.state_dict().items() if not torch.equal(tensor, there[n])]
 
 
 @pytest.mark.parametrize(
