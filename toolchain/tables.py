@@ -59,10 +59,12 @@ class Settings:
 
     TABLE    its name in errors where no file is at hand
     EXAMPLE  the least that it must hold, as it looks in a file, for errors; "": nothing to show
+    REFUSED  raised for fields that cannot be
     """
 
     TABLE: ClassVar[str] = ""
     EXAMPLE: ClassVar[str] = ""
+    REFUSED: ClassVar[type[Refused]] = Refused
 
     def __post_init__(self) -> None:
         own: type = type(self)
@@ -76,12 +78,12 @@ class Settings:
                 faults = iter([_fault(field.type, value, _way(reason))])
             for way, wrong, wanted in faults:
                 said = f"is {shown(wrong)}; it must be {wanted}"
-                raise Refused(table, said, (field.name, *way), wrong)
+                raise self.REFUSED(table, said, (field.name, *way), wrong)
             # a list becomes a tuple and 1 becomes 1.0, as from a file: equal settings, equal keys
             object.__setattr__(self, field.name, value)
         message = self.check()
         if message is not None:
-            raise Refused(table, message)
+            raise self.REFUSED(table, message)
 
     def check(self) -> str | None:
         """What is wrong between fields that are right each by itself; None: nothing."""

@@ -27,18 +27,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from toolchain.data.datasets import DATASETS, Dataset, intensity_bits, load
 from toolchain.errors import DataError
+from toolchain.table_rules import Seed, one_of
+from toolchain.tables import Refused, Settings
 
 ENCODINGS = ("direct", "direct_signed", "poisson", "poisson_signed", "latency", "events")
 
 
+Steps = Annotated[int, Meta(ge=1, le=1 << 16)]
+Bits = Annotated[int, Meta(ge=1, le=8)]
+Rate = Annotated[float, Meta(gt=0, le=1)]
+BinUs = Annotated[int, Meta(ge=1, le=1 << 23)]
+
+
+class EncodingError(Refused, DataError):
+    """An encoding cannot be what it is said to be."""
+
+
 @dataclass(frozen=True)
-class Encoding:
+class Encoding(Settings):
     """How values become integers; see the module.
 
     steps    time steps of a sample
@@ -49,36 +62,17 @@ class Encoding:
     bin_us   events: microseconds of a step
     """
 
-    kind: str = "direct"
-    steps: int = 8
-    bits: int | None = None
-    rate: float = 1.0
-    seed: int = 0
-    bin_us: int = 1000
+    TABLE = "encoding"
+    REFUSED = EncodingError
 
-    def __post_init__(self) -> None:
-        if self.kind not in ENCODINGS:
-            raise DataError(f"encoding is {self.kind!r}; accepted are {', '.join(ENCODINGS)}")
-        for name, low, high in (
-            ("steps", 1, 1 << 16),
-            ("bits", 1, 8),
-            ("seed", 0, (1 << 32) - 1),
-            ("bin_us", 1, 1 << 23),
-        ):
-            value = getattr(self, name)
-            if not (name == "bits" and value is None) and (
-                type(value) is not int or not low <= value <= high
-            ):
-                raise DataError(
-                    f"encoding: {name} is {value!r}; accepted are whole numbers from {low} to "
-                    f"{high}"
-                )
-        if (
-            isinstance(self.rate, bool)
-            or not isinstance(self.rate, (int, float))
-            or not 0 < self.rate <= 1
-        ):
-            raise DataError(f"encoding: rate is {self.rate!r}; accepted are numbers above 0 to 1")
+    kind: Annotated[str, one_of(ENCODINGS)] = "direct"
+    steps: Steps = 8
+    bits: Bits | None = None
+    rate: Rate = 1.0
+    seed: Seed = 0
+    bin_us: BinUs = 1000
+
+    def check(self) -> str | None:
         images = ("direct", "direct_signed", "poisson", "poisson_signed")
         for name, kinds in (
             ("bits", images),
@@ -86,14 +80,12 @@ class Encoding:
             ("seed", images[2:]),
             ("bin_us", ("events",)),
         ):
-            if (
-                self.kind not in kinds
-                and getattr(self, name) != type(self).__dataclass_fields__[name].default
-            ):
-                raise DataError(
-                    f"encoding: {name} goes with encoding {' or '.join(map(repr, kinds))}, not "
-                    f"{self.kind!r}"
+            default = type(self).__dataclass_fields__[name].default
+            if self.kind not in kinds and getattr(self, name) != default:
+                return (
+                    f"{name} goes with encoding {' or '.join(map(repr, kinds))}, not {self.kind!r}"
                 )
+        return None
 
     def input_format(self, name: str) -> tuple[int, int]:
         """(message_bits, fraction_bits) of the Program's input for a dataset."""
@@ -218,12 +210,7 @@ class Encoding:
         names = {"encoding": "kind"} | {
             name: name for name in ("steps", "bits", "rate", "seed", "bin_us")
         }
-        try:
-            return cls(**{field: data[entry] for entry, field in names.items() if entry in data})
-        except TypeError as error:
-            raise DataError(
-                f"the description of the data, {dict(data)!r}, is no encoding: {error}"
-            ) from None
+        return cls(**{field: data[entry] for entry, field in names.items() if entry in data})
 
 
 def inputs(

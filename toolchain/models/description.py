@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from hardware.arithmetic import SYNAPSE_BITS
 from hardware.noise import MAX_SEED
 from hardware.program import DECODINGS, RESETS
 from toolchain.errors import ConfigError
+from toolchain.layers.grid import MAX_FRACTION_BITS
 from toolchain.layers.multi_level import MOST_LEVELS
 from toolchain.layers.surrogate import SURROGATES
 from toolchain.models.reference import MODELS
@@ -364,9 +366,9 @@ class Grid(Settings):
 
     TABLE = "grid"
 
-    weight_bits: int = 8
-    fraction_bits: int = 10
-    granularity: str | None = None
+    weight_bits: Annotated[int, Meta(ge=2, le=2 * SYNAPSE_BITS)] = 8
+    fraction_bits: Annotated[int, Meta(ge=0, le=MAX_FRACTION_BITS)] = 10
+    granularity: Annotated[str, one_of(("layer", "channel"))] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from toolchain.data import DATASETS, ENCODINGS, Encoding
+from toolchain.data.encoders import BinUs, Bits, Rate, Steps
 from toolchain.deploy.stages import CALLS
 from toolchain.deploy.ways import Lowering, Ways
-from toolchain.table_rules import Count, Positive, Text, one_of
+from toolchain.table_rules import Text, one_of
 from toolchain.tables import Settings
 
 
@@ -28,10 +29,10 @@ class Options(Lowering, Settings):
     calibration: Text | None = None
     dataset: Annotated[str, one_of(DATASETS)] | None = None
     encoding: Annotated[str, one_of(ENCODINGS)] | None = None
-    steps: Count | None = None
-    bits: Count | None = None
-    rate: Positive | None = None
-    bin_us: Count | None = None
+    steps: Steps | None = None
+    bits: Bits | None = None
+    rate: Rate | None = None
+    bin_us: BinUs | None = None
 
     ENCODING = ("encoding", "steps", "bits", "rate", "bin_us")
     DESCRIBING = ("input_shape", "call", "dataset", *ENCODING, "fraction_bits", "input_scale")

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from toolchain.data import DATASETS, ENCODINGS, Encoding
 from toolchain.data.datasets import intensity_bits
+from toolchain.data.encoders import BinUs, Bits, Rate, Steps
 from toolchain.defences import Defence
 from toolchain.errors import ConfigError, DataError
 from toolchain.models import Grid, Model, Neuron, Surrogate
@@ -42,11 +43,11 @@ class Data(Settings):
 
     name: Annotated[str, one_of(DATASETS)] = "digits"
     encoding: Annotated[str, one_of(ENCODINGS)] = "direct"
-    steps: int = 8
-    bits: int | None = None
-    rate: float = 1.0
-    seed: int = 0
-    bin_us: int = 1000
+    steps: Steps = 8
+    bits: Bits | None = None
+    rate: Rate = 1.0
+    seed: Seed = 0
+    bin_us: BinUs = 1000
     shift: Annotated[int, Meta(ge=0, le=8)] = 0
 
     def check(self) -> str | None:

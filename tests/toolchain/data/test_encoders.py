@@ -104,11 +104,12 @@ def test_events_fall_into_bins():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "rate"}, "direct, direct_signed, poisson, poisson_signed, latency, events"),
-        ({"steps": 0}, "steps is 0"),
+        ({"kind": "rate"}, "kind is 'rate'; it must be one of direct, direct_signed, poisson"),
+        ({"steps": 0}, "encoding: steps is 0; it must be a whole number from 1 to 65,536"),
         ({"steps": 2.0}, "steps is 2.0"),
         ({"bits": 9}, "bits is 9"),
-        ({"kind": "poisson", "rate": 0}, "rate is 0"),
+        ({"kind": "poisson", "rate": 0}, "rate is 0; it must be a finite number above 0 to 1"),
+        ({"kind": "poisson", "rate": float("nan")}, "rate is nan"),
         ({"kind": "poisson", "rate": True}, "rate is True"),
         ({"kind": "poisson", "seed": -1}, "seed is -1"),
         (

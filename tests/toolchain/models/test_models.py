@@ -277,8 +277,12 @@ def test_layers_that_do_not_fit_together_are_refused(layers, message):
 
 
 def test_what_no_format_holds_is_refused():
-    with pytest.raises(LayerError, match="weight_bits is 17"):
+    with pytest.raises(
+        ConfigError, match="grid: weight_bits is 17; it must be a whole number from"
+    ):
         make(Model("mlp"), grid=Grid(weight_bits=17))
+    with pytest.raises(ConfigError, match="granularity is 'row'; it must be one of layer, channel"):
+        Grid(granularity="row")
     with pytest.raises(LayerError, match="powers of two"):
         make(Model(layers=(Layer("average_pool", kernel=3), Layer("dense", features=1))))
     with pytest.raises(ConfigError, match="recurrent"):
