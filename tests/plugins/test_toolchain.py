@@ -104,11 +104,11 @@ def test_a_defence_takes_part_in_a_training_on_it(examples):
 @pytest.mark.parametrize(
     ("plugins", "words"),
     [
-        ({"quiet": {"weigth": 1}}, "quiet.*there is no key 'weigth'.*nearest is 'weight'"),
-        ({"loud": {}}, "no defence 'loud' of another distribution; there are quiet"),
-        ({"margin": {}}, "no defence 'margin' of another distribution"),
+        ({"quiet": {"weigth": 1}}, ".quiet: there is no key 'weigth'.*nearest is 'weight'"),
+        ({"loud": {}}, " has no defence 'loud' of another distribution; there are quiet"),
+        ({"margin": {}}, " has no defence 'margin' of another distribution"),
     ],
 )
 def test_a_defence_that_cannot_be_is_refused(examples, plugins, words):
-    with pytest.raises(ConfigError, match=words):
-        Config.from_table({**RECIPE, "defence": {"plugins": plugins}})
+    with pytest.raises(ConfigError, match=rf"^own\.toml: \[defence\]: plugins.*{words}"):
+        Config.from_table({**RECIPE, "defence": {"plugins": plugins}}, "own.toml")

@@ -40,10 +40,15 @@ class Model:
 
     stage   what was found, see ``toolchain.deploy.stages.Stage``
     ways    the options
+    said    what ``load`` was told of how samples of a data set become inputs; counts in every call
+            that does not say it anew
+    root    folder that holds data sets; None: SPIKEPORT_DATA
     """
 
     stage: stages.Stage
     ways: Ways
+    said: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None
     _jobs: dict[tuple, Job] = field(default_factory=dict, repr=False)
 
     @property
@@ -80,6 +85,14 @@ class Model:
     def data(self) -> dict[str, Any]:
         """What is known of its data: name, encoding, steps, ...; empty where nothing is."""
         return stages.data_of(self.stage) or dict(self.ways.data or {})
+
+    def source(self, name: str, samples: int | None, root: Path | None, **told: Any) -> Source:
+        """Where samples come from, with what ``load`` was told where the call says nothing; a file
+        is used as it is."""
+        if name not in DATASETS:
+            return Source(name, samples, root, **told)
+        own = {key: self.said.get(key) if value is None else value for key, value in told.items()}
+        return Source(name, samples, self.root if root is None else root, **own)
 
     def job(self, source: Source | None = None) -> Job:
         """The Program for samples of a source, kept for the next call."""
@@ -215,7 +228,10 @@ def load(
     root = None if data_root is None else Path(text("data_root", data_root, "a folder or None"))
     told = encoded(encoding, steps, bits, rate, bin_us)
     source = None if data is None else Source(data, root=root, **told)
-    return Model(stage, _calibrated(stage, settled(stage, ways, source), source, calibration))
+    ways = _calibrated(stage, settled(stage, ways, source), source, calibration)
+    return Model(
+        stage, ways, {key: value for key, value in told.items() if value is not None}, root
+    )
 
 
 def _opened(source: object, weights: str | Path | None, trust_pickle: bool) -> stages.Stage:

@@ -130,7 +130,7 @@ def export(model: object, *, agreement: float | None = None) -> Exported:
         return Exported(there, there.program, there.audit)
     share = number("agreement", agreement)
     found = precision.cheapest(there.stage, there.ways, share or 0.0)
-    chosen = Model(there.stage, found.ways)
+    chosen = Model(there.stage, found.ways, there.said, there.root)
     return Exported(chosen, chosen.program, chosen.audit, found.tried)
 
 
@@ -352,7 +352,7 @@ def _given(
             raise wrong("labels", labels, "left out where data is given, which has its own")
         name = text("data", data, "the name of a data set, or a file")
         folder = None if root is None else Path(text("data_root", root, "a folder or None"))
-        source = Source(name, first, folder, **told)
+        source = model.source(name, first, folder, **told)
         return model.job(source), source
 
     at = model.job()

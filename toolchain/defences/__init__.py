@@ -104,14 +104,17 @@ class Defence(Settings):
             if name in _OWN or name not in DEFENCES:
                 known = ", ".join(n for n in DEFENCES if n not in _OWN) or "none"
                 return f"plugins has no defence {name!r} of another distribution; there are {known}"
-        self._added()
+        try:
+            self._added()
+        except ConfigError as error:  # the caller names the file
+            return str(error)
         return None
 
     def _added(self) -> dict[str, Settings]:
         """Name → settings of the defences of other distributions. Raises ConfigError and
         PluginError."""
         return {
-            name: from_table(DEFENCES[name].settings, table, f"[defence.plugins] {name}")
+            name: from_table(DEFENCES[name].settings, table, f"plugins.{name}")
             for name, table in (self.plugins or {}).items()
         }
 

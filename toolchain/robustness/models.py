@@ -170,7 +170,8 @@ def _described(
     if missing := [name for name, value in needed.items() if value is None]:
         raise ModelError(
             f"{stage.source}: the model does not say what it reads: give {', '.join(missing)} "
-            f"(data: a data set with encoding and steps)"
+            "(data: the data set whose shape and grey levels the samples have, with encoding and "
+            "steps)"
         )
     told, given = dict(ways.data), tuple(ways.input_shape)
     events, shape = told["encoding"] == "events", data.DATASETS[told["name"]][1]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import snntorch
+import torch
 
 import hardware
 import spikeport
@@ -103,6 +105,33 @@ def test_a_nir_file_is_in_seconds_so_a_model_in_steps_needs_dt(tmp_path):
         told.save_nir(tmp_path / "b.nir", dt=2e-3)
     with pytest.raises(spikeport.ArgumentError, match="left out for a Program"):
         exported.save(tmp_path / "a.h5", dt=1e-3)
+
+
+class Plain(torch.nn.Module):
+    """A float network that says nothing of itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = torch.nn.Linear(64, 10), snntorch.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem, spikes = self.lif.init_leaky(), []
+        for step in x:
+            spike, mem = self.lif(self.fc(step), mem)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+
+@pytest.mark.parametrize("early", [("data", "encoding"), ("encoding", "steps"), ("bits",)])
+def test_what_load_is_told_of_the_data_need_not_be_said_again(early):
+    told = {"data": "digits", "encoding": "direct", "steps": 3, "bits": 2}
+    net = Plain()
+    how = {"input_shape": (64,), "call": "time-first"}
+    model = spikeport.load(net, **how, **{name: told[name] for name in early})
+    late = {name: value for name, value in told.items() if name not in early}
+    found = spikeport.run(model, **({"data": "digits"} | late), samples=2)
+    whole = spikeport.run(spikeport.load(net, **how), **told, samples=2)
+    assert (found.steps, found.program) == (3, whole.program)
 
 
 def test_frames():
