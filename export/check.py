@@ -126,8 +126,9 @@ _ENTRIES = {
         "caveats",
         "grid",
         "r_per",
+        "pooling",
     },
-    "weight": {"grid"},
+    "weight": {"grid", "moves"},
     "Input": {"message_bits", "fraction_bits"},
     "Output": {"decode"},
 }
@@ -159,6 +160,7 @@ def _check_entries(flat: Flat, meta: dict[str, Any]) -> None:
             )
             strange |= {"reset"} if entry.get("reset", "none") != "none" else set()
         strange |= set(entry.get("grid", ())) - _GRIDS.get(kind, set())
+        strange |= {"pooling"} & set(entry) if not isinstance(node, nir.Threshold) else set()
         strange |= {"r_per"} & set(entry) if not isinstance(node, (nir.IF, nir.I)) else set()
         if not isinstance(node, SPIKING) or isinstance(
             node, nir.Threshold

@@ -24,6 +24,7 @@ from export.errors import (
     MissingInformationError,
     QuantizationError,
     RefusedError,
+    UnsupportedError,
 )
 from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, needs_dt, readout
 from export.passes.subgraphs import flatten, without_virtual
@@ -33,7 +34,7 @@ from export.quantize import MOST_BITS
 from export.reading import Reading, Told, settle
 from export.shapes import NEURONS, Shape, infer
 from export.simulate import Extremes, execution_order, simulate
-from export.synapses import Options, Sources
+from export.synapses import Options, Sources, values_of
 from export.trace import Traced, Way, projection_name, trace
 from hardware.errors import HardwareError
 from hardware.parameters import parameter
@@ -169,7 +170,7 @@ def beside(
     flat = flatten(graph)
     shapes = infer(flat.nodes, flat.edges)
     flat, fused = fuse(without_virtual(flat))
-    traced = trace(flat, shapes, dt_s)
+    traced = trace(flat, shapes, dt_s, meta["nodes"])
     sources = {
         name: {**entry, "sources": read.sources.get(name, {})}
         for name, entry in meta["nodes"].items()
@@ -183,6 +184,9 @@ def beside(
     largest = {
         part.name: max(map(abs, part.value_range)) * 2.0 ** -fractions[part.name] for part in inputs
     }
+    maxima = [name for name in neurons if meta["nodes"].get(name, {}).get("pooling")]
+    for name in maxima:
+        _check_maximum(name, traced.ways[name], inputs)
     known = Sources(
         {name: shapes[name][1] for name in flat.nodes},
         largest | dict.fromkeys(neurons, 1.0),
@@ -232,6 +236,7 @@ def beside(
                 scales,
                 neurons,
                 fractions,
+                maxima,
             ),
         )
     except HardwareError as error:
@@ -415,6 +420,24 @@ class _OnlyInputs:
         self.inputs = inputs
 
 
+def _check_maximum(name: str, ways: Sequence[Way], inputs: Sequence[Input]) -> None:
+    """Only of spikes is the maximum an OR. Raises UnsupportedError where something else arrives."""
+    graded = {part.name for part in inputs if part.message_bits}
+    for way in ways:
+        values = values_of(way.operator)
+        if way.source in graded:
+            what = f"graded values of {way.source!r}"
+        elif np.any((values != 0) & (values < 1 - 1e-6)):
+            what = f"{way.source!r} times {float(values[values != 0].min()):g}"
+        else:
+            continue
+        raise UnsupportedError(
+            f"population {name!r}: max pooling of {what}; accepted are spikes as they are (a "
+            f"neuron's, or an input of message_bits 0), because the maximum of other values is no "
+            f"OR"
+        )
+
+
 def _outputs(
     traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping[str, Any]
 ) -> tuple[list[Output], list[LayerAudit]]:
@@ -446,9 +469,10 @@ def _metadata(
     scales: Mapping[str, float],
     neurons: Mapping[str, Neuron],
     fractions: Mapping[str, int],
+    maxima: Sequence[str],
 ) -> dict[str, Any]:
     """What the Program says about itself: volts = potential * 2**-(fraction_bits + 6) +
-    potential_offset_v."""
+    potential_offset_v; "maxima": populations that pool spikes, which no module need have."""
     bits = {name: float(np.log2(scale)) for name, scale in scales.items()}
     offsets = {name: n.offset.tolist() for name, n in neurons.items() if np.any(n.offset)}
     return {
@@ -461,6 +485,7 @@ def _metadata(
         },
         "input_fraction_bits": dict(fractions),
         **({"potential_offset_v": offsets} if offsets else {}),
+        **({"maxima": list(maxima)} if maxima else {}),
     }
 
 

@@ -17,10 +17,13 @@ Entries by kind of node:
               in a step; "caveats": texts, in what the model that it comes from may differ from this
               node; "refractory": steps; "grid": {"fraction_bits": F, "current_decay": int or list,
               "voltage_decay": int or list, "threshold": int or list, "overflow": "error" | "wrap",
-              "noise": {"seed": int, "sigma": int}}
+              "noise": {"seed": int, "sigma": int}}; "pooling": "maximum": of a Threshold that
+              fires where any spike of its window arrives (the source must send spikes)
     weights   "grid": {"weight_bits": 1..16, "fraction_bits": F, "exponent": int or one for each
               output channel, "source_fraction_bits": k}; from 9 bits on two synapses carry each
               weight (export.quantize.Weights.parts)
+              "moves": text, of a linear node of a row that moves or averages elements
+              (export.rearranging)
     Input     "message_bits": 0..24, "fraction_bits": k
     Output    "decode": one of hardware.program.DECODINGS
 
@@ -126,6 +129,8 @@ _ENTRY = {
     ),
     "threshold_comparison": _one_of(">"),
     "refractory": _int(0, 1 << 15),
+    "pooling": _one_of("maximum"),
+    "moves": (lambda v: isinstance(v, str) and 0 < len(v) <= 200, "a text of up to 200 characters"),
     "caveats": (_is_texts, "a list of texts"),
     "message_bits": _int(0, 24),
     "fraction_bits": _int(-32, 32),

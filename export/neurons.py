@@ -18,6 +18,7 @@ near the exact solution with the chip's 12-bit decays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -196,6 +197,11 @@ def discretize(
         ):  # an infinite gain is refused with the weights that it meets
             gain = np.asarray(node.w_in, np.float64) * alpha_i * r * alpha_v
     reasons = []
+    if entry.get("pooling") == "maximum":
+        reasons.append(
+            f"the maximum of windows of spikes, their OR: a population of "
+            f"{math.prod(shape)} neurons without memory"
+        )
     if grid is not None:
         alpha_v, alpha_i, gain = _on_grid(where, node, grid, shape, alpha_v, alpha_i, gain, known)
     elif entry.get("r_per") == "second" and dt_s is not None:

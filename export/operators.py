@@ -77,8 +77,13 @@ class Kernel(Operator):
         return total.reshape(*lead, *self.out_shape)
 
     def triples(self) -> Triples:
-        size = int(np.count_nonzero(self.weight)) * math.prod(self.out_shape[1:])
-        room(size)
+        places = {tap: _positions(self, tap) for tap in np.ndindex(self.weight.shape[2:])}
+        room(
+            sum(
+                int(np.count_nonzero(self.weight[(slice(None), slice(None), *tap)])) * at[0].size
+                for tap, at in places.items()
+            )
+        )
         rows, columns, values = [], [], []
         outputs, inputs = self.out_shape[0] // self.groups, self.in_shape[0] // self.groups
         out_index = np.arange(math.prod(self.out_shape)).reshape(self.out_shape[0], -1)
@@ -86,8 +91,7 @@ class Kernel(Operator):
         first_input = (np.arange(self.out_shape[0]) // outputs)[:, None] * inputs + np.arange(
             inputs
         )[None, :]
-        for tap in np.ndindex(self.weight.shape[2:]):
-            out_at, in_at = _positions(self, tap)
+        for tap, (out_at, in_at) in places.items():
             weight = self.weight[(slice(None), slice(None), *tap)]
             o, i = np.nonzero(weight)
             rows.append(out_index[o][:, out_at].ravel())

@@ -254,6 +254,38 @@ def candidates(top: float, largest: list[float], threshold: float | None) -> np.
     return near
 
 
+def sums_on_grid(
+    steps: np.ndarray, lowest: int, channel: np.ndarray, channels: int
+) -> Weights | None:
+    """Mantissas for whole numbers of integer steps: weights of a grid that passes have added up, or
+    moved to other channels, so that the stated exponents no longer hold.
+
+    Each channel has the largest exponent that leaves whole numbers; where 8 bits do not hold them,
+    weights are precise. None where the numbers are not whole, or 16 bits do not hold them.
+    """
+    flat = np.rint(steps.reshape(-1)).astype(np.int64)
+    if np.any(np.abs(steps.reshape(-1) - flat) > 1e-4):
+        return None
+    low, high, bits_of = (np.zeros(channels, np.int64) for _ in range(3))
+    np.minimum.at(low, channel, flat)
+    np.maximum.at(high, channel, flat)
+    np.bitwise_or.at(bits_of, channel, flat)
+    # trailing zeros that all weights of a channel have; of one without weights as many as can be
+    shared = np.where(bits_of == 0, 62, np.log2((bits_of & -bits_of).clip(1)).astype(np.int64))
+    for bits in range(SYNAPSE_BITS, MOST_BITS + 1):
+        precise = bits > SYNAPSE_BITS
+        # mixed signs leave even numbers to 8 bits
+        exponent = np.minimum(shared - (not precise), highest_exponent(bits))
+        exponent = np.where(bits_of == 0, np.maximum(0, lowest), exponent)
+        least, most, _ = weight_range(-1, 1, bits)
+        scale = 2.0**exponent
+        fits = (low >= least * scale) & (high <= most * scale)
+        if np.all(fits) and np.all(exponent >= (0 if precise else max(lowest, -1))):
+            mantissas = np.rint(flat / scale[channel]).astype(np.int32)
+            return Weights(mantissas.reshape(steps.shape), exponent, bits=bits)
+    return None
+
+
 def choose_scale(
     top: float,
     projections: list[tuple[np.ndarray, int]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from export.errors import GraphError, QuantizationError
 from export.neurons import Neuron
 from export.operators import Gain, Kernel, Matrix, Operator, Triples, symmetric
 from export.passes import products, scales
-from export.quantize import Weights, fit, on_grid
+from export.quantize import Weights, fit, on_grid, sums_on_grid
 from export.trace import Way
 from hardware.arithmetic import SYNAPSE_BITS
 from hardware.program import Convolution, Dense, Projection, Sparse
@@ -191,7 +191,8 @@ def projections_of(
     """
     parts = weights.parts()
     names = [synapses.name, *(name_of(f"{synapses.name} low") for _ in parts[1:])]
-    made = [_projection(synapses, part, name) for part, name in zip(parts, names)]
+    several = len(parts) > 1
+    made = [_projection(synapses, part, name, several) for part, name in zip(parts, names)]
     if len(made) > 1 and isinstance(synapses.operator, Kernel):
         _check_parts(synapses, parts, sources)
     return made
@@ -213,7 +214,9 @@ def _check_parts(synapses: Synapses, parts: list[Weights], sources: Sources) -> 
             )
 
 
-def _projection(synapses: Synapses, weights: Weights, name: str) -> Projection:
+def _projection(synapses: Synapses, weights: Weights, name: str, part: bool) -> Projection:
+    """``part``: of several that carry the weights together; single synapses without weight are then
+    left out."""
     way, operator = synapses.way, synapses.operator
     shared: dict[str, Any] = {
         "name": name,
@@ -234,6 +237,17 @@ def _projection(synapses: Synapses, weights: Weights, name: str) -> Projection:
             groups=operator.groups,
         )
     assert isinstance(operator, (Matrix, Triples)), "a way is shortened to what a projection has"
+    if isinstance(operator, Triples) and part:
+        # a high part is mostly zeros
+        kept = weights.mantissas != 0
+        delays = operator.delay
+        operator = replace(
+            operator,
+            rows=operator.rows[kept],
+            columns=operator.columns[kept],
+            delay=delays[kept] if isinstance(delays, np.ndarray) and delays.ndim else delays,
+        )
+        shared["weights"] = weights.mantissas[kept]
     delay = np.asarray(way.delay + np.asarray(operator.delay))
     if np.max(delay, initial=0) > Projection.MAX_DELAY:
         raise QuantizationError(
@@ -243,8 +257,7 @@ def _projection(synapses: Synapses, weights: Weights, name: str) -> Projection:
     if isinstance(operator, Matrix):
         return Dense(**shared, weights=weights.mantissas, delay=delay)
     return Sparse(
-        **shared,
-        weights=weights.mantissas,
+        **{"weights": weights.mantissas, **shared},
         rows=operator.rows,
         columns=operator.columns,
         delay=delay,
@@ -269,14 +282,24 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
             )
         return weights
     exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
-    if exponent.ndim and exponent.size != channels:
-        raise GraphError(
-            f"{where}: the grid has {exponent.size} exponents; there must be one, or one for each "
-            f"of {channels} output channels"
+    try:
+        if exponent.ndim and exponent.size != channels:
+            raise GraphError(
+                f"{where}: the grid has {exponent.size} exponents; there must be one, or one for "
+                f"each of {channels} output channels"
+            )
+        return on_grid(
+            where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None
         )
-    return on_grid(
-        where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None
-    )
+    except (GraphError, QuantizationError):
+        found = (
+            sums_on_grid(steps, s.lowest, s.channel(channels), channels) if s.way.added else None
+        )
+        if found is None:
+            raise
+    s.bits = found.bits
+    s.notes.append("its weights were moved or added up, exactly; exponents are those of the sums")
+    return found
 
 
 def _fitted(s: Synapses, steps: np.ndarray, channels: int, options: Options) -> Weights:
@@ -340,10 +363,18 @@ def audit_of(
         reasons.append(f"weights rounded to {s.bits} bits")
     if len(made) > 1:
         bits = " and ".join(str(p.weight_bits) for p in made)
+        synapses = sum(p.weights.size for p in made) / max(s.values.size, 1)
+        each_two = synapses == 2
         reasons.append(
-            f"each weight carried by two synapses, of {bits} bits, the second in {made[1].name!r}: "
-            f"twice the synapses and synaptic operations, {sum(p.weight_bits for p in made)} bits "
-            f"of synaptic memory a weight instead of {SYNAPSE_BITS}"
+            f"{'each weight' if each_two else 'weights'} carried by two synapses, of {bits} bits, "
+            f"the second in {made[1].name!r}: "
+            f"{'twice' if each_two else f'{synapses:.3g} times'} the synapses"
+            + (
+                f" and synaptic operations, {sum(p.weight_bits for p in made)} bits of synaptic "
+                f"memory a weight instead of {SYNAPSE_BITS}"
+                if each_two
+                else " that the weights alone would be"
+            )
         )
     if s.way.recurrent:
         reasons.append("recurrent: brings the spikes of the step before")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 import numpy as np
@@ -17,7 +18,7 @@ from export.errors import ExportError, GraphError, MissingInformationError, Unsu
 from export.operators import Operator, Wait, of_node
 from export.passes import delays, pooling, products, reshapes, scales
 from export.passes.subgraphs import Flat
-from export.shapes import NEURONS, SPIKING, Shape
+from export.shapes import NEURONS, SPIKING, Shape, tuple_of
 
 MAX_WAYS = 10_000
 """Most ways into one population."""
@@ -38,6 +39,9 @@ class Way:
     operator   what they amount to, one Kernel, Matrix or Triples
     delay      steps, the same for all synapses (others are in the operator)
     notes      what was done to the nodes
+    moving     those of the nodes that only move or average elements
+    added      whether weights of one node may have been added up: by windows that overlap, or by
+               what moves elements
     """
 
     source: str
@@ -46,6 +50,8 @@ class Way:
     operator: Operator
     delay: int
     notes: tuple[str, ...] = ()
+    moving: frozenset[str] = frozenset()
+    added: bool = False
 
     @property
     def recurrent(self) -> bool:
@@ -67,10 +73,11 @@ class Constant:
 @dataclass
 class Traced:
     """What was found: per population the ways and constants into it; Output → population that it
-    reads; refusals by node."""
+    reads; refusals by node. ``moves``: what the nodes do that only move elements, by name."""
 
     flat: Flat
     shapes: dict[str, tuple[Shape, Shape]]
+    moves: Mapping[str, str] = field(default_factory=dict)
     ways: dict[str, list[Way]] = field(default_factory=dict)
     constants: dict[str, list[Constant]] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
@@ -85,10 +92,16 @@ class Traced:
 _WEIGHTED = (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)
 
 
-def trace(flat: Flat, shapes: dict[str, tuple[Shape, Shape]], dt_s: float | None) -> Traced:
+def trace(
+    flat: Flat,
+    shapes: dict[str, tuple[Shape, Shape]],
+    dt_s: float | None,
+    entries: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Traced:
     """Find all ways of a flat graph without virtual nodes. What cannot be lowered is collected in
-    ``refused``."""
-    traced = Traced(flat, shapes)
+    ``refused``. ``entries``: metadata of the nodes."""
+    moves = {name: str(e["moves"]) for name, e in (entries or {}).items() if "moves" in e}
+    traced = Traced(flat, shapes, moves)
     used: set[str] = set()
     for name, node in flat.nodes.items():
         if isinstance(node, nir.Output):
@@ -231,23 +244,29 @@ class _Walk:
         chain = reshapes.fold(scales.fold(chain))
         before = len(chain)
         chain = scales.fold(pooling.fuse(chain))
-        notes = []
         pools = [n for n in names if isinstance(nodes[n], (nir.SumPool2d, nir.AvgPool2d))]
-        if len(chain) < before:
+        moves = self.traced.moves
+        notes = list(
+            dict.fromkeys(f"{n.rpartition('.')[0] or n}: {moves[n]}" for n in names if n in moves)
+        )
+        kept = [n for n in names if n not in moves]
+        if len(kept) > 1 and len(chain) < before:
             notes.append(
                 "windows of "
-                + ", ".join(n for n in names if not isinstance(nodes[n], nir.Flatten))
+                + ", ".join(n for n in kept if not isinstance(nodes[n], nir.Flatten))
                 + " fused into one kernel"
             )
-        elif len(chain) > 1:
-            notes.append("multiplied out: " + ", ".join(names))
+        elif len(kept) > 1 and len(chain) > 1:
+            notes.append("multiplied out: " + ", ".join(kept))
         elif pools and len(names) == 1:
             notes.append("pooling directly into neurons: a grouped convolution")
         if any(isinstance(nodes[n], nir.AvgPool2d) and np.any(nodes[n].padding) for n in names):
             notes.append("average pooling counts the padding, as PyTorch does by default")
         shape = self.traced.shapes[self.target][0]
         operator = products.multiply(chain) if chain else products.identity(shape)
-        return Way(source, self.target, names, operator, delay, tuple(notes))
+        moving = frozenset(n for n in names if n in moves)
+        added = bool(moving) or any(_overlaps(nodes[n]) for n in pools)
+        return Way(source, self.target, names, operator, delay, tuple(notes), moving, added)
 
     def constant(self, name: str, bias: np.ndarray, chain: list[Operator]) -> Constant:
         """A bias carried through what stands between its node and the population."""
@@ -266,11 +285,17 @@ class _Walk:
         return Constant(self.target, name, np.array(value), delay)
 
 
+def _overlaps(pool: nir.NIRNode) -> bool:
+    sizes = zip(tuple_of(pool.kernel_size, 2), tuple_of(pool.stride, 2))
+    return any(kernel > stride for kernel, stride in sizes)
+
+
 def projection_name(way: Way, nodes: Mapping[str, nir.NIRNode], taken: set[str]) -> str:
     """Name of the projection that a way becomes: its weight nodes, else its other nodes, else its
-    ends."""
-    weighted = [n for n in way.nodes if isinstance(nodes[n], _WEIGHTED)]
-    name = "+".join(weighted or way.nodes) or f"{way.source}>{way.target}"
+    ends. Nodes that only move elements give no name."""
+    own = [n for n in way.nodes if n not in way.moving]
+    weighted = [n for n in own if isinstance(nodes[n], _WEIGHTED)]
+    name = "+".join(weighted or own) or f"{way.source}>{way.target}"
     if name in taken or len(name) > 200:
         name = f"{way.source}>{way.target}"
     number, base = 2, name

@@ -15,6 +15,7 @@ from export.errors import UnsupportedError
 from export.frameworks.described import Described
 from export.frameworks.leaves import Leaf, Part, Shape
 from export.frameworks.linear_layers import Normalisation, Weights
+from export.frameworks.moved import Selection
 from export.frameworks.readout import Readout
 from export.frameworks.snntorch_neurons import Neuron
 from export.frameworks.tracker import Node
@@ -74,6 +75,7 @@ class Network:
 def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: int) -> Network:
     """The network that a run of ``steps`` steps shows. Raises UnsupportedError where steps
     differ."""
+    nodes = _without_idle(nodes)
     names = {node.leaf.output_name: name for name, node in nodes.items()} | {input_name: input_name}
     net = Network({n: node.leaf for n, node in nodes.items()}, {}, input_name, input_shape)
     for name, node in nodes.items():
@@ -92,6 +94,22 @@ def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: 
                 )
     _retime(net)
     return net
+
+
+def _without_idle(nodes: dict[str, Node]) -> dict[str, Node]:
+    """The nodes without operations on elements that no layer reads: a model may slice what it
+    prints."""
+    owner = {node.leaf.output_name: name for name, node in nodes.items()}
+    needed = {name for name, node in nodes.items() if not node.derived}
+    waiting = list(needed)
+    while waiting:
+        for call in nodes[waiting.pop()].calls:
+            for source, _ in call:
+                name = owner.get(source)
+                if name is not None and name not in needed:
+                    needed.add(name)
+                    waiting.append(name)
+    return {name: node for name, node in nodes.items() if name in needed}
 
 
 def _check_calls(node: Node, steps: int) -> None:
@@ -167,8 +185,8 @@ def prune(net: Network, outputs: Iterable[str]) -> None:
 
 
 def fold(net: Network) -> None:
-    """Normalisations into the layer before them, factors into weights; in place. Raises
-    UnsupportedError."""
+    """Normalisations into the layer before them (where that is one of weights that feeds nothing
+    else), factors into weights; in place."""
     for name, leaf in list(net.leaves.items()):
         if not isinstance(leaf, Normalisation):
             continue
@@ -180,11 +198,13 @@ def fold(net: Network) -> None:
             or not isinstance(weights, Weights)
             or len(net.out_of(before)) != 1
             or into[before].age
+            or weights.output_shape != leaf.input_shape
         ):
-            raise UnsupportedError(
-                f"{leaf.label}: its input is {', '.join(map(net.label, into))}; "
-                "it must be one nn.Linear or convolution whose output goes nowhere else"
+            net.notes.append(
+                f"{name}: batch normalisation of {', '.join(map(net.label, into))}; its factors "
+                f"are multiplied into the weights that follow, its offsets are their bias"
             )
+            continue
         weights.scale(into[before].scale)
         weights.scale(*leaf.factors())
         how = f"running statistics, eps {leaf.module.eps:g}"
@@ -316,25 +336,39 @@ def _between(
             )
         nodes.append(("scale", edge.scale, nir.Scale(scale=np.full(shape, edge.scale))))
     if shape != wanted:
-        if wanted != (math.prod(shape),):
+        merged = _merged(shape, wanted)
+        if merged is None:
             raise UnsupportedError(
                 f"{net.label(b)}: takes shape {wanted} from {net.label(a)} of shape {shape}; "
-                f"it must be the same shape, or a Flatten to ({math.prod(shape)},)"
+                f"it must be the same shape, or a Flatten of it, such as ({math.prod(shape)},)"
             )
-        nodes.append(
-            (
-                "flatten",
-                0,
-                nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1),
-            )
+        start, end = merged
+        whole = end == len(shape) - 1 and not start
+        node = nir.Flatten(
+            input_type={"input": np.array(shape)}, start_dim=start, end_dim=-1 if whole else end
         )
+        nodes.append(("flatten", 0 if whole else start + end / 10, node))
     return nodes
+
+
+def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
+    """First and last of the neighbouring dimensions that a Flatten joins, to make one shape of the
+    other; None where none does."""
+    for start in range(len(shape)):
+        for end in range(start + 1, len(shape)):
+            joined = math.prod(shape[start : end + 1])
+            if (*shape[:start], joined, *shape[end + 1 :]) == wanted:
+                return start, end
+    return None
 
 
 def _join_shapes(net: Network) -> None:
     """Shapes that differ only in how the same elements are grouped, where that is free: of neurons,
     and of the input."""
     for name, leaf in net.leaves.items():
+        taken = {net.leaves[b].given_shape for b in net.out_of(name)}
+        if isinstance(leaf, Selection) and len(taken) == 1:
+            leaf.wanted(taken.pop())
         given = {net.shape(source) for source in net.into(name)}
         if isinstance(leaf, Neuron) and len(given) == 1:
             (shape,) = given

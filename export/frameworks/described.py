@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -15,9 +16,9 @@ from torch.nn import functional
 from export.errors import ExportError, UnsupportedError
 from export.frameworks import snntorch_neurons
 from export.frameworks.leaves import Leaf, Part
-from export.frameworks.linear_layers import Normalisation, Weights
+from export.frameworks.linear_layers import TRANSPOSED, Normalisation, Weights
 from export.frameworks.values import CURRENT, POTENTIAL, SPIKES, WEIGHTED
-from export.shapes import NEURONS, SPIKING
+from export.shapes import NEURONS, SPIKING, tuple_of
 
 
 @dataclass
@@ -29,11 +30,15 @@ class Described(Leaf):
 
     def _description(self, dt: float) -> Part:
         prefix = f"{self.name}." if self.path else ""
+
+        def named(part: str) -> str:
+            return prefix + part if part else self.name
+
         try:
             if hasattr(self.module, "nir_parts"):
                 parts = self.module.nir_parts(self.input_shape, dt=dt)
-                nodes = {prefix + n: (node, entry) for n, (node, entry) in parts["nodes"].items()}
-                edges = [(prefix + a, prefix + b) for a, b in parts["edges"]]
+                nodes = {named(n): (node, entry) for n, (node, entry) in parts["nodes"].items()}
+                edges = [(named(a), named(b)) for a, b in parts["edges"]]
                 inputs, outputs = (
                     (ends,) if isinstance(ends, str) else ends
                     for ends in (parts["input"], parts["output"])
@@ -41,8 +46,8 @@ class Described(Leaf):
                 return Part(
                     nodes,
                     edges,
-                    tuple(prefix + n for n in inputs),
-                    tuple(prefix + n for n in outputs),
+                    tuple(named(n) for n in inputs),
+                    tuple(named(n) for n in outputs),
                 )
             node, entry = self.module.nir_node(self.input_shape, dt=dt)
         except ExportError:
@@ -69,11 +74,17 @@ class Described(Leaf):
 
     @property
     def stateless(self) -> bool:
-        return len(self.described.nodes) == 1 and not isinstance(self.node, (*NEURONS, nir.Delay))
+        return not any(
+            isinstance(node, (*NEURONS, nir.Delay)) for node, _ in self.described.nodes.values()
+        )
 
     @property
     def structural(self) -> bool:
-        return self.stateless and isinstance(self.node, (nir.SumPool2d, nir.AvgPool2d, nir.Flatten))
+        kinds = (nir.SumPool2d, nir.AvgPool2d, nir.Flatten, nir.Threshold)
+        return all(
+            isinstance(node, kinds) or "moves" in entry
+            for node, entry in self.described.nodes.values()
+        )
 
     def accept(self, layout: str | None, kwargs: Mapping[str, Any]) -> None:
         if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (
@@ -110,23 +121,18 @@ class Described(Leaf):
         return states if count == len(states) > 1 else (POTENTIAL,) * count
 
     def compute(self, given: torch.Tensor) -> torch.Tensor | None:
-        node = self.node
-        if len(self.described.nodes) > 1 or not isinstance(
-            node, (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)
-        ):
+        described = self.described
+        names = list(described.nodes)
+        in_a_row = (described.inputs, described.outputs) == ((names[0],), (names[-1],))
+        if not in_a_row or described.edges != list(pairwise(names)):
             return None
-        weight = torch.from_numpy(np.asarray(node.weight, np.float64)).to(given.device)
-        bias = (
-            None
-            if isinstance(node, nir.Linear)
-            else torch.from_numpy(np.asarray(node.bias, np.float64)).to(given.device)
-        )
-        if isinstance(node, (nir.Linear, nir.Affine)):
-            return functional.linear(given.double(), weight, bias)
-        convolve = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
-        return convolve(
-            given.double(), weight, bias, node.stride, node.padding, node.dilation, int(node.groups)
-        )
+        result = given.double()
+        for node, _ in described.nodes.values():
+            computed = _computed(node, result)
+            if computed is None:
+                return None
+            result = computed
+        return result
 
     def part(self, dt: float) -> Part:
         return self._description(dt)
@@ -139,6 +145,32 @@ class Described(Leaf):
             f"{self.name}: {note}"
             for note in self.module.nir_parts(self.input_shape).get("notes", ())
         ]
+
+
+def _computed(node: nir.NIRNode, given: torch.Tensor) -> torch.Tensor | None:
+    """What a node without memory computes, [batch, ...] in float64; None for other nodes."""
+
+    def array(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(values, np.float64)).to(given.device)
+
+    if isinstance(node, (nir.Linear, nir.Affine)):
+        bias = array(node.bias) if isinstance(node, nir.Affine) else None
+        return functional.linear(given, array(node.weight), bias)
+    if isinstance(node, (nir.Conv1d, nir.Conv2d)):
+        convolve = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
+        geometry = (node.stride, node.padding, node.dilation, int(node.groups))
+        return convolve(given, array(node.weight), array(node.bias), *geometry)
+    if isinstance(node, (nir.SumPool2d, nir.AvgPool2d)):
+        size, stride, padding = (
+            tuple_of(v, 2) for v in (node.kernel_size, node.stride, node.padding)
+        )
+        divisor = 1 if isinstance(node, nir.SumPool2d) else None
+        return functional.avg_pool2d(given, size, stride, padding, divisor_override=divisor)
+    if isinstance(node, nir.Scale):
+        return given * array(node.scale)
+    if isinstance(node, nir.Threshold):
+        return (given > array(node.threshold)).double()
+    return None
 
 
 def find(model: nn.Module) -> dict[str, Leaf]:
@@ -159,7 +191,7 @@ def find(model: nn.Module) -> dict[str, Leaf]:
 def _leaf(path: str, module: nn.Module) -> Leaf | None:
     if callable(getattr(module, "nir_node", None)) or callable(getattr(module, "nir_parts", None)):
         return Described(path, module)
-    if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+    if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, *TRANSPOSED)):
         return Weights(path, module)
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
         return Normalisation(path, module)

@@ -1,10 +1,10 @@
-"""PyTorch's linear layers: weights, batch normalisation, average pooling."""
+"""PyTorch's layers by class and function: weights, batch normalisation, pooling."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import nir
 import numpy as np
@@ -14,14 +14,18 @@ from torch.nn import functional
 
 from export.errors import UnsupportedError
 from export.frameworks.leaves import Leaf, Part, Shape, array
+from export.frameworks.moved import Maximum, Selection, Windows, in_a_row, numbers
+from export.rearranging import spread
+from export.windows import Geometry, adaptive, averages
 
 
 @dataclass
 class Weights(Leaf):
-    """nn.Linear, nn.Conv1d, nn.Conv2d. ``weight`` and ``bias`` are copies, into which factors and
-    normalisations are folded."""
+    """nn.Linear, the convolutions and transposed convolutions of 1 and 2 dimensions. ``weight`` and
+    ``bias`` are copies, into which factors and normalisations are folded; ``weight`` [out, in /
+    groups, *kernel] as a convolution has it, also of a transposed one."""
 
-    module: nn.Linear | nn.Conv1d | nn.Conv2d
+    module: nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
     weight: np.ndarray = field(init=False)
     bias: np.ndarray | None = field(init=False)
 
@@ -29,8 +33,10 @@ class Weights(Leaf):
         super().__post_init__()
         module = self.module
         self.weight = array(self.label, "weight", module.weight)
+        if isinstance(module, TRANSPOSED):
+            self.weight = turned(self.weight, module.groups)
         self.bias = None if module.bias is None else array(self.label, "bias", module.bias)
-        if isinstance(module, (nn.Conv1d, nn.Conv2d)) and module.padding_mode != "zeros":
+        if not isinstance(module, nn.Linear) and module.padding_mode != "zeros":
             raise UnsupportedError(
                 f"{self.label}: padding_mode is {module.padding_mode!r}; it must be 'zeros'"
             )
@@ -60,6 +66,8 @@ class Weights(Leaf):
             bias = torch.from_numpy(self.bias).to(given.device, torch.float64)
         if isinstance(module, nn.Linear):
             return functional.linear(given.double(), weight, bias)
+        if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d)):
+            return _transposed(module, given.double(), weight, bias)
         convolve = functional.conv1d if isinstance(module, nn.Conv1d) else functional.conv2d
         return convolve(
             given.double(),
@@ -98,6 +106,8 @@ class Weights(Leaf):
             )
             return Part.single(self.name, node)
         bias = np.zeros(self.weight.shape[0], self.weight.dtype) if self.bias is None else self.bias
+        if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d)):
+            return self._transposed_part(module, bias)
         common: dict[str, Any] = {"weight": self.weight, "groups": module.groups, "bias": bias}
         if isinstance(module, nn.Conv1d):
             padding = module.padding if isinstance(module.padding, str) else module.padding[0]
@@ -118,11 +128,75 @@ class Weights(Leaf):
             )
         return Part.single(self.name, node)
 
+    def _transposed_part(
+        self, module: nn.ConvTranspose1d | nn.ConvTranspose2d, bias: np.ndarray
+    ) -> Part:
+        """A transposed convolution as zeros between the inputs, and a convolution."""
+        assert self.output_shape is not None, "a layer that was called has both shapes"
+        row, node = spread(
+            self.given_shape,
+            self.output_shape,
+            self.weight,
+            bias,
+            module.stride,
+            numbers(module.padding, len(module.kernel_size)),
+            module.dilation,
+            module.groups,
+        )
+        told = {"moves": "zeros between the inputs of a transposed convolution"}
+        before = {f"{self.name}.{n}": (part, dict(told)) for n, part in row.nodes}
+        return in_a_row({**before, self.name: (node, {})})
+
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
+def _transposed(
+    module: nn.ConvTranspose1d | nn.ConvTranspose2d,
+    given: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:
+    one = isinstance(module, nn.ConvTranspose1d)
+    convolve = functional.conv_transpose1d if one else functional.conv_transpose2d
+    back = torch.from_numpy(turned_back(weight.cpu().numpy(), module.groups)).to(given.device)
+    geometry: dict[str, Any] = {
+        "stride": module.stride,
+        "padding": module.padding,
+        "output_padding": module.output_padding,
+        "groups": module.groups,
+        "dilation": module.dilation,
+    }
+    return convolve(given, back, bias, **geometry)
+
+
+MOST_FEATURES = 2048
+"""Most features that a normalisation of its own may have: NIR writes it as a square matrix."""
+
+
+def turned(weight: np.ndarray, groups: int) -> np.ndarray:
+    """[in, out / groups, *kernel], a transposed convolution's weights in PyTorch, as [out, in /
+    groups, *kernel]."""
+    inputs, outputs, *kernel = weight.shape
+    apart = weight.reshape(groups, inputs // groups, outputs, *kernel)
+    return np.ascontiguousarray(apart.swapaxes(1, 2)).reshape(
+        groups * outputs, inputs // groups, *kernel
+    )
+
+
+def turned_back(weight: np.ndarray, groups: int) -> np.ndarray:
+    """What ``turned`` was given."""
+    outputs, inputs, *kernel = weight.shape
+    apart = weight.reshape(groups, outputs // groups, inputs, *kernel)
+    return np.ascontiguousarray(apart.swapaxes(1, 2)).reshape(
+        groups * inputs, outputs // groups, *kernel
+    )
+
 
 @dataclass
 class Normalisation(Leaf):
     """nn.BatchNorm1d, nn.BatchNorm2d with running statistics: a factor and an offset for each
-    channel, folded into the layer before."""
+    channel, folded into the layer before where there is one, else a layer of its own."""
 
     module: nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -158,6 +232,23 @@ class Normalisation(Leaf):
             offset = offset + array(self.label, "bias", module.bias)
         return factor, offset
 
+    def part(self, dt: float) -> Part:
+        factor, offset = (a.astype(np.float32) for a in self.factors())
+        channels, *size = self.given_shape
+        if not size:
+            if channels > MOST_FEATURES:
+                raise UnsupportedError(
+                    f"{self.label}: {channels} features, and no layer of weights directly before "
+                    f"it to fold it into; accepted are up to {MOST_FEATURES}"
+                )
+            return Part.single(self.name, nir.Affine(weight=np.diag(factor), bias=offset))
+        weight = factor.reshape(-1, 1, *(1 for _ in size))
+        if len(size) == 1:
+            node = nir.Conv1d(size[0], weight, 1, 0, 1, channels, offset)
+        else:
+            node = nir.Conv2d(tuple(size), weight, (1, 1), (0, 0), (1, 1), channels, offset)
+        return Part.single(self.name, node)
+
     def compute(self, given: torch.Tensor) -> torch.Tensor:
         factor, offset = (
             torch.from_numpy(a).to(given.device).reshape(1, -1, *(1,) * (given.dim() - 2))
@@ -182,6 +273,11 @@ class Pool(Leaf):
     def label(self) -> str:
         return f"average pooling {self.path or 'of the model'!r}"
 
+    @property
+    def what(self) -> tuple[object, ...]:
+        """What tells it from others of its name."""
+        return self.input_shape, self.kernel, self.stride, self.padding
+
     def part(self, dt: float) -> Part:
         if len(self.kernel) == 2:
             kernel, stride, padding = (
@@ -200,11 +296,8 @@ class Pool(Leaf):
         return Part.single(self.name, node)
 
 
-def _numbers(value: Any, count: int) -> Shape:
-    """One number for every dimension, or one for each, as PyTorch takes it."""
-    return (
-        tuple(int(n) for n in value) if isinstance(value, (tuple, list)) else (int(value),) * count
-    )
+Derived: TypeAlias = Selection | Windows | Maximum | Pool
+"""What an operation without a module of its own may be."""
 
 
 def pool_leaf(
@@ -214,9 +307,9 @@ def pool_leaf(
     where: str,
     source: torch.Tensor,
     result: torch.Tensor,
-) -> tuple[Pool, float]:
-    """The Pool that a call of an average pooling function amounts to, and the factor on its result.
-    Raises UnsupportedError."""
+) -> tuple[Pool | Windows, float]:
+    """What a call of an average pooling function amounts to, and the factor on its result. Raises
+    UnsupportedError."""
     dims = 1 if name.endswith("1d") else 2
     pool = Pool(where, None, where or name)
     if source.dim() != dims + 2:
@@ -224,16 +317,12 @@ def pool_leaf(
             f"{pool.label}: its input has shape {tuple(source.shape)}; it must be [batch, "
             f"channels, {dims} spatial dimensions]"
         )
-    spatial, factor = tuple(source.shape[2:]), 1.0
+    size, out, factor = tuple(source.shape[2:]), tuple(result.shape[2:]), 1.0
     if name.startswith("adaptive"):
-        out = tuple(result.shape[2:])
-        if any(n % o for n, o in zip(spatial, out)):
-            raise UnsupportedError(
-                f"{pool.label}: {spatial} cannot be divided into {out} equal windows; the sizes "
-                f"must divide the input's"
-            )
-        kernel = stride = tuple(n // o for n, o in zip(spatial, out))
+        kernel = stride = tuple(n // o for n, o in zip(size, out))
         padding = (0,) * dims
+        matrices = adaptive(size, out)
+        even = not any(n % o for n, o in zip(size, out))
     else:
         names = (
             "input",
@@ -245,30 +334,84 @@ def pool_leaf(
             "divisor_override",
         )
         given = {**dict(zip(names, args)), **kwargs}
-        kernel = _numbers(given["kernel_size"], dims)
+        kernel = numbers(given["kernel_size"], dims)
         step = given.get("stride")
-        stride = kernel if step is None or step == () else _numbers(step, dims)
-        padding = _numbers(given.get("padding", 0), dims)
-        if any(padding) and not given.get("count_include_pad", True):
-            raise UnsupportedError(
-                f"{pool.label}: count_include_pad=False with padding {padding}; it must be "
-                f"count_include_pad=True"
-            )
-        if given.get("divisor_override"):
-            factor = float(np.prod(kernel)) / given["divisor_override"]
-    plain = functional.avg_pool1d if dims == 1 else functional.avg_pool2d
-    expected = plain(source, kernel, stride, padding) * factor
-    if expected.shape != result.shape or not torch.allclose(expected, result, rtol=1e-4, atol=1e-6):
+        stride = kernel if step is None or step == () else numbers(step, dims)
+        padding = numbers(given.get("padding", 0), dims)
+        divisor, ceil = given.get("divisor_override"), bool(given.get("ceil_mode", False))
+        count_padding = bool(given.get("count_include_pad", True))
+        geometry = Geometry(kernel, stride, padding, (1,) * dims, ceil)
+        if divisor:  # every window is divided by the same number
+            factor = float(np.prod(kernel)) / divisor
+            matrices = [
+                np.where(m > 0, 1.0 / k, 0.0)
+                for m, k in zip(averages(geometry, size, True), kernel)
+            ]
+        else:
+            matrices = averages(geometry, size, count_padding)
+        whole = replace(geometry, ceil=False).counts(size) == geometry.counts(size)
+        even = whole and (count_padding or bool(divisor) or not any(padding))
+    leaf: Pool | Windows = Windows(where, None, where or name, matrices=matrices)
+    if even:
+        leaf = replace(pool, kernel=kernel, stride=stride, padding=padding)
+    leaf.input_shape, leaf.output_shape = tuple(source.shape[1:]), tuple(result.shape[1:])
+    _check_pool(leaf, matrices, factor, source, result)
+    return leaf, factor
+
+
+def _check_pool(
+    leaf: Pool | Windows,
+    matrices: list[np.ndarray],
+    factor: float,
+    source: torch.Tensor,
+    result: torch.Tensor,
+) -> None:
+    """The matrices must give what the function gave. Raises UnsupportedError."""
+    expected = source.detach().double()
+    for axis, matrix in enumerate(matrices, 2):
+        along = torch.from_numpy(matrix).to(expected.device)
+        expected = (expected.movedim(axis, -1) @ along.T).movedim(-1, axis)
+    if expected.shape != result.shape or not torch.allclose(
+        expected * factor, result.double(), rtol=1e-4, atol=1e-5
+    ):
         raise UnsupportedError(
-            f"{pool.label}: incomplete windows at the border (ceil_mode=True); it must be "
-            f"ceil_mode=False"
+            f"{leaf.label}: its result is not the average of its windows; accepted is what "
+            f"PyTorch's own functions compute"
         )
-    pool = replace(
-        pool,
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        input_shape=tuple(source.shape[1:]),
-        output_shape=tuple(result.shape[1:]),
+
+
+def maximum_leaf(
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    where: str,
+    source: torch.Tensor,
+    result: torch.Tensor,
+) -> Maximum:
+    """What a call of a max pooling function amounts to. Raises UnsupportedError."""
+    dims = 1 if "1d" in name else 2
+    leaf = Maximum(where, None, where or name)
+    if source.dim() != dims + 2:
+        raise UnsupportedError(
+            f"{leaf.label}: its input has shape {tuple(source.shape)}; accepted is [batch, "
+            f"channels, {dims} spatial dimensions]"
+        )
+    names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    given = {**dict(zip(names, args)), **kwargs}
+    kernel = numbers(given["kernel_size"], dims)
+    stride = given.get("stride")
+    geometry = Geometry(
+        kernel,
+        kernel if stride in (None, (), []) else numbers(stride, dims),
+        numbers(given.get("padding", 0), dims),
+        numbers(given.get("dilation", 1), dims),
+        bool(given.get("ceil_mode", False)),
     )
-    return pool, factor
+    leaf = replace(leaf, geometry=geometry)
+    leaf.input_shape, leaf.output_shape = tuple(source.shape[1:]), tuple(result.shape[1:])
+    if geometry.counts(tuple(source.shape[2:])) != tuple(result.shape[2:]):
+        raise UnsupportedError(
+            f"{leaf.label}: gives shape {tuple(result.shape)} of {tuple(source.shape)}; accepted "
+            f"is what PyTorch's own functions compute"
+        )
+    return leaf

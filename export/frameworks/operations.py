@@ -9,16 +9,21 @@ gives an Opaque value, which a readout may hold and a layer refuses.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch.overrides import resolve_name
 
 from export.frameworks import readings
 from export.frameworks.taint import CREATING
 from export.frameworks.values import (
+    CHOSEN,
+    INPUT,
+    SPIKES,
+    WEIGHTED,
     Opaque,
     Sources,
     Stack,
@@ -73,6 +78,16 @@ MOVING = {
 }
 """Operations that move or repeat elements and leave them as they are."""
 
+CHOOSING = {
+    *("pad", "constant_pad_nd", "upsample_nearest1d", "upsample_nearest2d", "interpolate"),
+    *("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "pixel_shuffle"),
+    *("pixel_unshuffle", "channel_shuffle", "roll", "repeat_interleave", "rot90", "fliplr"),
+    *("flipud", "take_along_dim", "index_fill", "masked_fill"),
+}
+"""Further operations whose results hold elements of their argument, or zeros."""
+
+JOINING = {"cat", "concat", "concatenate", "hstack", "vstack"}
+
 SAME = {
     *(
         "contiguous",
@@ -124,6 +139,19 @@ def name_of(function: Callable[..., Any]) -> str:
     return name if name.startswith("__") else name.rstrip("_") if name != "requires_grad_" else name
 
 
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What one tensor brings to a result.
+
+    sources  the tensor of each step, [batch, *features]
+    index    of the shape of one row of the result: the feature, or -1
+    """
+
+    value: Value | Stack
+    sources: list[torch.Tensor]
+    index: np.ndarray
+
+
 class Interpreter:
     """Finds the value of a result.
 
@@ -161,7 +189,7 @@ class Interpreter:
         elif name in ARITHMETIC:
             value = self._arithmetic(ARITHMETIC[name], args, kwargs)
             values = None if value is None else [value]
-        elif name in ("stack", "cat", "concat", "concatenate", "hstack", "vstack"):
+        elif name == "stack" or name in JOINING:
             value = self._joined(name, args, kwargs, results[0])
             values = None if value is None else [value]
         elif name in ("sum", "mean", "max", "amax"):
@@ -387,6 +415,8 @@ class Interpreter:
             return Stack(steps, "SB" if axis == 0 else "BS")
         if name not in ("cat", "concat", "concatenate"):
             return None
+        if axis > 1 or _of_one_step(values):
+            return None
         layout = "SB" if axis == 0 else "BS"
         items: list[Value] = []
         for tensor, part in zip(tensors, values):
@@ -403,6 +433,86 @@ class Interpreter:
             else:
                 return None
         return Stack(tuple(items), layout)
+
+    def chosen(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        result: Any,
+    ) -> list[tuple[torch.Tensor, list[Piece]]] | None:
+        """(tensor, pieces) of every tensor in the result, whose rows hold features of the
+        arguments, or zeros, in all steps alike; None where they hold anything else."""
+        name = name_of(function)
+        if name in JOINING:
+            sources = list(args[0] if args else kwargs["tensors"])
+        elif name in MOVING or name in CHOOSING:
+            inputs = tensors_in((*args, *kwargs.values()))
+            if not self._only(inputs):
+                return None
+            sources = inputs[:1]
+        else:
+            return None
+        results = [
+            r for r in (result if isinstance(result, (tuple, list)) else (result,))
+            if isinstance(r, torch.Tensor)
+        ]  # fmt: skip
+        values = [v for v in map(self.lookup, sources) if _choosable(v)]
+        if len(values) < len(sources) or not any(sources_of(v) for v in values):
+            return None
+        if len({(type(v), getattr(v, "layout", ""), len(_items(v))) for v in values}) > 1:
+            return None
+        pieces: list[list[Piece]] = [[] for _ in results]
+        for place, (source, value) in enumerate(zip(sources, values)):
+            numbers_ = torch.arange(1, 1 + source.numel(), dtype=torch.float64).reshape(
+                source.shape
+            )
+            given = [torch.zeros(t.shape, dtype=torch.float64) for t in sources]
+            given[place] = numbers_
+            if name in JOINING:
+                found = function(
+                    given, *args[1:], **{k: kwargs[k] for k in kwargs if k != "tensors"}
+                )
+            else:
+                found = function(
+                    *(numbers_ if a is source else a for a in args),
+                    **{k: numbers_ if v is source else v for k, v in kwargs.items()},
+                )
+            moved = found if isinstance(found, (tuple, list)) else (found,)
+            for part, numbers_of_result in zip(pieces, moved):
+                index = self._pattern(value, numbers_, numbers_of_result)
+                if index is None:
+                    return None
+                part.append(Piece(value, _split(value, source, self.batch), index))
+        return list(zip(results, pieces))
+
+    def _pattern(
+        self, value: Value | Stack, numbers_: torch.Tensor, moved: torch.Tensor
+    ) -> np.ndarray | None:
+        """Which features each row of a result holds, -1 for zeros; None where rows or steps
+        differ."""
+        lead = 2 if isinstance(value, Stack) and "*" not in value.layout else 1
+        if moved.dim() <= lead or moved.shape[:lead] != numbers_.shape[:lead] or 0 in moved.shape:
+            return None
+        kept: list[torch.Tensor] = []
+        for before, after in zip(
+            _split(value, numbers_, self.batch), _split(value, moved, self.batch)
+        ):
+            if before.shape[0] != self.batch or after.shape[0] != self.batch:
+                return None
+            flat = after.reshape(self.batch, -1)
+            place = flat - before.reshape(self.batch, -1)[:, :1]
+            size = before[0].numel()
+            inside = (place >= 0) & (place < size) & (place == place.round())
+            if not bool((inside | (flat == 0)).all()):
+                return None
+            place = torch.where(flat == 0, -torch.ones_like(place), place)
+            rows = torch.cat([*kept, place])
+            if not bool((rows == rows[:1]).all()):
+                return None
+            kept = [place[:1]]
+        index: np.ndarray = kept[0].reshape(after.shape[1:]).long().numpy()
+        return index
 
     def _reduced(
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], where: str
@@ -432,6 +542,39 @@ class Interpreter:
         for item in value.items:
             total = total.plus(item, 1.0 if name == "sum" else 1.0 / len(value.items))
         return [total]
+
+
+def _items(value: Value | Stack) -> tuple[Value, ...]:
+    return value.items if isinstance(value, Stack) else ()
+
+
+def _split(value: Value | Stack, tensor: torch.Tensor, batch: int) -> list[torch.Tensor]:
+    return value.split(tensor, batch) if isinstance(value, Stack) else [tensor]
+
+
+def _choosable(value: Traced | None) -> TypeGuard[Value | Stack]:
+    """Whether elements of a value can be moved by nodes of their own: spikes and weighted sums, no
+    sum over steps."""
+    if not isinstance(value, (Value, Stack)):
+        return False
+    ports = {term.port for term in terms_of(value)}
+    one_step = all(
+        len({(t.node, t.port) for t in item.terms}) == len(item.terms)
+        for item in (_items(value) or (value,))
+        if isinstance(item, Value)
+    )
+    return one_step and all(p in (SPIKES, WEIGHTED, INPUT) or p.startswith(CHOSEN) for p in ports)
+
+
+def _of_one_step(values: Sequence[Traced | None]) -> bool:
+    """Whether several values belong to the same step, so that joining them is no sequence of
+    steps."""
+    steps = [
+        max((t.step for t in v.terms if t.step is not None), default=None)
+        for v in values
+        if isinstance(v, Value) and v.terms
+    ]
+    return len(steps) > 1 and len(set(steps)) == 1 and steps[0] is not None
 
 
 def _each(value: Value | Stack, function: Callable[[Value], Value]) -> Value | Stack:

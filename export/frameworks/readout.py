@@ -85,6 +85,7 @@ def find(
             reading is None
             or reading.steps != steps
             or reading.port in (INPUT, CURRENT)
+            or tracker.chooses(reading.node)
             or (reading.port, reading.how) == (SPIKES, "max")
         ):
             _refuse(tracker, item, steps)
@@ -143,7 +144,10 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> NoReturn:
         )
     nodes = sorted({node for node, _ in sources_of(value)})
     labels = ", ".join(map(repr, nodes))
-    if reading is not None and reading.port == CURRENT:
+    if any(map(tracker.chooses, nodes)):
+        chosen = ", ".join(map(repr, sorted(tracker.behind(nodes))))
+        what = f"some elements of {chosen}, or all in another order"
+    elif reading is not None and reading.port == CURRENT:
         what = f"the synaptic current of {labels}, which a Program keeps to itself"
     elif reading is not None and reading.steps == steps:
         what = (

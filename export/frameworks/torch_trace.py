@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import metadata as packages
@@ -21,6 +21,7 @@ from export.frameworks import steps as time_steps
 from export.frameworks.described import find
 from export.frameworks.leaves import Leaf
 from export.frameworks.model_state import untouched
+from export.frameworks.snntorch_neurons import Neuron
 from export.frameworks.steps import MIN_STEPS
 from export.frameworks.tracker import Tracker
 from export.frameworks.values import INPUT, Stack, Term, Value
@@ -207,7 +208,6 @@ def trace(
     plan = _plan(model, example_input, time_first, single_step)
     batch_axis = 0 if plan.layout is None else plan.layout.index("B")
     batch = plan.example.shape[batch_axis]
-    shape = tuple(plan.example.shape[1 if plan.layout is None else 2 :])
     with unwrapped(model) as (model, taken_off), untouched(model), torch.no_grad():
         model.eval()
         leaves = find(model)
@@ -217,50 +217,106 @@ def trace(
                 "it must have snntorch's neurons, nn.Linear, nn.Conv1d, nn.Conv2d or spikeport's "
                 "layers"
             )
-        input_name = "input"
-        while input_name in {leaf.name for leaf in leaves.values()}:
-            input_name += "_"
         plan, said = _long_enough(model, leaves, plan, trace_steps)
+
+        def attempt(plan: _Plan, uses: dict[str, int]) -> nir.NIRGraph:
+            with untouched(model):
+                model.eval()
+                return _traced(model, plan, batch, decode, dt, [*notes, *taken_off, *said], uses)
+
         try:
-            tracker, outputs = _traced(model, leaves, plan, batch, input_name)
+            return attempt(plan, {})
         except UnsupportedError as error:
-            if not plan.io or error.__cause__ is None:
-                raise
-            # a network of sparse inputs may not take the dense ones that its io allows
-            try:
-                leaves = find(model)
-                sparse = replace(plan, example=_thinned(plan.example))
-                tracker, outputs = _traced(model, leaves, sparse, batch, input_name)
-            except UnsupportedError:
-                raise error from error.__cause__
-        tracker.bystanders.check()
-        for node in tracker.nodes.values():
-            node.leaf.prove()
-        net, readouts = _network(tracker, plan, outputs, input_name, shape, decode)
-        apart = tracker.bystanders.notes(set(tracker.nodes))
-        net.notes = [*notes, *taken_off, *said, *net.notes, *tracker.notes, *apart]
-        return _graph(model, net, readouts, plan, dt)
+            first = error
+        # perhaps a layer is called several times in a step, which no single call shows
+        uses = _uses(model, plan)
+        if uses:
+            return attempt(plan, uses)
+        if not plan.io or first.__cause__ is None:
+            raise first
+        # a network of sparse inputs may not take the dense ones that its io allows
+        sparse = replace(plan, example=_thinned(plan.example))
+        try:
+            return attempt(sparse, _uses(model, sparse))
+        except UnsupportedError:
+            raise first from first.__cause__
+
+
+def _uses(model: nn.Module, plan: _Plan) -> dict[str, int]:
+    """Layers that are called several times in each step, and how often, from one more run."""
+    leaves = find(model)
+    counts = dict.fromkeys(leaves, 0)
+
+    def count(path: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, args: Any) -> None:
+            counts[path] += 1
+
+        return hook
+
+    with untouched(model), ExitStack() as stack:
+        model.eval()
+        for path, leaf in leaves.items():
+            leaf.prepare()
+            assert leaf.module is not None, "leaves that are found are modules"
+            handle = leaf.module.register_forward_pre_hook(count(path))
+            stack.callback(handle.remove)
+        try:
+            for _ in range(STEPS if plan.single_step else 1):
+                model(plan.example.clone())
+        except Exception:
+            return {}  # it fails as it did
+    steps = (
+        STEPS
+        if plan.single_step
+        else plan.example.shape[plan.layout.index("S")]
+        if plan.layout
+        else max((n for path, n in counts.items() if _has_memory(leaves[path])), default=0)
+    )
+    return {path: n // steps for path, n in counts.items() if steps and n > steps and not n % steps}
+
+
+def _has_memory(leaf: Leaf) -> bool:
+    return isinstance(leaf, Neuron) or hasattr(leaf.module, "reset_mem")
+
+
+def _traced(
+    model: nn.Module,
+    plan: _Plan,
+    batch: int,
+    decode: str | None,
+    dt: float | None,
+    notes: Sequence[str],
+    uses: dict[str, int],
+) -> nir.NIRGraph:
+    """One run of the model, followed. ``uses``: see ``Tracker``."""
+    leaves = find(model)
+    input_name = "input"
+    while input_name in {leaf.name for leaf in leaves.values()}:
+        input_name += "_"
+    for leaf in leaves.values():
+        leaf.prepare()
+    given = plan.io.get("input", {})
+    binary = not given["message_bits"] if given else plan.binary
+    tracker = Tracker(model, leaves, batch, uses=uses, binary=binary)
+    with ExitStack() as stack:
+        stack.callback(tracker.close)
+        stack.enter_context(tracker.taint)
+        stack.enter_context(tracker)
+        outputs = _run(model, plan, tracker, input_name)
+    tracker.bystanders.check()
+    for node in tracker.nodes.values():
+        node.leaf.prove()
+    shape = tuple(plan.example.shape[1 if plan.layout is None else 2 :])
+    net, readouts = _network(tracker, plan, outputs, input_name, shape, decode)
+    apart = tracker.bystanders.notes(set(tracker.nodes))
+    net.notes = [*notes, *net.notes, *tracker.notes, *apart]
+    return _graph(model, net, readouts, plan, dt)
 
 
 def _thinned(example: torch.Tensor) -> torch.Tensor:
     """One in 32 of its values, the others 0."""
     kept = torch.rand(example.shape, generator=torch.Generator().manual_seed(2)) < 1 / 32
     return example * kept.to(example)
-
-
-def _traced(
-    model: nn.Module, leaves: dict[str, Leaf], plan: _Plan, batch: int, input_name: str
-) -> tuple[Tracker, list[Any]]:
-    """The tracker of a run, and what each call returned."""
-    for leaf in leaves.values():
-        leaf.prepare()
-    tracker = Tracker(model, leaves, batch)
-    with ExitStack() as stack:
-        stack.callback(tracker.close)
-        stack.enter_context(tracker.taint)
-        stack.enter_context(tracker)
-        outputs = _run(model, plan, tracker, input_name)
-    return tracker, outputs
 
 
 def _network(

@@ -19,8 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 from export.errors import UnsupportedError
 from export.frameworks.bystanders import Bystanders
+from export.frameworks.elements import MAXIMA, POOLS, RATE, chosen, pooled
 from export.frameworks.leaves import Leaf
-from export.frameworks.linear_layers import Pool, pool_leaf
+from export.frameworks.linear_layers import Derived
+from export.frameworks.moved import Selection
 from export.frameworks.operations import Interpreter, name_of
 from export.frameworks.taint import Taint
 from export.frameworks.values import (
@@ -41,11 +43,14 @@ from export.frameworks.values import (
 )
 from export.frameworks.wrappers import described
 
+_MAXIMUM = (
+    "the maximum of spikes is their OR, but that of other values is no sum; pool spikes, or use "
+    "average pooling or a strided convolution"
+)
 ADVICE = {
-    "max_pool1d": "a maximum is not linear; use a strided convolution",
-    "max_pool2d": "a maximum is not linear; use average pooling or a strided convolution",
+    "max_pool1d": _MAXIMUM,
+    "max_pool2d": _MAXIMUM,
     "relu": "the neurons are the only non-linearity; leave it out",
-    "cat": "give each source a layer of its own and add the results",
     "matmul": "use nn.Linear",
     "linear": "use the module nn.Linear",
     "conv1d": "use the module nn.Conv1d",
@@ -72,24 +77,38 @@ NUMBERS = {
 
 DECISIONS = {"__bool__", "equal", "allclose", "is_nonzero"}
 """Operations by which a model decides what to do; only the way that it took is seen."""
-RATE = 0.25
-"""Share of ones among the random spikes: enough to tell elements apart, few enough not to overflow
-integer currents."""
-
-POOLS = {"avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
-
 Edge = tuple[int, float]
 """(steps that the source's output is old when it is used, scale)."""
 
 
 @dataclass
 class Node:
-    """A node of the traced graph. ``calls``: for every call the edges into it, (source, port) →
-    (age in steps, scale)."""
+    """A node of the traced graph.
+
+    calls     for every call the edges into it, (source, port) → (age in steps, scale)
+    steps     in which it was called, where its input says so
+    derived   made of an operation, not of a module
+    """
 
     leaf: Leaf
     calls: list[dict[tuple[str, str], Edge]] = field(default_factory=list)
     constant: bool = False
+    steps: set[int] = field(default_factory=set)
+    derived: bool = False
+
+    def takes(self, edges: dict[tuple[str, str], Edge], step: int | None) -> bool:
+        """Whether a call with these edges is the next of this node, not of another place in which
+        the same layer is used."""
+        if not self.calls:
+            return True
+        last = self.calls[-1]
+        if step is None or self.constant:
+            return self.constant and step is None and last == edges
+        if step in self.steps:  # the same again, or another place
+            return last == edges
+        shared = last.keys() & edges.keys()
+        alike = all(last[key] == edges[key] for key in shared)
+        return alike and bool(shared or not last or not edges)
 
 
 def _tolerance(tensor: torch.Tensor) -> float:
@@ -103,10 +122,24 @@ class Tracker(TorchFunctionMode):
     ``value_of(tensor)``."""
 
     def __init__(
-        self, model: nn.Module, leaves: dict[str, Leaf], batch: int, seed: int = 0
+        self,
+        model: nn.Module,
+        leaves: dict[str, Leaf],
+        batch: int,
+        seed: int = 0,
+        *,
+        uses: Mapping[str, int] | None = None,
+        binary: bool = False,
     ) -> None:
+        """``uses``: layers that are called several times in a step, and how often; ``binary``: the
+        model's input is spikes."""
         super().__init__()
         self.batch = batch
+        self.uses, self.binary = dict(uses or {}), binary
+        self._called_in_steps: dict[str, int] = {}
+        self._called_at_once: dict[str, int] = {}
+        self._places: dict[str, list[Node]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.nodes: dict[str, Node] = {}
         self.leaves = leaves
         self.modules = dict(model.named_modules())
@@ -116,7 +149,7 @@ class Tracker(TorchFunctionMode):
         self.random = torch.Generator().manual_seed(seed)
         self._values: dict[int, tuple[torch.Tensor, Traced]] = {}
         self._records: dict[tuple[str, str, int | None], torch.Tensor] = {}
-        self._pools: dict[tuple[Any, ...], str] = {}
+        self._derived: dict[tuple[Any, ...], list[Node]] = {}
         self._states: dict[str, dict[str, Any]] = {}
         self._paths: list[str] = []
         self._pending: tuple[Value | Stack, list[tuple[Value, torch.Tensor]]]
@@ -184,6 +217,7 @@ class Tracker(TorchFunctionMode):
     def record(self, node: str, port: str, step: int | None, tensor: torch.Tensor) -> None:
         """Keep the numbers of one output in one step, to check later inputs with."""
         self._records[(node, port, step)] = tensor.detach().clone()
+        self.shapes.setdefault(node, tuple(tensor.shape[1:]))
 
     def __torch_function__(
         self,
@@ -223,13 +257,20 @@ class Tracker(TorchFunctionMode):
         if name == "__setitem__":
             self._written(args, before)
             return
-        if name in POOLS:
-            self.track(result, self._pooled(name, args, kwargs, before, result))
+        if name in POOLS or name in MAXIMA:
+            self.track(result, pooled(self, name, args, kwargs, before, result))
             return
         interpreter = Interpreter(
             lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch
         )
-        for tensor, value in interpreter.derive(func, args, kwargs, result, self.where()):
+        derived = interpreter.derive(func, args, kwargs, result, self.where())
+        if any(isinstance(value, Opaque) for _, value in derived):
+            choice = interpreter.chosen(func, args, kwargs, result)
+            if choice is not None:
+                for tensor, pieces in choice:
+                    self.track(tensor, chosen(self, name, pieces, tensor))
+                return
+        for tensor, value in derived:
             if isinstance(value, Opaque) and value.reading is not None:
                 self._check_read(inputs[0], before[id(inputs[0])])
             self.track(tensor, value)
@@ -379,8 +420,8 @@ class Tracker(TorchFunctionMode):
             raise UnsupportedError(
                 f"{leaf.label}: its input passed through {self.unfollowed(value)}, which a chip "
                 f"does not have between layers; "
-                f"there may be sums, factors, reshaping, average pooling or "
-                f"dropout{self.advice(value)}"
+                f"there may be sums, factors, elements chosen and moved, pooling of "
+                f"spikes, average pooling and dropout{self.advice(value)}"
             )
         analog = [t for t in terms_of(value) if t.port in (POTENTIAL, CURRENT)]
         if analog:
@@ -463,24 +504,24 @@ class Tracker(TorchFunctionMode):
 
     def _called(self, path: str, leaf: Leaf, module: nn.Module, output: Any) -> Any:
         value, items = self._pending
+        shape = tuple(items[0][1].shape[1:])
+        if leaf.input_shape is None:
+            leaf.see_shapes(shape)
+        node = self._node(path, leaf, value, items)
+        leaf = node.leaf
         for _, part in items:
             leaf.see_shapes(tuple(part.shape[1:]))
-        node = self.nodes.setdefault(leaf.name, Node(leaf))
         outputs = list(output) if isinstance(output, (tuple, list)) else [output]
         ports = leaf.ports(len(outputs))
         steps: list[int | None] = []
         for item, _ in items:
             if leaf.stateless and item.constant:
-                if node.calls and node.calls[-1] != self._edges(leaf, item, None):
-                    raise UnsupportedError(
-                        f"{leaf.label}: called again with another input; give each place a module "
-                        f"of its own"
-                    )
                 step, node.constant = None, True
                 node.calls = [self._edges(leaf, item, None)]
             elif leaf.structural and item.terms:
                 step = max(t.step for t in item.terms if t.step is not None)
                 node.calls.append(self._edges(leaf, item, step))
+                node.steps.add(step)
             else:
                 step = len(node.calls)
                 node.calls.append(self._edges(leaf, item, step))
@@ -512,6 +553,45 @@ class Tracker(TorchFunctionMode):
             return type(output)(traced) if not hasattr(output, "_fields") else type(output)(*traced)
         return traced[0]
 
+    def _node(
+        self, path: str, leaf: Leaf, value: Traced, items: list[tuple[Value, torch.Tensor]]
+    ) -> Node:
+        """The node of a call: a layer without memory has one for each place in which it is used."""
+        places = self._places.setdefault(path, [])
+        if not places:
+            places.append(self.nodes.setdefault(leaf.name, Node(leaf)))
+        first = items[0][0]
+        constant = leaf.stateless and first.constant
+        if constant or (leaf.structural and first.terms):
+            step = None if constant else max(t.step for t in first.terms if t.step is not None)
+            edges = self._edges(leaf, first, step)
+            fits = (n for n in places if n.takes(edges, step))
+            return next(fits, None) or self._another(places, leaf)
+        if not leaf.stateless:
+            return places[0]
+        if isinstance(value, Stack):
+            place = self._called_at_once.get(path, 0)
+            self._called_at_once[path] = place + 1
+        else:
+            call = self._called_in_steps.get(path, 0)
+            self._called_in_steps[path] = call + 1
+            place = call % self.uses.get(path, 1)
+        return places[place] if place < len(places) else self._another(places, leaf)
+
+    def _another(self, places: list[Node], leaf: Leaf) -> Node:
+        """One more place of a layer, with a name of its own."""
+        fresh = replace(
+            leaf,
+            name=self._unused(leaf.name),
+            input_shape=None,
+            output_shape=None,
+            notes=list(leaf.notes),
+        )
+        node = Node(fresh)
+        self.nodes[fresh.name] = node
+        places.append(node)
+        return node
+
     def _split_check(
         self,
         leaf: Leaf,
@@ -521,65 +601,72 @@ class Tracker(TorchFunctionMode):
     ) -> None:
         """A layer of weights must have computed what its exported weights compute."""
         parts = value.split(tensor, self.batch) if isinstance(value, Stack) else [tensor]
-        for (_, given), part in zip(items, parts):
-            expected = leaf.compute(given)
-            if expected is None:
-                return
-            tolerance = _tolerance(part) * max(1.0, float(expected.abs().amax()))
-            if expected.shape != part.shape or not torch.allclose(
-                part.to(expected), expected, rtol=1e-4, atol=tolerance
-            ):
-                raise UnsupportedError(
-                    f"{leaf.label}: its output is not that of the plain layer with its weights (a "
-                    f"subclass or a forward hook changes it?); "
-                    "it must compute what its class computes"
-                )
+        expected = leaf.compute(torch.cat([given for _, given in items]))
+        if expected is None:
+            return
+        found = torch.cat(parts)
+        tolerance = _tolerance(found) * max(1.0, float(expected.abs().amax()))
+        if expected.shape != found.shape or not torch.allclose(
+            found.to(expected), expected, rtol=1e-4, atol=tolerance
+        ):
+            raise UnsupportedError(
+                f"{leaf.label}: its output is not that of the plain layer with its weights (a "
+                f"subclass or a forward hook changes it?); "
+                "it must compute what its class computes"
+            )
 
-    def _pooled(
+    def derived(
         self,
-        name: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        before: Mapping[int, Traced | None],
+        leaf: Derived,
+        value: Value,
+        source: torch.Tensor,
         result: torch.Tensor,
-    ) -> Traced:
-        """Average pooling may be one module used in many places, so a pool is known by what it is
-        applied to."""
-        source, where = args[0] if args else kwargs["input"], self.where()
-        value = before[id(source)]
-        opaque = Opaque(name, where, sources_of(value))
-        if isinstance(value, Opaque):
-            return replace(opaque, operation=value.operation, where=value.where)
-        if value is None or (isinstance(value, Stack) and "*" not in value.layout):
-            return opaque
-        parts = value.split(source, self.batch) if isinstance(value, Stack) else [source]
-        results = value.split(result, self.batch) if isinstance(value, Stack) else [result]
-        items = value.items if isinstance(value, Stack) else (value,)
-        made = [
-            self._pool_step(pool_leaf(name, args, kwargs, where, part, pooled), item, part, pooled)
-            if item.terms
-            else item
-            for item, part, pooled in zip(items, parts, results)
-        ]
-        return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
-
-    def _pool_step(
-        self, made: tuple[Pool, float], value: Value, source: torch.Tensor, result: torch.Tensor
+        factor: float = 1.0,
+        port: str = WEIGHTED,
     ) -> Value:
-        leaf, factor = made
+        """What an operation without a module of its own gives: a node for each thing that it does,
+        and for each value that it is applied to."""
         self._check_numbers(leaf.label, value, source)
-        scale = value.common_scale
-        inner = value if scale is None else value.scaled(1.0 / scale)
+        common = value.common_scale
+        inner = value if common is None else value.scaled(1.0 / common)
+        scale = 1.0 if common is None else common
         step = None if value.constant else max(t.step for t in value.terms if t.step is not None)
         edges = self._edges(leaf, inner, step)
-        key = (leaf.name, tuple(sorted(edges.items())))
-        if key not in self._pools:
-            taken = sum(k[0] == leaf.name for k in self._pools)
-            unique = replace(leaf, name=leaf.name if not taken else f"{leaf.name}_{taken + 1}")
-            self._pools[key] = unique.name
-            self.nodes[unique.name] = Node(unique)
-        node = self.nodes[self._pools[key]]
-        node.calls.append(edges)
-        scale = 1.0 if scale is None else scale
-        self.record(node.leaf.output_name, WEIGHTED, step, result / (scale * factor))
-        return Value((Term(node.leaf.output_name, WEIGHTED, step, scale * factor),))
+        known = self._derived.setdefault((type(leaf), leaf.name, leaf.what), [])
+        node = next((n for n in known if n.takes(edges, step)), None)
+        if node is None:
+            node = Node(replace(leaf, name=self._unused(leaf.name)), derived=True)
+            known.append(node)
+            self.nodes[node.leaf.name] = node
+        if step is None:
+            node.calls, node.constant = [edges], True
+        else:
+            node.calls.append(edges)
+            node.steps.add(step)
+        shaped = result.reshape(self.batch, *(node.leaf.output_shape or result.shape[1:]))
+        self.record(node.leaf.output_name, port, step, shaped / (scale * factor))
+        return Value((Term(node.leaf.output_name, port, step, scale * factor),))
+
+    def chooses(self, output: str) -> bool:
+        """Whether an output is elements that were chosen of others."""
+        return output in self.nodes and isinstance(self.nodes[output].leaf, Selection)
+
+    def behind(self, outputs: Iterable[str]) -> set[str]:
+        """The outputs of layers that chosen elements come from."""
+        found: set[str] = set()
+        for output in outputs:
+            if self.chooses(output):
+                calls = self.nodes[output].calls
+                found |= self.behind(source for call in calls for source, _ in call)
+            else:
+                found.add(output)
+        return found
+
+    def _unused(self, base: str) -> str:
+        """A name that no node has and no layer will."""
+        taken = {leaf.name for leaf in self.leaves.values()} | self.nodes.keys()
+        name, number = base, 1
+        while name in taken:
+            number += 1
+            name = f"{base}_{number}"
+        return name

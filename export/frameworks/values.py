@@ -17,8 +17,10 @@ from typing import Any
 import torch
 
 SPIKES, POTENTIAL, CURRENT, WEIGHTED, INPUT = "spikes", "potential", "current", "weighted", "input"
+CHOSEN = "chosen spikes"
 """What a term carries: a neuron's spikes, membrane potential or synaptic current; a weighted sum;
-the model's input."""
+the model's input; spikes chosen and moved. Parts of one concatenation of spikes carry "chosen
+spikes of NAME", the same NAME for all."""
 
 
 Sources = frozenset[tuple[str, str]]

@@ -20,10 +20,10 @@ import torch
 from torch import nn
 
 from hardware.chunks import Chunk, Options, Progress
-from hardware.program import Output, Program
+from hardware.program import Input, Output, Program
 from hardware.recording import Record, Recording
 from hardware.reference import run_sample
-from hardware.targets import collect
+from hardware.targets import collect, run
 from toolchain import calls
 from toolchain.errors import ModelError
 from toolchain.layers.neuron import Neuron, Run
@@ -73,7 +73,10 @@ def record(
         )
     modules = dict(module.named_modules())
     neurons = {}
+    maxima = set(program.metadata.get("maxima", ()))
     for name in program.order:
+        if name in maxima:
+            continue  # its spikes follow from what it pools
         if name in modules:
             neurons[name] = modules[name]
         elif program.into(name):
@@ -191,6 +194,11 @@ def _chunk(
     for name in program.order:
         population = program.nodes[name]
         shape = (samples, steps, *population.shape)
+        if name in program.metadata.get("maxima", ()):
+            spikes[name], trace = _maximum(program, name, spikes)
+            if name in wanted:
+                potentials[name] = trace
+            continue
         if (
             name not in neurons
         ):  # a constant source: it has no module, because the model's bias needs none
@@ -241,6 +249,19 @@ def _stack(parts: list[torch.Tensor], shape: tuple[int, ...], name: str) -> np.n
         found = f"{len(parts)} steps of {[tuple(p.shape) for p in parts[:1]]}"
         raise ModelError(f"target software: layer {name!r} gave {found}; the Program's has {shape}")
     return torch.stack(parts, dim=1).reshape(shape).cpu().numpy()
+
+
+def _maximum(
+    program: Program, name: str, spikes: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes and potentials of a population that pools spikes: it keeps nothing between steps, so
+    they follow from the spikes that the model's neurons sent, whatever the model calls its pool."""
+    into = program.into(name)
+    sources = {p.source: np.asarray(spikes[p.source]) for p in into}
+    inputs = tuple(Input(n, program.nodes[n].shape) for n in sources)
+    alone = Program(inputs, (program.nodes[name],), tuple(into), (Output(name, "spike_count"),))
+    found = run(alone, sources, "fast", record=Record(spikes=True, potentials=True))
+    return found.spikes[name], found.potentials[name]
 
 
 def _constant(alone: Program, part: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

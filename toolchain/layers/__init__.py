@@ -45,7 +45,7 @@ Recurrent) have a class attribute ``temporal = True`` and take ``sequence=``; ``
 
 What a model tells the exporter and the runner (duck-typed; nobody needs to import this package)
 -----------------------------------------------------------------------------------------------
-Every layer here is a leaf for a tracer, and has one of
+Every layer here but Concat and Dropout is a leaf for a tracer, and has one of
 
 ``nir_node(input_shape, dt=1.0) -> (nir.NIRNode, metadata)``
     ``input_shape``: shape of its input without time and batch. ``metadata``: plain JSON values, the
@@ -73,12 +73,17 @@ Every layer here is a leaf for a tracer, and has one of
                a bias is in volts, a whole multiple of 2**-F that fits 13 bits with exponent 6 (or
                7) in state lsb. The target neuron must have the same F.
     AvgPool2d, SumPool2d, Flatten   {} (AvgPool2d: the kernel area is a power of two)
+    Upsample, ZeroPad2d, Crop, PixelShuffle, AdaptiveAvgPool2d   {"moves": text}: Conv2d nodes that
+               move or average elements (export.rearranging), or {} of an AvgPool2d
+    MaxPool2d  {"pooling": "maximum", "threshold_comparison": ">", "grid": {...}} of a Threshold of
+               0.5 V behind a SumPool2d: fires where one spike of the window arrives
     Delay      {} Node: nir.Delay with delay = steps * dt for every element
 
 ``nir_parts(input_shape, dt=1.0) -> {"nodes": {NAME: (nir.NIRNode, metadata)}, "edges": [(FROM,
 TO)], "input": NAME, "output": NAME}``
     for layers that are more than one node (Recurrent: the neuron and its feedback synapse). NAMEs
-    are the paths of the submodules relative to the layer ("neuron", "recurrent"). "input" and
+    are the paths of the submodules relative to the layer ("neuron", "recurrent"); an empty one is
+    the layer's own path. "input" and
     "output" may be lists of NAMEs: every one of them is given the layer's input, and its output is
     their sum (MultiLevel: the levels). "notes", a list of texts, go to the audit.
 
@@ -114,33 +119,44 @@ from toolchain.layers.neurons import IF, LI, LIF, Leaky, Synaptic
 from toolchain.layers.noise import noise_seed, seed_noise
 from toolchain.layers.norm import BatchNorm, freeze_norms, measure_norms
 from toolchain.layers.observation import observe
+from toolchain.layers.rearranging import Concat, Crop, PixelShuffle, Upsample, ZeroPad2d
 from toolchain.layers.recurrent import Recurrent, RLeaky
 from toolchain.layers.shaping import AvgPool2d, Delay, Flatten, SumPool2d
 from toolchain.layers.squeeze_excitation import SqueezeExcitation
 from toolchain.layers.synapses import Conv1d, Conv2d, Linear
+from toolchain.layers.transposed import ConvTranspose2d
+from toolchain.layers.windows import AdaptiveAvgPool2d, MaxPool2d
 
 __all__ = [
     "IF",
     "LI",
     "LIF",
+    "AdaptiveAvgPool2d",
     "Add",
     "AvgPool2d",
     "BatchNorm",
+    "Concat",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
+    "Crop",
     "Delay",
     "Dropout",
     "Flatten",
     "Leaky",
     "Linear",
+    "MaxPool2d",
     "MultiLevel",
     "Network",
     "Neuron",
+    "PixelShuffle",
     "RLeaky",
     "Recurrent",
     "SqueezeExcitation",
     "SumPool2d",
     "Synaptic",
+    "Upsample",
+    "ZeroPad2d",
     "decode",
     "freeze_norms",
     "measure_norms",

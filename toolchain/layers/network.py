@@ -56,7 +56,8 @@ class Network(nn.Module):
                    network's input. Of several it reads the sum: currents add up in a neuron, and
                    spikes become whole numbers; a ``Concat`` puts them side by side. For example
                    ``{"shortcut": "lif1", "lif3": ("conv3", "shortcut")}``. Layers that are not
-                   named read the one before
+                   named read the one before. A layer without memory may stand under two names: its
+                   weights are the same in both places
     input_shape    shape of one step of one sample
     message_bits   0: binary spikes; 1 to 24: signed graded inputs (hardware.program.Input)
     fraction_bits  k: the input x stands for the integers x * 2**k
@@ -85,7 +86,8 @@ class Network(nn.Module):
         data: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        for name, layer in dict(layers).items():
+        layers = dict(layers)
+        for name, layer in layers.items():
             self.add_module(name, layer)
         if decode not in DECODINGS:
             raise LayerError(f"decode is {decode!r}; accepted are {', '.join(DECODINGS)}")
@@ -106,7 +108,7 @@ class Network(nn.Module):
             fraction_bits,
         )
         self.decode, self.data = decode, dict(data or {})
-        self.plan = Plan(dict(self.named_children()), inputs or {})
+        self.plan = Plan(layers, inputs or {})
         self._reads_mem = decode != "spike_count" and last.spiking
         name_layers(self)
 

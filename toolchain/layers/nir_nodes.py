@@ -8,6 +8,7 @@ and CubaLI). IF and I count their input once a step: r = 1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -20,6 +21,8 @@ from toolchain.layers.noise import NoiseSource
 if TYPE_CHECKING:
     import nir
     import torch
+
+    from export.rearranging import Row
 
 Described: TypeAlias = "tuple[nir.NIRNode, dict[str, Any]]"
 """A node and its metadata."""
@@ -75,6 +78,10 @@ class _Convolution(_Synapse, Protocol):
     stride: tuple[int, ...]
     padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
+
+
+class _Transposed(_Convolution, Protocol):
+    output_padding: tuple[int, ...]
 
 
 class _Pool(Protocol):
@@ -203,6 +210,66 @@ def convolution(layer: _Convolution, shape: tuple[int, ...]) -> Described:
             **arguments,
         )
     return node, _synapse_metadata(layer, exponent)
+
+
+def transposed(layer: _Transposed, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Parts of a ConvTranspose2d: zeros between the inputs, and a convolution with the taps in
+    reverse order."""
+    from export import rearranging
+
+    if len(shape) != 3 or shape[0] != layer.in_channels:
+        raise LayerError(
+            f"{layer.where}: its input has shape {shape}; accepted are {layer.in_channels} "
+            f"channels and 2 spatial dimensions"
+        )
+    weight, exponent = layer.quantised_weight()
+    bias = layer.quantised_bias()
+    padding = tuple(p for p in layer.padding if isinstance(p, int))
+    geometry = zip(
+        shape[1:], layer.stride, padding, layer.dilation, layer.kernel_size, layer.output_padding
+    )
+    size = ((n - 1) * s - 2 * p + d * (k - 1) + extra + 1 for n, s, p, d, k, extra in geometry)
+    row, node = rearranging.spread(
+        shape,
+        (layer.out_channels, *size),
+        weight.detach().cpu().double().numpy(),
+        np.zeros(layer.out_channels) if bias is None else bias.detach().cpu().double().numpy(),
+        layer.stride,
+        padding,
+        layer.dilation,
+        layer.groups,
+    )
+    told = {"moves": "zeros between the inputs of a transposed convolution"}
+    before = [(name, part, told) for name, part in row.nodes]
+    return in_a_row([*before, ("", node, _synapse_metadata(layer, exponent))])
+
+
+def in_a_row(parts: Sequence[tuple[str, nir.NIRNode, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The parts of a layer that follow each other, as ``nir_parts`` gives them; each is (name,
+    node, metadata)."""
+    names = [name for name, _, _ in parts]
+    return {
+        "nodes": {name: (node, dict(entry)) for name, node, entry in parts},
+        "edges": list(pairwise(names)),
+        "input": names[0],
+        "output": names[-1],
+    }
+
+
+def moved(row: Row, told: str) -> dict[str, Any]:
+    """The parts of a layer that moves or averages elements; ``told``: what it does, in words."""
+    entry = {"moves": told}
+    if not row.nodes:  # a layer that changes nothing is still there
+        return in_a_row([("", _nir().Scale(scale=np.ones(row.in_shape)), entry)])
+    *before, (_, last) = row.nodes
+    return in_a_row([*((name, node, entry) for name, node in before), ("", last, entry)])
+
+
+def chosen(index: np.ndarray, shape: tuple[int, ...], told: str) -> dict[str, Any]:
+    """The parts of a layer each of whose outputs is one input, or zero (``index`` -1)."""
+    from export.rearranging import selection
+
+    return moved(selection(index, shape), told)
 
 
 def pool(layer: _Pool, kind: str) -> Described:

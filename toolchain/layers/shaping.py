@@ -17,15 +17,16 @@ Size: TypeAlias = int | Iterable[int]
 """One number for height and width, or both."""
 
 
-def _pair(where: str, name: str, value: Size, low: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(
-        isinstance(n, bool) or not isinstance(n, int) or n < low for n in pair
+def pair(where: str, name: str, value: Size, low: int) -> tuple[int, int]:
+    """(height, width) from one or two whole numbers. Raises LayerError for others."""
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2 or any(
+        isinstance(n, bool) or not isinstance(n, int) or n < low for n in both
     ):
         raise LayerError(
             f"{where}: {name} is {value!r}; accepted are one or two whole numbers of at least {low}"
         )
-    height, width = pair
+    height, width = both
     return height, width
 
 
@@ -37,9 +38,9 @@ class SumPool2d(nn.Module):
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
         where = f"layer {self.kind!r}"
-        self.kernel_size = _pair(where, "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else _pair(where, "stride", stride, 1)
-        self.padding = _pair(where, "padding", padding, 0)
+        self.kernel_size = pair(where, "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair(where, "stride", stride, 1)
+        self.padding = pair(where, "padding", padding, 0)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
             raise LayerError(
                 f"{where}: padding {self.padding} is more than half of the kernel "

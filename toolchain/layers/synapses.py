@@ -106,7 +106,7 @@ class _Synapse(nn.Module):
     ) -> None:
         self.layer_name = type(self).__name__
         check_bits(self.where, weight_bits, fraction_bits, source_fraction_bits)
-        channels = self.weight.shape[0]
+        channels = self.by_channel().shape[0]
         if norm is True:
             norm = BatchNorm(channels)
         self.norm = norm or None
@@ -133,12 +133,16 @@ class _Synapse(nn.Module):
         """How errors call this layer."""
         return f"layer {self.layer_name!r}"
 
+    def by_channel(self) -> torch.Tensor:
+        """The weights with output channels first: [out, in / groups, *kernel], or [out, in]."""
+        return self.weight
+
     def folded(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(weight, bias) in volts before they are quantised: with the norm, by its running
         statistics, or as they are."""
         if self.norm is None:
-            return self.weight, self.bias
-        return self.norm.folded(self.weight, self.bias)
+            return self.by_channel(), self.bias
+        return self.norm.folded(self.by_channel(), self.bias)
 
     def quantised_weight(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(weights in volts as the chip has them, exponent: int64, one number or one for each
@@ -253,7 +257,7 @@ class _Synapse(nn.Module):
         what the normalisation then multiplies with is the batch's own factor.
         """
         scale = channelwise(norm.scale(), self.weight.dim())
-        weight = self._quantise(self.weight * scale)[0] / scale
+        weight = self._quantise(self.by_channel() * scale)[0] / scale
         with torch.autocast(x.device.type, enabled=False):
             z = linear(x.to(weight.dtype), weight)
             if self.bias is not None:
@@ -335,8 +339,8 @@ class Linear(_Synapse, nn.Linear):
         return nir_nodes.linear(self, tuple(input_shape))
 
 
-class _Convolution(_Synapse):
-    """Shared by Conv1d and Conv2d."""
+class Convolution(_Synapse):
+    """Shared by the convolutions."""
 
     _accumulator = 1 << 23  # Lava wraps the result of a convolution to 24 bits
 
@@ -349,6 +353,40 @@ class _Convolution(_Synapse):
     dilation: tuple[int, ...]
     groups: int
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"]
+
+    def _exact_on(self, device: torch.device) -> bool:
+        # PyTorch asks oneDNN for direct convolutions; cuDNN may choose Winograd or FFT
+        return device.type == "cpu"
+
+    def _channelwise(self, bias: torch.Tensor) -> torch.Tensor:
+        return bias.reshape(-1, *(1,) * len(self.kernel_size))
+
+    def _convolve(self, x: torch.Tensor, function: Callable[..., torch.Tensor]) -> torch.Tensor:
+        dimensions = len(self.kernel_size) + 1
+        if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
+            spatial = "height, width" if dimensions == 3 else "length"
+            raise LayerError(
+                f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"{self.in_channels}, {spatial}]"
+            )
+
+        def linear(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            maps = values.reshape(-1, *values.shape[-dimensions:])
+            maps = channels_last(maps) if dimensions == 3 else maps
+            result = function(
+                maps, weight, None, self.stride, self.padding, self.dilation, self.groups
+            )
+            return result.reshape(*values.shape[:-dimensions], *result.shape[1:])
+
+        return (
+            self._apply_weights(x, linear)
+            if x.dim() > dimensions
+            else self._apply_weights(x.unsqueeze(0), linear).squeeze(0)
+        )
+
+
+class _Direct(Convolution):
+    """Shared by Conv1d and Conv2d."""
 
     def __init__(
         self,
@@ -394,42 +432,12 @@ class _Convolution(_Synapse):
                 f"are numbers and zeros"
             )
 
-    def _exact_on(self, device: torch.device) -> bool:
-        # PyTorch asks oneDNN for direct convolutions; cuDNN may choose Winograd or FFT
-        return device.type == "cpu"
-
-    def _channelwise(self, bias: torch.Tensor) -> torch.Tensor:
-        return bias.reshape(-1, *(1,) * len(self.kernel_size))
-
-    def _convolve(self, x: torch.Tensor, function: Callable[..., torch.Tensor]) -> torch.Tensor:
-        dimensions = len(self.kernel_size) + 1
-        if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
-            spatial = "height, width" if dimensions == 3 else "length"
-            raise LayerError(
-                f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., "
-                f"{self.in_channels}, {spatial}]"
-            )
-
-        def linear(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-            maps = values.reshape(-1, *values.shape[-dimensions:])
-            maps = channels_last(maps) if dimensions == 3 else maps
-            result = function(
-                maps, weight, None, self.stride, self.padding, self.dilation, self.groups
-            )
-            return result.reshape(*values.shape[:-dimensions], *result.shape[1:])
-
-        return (
-            self._apply_weights(x, linear)
-            if x.dim() > dimensions
-            else self._apply_weights(x.unsqueeze(0), linear).squeeze(0)
-        )
-
     def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.Conv1d or nir.Conv2d, metadata); see the package's docstring."""
         return nir_nodes.convolution(self, tuple(input_shape))
 
 
-class Conv1d(_Convolution, nn.Conv1d):
+class Conv1d(_Direct, nn.Conv1d):
     """torch.nn.Conv1d on the chip's weights; input [..., in_channels, length] with any leading
     dimensions."""
 
@@ -439,7 +447,7 @@ class Conv1d(_Convolution, nn.Conv1d):
         return self._convolve(x, functional.conv1d)
 
 
-class Conv2d(_Convolution, nn.Conv2d):
+class Conv2d(_Direct, nn.Conv2d):
     """torch.nn.Conv2d on the chip's weights; input [..., in_channels, height, width] with any
     leading dimensions."""
 

@@ -216,18 +216,22 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
                 ones = torch.ones(1, *inside.shape[len(lead) :])
                 kernel = torch.ones_like(module.weight).cpu()
                 convolve = {3: nn.functional.conv1d, 4: nn.functional.conv2d}[kernel.dim()]
+                if isinstance(module, nn.ConvTranspose2d):
+                    convolve = nn.functional.conv_transpose2d
                 options = {
                     "stride": module.stride,
                     "padding": module.padding,
                     "dilation": module.dilation,
                     "groups": module.groups,
                 }
+                if isinstance(module, nn.ConvTranspose2d):
+                    options["output_padding"] = module.output_padding
                 macs = int(convolve(ones, kernel, **options).sum()) * int(np.prod(lead))
             found[name] = found.get(name, 0) + int(macs)
 
         return after
 
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     modules = dict(opened.module.named_modules())
     front = opened.front
     if isinstance(front, nn.Module):

@@ -164,7 +164,10 @@ class FloatLI(snn.LI):
 
 
 _FLOAT = {snn.Linear: FloatLinear, snn.Conv2d: FloatConv2d, snn.LIF: FloatLIF, snn.LI: FloatLI}
-_KEPT = (snn.Flatten, snn.AvgPool2d, snn.SumPool2d, snn.Dropout, snn.Add)
+_KEPT = (
+    *(snn.Flatten, snn.AvgPool2d, snn.SumPool2d, snn.Dropout, snn.Add, snn.Concat, snn.MaxPool2d),
+    *(snn.Upsample, snn.ZeroPad2d, snn.Crop, snn.PixelShuffle, snn.AdaptiveAvgPool2d),
+)
 
 
 def floating(network: snn.Network) -> snn.Network:

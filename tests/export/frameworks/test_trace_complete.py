@@ -129,14 +129,14 @@ ENDS = {
         holds,
         r"'maximum'.*module 'end' \(Own\) keeps it in 'v': a neuron written by hand",
     ),
-    "half of it, by copies into a view": (copies, "'__getitem__'"),
+    "half of it, by copies into a view": (copies, "'copy'.*after 'end.slice'"),
     "a function": (lambda own, x: functional.relu(x), "'relu'"),
     "a matrix": (lambda own, x: x @ torch.eye(4), "'matmul'"),
     "numpy": (lambda own, x: torch.from_numpy(x.numpy() * 0), "'numpy'"),
-    "some of the neurons": (lambda own, x: x[:, :2], "'__getitem__'"),
+    "some of the neurons": (lambda own, x: x[:, :2], "some elements of 'lif2'"),
     "groups of neurons": (lambda own, x: x.view(-1, 2, 2).sum(-1), "'sum'"),
-    "another order": (lambda own, x: x.flip(1), "'flip'"),
-    "twice": (lambda own, x: torch.cat([x, x], 1), "'cat'"),
+    "another order": (lambda own, x: x.flip(1), "all in another order"),
+    "twice": (lambda own, x: torch.cat([x, x], 1), "some elements of 'lif2'"),
     "softmax over the batch": (lambda own, x: x.softmax(0), "'softmax'"),
     "the larger of two": (lambda own, x: torch.max(x, torch.full_like(x, 0.5)), "'max'"),
     "a score of softmax": (lambda own, x: x.softmax(1)[:, :2], "'__getitem__'"),
@@ -226,7 +226,7 @@ class Returns(models.Layers):
 
 
 TWO = {
-    "two outputs added": (lambda a, b, v: a[:, :, :4] + b, "output passed through"),
+    "two outputs added": (lambda a, b, v: a[:, :, :4] + b, "some elements of 'lif1', 'lif2'"),
     "outputs of two layers added": (lambda a, b, v: a.sum(0)[:, :4] + b.sum(0), "'__getitem__'"),
     "two outputs in one": (lambda a, b, v: torch.cat([a.sum(0), b.sum(0)], 1), "'cat'"),
     "two readings of a layer": (

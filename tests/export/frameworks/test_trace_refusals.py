@@ -53,17 +53,19 @@ OPERATIONS = {
     "comparison": (lambda m, s, v: (v > 0.5).float(), r"'gt'.*neuron module"),
     "potential": (lambda m, s, v: v, r"holds the potential of 'lif1'"),
     "potential mixed in": (lambda m, s, v: s + 0.1 * v, r"holds the potential of 'lif1'"),
-    "permuted": (lambda m, s, v: s.flip(1), r"'flip'"),
-    "selected": (lambda m, s, v: torch.cat([s[:, :4], s[:, :4]], 1), r"'__getitem__'"),
-    "concatenated": (lambda m, s, v: torch.cat([s, s], 1)[:, ::2], r"'cat'.*add the results"),
+    "sorted": (lambda m, s, v: s.sort(1).values, r"'sort'"),
+    "concatenated with a constant": (
+        lambda m, s, v: torch.cat([s[:, :4], torch.ones(len(s), 4)], 1),
+        r"'cat'",
+    ),
     "matrix": (lambda m, s, v: s @ torch.eye(8), r"'matmul'.*use nn.Linear"),
     "functional linear": (
         lambda m, s, v: functional.linear(s, torch.eye(8)),
         r"'linear'.*use the module",
     ),
-    "max pooling": (
-        lambda m, s, v: functional.max_pool1d(s.unsqueeze(1), 3, 1, 1).squeeze(1),
-        r"'max_pool1d'.*use a strided",
+    "max pooling of potentials": (
+        lambda m, s, v: functional.max_pool1d(v.unsqueeze(1), 3, 1, 1).squeeze(1),
+        r"'max_pool1d'.*use average pooling or a strided",
     ),
     "random": (lambda m, s, v: torch.bernoulli(s * 0.5), r"'bernoulli'.*encode the input before"),
     "dropout left on": (lambda m, s, v: functional.dropout(s, 0.5, training=True), r"'dropout'"),
@@ -192,7 +194,14 @@ LOOPS = {
     "called twice a step": (
         called_twice,
         {},
-        r"'fc2' \(Linear\): called 8 times in 4 steps; there must be a layer of its own",
+        r"'fc2' \(Linear\): it receives nothing but zeros in 4 steps",
+    ),
+    "a neuron called twice a step": (
+        lambda m, frame, index, state: last(
+            m, plain(m, frame, state) + plain(m, frame, state), state
+        ),
+        {},
+        r"'fc2' .*holds 'lif1' of two steps",
     ),
     "left out in a step": (
         only_sometimes,
@@ -267,21 +276,13 @@ LAYERS = {
         (12,),
         r"no running statistics",
     ),
-    "normalised input": (
-        nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 5)),
-        (12,),
-        r"its input is the model's input; it must be one nn.Linear",
-    ),
     "linear over channels": (nn.Linear(4, 5), (3, 4), r"put a Flatten in front"),
-    "border windows": (nn.AvgPool2d(2, ceil_mode=True), (1, 5, 5), r"ceil_mode"),
-    "border counted out": (
-        nn.AvgPool2d(2, padding=1, count_include_pad=False),
-        (1, 4, 4),
-        r"count_include_pad",
-    ),
-    "unequal windows": (nn.AdaptiveAvgPool2d(2), (1, 5, 4), r"equal windows"),
     "max pooling": (nn.MaxPool2d(2), (1, 4, 4), r"'max_pool2d'.*strided convolution"),
-    "transposed convolution": (nn.ConvTranspose1d(1, 1, 2), (1, 4), r"conv_transpose1d"),
+    "transposed in three dimensions": (
+        nn.ConvTranspose3d(1, 1, 2),
+        (1, 4, 4, 4),
+        r"conv_transpose3d",
+    ),
     "three dimensions": (nn.Conv3d(1, 1, 2), (1, 4, 4, 4), r"conv3d"),
     "reshaped between": (
         nn.Sequential(nn.Linear(12, 4), nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 1, 1)),
