@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from toolchain.cells.errors import EngineError
+from toolchain.cells.estimate import Estimate, Left
 from toolchain.cells.maker import Maker
 from toolchain.cells.store import Store
 from toolchain.cells.work import Absent, Done, Failed, Outcome, Shared, Task
@@ -38,7 +39,8 @@ class Cell:
     given        the arrays of the cells before it are given to the function
     product      a file in the run's folder that the function writes; where it is gone or another,
                  the cell is computed again
-    work         a rough measure of how long it takes
+    work         a rough measure of how long it takes, above 0
+    sort         cells of one sort take as long for each unit of work; "": of the same function
     description  what is kept with it besides what the function returns
     """
 
@@ -52,6 +54,7 @@ class Cell:
     given: bool = False
     product: str | None = None
     work: float = 1.0
+    sort: str = ""
     description: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -59,12 +62,12 @@ class Cell:
 class Report:
     """Called while cells are computed; all optional.
 
-    cell    (label of the cell that ended, finished cells, cells in all, share of the work done 0 to
-            1); first with the label ""
+    cell    (label of the cell that ended, finished cells, cells in all, what is left); first with
+            the label ""
     inside  (label of a cell at work, its own units done, in all)
     """
 
-    cell: Callable[[str, int, int, float], None] = lambda name, done, total, share: None
+    cell: Callable[[str, int, int, Left], None] = lambda name, done, total, left: None
     inside: Callable[[str, int, int], None] = lambda name, done, total: None
 
 
@@ -139,10 +142,9 @@ class _Run:
         self._missing: dict[str, int] = {}
         self._behind: dict[str, list[str]] = {}
         self._running: set[str] = set()
-        self._done_work, self._all_work = (
-            0.0,
-            sum(self._cells[key].work for key in self._pending) or 1.0,
-        )
+        self._estimate = Estimate((c.key, c.sort or c.function, c.work) for c in cells)
+        for key in self._cells.keys() - self._pending:  # how long they took in an earlier run
+            self._estimate.ends(key, store.made(key).get("seconds"))
 
     def compute(self, hire: Hire, data: Any) -> None:
         self._arrange()
@@ -196,6 +198,7 @@ class _Run:
             tuple(self._store.get(before.key)[1] for before in cell.after) if cell.given else ()
         )
         self._running.add(key)
+        self._estimate.begins(key)
         crew.submit(Task(key, cell.label, cell.function, cell.job, cell.maker.digest, inputs))
 
     def _end(self, cell: Cell, outcome: Outcome) -> None:
@@ -229,11 +232,11 @@ class _Run:
         self._store.put(
             cell.key, cell.kind, description, done.arrays, made, replace=cell.product is not None
         )
-        self._finish(cell)
+        self._finish(cell, done.seconds)
 
-    def _finish(self, cell: Cell) -> None:
+    def _finish(self, cell: Cell, seconds: float | None = None) -> None:
         self._pending.discard(cell.key)
-        self._done_work += cell.work
+        self._estimate.ends(cell.key, seconds)
 
     def _absent(self, cell: Cell, reason: str) -> None:
         self._keep_absent(cell, reason)
@@ -249,11 +252,11 @@ class _Run:
 
     def _fail(self, cell: Cell, reason: str) -> None:
         self._failures.append(f"{cell.label}: {reason}")
+        self._estimate.ends(cell.key)
         for key in self._behind.pop(cell.key, ()):
             if self._missing.pop(key, None) is not None:
                 self._fail(self._cells[key], "what it needs failed")
 
     def _say(self, label: str) -> None:
         total = len(self._cells)
-        share = min(1.0, self._done_work / self._all_work) if self._pending else 1.0
-        self._report.cell(label, total - len(self._pending), total, share)
+        self._report.cell(label, total - len(self._pending), total, self._estimate.left())

@@ -49,6 +49,7 @@ def cell(
         made_by,
         after,
         product=product,
+        sort=function,
         description=said,
     )
 

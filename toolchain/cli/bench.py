@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 from tqdm import tqdm
 
 from toolchain import files
+from toolchain.cells.estimate import Left
 from toolchain.cli.options import PATH, force_option, json_option, salvage_option
 from toolchain.cli.printing import say_battery, say_salvaged, say_warnings, table, write_json
 from toolchain.cli.values import Whole
@@ -161,16 +163,17 @@ class Bars:
         self._bars: dict[str, tqdm] = {}
         self._finished: set[str] = set()
         self._live = sys.stderr.isatty()
+        self._began = self._said = time.monotonic()
+        self._drawn, self._left = 0.0, Left()
         self._overall = tqdm(
-            total=100.0,
+            total=1,
             desc="all cells",
             file=sys.stderr,
             mininterval=REFRESH,
             disable=None,
             delay=DELAY,
             leave=False,
-            bar_format="{desc}: {percentage:3.0f} % of the work|{bar}| {postfix} [{elapsed} gone, "
-            "{remaining} left]",
+            bar_format="{desc}: {n_fmt} of {total_fmt} cells|{bar}| [{elapsed} gone{postfix}]",
         )
 
     def __enter__(self) -> Bars:
@@ -186,7 +189,7 @@ class Bars:
             bar.close()
         self._bars.clear()
 
-    def cell(self, name: str, done: int, total: int, share: float) -> None:
+    def cell(self, name: str, done: int, total: int, left: Left) -> None:
         """A cell is finished."""
         with self._lock:
             if not name:  # the networks are trained, and the cells are counted
@@ -194,8 +197,9 @@ class Bars:
             self._finished.add(name)
             if (bar := self._bars.pop(name, None)) is not None:
                 bar.close()
-            self._overall.set_postfix_str(f"{done} of {total} cells", refresh=False)
-            self._overall.update(100 * share - self._overall.n)
+            self._left, self._said = left, time.monotonic()
+            self._overall.total, self._overall.n = total, done
+            self._refresh()
 
     def inside(self, name: str, done: int, total: int) -> None:
         """A cell at work says how far it is."""
@@ -218,6 +222,29 @@ class Bars:
                 self._bars[name] = tqdm(desc=name, total=total, unit=unit, **options)
             bar = self._bars[name]
             bar.update(done - bar.n)
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Draw the bar over all, with the time that is left by now."""
+        now = time.monotonic()
+        if now - self._began >= DELAY and now - self._drawn >= REFRESH:
+            self._drawn = now
+            self._overall.set_postfix_str(time_left(self._left, now - self._said), refresh=False)
+            self._overall.refresh()
+
+
+def time_left(left: Left, gone: float = 0.0) -> str:
+    """What the bar over all says of the time that is left.
+
+    Args:
+        left: as it was said last.
+        gone: seconds since.
+    """
+    remaining = left.seconds - gone
+    if remaining > 0:
+        shown = tqdm.format_interval(remaining)
+        return f"at least {shown} left" if left.unknown else f"about {shown} left"
+    return "time left unknown" if left.unknown or gone else ""
 
 
 def remarks_of(facts: Analysis) -> list[Remark]:

@@ -50,6 +50,7 @@ class Plan:
                 label(job),
                 job.maker,
                 work=1.0 + job.work,
+                sort=sort(job),
                 description=job.description() | said,
             )
             found.append(crafted)
@@ -63,11 +64,21 @@ class Plan:
                     score.maker,
                     (crafted,),
                     given=True,
+                    work=float(score.samples),
+                    sort=sort(score),
                     description=score.description() | said,
                 )
                 for score in self.scores(job)
             ]
         return found
+
+
+def sort(job: CraftJob | ScoreJob) -> str:
+    """Cells of one sort cost as much for each unit of work: an attack on one kind of victim, or the
+    scoring on one target."""
+    if isinstance(job, ScoreJob):
+        return f"scored on {job.target}"
+    return "clean" if job.spec is None else f"{job.spec.label} on {job.on}"
 
 
 def label(job: CraftJob | ScoreJob) -> str:

@@ -54,7 +54,7 @@ def run(
     planned, store = everything(cells), folder
     report = engine.Report()
     if progress is not None:
-        report.cell = lambda label, done, total, share: progress(label, done, total)
+        report.cell = lambda label, done, total, left: progress(label, done, total)
     most = workers or os.cpu_count() or 1
     try:
         engine.run(

@@ -20,10 +20,11 @@ def test_a_finished_cell_is_never_computed_again_and_says_what_made_it(tmp_path,
     compute(cells)
     seen = []
     found = compute(
-        [*cells, job("double", "three", (cells[0],), value=3)], cell=lambda *args: seen.append(args)
+        [*cells, job("double", "three", (cells[0],), value=3)],
+        cell=lambda name, done, total, left: seen.append((name, done, total)),
     )
     assert [calls(tmp_path, n) for n in (1, 2, 3)] == [1, 1, 1]
-    assert seen == [("", 2, 3, 0.0), ("three", 3, 3, 1.0)]
+    assert seen == [("", 2, 3), ("three", 3, 3)]
     assert sorted(said["result"]["value"] for said in found.values()) == [2, 4, 6]
     with Store(tmp_path / "run", read_only=True) as store:
         made = store.made(cells[0].key)
@@ -79,10 +80,12 @@ def test_what_cannot_be_is_kept_with_its_reason_and_so_is_what_rests_on_it(tmp_p
     first = job("cannot", "colours")
     cells = [job("double", after=(first,), value=5), job("double", value=1)]
     ends = []
-    found = compute(cells, cell=lambda name, done, total, share: ends.append((done, total, share)))
+    found = compute(
+        cells, cell=lambda name, done, total, left: ends.append((done, total, left.unknown))
+    )
     assert found[first.key]["reason"] == found[cells[0].key]["reason"] == "numbers have no colour"
-    assert ends[-1] == (3, 3, 1.0)
-    compute(cells, cell=lambda name, done, total, share: ends.append(name))
+    assert ends[-1] == (3, 3, 0)
+    compute(cells, cell=lambda name, done, total, left: ends.append(name))
     assert ends[-1] == "", "nothing was computed again"
     # a run that ended before it said so of the second
     with Store(tmp_path / "run") as store:

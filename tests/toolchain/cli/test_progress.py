@@ -7,6 +7,7 @@ import sys
 import pytest
 from tqdm import tqdm
 
+from toolchain.cells.estimate import Left
 from toolchain.cli import bench, printing
 
 
@@ -22,9 +23,9 @@ def _work() -> None:
         update(1, 2)
         update(2, 2)
     with bench.Bars() as bars:
-        bars.cell("", 0, 2, 0.0)
+        bars.cell("", 0, 2, Left(unknown=2))
         bars.inside("digits: pgd", 1, 2)
-        bars.cell("digits: pgd", 1, 2, 0.5)
+        bars.cell("digits: pgd", 1, 2, Left(3.0))
 
 
 @pytest.mark.parametrize("terminal", [False, True])

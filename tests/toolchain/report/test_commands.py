@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.toolchain.report import synthetic
 from toolchain import training
+from toolchain.cells.estimate import Left
 from toolchain.cli import run
 from toolchain.cli.bench import Bars
 from toolchain.robustness.sweep import load
@@ -184,16 +186,17 @@ def test_progress_has_the_time_left_over_all_and_for_each_cell(monkeypatch, caps
     monkeypatch.setattr("toolchain.cli.bench.DELAY", 0.0)
     monkeypatch.setattr("toolchain.cli.bench.REFRESH", 0.0)
     with Bars() as bars:
-        bars.cell("", 0, 4, 0.0)
+        bars.cell("", 0, 4, Left(unknown=4))
         bars.inside("digits: pgd 10", 50, 200)
         bars.inside("digits: pgd 10", 100, 200)
-        bars.cell("digits: pgd 10", 1, 4, 0.25)
+        bars.cell("digits: pgd 10", 1, 4, Left(90.9, unknown=2))
+        bars.cell("digits: pgd 20", 2, 4, Left(61.9))
         bars.inside("digits: pgd 10", 200, 200)
     shown = capsys.readouterr().err
     assert "digits: pgd 10:  50%" in shown
-    assert "25 % of the work" in shown
-    assert "1 of 4 cells" in shown
-    assert "left]" in shown
+    assert re.search(r"0 of 4 cells.* gone, time left unknown\]", shown)
+    assert re.search(r"1 of 4 cells.* gone, at least 01:30 left\]", shown)
+    assert re.search(r"2 of 4 cells.* gone, about 01:01 left\]", shown)
     assert "200/200" not in shown
 
 

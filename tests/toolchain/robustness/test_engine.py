@@ -122,7 +122,7 @@ def test_a_larger_sweep_computes_only_what_is_new(model, undisturbed, tmp_path):
         larger,
         tmp_path / "run",
         workers=1,
-        report=Report(cell=lambda name, done, total, share: computed.append(name)),
+        report=Report(cell=lambda name, done, total, left: computed.append(name)),
     )
     assert len([name for name in computed if name]) == len(ATTACKS) * 3
     assert all("0.5" in name for name in computed if name)
@@ -149,7 +149,7 @@ def test_a_failing_cell_is_named_and_costs_no_other(model, tmp_path, monkeypatch
 def test_a_killed_worker_has_its_cells_run_again(model, undisturbed, tmp_path):
     killed = []
 
-    def kill_once(name, done, total, share):
+    def kill_once(name, done, total, left):
         if done == 3 and not killed:
             # of this process, those that were started last: a worker at work
             killed.append(
@@ -179,7 +179,7 @@ from toolchain.robustness import bench, sweep
 from toolchain.cells.engine import Report
 if __name__ == "__main__":
     values = sweep.parse({values!r}, "sweep")
-    report = Report(cell=lambda name, done, total, share: print(done, flush=True))
+    report = Report(cell=lambda name, done, total, left: print(done, flush=True))
     bench.run(values, {folder!r}, workers=1, report=report)
 """
 
