@@ -4,7 +4,7 @@ convert, to attack from."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from torch.nn import functional
 import toolchain.layers as snn
 from toolchain.errors import ConfigError
 from toolchain.layers.memory import channels_last
+
+
+Weighted: TypeAlias = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 class _Steps(torch.autograd.Function):
@@ -125,14 +128,17 @@ class ReluNetwork(nn.Module):
         """Multiply-accumulates of one inference for each layer with weights."""
         found: dict[str, int] = {}
         hooks = []
+
+        def count(name: str, layer: Weighted, given: torch.Tensor, result: torch.Tensor) -> None:
+            # a weight of a transposed convolution is used once for each input, not each output
+            times = given if isinstance(layer, nn.ConvTranspose2d) else result
+            found[name] = math.prod(layer.weight.shape[1:]) * times[0].numel()
+
         for name, layer in self.named_children():
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                fan_in = math.prod(layer.weight.shape[1:])
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
                 hooks.append(
                     layer.register_forward_hook(
-                        lambda _, __, y, name=name, fan_in=fan_in: found.update(
-                            {name: fan_in * y[0].numel()}
-                        )
+                        lambda layer, given, y, name=name: count(name, layer, given[0], y)
                     )
                 )
         training = self.training
@@ -158,6 +164,18 @@ class FloatConv2d(nn.Conv2d):
         return y if self.norm is None else self.norm(y)
 
 
+class FloatConvTranspose2d(nn.ConvTranspose2d):
+    """nn.ConvTranspose2d, and behind it the batch normalisation that its quantised twin folds
+    in."""
+
+    norm: nn.BatchNorm2d | None
+
+    def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """[sample, channel, height, width]."""
+        y = super().forward(x, output_size)
+        return y if self.norm is None else self.norm(y)
+
+
 class FloatLinear(nn.Linear):
     """nn.Linear, and behind it the batch normalisation that its quantised twin folds in."""
 
@@ -167,6 +185,9 @@ class FloatLinear(nn.Linear):
         """[sample, feature]."""
         y = super().forward(x)
         return y if self.norm is None else self.norm(y)
+
+
+LINEAR = (snn.SumPool2d, snn.Flatten, snn.Add, snn.Concat, snn.Upsample, snn.PixelShuffle)
 
 
 def _twin(name: str, layer: nn.Module) -> nn.Module:
@@ -179,12 +200,23 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
             layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
         )
         kind: type[nn.BatchNorm1d | nn.BatchNorm2d] = nn.BatchNorm2d
+    elif isinstance(layer, snn.ConvTranspose2d):
+        geometry = {
+            key: getattr(layer, key)
+            for key in ("kernel_size", "stride", "padding", "output_padding", "groups")
+        }
+        made = FloatConvTranspose2d(
+            layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
+        )
+        kind = nn.BatchNorm2d
     elif isinstance(layer, snn.Linear):
         made = FloatLinear(layer.in_features, layer.out_features, layer.bias is not None)
         kind = nn.BatchNorm1d
     elif isinstance(layer, snn.Dropout):
         return nn.Dropout(layer.rate)
-    elif isinstance(layer, (snn.SumPool2d, snn.Flatten, snn.Add)):
+    elif isinstance(layer, snn.MaxPool2d):
+        return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
+    elif isinstance(layer, LINEAR):
         return layer  # linear, without weights: as they are
     else:
         raise ConfigError(f"model: layer {name} is a {type(layer).__name__}, which no ANN has")

@@ -78,11 +78,13 @@ class _Signal:
 
     k         fraction bits of its values
     current   volts, which only neurons read; else spikes or graded values
+    spikes    nothing but 0 and 1
     """
 
     shape: tuple[int, ...]
     k: int
     current: bool = False
+    spikes: bool = False
 
 
 class _Builder:
@@ -114,25 +116,28 @@ class _Builder:
 
     def _layer(self, layer: Layer, number: str, last: bool = False) -> None:
         sources = layer.inputs or (self.before,)
-        self.given = self._sum(sources)
+        self.given = self._sum(sources, apart=layer.kind == "concat")
         if self.given.current and layer.kind != "add":
             raise ConfigError(
                 f"{self.where}: reads the currents of {' and '.join(sources)}; it must read "
                 f"neurons, or the input"
             )
-        if layer.kind == "residual":
+        if layer.kind == "concat":
+            self._concat(layer, number, sources)
+        elif layer.kind == "residual":
             self._residual(layer, number, sources)
         elif layer.kind == "add":
             self._add(layer, number, sources)
-        elif layer.kind in ("conv", "dense"):
+        elif layer.kind in ("conv", "transposed_conv", "dense"):
             self._weighted(layer, number, sources, last)
         else:
             self._plain(layer, number, sources)
 
     # what is read
 
-    def _sum(self, sources: tuple[str, ...]) -> _Signal:
-        """What the sum of some layers is."""
+    def _sum(self, sources: tuple[str, ...], apart: bool = False) -> _Signal:
+        """What the sum of some layers is; ``apart``: of channels side by side, which may differ in
+        their number."""
         for name in sources:
             if name not in self.signals:
                 raise ConfigError(
@@ -140,11 +145,14 @@ class _Builder:
                     f"{', '.join(self.signals)}"
                 )
         signals = [self.signals[name] for name in sources]
-        shapes = {signal.shape for signal in signals}
+        shapes = {signal.shape[1:] if apart else signal.shape for signal in signals}
         if len(shapes) > 1:
             told = " and ".join(f"{n} {self.signals[n].shape}" for n in sources)
-            raise ConfigError(f"{self.where}: reads the sum of {told}; shapes must be alike")
-        return _Signal(signals[0].shape, max(s.k for s in signals), any(s.current for s in signals))
+            what = "side by side" if apart else "the sum of"
+            raise ConfigError(f"{self.where}: reads {what} {told}; shapes must be alike")
+        spikes = all(s.spikes for s in signals) and (apart or len(signals) == 1)
+        current = any(s.current for s in signals)
+        return _Signal(signals[0].shape, max(s.k for s in signals), current, spikes)
 
     def _put(
         self, name: str, module: nn.Module, sources: tuple[str, ...], signal: _Signal
@@ -162,27 +170,49 @@ class _Builder:
 
     def _plain(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
         """A layer without weights on the grid and without neurons."""
-        shape, k = self.given.shape, self.given.k
+        shape, k, spikes = self.given.shape, self.given.k, self.given.spikes
         module: nn.Module
         if layer.kind == "dropout":
-            name, module = "dropout", snn.Dropout(_given(layer.rate))
+            name, module, spikes = "dropout", snn.Dropout(_given(layer.rate)), False
         elif layer.kind == "delay":
             name, module = "delay", snn.Delay(_given(layer.steps))
         elif layer.kind == "squeeze_excitation":
             self._need_map()
             name, module = "squeeze", snn.SqueezeExcitation(shape[0], _given(layer.reduction))
-            k += GAIN_BITS
+            k, spikes = k + GAIN_BITS, False
+        elif layer.kind in ("upsample", "pixel_shuffle"):
+            self._need_map()
+            moving = snn.Upsample if layer.kind == "upsample" else snn.PixelShuffle
+            name, module = layer.kind.replace("pixel_", ""), moving(_given(layer.factor))
+            shape = self._output_shape(module, shape)
+        elif layer.kind == "max_pool":
+            self._need_map()
+            if not spikes:
+                raise ConfigError(
+                    f"{self.where}: reads other values than 0 and 1, whose maximum is no OR; it "
+                    f"must stand behind neurons"
+                )
+            size = _given(layer.kernel)
+            name, module = "pool", snn.MaxPool2d(size, layer.stride, layer.padding or 0)
+            shape = self._output_shape(module, shape)
         else:
             self._need_map()
             kind = snn.AvgPool2d if layer.kind == "average_pool" else snn.SumPool2d
             name, module = "pool", (pool := kind(_given(layer.kernel), layer.stride))
-            shape = self._output_shape(module, shape)
+            shape, spikes = self._output_shape(module, shape), False
             k += int(math.log2(pool.divisor))
-        self._put(layer.name or f"{name}{number}", module, sources, _Signal(shape, k))
+        signal = _Signal(shape, k, spikes=spikes)
+        self._put(layer.name or f"{name}{number}", module, sources, signal)
+
+    def _concat(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
+        channels = sum(self.signals[name].shape[0] for name in sources)
+        signal = replace(self.given, shape=(channels, *self.given.shape[1:]))
+        self._put(layer.name or f"concat{number}", snn.Concat(), sources, signal)
 
     def _add(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
         if layer.neurons is False:
-            self._put(layer.name or f"add{number}", snn.Add(), sources, self.given)
+            signal = replace(self.given, spikes=False)
+            self._put(layer.name or f"add{number}", snn.Add(), sources, signal)
             return
         self._neurons(layer, layer.name or f"lif{number}", sources, self.given.shape, last=False)
 
@@ -192,14 +222,12 @@ class _Builder:
         if layer.kind == "dense" and len(shape) > 1:
             shape = (math.prod(shape),)
             sources = self._put(f"flatten{number}", snn.Flatten(), sources, _Signal(shape, k))
-        name = f"{layer.kind}{number}"
+        kind = layer.kind.replace("transposed_", "")
+        name = f"{kind}{number}"
         if layer.name:
-            name = layer.name if layer.neurons is False else f"{layer.name}_{layer.kind}"
-        synapse = (
-            self._convolution(layer, shape, k, last)
-            if layer.kind == "conv"
-            else self._dense(layer, shape, k, last)
-        )
+            name = layer.name if layer.neurons is False else f"{layer.name}_{kind}"
+        made = self._dense if layer.kind == "dense" else self._convolution
+        synapse = made(layer, shape, k, last)
         initialise(synapse, self.model.gain)
         shape = self._output_shape(synapse, shape)
         sources = self._put(name, synapse, sources, _Signal(shape, 0, current=True))
@@ -210,7 +238,9 @@ class _Builder:
         name = "readout" if last else layer.name or f"lif{number}"
         self._neurons(layer, name, sources, shape, last)
 
-    def _convolution(self, layer: Layer, shape: tuple[int, ...], k: int, last: bool) -> snn.Conv2d:
+    def _convolution(
+        self, layer: Layer, shape: tuple[int, ...], k: int, last: bool
+    ) -> snn.Conv2d | snn.ConvTranspose2d:
         self._need_map()
         norm = self._norm(layer, last)
         channels, kernel, groups = _given(layer.channels), _given(layer.kernel), layer.groups or 1
@@ -220,15 +250,31 @@ class _Builder:
                 f"{groups} groups"
             )
         self._check_size(channels * (shape[0] // groups) * kernel**2, _map_of(layer, shape))
+        bias = norm is None if layer.bias is None else layer.bias
+        stride, padding = layer.stride or 1, layer.padding or 0
+        if layer.kind == "transposed_conv":
+            return snn.ConvTranspose2d(
+                shape[0],
+                channels,
+                kernel,
+                stride=stride,
+                padding=padding,
+                output_padding=layer.output_padding or 0,
+                groups=groups,
+                bias=bias,
+                source_fraction_bits=k,
+                norm=norm,
+                **self._formats(),
+            )
         return snn.Conv2d(
             shape[0],
             channels,
             kernel,
-            stride=layer.stride or 1,
-            padding=layer.padding or 0,
+            stride=stride,
+            padding=padding,
             dilation=layer.dilation or 1,
             groups=groups,
-            bias=norm is None if layer.bias is None else layer.bias,
+            bias=bias,
             source_fraction_bits=k,
             norm=norm,
             **self._formats(),
@@ -326,7 +372,9 @@ class _Builder:
         last: bool,
     ) -> None:
         self._check_size(0, math.prod(shape))
-        self._put(name, self._population(layer, shape, last), sources, _Signal(shape, 0))
+        population = self._population(layer, shape, last)
+        signal = _Signal(shape, 0, spikes=not isinstance(population, snn.MultiLevel))
+        self._put(name, population, sources, signal)
 
     def _population(self, layer: Layer, shape: tuple[int, ...], last: bool) -> nn.Module:
         neuron, bits = self.neuron, self.grid.fraction_bits
@@ -422,14 +470,18 @@ def _given(value: Entry | None) -> Entry:
 
 def _map_of(layer: Layer, shape: tuple[int, ...]) -> int:
     """Neurons behind a convolution, at most."""
-    sides = [
-        max(1, (size + 2 * (layer.padding or 0)) // (layer.stride or 1) + 1) for size in shape[1:]
-    ]
+    stride, padding = layer.stride or 1, layer.padding or 0
+    if layer.kind == "transposed_conv":
+        more = _given(layer.kernel) + (layer.output_padding or 0)
+        sides = [size * stride + more for size in shape[1:]]
+    else:
+        sides = [max(1, (size + 2 * padding) // stride + 1) for size in shape[1:]]
     return _given(layer.channels) * math.prod(sides)
 
 
-def initialise(synapse: snn.Conv2d | snn.Linear, gain: float) -> None:
+def initialise(synapse: snn.Conv2d | snn.ConvTranspose2d | snn.Linear, gain: float) -> None:
     """Weights of standard deviation gain * sqrt(2 / fan-in), biases of 0."""
-    nn.init.normal_(synapse.weight, 0.0, gain * math.sqrt(2.0 / synapse.weight[0].numel()))
+    fan_in = synapse.by_channel()[0].numel()
+    nn.init.normal_(synapse.weight, 0.0, gain * math.sqrt(2.0 / fan_in))
     if synapse.bias is not None:
         nn.init.zeros_(synapse.bias)

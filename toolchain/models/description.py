@@ -35,11 +35,26 @@ KINDS = {
         "neurons",
     ),
     "dense": ("features", "bias", "recurrent", "norm", "neurons"),
+    "transposed_conv": (
+        "channels",
+        "kernel",
+        "stride",
+        "padding",
+        "output_padding",
+        "groups",
+        "bias",
+        "norm",
+        "neurons",
+    ),
     "average_pool": ("kernel", "stride"),
     "sum_pool": ("kernel", "stride"),
+    "max_pool": ("kernel", "stride", "padding"),
+    "upsample": ("factor",),
+    "pixel_shuffle": ("factor",),
     "dropout": ("rate",),
     "delay": ("steps",),
     "squeeze_excitation": ("reduction",),
+    "concat": (),
     "add": ("neurons",),
     "residual": ("channels", "kernel", "stride", "shortcut", "join", "norm"),
 }
@@ -48,8 +63,13 @@ KINDS = {
 NEEDED = {
     "conv": ("channels", "kernel"),
     "dense": ("features",),
+    "transposed_conv": ("channels", "kernel"),
     "average_pool": ("kernel",),
     "sum_pool": ("kernel",),
+    "max_pool": ("kernel",),
+    "upsample": ("factor",),
+    "pixel_shuffle": ("factor",),
+    "concat": ("inputs",),
     "dropout": ("rate",),
     "delay": ("steps",),
     "squeeze_excitation": ("reduction",),
@@ -66,8 +86,9 @@ JOINS = ("current", "spikes")
 class Layer(Settings):
     """One layer of a network; which entries go with which kind: KINDS.
 
-    A conv and a dense layer is followed by neurons; a dense one is preceded by a flatten where
-    needed. ``neurons = false``: by none, so that its currents can be added to others'.
+    A conv, a transposed_conv and a dense layer is followed by neurons; a dense one is preceded by a
+    flatten where needed. ``neurons = false``: by none, so that its currents can be added to those
+    of others.
 
     kind       what the layer is
     channels   of a convolution
@@ -90,6 +111,10 @@ class Layer(Settings):
     rate        of dropout (toolchain.layers.Dropout)
     steps       of a delay (toolchain.layers.Delay)
     reduction   of toolchain.layers.SqueezeExcitation, which runs on software alone
+
+    "max_pool" reads spikes alone: the OR of a window, a population of its own. "upsample" repeats
+    every value ``factor`` times along height and width, "pixel_shuffle" makes space of channels.
+    "concat" puts its ``inputs`` side by side, along channels.
 
     "add": neurons of the sum of their ``inputs``, which are currents or spikes; with ``neurons =
     false`` the sum itself, which the next layer reads: spikes that add up to whole numbers.
@@ -116,6 +141,8 @@ class Layer(Settings):
     rate: Annotated[float, Meta(ge=0, le=0.5)] | None = None
     reduction: Annotated[int, Meta(ge=1, le=1 << 10)] | None = None
     steps: Annotated[int, Meta(ge=0, le=62)] | None = None
+    factor: Annotated[int, Meta(ge=1, le=64)] | None = None
+    output_padding: Annotated[int, Meta(ge=0, le=63)] | None = None
     norm: bool | None = None
     neurons: bool | None = None
     shortcut: Annotated[str, one_of(SHORTCUTS)] | None = None

@@ -186,6 +186,35 @@ def test_networks_as_they_are_published_at_a_small_width(name):
     assert net.eval()(torch.zeros(1, 1, 3, 32, 32)).shape == (1, 1, 10)
 
 
+def unet(**model) -> Model:
+    layers = (
+        Layer("conv", channels=4, kernel=3, padding=1),
+        Layer("max_pool", kernel=2),
+        Layer("conv", channels=8, kernel=3, padding=1, name="deep"),
+        Layer("upsample", factor=2),
+        Layer("concat", inputs=("lif1", "upsample4")),
+        Layer("transposed_conv", channels=4, kernel=2, stride=2, norm=True),
+        Layer("pixel_shuffle", factor=2),
+        Layer("conv", channels=2, kernel=3, stride=4),
+        Layer("dense", features=10),
+    )
+    return Model(layers=layers, readout="mean_potential", **model)
+
+
+def test_a_recipe_has_the_layers_that_only_move_and_the_maximum_of_spikes():
+    net = make(unet(), encoding=Encoding(steps=2)).eval()
+    assert net.plan.branches()["concat5"] == ("lif1", "upsample4")
+    assert isinstance(net.pool2, snn.MaxPool2d)
+    assert net.conv6.in_channels == 12
+    assert net.conv6.norm is not None
+    assert net.conv8.in_channels == 1
+    x = torch.randint(0, 17, (2, 3, 1, 8, 8)) / 16
+    assert net(x).shape == (2, 3, 10)
+    ann = make(unet(kind="ann"), encoding=Encoding(steps=1)).eval()
+    assert ann(x[:1]).shape == (1, 3, 10)
+    assert ann.macs()["conv6"] == 12 * 64 * 4 * 4
+
+
 def test_branches_that_cannot_be_are_refused():
     conv, dense = Layer("conv", channels=2, kernel=3), Layer("dense", features=10)
     for layers, message in (
@@ -195,6 +224,8 @@ def test_branches_that_cannot_be_are_refused():
         ),
         ((conv, Layer("add", inputs=("lif1", "input")), dense), "shapes must be alike"),
         ((replace(conv, neurons=False), conv, dense), "reads the currents of conv1"),
+        ((Layer("max_pool", kernel=2), dense), "whose maximum is no OR"),
+        ((conv, Layer("concat", inputs=("lif1", "input")), dense), "reads side by side lif1"),
         ((conv, replace(dense, neurons=False)), "is the last layer, which must have neurons"),
         ((replace(conv, name="lif2"), conv, dense), "a layer 'lif2' already"),
         (
@@ -228,7 +259,7 @@ def test_a_name_resolves_to_its_layers():
         (lambda: Model(layers=(Layer("conv", channels=1, kernel=1),)), "end with a dense one"),
         (lambda: Model("mlp", readout="first_spike"), "spike_count, last_potential"),
         (lambda: Model("mlp", gain=0.0), "gain is 0.0"),
-        (lambda: Layer("lstm"), "conv, dense, average_pool, sum_pool"),
+        (lambda: Layer("lstm"), "conv, dense, transposed_conv, average_pool"),
         (
             lambda: Layer("dense", features=3, kernel=2),
             "kernel is given; with kind 'dense' it must be one of features, bias, recurrent",
