@@ -284,7 +284,8 @@ def _layers_of_weights(
             after = np.asarray(graph.nodes[name].weight, np.float64)
             step = _grid_step(entry)
             step = step.reshape(-1, *[1] * (after.ndim - 1)) if step.ndim else step
-            found[name] = (modules[name].weight.detach().double().numpy(), after, step, entry)
+            before = modules[name].folded()[0].detach().double().numpy()
+            found[name] = (before, after, step, entry)
     return found
 
 
