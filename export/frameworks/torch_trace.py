@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import metadata as packages
-from typing import Any, Literal
+from typing import Any
 
 import nir
 import torch
@@ -165,8 +165,7 @@ def trace(
     time_first: bool | None = None,
     single_step: bool = False,
     dt: float | None = None,
-    decode: Literal["spike_count", "last_potential", "mean_potential", "max_potential"]
-    | None = None,
+    decode: str | None = None,
     trace_steps: int | None = None,
     notes: Sequence[str] = (),
 ) -> nir.NIRGraph:
@@ -183,7 +182,7 @@ def trace(
     dt              length of a step in seconds. None: time constants are in steps, which is enough
                     for a Program, and the graph states no dt (NIR files need one)
     decode          how outputs are read, where the model returns every step and so does not say it.
-                    It stands for no operation
+                    It stands for no operation. One of ``hardware.program.DECODINGS``
     trace_steps     time steps that the model is run with, the example cut or repeated to that
                     length. None: as many as the example has; where the model wants another number
                     of its own, that one is found out, and noted

@@ -4,7 +4,7 @@ what must be given."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -27,7 +27,17 @@ def _came(value: object) -> str:
     return f"{shown(value)} ({type(value).__name__})"
 
 
-def whole(name: str, value: object, low: int = 1, optional: bool = True) -> int | None:
+@overload
+def whole(name: str, value: object, low: int = 1, *, optional: Literal[False]) -> int: ...
+
+
+@overload
+def whole(
+    name: str, value: object, low: int = 1, *, optional: Literal[True] = True
+) -> int | None: ...
+
+
+def whole(name: str, value: object, low: int = 1, *, optional: bool = True) -> int | None:
     """A whole number from ``low``; None where that is allowed."""
     if value is None and optional:
         return None
@@ -95,7 +105,15 @@ def array(name: str, value: object, wanted: str, kinds: str = "biuf") -> np.ndar
     return found
 
 
-def labels(value: object, samples: int, optional: bool = False) -> np.ndarray | None:
+@overload
+def labels(value: object, samples: int, *, optional: Literal[False] = False) -> np.ndarray: ...
+
+
+@overload
+def labels(value: object, samples: int, *, optional: Literal[True]) -> np.ndarray | None: ...
+
+
+def labels(value: object, samples: int, *, optional: bool = False) -> np.ndarray | None:
     """One whole number for each sample, int64."""
     if value is None and optional:
         return None

@@ -21,7 +21,7 @@ from toolchain.attacks.batteries import PRESETS, battery
 from toolchain.attacks.cascade import STANDS, WRONG_BEFORE
 from toolchain.attacks.registry import NORMS, AttackSpec
 from toolchain.deploy.execution import TARGETS
-from toolchain.deploy.summary import accuracy, accuracy_text
+from toolchain.deploy.summary import Accuracy, accuracy, accuracy_text
 from toolchain.robustness import models, scoring
 from toolchain.whole import whole as integers
 
@@ -60,12 +60,12 @@ class Attacked:
     attacks: tuple[str, ...]
 
     @property
-    def clean_accuracy(self) -> dict:
+    def clean_accuracy(self) -> Accuracy:
         """On the clean samples: {"correct", "samples", "share", "interval"}."""
         return accuracy(int(self.clean_correct.sum()), len(self.labels))
 
     @property
-    def accuracy(self) -> dict:
+    def accuracy(self) -> Accuracy:
         """Under the worst of all attacks: {"correct", "samples", "share", "interval"}."""
         return accuracy(int((~self.success).sum()), len(self.labels))
 
@@ -164,7 +164,7 @@ def attack(
     one_of("threat.norm", threat.norm, NORMS)
     one_of("preset", preset, PRESETS)
     one_of("target", target, TARGETS)
-    number = whole("seed", seed, 0, optional=False) or 0
+    number = whole("seed", seed, 0, optional=False)
     if number > MAX_SEED:
         raise wrong("seed", seed, f"a whole number from 0 to {MAX_SEED}")
     size = whole("batch", batch, optional=False)

@@ -20,6 +20,7 @@ from toolchain.data.datasets import SPLITS
 from toolchain.deploy import stages
 from toolchain.deploy.inputs import ENCODED, Source
 from toolchain.deploy.job import Job, prepared, settled
+from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 
 if TYPE_CHECKING:
@@ -38,18 +39,18 @@ MODEL = (
 class Model:
     """A model, and how the rest of its way to integers is gone; ``load`` makes it.
 
-    stage   what was found, see ``toolchain.deploy.stages.Stage``
+    stage   what was found, see ``toolchain.deploy.stage.Stage``
     ways    the options
     said    what ``load`` was told of how samples of a data set become inputs; counts in every call
             that does not say it anew
     root    folder that holds data sets; None: SPIKEPORT_DATA
     """
 
-    stage: stages.Stage
+    stage: Stage
     ways: Ways
     said: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
-    _jobs: dict[tuple, Job] = field(default_factory=dict, repr=False)
+    _jobs: dict[tuple[object, ...], Job] = field(default_factory=dict, repr=False)
 
     @property
     def kind(self) -> str:
@@ -234,7 +235,7 @@ def load(
     )
 
 
-def _opened(source: object, weights: str | Path | None, trust_pickle: bool) -> stages.Stage:
+def _opened(source: object, weights: str | Path | None, trust_pickle: bool) -> Stage:
     there = stages.of(source)
     if there is None:
         path = text("source", source, MODEL)
@@ -319,7 +320,7 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return tuple(value)
 
 
-def _calibrated(stage: stages.Stage, ways: Ways, source: Source | None, value: object) -> Ways:
+def _calibrated(stage: Stage, ways: Ways, source: Source | None, value: object) -> Ways:
     if value is None:
         return ways
     if isinstance(value, (str, Path)):

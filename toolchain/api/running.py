@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from toolchain.api.loading import Model, encoded, opened
 from toolchain.deploy import assessment, execution, job, precision, summary
 from toolchain.deploy.agreement import Agreement
 from toolchain.deploy.inputs import Samples, Source
-from toolchain.errors import OutputError
+from toolchain.errors import DataError, OutputError
 from toolchain.remarks import Remark
 
 if TYPE_CHECKING:
@@ -92,8 +92,10 @@ class RunRecording(Recording):
     data: str = ""
     warnings: tuple[Remark, ...] = ()
 
-    def summary(self) -> dict:
+    def summary(self) -> dict[str, Any]:
         """Accuracy with its 95 % interval, activity of every layer, as plain JSON values."""
+        if self.ran is None:
+            raise DataError("recording: the Program that it is of is not known")
         return summary.summarise(self.ran, self, self.labels)
 
     def __repr__(self) -> str:
@@ -341,7 +343,7 @@ def _given(
     labels: object,
     samples: int | None,
     root: object,
-    told: dict,
+    told: dict[str, Any],
 ) -> tuple[job.Job, Source | Samples]:
     """The Program, and where its samples come from."""
     if (data is None) == (inputs is None):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from hardware import _tabular
 from toolchain.api.arguments import text, whole, wrong
 from toolchain.api.loading import Model
-from toolchain.deploy.stages import Stage
-from toolchain.deploy.summary import accuracy, accuracy_text
+from toolchain.deploy.stage import Stage
+from toolchain.deploy.summary import Accuracy, accuracy, accuracy_text
 from toolchain.deploy.ways import Ways
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Trained:
         return Model(Stage("trained network", "module", module=self.result.model), Ways())
 
     @property
-    def accuracy(self) -> dict:
+    def accuracy(self) -> Accuracy:
         """Of the test split: {"correct", "samples", "share", "interval"}."""
         samples = self.result.test_samples
         return accuracy(round(self.result.accuracy * samples), samples)
@@ -120,8 +120,9 @@ def train(
         config = recipe
     else:
         raise wrong("recipe", recipe, "the path of a TOML file, or a Config")
-    if whole("seed", seed, 0) is not None:
-        config = replace(config, training=replace(config.training, seed=seed))
+    own = whole("seed", seed, 0)
+    if own is not None:
+        config = replace(config, training=replace(config.training, seed=own))
     root = None if data_root is None else text("data_root", data_root, "a folder or None")
     kept = None
     if state is not None:

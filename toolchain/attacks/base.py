@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from toolchain.errors import ToolchainError
 
@@ -83,9 +84,19 @@ class Victim(Protocol):
                    flag "randomness without EOT"
     """
 
-    sample_shape: tuple[int, ...]
-    classes: int
-    stochastic: bool
+    @property
+    def sample_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def stochastic(self) -> bool: ...
+
+    @property
+    def model(self) -> nn.Module:
+        """What gradients flow through, for estimators; NotApplicable is raised where none do."""
+        ...
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Scores [sample, class], differentiable with respect to ``samples`` for white-box
@@ -192,7 +203,11 @@ def steps_moved(clean: np.ndarray, adversarial: np.ndarray) -> tuple[np.ndarray,
     On each line (channel, row, column) the k-th event before is the k-th after. Raises AttackError
     where one was made or lost.
     """
-    lines = lambda a: a.reshape(*a.shape[:2], -1).transpose(0, 2, 1)  # noqa: E731  [sample, line, step]
+
+    def lines(events: np.ndarray) -> np.ndarray:
+        """[sample, line, step]"""
+        return events.reshape(*events.shape[:2], -1).transpose(0, 2, 1)
+
     before, after = lines(clean) > 0, lines(adversarial) > 0
     if np.any(before.sum(axis=2) != after.sum(axis=2)):
         raise AttackError("an event was made or lost; the threat 'shift' only moves events in time")

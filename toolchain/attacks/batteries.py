@@ -12,8 +12,13 @@ AutoAttack.
 
 from __future__ import annotations
 
-from toolchain.attacks.base import AttackError
-from toolchain.attacks.registry import NORMS, PIXELS, AttackSpec
+from typing import Any, TypeAlias
+
+from toolchain.attacks.base import PIXELS, AttackError
+from toolchain.attacks.registry import NORMS, AttackSpec
+
+Fields: TypeAlias = dict[str, Any]
+"""Of an ``AttackSpec``, or of its estimator."""
 
 PRESETS = ("quick", "standard", "full")
 EOT_SAMPLES = {"quick": 4, "standard": 10, "full": 10}
@@ -23,7 +28,7 @@ HART_WIDTHS = {"full": [round(0.1 + 0.05 * k, 2) for k in range(48)]}
 """Widths that HART tries: the published grid, 0.10 to 2.45."""
 
 
-def _named(name: str, **params) -> dict:
+def _named(name: str, **params: Any) -> Fields:
     return {"name": name, "params": params}
 
 
@@ -34,7 +39,7 @@ TRAINING, ATAN, ASSG = (
 )
 
 
-def _hart(preset: str) -> dict:
+def _hart(preset: str) -> Fields:
     """Fields of a spec that uses HART with its width tuned."""
     return {
         "estimator": _named("hart"),
@@ -48,11 +53,11 @@ WARM = {"start": "best"}
 """Of a stage that begins at the best points of those before it."""
 
 
-def _apgd(steps: int, estimator: dict = ASSG, **more) -> dict:
+def _apgd(steps: int, estimator: Fields = ASSG, **more: Any) -> Fields:
     return {"attack": "apgd_dlr", "params": {"steps": steps}, "estimator": estimator, **more}
 
 
-def _momentum(steps: int, loss: str, **more) -> dict:
+def _momentum(steps: int, loss: str, **more: Any) -> Fields:
     return {
         "attack": "momentum",
         "params": {"steps": steps, "loss": loss},
@@ -61,11 +66,11 @@ def _momentum(steps: int, loss: str, **more) -> dict:
     }
 
 
-def _local(rounds: int) -> dict:
+def _local(rounds: int) -> Fields:
     return {"attack": "local_search", "params": {"rounds": rounds, "candidates": 4}, **WARM}
 
 
-def stages(preset: str, norm: str) -> list[dict]:
+def stages(preset: str, norm: str) -> list[Fields]:
     """The attacks of the cascade, in order; chosen by what each added at which cost on the kept
     networks (docs/robustness.md).
 
@@ -119,11 +124,11 @@ def stages(preset: str, norm: str) -> list[dict]:
     ]
 
 
-def _pixels(preset: str) -> list[dict]:
+def _pixels(preset: str) -> list[Fields]:
     """Attacks made alone, on every sample: what publications stop at, and what the checks of
     honesty compare with each other."""
     steps = {"quick": 10, "standard": 40, "full": 40}[preset]
-    specs = [
+    specs: list[Fields] = [
         {"attack": "noise", "params": {"kind": "uniform", "tries": 5 if preset == "quick" else 10}},
         {"attack": "fgsm", "estimator": TRAINING},
         {"attack": "pgd", "params": {"steps": steps}, "estimator": TRAINING},
@@ -185,7 +190,7 @@ def _pixels(preset: str) -> list[dict]:
     ]
 
 
-def _events(preset: str, norm: str) -> list[dict]:
+def _events(preset: str, norm: str) -> list[Fields]:
     tries = {"quick": 5, "standard": 10, "full": 20}[preset]
     # rates know nothing of when: HART's gradient is the same in every step, RGA's and BPTR's slopes
     # are
@@ -219,7 +224,7 @@ PUBLISHED = ("fgsm", "bim", "pgd")
 on the network behind it alone."""
 
 
-def _around(preset: str) -> list[dict]:
+def _around(preset: str) -> list[Fields]:
     """What a front (a purifier with a gate) is attacked with alone besides the battery that goes
     through it: as most publications do, by BPDA, and evading its detector. The strongest attacks go
     these ways within the cascade."""
@@ -270,7 +275,7 @@ def battery(
     return [AttackSpec(**spec, known_seed=known_seed) for spec in specs] + hidden
 
 
-def _secret(preset: str) -> list[dict]:
+def _secret(preset: str) -> list[Fields]:
     """What an adversary does who does not know what will be drawn: gradients averaged over draws
     (EOT).
 
@@ -291,7 +296,7 @@ def _secret(preset: str) -> list[dict]:
     return [*specs, other, more, {"attack": "square", "params": {"queries": 1000}}]
 
 
-def _with_front(row: list[dict]) -> list[dict]:
+def _with_front(row: list[Fields]) -> list[Fields]:
     """The stages, and the first of each kind again around the front: with the front as the identity
     backward, and aware of its detector."""
     first = [next(s for s in row if s["attack"] == attack) for attack in ("apgd_dlr", "momentum")]
@@ -302,7 +307,7 @@ def _with_front(row: list[dict]) -> list[dict]:
     ]
 
 
-def _without_surrogates(specs: list[dict]) -> list[dict]:
+def _without_surrogates(specs: list[Fields]) -> list[Fields]:
     """Every gradient is the network's own; what is then there twice, once (stages of a cascade
     begin at other points, so they stay)."""
     own = [
@@ -324,7 +329,7 @@ def transfers(
     _checked(preset, norm)
     steps = {"quick": 10, "standard": 40, "full": 100}[preset]
     if norm in PIXELS:
-        inner = [
+        inner: list[Fields] = [
             {"attack": "pgd", "params": {"steps": steps}, "estimator": ATAN},
             {"attack": "sa_pgd", "params": {"steps": steps}, "estimator": ASSG},
         ]

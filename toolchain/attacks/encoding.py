@@ -10,7 +10,7 @@ there.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,9 +23,14 @@ class Encoder(Protocol):
     """steps: time steps. stochastic: the seed matters. fraction_bits: integers are values *
     2**fraction_bits."""
 
-    steps: int
-    stochastic: bool
-    fraction_bits: int
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def stochastic(self) -> bool: ...
+
+    @property
+    def fraction_bits(self) -> int: ...
 
     def __call__(self, images: torch.Tensor, seed: int) -> torch.Tensor:
         """Images [sample, *shape] → values [step, sample, *shape] in real units, differentiable."""
@@ -91,7 +96,7 @@ class Direct:
             torch.floor(read * 2.0**-self.dropped_bits).clamp(-largest - 1, largest)
             * 2.0**-self.fraction_bits
         )
-        return StraightThrough.apply(images, levels).expand(self.steps, *images.shape)
+        return straight_through(images, levels).expand(self.steps, *images.shape)
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,9 @@ class Poisson:
         spikes = (chance < self.rate * level.abs()).to(images.dtype) * level.sign()
         slope = self.rate * (2.0 if self.signed else 1.0)
         if self.reach is None:
-            return _Expected.apply(images, spikes, slope)
+            return _expected(images, spikes, slope)
         near = (self.rate * level.abs() - chance).abs() <= self.reach * slope
-        return _Within.apply(images, spikes, near.to(images.dtype) / (2 * self.reach))
+        return _within(images, spikes, near.to(images.dtype) / (2 * self.reach))
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Latency:
     def __call__(self, images: torch.Tensor, seed: int = 0) -> torch.Tensor:
         level = torch.round(images.detach() * self.scale).clamp(0, self.maximum).to(torch.int64)
         step = ((self.maximum - level) * (self.steps - 1) * 2 + self.maximum) // (2 * self.maximum)
-        return _Arrival.apply(images, step, level > 0, self.steps)
+        return _arrival(images, step, level > 0, self.steps)
 
 
 @dataclass(frozen=True)
@@ -218,13 +223,15 @@ class _Arrival(torch.autograd.Function):
     ``Latency``."""
 
     @staticmethod
-    def forward(ctx, images, step, present, steps):
+    def forward(
+        ctx: Any, images: torch.Tensor, step: torch.Tensor, present: torch.Tensor, steps: int
+    ) -> torch.Tensor:
         ctx.save_for_backward(step, present)
         times = torch.arange(steps, device=images.device).reshape(-1, *(1,) * images.dim())
         return ((times == step) & present).to(images.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         step, present = ctx.saved_tensors
         last = len(gradient) - 1
         earlier = gradient.gather(0, (step - 1).clamp_min(0)[None])[0]
@@ -238,16 +245,33 @@ class _Arrival(torch.autograd.Function):
         )
 
 
-class StraightThrough(torch.autograd.Function):
+def _arrival(
+    images: torch.Tensor, step: torch.Tensor, present: torch.Tensor, steps: int
+) -> torch.Tensor:
+    spikes: torch.Tensor = _Arrival.apply(  # type: ignore[no-untyped-call]  # torch's
+        images, step, present, steps
+    )
+    return spikes
+
+
+class _StraightThrough(torch.autograd.Function):
     """Forward: the given values. Backward: the identity."""
 
     @staticmethod
-    def forward(ctx, images, values):
+    def forward(ctx: Any, images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         return values
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient, None
+
+
+def straight_through(images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """``values``, whose gradient is that of ``images``."""
+    found: torch.Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]  # torch's
+        images, values
+    )
+    return found
 
 
 def revealed(encoder: Encoder, reach: float) -> Encoder:
@@ -263,14 +287,23 @@ class _Within(torch.autograd.Function):
     slope."""
 
     @staticmethod
-    def forward(ctx, images, spikes, slopes):
+    def forward(
+        ctx: Any, images: torch.Tensor, spikes: torch.Tensor, slopes: torch.Tensor
+    ) -> torch.Tensor:
         ctx.save_for_backward(slopes)
         return spikes
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (slopes,) = ctx.saved_tensors
         return (gradient * slopes).sum(dim=0), None, None
+
+
+def _within(images: torch.Tensor, spikes: torch.Tensor, slopes: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = _Within.apply(  # type: ignore[no-untyped-call]  # torch's
+        images, spikes, slopes
+    )
+    return found
 
 
 class _Expected(torch.autograd.Function):
@@ -278,10 +311,17 @@ class _Expected(torch.autograd.Function):
     expectation."""
 
     @staticmethod
-    def forward(ctx, images, spikes, slope):
+    def forward(ctx: Any, images: torch.Tensor, spikes: torch.Tensor, slope: float) -> torch.Tensor:
         ctx.slope = slope
         return spikes
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         return gradient.mean(dim=0) * ctx.slope, None, None
+
+
+def _expected(images: torch.Tensor, spikes: torch.Tensor, slope: float) -> torch.Tensor:
+    found: torch.Tensor = _Expected.apply(  # type: ignore[no-untyped-call]  # torch's
+        images, spikes, slope
+    )
+    return found

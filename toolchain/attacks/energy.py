@@ -7,13 +7,15 @@ synapses that it touches on the chip (hardware.counters).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from hardware.counters import fan_out
 from hardware.program import Program
@@ -24,7 +26,10 @@ from toolchain.attacks.goals import Outcome, margin
 from toolchain.attacks.optimisers import sa_pgd
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.readings import Reading
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def synapses_per_spike(program: Program) -> dict[str, np.ndarray]:
@@ -49,13 +54,13 @@ class _Nonzero(torch.autograd.Function):
     that silent pixels are driven too."""
 
     @staticmethod
-    def forward(ctx, x, lsb):
+    def forward(ctx: Any, x: torch.Tensor, lsb: float) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.lsb = lsb
         return (x != 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (x,) = ctx.saved_tensors
         return gradient * torch.where(x < 0, -1.0, 1.0) * (x.abs() < ctx.lsb) / ctx.lsb, None
 
@@ -69,10 +74,11 @@ class Activity:
     """
 
     def __init__(self, victim: Victim, weights: Mapping[str, np.ndarray] | None) -> None:
-        inner = getattr(victim, "victim", victim)
+        inner: Any = getattr(victim, "victim", victim)
         self.model: nn.Module = inner.model
         self.lsb = 2.0 ** -inner.io["input"]["fraction_bits"]
-        self.weights, self.input = None, None
+        self.weights: dict[str, torch.Tensor] | None = None
+        self.input: tuple[str, torch.Tensor] | None = None
         neurons = dict(spiking_neurons(self.model))
         if not neurons:
             raise NotApplicable(
@@ -93,19 +99,19 @@ class Activity:
                         else f"inputs or layers without a neuron: {', '.join(inputs)}"
                     )
                 )
-            self.input = inputs[0] if inputs else None
+            self.input = (inputs[0], self.weights[inputs[0]]) if inputs else None
         self._total: torch.Tensor | None = None
 
     @contextmanager
-    def counting(self):
+    def counting(self) -> Iterator[Activity]:
         """Count during the forward passes inside; read ``total`` before leaving."""
         self._total = None
-        hooks = [
+        hooks: list[RemovableHandle] = [
             n.register_forward_hook(self._spikes(path), with_kwargs=True)
             for path, n in spiking_neurons(self.model)
         ]
         if self.input is not None:
-            hooks.append(self.model.register_forward_pre_hook(self._inputs))
+            hooks.append(self.model.register_forward_pre_hook(self._inputs(*self.input)))
         try:
             yield self
         finally:
@@ -119,16 +125,23 @@ class Activity:
             raise AttackError("nothing was counted: no forward pass was made")
         return self._total
 
-    def _spikes(self, path: str):
-        def after(module, arguments, named, found) -> None:
+    def _spikes(self, path: str) -> Callable[..., None]:
+        def after(
+            module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], found: Any
+        ) -> None:
             spikes = found[0] if isinstance(found, tuple) else found
             self._add(path, spikes, arguments[0].dim() - (2 if named.get("sequence") else 1))
 
         return after
 
-    def _inputs(self, module, arguments) -> None:
-        values = arguments[0]
-        self._add(self.input, _Nonzero.apply(values, self.lsb), self.weights[self.input].dim())
+    def _inputs(self, name: str, weights: torch.Tensor) -> Callable[..., None]:
+        def before(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            spikes: torch.Tensor = _Nonzero.apply(  # type: ignore[no-untyped-call]  # torch's
+                arguments[0], self.lsb
+            )
+            self._add(name, spikes, weights.dim())
+
+        return before
 
     def _add(self, name: str, spikes: torch.Tensor, dimensions: int) -> None:
         counted = spikes if self.weights is None else spikes * self.weights[name].to(spikes)
@@ -143,9 +156,10 @@ class _Drain:
     wins."""
 
     def __init__(self, activity: Activity, keep: torch.Tensor | None) -> None:
-        self.activity, self.keep, self.clean = activity, keep, None
+        self.activity, self.keep = activity, keep
+        self.clean: torch.Tensor | None = None
 
-    def watching(self):
+    def watching(self) -> AbstractContextManager[object]:
         return self.activity.counting()
 
     def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:
@@ -191,7 +205,12 @@ class Sponge:
             raise AttackError(f"sponge: label is {self.label!r}; it must be free or unchanged")
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         keep = None
         if self.label == "unchanged":
@@ -202,7 +221,7 @@ class Sponge:
         goal = _Drain(Activity(victim, self.weights), keep)
         search = Search(victim, samples, labels, threat, goal=goal, **options)
         # the search has just measured the clean samples
-        goal.clean = search.best_rank.clone()
+        goal.clean = clean = search.best_rank.clone()
         starts = [search.clean] + [
             geometry.on_the_sphere(search.clean, threat, search.generators(f"sponge {run}"))
             for run in range(self.restarts if threat.epsilon > 0 else 0)
@@ -210,5 +229,5 @@ class Sponge:
         for start in starts if threat.epsilon > 0 else []:
             search.estimator.begin()
             sa_pgd.climb(search, self.steps, start)
-        search.log(clean_activity=goal.clean, activity=search.best_rank)
+        search.log(clean_activity=clean, activity=search.best_rank)
         return search.finish()

@@ -14,12 +14,16 @@ attack is made on:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
 from toolchain.attacks.base import AttackError, NotApplicable, Victim
-from toolchain.attacks.encoding import StraightThrough
+from toolchain.attacks.encoding import straight_through
 from toolchain.attacks.readings import Reading, ask, read
 from toolchain.attacks.victims import as_attacked
 
@@ -68,7 +72,13 @@ class Purified:
                2018), which attacks any purifier; "through": its own derivative
     """
 
-    def __init__(self, victim: Victim, purify, *, gradient: str = "identity") -> None:
+    def __init__(
+        self,
+        victim: Victim,
+        purify: nn.Module | Callable[[torch.Tensor], torch.Tensor],
+        *,
+        gradient: str = "identity",
+    ) -> None:
         if gradient not in ("identity", "through"):
             raise AttackError(f"purifier gradient is {gradient!r}; it must be identity or through")
         self.victim, self.purify, self.gradient = victim, purify, gradient
@@ -77,7 +87,7 @@ class Purified:
             victim.classes,
             victim.stochastic,
         )
-        self.temperature = getattr(victim, "temperature", 1.0)
+        self.temperature: float = getattr(victim, "temperature", 1.0)
 
     @property
     def events(self) -> bool:
@@ -86,14 +96,16 @@ class Purified:
 
     @property
     def device(self) -> torch.device:
-        return getattr(self.victim, "device", torch.device("cpu"))
+        device: torch.device = getattr(self.victim, "device", torch.device("cpu"))
+        return device
 
     @property
     def model(self) -> nn.Module:
         """Every module that an estimator may change: the network, and the purifier where the
         gradient goes through it."""
-        inside = isinstance(self.purify, nn.Module) and self.gradient == "through"
-        return nn.ModuleList([self.victim.model, self.purify]) if inside else self.victim.model
+        if isinstance(self.purify, nn.Module) and self.gradient == "through":
+            return nn.ModuleList([self.victim.model, self.purify])
+        return self.victim.model
 
     def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
         """Of the purified samples, differentiable as ``gradient`` says."""
@@ -113,16 +125,17 @@ class Purified:
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores without gradient."""
-        return self.ask(samples, seed=seed).scores.cpu().numpy()
+        scores: np.ndarray = self.ask(samples, seed=seed).scores.cpu().numpy()
+        return scores
 
     def _purified(self, samples: torch.Tensor) -> torch.Tensor:
-        if not isinstance(self.purify, nn.Module):
-            run = self.purify
-        else:
+        purify = self.purify
 
-            def run(x):
-                with as_attacked(self.purify):
-                    return self.purify(x)
+        def run(x: torch.Tensor) -> torch.Tensor:
+            attacked = as_attacked(purify) if isinstance(purify, nn.Module) else nullcontext()
+            with attacked:
+                found: torch.Tensor = purify(x)
+            return found
 
         if self.gradient == "through":
             return run(samples)
@@ -133,7 +146,7 @@ class Purified:
                 f"the purifier turned shape {tuple(samples.shape)} into {tuple(values.shape)}; "
                 f"it must keep the shape"
             )
-        return StraightThrough.apply(samples, values)
+        return straight_through(samples, values)
 
 
 class DetectorAware(Purified):
@@ -152,12 +165,13 @@ class DetectorAware(Purified):
                 f"{type(front).__name__} has no detector to evade; the front must have "
                 f"distance(images) and a gate's threshold"
             )
+        self._front: Any = front  # a module that has a detector
         self.penalty: torch.Tensor | None = None
 
     def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
         """As in ``Purified``; the penalty of the same samples, [sample], is left in ``penalty``."""
-        with as_attacked(self.purify):
-            reading = self.purify.distance(samples)
-        threshold = float(self.purify.gate.threshold)
+        with as_attacked(self._front):
+            reading: torch.Tensor = self._front.distance(samples)
+        threshold = float(self._front.gate.threshold)
         self.penalty = PENALTY * (reading - threshold).clamp_min(0) / max(threshold, 1e-6)
         return super().read(samples, seed=seed)

@@ -18,7 +18,8 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def l2(x: torch.Tensor) -> torch.Tensor:
     """Euclidean length of every sample, [sample]."""
-    return x.flatten(1).norm(dim=1)
+    length: torch.Tensor = x.flatten(1).norm(dim=1)
+    return length
 
 
 def project(x: torch.Tensor, clean: torch.Tensor, threat: Threat) -> torch.Tensor:

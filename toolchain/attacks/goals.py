@@ -91,7 +91,7 @@ class Outcome:
 class Goal(Protocol):
     """What ``Search`` needs to know."""
 
-    def watching(self) -> AbstractContextManager:
+    def watching(self) -> AbstractContextManager[object]:
         """Entered around every forward pass, for goals that look at more than scores."""
         ...
 
@@ -120,7 +120,7 @@ class Misclassify:
             )
         self.labels, self.loss, self.targets, self.temperature = labels, loss, targets, temperature
 
-    def watching(self) -> AbstractContextManager:
+    def watching(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def outcome(self, reading: Reading, rows: torch.Tensor) -> Outcome:

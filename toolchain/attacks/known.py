@@ -13,9 +13,11 @@ victim = Known(victim, seed=0)      every call is the inference of that seed; no
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from toolchain.attacks.base import NotApplicable, Victim
 from toolchain.attacks.encoding import revealed
@@ -39,7 +41,19 @@ class Known:
             raise NotApplicable("the network is not random, so there is no seed to know")
         self._inner, self._seed = victim if reach is None else _revealed(victim, reach), seed
 
-    def __getattr__(self, name: str):
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return self._inner.sample_shape
+
+    @property
+    def classes(self) -> int:
+        return self._inner.classes
+
+    @property
+    def model(self) -> nn.Module:
+        return self._inner.model
+
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_inner":  # what copying asks for before there is one
             raise AttributeError(name)
         return getattr(self._inner, name)
@@ -66,9 +80,10 @@ def _revealed(victim: Victim, reach: float) -> Victim:
     encoder, inside = getattr(victim, "encoder", None), getattr(victim, "victim", None)
     if encoder is None and inside is None:
         return victim
-    shown = copy.copy(victim)
+    shown: Any = copy.copy(victim)
     if inside is not None:
         shown.victim = _revealed(inside, reach)
-    else:
+    elif encoder is not None:
         shown.encoder = revealed(encoder, reach)
-    return shown
+    found: Victim = shown
+    return found

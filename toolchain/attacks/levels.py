@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from toolchain.attacks.encoding import Around, Direct, Encoder, Poisson, StraightThrough
+from toolchain.attacks.encoding import Around, Direct, Encoder, Poisson, straight_through
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Prequantised(Around):
         levels = torch.floor(read * 2.0 ** (self.kept_bits - self.bits)) * 2.0**-self.kept_bits
         if self.largest is not None:
             levels = levels * (self.largest / (1 - 2.0**-self.kept_bits))
-        return self.encoder(StraightThrough.apply(images, levels), seed)
+        return self.encoder(straight_through(images, levels), seed)
 
 
 def direct(steps: int, signed: bool, message_bits: int, fraction_bits: int, bits: int) -> Encoder:

@@ -8,7 +8,7 @@ import hashlib
 import numpy as np
 
 
-def derived_seed(*parts) -> int:
+def derived_seed(*parts: object) -> int:
     """A seed (0 to 2**63 - 1) from other numbers and names; equal parts give equal seeds, others
     independent ones."""
     text = "\x1f".join(map(repr, parts)).encode()

@@ -9,9 +9,10 @@ them: a prediction is that of the counts alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import nn
 
 from hardware.arithmetic import STATE_SHIFT
 from hardware.program import Output, Population, Program
+from toolchain.attacks.base import AttackError, Victim
 from toolchain.attacks.estimators.base import spiking_neurons
 
 TIE_WEIGHT = 0.02
@@ -54,15 +56,15 @@ class Reading:
         return Reading(self.scores.detach(), None if self.ties is None else self.ties.detach())
 
 
-def read(victim, samples: torch.Tensor, seed: int) -> Reading:
+def read(victim: Victim, samples: torch.Tensor, seed: int) -> Reading:
     """The victim's reading, differentiable; of one that has no tie-break, its scores."""
-    own = getattr(victim, "read", None)
+    own: Callable[..., Reading] | None = getattr(victim, "read", None)
     return Reading(victim.scores(samples, seed=seed)) if own is None else own(samples, seed=seed)
 
 
-def ask(victim, samples: np.ndarray, seed: int) -> Reading:
+def ask(victim: Victim, samples: np.ndarray, seed: int) -> Reading:
     """The victim's reading without gradient, float64: what a black-box attack sees."""
-    own = getattr(victim, "ask", None)
+    own: Callable[..., Reading] | None = getattr(victim, "ask", None)
     if own is not None:
         return own(samples, seed=seed)
     return Reading(torch.from_numpy(np.asarray(victim.predict(samples, seed=seed), np.float64)))
@@ -70,8 +72,9 @@ def ask(victim, samples: np.ndarray, seed: int) -> Reading:
 
 def join(parts: list[Reading]) -> Reading:
     """Readings of batches as one."""
-    ties = None if parts[0].ties is None else torch.cat([part.ties for part in parts])
-    return Reading(torch.cat([part.scores for part in parts]), ties)
+    scores, ties = [part.scores for part in parts], [part.ties for part in parts]
+    known = [each for each in ties if each is not None]
+    return Reading(torch.cat(scores), torch.cat(known) if len(known) == len(parts) else None)
 
 
 class Currents:
@@ -95,8 +98,8 @@ class Currents:
             for hook in hooks:
                 hook.remove()
 
-    def _adder(self, path: str):
-        def before(module, arguments, named) -> None:
+    def _adder(self, path: str) -> Callable[..., None]:
+        def before(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             current = arguments[0]
             current = current.sum(dim=0) if named.get("sequence") else current
             self._sums[path] = self._sums[path] + current if path in self._sums else current
@@ -124,12 +127,11 @@ def with_tie_breaker(program: Program, output: str) -> Program:
     What the Program computes does not change; the integrator's last potential is the summed
     current. (It saturates as every potential does, at 2**23: such ties stay.)
     """
-    read = program.nodes[output]
+    read = _counted(program, output)
     witness = Population(
         TIE_BREAKER,
         read.shape,
         current_decay=read.current_decay,
-        voltage_decay=0,
         threshold=None,
         bias=read.bias,
         bias_exponent=read.bias_exponent,
@@ -155,8 +157,17 @@ def with_tie_breaker(program: Program, output: str) -> Program:
 
 def thresholds(program: Program, output: str) -> np.ndarray:
     """Of the neurons that are counted, in units of the state, float64 [neuron]."""
-    population = program.nodes[output]
+    population = _counted(program, output)
+    if population.threshold is None:
+        raise AttackError(f"output {output!r}: its neurons do not spike, so none are counted")
     return (
         np.broadcast_to(population.threshold, population.shape).reshape(-1).astype(np.float64)
         * 2.0**STATE_SHIFT
     )
+
+
+def _counted(program: Program, output: str) -> Population:
+    population = program.nodes[output]
+    if not isinstance(population, Population):
+        raise AttackError(f"output {output!r}: its neurons have no current that could break ties")
+    return population

@@ -12,15 +12,18 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from hardware.noise import MAX_SEED
+from hardware.program import Program
 from hardware.registry import Registry
 from toolchain.attacks import cascade
 from toolchain.attacks.base import (
     EVENTS,
     PIXELS,
+    Attack,
     AttackError,
     AttackResult,
     NotApplicable,
@@ -30,6 +33,7 @@ from toolchain.attacks.base import (
 )
 from toolchain.attacks.energy import Sponge, synapses_per_spike
 from toolchain.attacks.estimators import ESTIMATORS, make_estimator
+from toolchain.attacks.estimators.base import Estimator
 from toolchain.attacks.events.flips import SparseFlips
 from toolchain.attacks.events.noise import EventNoise
 from toolchain.attacks.events.retiming import Retiming
@@ -46,6 +50,7 @@ from toolchain.attacks.optimisers.sa_pgd import SAPGD
 from toolchain.attacks.optimisers.signed_steps import FGSM, PGD, RFGSM
 from toolchain.attacks.optimisers.square import Square
 from toolchain.attacks.optimisers.transfer import Transfer
+from toolchain.attacks.search import Progress, SearchOptions
 from toolchain.attacks.tuning import Tuning
 
 STARTS = ("random", "best")
@@ -60,7 +65,7 @@ class Entry:
     "single_step", "iterative", "black_box", "energy" or "corruption", by which honesty checks
     compare attacks."""
 
-    make: Callable
+    make: Callable[..., Any]
     norms: tuple[str, ...]
     access: str
     family: str
@@ -262,10 +267,10 @@ class AttackSpec:
     """
 
     attack: str
-    params: Mapping = field(default_factory=dict)
-    estimator: Mapping | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    estimator: Mapping[str, Any] | None = None
     eot: int = 1
-    tuning: Mapping | None = None
+    tuning: Mapping[str, Any] | None = None
     front: str = "through"
     known_seed: int | None = None
     start: str = "random"
@@ -317,12 +322,13 @@ class AttackSpec:
                 f"attack {self.attack!r}: its specification is not plain JSON ({error})"
             ) from error
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Plain values; ``from_json`` gives an equal spec back."""
-        return json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
-    def from_json(cls, values: Mapping) -> AttackSpec:
+    def from_json(cls, values: Mapping[str, Any]) -> AttackSpec:
         """From what ``to_json`` gave. Raises AttackError for unknown fields."""
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown or "attack" not in values:
@@ -399,7 +405,7 @@ class AttackSpec:
             return AttackSpec.from_json(self.params["spec"]).modules
         return ATTACKS.modules(stage.attack for stage in self.stages)
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Plain values for records: name, optimiser, estimator ("" without one), family,
         iterations, eot."""
         if self.attack == "transfer":
@@ -407,7 +413,7 @@ class AttackSpec:
             return {**inner, "name": self.label, "optimiser": "transfer", "family": "black_box"}
         if self.attack == "cascade":
             own = {"name": self.label, "optimiser": "cascade", "estimator": "", "family": "cascade"}
-            return own | {"iterations": len(self.stages), "eot": self.eot}
+            return {**own, "iterations": len(self.stages), "eot": self.eot}
         attack = ATTACKS[self.attack].make(**{n: v for n, v in self.params.items() if n != "count"})
         iterations = next(
             (
@@ -428,7 +434,7 @@ class AttackSpec:
         }
 
 
-def _stages(params: Mapping) -> tuple[AttackSpec, ...]:
+def _stages(params: Mapping[str, Any]) -> tuple[AttackSpec, ...]:
     """The attacks of a cascade. Raises AttackError for what cannot be one of them."""
     if set(params) != {"stages"}:
         raise AttackError(
@@ -467,8 +473,8 @@ def run(
     behind: Callable[[str], Victim] | None = None,
     batch: int | None = None,
     sources: Mapping[str, Victim] | None = None,
-    program=None,
-    progress: Callable[[int, int], None] | None = None,
+    program: Program | None = None,
+    progress: Progress | None = None,
 ) -> AttackResult:
     """Run one attack on all the samples at once (the caller bounds memory by the number of
     samples).
@@ -505,10 +511,22 @@ def run(
         judge = None if judge is None else Known(judge, spec.known_seed)
     if spec.attack == "cascade":
         return _cascade(
-            spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress
+            spec,
+            victim,
+            samples,
+            labels,
+            threat,
+            seed,
+            victim if judge is None else judge,
+            behind,
+            batch,
+            program,
+            progress,
         )
     attack = _make(spec, program)
-    options = {"seed": seed, "eot": spec.eot} | ({} if start is None else {"start": start})
+    options: SearchOptions = {"seed": seed, "eot": spec.eot}
+    if start is not None:
+        options["start"] = start
     if spec.estimator is None:
         return attack(victim, samples, labels, threat, progress=progress, **options)
     if spec.tuning is None:
@@ -554,10 +572,18 @@ def run(
 
 
 def _cascade(
-    spec, victim, samples, labels, threat, seed, judge, behind, batch, program, progress
+    spec: AttackSpec,
+    victim: Victim,
+    samples: np.ndarray,
+    labels: np.ndarray,
+    threat: Threat,
+    seed: int,
+    judge: Victim,
+    behind: Callable[[str], Victim] | None,
+    batch: int | None,
+    program: Program | None,
+    progress: Progress | None,
 ) -> AttackResult:
-    judge = victim if judge is None else judge
-
     def attacked(stage: AttackSpec) -> Victim:
         if ATTACKS[stage.attack].access != "gradient":
             return judge
@@ -570,8 +596,10 @@ def _cascade(
         found = behind(stage.front)
         return found if spec.known_seed is None else Known(found, spec.known_seed, threat.epsilon)
 
-    def made(stage: AttackSpec):
-        def attack(samples, labels, seed, start):
+    def made(stage: AttackSpec) -> cascade.Stage:
+        def attack(
+            samples: np.ndarray, labels: np.ndarray, seed: int, start: np.ndarray | None
+        ) -> AttackResult:
             alone = replace(stage, eot=spec.eot, start="random")
             return run(
                 alone, attacked(stage), samples, labels, threat, seed, start=start, program=program
@@ -584,7 +612,9 @@ def _cascade(
     )
 
 
-def _estimator(spec: AttackSpec, changed: Mapping | None = None):
+def _estimator(spec: AttackSpec, changed: Mapping[str, Any] | None = None) -> Estimator:
+    if spec.estimator is None:
+        raise AttackError(f"attack {spec.attack!r} has no estimator")
     return make_estimator(
         spec.estimator["name"], {**(spec.estimator.get("params") or {}), **(changed or {})}
     )
@@ -608,7 +638,7 @@ def try_out(spec: AttackSpec) -> None:
         Tuning(**spec.tuning)
 
 
-def _make(spec: AttackSpec, program):
+def _make(spec: AttackSpec, program: Program | None) -> Attack:
     params = dict(spec.params)
     if spec.attack == "sponge":
         count = params.pop("count", "spikes")
@@ -624,13 +654,22 @@ def _make(spec: AttackSpec, program):
                 )
             params["weights"] = synapses_per_spike(program)
     try:
-        return ATTACKS[spec.attack].make(**params)
+        attack: Attack = ATTACKS[spec.attack].make(**params)
+        return attack
     except TypeError as error:
         raise AttackError(f"attack {spec.attack!r} with {params!r}: {error}") from error
 
 
 def _transfer(
-    spec, victim, samples, labels, threat, seed, sources, program, progress
+    spec: AttackSpec,
+    victim: Victim,
+    samples: np.ndarray,
+    labels: np.ndarray,
+    threat: Threat,
+    seed: int,
+    sources: Mapping[str, Victim],
+    program: Program | None,
+    progress: Progress | None,
 ) -> AttackResult:
     if set(spec.params) != {"spec", "source"}:
         raise AttackError(
@@ -642,7 +681,15 @@ def _transfer(
             f"transfer from {name!r}, which was not given; given are {', '.join(sources) or 'none'}"
         )
 
-    def craft(source, samples, labels, threat, *, seed, progress=None):
+    def craft(
+        source: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        *,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> AttackResult:
         return run(
             inner,
             source,

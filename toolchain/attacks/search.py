@@ -4,6 +4,7 @@ best sample found so far."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -17,6 +18,23 @@ from toolchain.attacks.readings import Reading, ask, read
 from toolchain.whole import whole
 
 Progress = Callable[[int, int], None]
+
+
+class SearchOptions(TypedDict, total=False):
+    """What every attack takes besides victim, samples, labels and threat: see ``Search``."""
+
+    seed: int
+    estimator: Estimator | None
+    eot: int
+    progress: Progress | None
+    start: np.ndarray | None
+
+
+def without_gradients(options: SearchOptions) -> SearchOptions:
+    """The same for an attack that makes none: an estimator is left out."""
+    rest = options.copy()
+    rest.pop("estimator", None)
+    return rest
 
 
 class Search:
@@ -77,8 +95,10 @@ class Search:
                 f"labels of type {labels.dtype}, shape {labels.shape}; "
                 f"there must be one whole number from 0 to {victim.classes - 1} for each sample"
             )
-        self.kind = np.float32 if threat.norm in ("linf", "l2") else np.uint8
-        self.samples = np.ascontiguousarray(samples, dtype=self.kind)
+        self.kind: type[np.float32] | type[np.uint8] = (
+            np.float32 if threat.norm in ("linf", "l2") else np.uint8
+        )
+        self.samples: np.ndarray = np.ascontiguousarray(samples, dtype=self.kind)
         if not np.array_equal(self.samples, samples):
             raise AttackError(
                 f"samples hold values that {np.dtype(self.kind).name} cannot; they must be float32 "
@@ -86,7 +106,7 @@ class Search:
             )
         verify(self.samples, self.samples, threat)
         self.victim, self.threat, self.seed, self.progress = victim, threat, seed, progress
-        self.device = getattr(victim, "device", torch.device("cpu"))
+        self.device: torch.device = getattr(victim, "device", torch.device("cpu"))
         self.clean = torch.from_numpy(self.samples).to(self.device, torch.float32)
         self.labels = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         self.estimator = Estimator() if estimator is None else estimator
@@ -256,7 +276,7 @@ class Search:
         if self.threat.norm == "linf":
             return change.abs().amax(dim=1) <= self.threat.epsilon + 5e-7
         if self.threat.norm == "l2":
-            return change.norm(dim=1) <= self.threat.epsilon + 5e-7
+            return geometry.l2(change) <= self.threat.epsilon + 5e-7
         return torch.ones_like(rows, dtype=torch.bool)
 
     def _next_seed(self) -> int:

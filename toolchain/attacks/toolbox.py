@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import numpy as np
 import torch
 from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import (
@@ -31,19 +33,23 @@ class ToolboxClassifier(ClassifierMixin, LossGradientsMixin, BaseEstimator):
         """Shape of one sample."""
         return tuple(self.search.samples.shape[1:])
 
-    def loss_gradient(self, x: np.ndarray, y: np.ndarray, **kwargs) -> np.ndarray:
+    def loss_gradient(self, x: np.ndarray, y: np.ndarray, **kwargs: Any) -> np.ndarray:
         """Gradient of the search's goal at x; the goal knows the labels, y is not read."""
         gradient, _ = self.search.gradient(
             torch.from_numpy(x.astype(np.float32)).to(self.search.device)
         )
-        return gradient.cpu().numpy()
+        found: np.ndarray = gradient.cpu().numpy()
+        return found
 
-    def predict(self, x: np.ndarray, batch_size: int = 0, **kwargs) -> np.ndarray:
+    def predict(self, x: np.ndarray, batch_size: int = 0, **kwargs: Any) -> np.ndarray:
         """The clean labels, one-hot. The toolbox asks only to log a success rate, which the search
         knows better."""
-        return np.eye(self.nb_classes, dtype=np.float32)[self.search.labels.cpu().numpy()]
+        classes: np.ndarray = np.eye(self.nb_classes, dtype=np.float32)
+        labels: np.ndarray = self.search.labels.cpu().numpy()
+        one_hot: np.ndarray = classes[labels]
+        return one_hot
 
-    def fit(self, x, y, **kwargs) -> None:
+    def fit(self, x: np.ndarray, y: np.ndarray, **kwargs: Any) -> NoReturn:
         """Refused: an attack trains nothing."""
         raise NotImplementedError("a victim is not trained by an attack")
 
@@ -55,18 +61,18 @@ class _StartedDescent(ProjectedGradientDescentNumpy):
 
     def _compute(
         self,
-        x,
-        x_init,
-        y,
-        mask,
-        eps,
-        eps_step,
-        project,
-        random_init,
-        batch_id_ext=None,
-        decay=None,
-        momentum=None,
-    ):
+        x: Any,
+        x_init: Any,
+        y: Any,
+        mask: Any,
+        eps: Any,
+        eps_step: Any,
+        project: Any,
+        random_init: Any,
+        batch_id_ext: Any = None,
+        decay: Any = None,
+        momentum: Any = None,
+    ) -> Any:
         first = self._i_max_iter == 0 and self.start is not None
         return super()._compute(
             self.start if first else x,

@@ -75,10 +75,10 @@ class Tuning:
         if self.values is not None:
             for value in self.values:
                 quality(float(value))
-        else:
+        elif self.between is not None:
             low, high = map(float, self.between)
             for _ in range(self.rounds):
                 left, right = low + (high - low) / 3, high - (high - low) / 3
                 low, high = (left, high) if quality(left) < quality(right) else (low, right)
             quality((low + high) / 2)
-        return max(known, key=known.get)
+        return max(known, key=lambda value: known[value])

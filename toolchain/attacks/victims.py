@@ -9,9 +9,10 @@ the mean over time, as in the literature, and a long sample does not saturate it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from torch import nn
 
 from hardware import targets
 from hardware.noise import MAX_SEED
-from hardware.program import Program
+from hardware.program import Population, Program
+from hardware.recording import Recording
 from toolchain import calls
 from toolchain.attacks import levels
 from toolchain.attacks.base import AttackError, NotApplicable
@@ -43,7 +45,7 @@ BATCH = 256
 
 
 @contextmanager
-def as_attacked(model: nn.Module):
+def as_attacked(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode (a score must not depend on batch mates) and with constant
     parameters, for one forward pass."""
     modes = [(m, m.training) for m in model.modules()]
@@ -69,13 +71,21 @@ class _ModelVictim:
     """What the two model victims share. ``io``: what spikeport_io() would say, for a model that has
     none."""
 
-    def __init__(self, model: nn.Module, stochastic: bool | None, io: Mapping | None) -> None:
-        if io is None and not hasattr(model, "spikeport_io"):
+    sample_shape: tuple[int, ...]
+
+    def __init__(
+        self, model: nn.Module, stochastic: bool | None, io: Mapping[str, Any] | None
+    ) -> None:
+        describe = getattr(model, "spikeport_io", None)
+        if io is None and describe is not None:
+            io = describe()
+        if io is None:
             raise AttackError(
                 f"{type(model).__name__} has no spikeport_io(), which says how its inputs and "
                 f"outputs are coded"
             )
-        self.model, self.io = model, model.spikeport_io() if io is None else io
+        self.model: nn.Module = model
+        self.io: Mapping[str, Any] = io
         if self.io["call"] not in calls.CALLS:
             raise AttackError(
                 f"{type(model).__name__}: call is {self.io['call']!r}; it must be one of "
@@ -128,12 +138,13 @@ class _ModelVictim:
                 stack.enter_context(noise_seed(self.model, seed & MAX_SEED))
             return calls.trace(self.model, values, self.io["call"], self._read)
 
-    def _read(self, found):
+    def _read(self, found: Any) -> torch.Tensor:
         """The trace among what the model returns: spikes come first, potentials last, as in
         snnTorch."""
-        if not isinstance(found, (tuple, list)):
-            return found
-        return found[0 if self.io["output"]["decode"] == "spike_count" else -1]
+        trace: torch.Tensor = found
+        if isinstance(found, (tuple, list)):
+            trace = found[0 if self.io["output"]["decode"] == "spike_count" else -1]
+        return trace
 
     def ask(self, samples: np.ndarray, *, seed: int = 0) -> Reading:
         """Scores and what breaks their ties, without gradient."""
@@ -148,17 +159,18 @@ class _ModelVictim:
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores without gradient, float32 [sample, class]."""
-        return self.ask(samples, seed=seed).scores.cpu().numpy()
+        scores: np.ndarray = self.ask(samples, seed=seed).scores.cpu().numpy()
+        return scores
 
 
-def encoder_of(io: Mapping) -> Encoder:
+def encoder_of(io: Mapping[str, Any]) -> Encoder:
     """The encoder that a model's spikeport_io() asks for; with ``input.scale`` (a power of two) the
     model takes that for full intensity. See ``_unscaled``."""
     scale = io["input"].get("scale", 1) if io.get("call") != "images" else 1
     return _unscaled(io) if scale == 1 else levels.Scaled(_unscaled(io), float(scale))
 
 
-def _unscaled(io: Mapping) -> Encoder:
+def _unscaled(io: Mapping[str, Any]) -> Encoder:
     """The encoder that a model's spikeport_io() asks for, the same function as
     ``toolchain.data.encoders`` on images that are the data set's values divided by the power of two
     above them: data.encoding "direct", "poisson" (or "…_signed"), or "latency"."""
@@ -186,7 +198,7 @@ def _unscaled(io: Mapping) -> Encoder:
     )
 
 
-def _largest_value(data: dict) -> int:
+def _largest_value(data: Mapping[str, Any]) -> int:
     """Of the images of the data set that a model names."""
     if data.get("name") not in DATASETS or not DATASETS[data["name"]][2]:
         raise AttackError(
@@ -217,7 +229,7 @@ class PixelVictim(_ModelVictim):
         encoder: Encoder | None = None,
         *,
         stochastic: bool | None = None,
-        io: Mapping | None = None,
+        io: Mapping[str, Any] | None = None,
         sample_shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(model, stochastic, io)
@@ -248,7 +260,7 @@ class EventVictim(_ModelVictim):
         steps: int,
         *,
         stochastic: bool | None = None,
-        io: Mapping | None = None,
+        io: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(model, stochastic, io)
         self.sample_shape = (steps, *self.io["input"]["shape"])
@@ -257,6 +269,14 @@ class EventVictim(_ModelVictim):
     def read(self, samples: torch.Tensor, *, seed: int = 0) -> Reading:
         """Of events [sample, step, *shape]."""
         return self.run(samples.transpose(0, 1), seed)
+
+
+class RunsOnTarget(Protocol):
+    """What stands before a network and has Programs of its own; see ``fronts``."""
+
+    def run(self, images: np.ndarray, target: str) -> tuple[np.ndarray, object]:
+        """Images as the network is given them, and what was recorded."""
+        ...
 
 
 class ProgramVictim:
@@ -280,7 +300,7 @@ class ProgramVictim:
         target: str = "fast",
         output: str | None = None,
         reseeded: Callable[[Program, int], Program] | None = None,
-        front=None,
+        front: RunsOnTarget | None = None,
         sample_shape: tuple[int, ...] | None = None,
     ) -> None:
         names = [o.population for o in program.outputs]
@@ -296,11 +316,12 @@ class ProgramVictim:
         self.program, self.encoder, self.target = program, encoder, target
         self.output = names[0] if output is None else output
         shape = program.inputs[0].shape
-        self.sample_shape = tuple(sample_shape or shape) if encoder is not None else (steps, *shape)
+        self.sample_shape = tuple(sample_shape or shape) if steps is None else (steps, *shape)
         self.classes = program.nodes[self.output].size
         self.reseeded, self.front = reseeded, front
         self.stochastic = reseeded is not None or (encoder is not None and encoder.stochastic)
-        self._counted = any(
+        # neurons of another kind than LIF have no current that could break their ties
+        self._counted = isinstance(program.nodes[self.output], Population) and any(
             o.population == self.output and o.decode == "spike_count" for o in program.outputs
         )
         self._tie_breaking = with_tie_breaker(program, self.output) if self._counted else program
@@ -313,16 +334,20 @@ class ProgramVictim:
 
     @property
     def model(self) -> nn.Module:
-        raise NotApplicable(
+        raise self._no_gradient()
+
+    @staticmethod
+    def _no_gradient() -> NotApplicable:
+        return NotApplicable(
             "an integer Program has no gradient; attack its PyTorch twin, or use a black-box "
             "attack (square, noise, transfer)"
         )
 
     def scores(self, samples: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
         """Refused: there is no gradient."""
-        return self.model
+        raise self._no_gradient()
 
-    def recording(self, samples: np.ndarray, *, seed: int = 0):
+    def recording(self, samples: np.ndarray, *, seed: int = 0) -> Recording:
         """The Recording of the samples, with counts and scores; float32 images or uint8 events
         [sample, *sample_shape]."""
         program = self.program if self.reseeded is None else self.reseeded(self.program, seed)
@@ -341,12 +366,13 @@ class ProgramVictim:
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores, float64 [sample, class], in the Program's own units."""
-        return self.ask(samples, seed=seed).scores.numpy()
+        scores: np.ndarray = self.ask(samples, seed=seed).scores.numpy()
+        return scores
 
     def _inputs(self, samples: np.ndarray, seed: int) -> np.ndarray:
         if self.front is not None:
             samples, _ = self.front.run(np.ascontiguousarray(samples, np.float32), self.target)
-        if self.events:
+        if self.encoder is None:
             return whole(samples, np.uint8, f"events for target {self.target}", 0, 1)
         return integers(self.encoder, samples, seed)
 

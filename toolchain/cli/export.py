@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -113,7 +114,7 @@ def command(
     write_json(json_file, "export", facts, force)
 
 
-def _check_agreement(output: Path, options: dict) -> None:
+def _check_agreement(output: Path, options: dict[str, Any]) -> None:
     """What goes with --agreement; typical inputs are the training part of the data set where none
     are given."""
     if output.suffix == ".nir":
@@ -133,7 +134,7 @@ def _check_agreement(output: Path, options: dict) -> None:
         )
 
 
-def _export_front(front, output: Path, force: bool, dt: float | None) -> dict:
+def _export_front(front, output: Path, force: bool, dt: float | None) -> dict[str, Any]:
     written, parts = fronts.export(front, output, force, dt), {}
     for part, (program, audit) in front.programs().items():
         click.echo(f"\nfront: {part}\n{audit.table()}\nwrote {written[part]}: {program!r}")

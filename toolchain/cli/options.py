@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -272,7 +273,7 @@ def model_options(command: Callable) -> Callable:
     return _with(_MODEL_OPTIONS, command)
 
 
-def data_from(options: dict) -> inputs.Source | None:
+def data_from(options: dict[str, Any]) -> inputs.Source | None:
     """Takes what ``data_options`` or ``description_options`` collected out of a command's
     options. None: no data was named."""
     encoded = {"rate": options.pop("spike_rate")}
@@ -311,7 +312,7 @@ def open_model(
 
 
 def open_job(
-    model: str, source: inputs.Source | None, options: dict, targets: Sequence[str] = ()
+    model: str, source: inputs.Source | None, options: dict[str, Any], targets: Sequence[str] = ()
 ) -> job.Job:
     """The model with its Program, which can run on ``targets``; prints the stage's notes and how it
     was read."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
@@ -87,9 +87,9 @@ def say_data(given: Samples) -> None:
         click.echo(f"data       {note}")
 
 
-def data_facts(given: Samples) -> dict:
+def data_facts(given: Samples) -> dict[str, Any]:
     """The same in JSON, beside the description of the data."""
-    facts: dict = {"data": given.description, "data_notes": list(given.notes)}
+    facts: dict[str, Any] = {"data": given.description, "data_notes": list(given.notes)}
     return facts if given.events is None else facts | {"events": dict(given.events)}
 
 
@@ -111,7 +111,7 @@ def reading(audit: Audit | None) -> None:
             click.echo(f"reading    {text}")
 
 
-def audited(audit: Audit | None) -> dict:
+def audited(audit: Audit | None) -> dict[str, Any]:
     """The same for --json, with the verdict."""
     if audit is None:
         return {"verdict": None, "reading": []}
@@ -142,7 +142,7 @@ def say_battery(tried: Strength | None) -> None:
         click.echo(f"\n{battery.title(tried)}. {battery.warning(tried)}")
 
 
-def write_json(path: Path | None, command: str, value: Mapping, force: bool) -> None:
+def write_json(path: Path | None, command: str, value: Mapping[str, Any], force: bool) -> None:
     """What --json asks for; nothing where it was not given."""
     if path is not None:
         files.write_json(path, {"spikeport": __version__, "command": command, **value}, force)

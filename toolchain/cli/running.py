@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -133,7 +134,7 @@ def _save(
     return list(files)
 
 
-def _rows(layers: list[dict], prefix: str = "") -> list[tuple]:
+def _rows(layers: list[dict[str, Any]], prefix: str = "") -> list[tuple]:
     return [
         (
             prefix + e["name"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,7 +51,7 @@ def command(kind: str, name: str | None, output: Path | None, force: bool) -> No
         click.echo(f"wrote {output}")
 
 
-def of(kind: str, name: str | None = None) -> dict:
+def of(kind: str, name: str | None = None) -> dict[str, Any]:
     """The schema of a kind of file; name: of the study. Raises ConfigError."""
     from toolchain.table_schema import schema
 

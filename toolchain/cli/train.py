@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -127,7 +128,7 @@ def command(
     )
 
 
-def _print_epoch(entry: dict) -> None:
+def _print_epoch(entry: dict[str, Any]) -> None:
     parts = [f"{name} {value:.4f}" for name, value in entry.get("terms", {}).items()]
     loss = f"loss {entry['loss']:.4f}" + (f" ({' + '.join(parts)})" if parts else "")
     margin = []

@@ -19,7 +19,7 @@ Other distributions add defences by entry points of the group "spikeport.defence
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -145,7 +145,7 @@ class Hooks:
             hook.prepare(step)
 
     @contextmanager
-    def watching(self, step: Step):
+    def watching(self, step: Step) -> Iterator[None]:
         with ExitStack() as stack:
             for hook in self._hooks:
                 stack.enter_context(hook.watching(step))
@@ -164,11 +164,11 @@ class Hooks:
         """Of the epoch that ends."""
         return {name: value for hook in self._hooks for name, value in hook.figures().items()}
 
-    def state(self) -> list[dict]:
+    def state(self) -> list[dict[str, Any]]:
         """What they remember between steps, in plain JSON values."""
         return [hook.state() for hook in self._hooks]
 
-    def restore(self, states: list[dict]) -> None:
+    def restore(self, states: list[dict[str, Any]]) -> None:
         """Take up what ``state`` gave."""
         for hook, state in zip(self._hooks, states, strict=True):
             hook.restore(state)

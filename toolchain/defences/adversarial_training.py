@@ -23,6 +23,7 @@ each clipped to [0, 1]. The convention of the literature on spiking networks is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -31,7 +32,7 @@ import torch
 from msgspec import Meta
 from torch import nn
 
-from toolchain.defences.hooks import Hook, Step
+from toolchain.defences.hooks import Hook, Step, images_of
 from toolchain.table_rules import one_of
 from toolchain.tables import Settings
 
@@ -70,7 +71,7 @@ class Adversarial(Settings):
 def perturb(settings: Adversarial, step: Step) -> torch.Tensor:
     """Adversarial examples of the step's images, [sample, *shape] in [0, 1], each pixel within
     epsilon of the original."""
-    clean, epsilon = step.images.detach(), settings.epsilon
+    clean, epsilon = images_of(step).detach(), settings.epsilon
     alpha = epsilon / 2 if settings.alpha is None else settings.alpha
     if settings.attack == "fgsm":
         return (clean + epsilon * _sign(step, clean)).clamp(0, 1)
@@ -96,7 +97,7 @@ def _sign(step: Step, images: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _constant_parameters(model: nn.Module):
+def _constant_parameters(model: nn.Module) -> Iterator[None]:
     """No gradient is computed for parameters that nobody asks for."""
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:

@@ -4,10 +4,12 @@ the defence says so."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+from toolchain.errors import ToolchainError
 
 
 class Step(Protocol):
@@ -20,11 +22,13 @@ class Step(Protocol):
     progress  0 in the first step of the training, 1 in the last
     """
 
-    model: nn.Module
     images: torch.Tensor | None
     clean: torch.Tensor | None
     labels: torch.Tensor
     progress: float
+
+    @property
+    def model(self) -> nn.Module: ...
 
     def scores(self, images: torch.Tensor | None = None) -> torch.Tensor:
         """Scores [sample, class] of the step's own images or of others, through the encoder;
@@ -40,6 +44,13 @@ class Step(Protocol):
         ...
 
 
+def images_of(step: Step) -> torch.Tensor:
+    """The images of a step, for a defence that asks for them."""
+    if step.images is None:
+        raise ToolchainError("defence: the step has no images; needs_images must be True")
+    return step.images
+
+
 class Hook:
     """A defence in the training loop.
 
@@ -53,7 +64,7 @@ class Hook:
     def prepare(self, step: Step) -> None:
         """Before the forward pass; may replace ``step.images``."""
 
-    def watching(self, step: Step) -> AbstractContextManager:
+    def watching(self, step: Step) -> AbstractContextManager[None]:
         """Around the forward pass."""
         return nullcontext()
 
@@ -68,10 +79,10 @@ class Hook:
         """What the history keeps of the epoch that ends; starts the next one."""
         return {}
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What it remembers between steps, as plain JSON values, so that a training that is stopped
         can go on: ``restore`` is given it."""
         return {}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Takes up what ``state`` gave."""

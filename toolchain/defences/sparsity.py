@@ -16,14 +16,16 @@ same image (refused when the recipe is read). The weight is ours: the paper's is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import torch
 from msgspec import Meta
 
-from toolchain.defences.hooks import Hook, Step
+from toolchain.defences.hooks import Hook, Step, images_of
+from toolchain.errors import ToolchainError
 from toolchain.tables import Settings
 
 
@@ -52,6 +54,10 @@ def confidence(
     return torch.sigmoid(own - other), rival
 
 
+Random: TypeAlias = tuple[torch.Tensor, torch.Tensor | None]
+"""States of the generators of the processor and of the device."""
+
+
 class SparsityRegularisation(Hook):
     """The regulariser in training, at the images that the network is trained on."""
 
@@ -60,26 +66,29 @@ class SparsityRegularisation(Hook):
 
     def __init__(self, settings: Sparsity) -> None:
         self.settings = settings
-        self._random: tuple = ()
+        self._random: Random | None = None
 
     def prepare(self, step: Step) -> None:
-        step.images = step.images.detach().requires_grad_()
-        self._random = _random_state(step.images.device)
+        images = images_of(step).detach().requires_grad_()
+        step.images = images
+        self._random = _random_state(images.device)
 
     def penalty(self, step: Step, scores: torch.Tensor) -> torch.Tensor:
-        h = self.settings.h
+        h, images = self.settings.h, images_of(step)
+        if self._random is None:
+            raise ToolchainError("sparsity: prepare comes before penalty")
         here, rival = confidence(step.logits(scores), step.labels)
-        (gradient,) = torch.autograd.grad(here.sum(), step.images, retain_graph=True)
-        with _replayed(self._random, step.images.device):
+        (gradient,) = torch.autograd.grad(here.sum(), images, retain_graph=True)
+        with _replayed(self._random, images.device):
             there, _ = confidence(
-                step.logits(step.scores(step.images.detach() + h * gradient.sign())),
+                step.logits(step.scores(images.detach() + h * gradient.sign())),
                 step.labels,
                 rival,
             )
         return self.settings.weight * ((there - here) / h).pow(2).mean()
 
 
-def _random_state(device: torch.device) -> tuple:
+def _random_state(device: torch.device) -> Random:
     return (
         torch.get_rng_state(),
         torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -87,7 +96,7 @@ def _random_state(device: torch.device) -> tuple:
 
 
 @contextmanager
-def _replayed(state: tuple, device: torch.device):
+def _replayed(state: Random, device: torch.device) -> Iterator[None]:
     """Random numbers as they were when ``state`` was taken; afterwards as if nothing had been
     drawn."""
     now = _random_state(device)
@@ -98,7 +107,7 @@ def _replayed(state: tuple, device: torch.device):
         _set_random_state(now, device)
 
 
-def _set_random_state(state: tuple, device: torch.device) -> None:
+def _set_random_state(state: Random, device: torch.device) -> None:
     torch.set_rng_state(state[0])
     if state[1] is not None:
         torch.cuda.set_rng_state(state[1], device)

@@ -29,10 +29,10 @@ have no threshold and take no part.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
@@ -164,7 +164,7 @@ class ThresholdGuarding(Hook):
         self._layers: dict[str, Observation] = {}
 
     @contextmanager
-    def watching(self, step: Step):
+    def watching(self, step: Step) -> Iterator[None]:
         with observe(step.model) as seen:
             yield
         self._layers = seen.layers()
@@ -188,8 +188,8 @@ class ThresholdGuarding(Hook):
         shares, self._shares = self._shares, []
         return {"lambda": self._lambda, "near_threshold": sum(shares) / max(1, len(shares))}
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {"lambda": self._lambda, "shares": list(self._shares)}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         self._lambda, self._shares = state["lambda"], list(state["shares"])

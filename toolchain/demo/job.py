@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from importlib import metadata as packages
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,9 @@ Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """(label, unit) → progress bar."""
 
 
-def run(out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print, bar: Bar) -> dict:
+def run(
+    out: str | Path, *, seed: int = 0, force: bool = False, say: Say = print, bar: Bar
+) -> dict[str, Any]:
     """Run the demo and leave FILES in the folder ``out``; returns what demo.json holds, as plain
     JSON values.
 
@@ -121,7 +124,9 @@ def _require_lava() -> None:
     environment.interpreter()
 
 
-def _train(folder: Path, seed: int, force: bool, say: Say, bar: Bar) -> tuple[Stage, dict]:
+def _train(
+    folder: Path, seed: int, force: bool, say: Say, bar: Bar
+) -> tuple[Stage, dict[str, Any]]:
     recipe = resources.files("toolchain.demo").joinpath("digits.toml").read_text(encoding="utf-8")
     files.write_text(
         folder / "digits.toml", re.sub(r"(?m)^seed = 0$", f"seed = {seed}", recipe), force
@@ -166,7 +171,7 @@ def _export(stage: Stage, folder: Path, force: bool, say: Say) -> tuple[Program,
     return program_file.load(folder / "digits.h5"), audit, graph
 
 
-def _check(program: Program, say: Say) -> dict:
+def _check(program: Program, say: Say) -> dict[str, Any]:
     chip = Chip.load("loihi2")
     report = placement.check(program, chip)
     resources = ("neurons", "synaptic_memory_words")
@@ -204,8 +209,8 @@ def _check(program: Program, say: Say) -> dict:
 
 
 def _compare(
-    stage: Stage, program: Program, inputs: dict, labels: np.ndarray, say: Say, bar: Bar
-) -> tuple[list[dict], dict]:
+    stage: Stage, program: Program, inputs: dict[str, Any], labels: np.ndarray, say: Say, bar: Bar
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The whole test set in PyTorch and on fast; some of it everywhere. Keeps fast's recording of
     all, and everybody's of some."""
     kept: dict[str, Recording] = {}
@@ -250,7 +255,7 @@ def _compare(
     return facts, {"whole": whole, "shown": recordings["shown"]}
 
 
-def _energy(program: Program, whole: Recording, say: Say) -> dict:
+def _energy(program: Program, whole: Recording, say: Say) -> dict[str, Any]:
     """What an inference is estimated to cost, mean over the test set, with every table, band and
     error."""
     found = costs.estimated({"": (program, whole)}, Chip.load("loihi2"))
@@ -259,7 +264,7 @@ def _energy(program: Program, whole: Recording, say: Say) -> dict:
     return found.to_dict() | {"shown": costs.shown(found).device.name}
 
 
-def _grid_step(entry: dict) -> np.ndarray:
+def _grid_step(entry: dict[str, Any]) -> np.ndarray:
     """Distance of two weights on the chip in volts, per layer or output channel; weights of mixed
     signs lie 2**(9 - bits) apart."""
     grid = entry["grid"]
@@ -274,7 +279,7 @@ def _grid_step(entry: dict) -> np.ndarray:
 
 def _layers_of_weights(
     stage: Stage, graph
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, dict]]:
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]]:
     """Weight layer → (trained float weights, weights in the graph, step of their grid, its entry in
     the graph's metadata)."""
     modules = dict(stage.module.named_modules())
@@ -289,7 +294,7 @@ def _layers_of_weights(
     return found
 
 
-def _weights(stage: Stage, graph) -> list[dict]:
+def _weights(stage: Stage, graph) -> list[dict[str, Any]]:
     table = []
     for name, (before, after, step, entry) in _layers_of_weights(stage, graph).items():
         integers = after / step * 2 ** (9 - entry["grid"]["weight_bits"])
@@ -311,7 +316,9 @@ def _weights(stage: Stage, graph) -> list[dict]:
     return table
 
 
-def _shown(program: Program, recordings: dict[str, Recording], labels: np.ndarray) -> dict:
+def _shown(
+    program: Program, recordings: dict[str, Recording], labels: np.ndarray
+) -> dict[str, Any]:
     """The first of the Lava samples that Lava reads correctly (or the first of all), and the
     liveliest neuron of each layer in it."""
     lava = recordings["lava"]
@@ -362,8 +369,8 @@ def _commands(folder: Path) -> list[str]:
 
 
 def _pictures(
-    program: Program, stage: Stage, graph, recordings: dict[str, Recording], facts: dict
-) -> tuple[dict[str, str], list[dict]]:
+    program: Program, stage: Stage, graph, recordings: dict[str, Recording], facts: dict[str, Any]
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """The pictures of the page, and the numbers behind the potentials."""
     shown, sample = facts["shown"], facts["shown"]["sample"]
     one, other = recordings["software"], recordings["lava"]

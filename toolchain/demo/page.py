@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from toolchain.pages.formats import percent, quantity
 from toolchain.pages.html import APPENDIX, details, document, figure, items, nav, render, section
@@ -29,7 +30,7 @@ def tile(name: str, value: str, note: str, css: str = "") -> str:
     )
 
 
-def summary(facts: Mapping) -> list[str]:
+def summary(facts: Mapping[str, Any]) -> list[str]:
     """Headline, verdict and the numbers that matter."""
     accuracy, chip = facts["accuracy"], facts["chip"]
     compared = sum(c["spikes"] + c["potentials"] for c in facts["comparisons"])
@@ -74,7 +75,7 @@ def summary(facts: Mapping) -> list[str]:
     ]
 
 
-def agreement(facts: Mapping) -> str:
+def agreement(facts: Mapping[str, Any]) -> str:
     """Who was compared with whom, over how much, and what differed."""
     names = facts["target_names"]
     columns = (
@@ -99,7 +100,7 @@ def _table(
     return render(table, heading, most_open=0 if heading else len(rows))
 
 
-def potentials(facts: Mapping, picture: str, panels: Sequence[Mapping]) -> str:
+def potentials(facts: Mapping[str, Any], picture: str, panels: Sequence[Mapping[str, Any]]) -> str:
     """Potentials of two targets on top of each other, with the values behind a click."""
     rows = [
         (panel["label"], step, one, other)
@@ -123,7 +124,7 @@ def potentials(facts: Mapping, picture: str, panels: Sequence[Mapping]) -> str:
     return figure(picture, caption) + values
 
 
-def _readings(facts: Mapping) -> str:
+def _readings(facts: Mapping[str, Any]) -> str:
     """What each target read; one number where they agree."""
     readings = facts["shown"]["predictions"]
     if len(set(readings.values())) == 1:
@@ -133,7 +134,7 @@ def _readings(facts: Mapping) -> str:
     )
 
 
-def activity(facts: Mapping, digit: str, raster: str) -> str:
+def activity(facts: Mapping[str, Any], digit: str, raster: str) -> str:
     """One digit on its way through the network, and what an average digit costs."""
     shown = facts["shown"]
     columns = (
@@ -172,7 +173,7 @@ def activity(facts: Mapping, digit: str, raster: str) -> str:
     )
 
 
-def weights(facts: Mapping, kernels: str, rounding: str) -> str:
+def weights(facts: Mapping[str, Any], kernels: str, rounding: str) -> str:
     """The trained weights beside those on the chip."""
     columns = (
         Column("layer", "layer", get=lambda w: w["layer"]),
@@ -206,13 +207,13 @@ def weights(facts: Mapping, kernels: str, rounding: str) -> str:
     )
 
 
-def _step(layer: Mapping) -> str:
+def _step(layer: Mapping[str, Any]) -> str:
     """Distance of two weights, or the smallest and the largest of the channels."""
     step = layer["step_v"]
     return f"{step:g} V" if isinstance(step, float) else f"{step[0]:g} to {step[1]:g} V"
 
 
-def chip(facts: Mapping) -> str:
+def chip(facts: Mapping[str, Any]) -> str:
     """Used and maximum, and every broken rule."""
     told = facts["chip"]
     verdict = f"<p>Every design rule of {escape(told['name'])} holds.</p>"
@@ -230,7 +231,7 @@ def chip(facts: Mapping) -> str:
     )
 
 
-def energy(facts: Mapping) -> str:
+def energy(facts: Mapping[str, Any]) -> str:
     """Estimate, bands, what limits the time, and the error against measurement."""
     told = facts["energy"]
     spiking = [entry for entry in told["devices"] if entry["kind"] == "spiking"]
@@ -268,16 +269,16 @@ def energy(facts: Mapping) -> str:
     )
 
 
-def _band(entry: Mapping, name: str) -> Interval:
+def _band(entry: Mapping[str, Any], name: str) -> Interval:
     return Interval(*(entry[f"{name}{end}_j"] for end in ("", "_low", "_high")))
 
 
-def _time(entry: Mapping) -> str:
+def _time(entry: Mapping[str, Any]) -> str:
     value, low, high = (quantity(entry[f"time{end}_s"], "s") for end in ("", "_low", "_high"))
     return f"{value} ({low} to {high})"
 
 
-def repeat(facts: Mapping) -> str:
+def repeat(facts: Mapping[str, Any]) -> str:
     """How to get the same again, and with what it was made."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     commands = "\n".join(facts["commands"])
@@ -291,7 +292,9 @@ def repeat(facts: Mapping) -> str:
     )
 
 
-def build(facts: Mapping, drawn: Mapping[str, str], panels: Sequence[Mapping]) -> str:
+def build(
+    facts: Mapping[str, Any], drawn: Mapping[str, str], panels: Sequence[Mapping[str, Any]]
+) -> str:
     """The page from the numbers of ``demo.json`` and the pictures ``digit``, ``raster``,
     ``potentials``, ``kernels``, ``rounding``."""
     sections = (

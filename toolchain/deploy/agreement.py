@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Agreement:
     samples: int
     steps: int
     comparisons: tuple[Comparison, ...]
-    runs: Mapping[str, Mapping]
+    runs: Mapping[str, Mapping[str, Any]]
     spikes: Mapping[str, int | None] = field(default_factory=dict)
     paired: tuple[Paired, ...] = ()
 
@@ -137,7 +137,7 @@ class Agreement:
             for c, pair in zip(self.comparisons, self.paired)
         )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "samples": self.samples,

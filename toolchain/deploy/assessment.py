@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hardware import _tabular, placement
+from hardware import _tabular
+from hardware import placement as placing
 from hardware.chip import Chip
 from hardware.energy import EnergyEstimate
 from hardware.recording import Recording
@@ -52,10 +53,10 @@ class Assessment:
     program: str
     verdict: str | None
     audit: Audit | None
-    accuracies: Mapping[str, dict | None]
+    accuracies: Mapping[str, summary.Accuracy | None]
     paired: Paired | None
-    placement: placement.Report
-    parts: Mapping[str, placement.Report]
+    placement: placing.Report
+    parts: Mapping[str, placing.Report]
     cost: EnergyEstimate
     warnings: tuple[Remark, ...] = ()
     no_software: str = ""
@@ -131,7 +132,7 @@ class Assessment:
             rows[-1] |= {"low": low, "high": high}
         return _tabular.frame(rows)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "model": self.model,
@@ -193,8 +194,8 @@ def assess(
     }
     paired = None
     if software is not None:
-        classes = [found.predictions() for found in (software, integers.recording)]
-        paired = Paired.of((SOFTWARE, target), *classes, labels)
+        one, other = software.predictions(), integers.recording.predictions()
+        paired = Paired.of((SOFTWARE, target), one, other, labels)
 
     parts = fronts.made(fronts.of(job.stage))
     cost = costs.estimated(integers.programs(), chip, rate_hz)
@@ -209,8 +210,8 @@ def assess(
         audit=job.audit,
         accuracies=accuracies,
         paired=paired,
-        placement=placement.check(job.program, chip),
-        parts={name: placement.check(made, chip) for name, made in parts.items()},
+        placement=placing.check(job.program, chip),
+        parts={name: placing.check(made, chip) for name, made in parts.items()},
         cost=cost,
         warnings=tuple(_warnings(integers, accuracies)),
         no_software=""
@@ -230,7 +231,7 @@ def _software(
     return run(job, behind, SOFTWARE, batch=batch, watch=watch).recording
 
 
-def _warnings(integers: Ran, accuracies: Mapping[str, dict | None]) -> list[Remark]:
+def _warnings(integers: Ran, accuracies: Mapping[str, summary.Accuracy | None]) -> list[Remark]:
     """Of the integers, and an accuracy in software that guessing would give."""
     found = integers.warnings()
     read = accuracies.get(SOFTWARE)

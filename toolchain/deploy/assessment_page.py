@@ -6,6 +6,7 @@ from html import escape
 
 from toolchain.deploy import costs
 from toolchain.deploy.assessment import Assessment
+from toolchain.deploy.summary import Accuracy
 from toolchain.pages import formats
 from toolchain.pages.html import details, document, items, render
 from toolchain.pages.table import Column, Interval, Table, Used
@@ -61,7 +62,7 @@ def _accuracy(found: Assessment) -> Table:
     return Table("accuracy", caption, columns, tuple(rows))
 
 
-def _share(read: dict | None) -> Interval | None:
+def _share(read: Accuracy | None) -> Interval | None:
     if read is None:
         return None
     low, high = read["interval"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hardware.parameters import parameter
 from toolchain.data import DATASETS, Encoding
@@ -57,11 +57,11 @@ def told(
         return ways
     if stage.kind not in ("factory", "pickle", "module", "graph") or stage.data:
         return ways
-    own = {key: value for key, value in more.items() if value is not None}
+    own: dict[str, Any] = {key: value for key, value in more.items() if value is not None}
     return replace(ways, data={"name": name, **Encoding(encoding, steps, **own).describe()})
 
 
-def of_data(data: Mapping, ways: Ways, where: str) -> tuple[int, int]:
+def of_data(data: Mapping[str, Any], ways: Ways, where: str) -> tuple[int, int]:
     """(message bits, fraction bits) of the integers that a model is given of a data set.
 
     Args:
@@ -82,7 +82,7 @@ def of_data(data: Mapping, ways: Ways, where: str) -> tuple[int, int]:
     return bits if ways.message_bits is None else ways.message_bits, fraction
 
 
-def scale(data: Mapping, ways: Ways, where: str) -> float:
+def scale(data: Mapping[str, Any], ways: Ways, where: str) -> float:
     """What the model takes for full intensity: 1 unless ``input_scale`` or ``fraction_bits`` say
     otherwise. Raises as ``of_data``."""
     own = Encoding.from_description(data).input_format(data["name"])[1]
@@ -111,7 +111,7 @@ def _exponent(ways: Ways, encoding: Encoding, where: str) -> int:
     return math.frexp(value)[1] - 1
 
 
-def formats(graph: nir.NIRGraph, ways: Ways, where: str) -> dict[str, int]:
+def formats(graph: nir.NIRGraph, ways: Ways, where: str) -> dict[str, Any]:
     """Arguments ``message_bits`` and ``input_fraction_bits`` of ``export.lower`` for a graph.
 
     Args:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
+
 from hardware import measurements
+from hardware.charging import TimeTerm
 from hardware.chip import Chip
 from hardware.energy import DeviceEnergy, EnergyEstimate, estimate, with_static
 from hardware.energy_parts import together
+from hardware.errors import InputError
 from hardware.parameters import parameter
 from hardware.program import Program
 from hardware.recording import Recording
@@ -42,8 +46,9 @@ def estimated(
 def lines(found: EnergyEstimate) -> list[str]:
     """Energy, time, what limits it, and the error against measurement, for the terminal."""
     entry, said = shown(found), _quantities(found)
-    dynamic, static = float(entry.dynamic_j.mean()), float(entry.static_j.mean())
-    step = formats.quantity(entry.limit.step_s, "s")
+    static_j, limit = timed(entry)
+    dynamic, static = float(entry.dynamic_j.mean()), float(static_j.mean())
+    step = formats.quantity(limit.step_s, "s")
     cores = f"{found.cores} of {found.chips * found.cores_per_chip} neurocores"
     margin = " " * 11
     return [
@@ -51,7 +56,7 @@ def lines(found: EnergyEstimate) -> list[str]:
         f"{margin}static {said['static']}, {formats.percent(static / (static + dynamic))} of both: "
         f"{_regime(found)}",
         f"time       {said['time']}{_calibrated(entry, 'time', 's')}",
-        f"{margin}limited by {entry.limit.text()}: {step} of each of {found.steps} steps",
+        f"{margin}limited by {limit.text()}: {step} of each of {found.steps} steps",
         f"estimate   one inference on {found.chip}, {cores}, table {entry.device.name}; bands over "
         f"{len(found.spiking)} tables",
         *(
@@ -66,7 +71,7 @@ def short(found: EnergyEstimate) -> tuple[str, str]:
     said = _quantities(found)
     return (
         f"estimated dynamic {said['dynamic']}, static {said['static']} an inference",
-        f"estimated {said['time']}, limited by {shown(found).limit.text()}",
+        f"estimated {said['time']}, limited by {timed(shown(found))[1].text()}",
     )
 
 
@@ -85,11 +90,21 @@ def shown(found: EnergyEstimate) -> DeviceEnergy:
     return next((entry for entry in found.spiking if entry.device.name == SHOWN), found.spiking[0])
 
 
+def timed(entry: DeviceEnergy) -> tuple[np.ndarray, TimeTerm]:
+    """Static energy [sample], joules, and what limits the time: what a spiking table gives.
+
+    Raises InputError for a conventional one, which knows neither.
+    """
+    if entry.static_j is None or entry.limit is None:
+        raise InputError(f"{entry.device.name}: a {entry.device.kind} table gives no time")
+    return entry.static_j, entry.limit
+
+
 def _calibrated(entry: DeviceEnergy, name: str, unit: str) -> str:
     values = getattr(entry, f"{name}_calibrated_{unit.lower()}")
     if values is None:
         return ""
-    number = len(entry.error.calibrated_on)
+    number = 0 if entry.error is None else len(entry.error.calibrated_on)
     tasks = "1 measured task" if number == 1 else f"{number} measured tasks"
     return f"; calibrated on n = {tasks}: {formats.quantity(float(values.mean()), unit)}"
 

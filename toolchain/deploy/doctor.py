@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from importlib import metadata
+from typing import Any
 
 from hardware.errors import PluginError
 from hardware.lava import environment
@@ -30,7 +31,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def examine() -> dict:
+def examine() -> dict[str, Any]:
     """``{"python", "platform", "packages", "lava", "targets"}`` as plain JSON values.
 
     packages   [{"name", "version" (None: missing), "for"}]
@@ -58,7 +59,7 @@ def examine() -> dict:
     }
 
 
-def _registered(name: str) -> dict:
+def _registered(name: str) -> dict[str, Any]:
     """A target of the registry; one whose plug-in is broken is not ready."""
     try:
         target = TARGETS[name]
@@ -67,5 +68,5 @@ def _registered(name: str) -> dict:
     return _target(name, target.needs, target.missing())
 
 
-def _target(name: str, needs: str, missing: str | None) -> dict:
+def _target(name: str, needs: str, missing: str | None) -> dict[str, Any]:
     return {"name": name, "ready": missing is None, "needs": needs, "missing": missing}

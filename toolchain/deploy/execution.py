@@ -11,7 +11,7 @@ from hardware.chunks import Progress
 from hardware.program import Program
 from hardware.recording import Record, Recording
 from hardware.targets import check_kinds
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
 from toolchain.targets import SOFTWARE, TARGETS
 
 __all__ = ["TARGETS", "check_targets", "execute"]
@@ -50,5 +50,11 @@ def execute(
 
     check_kinds(program, SOFTWARE)
     return software.record(
-        stage.module, program, inputs, call=call, record=record, batch=batch, progress=progress
+        stage.require_module("a run in software"),
+        program,
+        inputs,
+        call=call,
+        record=record,
+        batch=batch,
+        progress=progress,
     )

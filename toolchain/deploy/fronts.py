@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,19 +21,27 @@ from hardware.recording import Record, Recording, check_inputs
 from toolchain.data.datasets import intensity_bits
 from toolchain.deploy import agreement, execution, stages
 from toolchain.deploy.inputs import Samples, Source
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
+from toolchain.deploy.ways import Ways
 from toolchain.errors import DataError
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def of(stage: Stage):
+    from toolchain.data import Dataset, Encoding
+    from toolchain.purification.front import Front
+
+
+def of(stage: Stage) -> Front | None:
     """The front of a stage's model; None where it has none (files behind a checkpoint are single
     networks)."""
-    return getattr(stage.module, "front", None)
+    front: Front | None = getattr(stage.module, "front", None)
+    return front
 
 
-def made(front) -> dict[str, Program]:
+def made(front: Front | None) -> dict[str, Program]:
     """Part of a front → its Program; nothing where there is no front."""
-    return {} if front is None else {part: found[0] for part, found in front.programs().items()}
+    return {} if front is None else {n: found.program for n, found in front.programs().items()}
 
 
 @dataclass(frozen=True)
@@ -43,16 +52,16 @@ class Images:
     values: np.ndarray
     labels: np.ndarray
     description: str
-    dataset: object
-    encoding: object
+    dataset: Dataset
+    encoding: Encoding
 
     def encoded(self, program: Program, images: np.ndarray) -> Samples:
         """Inputs of the network behind the front, for what came out of it: rounded to the data
         set's grey levels, then encoded."""
-        dataset = self.dataset
+        dataset, dtype = self.dataset, np.asarray(self.dataset.values).dtype
         levels = np.clip(
             np.rint(images * (1 << intensity_bits(dataset.maximum))), 0, dataset.maximum
-        ).astype(dataset.values.dtype)
+        ).astype(dtype)
         inputs = self.encoding.encode(replace(dataset, values=levels), slice(None))
         return Samples(check_inputs(program, inputs), self.labels, self.description)
 
@@ -106,11 +115,15 @@ def given(program: Program, source: Source) -> Images:
 
 
 def run(
-    front, given: np.ndarray, target: str, record: Record = Record(), batch: int | None = None
+    front: Front,
+    given: np.ndarray,
+    target: str,
+    record: Record = Record(),
+    batch: int | None = None,
 ) -> tuple[np.ndarray, dict[str, Recording]]:
     """(images behind the front, part → Recording) of a target; as ``front.run`` with a Record."""
 
-    def runner(part: str, module, program: Program, inputs: np.ndarray) -> Recording:
+    def runner(part: str, module: nn.Module, program: Program, inputs: np.ndarray) -> Recording:
         return execution.execute(
             _stage(part, module), program, {"input": inputs}, target, record=record, batch=batch
         )
@@ -119,13 +132,13 @@ def run(
 
 
 def compare(
-    front, given: np.ndarray, targets: list[str], batch: int | None = None
+    front: Front, given: np.ndarray, targets: list[str], batch: int | None = None
 ) -> tuple[np.ndarray, dict[str, agreement.Agreement]]:
     """(images behind the front on the first target, part → Agreement of all targets on the same
     inputs)."""
     found: dict[str, agreement.Agreement] = {}
 
-    def runner(part: str, module, program: Program, inputs: np.ndarray) -> Recording:
+    def runner(part: str, module: nn.Module, program: Program, inputs: np.ndarray) -> Recording:
         def one(target: str, arrays: Mapping[str, np.ndarray], record: Record) -> Recording:
             return execution.execute(
                 _stage(part, module), program, arrays, target, record=record, batch=batch
@@ -137,7 +150,7 @@ def compare(
     return front.run(given, targets[0], runner)[0], found
 
 
-def _stage(part: str, module) -> Stage:
+def _stage(part: str, module: nn.Module) -> Stage:
     return Stage(f"front: {part}", "checkpoint", module=module)
 
 
@@ -146,14 +159,16 @@ def beside(path: Path, part: str) -> Path:
     return path.with_name(f"{path.stem}.front.{part}{path.suffix}")
 
 
-def files_of(front, path: Path | None) -> list[Path]:
+def files_of(front: Front | None, path: Path | None) -> list[Path]:
     """The files that ``export`` or a saved Recording adds."""
     return (
         [] if front is None or path is None else [beside(path, part) for part in front.programs()]
     )
 
 
-def export(front, path: Path, force: bool = False, dt: float | None = None) -> dict[str, Path]:
+def export(
+    front: Front, path: Path, force: bool = False, dt: float | None = None
+) -> dict[str, Path]:
     """Write every part as a Program (.h5) or a NIR graph (.nir, which needs dt in seconds) beside
     ``path``; part → file."""
     import export as exporting
@@ -163,7 +178,7 @@ def export(front, path: Path, force: bool = False, dt: float | None = None) -> d
         written[part] = beside(path, part)
         if path.suffix == ".nir":
             exporting.write(
-                stages.to_graph(_stage(part, getattr(front, part)), stages.Ways(dt=dt)),
+                stages.to_graph(_stage(part, getattr(front, part)), Ways(dt=dt)),
                 written[part],
                 force=force,
             )
@@ -172,7 +187,7 @@ def export(front, path: Path, force: bool = False, dt: float | None = None) -> d
     return written
 
 
-def plan_text(front) -> str:
+def plan_text(front: Front) -> str:
     """The host plan for reading, a line for each step."""
     return "\n".join(
         f"{entry['where']:5} {entry['step']}: {entry['what']} ({entry['why']})"

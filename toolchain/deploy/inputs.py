@@ -64,7 +64,7 @@ class Source:
         own = {name: getattr(self, name) for name in ENCODED}
         return {name: value for name, value in own.items() if value is not None}
 
-    def load(self, program: Program, stated: Mapping | None = None) -> Samples:
+    def load(self, program: Program, stated: Mapping[str, Any] | None = None) -> Samples:
         """The samples for a Program; see ``load``."""
         told = self.encoded()
         return load(self.name, program, self.samples, root=self.root, stated=stated, **told)
@@ -85,7 +85,7 @@ def load(
     bin_us: int | None = None,
     bits: int | None = None,
     rate: float | None = None,
-    stated: Mapping | None = None,
+    stated: Mapping[str, Any] | None = None,
 ) -> Samples:
     """The first ``samples`` samples (None: all) of a file, or of the test part of a data set.
 
@@ -100,6 +100,7 @@ def load(
     Raises DataError; InputError where the arrays do not fit the Program.
     """
     stated = program.metadata.get("data") or stated or {}
+    notes: tuple[str, ...] = ()
     if Path(source).is_file():
         kind = program_file.sniff(source)
         if bits is not None or rate is not None:
@@ -118,7 +119,7 @@ def load(
             if isinstance(arrays, Mapping)
             else _first(source, "inputs", arrays, samples)
         )
-        description, notes = source, ()
+        description = source
     else:
         told = {"steps": steps, "bin_us": bin_us, "bits": bits, "rate": rate}
         arrays, labels, description, notes = known(
@@ -151,7 +152,7 @@ def _recording(
     encoding: str | None,
     steps: int | None,
     bin_us: int | None,
-    stated: Mapping,
+    stated: Mapping[str, Any],
 ) -> Samples:
     """A recording of events as one sample of the Program's input; bins as asked, or as the model
     was trained."""
@@ -196,7 +197,7 @@ def _first(source: str, name: str, array: np.ndarray, samples: int | None) -> np
 
 def known(
     name: str,
-    stated: Mapping,
+    stated: Mapping[str, Any],
     samples: int | None,
     split: str,
     root: Path | None = None,
@@ -253,7 +254,7 @@ def _laid_out(array: np.ndarray, program: Program) -> np.ndarray:
 
 def calibration(
     source: str,
-    stated: Mapping,
+    stated: Mapping[str, Any],
     samples: int = 200,
     *,
     root: Path | None = None,

@@ -21,7 +21,7 @@ from hardware.recording import Record, Recording
 from toolchain import remarks
 from toolchain.deploy import agreement, contract, execution, fronts, inputs, stages, summary
 from toolchain.deploy.inputs import Samples, Source
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ def run(
         batch: samples computed at once.
         watch: opens a progress display.
     """
-    front, parts = fronts.of(job.stage), {}
+    front = fronts.of(job.stage)
+    parts: Mapping[str, Recording] = {}
     if isinstance(source, Samples):
         given = source
     elif front is None:
@@ -206,7 +207,8 @@ def compare(
     watch: Watch = unwatched,
 ) -> Compared:
     """Run a job on several targets and compare each with the first; arguments as ``run``."""
-    front, parts = fronts.of(job.stage), {}
+    front = fronts.of(job.stage)
+    parts: Mapping[str, agreement.Agreement] = {}
     if isinstance(source, Samples):
         given = source
     elif front is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,11 +65,12 @@ class Paired:
     def difference(self) -> dict[str, float] | None:
         """Accuracy of the second target minus that of the first, {"value", "low", "high"} in -1 to
         1, with Newcombe's 95 % interval for paired shares; None without labels."""
-        if self.both is None:
+        both, first, second, neither = self.both, self.first, self.second, self.neither
+        if both is None or first is None or second is None or neither is None:
             return None
         # the interval is of first minus second, so the two swap places
-        low, high = newcombe_paired(self.both, self.second, self.first, self.neither)
-        return {"value": (self.second - self.first) / self.samples, "low": low, "high": high}
+        low, high = newcombe_paired(both, second, first, neither)
+        return {"value": (second - first) / self.samples, "low": low, "high": high}
 
     def lines(self) -> list[str]:
         """For the terminal."""
@@ -88,7 +90,7 @@ class Paired:
             )
         return said
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "targets": list(self.targets),

@@ -16,7 +16,7 @@ from hardware.targets import run
 from toolchain.deploy import fronts, stages, summary
 from toolchain.deploy.inputs import Samples, Source
 from toolchain.deploy.job import Job
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 from toolchain.errors import DataError, ModelError
 

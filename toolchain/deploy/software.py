@@ -12,15 +12,17 @@ here, so that like is compared with like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from hardware.chunks import Chunk, Options, Progress
-from hardware.program import Input, Output, Program
+from hardware.program import CustomPopulation, Input, Output, Population, Program
 from hardware.recording import Record, Recording
 from hardware.reference import run_sample
 from hardware.targets import collect, run
@@ -28,6 +30,9 @@ from toolchain import calls
 from toolchain.errors import ModelError
 from toolchain.layers.neuron import Neuron, Run
 from toolchain.whole import whole
+
+if TYPE_CHECKING:
+    from export.frameworks import snntorch_neurons
 
 BATCH = 64
 """Samples in one forward pass, unless the caller says otherwise."""
@@ -37,7 +42,7 @@ class _Trace:
     """Spikes and potentials of one neuron layer during one forward pass, step by step, [batch,
     *shape] each."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.spikes: list[torch.Tensor] = []
         self.potentials: list[torch.Tensor] = []
 
@@ -135,14 +140,15 @@ def _forward(
 
 
 @contextmanager
-def _watched(neurons: Mapping[str, nn.Module], traces: dict[str, _Trace]):
+def _watched(neurons: Mapping[str, nn.Module], traces: dict[str, _Trace]) -> Iterator[None]:
     """Every neuron layer writes what it computes into its trace."""
-    undo = []
+    undo: list[Callable[[], None]] = []
     try:
         for name, neuron in neurons.items():
             if isinstance(neuron, Neuron):
-                neuron._run = _recorded_run(neuron, traces[name])
-                undo.append(lambda neuron=neuron: delattr(neuron, "_run"))
+                # over the method, of this one object; taken off again below
+                vars(neuron)["_run"] = _recorded_run(neuron, traces[name])
+                undo.append(partial(delattr, neuron, "_run"))
             else:
                 undo.append(neuron.register_forward_hook(_hook(traces[name])).remove)
         yield
@@ -166,11 +172,11 @@ def _recorded_run(neuron: Neuron, trace: _Trace) -> Callable[..., Run]:
     return run
 
 
-def _hook(trace: _Trace):
+def _hook(trace: _Trace) -> Callable[[nn.Module, Any, Any], None]:
     """For neurons in snnTorch's form: spikes come first and the potential last, or the potential is
     the attribute ``mem``."""
 
-    def hook(module: nn.Module, arguments, output):
+    def hook(module: nn.Module, arguments: Any, output: Any) -> None:
         several = isinstance(output, tuple)
         trace.spikes.append((output[0] if several else output).detach().clone())
         potential = output[-1] if several else getattr(module, "mem", None)
@@ -186,27 +192,28 @@ def _chunk(
     part: np.ndarray,
     source: str,
     traces: dict[str, _Trace],
-    wanted,
+    wanted: Collection[str],
 ) -> Chunk:
     samples, steps = part.shape[:2]
     spikes: dict[str, np.ndarray] = {source: part}
     potentials: dict[str, np.ndarray] = {}
+    populations = {population.name: population for population in program.populations}
     for name in program.order:
-        population = program.nodes[name]
+        population = populations[name]
         shape = (samples, steps, *population.shape)
         if name in program.metadata.get("maxima", ()):
-            spikes[name], trace = _maximum(program, name, spikes)
+            spikes[name], potential = _maximum(program, population, spikes)
             if name in wanted:
-                potentials[name] = trace
+                potentials[name] = potential
             continue
         if (
             name not in neurons
         ):  # a constant source: it has no module, because the model's bias needs none
             read = Output(name, "spike_count" if population.spiking else "last_potential")
             alone = Program((program.inputs[0],), (population,), (), (read,))
-            spikes[name], trace = _constant(alone, part, name)
+            spikes[name], potential = _constant(alone, part, name)
             if name in wanted:
-                potentials[name] = trace
+                potentials[name] = potential
             continue
         trace = traces[name]
         theirs = (
@@ -232,7 +239,9 @@ def _chunk(
     return Chunk(spikes, potentials)
 
 
-def _snntorch(name: str, module: nn.Module, shape: tuple[int, ...]):
+def _snntorch(
+    name: str, module: nn.Module, shape: tuple[int, ...]
+) -> snntorch_neurons.Neuron | None:
     """One of snnTorch's neurons as the exporter reads it, which knows what its potential is; None
     for other modules."""
     from export.frameworks import snntorch_neurons
@@ -248,18 +257,19 @@ def _stack(parts: list[torch.Tensor], shape: tuple[int, ...], name: str) -> np.n
     if len(parts) != shape[1] or any(p.numel() != np.prod(shape) // shape[1] for p in parts):
         found = f"{len(parts)} steps of {[tuple(p.shape) for p in parts[:1]]}"
         raise ModelError(f"target software: layer {name!r} gave {found}; the Program's has {shape}")
-    return torch.stack(parts, dim=1).reshape(shape).cpu().numpy()
+    stacked: np.ndarray = torch.stack(parts, dim=1).reshape(shape).cpu().numpy()
+    return stacked
 
 
 def _maximum(
-    program: Program, name: str, spikes: Mapping[str, np.ndarray]
+    program: Program, pool: Population | CustomPopulation, spikes: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spikes and potentials of a population that pools spikes: it keeps nothing between steps, so
     they follow from the spikes that the model's neurons sent, whatever the model calls its pool."""
-    into = program.into(name)
+    name, into = pool.name, program.into(pool.name)
     sources = {p.source: np.asarray(spikes[p.source]) for p in into}
     inputs = tuple(Input(n, program.nodes[n].shape) for n in sources)
-    alone = Program(inputs, (program.nodes[name],), tuple(into), (Output(name, "spike_count"),))
+    alone = Program(inputs, (pool,), tuple(into), (Output(name, "spike_count"),))
     found = run(alone, sources, "fast", record=Record(spikes=True, potentials=True))
     return found.spikes[name], found.potentials[name]
 
@@ -268,5 +278,8 @@ def _constant(alone: Program, part: np.ndarray, name: str) -> tuple[np.ndarray, 
     """Spikes and potentials of a population without sources, which depend on nothing but the number
     of steps."""
     spikes, potentials = run_sample(alone, {alone.inputs[0].name: part[0]})
-    found = (spikes[name], potentials[name])
-    return tuple(np.broadcast_to(array, (len(part), *array.shape)) for array in found)
+    sent, trace = (
+        np.broadcast_to(array, (len(part), *array.shape))
+        for array in (spikes[name], potentials[name])
+    )
+    return sent, trace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolchain.errors import ModelError
 
@@ -33,7 +33,7 @@ class Stage:
     notes: tuple[str, ...] = ()
 
     @property
-    def data(self) -> dict:
+    def data(self) -> dict[str, Any]:
         """What the model says about its data (name, encoding, steps, ...); empty where it says
         nothing."""
         if self.program is not None:

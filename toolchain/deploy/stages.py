@@ -136,7 +136,7 @@ def load(source: str, weights: str | Path | None = None, *, trust_pickle: bool =
     raise ModelError(f"{source}: is {known}; the model must be {ACCEPTED}")
 
 
-def data_of(stage: Stage) -> dict:
+def data_of(stage: Stage) -> dict[str, Any]:
     """As ``Stage.data``."""
     return stage.data
 
@@ -157,8 +157,9 @@ def _traced(stage: Stage, ways: Ways) -> nir.NIRGraph:
     module = stage.require_module("a NIR graph")
     from export.frameworks import trace
 
-    if callable(getattr(module, "spikeport_io", None)):
-        if module.spikeport_io().get("program") is False:
+    describe = getattr(module, "spikeport_io", None)
+    if callable(describe):
+        if describe().get("program") is False:
             raise ModelError(
                 f"{stage.source}: an ANN, which no chip of spiking neurons computes; it must be a "
                 f"spiking network, such as one "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -32,7 +32,17 @@ def check_labels(program: Program, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def accuracy(correct: int, samples: int) -> dict:
+class Accuracy(TypedDict):
+    """``share`` of ``samples`` that are ``correct``, 0 to 1, with Wilson's 95 % interval; plain
+    JSON values."""
+
+    correct: int
+    samples: int
+    share: float
+    interval: list[float]
+
+
+def accuracy(correct: int, samples: int) -> Accuracy:
     """``{"correct", "samples", "share", "interval"}``; the interval is Wilson's, 95 %."""
     return {
         "correct": correct,
@@ -42,7 +52,7 @@ def accuracy(correct: int, samples: int) -> dict:
     }
 
 
-def accuracy_text(found: Mapping) -> str:
+def accuracy_text(found: Accuracy) -> str:
     """What ``accuracy`` gives, for reading."""
     low, high = (100 * end for end in found["interval"])
     counts = f"{found['correct']} of {found['samples']}"
@@ -67,14 +77,14 @@ def spikes_sent(program: Program, recording: Recording, layer: str) -> float | N
     return float(recording.counts["axon_out"][layer].mean() / fan_out) if fan_out else None
 
 
-def layers(program: Program, recording: Recording) -> list[dict]:
+def layers(program: Program, recording: Recording) -> list[dict[str, Any]]:
     """One entry for each input and population, sources first; counts are means over the samples,
     for one inference."""
     table = []
     for name in recording.layers:
         node = program.nodes[name]
         spikes = spikes_sent(program, recording, name)
-        entry = {
+        entry: dict[str, Any] = {
             "name": name,
             "input": name not in program.order,
             "shape": list(node.shape),
@@ -103,7 +113,9 @@ def warnings(
     return found
 
 
-def summarise(program: Program, recording: Recording, labels: np.ndarray | None = None) -> dict:
+def summarise(
+    program: Program, recording: Recording, labels: np.ndarray | None = None
+) -> dict[str, Any]:
     """Everything that ``spikeport run`` prints, as plain JSON values."""
     return {
         "program": recording.program,

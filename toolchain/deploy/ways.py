@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -71,7 +71,7 @@ class Lowering:
     input_shape: Annotated[tuple[Count, ...], Meta(min_length=1)] | None = None
     call: str | None = None
 
-    def given(self, names: tuple[str, ...] | None = None) -> dict:
+    def given(self, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """Those of the named fields (None: of all) that differ from their default."""
         own = {
             f.name: getattr(self, f.name)
@@ -93,10 +93,10 @@ class Ways(Lowering):
     """
 
     trace_steps: int | None = None
-    data: Mapping | None = None
+    data: Mapping[str, Any] | None = None
     calibration: np.ndarray | Mapping[str, np.ndarray] | None = field(default=None, repr=False)
 
-    def given(self, names: tuple[str, ...] | None = None) -> dict:
+    def given(self, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """As of ``Lowering``; an array is given where there is one."""
         plain = {
             f.name: getattr(self, f.name)
@@ -105,6 +105,6 @@ class Ways(Lowering):
         }
         return {name: value for name, value in plain.items() if names is None or name in names}
 
-    def reading(self) -> dict[str, float | str]:
+    def reading(self) -> dict[str, Any]:
         """What is said of how a graph is read: arguments of ``export.state``."""
         return self.given(READING)

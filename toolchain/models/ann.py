@@ -189,6 +189,9 @@ class FloatLinear(nn.Linear):
 
 LINEAR = (snn.SumPool2d, snn.Flatten, snn.Add, snn.Concat, snn.Upsample, snn.PixelShuffle)
 
+AnyNetwork: TypeAlias = snn.Network | ReluNetwork
+"""What a recipe describes: a spiking network, or an ANN."""
+
 
 def _twin(name: str, layer: nn.Module) -> nn.Module:
     if isinstance(layer, snn.Conv2d):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from toolchain.attacks.encoding import StraightThrough
+from toolchain.attacks.encoding import straight_through
 from toolchain.errors import LayerError
 
 GRADIENTS = ("soft", "branch")
@@ -34,6 +34,8 @@ class Gate(nn.Module):
                 (straight through, ours)
     width       pixel units; of the sigmoid
     """
+
+    threshold: torch.Tensor
 
     def __init__(
         self, threshold: float = 0.0, *, gradient: str = "soft", width: float = 0.02
@@ -58,7 +60,7 @@ class Gate(nn.Module):
             return chosen
         soft = torch.sigmoid((r - self.threshold) / self.width).reshape(shape)
         share = caught.to(soft) + soft - soft.detach()
-        return StraightThrough.apply(images + share * (purified - images), chosen.detach())
+        return straight_through(images + share * (purified - images), chosen.detach())
 
 
 def calibrate(clean: np.ndarray, quantile: float) -> float:
@@ -67,7 +69,7 @@ def calibrate(clean: np.ndarray, quantile: float) -> float:
     return float(np.quantile(np.asarray(clean, np.float32), quantile, method="inverted_cdf"))
 
 
-def report(clean: np.ndarray, attacked: np.ndarray, threshold: float) -> dict:
+def report(clean: np.ndarray, attacked: np.ndarray, threshold: float) -> dict[str, float]:
     """{"auc", "false_positive_rate", "true_positive_rate"} of r on clean and on attacked test
     images [sample] each."""
     from sklearn.metrics import roc_auc_score

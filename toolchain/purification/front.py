@@ -21,6 +21,7 @@ training, in an attack and behind a target.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +38,9 @@ from toolchain.purification.detector import Gate, distance
 from toolchain.purification.settings import Purifier
 from toolchain.whole import whole
 
+if TYPE_CHECKING:
+    from export import Lowered
+
 FRACTION_BITS = 10
 """Of all layers that read spikes."""
 
@@ -51,6 +55,11 @@ PARTS = ("noise", "reconstruction")
 Execute = Callable[[str, torch.Tensor], torch.Tensor]
 """(part, values [step, sample, *shape]) → potentials of its read-out after the last step, volts,
 [sample, *shape]."""
+
+Classifier = TypeVar("Classifier", bound=nn.Module)
+
+Versions: TypeAlias = tuple[tuple[torch.Tensor, int], ...]
+"""Parameters, and how often each was written to."""
 
 Runner = Callable[[str, nn.Module, Program, np.ndarray], Recording]
 """(part, its module, its Program, integer inputs [sample, step, *shape]) → Recording of a run."""
@@ -72,16 +81,22 @@ class _Factory:
         read: int = 0,
         bias: bool = True,
         gain: float = 1.0,
-    ):
+    ) -> snn.Conv2d:
         """A convolution that keeps the size (odd kernel), or divides it by the stride (kernel =
         stride), of values * 2**-read.
 
         Graded inputs (read: ``bits``) need finer weights; a pool of spikes (read: 2) does not.
         """
         bits = self.settings.bits + FINER if read == self.settings.bits else FRACTION_BITS
-        grid = {"fraction_bits": bits, "source_fraction_bits": read}
         layer = snn.Conv2d(
-            channels, out, kernel, stride, kernel // 2 if stride == 1 else 0, bias=bias, **grid
+            channels,
+            out,
+            kernel,
+            stride,
+            kernel // 2 if stride == 1 else 0,
+            bias=bias,
+            fraction_bits=bits,
+            source_fraction_bits=read,
         )
         nn.init.normal_(layer.weight, 0.0, gain * (2.0 / layer.weight[0].numel()) ** 0.5)
         if bias:
@@ -103,11 +118,13 @@ class _Factory:
 def noise_estimator(settings: Purifier, shape: tuple[int, ...]) -> snn.Network:
     """Plain 3 x 3 convolutions, LIF behind all but the last, integrators behind that: the noise
     map, as many channels as the image."""
-    make, layers = _Factory(settings), {}
+    make = _Factory(settings)
+    layers: dict[str, nn.Module] = {}
     channels, read = shape[0], settings.bits
     for number in range(1, settings.noise_layers):
-        layers[f"conv{number}"] = make.conv(channels, settings.noise_width, 3, read=read)
-        layers[f"lif{number}"] = make.lif(layers[f"conv{number}"].fraction_bits)
+        conv = make.conv(channels, settings.noise_width, 3, read=read)
+        layers[f"conv{number}"] = conv
+        layers[f"lif{number}"] = make.lif(conv.fraction_bits)
         channels, read = settings.noise_width, 0
     layers[f"conv{settings.noise_layers}"] = make.conv(channels, shape[0], 3, gain=0.1)
     layers["readout"] = snn.LI(1.0, fraction_bits=FRACTION_BITS)
@@ -176,7 +193,7 @@ class Reconstruction(nn.Module):
                 f"the input has shape {tuple(x.shape)}; it must be [step, sample, "
                 f"{', '.join(map(str, self.shape))}]"
             )
-        part, encoded = self._modules, []
+        part, encoded = dict(self.named_children()), []
         for level in range(self.depth + 1):
             x = part[f"encoder{level}"](part[f"down{level}"](x), sequence=True)
             encoded.append(x)
@@ -185,13 +202,14 @@ class Reconstruction(nn.Module):
         for level in reversed(range(self.depth)):
             current = part[f"up{level}"](x) + part[f"skip{level}"](encoded[level])
             x = part[f"decoder{level}"](current, sequence=True)
-        return self.readout(self.out(x), sequence=True)
+        potentials: torch.Tensor = self.readout(self.out(x), sequence=True)
+        return potentials
 
     def unfold(self, potentials: torch.Tensor) -> torch.Tensor:
         """[sample, channels * r**2, height / r, width / r] → [sample, channels, height, width]."""
         return functional.pixel_shuffle(potentials, 2**self.depth)
 
-    def spikeport_io(self) -> dict:
+    def spikeport_io(self) -> dict[str, Any]:
         """Input and output as the exporter reads them."""
         bits = self.settings.bits
         return {
@@ -223,11 +241,12 @@ class Front(nn.Module):
         self.noise = noise_estimator(settings, self.shape)
         self.reconstruction = Reconstruction(settings, self.shape)
         self.gate = Gate()
-        self._lowered: tuple = ((), {})
+        self._lowered: tuple[Versions, Mapping[str, Lowered]] = ((), {})
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Raw images where the detector sees no perturbation, purified ones elsewhere."""
-        return self.gate(images, self.purify(images))
+        chosen: torch.Tensor = self.gate(images, self.purify(images))
+        return chosen
 
     def purify(self, images: torch.Tensor) -> torch.Tensor:
         """P(x) in [0, 1], whatever the detector says."""
@@ -254,20 +273,21 @@ class Front(nn.Module):
         return (images + self.reconstruction.unfold(residual)).clamp(0.0, 1.0), noise
 
     def _software(self, part: str, values: torch.Tensor) -> torch.Tensor:
-        return getattr(self, part)(values)[-1]
+        trace: torch.Tensor = getattr(self, part)(values)
+        return trace[-1]
 
-    def programs(self) -> Mapping[str, tuple]:
+    def programs(self) -> Mapping[str, Lowered]:
         """Part → (Program, Audit), made anew when a parameter changed."""
         import export
         from export.frameworks import trace
 
-        state = tuple((t, t._version) for t in self.state_dict(keep_vars=True).values())
+        state: Versions = tuple((t, t._version) for t in self.state_dict(keep_vars=True).values())
         known = self._lowered[0]
         if len(known) != len(state) or any(
             a is not b or m != n for (a, m), (b, n) in zip(known, state)
         ):
             made = {
-                name: tuple(export.lower(trace(getattr(self, name)), source=f"front: {name}"))
+                name: export.lower(trace(getattr(self, name)), source=f"front: {name}")
                 for name in PARTS
             }
             self._lowered = (state, made)
@@ -292,7 +312,7 @@ class Front(nn.Module):
         programs, recordings = self.programs(), {}
 
         def on_target(part: str, values: torch.Tensor) -> torch.Tensor:
-            program = programs[part][0]
+            program = programs[part].program
             scaled = values.double().numpy() * 2.0**self.settings.bits
             inputs = whole(
                 scaled, np.int32, f"front: {part}: inputs in units of 2**-{self.settings.bits}"
@@ -313,12 +333,12 @@ class Front(nn.Module):
     def _runner(self, target: str) -> Runner:
         import hardware
 
-        def run(part, module, program, inputs):
+        def run(part: str, module: nn.Module, program: Program, inputs: np.ndarray) -> Recording:
             return hardware.run(program, {"input": inputs}, target)
 
         return run
 
-    def plan(self) -> list[dict]:
+    def plan(self) -> list[dict[str, str]]:
         """What runs where, in order: {"step", "where": "host" or "chip", "what", "why"}; a "chip"
         step names its Program by "step"."""
         bits, steps = self.settings.bits, self.settings.steps
@@ -370,11 +390,11 @@ class Front(nn.Module):
         ]
 
 
-def _host(step: str, what: str, why: str) -> dict:
+def _host(step: str, what: str, why: str) -> dict[str, str]:
     return {"step": step, "where": "host", "what": what, "why": why}
 
 
-def attach(model: snn.Network, front: Front) -> snn.Network:
+def attach(model: Classifier, front: Front) -> Classifier:
     """Put a front before a classifier: ``model.front``, which is no submodule of the network (the
     Program is without it).
 

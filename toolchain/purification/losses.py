@@ -44,4 +44,5 @@ def total_variation(estimate: torch.Tensor) -> torch.Tensor:
         estimate[..., 1:, :] - estimate[..., :-1, :],
         estimate[..., :, 1:] - estimate[..., :, :-1],
     )
-    return sum((difference**2).mean() for difference in (down, right) if difference.numel())
+    means = [(difference**2).mean() for difference in (down, right) if difference.numel()]
+    return sum(means, estimate.new_zeros(()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from toolchain.pages import formats
@@ -41,7 +42,7 @@ def glance(facts: Analysis) -> Table:
     def clean(row: Row) -> object:
         return None if row.model.repeats(row.entry) else row.entry.clean
 
-    def worst_at(epsilon: float) -> object:
+    def worst_at(epsilon: float) -> Callable[[Row], object]:
         def get(row: Row) -> object:
             found = None if row.model.repeats(row.entry) else row.entry.worst_at(epsilon)
             return found and found.share
@@ -54,7 +55,7 @@ def glance(facts: Analysis) -> Table:
             return None
         return difference(compared.worst_at(radius))
 
-    def change(inputs: str) -> object:
+    def change(inputs: str) -> Callable[[Row], object]:
         def get(row: Row) -> object:
             found = row.entry.energy_of(inputs, radius)
             return found and found.change
@@ -239,8 +240,8 @@ class _Pair(NamedTuple):
         """Of the baseline (0) or the target (1)."""
         if self.repeats:
             return None
-        if self.cell is not None:
-            return self.cell.accuracy[place]
+        if isinstance(self.item, Compared):
+            return self.item.accuracy[place]
         return self.item.shares[place].value
 
 
@@ -292,12 +293,12 @@ _COMPARISONS = (
 def comparisons(facts: Analysis) -> Table:
     """One row for each model, hardware target and attack: the same samples in software and
     there."""
-    pairs = [
-        _Pair(model, compared, found, model.repeats(model.target(compared.targets[1])))
-        for model in facts.models
-        for compared in model.comparisons
-        for found in (*compared.cells, *compared.worst)
-    ]
+    pairs: list[_Pair] = []
+    for model in facts.models:
+        for compared in model.comparisons:
+            repeats = model.repeats(model.target(compared.targets[1]))
+            items: list[Compared | ComparedWorst] = [*compared.cells, *compared.worst]
+            pairs += [_Pair(model, compared, found, repeats) for found in items]
     caption = (
         "The same samples on both. Difference with its 95 % interval (Newcombe’s, of paired "
         "shares), exact McNemar test. Every count the same: all predictions, and spikes and "

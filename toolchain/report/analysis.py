@@ -6,6 +6,7 @@ The page, the tables and the command line show what is here and compute nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from toolchain.report import battery, single
 from toolchain.report.comparing import compare, inference_seed
@@ -28,12 +29,16 @@ from toolchain.report.run import ReportError
 from toolchain.report.trainings import methods_of
 from toolchain.report.worst_cases import worst
 from toolchain.robustness import flags
+from toolchain.robustness.evidence import Evidence
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, spread
+from toolchain.robustness.strength import Strength
 from toolchain.targets import in_order, nearest_to_chip
 
 
-def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping] = ()) -> Analysis:
+def analyse(
+    records: Sequence[Scored], about: Mapping[str, Any], absent: Sequence[Mapping[str, Any]] = ()
+) -> Analysis:
     """Every number of the report.
 
     Args:
@@ -71,7 +76,7 @@ def analyse(records: Sequence[Scored], about: Mapping, absent: Sequence[Mapping]
     return finite(Analysis(norm, radii, radius, weakest, dict(about), models))
 
 
-def _order(record: Scored) -> tuple:
+def _order(record: Scored) -> tuple[float, int, str, str, str]:
     d = record.description
     return d["epsilon"], d["seed"], d["name"], d["crafted_on"], d["crafted"]
 
@@ -161,9 +166,7 @@ def _answer(
     )
 
 
-def _battery(
-    entries: Sequence[Target], comparisons: Sequence[Comparison]
-) -> battery.Strength | None:
+def _battery(entries: Sequence[Target], comparisons: Sequence[Comparison]) -> Strength | None:
     """The weakest of all targets, but for one that only repeats what others measured: a few samples
     on Lava show that it computes the same, not how strong the attacks were."""
     copies = repeating(entries, comparisons)
@@ -180,7 +183,7 @@ def _against_software(compared: Comparison, radius: float | None) -> AgainstSoft
     )
 
 
-def _absent(found: Sequence[Mapping]) -> tuple[Absent, ...]:
+def _absent(found: Sequence[Mapping[str, Any]]) -> tuple[Absent, ...]:
     """One row for each thing that is not there: a target for everything, or an attack."""
     targets = {
         entry["target"]: entry["reason"]
@@ -190,7 +193,7 @@ def _absent(found: Sequence[Mapping]) -> tuple[Absent, ...]:
     cells: dict[tuple[str, str, str], list[str]] = {}
     for entry in found:
         target = entry.get("target")
-        if target in targets:
+        if target is not None and target in targets:
             key = ("target", target, targets[target])
         elif target is None:
             key = ("attack", entry["name"], entry["reason"])
@@ -220,7 +223,7 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> Target:
         )
 
     reference = clean[0]
-    evidence = flags.Evidence(records, reference.description["classes"], others)
+    evidence = Evidence(records, reference.description["classes"], others)
     found = tuple(Flagged(f.name, f.findings, f.cells, f.finding) for f in flags.check(evidence))
     worst_cases = worst(records, found)
     return Target(

@@ -17,13 +17,13 @@ from toolchain.report.facts import (
     Inference,
     Mean,
     Model,
-    Share,
     Target,
     Worst,
 )
 from toolchain.report.legends import title
 from toolchain.report.pareto import CROWDED
 from toolchain.report.trainings import several
+from toolchain.robustness.statistics import Share
 from toolchain.targets import TARGETS
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:points|[pnµm]?[Js])\b|%)")
@@ -231,7 +231,8 @@ def _attacked_accuracy(facts: Facts, told: Answer, worst: Worst) -> str:
     over = next((row for row in told.inference if row.epsilon == worst.epsilon), None)
     if over is not None:
         said += f" (over inference seeds {_over_seeds(over)})"
-    if worst.published is not None and worst.flattered.value > 0:
+    flattered = worst.flattered is not None and worst.flattered.value > 0
+    if worst.published is not None and flattered:
         said += (
             f", where {escape(formats.listed(worst.published_attacks))}, as usually published, "
             f"would leave {formats.percent(worst.published.value)}"
@@ -242,6 +243,8 @@ def _attacked_accuracy(facts: Facts, told: Answer, worst: Worst) -> str:
 def _difference(software: AgainstSoftware) -> str:
     """Hardware against software, where they differ."""
     row = software.worst or software.clean
+    if row is None:
+        return ""
     keeps = ""
     if software.worst is not None:
         keeps = f"; in software it keeps {_share(software.worst.shares[0], False)}"

@@ -29,7 +29,7 @@ def title(battery: Strength | None) -> str:
 
 def warning(battery: Strength | None) -> str:
     """What stands under the headline; "" where the battery is strong."""
-    if not weak(battery):
+    if battery is None or not battery.weak:
         return ""
     return (
         "These figures are no result. The attacks are too weak to say how robust a network is: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ Pair = tuple[Scored, Scored]
 
 def inference_seed(record: Scored) -> int:
     """Seed of the inference; 0 of records of before there were several."""
-    return record.description.get("inference_seed", 0)
+    seed: int = record.description.get("inference_seed", 0)
+    return seed
 
 
 def compare(one: str, other: str, first: Sequence[Scored], second: Sequence[Scored]) -> Comparison:
@@ -46,7 +48,8 @@ def compare(one: str, other: str, first: Sequence[Scored], second: Sequence[Scor
 
 def _cell(a: Scored, b: Scored) -> Compared:
     _, (i, j) = align([a, b])
-    same = np.array_equal(a.prediction[i], b.prediction[j]) and all(
+    one, other = a.classified[1][i], b.classified[1][j]
+    same = np.array_equal(one, other) and all(
         np.array_equal(a.activity[c][i], b.activity[c][j]) for c in a.activity
     )
     names = ("name", "family", "norm", "epsilon", "seed", "crafted_on")
@@ -54,7 +57,7 @@ def _cell(a: Scored, b: Scored) -> Compared:
         **{name: a.description[name] for name in names},
         accuracy=(float(a.correct[i].mean()), float(b.correct[j].mean())),
         identical=bool(same),
-        predictions_that_differ=int(np.count_nonzero(a.prediction[i] != b.prediction[j])),
+        predictions_that_differ=int(np.count_nonzero(one != other)),
         energy_change=change(dynamic(a)[i], dynamic(b)[j]),
         **_target_minus_baseline(a.correct[i], b.correct[j]),
     )
@@ -71,7 +74,7 @@ def _worst(epsilon: float, pairs: Sequence[Pair]) -> ComparedWorst:
     )
 
 
-def _target_minus_baseline(baseline: np.ndarray, target: np.ndarray) -> dict:
+def _target_minus_baseline(baseline: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """Difference of two correctness records of the same samples, and which of the two has what
     right, as fields of ``Compared``."""
     found = paired_difference(target, baseline)

@@ -8,7 +8,7 @@ multiply-accumulate operations in the table of a conventional device, and everyt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -145,7 +145,7 @@ def _energy(inputs: str, record: Scored, clean: Scored) -> Energy:
         time_high_s=_end(tables, "time_high_s", max),
         time_calibrated_s=_mean(chosen, "time_calibrated_s"),
         time_limit=None if limit is None else TimeTerm(**limit).text(),
-        static_share=static_share(_mean(chosen, "dynamic_j"), _mean(chosen, "static_j")),
+        static_share=static_share(float(chosen["dynamic_j"].mean()), _mean(chosen, "static_j")),
         change=None
         if inputs == "clean"
         else change(dynamic(clean)[before], chosen["dynamic_j"][after]),
@@ -162,9 +162,14 @@ def _mean(values: Mapping[str, np.ndarray], name: str) -> float | None:
     return float(values[name].mean()) if name in values else None
 
 
-def _end(tables: Sequence[Mapping[str, np.ndarray]], name: str, choose: Callable) -> float | None:
+def _end(
+    tables: Sequence[Mapping[str, np.ndarray]],
+    name: str,
+    choose: Callable[[Iterable[float]], float],
+) -> float | None:
     """Lowest or highest mean over the tables; None where they have no such quantity."""
-    return choose((float(values[name].mean()) for values in tables if name in values), default=None)
+    means = [float(values[name].mean()) for values in tables if name in values]
+    return choose(means) if means else None
 
 
 def static_share(dynamic_j: float, static_j: float | None) -> float | None:
@@ -174,11 +179,15 @@ def static_share(dynamic_j: float, static_j: float | None) -> float | None:
     )
 
 
+Pick = Callable[[Sequence[Scored]], Scored]
+"""Of several records the one that is shown."""
+
+
 def layers(clean: Scored, records: Sequence[Scored]) -> tuple[Layer, ...]:
     """Spikes and synaptic operations of each layer: clean, under the strongest attack and the
     costliest at the largest radius."""
     shown: list[tuple[str, Scored]] = [("clean", clean)]
-    choose: tuple[tuple[str, Callable[[Scored], bool], Callable], ...] = (
+    choose: tuple[tuple[str, Callable[[Scored], bool], Pick], ...] = (
         ("attacked", attacks, strongest),
         ("energy attack", lambda r: r.description["family"] == "energy", costliest),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from toolchain.pages import formats
 from toolchain.pages.table import BAND, Column, Table, Used
@@ -60,8 +61,8 @@ def energy(facts: Analysis) -> Table:
 
 def _of_device(name: str) -> Column:
     def get(row: Row) -> float | None:
-        found = row.item.tables.get(name)
-        return found and found["dynamic_j"]
+        found: Mapping[str, float] | None = row.item.tables.get(name)
+        return found["dynamic_j"] if found else None
 
     return Column(f"dynamic_j_{name}", f"dynamic, table {name}", "joule", get=get)
 
@@ -112,7 +113,7 @@ def chip(facts: Facts) -> Table:
 
 
 def _of_resource(name: str) -> Column:
-    def get(row: tuple[str, Mapping]) -> Used | None:
+    def get(row: tuple[str, Mapping[str, Any]]) -> Used | None:
         found = row[1]["resources"].get(name)
         return None if found is None else Used(found["used"], found["maximum"])
 

@@ -107,8 +107,8 @@ def _example(
         if before is not None:
             at = int(np.flatnonzero(other.index == index)[0])
             predictions[other.description["target"]] = (
-                int(before.prediction[at]),
-                int(other.prediction[at]),
+                int(before.classified[1][at]),
+                int(other.classified[1][at]),
             )
     pictures = [_samples(store, r.description["crafted"], place) for r in (clean, record)]
     if pictures[0].shape != pictures[1].shape:
@@ -121,7 +121,7 @@ def _example(
         said["epsilon"],
         said["seed"],
         index,
-        int(record.label[place]),
+        int(record.classified[0][place]),
         float(record.distance[place]),
         predictions,
         *pictures,
@@ -140,7 +140,8 @@ def _samples(store: Store, key: str, place: int) -> np.ndarray:
         raise ReportError(
             f"cell {key[:12]}: holds no samples; it must have an array 'adversarial' [sample, ...]"
         )
-    return samples[place]
+    sample: np.ndarray = samples[place]
+    return sample
 
 
 def facts(example: Example) -> ExampleFacts:
@@ -180,18 +181,20 @@ def pictures(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, floa
 
 def _flat(sample: np.ndarray) -> np.ndarray:
     """[height, width] or [height, width, 3], float64."""
-    values = sample.astype(np.float64)
+    values: np.ndarray = sample.astype(np.float64)
     if sample.dtype.kind == "u":
         values = values.sum(axis=0)
     if values.ndim == 3:
         if sample.dtype.kind == "u" and len(values) == 2:
-            return values[0] - values[1]
+            polarity: np.ndarray = values[0] - values[1]
+            return polarity
         return values.transpose(1, 2, 0) if len(values) == 3 else values.mean(axis=0)
     return values.reshape(-1, values.shape[-1])
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(np.rint(values * 255), 0, 255)
+    return levels.astype(np.uint8)
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -440,7 +440,7 @@ class Analysis:
     radii: tuple[float, ...]
     radius: float | None
     battery: Strength | None
-    about: Mapping
+    about: Mapping[str, Any]
     models: tuple[Model, ...]
 
     @property
@@ -451,7 +451,7 @@ class Analysis:
     @property
     def unfinished(self) -> int:
         """Cells that the sweep plans and the run does not hold yet."""
-        return self.about["cells"]["planned"] - self.about["cells"]["stored"]
+        return int(self.about["cells"]["planned"]) - int(self.about["cells"]["stored"])
 
 
 @dataclass(frozen=True)
@@ -459,7 +459,7 @@ class PlacedModel(Model):
     """A model and how its Program lies on the chip, as ``hardware.placement`` says it; None without
     a Program."""
 
-    placement: Mapping | None = None
+    placement: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -512,12 +512,17 @@ def to_json(value: object) -> object:
 
 def finite(value: T) -> T:
     """The same with None in place of every number that is not finite, which JSON does not have."""
-    if is_dataclass(value):
-        return replace(value, **{f.name: finite(getattr(value, f.name)) for f in fields(value)})
+    plain: T = _finite(value)
+    return plain
+
+
+def _finite(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _finite(getattr(value, f.name)) for f in fields(value)})
     if isinstance(value, Mapping):
-        return {key: finite(entry) for key, entry in value.items()}
+        return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(finite(entry) for entry in value)
+        return type(value)(_finite(entry) for entry in value)
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value

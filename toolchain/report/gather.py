@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from hardware import placement
 from hardware.chip import Chip
@@ -58,12 +59,12 @@ def _placed(found: Analysis, programs: Mapping[str, Program]) -> Analysis:
     return Analysis(**{**_fields(found), "models": models})
 
 
-def _placement(model: Model, programs: Mapping[str, Program]) -> Mapping | None:
-    if model.program is None:
+def _placement(model: Model, programs: Mapping[str, Program]) -> Mapping[str, Any] | None:
+    if model.program is None or model.chip is None:
         return None
     return placement.check(programs[model.program], Chip.load(model.chip)).to_dict()
 
 
-def _fields(value: object) -> dict:
+def _fields(value: Analysis | Model) -> dict[str, Any]:
     """The fields of a dataclass, one level deep."""
     return {field.name: getattr(value, field.name) for field in fields(value)}

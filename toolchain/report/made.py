@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from toolchain.pages import formats
 from toolchain.pages.html import details
@@ -41,7 +42,7 @@ def _entries(facts: Facts) -> list[tuple[str, str]]:
     ]
 
 
-def _maker(maker: Mapping) -> str:
+def _maker(maker: Mapping[str, Any]) -> str:
     """What made some of the cells."""
     cells = f"{maker['cells']:,} {maker['kind']} cells"
     if maker["versions"] is None:
@@ -59,7 +60,7 @@ def _maker(maker: Mapping) -> str:
     )
 
 
-def _mixed(makers: Sequence[Mapping]) -> list[tuple[str, str]]:
+def _mixed(makers: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """A line where cells that stand beside each other were made by different versions of packages,
     or nobody knows."""
     versions = {
@@ -76,12 +77,12 @@ def _mixed(makers: Sequence[Mapping]) -> list[tuple[str, str]]:
     ]
 
 
-def _data(data: Mapping) -> str:
+def _data(data: Mapping[str, Any]) -> str:
     name, samples = (escape(str(data.get(key))) for key in ("name", "samples"))
     return f"{name}, the first {samples} of the test set, content {_code(data.get('key'))}"
 
 
-def _model(model: Model, source: Mapping) -> str:
+def _model(model: Model, source: Mapping[str, Any]) -> str:
     program = (
         f"Program {_code(model.program)}"
         if model.program

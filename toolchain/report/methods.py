@@ -14,10 +14,11 @@ import numpy as np
 
 from toolchain.pages.table import EITHER, Column, Interval, Table
 from toolchain.report import battery
-from toolchain.report.facts import Analysis, Attack, Model, Share, Target, Worst
+from toolchain.report.facts import Analysis, Attack, Model, Target, Worst
 from toolchain.report.rows import MASKING, ZERO, agreement, bare
 from toolchain.report.trainings import grouped
 from toolchain.report.worst_cases import KINDS
+from toolchain.robustness.statistics import Share
 from toolchain.robustness.strength import Strength
 from toolchain.robustness.traits import estimator_of
 
@@ -67,19 +68,19 @@ class Trained:
     def agreement(self) -> str | None:
         """How many samples agree with the first target in everything, over all trainings."""
         each = [model.agreement(entry) for model, entry in zip(self.models, self.entries)]
-        if any(count is None for count in each):
-            return None
-        return agreement(sum(each))
+        counts = [count for count in each if count is not None]
+        return agreement(sum(counts)) if len(counts) == len(each) else None
 
 
 def over(shares: Sequence[Interval | Share | None]) -> Interval | None:
     """Mean, smallest and largest of several shares; one share as it is, with its interval. None
     where one is not there."""
-    if not shares or any(share is None for share in shares):
+    known = [share for share in shares if share is not None]
+    if not known or len(known) < len(shares):
         return None
-    if len(shares) == 1:
-        return Interval(shares[0].value, shares[0].low, shares[0].high)
-    each = [share.value for share in shares]
+    if len(known) == 1:
+        return Interval(known[0].value, known[0].low, known[0].high)
+    each = [share.value for share in known]
     return Interval(float(np.mean(each)), min(each), max(each))
 
 
@@ -95,11 +96,15 @@ def _merged(method: str, models: Sequence[Model]) -> Model:
     entries = [entry for model in models for entry in model.targets if entry.target == target]
     worst = []
     for row in entries[0].worst:
-        rows = [entry.worst_at(row.epsilon) for entry in entries]
-        if None in rows:  # a run that is not finished: a training may not be attacked there yet
-            continue
-        found = over([r.share for r in rows])
-        share = Share(found.value, found.low, found.high, row.share.samples)
+        every = [entry.worst_at(row.epsilon) for entry in entries]
+        rows = [found for found in every if found is not None]
+        if len(rows) < len(every):
+            continue  # a run that is not finished: a training may not be attacked there yet
+        if len(rows) == 1:
+            share = row.share
+        else:
+            each = [r.share.value for r in rows]
+            share = Share(float(np.mean(each)), min(each), max(each), row.share.samples)
         flags = tuple(sorted({flag for r in rows for flag in r.flags}))
         worst.append(replace(row, share=share, flags=flags))
 
@@ -234,8 +239,8 @@ def masking(runs: Sequence[Analysis]) -> Table:
     """What each kind of attack sees: one row for each method and radius, in software, where attacks
     are made."""
     rows = [row for run in runs if run.radii for row in _trained(run, everywhere=False)]
-    models = [model for run in runs for model in run.models if model.near_threshold]
-    within = sorted({model.near_threshold.within for model in models})
+    near_by = [model.near_threshold for run in runs for model in run.models]
+    within = sorted({found.within for found in near_by if found is not None})
     near = (
         f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs."
         if within
@@ -279,4 +284,5 @@ def _of_kind(name: str) -> Callable[[Trained], Interval | None]:
 
 
 def _near(row: Trained) -> Interval | None:
-    return over([m.near_threshold and bare(m.near_threshold.share) for m in row.models])
+    near = [model.near_threshold for model in row.models]
+    return over([None if found is None else bare(found.share) for found in near])

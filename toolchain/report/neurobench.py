@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ _BITS = {"current_decay": 12, "voltage_decay": 12, "threshold": 17, "bias": 13, 
 _DELAY_BITS, _EXPONENT_BITS = 6, 4
 
 
-def result(run: Run) -> dict:
+def result(run: Run) -> dict[str, Any]:
     """The whole file: {"names", "conventions", "entries": [{"model", "target", "inputs", "attack",
     "epsilon", "battery", "samples", "results"}]}."""
     run = replace(run, records=[r for r in run.records if r.description["program"] is not None])
@@ -105,7 +106,7 @@ def _battery(records: Sequence[Scored], record: Scored) -> str | None:
     return battery.mark(of_records(here)) if here else None
 
 
-def _entry(run: Run, record: Scored, tried: str | None) -> dict:
+def _entry(run: Run, record: Scored, tried: str | None) -> dict[str, Any]:
     said, program = record.description, run.programs[record.description["program"]]
     clean = said["family"] == "clean"
     return {
@@ -120,7 +121,7 @@ def _entry(run: Run, record: Scored, tried: str | None) -> dict:
     }
 
 
-def static(program: Program) -> dict:
+def static(program: Program) -> dict[str, Any]:
     """Metrics of the Program alone."""
     weights = sum(p.weights.size for p in program.projections)
     zeros = sum(int(np.count_nonzero(p.weights == 0)) for p in program.projections)
@@ -152,7 +153,7 @@ def footprint(program: Program) -> int:
     return -(-bits // 8)
 
 
-def workload(program: Program, record: Scored) -> dict:
+def workload(program: Program, record: Scored) -> dict[str, Any]:
     """Metrics of one record."""
     said = record.description
     spikes, steps = said["spikes_per_inference"], said["steps"]
@@ -187,7 +188,7 @@ def operations(program: Program, record: Scored) -> tuple[float, float]:
     mean = _means(record)
     macs = acs = 0.0
     for name in program.order:
-        shares = {}
+        shares: dict[bool, float] = {}
         for projection in program.into(name):
             source = program.nodes[projection.source]
             fan_out = float(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from toolchain.pages import formats
 from toolchain.pages.marks import WIDTH, Panel, flag, grid, mark, number_ticks, shape
 from toolchain.pages.svg import number, svg, text
-from toolchain.report.facts import Analysis, Energy, Model, Share, Target, Worst
+from toolchain.report.facts import Analysis, Energy, Model, Target, Worst
 from toolchain.report.legends import letters_of
+from toolchain.robustness.statistics import Share
 
 CROWDED = 6
 """Networks beyond which a report speaks of all of them together first, and leaves targets that ran

@@ -112,7 +112,7 @@ def layers(facts: Analysis) -> str:
     body, y = [_HATCHES], 8.0
     for place, model in enumerate(facts.models):
         entry = model.target(model.answer.target)
-        rows = [row for row in entry.layers if row.spikes is not None]
+        rows = [(row, row.spikes) for row in entry.layers if row.spikes is not None]
         if not rows:
             continue
         letter = letters[model.name]
@@ -121,13 +121,13 @@ def layers(facts: Analysis) -> str:
         body.append(text(beside, y + 14, short(model.name, 70), "label strong"))
         y += 26
 
-        most = max(row.spikes for row in rows) or 1.0
-        for layer in dict.fromkeys(row.layer for row in rows):
-            here = [row for row in rows if row.layer == layer]
+        most = max(spikes for _, spikes in rows) or 1.0
+        for layer in dict.fromkeys(row.layer for row, _ in rows):
+            here = [(row, spikes) for row, spikes in rows if row.layer == layer]
             middle = y + _BAR * len(here) / 2 + 4
             body.append(text(_LEFT - 12, middle, short(layer, 26), "label", "end"))
-            for row in here:
-                body += _bar(model, row, y, row.spikes / most)
+            for row, spikes in here:
+                body += _bar(model, row, y, spikes / most)
                 y += _BAR
             y += _GAP
         y += 12

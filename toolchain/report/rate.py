@@ -21,14 +21,15 @@ def at_rate(facts: Analysis, rate_hz: float | None) -> Analysis:
     """
     if rate_hz is None:
         return facts
-    rows = [row for row in _rows(facts) if row.static_j is not None]
-    if any(row.time_low_s is None for row in rows):
+    lows = [row.time_low_s for row in _rows(facts) if row.static_j is not None]
+    times = [low for low in lows if low is not None]
+    if len(times) < len(lows):
         raise ReportError(
             f"{parameter('rate_hz')} needs the band of the time, which this run does not hold; run "
             "'spikeport bench' on it again"
         )
 
-    slowest = max((row.time_low_s for row in rows), default=0.0)
+    slowest = max(times, default=0.0)
     if not rate_hz > 0 or rate_hz * slowest > 1:
         most = f" and at most {1 / slowest:.4g}" if slowest else ""
         took = formats.quantity(slowest, "s")
@@ -58,14 +59,25 @@ def _model(model: Model, rate_hz: float) -> Model:
 def _row(row: Energy, rate_hz: float) -> Energy:
     if row.static_j is None:
         return row
-    static = row.static_j / (row.time_s * rate_hz)
+    static = _at(rate_hz, row.static_j, row.time_s)
     return replace(
         row,
         static_j=static,
-        static_low_j=row.static_low_j / (row.time_low_s * rate_hz),
-        static_high_j=row.static_high_j / (row.time_high_s * rate_hz),
+        static_low_j=_at(rate_hz, row.static_low_j, row.time_low_s),
+        static_high_j=_at(rate_hz, row.static_high_j, row.time_high_s),
         static_share=static_share(row.dynamic_j.value, static),
     )
+
+
+def _at(rate_hz: float, energy_j: float | None, time_s: float | None) -> float:
+    """Joules at the rate, of those that go with a time. Raises ReportError where a run does not
+    hold both."""
+    if energy_j is None or time_s is None:
+        raise ReportError(
+            f"{parameter('rate_hz')} needs static energy and time, which this run does not hold; "
+            "run 'spikeport bench' on it again"
+        )
+    return energy_j / (time_s * rate_hz)
 
 
 def said(facts: Analysis) -> str:

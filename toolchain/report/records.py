@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ _SAID = ("model", "target", "name", "family", "crafted_on", "norm", "epsilon", "
 
 _EACH: Mapping[str, Callable[[Scored], np.ndarray]] = {
     "index": lambda record: record.index,
-    "label": lambda record: record.label,
-    "prediction": lambda record: record.prediction,
+    "label": lambda record: record.classified[0],
+    "prediction": lambda record: record.classified[1],
     "correct": lambda record: record.correct,
     "margin": lambda record: record.margin,
     "distance": lambda record: record.distance,
@@ -85,8 +86,8 @@ def records(run: Run) -> dict[str, np.ndarray]:
         found[name] = np.repeat(np.array(values), sizes)
     seeds = [inference_seed(record) for record in run.records]
     found["inference_seed"] = np.repeat(np.array(seeds), sizes)
-    for name, values in _EACH.items():
-        found[name] = np.concatenate([values(record) for record in run.records])
+    for name, read in _EACH.items():
+        found[name] = np.concatenate([read(record) for record in run.records])
     return found
 
 
@@ -122,7 +123,7 @@ def _samples(key: str, record: Scored, store: Store) -> Samples:
         said["epsilon"],
         said["seed"],
         record.index,
-        record.label,
+        record.classified[0],
         inputs[:size],
     )
 
@@ -170,8 +171,8 @@ def write(
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    buffer, named = io.BytesIO(), dict[str, Any](arrays)
+    np.savez_compressed(buffer, **named)
     return buffer.getvalue()
 
 

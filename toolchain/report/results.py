@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from toolchain import files
 from toolchain.pages import formats, plain, tex
@@ -57,13 +58,13 @@ def build(runs: Sequence[Analysis]) -> list[Table]:
     return [methods.results(runs), methods.masking(runs), _published(runs)]
 
 
-def published() -> list[dict]:
+def published() -> list[dict[str, Any]]:
     """The entries of ``published.toml``. Raises ReportError for one without a source that was
     read."""
     text = (
         resources.files("toolchain.report").joinpath("published.toml").read_text(encoding="utf-8")
     )
-    found = tomllib.loads(text)["figure"]
+    found: list[dict[str, Any]] = tomllib.loads(text)["figure"]
     for entry in found:
         if entry["source"].split(":")[0] not in ("S", "S3"):
             raise ReportError(
@@ -106,7 +107,9 @@ def _published(runs: Sequence[Analysis]) -> Table:
     return Table("published_figures", caption, columns, tuple(rows))
 
 
-def _figure(entry: Mapping, row: Mapping, runs: Sequence[Analysis]) -> dict:
+def _figure(
+    entry: Mapping[str, Any], row: Mapping[str, Any], runs: Sequence[Analysis]
+) -> dict[str, Any]:
     """One published row beside the runs of its data set."""
     ours = "; ".join(dict.fromkeys(_differs(entry, run) for run in runs))
     shares = {
@@ -125,7 +128,7 @@ def _figure(entry: Mapping, row: Mapping, runs: Sequence[Analysis]) -> dict:
     }
 
 
-def _differs(entry: Mapping, run: Analysis) -> str:
+def _differs(entry: Mapping[str, Any], run: Analysis) -> str:
     """What a run has otherwise than a published figure."""
     samples = max(target.samples for model in run.models for target in model.targets)
     named = "one that is not stated" if entry["network"] == "not stated" else entry["network"]

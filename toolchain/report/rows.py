@@ -72,7 +72,9 @@ def rows(
 
 def band(row: Energy | None) -> Interval | None:
     """Dynamic energy with the band over all device tables."""
-    return row and Interval(row.dynamic_j.value, row.band_low_j, row.band_high_j)
+    if row is None:
+        return None
+    return Interval(row.dynamic_j.value, row.band_low_j, row.band_high_j)
 
 
 def static(row: Energy) -> Interval | None:

@@ -11,9 +11,10 @@ that are not of this version's form are refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from hardware import program_file
 from hardware.measured_tasks import Task
@@ -69,9 +70,9 @@ class Run:
 
     folder: Path
     records: Sequence[Scored]
-    about: Mapping
+    about: Mapping[str, Any]
     programs: Mapping[str, Program]
-    absent: Sequence[Mapping] = ()
+    absent: Sequence[Mapping[str, Any]] = ()
 
 
 def load(folder: str | Path) -> Run:
@@ -102,11 +103,11 @@ def load(folder: str | Path) -> Run:
     return Run(folder, records, about, {f: _program(folder, f) for f in fingerprints}, absent)
 
 
-def makers(store: Store, wanted: Collection[str]) -> list[dict]:
+def makers(store: Store, wanted: Collection[str]) -> list[dict[str, Any]]:
     """What made the cells of a run: {"kind", "code", "versions", "cells": how many, "first",
     "last": when}, one entry for each kind of cell and each code and versions that made any; code
     and versions are None where an earlier version kept the cell."""
-    found: dict[tuple, dict] = {}
+    found: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for kind in ("crafted", "scored"):
         for key, _ in store.cells(kind):
             if key not in wanted:
@@ -128,7 +129,7 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict]:
     return list(found.values())
 
 
-def _absent(folder: Path, key: str, description: Mapping) -> Mapping:
+def _absent(folder: Path, key: str, description: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("model", "name", "family", "reason", "crafted_on"):
         if not isinstance(description.get(name), str):
             raise ReportError(
@@ -138,10 +139,10 @@ def _absent(folder: Path, key: str, description: Mapping) -> Mapping:
     return description
 
 
-def _check_about(folder: Path, about: Mapping) -> None:
+def _check_about(folder: Path, about: Mapping[str, Any]) -> None:
     """What is read of it is there in the form that ``toolchain.robustness.bench`` gives it."""
 
-    def require(name: str, value, kind: type) -> None:
+    def require(name: str, value: object, kind: type) -> None:
         if value is not None and not isinstance(value, kind):
             raise ReportError(
                 f"{folder}: what the run says about its {name} is {value!r:.60}; it must be a "
@@ -178,11 +179,16 @@ def _check_about(folder: Path, about: Mapping) -> None:
         require("energy, devices, constants", device.get("constants", 0), dict)
         for constant in device["constants"].values():
             require("energy, devices, constants", constant, dict)
-            for key, kind in (("value", float), ("low", float), ("high", float), ("source", str)):
-                require(f"energy, devices, constants, {key}", constant.get(key, []), kind)
+            for key, wanted in (("value", float), ("low", float), ("high", float), ("source", str)):
+                require(f"energy, devices, constants, {key}", constant.get(key, []), wanted)
 
 
-def _require_field(require: Callable, name: str, field: Field, entry: Mapping) -> None:
+def _require_field(
+    require: Callable[[str, object, type], None],
+    name: str,
+    field: Field[Any],
+    entry: Mapping[str, Any],
+) -> None:
     """A field of a dataclass of texts and numbers as it was written; only one with a default may be
     None."""
     value = entry.get(field.name)
@@ -191,7 +197,7 @@ def _require_field(require: Callable, name: str, field: Field, entry: Mapping) -
     require(name, 0 if value is None else value, float if "float" in field.type else str)
 
 
-def _scored(folder: Path, key: str, description: Mapping, store: Store) -> Scored:
+def _scored(folder: Path, key: str, description: Mapping[str, Any], store: Store) -> Scored:
     try:
         record = Scored.from_arrays(description, store.get(key)[1])
         check(record)
@@ -206,7 +212,9 @@ def _scored(folder: Path, key: str, description: Mapping, store: Store) -> Score
 def check(record: Scored) -> None:
     """Raises ValueError, KeyError or TypeError where a record lacks what the report shows."""
     description, size = record.description, len(record.index)
-    for names, kind in ((_TEXTS, str), (_COUNTS, int), (_MAPPINGS, dict)):
+    kinds: tuple[tuple[Iterable[str], type], ...]
+    kinds = ((_TEXTS, str), (_COUNTS, int), (_MAPPINGS, dict))
+    for names, kind in kinds:
         for name in names:
             if not isinstance(description[name], kind) or isinstance(description[name], bool):
                 raise TypeError(f"{name} is {description[name]!r}")
@@ -214,8 +222,9 @@ def check(record: Scored) -> None:
         raise TypeError(f"estimator is {description['estimator']!r}")
     Traits.made(record)
     on_chip = description["program"] is not None
-    for name, kind in _ON_CHIP.items() if on_chip else (("no_program", str),):
-        if not isinstance(description[name], kind) or isinstance(description[name], bool):
+    said: Mapping[str, type] = _ON_CHIP if on_chip else {"no_program": str}
+    for name, wanted in said.items():
+        if not isinstance(description[name], wanted) or isinstance(description[name], bool):
             raise TypeError(f"{name} is {description[name]!r}")
     for limit in (description.get("time_limit") or {}).values():
         _number("time_limit, step_s", limit["step_s"])
@@ -259,7 +268,7 @@ def check(record: Scored) -> None:
         raise ValueError("spikes_per_inference names other layers")
 
 
-def _number(name: str, value) -> None:
+def _number(name: str, value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}")
 

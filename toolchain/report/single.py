@@ -9,10 +9,11 @@ from dataclasses import asdict
 import numpy as np
 from scipy import stats
 
+from toolchain.pages.table import Interval
 from toolchain.report.cascades import stages
 from toolchain.report.comparing import inference_seed
 from toolchain.report.counts import attacks, change, dynamic, spikes, total
-from toolchain.report.facts import Attack, Corruption, Detected, Flagged, Inference, Interval
+from toolchain.report.facts import Attack, Corruption, Detected, Flagged, Inference
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import (
     Share,
@@ -105,6 +106,8 @@ def detector(clean: Scored, records: Sequence[Scored]) -> tuple[Detected, ...]:
 
     threshold, rows = clean.description["detector_threshold"], []
     for record in [clean, *(r for r in records if attacks(r))]:
+        if record.detector is None:
+            continue  # on a target that is not asked
         said = record.description
         names = ("name", "family", "epsilon", "seed", "crafted_on")
         rows.append(

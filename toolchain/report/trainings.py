@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from toolchain.report.facts import Analysis, Model
 
@@ -12,7 +13,7 @@ _BEFORE = re.compile(r" seed \d+$")
 """How runs that do not say their methods (spikeport 0.1.0 of before) named trainings."""
 
 
-def methods_of(names: Iterable[str], about: Mapping) -> dict[str, str]:
+def methods_of(names: Iterable[str], about: Mapping[str, Any]) -> dict[str, str]:
     """Name of a network → its method, as the run says it."""
     said = {entry["name"]: entry.get("method") for entry in about.get("models") or []}
     old = None in said.values()

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolchain.attacks.batteries import PUBLISHED
+from toolchain.pages.table import Interval
 from toolchain.report.counts import attacks, strongest
-from toolchain.report.facts import Flagged, Interval, Worst
+from toolchain.report.facts import Flagged, Worst
 from toolchain.robustness import strength
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, align, paired_difference, spread, worst_case

@@ -78,7 +78,7 @@ def run(
 
 def _crew(
     scheduler: Scheduler | None, workers: int | None, count: int, shared: Shared, inside: Inside
-) -> AbstractContextManager:
+) -> AbstractContextManager[engine.Crew]:
     """Who computes the cells of a sweep."""
     if scheduler is not None:
         return cluster(scheduler, shared, inside)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from toolchain.attacks.base import NotApplicable, Threat, verify
+from toolchain.attacks.base import NotApplicable, Threat, Victim, verify
 from toolchain.attacks.registry import ATTACKS, AttackSpec, run
 from toolchain.cells import maker
 from toolchain.cells.keys import key_of
@@ -57,7 +58,7 @@ class Data:
         for array in (self.samples, self.labels, self.index):
             digest.update(
                 f"{array.dtype.str}{array.shape}".encode()
-                + hashlib.sha256(np.ascontiguousarray(array)).digest()
+                + hashlib.sha256(np.ascontiguousarray(array).data).digest()
             )
         return digest.hexdigest()
 
@@ -87,7 +88,7 @@ class CraftJob:
     on: str = SOFTWARE
     code: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.code:
             object.__setattr__(self, "code", self.maker.digest)
 
@@ -126,7 +127,7 @@ class CraftJob:
         transfer."""
         return self.on if self.source is None else f"model {self.source.name}"
 
-    def description(self) -> dict:
+    def description(self) -> dict[str, Any]:
         """Plain JSON values, as records carry them."""
         spec = self.spec
         common = {
@@ -137,7 +138,7 @@ class CraftJob:
             "crafted_on": self.crafted_on,
         }
         if spec is None:
-            empty = {
+            empty: dict[str, Any] = {
                 "estimator": None,
                 "iterations": 0,
                 "eot": 1,
@@ -202,7 +203,7 @@ def maker_of(job: CraftJob, module: str, *targets: str) -> Maker:
     return maker.of(module, *sorted(users))
 
 
-def victim(job: CraftJob, opened: Opened):
+def victim(job: CraftJob, opened: Opened) -> Victim:
     """What the attack attacks. Raises NotApplicable."""
     front = "through" if job.spec is None else job.spec.front
     return opened.victim(front) if job.on == SOFTWARE else opened.integers(job.on, front)
@@ -225,7 +226,7 @@ def craft(
         }
     threat, opened = Threat(job.norm, job.epsilon), open_model(job.model)
     if job.spec.attack == "cascade":
-        return _cascade(job, data, opened, threat, tick)
+        return _cascade(job, job.spec, data, opened, threat, tick)
     target = victim(job, opened)
     sources = (
         {job.spec.params["source"]: open_model(job.source).victim()}
@@ -262,7 +263,7 @@ def craft(
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def craft_cell(job: CraftJob, context: Context) -> tuple[dict, Arrays]:
+def craft_cell(job: CraftJob, context: Context) -> tuple[dict[str, Any], Arrays]:
     """A crafted cell: its arrays. Raises NotPossible."""
     try:
         return {}, craft(job, context.data, context.tick)
@@ -271,13 +272,13 @@ def craft_cell(job: CraftJob, context: Context) -> tuple[dict, Arrays]:
 
 
 def _cascade(
-    job: CraftJob, data: Data, opened: Opened, threat: Threat, tick: Tick
+    job: CraftJob, spec: AttackSpec, data: Data, opened: Opened, threat: Threat, tick: Tick
 ) -> dict[str, np.ndarray]:
     """All samples at once: those that have fallen leave room for others. Gradients are the PyTorch
     model's; ``on`` says who judges."""
     judge = opened.integers(job.on) if job.on != SOFTWARE else None
     result = run(
-        job.spec,
+        spec,
         opened.victim(),
         data.samples,
         data.labels,
@@ -315,7 +316,7 @@ class ScoreJob:
     chip: str = "loihi2"
     code: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.code:
             object.__setattr__(self, "code", self.maker.digest)
 
@@ -330,7 +331,7 @@ class ScoreJob:
         parts = (self.crafted.key, self.target, self.samples, self.seed, self.chip, self.code)
         return key_of("scored", *parts)
 
-    def description(self) -> dict:
+    def description(self) -> dict[str, Any]:
         """Plain JSON values: the crafted cell's, and the target."""
         return self.crafted.description() | {
             "crafted": self.crafted.key,

@@ -40,14 +40,14 @@ def _settings(part: nn.Module) -> Iterator[tuple[str, str]]:
             yield key, repr(value)
 
 
-def _plain(value) -> bool:
+def _plain(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_plain(part) for part in value)
     return type(value) in _PLAIN
 
 
 def _array(values: np.ndarray) -> str:
-    content = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+    content = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
     return f"{values.dtype.str}{values.shape}{content}"
 
 

@@ -3,8 +3,9 @@ count beyond chance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,8 @@ class Evidence:
 
 def name(record: Scored) -> str:
     """Of the attack."""
-    return record.description["name"]
+    found: str = record.description["name"]
+    return found
 
 
 def same(one: Scored, other: Scored, *keys: str) -> bool:
@@ -68,13 +70,15 @@ def better(one: Scored, other: Scored, tests: int = 1) -> tuple[float, float] | 
 
 def together(records: Iterable[Scored], *keys: str) -> list[list[Scored]]:
     """Records that share what the keys of their descriptions say, in order."""
-    groups: dict[tuple, list[Scored]] = {}
+    groups: dict[tuple[Any, ...], list[Scored]] = {}
     for record in records:
         groups.setdefault(tuple(record.description.get(key) for key in keys), []).append(record)
     return list(groups.values())
 
 
-def pairs(stronger: Iterable[Scored], weaker: Sequence[Scored], *keys: str):
+def pairs(
+    stronger: Iterable[Scored], weaker: Sequence[Scored], *keys: str
+) -> Iterator[tuple[Scored, Scored]]:
     """Every (record that should be at least as strong, record that should not be stronger) under
     the same conditions."""
     for one in stronger:

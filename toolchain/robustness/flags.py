@@ -377,7 +377,7 @@ def check(evidence: Evidence) -> list[Flag]:
     """Run every check; the flags that tripped, in the order of ``CHECKS``, findings by radius, seed
     and attack."""
 
-    def order(cell: tuple[str, float, int]):
+    def order(cell: tuple[str, float, int]) -> tuple[tuple[float, int], str]:
         return cell[1:], cell[0]
 
     evidence = replace(

@@ -22,7 +22,9 @@ def kind_of(encoding: str | None, dataset: str | None = None) -> str | None:
     """ "images" or "events"; None where neither an encoding nor a known data set is named."""
     if encoding is not None:
         return "events" if encoding == "events" else "images"
-    return None if dataset not in DATASETS else "events" if DATASETS[dataset][2] == 0 else "images"
+    if dataset is None or dataset not in DATASETS:
+        return None
+    return "events" if DATASETS[dataset][2] == 0 else "images"
 
 
 def stated(sweep: Sweep, part: ModelPart) -> str | None:
@@ -37,6 +39,8 @@ def stated(sweep: Sweep, part: ModelPart) -> str | None:
     if part.recipe is not None:
         path = Path(sweep.path(part.recipe))
         return kind_of(read_config(path).data.encoding) if path.is_file() else None
+    if part.source is None:
+        return None
     path = Path(sweep.path(part.source.replace("{seed}", str(part.trainings[0]))))
     return (
         kind_of(read_recipe(path).data.encoding)

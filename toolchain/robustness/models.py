@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -19,7 +20,7 @@ from torch import nn
 from toolchain import data
 from toolchain.cells import closure
 from toolchain.cells.keys import key_of
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 from toolchain.errors import ModelError
 from toolchain.robustness import content
@@ -132,9 +133,10 @@ def read(stage: Stage, ways: Ways, calibration: str | None = None) -> Opened:
     from toolchain.deploy import stages
 
     module = stage.require_module("an attack")
-    if not callable(getattr(module, "spikeport_io", None)):
+    describe = getattr(module, "spikeport_io", None)
+    if not callable(describe):
         return _described(stage, module, ways, calibration)
-    io = module.spikeport_io()
+    io: dict[str, Any] = describe()
     shape = tuple(io["input"]["shape"])
     if io.get("program") is False:
         told = [*ways.given(), *([] if calibration is None else ["calibration"])]
@@ -150,7 +152,7 @@ def read(stage: Stage, ways: Ways, calibration: str | None = None) -> Opened:
 
 
 def _calibrated(
-    ways: Ways, name: str | None, told: Mapping, shape: tuple[int, ...] | None = None
+    ways: Ways, name: str | None, told: Mapping[str, Any], shape: tuple[int, ...] | None = None
 ) -> Ways:
     if name is None:
         return ways
@@ -173,7 +175,7 @@ def _described(
             "(data: the data set whose shape and grey levels the samples have, with encoding and "
             "steps)"
         )
-    told, given = dict(ways.data), tuple(ways.input_shape)
+    told, given = dict(ways.data or {}), tuple(ways.input_shape or ())
     events, shape = told["encoding"] == "events", data.DATASETS[told["name"]][1]
     if np.prod(shape) != np.prod(given) or (events and shape != given):
         raise ModelError(
@@ -189,7 +191,7 @@ def _described(
             f"{stage.source}: the model has {len(program.outputs)} outputs ({names}); there must "
             "be one, the classes"
         )
-    io = {
+    io: dict[str, Any] = {
         "input": {"shape": list(given), "message_bits": bits, "fraction_bits": fraction},
         "output": {"decode": program.outputs[0].decode},
         "call": ways.call,
@@ -208,13 +210,13 @@ def _check_reading(opened: Opened) -> None:
     from toolchain.attacks.encoding import integers
     from toolchain.deploy import software
 
-    victim, program = opened.classifier(), opened.program
+    victim, program = opened.classifier(), opened.required()
     drawn = np.random.default_rng(0).random((3, *victim.sample_shape)).astype(np.float32)
     samples = (drawn < 0.3).astype(np.float32) if opened.events else drawn
     inputs = (
         whole(samples, np.uint8, "events", 0, 1)
         if opened.events
-        else integers(victim.encoder, samples, 0)
+        else integers(opened.encoder(), samples, 0)
     )
     recording = software.record(
         opened.module, program, {program.inputs[0].name: inputs}, call=opened.io["call"]

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from hardware.program import Population, Program
 from toolchain.attacks.base import NotApplicable
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
 from toolchain.errors import ModelError
+
+if TYPE_CHECKING:
+    from toolchain.attacks.base import Victim
+    from toolchain.attacks.encoding import Encoder
+    from toolchain.attacks.victims import EventVictim, PixelVictim, ProgramVictim
+    from toolchain.purification.front import Front
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +33,14 @@ class Opened:
     stage: Stage
     module: nn.Module
     program: Program | None
-    io: Mapping
+    io: Mapping[str, Any]
     sample_shape: tuple[int, ...]
     no_program: str = ""
     content: str = ""
     modules: tuple[str, ...] = ()
 
     @property
-    def data(self) -> dict:
+    def data(self) -> dict[str, Any]:
         """What it says of its data: name, encoding, steps, …"""
         return dict(self.io.get("data", {}))
 
@@ -43,9 +50,10 @@ class Opened:
         return self.data.get("encoding") == "events"
 
     @property
-    def front(self) -> nn.Module | None:
+    def front(self) -> Front | None:
         """What stands before the network."""
-        return getattr(self.module, "front", None)
+        front: Front | None = getattr(self.module, "front", None)
+        return front
 
     @cached_property
     def exact(self) -> bool:
@@ -74,45 +82,54 @@ class Opened:
         """True where an inference depends on a seed."""
         return self.classifier().stochastic
 
-    def classifier(self):
-        """The PyTorch network as a victim, without what stands before it."""
+    def encoder(self) -> Encoder:
+        """From images to what the network reads."""
         from toolchain.attacks.encoding import Reshaped
-        from toolchain.attacks.victims import EventVictim, PixelVictim, encoder_of
+        from toolchain.attacks.victims import encoder_of
+
+        encoder, shape = encoder_of(self.io), tuple(self.io["input"]["shape"])
+        return encoder if shape == self.sample_shape else Reshaped(encoder, shape)
+
+    def classifier(self) -> EventVictim | PixelVictim:
+        """The PyTorch network as a victim, without what stands before it."""
+        from toolchain.attacks.victims import EventVictim, PixelVictim
 
         if self.events:
             return EventVictim(self.module, int(self.data["steps"]), io=self.io)
-        encoder, shape = encoder_of(self.io), tuple(self.io["input"]["shape"])
-        if shape != self.sample_shape:
-            encoder = Reshaped(encoder, shape)
-        return PixelVictim(self.module, encoder, io=self.io, sample_shape=self.sample_shape)
+        return PixelVictim(self.module, self.encoder(), io=self.io, sample_shape=self.sample_shape)
 
-    def victim(self, front: str = "through"):
+    def required(self) -> Program:
+        """The Program. Raises NotApplicable where there is none."""
+        if self.program is None:
+            raise NotApplicable(f"no Program: {self.no_program}")
+        return self.program
+
+    def victim(self, front: str = "through") -> Victim:
         """The PyTorch model as a victim; ``front``: see ``toolchain.attacks.fronts``. Raises
         NotApplicable."""
         from toolchain.attacks.fronts import ways
 
         return ways(self.classifier(), self.front, front)
 
-    def integers(self, target: str, front: str = "through"):
+    def integers(self, target: str, front: str = "through") -> ProgramVictim:
         """The Program as a victim on a target, a black box. Raises NotApplicable where there is
         none."""
         from toolchain.attacks.victims import ProgramVictim
 
-        if self.program is None:
-            raise NotApplicable(f"no Program: {self.no_program}")
+        program = self.required()
         if front not in ("through", "skip"):
             raise NotApplicable(
                 f"a black box knows no gradient of what stands before the network that it could "
                 f"treat as {front!r}"
             )
-        reseeded = self.reseeded if noisy(self.program) else None
+        reseeded = self.reseeded if noisy(program) else None
         if self.events:
             return ProgramVictim(
-                self.program, steps=int(self.data["steps"]), target=target, reseeded=reseeded
+                program, steps=int(self.data["steps"]), target=target, reseeded=reseeded
             )
         return ProgramVictim(
-            self.program,
-            self.classifier().encoder,
+            program,
+            self.encoder(),
             target=target,
             reseeded=reseeded,
             front=self.front if front == "through" else None,
@@ -135,15 +152,22 @@ class Opened:
                 f"the model, whose seed it has"
             )
         with noise_seed(self.module, seed):
-            seeds = {p.name: modules[p.name].noise.seed for p in random}
-        populations = [
-            replace(p, noise=replace(p.noise, seed=seeds[p.name])) if p.name in seeds else p
-            for p in program.populations
-        ]
-        return replace(program, populations=tuple(populations))
+            seeds = {p.name: _seed_of(modules[p.name]) for p in random}
+        populations = {
+            p.name: replace(p, noise=replace(p.noise, seed=seeds[p.name]))
+            for p in random
+            if p.noise is not None
+        }
+        changed = tuple(populations.get(p.name, p) for p in program.populations)
+        return replace(program, populations=changed)
+
+
+def _seed_of(noisy_layer: Any) -> int:
+    seed: int = noisy_layer.noise.seed
+    return seed
 
 
 def noisy(program: Program | None) -> list[Population]:
     """The Program's noisy populations."""
     populations = () if program is None else program.populations
-    return [p for p in populations if p.kind == "lif" and p.noise is not None]
+    return [p for p in populations if isinstance(p, Population) and p.noise is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Scored:
                   on targets other than software
     """
 
-    description: Mapping
+    description: Mapping[str, Any]
     index: np.ndarray
     correct: np.ndarray
     margin: np.ndarray
@@ -50,6 +51,13 @@ class Scored:
     label: np.ndarray | None = None
     prediction: np.ndarray | None = None
     detector: np.ndarray | None = None
+
+    @property
+    def classified(self) -> tuple[np.ndarray, np.ndarray]:
+        """(label, prediction). Raises ValueError where a record was made without them."""
+        if self.label is None or self.prediction is None:
+            raise ValueError("the record says neither labels nor predictions")
+        return self.label, self.prediction
 
     @property
     def accuracy(self) -> float:
@@ -76,10 +84,12 @@ class Scored:
         return arrays | {f"history.{name}": values for name, values in self.history.items()}
 
     @classmethod
-    def from_arrays(cls, description: Mapping, arrays: Mapping[str, np.ndarray]) -> Scored:
+    def from_arrays(
+        cls, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Scored:
         """Back from the store."""
 
-        def part(prefix):
+        def part(prefix: str) -> dict[str, np.ndarray]:
             return {
                 name.removeprefix(prefix): values
                 for name, values in arrays.items()

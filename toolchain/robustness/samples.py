@@ -100,7 +100,7 @@ def _check_steps(said: Said) -> None:
     steps = {entry.get("steps") for entry in said.values() if entry.get("encoding") == "events"}
     if len(steps) > 1:
         raise BenchError(
-            f"the models read events of {', '.join(map(str, sorted(steps)))} steps; a file of "
+            f"the models read events of {', '.join(sorted(map(str, steps)))} steps; a file of "
             f"one's own has one number of steps"
         )
 

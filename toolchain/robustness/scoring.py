@@ -3,8 +3,9 @@ sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def score(
     data: Data,
     crafted: Mapping[str, np.ndarray],
     tick: Tick = lambda done, total: None,
-) -> tuple[dict, dict[str, np.ndarray]]:
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(description, arrays) of a scored cell, see ``records.Scored``. Raises NotApplicable for a
     target that the model has nothing for."""
     opened, part = open_model(job.crafted.model), data.first(job.samples)
@@ -58,7 +59,9 @@ def score(
         "near_threshold": near_threshold(opened, part.samples, job.seed)
         if _on_clean(job)
         else None,
-        "detector_threshold": None if read is None else float(opened.front.gate.threshold),
+        "detector_threshold": None
+        if read is None or opened.front is None
+        else float(opened.front.gate.threshold),
         **found,
     }
     history = {
@@ -84,7 +87,7 @@ def score(
     return description, record.to_arrays()
 
 
-def score_cell(job: ScoreJob, context: Context) -> tuple[dict, Arrays]:
+def score_cell(job: ScoreJob, context: Context) -> tuple[dict[str, Any], Arrays]:
     """A scored cell: its description and arrays. Raises NotPossible."""
     try:
         return score(job, context.data, context.inputs[0], context.tick)
@@ -97,7 +100,7 @@ def _on_clean(job: ScoreJob) -> bool:
     return job.target == "software" and job.crafted.spec is None
 
 
-def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict | None:
+def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict[str, Any] | None:
     """{"within": half width in thresholds, "share": of all potentials, "layers": name → share};
     None where no spiking layer is one of ours.
 
@@ -124,14 +127,15 @@ def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
     import torch
 
     front = opened.front
-    if not has_detector(front):
+    if front is None or not has_detector(front):
         return None
     with torch.no_grad():
         parts = [
             front.distance(torch.from_numpy(samples[i : i + BATCH].astype(np.float32)))
             for i in range(0, len(samples), BATCH)
         ]
-    return torch.cat(parts).double().numpy()
+    found: np.ndarray = torch.cat(parts).double().numpy()
+    return found
 
 
 def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarray:
@@ -139,18 +143,21 @@ def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarra
     Euclidean length (l2), changed event cells (flips), steps that an event moved, mean over the
     sample's events (shift)."""
     change = (adversarial.astype(np.float64) - clean).reshape(len(clean), -1)
+    size: np.ndarray
     if norm in ("linf", "corruption"):
-        return np.abs(change).max(axis=1)
-    if norm == "l2":
-        return np.sqrt((change**2).sum(axis=1))
-    if norm == "flips":
-        return np.count_nonzero(change, axis=1).astype(np.float64)
-    sample, moved = steps_moved(clean, adversarial)
-    events = np.bincount(sample, minlength=len(clean))
-    return np.bincount(sample, moved, len(clean)) / np.maximum(events, 1)
+        size = np.abs(change).max(axis=1)
+    elif norm == "l2":
+        size = np.sqrt((change**2).sum(axis=1))
+    elif norm == "flips":
+        size = np.count_nonzero(change, axis=1).astype(np.float64)
+    else:
+        sample, moved = steps_moved(clean, adversarial)
+        events = np.bincount(sample, minlength=len(clean))
+        size = np.bincount(sample, moved, len(clean)) / np.maximum(events, 1)
+    return size
 
 
-def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict:
+def _on_software(opened: Opened, samples: np.ndarray, job: ScoreJob) -> dict[str, Any]:
     """A model without a Program: predictions of the PyTorch model, and the multiply-accumulate
     operations of its layers."""
     from hardware.device import Device
@@ -204,8 +211,8 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
 
     found: dict[str, int] = {}
 
-    def counted(name: str):
-        def after(module, arguments, result):
+    def counted(name: str) -> Callable[..., None]:
+        def after(module: Any, arguments: tuple[Any, ...], result: Any) -> None:
             inside = arguments[0].detach()
             if isinstance(module, nn.Linear):
                 macs = (
@@ -215,6 +222,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
                 lead = inside.shape[: inside.dim() - module.weight.dim() + 1]
                 ones = torch.ones(1, *inside.shape[len(lead) :])
                 kernel = torch.ones_like(module.weight).cpu()
+                convolve: Callable[..., torch.Tensor]
                 convolve = {3: nn.functional.conv1d, 4: nn.functional.conv2d}[kernel.dim()]
                 if isinstance(module, nn.ConvTranspose2d):
                     convolve = nn.functional.conv_transpose2d
@@ -243,7 +251,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     ]
     victim = opened.classifier()
     samples = torch.zeros(1, *victim.sample_shape)
-    values = samples.transpose(0, 1) if opened.events else victim.encoder(samples, 0)
+    values = samples.transpose(0, 1) if opened.events else opened.encoder()(samples, 0)
     constant = opened.data.get("encoding", "direct") == "direct" and not opened.spiking
     values = values[:1] if constant else values
     try:
@@ -257,7 +265,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     return found, len(values)
 
 
-def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -> dict:
+def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -> dict[str, Any]:
     """A Program on a target, or the PyTorch model that it was made from, and what stands before it
     on the same target."""
     from contextlib import ExitStack
@@ -274,17 +282,18 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
         )
         programs = front.programs()
         parts = {
-            f"front.{name}": (programs[name][0], recording)
+            f"front.{name}": (programs[name].program, recording)
             for name, recording in recordings.items()
         }
-    program = opened.reseeded(opened.program, job.seed)
+    plain = opened.required()
+    program = opened.reseeded(plain, job.seed)
     if opened.events:
         inputs = whole(samples, np.uint8, f"events for target {job.target}", 0, 1)
     else:
-        inputs = integers(opened.classifier().encoder, samples, job.seed)
+        inputs = integers(opened.encoder(), samples, job.seed)
     call = None if callable(getattr(opened.module, "spikeport_io", None)) else opened.io["call"]
     with ExitStack() as stack:
-        if program is not opened.program:
+        if program is not plain:
             stack.enter_context(noise_seed(opened.module, job.seed))
         recording = execution.execute(
             opened.stage,
@@ -309,7 +318,7 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
             counter: np.concatenate([_columns(made, counter) for _, made in parts.values()], axis=1)
             for counter in recording.counts
         },
-        "program": opened.program.fingerprint,
+        "program": plain.fingerprint,
         "steps": recording.steps,
         "spikes_per_inference": {
             f"{prefix}{entry['name']}": entry["spikes"]
@@ -326,7 +335,7 @@ def _columns(recording: Recording, counter: str) -> np.ndarray:
     ).astype(np.float64)
 
 
-def _energy(parts: Mapping[str, tuple[Program, Recording]], chip_name: str) -> dict:
+def _energy(parts: Mapping[str, tuple[Program, Recording]], chip_name: str) -> dict[str, Any]:
     """Energy of all parts, one after the other: energies, times and cores add up."""
     from hardware.chip import Chip
     from hardware.energy import QUANTITIES, estimate
@@ -345,7 +354,11 @@ def _energy(parts: Mapping[str, tuple[Program, Recording]], chip_name: str) -> d
         "energy": energy,
         "chip": spent.chip,
         "cores": spent.cores,
-        "time_limit": {entry.device.name: asdict(entry.limit) for entry in spent.spiking},
+        "time_limit": {
+            entry.device.name: asdict(entry.limit)
+            for entry in spent.spiking
+            if entry.limit is not None
+        },
         "twin_macs": sum(spent.twin.macs.values()),
         "twin_energy_j": dict(spent.twin.energy_j),
     }

@@ -12,7 +12,7 @@ from toolchain.cells.engine import Cell
 from toolchain.cells.plain import training
 from toolchain.robustness import kinds
 from toolchain.robustness.models import ModelFile, open_model
-from toolchain.robustness.parts import ModelPart, Sweep
+from toolchain.robustness.parts import ModelPart, Sweep, SweepError
 
 
 def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
@@ -21,7 +21,9 @@ def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
 
     found = {}
     for part in sweep.models:
-        for seed in part.trainings if part.recipe is not None else ():
+        if part.recipe is None:
+            continue
+        for seed in part.trainings:
             config = read_config(sweep.path(part.recipe))
             config = replace(config, training=replace(config.training, seed=seed))
             found[part.name, seed] = training(config, f"training {named(part, seed)}")
@@ -36,10 +38,7 @@ def check_kinds(sweep: Sweep) -> None:
     for part in kinds.check_stated(sweep):
         if part.source is None:
             continue  # its recipe is not there; reading it says so
-        source, weights = (
-            None if path is None else sweep.path(path.replace("{seed}", str(part.trainings[0])))
-            for path in (part.source, part.weights)
-        )
+        source, weights = _files(sweep, part.source, part.weights, part.trainings[0])
         if ":" not in source and not Path(source).is_file():
             continue  # reading it says what is wrong
         with threads.limited(1):  # as in ``run``: an opened model is kept
@@ -57,15 +56,24 @@ def models(
     found = []
     for part in sweep.models:
         for seed in part.trainings:
-            if part.source is None:
-                source, weights = str(folder / trained[part.name, seed].product), None
+            if part.source is not None:
+                source, weights = _files(sweep, part.source, part.weights, seed)
             else:
-                source, weights = (
-                    None if path is None else sweep.path(path.replace("{seed}", str(seed)))
-                    for path in (part.source, part.weights)
-                )
+                cell = (trained or {}).get((part.name, seed))
+                if cell is None or cell.product is None:
+                    raise SweepError(f"{sweep.where}: {named(part, seed)} is not trained yet")
+                source, weights = str(folder / cell.product), None
             found.append(ModelFile.read(named(part, seed), source, weights, part.options))
     return found
+
+
+def _files(sweep: Sweep, source: str, weights: str | None, seed: int) -> tuple[str, str | None]:
+    """(source, weights) of one training."""
+
+    def path(text: str) -> str:
+        return sweep.path(text.replace("{seed}", str(seed)))
+
+    return path(source), None if weights is None else path(weights)
 
 
 def named(part: ModelPart, seed: int) -> str:

@@ -71,7 +71,7 @@ def robustness(clean: np.ndarray, attacked: np.ndarray) -> Robustness:
     )
 
 
-def _paired(one, other) -> tuple[np.ndarray, np.ndarray]:
+def _paired(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one, other = np.asarray(one, bool), np.asarray(other, bool)
     if one.shape != other.shape or one.ndim != 1 or not one.size:
         raise StatisticsError(
@@ -105,9 +105,10 @@ def worst_case(records: Sequence[Scored]) -> np.ndarray:
     """Correct under every record, booleans [sample] over the shared samples: the number that
     counts."""
     _, positions = align(records)
-    return np.logical_and.reduce(
+    correct: np.ndarray = np.logical_and.reduce(
         [record.correct[where] for record, where in zip(records, positions)]
     )
+    return correct
 
 
 @dataclass(frozen=True)

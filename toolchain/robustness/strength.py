@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from toolchain.attacks.registry import EVENTS
+from toolchain.attacks.base import EVENTS
+from toolchain.robustness.records import Scored
 from toolchain.robustness.traits import (
     EXACT,
     GRADIENT,
@@ -87,7 +88,7 @@ class Attacked:
     detector: bool = False
 
     @classmethod
-    def of(cls, records: Sequence) -> Attacked:
+    def of(cls, records: Sequence[Scored]) -> Attacked:
         """From records of one model under one threat."""
         said = [record.description for record in records]
         return cls(
@@ -182,7 +183,7 @@ def judge(attacks: Iterable[Traits], attacked: Attacked) -> Strength:
     return Strength(reached)
 
 
-def of_records(records: Sequence) -> Strength:
+def of_records(records: Sequence[Scored]) -> Strength:
     """Of the battery behind some records of one model at one radius."""
     return judge(
         (traits for record in records for traits in Traits.made(record)), Attacked.of(records)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Traits:
     known_seed: bool = False
 
     @classmethod
-    def of(cls, said: Mapping) -> Traits:
+    def of(cls, said: Mapping[str, Any]) -> Traits:
         """From the description of a record, see ``cells.CraftJob.description``."""
         estimator = estimator_of(said)
         access = _access(said)
@@ -145,15 +146,16 @@ class Traits:
         return ", ".join(parts)
 
 
-def estimator_of(said: Mapping) -> str | None:
+def estimator_of(said: Mapping[str, Any]) -> str | None:
     """Name of the estimator; None for an attack without gradients."""
     text = said["estimator"]
     if not text:
         return None
-    return json.loads(text)["name"] if text.startswith("{") else text.split(" ")[0]
+    name: str = json.loads(text)["name"] if text.startswith("{") else text.split(" ")[0]
+    return name
 
 
-def _access(said: Mapping) -> str:
+def _access(said: Mapping[str, Any]) -> str:
     if said["crafted_on"].startswith("model "):
         return TRANSFER
     if said["family"] == "noise":
@@ -163,7 +165,7 @@ def _access(said: Mapping) -> str:
     return GRADIENT
 
 
-def _loss(said: Mapping) -> str:
+def _loss(said: Mapping[str, Any]) -> str:
     optimiser = said["optimiser"].removeprefix("transfer ")
     if optimiser in OWN_LOSSES:
         return OWN_LOSSES[optimiser]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -57,7 +57,7 @@ class Attack(Settings):
     draws: Annotated[int, Meta(ge=1, le=1001)] = 5
 
 
-def named(name: str, **params) -> dict:
+def named(name: str, **params) -> dict[str, Any]:
     """An estimator in an AttackSpec."""
     return {"name": name, "params": params}
 
@@ -161,11 +161,11 @@ def _cell(
     return base.cell("toolchain.studies.attacking:measure", job, label, after)
 
 
-def right(result: dict) -> np.ndarray:
+def right(result: dict[str, Any]) -> np.ndarray:
     """Booleans [sample] of a measurement."""
     return np.array([value == "1" for value in result["correct"]])
 
 
-def worst(results: list[dict]) -> float:
+def worst(results: list[dict[str, Any]]) -> float:
     """Share of samples that are right in every measurement."""
     return float(np.logical_and.reduce([right(result) for result in results]).mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def images(name: str, samples: int) -> tuple[np.ndarray, np.ndarray]:
     return data.images(), data.labels
 
 
-def measure(job: dict, folder: Path) -> dict:
+def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One attack on one network: {"accuracy", "correct" (a 0 or 1 for each sample), "zero_gradient"
     (mean share of samples whose gradient is exactly zero; None without gradients), "random" (the
     encoder or a neuron is)}."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from toolchain.cells import engine
 from toolchain.cells.engine import Cell, everything
@@ -39,7 +40,7 @@ def run(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """Compute every cell that the folder does not hold, and return all results by key.
 
     folder    or its store, which is open

@@ -4,6 +4,7 @@ integers."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from toolchain.training import Config, load_checkpoint, save_checkpoint
 from toolchain.training import train as fit
 
 
-def train(job: dict, folder: Path) -> dict:
+def train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train one floating-point network; its weights are kept in a checkpoint, which says nothing of
     its arithmetic."""
     config = Config.from_table(job["config"])
@@ -29,7 +30,7 @@ def train(job: dict, folder: Path) -> dict:
     return {"accuracy": result.accuracy, "test_samples": result.test_samples}
 
 
-def measure(job: dict, folder: Path) -> dict:
+def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """{"accuracy" (floating point), "samples", "near" (layer → share of potentials within ``near``
     of the threshold, and within delta), "size" (layer → root mean square distance from the
     threshold, volts), "bits": {number of bits: {"accuracy", "changed" (share of predictions),
@@ -65,7 +66,7 @@ def measure(job: dict, folder: Path) -> dict:
     }
 
 
-def measure_aware(job: dict, folder: Path) -> dict:
+def measure_aware(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """{"accuracy", "flips", "comparisons"} of a network trained on the grid, beside its Program."""
     model, _ = load_checkpoint(folder / job["network"])
     inputs, labels = data.inputs(model.data)

@@ -9,6 +9,7 @@ with the threshold (one neuron, one step) that ends otherwise in integers than i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def near(run: Floating, width: float) -> dict[str, float]:
     }
 
 
-def flips(program: Program, run: Floating) -> dict[str, dict[str, dict]]:
+def flips(program: Program, run: Floating) -> dict[str, dict[str, dict[str, Any]]]:
     """mode → layer → {"flips", "comparisons", "spikes" (of the floating-point network), "samples"
     (with any flip)}, for spiking layers.
 
@@ -69,7 +70,7 @@ def flips(program: Program, run: Floating) -> dict[str, dict[str, dict]]:
     between two spikes.
     """
     free = hardware.run(program, run.inputs, "fast", record=hardware.Record(spikes=True)).spikes
-    found: dict[str, dict[str, dict]] = {mode: {} for mode in MODES}
+    found: dict[str, dict[str, dict[str, Any]]] = {mode: {} for mode in MODES}
     for name, expected in run.spikes.items():
         found["free"][name] = _counts(expected, free[name])
         alone = hardware.run(
@@ -83,7 +84,7 @@ def flips(program: Program, run: Floating) -> dict[str, dict[str, dict]]:
     return found
 
 
-def _counts(expected: np.ndarray, spikes: np.ndarray) -> dict:
+def _counts(expected: np.ndarray, spikes: np.ndarray) -> dict[str, Any]:
     differ = expected != (spikes != 0)
     return {
         "flips": int(differ.sum()),

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from toolchain.defences import Defence
 from toolchain.errors import ConfigError
@@ -47,7 +48,7 @@ class Plan:
     aware: dict[int, Cell]
 
 
-def read(table: Mapping, where: str, folder: Path) -> Plan:
+def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
     """See ``toolchain.studies``."""
     settings = from_table(MarginStudy, table, where)
     recipe = read_config(folder / settings.recipe)
@@ -94,7 +95,7 @@ def cells(plan: Plan) -> list[Cell]:
     return [*plan.measured.values(), *plan.aware.values()]
 
 
-def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
+def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     """See ``toolchain.studies``."""
     measured = {key: results[cell.key] for key, cell in plan.measured.items()}
     return margin_page.findings(

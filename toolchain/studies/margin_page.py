@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from toolchain.pages.formats import percent, significant
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
@@ -19,25 +20,25 @@ PER = 10_000
 
 NAMES = {"forced": "each layer given the float network’s spikes", "free": "running free"}
 
-Measured = Mapping[tuple[float, int], dict]
+Measured = Mapping[tuple[float, int], dict[str, Any]]
 
 
-def total(result: dict, bits: int, mode: str, quantity: str) -> int:
+def total(result: dict[str, Any], bits: int, mode: str, quantity: str) -> int:
     """Sum over the layers of one network."""
     return sum(layer[quantity] for layer in result["bits"][str(bits)]["flips"][mode].values())
 
 
-def rate(result: dict, bits: int, mode: str) -> float:
+def rate(result: dict[str, Any], bits: int, mode: str) -> float:
     """Flips per PER comparisons, over all layers."""
     return PER * total(result, bits, mode, "flips") / total(result, bits, mode, "comparisons")
 
 
-def near(result: dict) -> float:
+def near(result: dict[str, Any]) -> float:
     """Mean share of the layers."""
     return sum(result["near"].values()) / len(result["near"])
 
 
-def error(result: dict, bits: int) -> float:
+def error(result: dict[str, Any], bits: int) -> float:
     """Largest of the layers' errors of a potential, volts."""
     return max(
         layer["error"] or 0.0 for layer in result["bits"][str(bits)]["flips"]["forced"].values()
@@ -45,13 +46,13 @@ def error(result: dict, bits: int) -> float:
 
 
 def findings(
-    settings: MarginStudy, recipe: Config, measured: Measured, aware: Mapping[int, dict]
+    settings: MarginStudy, recipe: Config, measured: Measured, aware: Mapping[int, dict[str, Any]]
 ) -> Findings:
     """What the study says. ``measured``: (delta, seed) → margin.measure; ``aware``: seed →
     margin.measure_aware."""
     deltas = sorted(settings.deltas)
 
-    def seeds(delta: float, value: Callable[[dict], float]) -> list[float]:
+    def seeds(delta: float, value: Callable[[dict[str, Any]], float]) -> list[float]:
         return [value(measured[delta, seed]) for seed in settings.seeds]
 
     exact = [
@@ -196,7 +197,7 @@ def _line(
     place: int,
     deltas,
     seeds,
-    value: Callable[[dict], float],
+    value: Callable[[dict[str, Any]], float],
     unit: str,
     floor: float = 0.0,
 ) -> Line:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -70,7 +70,7 @@ class Plan:
     measured: dict[tuple[str, int], dict[str, tuple[str, Cell]]]
 
 
-def read(table: Mapping, where: str, folder: Path) -> Plan:
+def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
     """See ``toolchain.studies``."""
     settings = from_table(Networks, table, where)
     names = [network.name for network in settings.networks]
@@ -111,7 +111,7 @@ def cells(plan: Plan) -> list[Cell]:
     return [cell for found in plan.measured.values() for _, cell in found.values()]
 
 
-def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
+def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network and measurement: its group, its name, and the accuracy of every seed."""
     found: dict[tuple[str, str, str], list[float]] = {}
     for (network, _), measured in plan.measured.items():
@@ -133,7 +133,7 @@ def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
     ]
 
 
-def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
+def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     """See ``toolchain.studies``."""
     found, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
     share = {(row["network"], row["name"]): row["each"] for row in found}
@@ -224,7 +224,7 @@ def findings(plan: Plan, results: Mapping[str, dict]) -> Findings:
     )
 
 
-def _title(share: Mapping, names: list[str]) -> str:
+def _title(share: Mapping[str, Any], names: list[str]) -> str:
     """Who keeps most in the worst case, where its worst seed is above every other network's
     best."""
     left = {name: spread(share[name, "worst of all"]) for name in names}
@@ -242,7 +242,7 @@ def _title(share: Mapping, names: list[str]) -> str:
     )
 
 
-def _begins(share: Mapping, network: str, start: str) -> list[float]:
+def _begins(share: Mapping[str, Any], network: str, start: str) -> list[float]:
     """The published attack, whose name also says how it was made."""
     return next(
         each
@@ -251,7 +251,7 @@ def _begins(share: Mapping, network: str, start: str) -> list[float]:
     )
 
 
-def _sentence(share: Mapping, name: str) -> str:
+def _sentence(share: Mapping[str, Any], name: str) -> str:
     clean, published, worst = (
         spread(each).mean
         for each in (
@@ -267,7 +267,9 @@ def _sentence(share: Mapping, name: str) -> str:
     )
 
 
-def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: str) -> PlotPanel:
+def _categories(
+    names: list[str], drawn: list[tuple[str, dict[str, Any], bool]], title: str
+) -> PlotPanel:
     made = []
     for place, (label, each, strong) in enumerate(drawn):
         points = []
@@ -280,14 +282,14 @@ def _categories(names: list[str], drawn: list[tuple[str, dict, bool]], title: st
     return PlotPanel(title, tuple(made))
 
 
-def _matrix(share: Mapping, names: list[str]) -> Table:
+def _matrix(share: Mapping[str, Any], names: list[str]) -> Table:
     columns = (
         Column("source", "PGD made on"),
         *(Column(f"tried_on_{name}", f"tried on {name}", "share", SEEDS) for name in names),
     )
     made = []
     for source in names:
-        row: dict = {"source": source}
+        row: dict[str, Any] = {"source": source}
         for target in names:
             s = spread(share[target, f"pgd from {source}"])
             row[f"tried_on_{target}"] = Interval(s.mean, s.low, s.high)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 from toolchain.pages.html import APPENDIX, document, figure, items, nav, render, section
 from toolchain.pages.table import Table
@@ -56,7 +57,7 @@ class Findings:
     lead: str
     sections: tuple[Section, ...]
     table: Table
-    facts: Mapping = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     battery: Strength | None = None
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -109,7 +109,7 @@ class Setting:
         """What its file holds."""
         return Study
 
-    def read(self, table: Mapping, where: str, folder: Path) -> Plan:
+    def read(self, table: Mapping[str, Any], where: str, folder: Path) -> Plan:
         """See ``toolchain.studies``."""
         return _plan(self, table, where, folder)
 
@@ -117,12 +117,12 @@ class Setting:
         """Every measurement; the trainings stand before them."""
         return [cell for found in plan.measured.values() for _, cell in found.values()]
 
-    def findings(self, plan: Plan, results: Mapping[str, dict]) -> Findings:
+    def findings(self, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         """See ``toolchain.studies``."""
         return _findings(self, plan, results)
 
 
-def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
+def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) -> Plan:
     settings = from_table(Study, table, where)
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
@@ -146,9 +146,9 @@ def _plan(setting: Setting, table: Mapping, where: str, folder: Path) -> Plan:
     return Plan(settings, recipes, trained, measured)
 
 
-def rows(plan: Plan, results: Mapping[str, dict]) -> list[dict]:
+def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network, value and measurement: group, name, and the accuracy of every seed."""
-    found: dict[tuple, dict] = {}
+    found: dict[tuple, dict[str, Any]] = {}
     for (network, value, _), measured in plan.measured.items():
         each = {name: (group, results[cell.key]) for name, (group, cell) in measured.items()}
         shares = {(group, name): result["accuracy"] for name, (group, result) in each.items()}
@@ -179,7 +179,9 @@ LINES = (
 """Line of the plot, group, and how the name of its measurement begins."""
 
 
-def pick(found: list[dict], network: str, value: float, group: str, start: str) -> dict | None:
+def pick(
+    found: list[dict[str, Any]], network: str, value: float, group: str, start: str
+) -> dict[str, Any] | None:
     """The row of a line at a value."""
     wanted = (
         r
@@ -190,7 +192,7 @@ def pick(found: list[dict], network: str, value: float, group: str, start: str) 
     return next(wanted, None)
 
 
-def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Findings:
+def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     found, settings = rows(plan, results), plan.settings
     tried = attacked.battery(plan.recipes.values(), settings.attack)
     panels = []
@@ -258,7 +260,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict]) -> Find
 
 
 def _point(
-    network: str, x: float, value: float, label: str, setting: Setting, row: dict | None
+    network: str, x: float, value: float, label: str, setting: Setting, row: dict[str, Any] | None
 ) -> Point | None:
     if row is None:
         return None
@@ -270,7 +272,9 @@ def _point(
     return Point(x, s.mean, s.low if s.seeds > 1 else None, s.high if s.seeds > 1 else None, said)
 
 
-def _change(setting: Setting, found: list[dict], network: str, settings: Study) -> dict:
+def _change(
+    setting: Setting, found: list[dict[str, Any]], network: str, settings: Study
+) -> dict[str, Any]:
     """From the first value to the last: how much the published kind of attack sees, and how much is
     left in the worst case."""
     ends = settings.values[0], settings.values[-1]
@@ -372,7 +376,7 @@ SHARMIN = (
 
 def table_of(
     name: str,
-    rows: Iterable[Mapping],
+    rows: Iterable[Mapping[str, Any]],
     attack: Attack,
     settings: tuple[Column, ...],
     whose: Mapping[str, str],

@@ -13,7 +13,9 @@ from torch.nn import functional
 from toolchain.attacks.randomness import derived_seed
 from toolchain.attacks.victims import encoder_of
 from toolchain.data import Dataset, Encoding
-from toolchain.layers import Network, decode
+from toolchain.errors import ToolchainError
+from toolchain.layers import decode
+from toolchain.models import AnyNetwork
 from toolchain.training.augmentation import Mixed, augmented
 from toolchain.training.config import Config, Training
 
@@ -23,7 +25,7 @@ class Step:
     """One training step; see ``toolchain.defences.hooks.Step``. Either ``values`` [step, sample,
     *shape], or ``images`` and ``encode``. mixed: a second label for each sample."""
 
-    model: Network
+    model: AnyNetwork
     settings: Training
     labels: torch.Tensor
     progress: float
@@ -37,7 +39,11 @@ class Step:
         """Scores [sample, class] of the step's own samples, or of other images."""
         if images is None:
             images = self.images
-        values = self.values if images is None else self.encode(images)
+        values = self.values
+        if images is not None:
+            if self.encode is None:
+                raise ToolchainError("training: a step of encoded values takes no images")
+            values = self.encode(images)
         return decode(self.model(values), self.model.decode)
 
     def logits(self, scores: torch.Tensor) -> torch.Tensor:
@@ -74,7 +80,12 @@ class Feed:
     """
 
     def __init__(
-        self, data: Dataset, config: Config, model: Network, device: torch.device, as_images: bool
+        self,
+        data: Dataset,
+        config: Config,
+        model: AnyNetwork,
+        device: torch.device,
+        as_images: bool,
     ) -> None:
         self.data, self.config, self.model, self.device = data, config, model, device
         self.batches = -(-len(data) // config.training.batch)
@@ -98,7 +109,8 @@ class Feed:
     def _step(self, which: np.ndarray, epoch: int, position: int) -> Step:
         progress = position / max(1, self.total - 1)
         shift, settings = self.config.data.shift, self.config.training
-        if self._encoder is None:
+        encoder = self._encoder
+        if encoder is None:
             values, labels = encoded(
                 self.data, self.config.data.encoder, which, self.model.fraction_bits, epoch
             )
@@ -118,13 +130,13 @@ class Feed:
             labels,
             progress,
             images=images,
-            encode=lambda images: self._encoder(images, seed),
+            encode=lambda images: encoder(images, seed),
             mixed=mixed,
         )
 
 
 def encoded(
-    data: Dataset, encoding: Encoding, which, fraction_bits: int, epoch: int = 0
+    data: Dataset, encoding: Encoding, which: np.ndarray, fraction_bits: int, epoch: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(x [step, batch, *shape] in real units, labels). A direct encoding stays a view that repeats
     one frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hardware.errors import MissingPackageError
 from hardware.parameters import parameter
@@ -12,7 +13,7 @@ from toolchain.training.curve import table
 
 
 @contextmanager
-def board(folder: str | Path) -> Iterator[Callable[[Mapping], None]]:
+def board(folder: str | Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Gives what writes an entry of the history into a folder of TensorBoard's: every number under
     the name that it has in the CSV file. Raises MissingPackageError where the package is not
     installed."""
@@ -25,7 +26,7 @@ def board(folder: str | Path) -> Iterator[Callable[[Mapping], None]]:
         ) from None
     writer = SummaryWriter(str(folder))
 
-    def write(entry: Mapping) -> None:
+    def write(entry: Mapping[str, Any]) -> None:
         (row,) = table([entry]).rows
         for name, value in row.items():
             if name != "epoch" and value is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,12 @@ from toolchain.data.datasets import SPLITS
 from toolchain.training.checkpoint import load_checkpoint, save_checkpoint
 from toolchain.training.config import Config, read_config
 from toolchain.training.loop import train
+from toolchain.training.weights import named
 
 
-def fit(job: Mapping, folder: Path, progress: Callable[[int, int], None] | None = None) -> dict:
+def fit(
+    job: Mapping[str, Any], folder: Path, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
     """Train a network and save its checkpoint.
 
     job     "config": table of the recipe; "ann": checkpoint in the run's folder that the network is
@@ -31,7 +35,7 @@ def fit(job: Mapping, folder: Path, progress: Callable[[int, int], None] | None 
     """
     config = Config.from_table(job["config"])
     if job["ann"] is not None:
-        init = config.model.init.at(folder / job["ann"])
+        init = named(config).at(folder / job["ann"])
         config = replace(config, model=replace(config.model, init=init))
     result = train(config, progress=progress)
     path = folder / job["checkpoint"]
@@ -42,7 +46,7 @@ def fit(job: Mapping, folder: Path, progress: Callable[[int, int], None] | None 
     return found
 
 
-def rests_on(config: Config, ann: bool = True) -> dict:
+def rests_on(config: Config, ann: bool = True) -> dict[str, Any]:
     """What a training reads besides its recipe, as plain JSON values: for every file that the
     recipe names SHA-256 of its content, and for every data set ``data_key``.
 
@@ -52,13 +56,13 @@ def rests_on(config: Config, ann: bool = True) -> dict:
     """
     if config.purifier is not None:
         return {"classifier": _named(Path(config.purifier.classifier))}
-    found: dict = {"data": {config.data.name: data_key(config.data.name)}}
+    found: dict[str, Any] = {"data": {config.data.name: data_key(config.data.name)}}
     if ann and config.model.init is not None:
         found["ann"] = _named(Path(config.model.init.source))
     return found
 
 
-def _named(path: Path) -> dict:
+def _named(path: Path) -> dict[str, Any]:
     """A recipe, or a checkpoint, that a recipe names."""
     if path.suffix == ".toml":
         config = read_config(path)
@@ -81,6 +85,6 @@ def data_key(name: str) -> str:
         for values in (*parts, data.labels):
             array = np.ascontiguousarray(values)
             digest.update(
-                f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array).digest()
+                f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array.data).digest()
             )
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,9 +23,12 @@ from hardware._files import read_bytes
 from hardware.parameters import parameter
 from toolchain import files
 from toolchain.errors import CheckpointError, ConfigError, LayerError
-from toolchain.layers import Network
-from toolchain.models import build
+from toolchain.models import AnyNetwork, build
+from toolchain.purification.settings import Purifier
 from toolchain.training.config import Config
+
+if TYPE_CHECKING:
+    from toolchain.purification.front import Front
 
 FORMAT = 1
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -33,10 +37,10 @@ PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 def save_checkpoint(
     path: str | Path,
-    model: Network,
+    model: AnyNetwork,
     config: Config,
     *,
-    results: Mapping | None = None,
+    results: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> None:
     """Write weights and recipe, whole or not at all.
@@ -60,7 +64,7 @@ def save_checkpoint(
     files.write_bytes(path, save(tensors, metadata={"spikeport": text}), force)
 
 
-def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
+def load_checkpoint(path: str | Path) -> tuple[AnyNetwork, Config]:
     """(the network with its weights in evaluation mode, its recipe) from a checkpoint; a purifier
     is the network's ``front``.
 
@@ -78,8 +82,9 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     held = sum(tensor.numel() for tensor in tensors.values())
     with torch.random.fork_rng(devices=[]):
         model = _built(path, config, held)
+        front = None
         if config.purifier is not None:
-            _put_front(path, model, config)
+            front = _put_front(path, model, config.purifier)
     own = _state(model)
     if set(tensors) != set(own):
         wrong = sorted(set(tensors) ^ set(own))[0]
@@ -98,8 +103,8 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Config]:
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
-    if config.purifier is not None:
-        model.front.eval()
+    if front is not None:
+        front.eval()
     return model.eval(), config
 
 
@@ -109,7 +114,7 @@ def read_recipe(path: str | Path) -> Config:
     return _description(path, _read(path))[0]
 
 
-def read_results(path: str | Path) -> dict:
+def read_results(path: str | Path) -> dict[str, Any]:
     """What was kept with a checkpoint besides weights and recipe. Raises CheckpointError."""
     path = Path(path)
     return _description(path, _read(path))[1]
@@ -121,24 +126,33 @@ def recipe_of(where: str, content: bytes) -> Config:
     return _description(Path(where), content)[0]
 
 
-def _built(path: Path, config: Config, most: int) -> Network:
-    numbers = {"dataset": config.data.name, "encoding": config.data.encoder, "most_weights": most}
+def _built(path: Path, config: Config, most: int) -> AnyNetwork:
     try:
-        return build(config.model, config.neuron, config.grid, config.surrogate, **numbers)
+        return build(
+            config.model,
+            config.neuron,
+            config.grid,
+            config.surrogate,
+            dataset=config.data.name,
+            encoding=config.data.encoder,
+            most_weights=most,
+        )
     except (ConfigError, LayerError) as error:
         raise CheckpointError(f"{path}: its recipe is not usable: {error}") from None
 
 
-def _put_front(path: Path, model: Network, config: Config) -> None:
+def _put_front(path: Path, model: AnyNetwork, settings: Purifier) -> Front:
     from toolchain.purification.front import Front, attach
 
     try:
-        attach(model, Front(config.purifier, model.input_shape))
+        front = Front(settings, model.input_shape)
+        attach(model, front)
     except ConfigError as error:
         raise CheckpointError(f"{path}: its recipe is not usable: {error}") from None
+    return front
 
 
-def _state(model: Network) -> dict[str, torch.Tensor]:
+def _state(model: AnyNetwork) -> dict[str, torch.Tensor]:
     """All tensors by name, those of a front as "front.NAME"; the network's own memory, not
     copies."""
     front = getattr(model, "front", None)
@@ -166,7 +180,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _description(path: Path, content: bytes) -> tuple[Config, dict]:
+def _description(path: Path, content: bytes) -> tuple[Config, dict[str, Any]]:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or not 2 <= length <= min(limits.HEADER_BYTES, len(content) - 8):
         raise CheckpointError(f"{path}: no safetensors file, or a truncated one")

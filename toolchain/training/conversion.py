@@ -16,8 +16,10 @@ activations for all layers at once, over positive pre-activations.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ from toolchain.errors import ConfigError
 from toolchain.models import ReluNetwork
 from toolchain.training.config import Config
 from toolchain.training.result import Train
-from toolchain.training.weights import opened
+from toolchain.training.weights import named, opened
 
 BATCH = 64
 
@@ -58,7 +60,7 @@ def start(
 ) -> list[Balance]:
     """Convert the ANN that ``config.model.init`` names into ``network``. ``data``: the training
     split; ``train``: trains the ANN where a recipe is named. Raises ConfigError."""
-    init = config.model.init
+    init = named(config)
     ann, trained = opened(config, train, root)
     if not isinstance(ann, ReluNetwork):
         raise ConfigError(f'{init.ann}: is a spiking network; it must be one of kind = "ann"')
@@ -121,18 +123,21 @@ def convert(
     with torch.no_grad():
         for (name, source, target), neuron in zip(pairs, neurons):
             balanced = measured[name] * (1.0 if name == last and not neuron.spiking else scale)
-            volts = float(neuron.threshold) if neuron.spiking else 1.0
+            volts = 1.0 if neuron.threshold is None else float(neuron.threshold)
             target.weight.copy_(source.weight * (volts * before / balanced))
-            if source.bias is not None:
+            if source.bias is not None and target.bias is not None:
                 target.bias.copy_(source.bias * (volts / balanced))
             found.append(Balance(name, balanced, balanced / before))
             before = balanced
     return found
 
 
-def _pairs(
-    ann: ReluNetwork, network: snn.Network
-) -> tuple[list[tuple[str, nn.Module, nn.Module]], list[snn.Neuron]]:
+Synapse: TypeAlias = nn.Conv2d | nn.Linear
+Pair: TypeAlias = tuple[str, Synapse, Synapse]
+"""Name, layer of the ANN, of the network."""
+
+
+def _pairs(ann: ReluNetwork, network: snn.Network) -> tuple[list[Pair], list[snn.Neuron]]:
     """[(name, layer of the ANN, of the network)], and the neurons behind them."""
     ours = dict(network.named_children())
     theirs = {
@@ -140,16 +145,15 @@ def _pairs(
         for name, layer in ann.named_children()
         if isinstance(layer, (nn.Conv2d, nn.Linear))
     }
-    names = [name for name, layer in ours.items() if isinstance(layer, (snn.Conv2d, snn.Linear))]
-    shapes = [tuple(ours[name].weight.shape) for name in names]
-    if [
-        (name, tuple(layer.weight.shape), layer.bias is None) for name, layer in theirs.items()
-    ] != [(name, shape, ours[name].bias is None) for name, shape in zip(names, shapes)]:
+    own = {
+        name: layer for name, layer in ours.items() if isinstance(layer, (snn.Conv2d, snn.Linear))
+    }
+    if _geometry(theirs) != _geometry(own):
         raise ConfigError(
-            f"model.init: the ANN has layers {_said(theirs)}, the network "
-            f"{_said({n: ours[n] for n in names})}; they must be the same"
+            f"model.init: the ANN has layers {_said(theirs)}, the network {_said(own)}; they "
+            f"must be the same"
         )
-    _require_simple(network, [theirs, {name: ours[name] for name in names}])
+    _require_simple(network, [theirs, own])
     neurons = [layer for layer in ours.values() if isinstance(layer, snn.Neuron)]
     for neuron in neurons:
         fitting = (
@@ -160,17 +164,21 @@ def _pairs(
         if (
             not fitting
             or (neuron.threshold is not None and neuron.threshold.numel() > 1)
-            or len(neurons) != len(names)
+            or len(neurons) != len(own)
         ):
             raise ConfigError(
                 f"model.init: {neuron.where} cannot carry an activation as a rate; it must be "
                 "without synaptic current or "
                 'refractory period, with one threshold and reset = "subtract"'
             )
-    return [(name, theirs[name], ours[name]) for name in names], neurons
+    return [(name, theirs[name], layer) for name, layer in own.items()], neurons
 
 
-def _require_simple(network: snn.Network, layers: list[dict[str, nn.Module]]) -> None:
+def _geometry(layers: Mapping[str, Synapse]) -> list[tuple[str, tuple[int, ...], bool]]:
+    return [(name, tuple(x.weight.shape), x.bias is None) for name, x in layers.items()]
+
+
+def _require_simple(network: snn.Network, layers: Sequence[Mapping[str, nn.Module]]) -> None:
     """Threshold balancing goes from layer to layer, by their weights alone."""
     for name, layer in (entry for part in layers for entry in part.items()):
         if getattr(layer, "norm", None) is not None:
@@ -185,7 +193,7 @@ def _require_simple(network: snn.Network, layers: list[dict[str, nn.Module]]) ->
         )
 
 
-def _said(layers: dict[str, nn.Module]) -> str:
+def _said(layers: Mapping[str, Synapse]) -> str:
     return ", ".join(
         f"{name} {tuple(layer.weight.shape)}{'' if layer.bias is None else ' + bias'}"
         for name, layer in layers.items()
@@ -199,8 +207,8 @@ def _pre_activations(
     none."""
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
-    def look(name):
-        def hook(_, __, output) -> None:
+    def look(name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        def hook(_: nn.Module, __: Any, output: torch.Tensor) -> None:
             values = output[output > 0].numpy()
             seen[name].append(
                 values if percentile < 100 else values.max(keepdims=True) if values.size else values
@@ -228,6 +236,6 @@ def _pre_activations(
     return found
 
 
-def describe(balances: list[Balance]) -> list[dict]:
+def describe(balances: list[Balance]) -> list[dict[str, Any]]:
     """Plain values, for a checkpoint's results."""
     return [asdict(balance) for balance in balances]

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from toolchain.pages.html import details, document, figure, render, section
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
 from toolchain.pages.table import Column, Table
 
-History = Sequence[Mapping]
+History = Sequence[Mapping[str, Any]]
 
 COLUMNS = (
     Column("epoch", "epoch", "count"),
@@ -48,13 +49,17 @@ def table(history: History) -> Table:
     return Table("history", caption, columns, filled)
 
 
-def _row(entry: Mapping) -> dict:
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in entry.items() if name != "terms"}
     return plain | {f"{name}_loss": value for name, value in entry.get("terms", {}).items()}
 
 
 def page(
-    name: str, answer: str, history: History, recipe: Mapping, kept: Mapping | None = None
+    name: str,
+    answer: str,
+    history: History,
+    recipe: Mapping[str, Any],
+    kept: Mapping[str, Any] | None = None,
 ) -> str:
     """The page of a training.
 
@@ -94,7 +99,7 @@ def page(
     return document(f"spikeport train: {name}", body)
 
 
-def _figure(rows: Sequence[Mapping], key: str, title: str, axis: Axis) -> str:
+def _figure(rows: Sequence[Mapping[str, Any]], key: str, title: str, axis: Axis) -> str:
     found = []
     for place, (name, column) in enumerate(((TRAINING, key), (VALIDATION, f"validation_{key}"))):
         points = tuple(

@@ -105,7 +105,7 @@ def plain_classifier_behind_a_purifier(recipe: Config, radii: Sequence[float]) -
     if recipe.purifier is None:
         return
     missing = [] if recipe.neuron.levels else ["multi-level firing"]
-    if not any(layer.kind == "squeeze_excitation" for layer in recipe.model.resolved().layers):
+    if not any(layer.kind == "squeeze_excitation" for layer in recipe.model.resolved().described()):
         missing.append("squeeze-and-excitation")
     if missing:
         yield f"classifier behind the purifier without {' and '.join(missing)}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from toolchain.attacks.randomness import derived_seed
 from toolchain.data import Dataset, Encoding
-from toolchain.layers import Network
+from toolchain.models import AnyNetwork
 from toolchain.training.batches import Step, encoded
 from toolchain.training.config import Config
 
@@ -26,14 +28,15 @@ def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | No
 
 
 @torch.no_grad()
-def evaluate(model: Network, dataset: Dataset, encoding: Encoding) -> float:
+def evaluate(model: AnyNetwork, dataset: Dataset, encoding: Encoding) -> float:
     """Share of samples whose highest score (the first of equals, as hardware.Recording) is the
     label."""
-    return sum(correct for correct, _ in _parts(model, dataset, encoding)) / len(dataset)
+    right = [correct for correct, _ in _parts(model, dataset, encoding)]
+    return sum(right) / len(dataset)
 
 
 @torch.no_grad()
-def measure(model: Network, dataset: Dataset, config: Config) -> tuple[float, float]:
+def measure(model: AnyNetwork, dataset: Dataset, config: Config) -> tuple[float, float]:
     """(the recipe's loss, accuracy), means over the samples, as the network is exported; the model
     is in evaluation mode afterwards."""
     loss, correct = 0.0, 0
@@ -45,7 +48,9 @@ def measure(model: Network, dataset: Dataset, config: Config) -> tuple[float, fl
     return loss / len(dataset), correct / len(dataset)
 
 
-def _parts(model: Network, dataset: Dataset, encoding: Encoding):
+def _parts(
+    model: AnyNetwork, dataset: Dataset, encoding: Encoding
+) -> Iterator[tuple[int, tuple[torch.Tensor, torch.Tensor]]]:
     """(samples that are right, (scores, labels)) of one batch after the other."""
     device = next(model.parameters()).device
     for start in range(0, len(dataset), EVALUATION_BATCH):
@@ -70,16 +75,16 @@ class Best:
     weights: dict[str, torch.Tensor]
 
     @classmethod
-    def of(cls, entry: dict, model: Network) -> Best:
+    def of(cls, entry: dict[str, Any], model: AnyNetwork) -> Best:
         """From an entry of the history."""
         weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         return cls(entry["epoch"], entry["validation_accuracy"], entry["validation_loss"], weights)
 
-    def described(self) -> dict:
+    def described(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's results."""
         return {"epoch": self.epoch, "accuracy": self.accuracy, "loss": self.loss}
 
-    def below(self, entry: dict) -> bool:
+    def below(self, entry: dict[str, Any]) -> bool:
         """Whether the epoch of ``entry`` is better."""
-        found = entry["validation_accuracy"], -entry["validation_loss"]
+        found = float(entry["validation_accuracy"]), -float(entry["validation_loss"])
         return found > (self.accuracy, -self.loss)

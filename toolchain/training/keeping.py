@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,9 @@ class Kept:
     details  of its result, kept with the state
     """
 
-    def __init__(self, keeping: Keeping, training: dict, saved: state.Saved | None = None) -> None:
+    def __init__(
+        self, keeping: Keeping, training: dict[str, Any], saved: state.Saved | None = None
+    ) -> None:
         self.saved, self.details = saved, {} if saved is None else saved.details
         self._keeping, self._training = keeping, training
         self._before = 0.0 if saved is None else saved.seconds
@@ -141,7 +144,7 @@ def _digest(*parts: Dataset | None) -> str:
             for array in (*values, part.labels):
                 array = np.ascontiguousarray(array)
                 digest.update(f"{array.dtype.str}{array.shape}".encode())
-                digest.update(hashlib.sha256(array).digest())
+                digest.update(hashlib.sha256(array.data).digest())
     return digest.hexdigest()
 
 
@@ -156,7 +159,7 @@ def _content(config: Config) -> str | None:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _require_same(path: Path, there: Mapping, here: Mapping) -> None:
+def _require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raises CheckpointError where a state is of another training, and says what differs."""
     said = [
         f"{name} is {old} there and {new} here"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from toolchain import heap
 from toolchain.data import Dataset, load
 from toolchain.errors import ConfigError
 from toolchain.layers import Network
-from toolchain.models import build
+from toolchain.models import AnyNetwork, build
 from toolchain.training.config import Config
 from toolchain.training.evaluation import evaluate, split
 from toolchain.training.keeping import Keeping
@@ -28,8 +29,8 @@ def train(
     *,
     root: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
-    prepare: Callable[[Network], object] | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    prepare: Callable[[AnyNetwork], object] | None = None,
     keeping: Keeping | None = None,
 ) -> Result:
     """Train a network; on the CPU the same seed, versions and number of threads give the same
@@ -84,7 +85,9 @@ def train(
         )
         if prepare is not None:
             prepare(model)
-        details: dict = {} if kept is None else kept.details  # which the state has from now on
+        details: dict[str, Any] = (
+            {} if kept is None else kept.details
+        )  # which the state has from now on
         if saved is None and config.model.init is not None:
             before = train if keeping is None else partial(train, keeping=keeping.inside())
             details |= _start(model, config, data, before, root)
@@ -103,12 +106,14 @@ def train(
 
 
 def _start(
-    model: Network, config: Config, data: Dataset, before: Train, root: str | Path | None
-) -> dict:
+    model: AnyNetwork, config: Config, data: Dataset, before: Train, root: str | Path | None
+) -> dict[str, Any]:
     """Give the network what ``model.init`` says; what is to be kept of it."""
     from toolchain.training import conversion, weights
 
-    if config.model.init.kind == "weights":
+    if weights.named(config).kind == "weights":
         return {"weights": weights.start(model, config, before, root)}
+    if not isinstance(model, Network):
+        raise ConfigError('model.init: "conversion" makes a spiking network; kind must be "snn"')
     found = conversion.start(model, config, data, before, root)
     return {"conversion": conversion.describe(found)}

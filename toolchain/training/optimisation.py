@@ -4,7 +4,7 @@ steps, and the bound on a gradient."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,16 +23,18 @@ it."""
 
 def optimiser(settings: Training, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of a recipe for a model's parameters."""
-    arguments = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    parameters: Iterable = model.parameters()
+    rate, decay = settings.learning_rate, settings.weight_decay
+    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
     if not settings.decay_norms:
         decayed, others = split(model)
-        parameters = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameters, momentum=0.9, **arguments)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](
-        parameters, **arguments
-    )
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, weight_decay=decay)
+    kinds: dict[str, type[torch.optim.Adam]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+    }
+    return kinds[settings.optimiser](groups, lr=rate, weight_decay=decay)
 
 
 def split(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -44,7 +46,8 @@ def split(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         if isinstance(module, UNDECAYED)
         for parameter in module.parameters()
     }
-    decayed, others = [], []
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         bias = name.rpartition(".")[2] == "bias"
         (others if bias or id(parameter) in without else decayed).append(parameter)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch.nn import functional
 from toolchain.attacks.victims import PixelVictim
 from toolchain.data import Dataset, load
 from toolchain.errors import ConfigError, ToolchainError
-from toolchain.layers import Network
+from toolchain.models import AnyNetwork
 from toolchain.purification import detector
 from toolchain.purification.front import Front, attach
 from toolchain.purification.losses import asymmetric, charbonnier, divergence, total_variation
@@ -49,7 +50,7 @@ def train_purifier(
     seed: int = 0,
     root: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Train the front of the classifier that the settings name; returns a
     ``toolchain.training.Result`` for both.
@@ -92,7 +93,7 @@ def train_purifier(
 
 def _classifier(
     path: str, train: Train, seed: int, root: str | Path | None
-) -> tuple[Network, Config]:
+) -> tuple[AnyNetwork, Config]:
     """(network, its recipe) from a checkpoint, or trained from a recipe."""
     if not path.endswith(".toml"):
         return load_checkpoint(path)
@@ -105,8 +106,15 @@ def _classifier(
 
 
 def _fit(
-    front: Front, settings: Purifier, victim, scale: float, clean, labels, progress, on_epoch
-) -> list[dict]:
+    front: Front,
+    settings: Purifier,
+    victim: PixelVictim,
+    scale: float,
+    clean: torch.Tensor,
+    labels: torch.Tensor,
+    progress: Callable[[int, int], None] | None,
+    on_epoch: Callable[[dict[str, Any]], None] | None,
+) -> list[dict[str, Any]]:
     signs = perturbations(victim, clean, labels)
     with torch.no_grad():
         answers = torch.cat([victim.scores(part) for part in clean.split(BATCH)]) * scale
@@ -163,7 +171,13 @@ def _fit(
 
 
 def terms(
-    settings: Purifier, clean, attacked, restored, estimate, clean_logits, restored_logits
+    settings: Purifier,
+    clean: torch.Tensor,
+    attacked: torch.Tensor,
+    restored: torch.Tensor,
+    estimate: torch.Tensor,
+    clean_logits: torch.Tensor,
+    restored_logits: torch.Tensor,
 ) -> torch.Tensor:
     """The weighted sum of the four terms. The noise that is to be estimated is |attacked -
     clean|."""
@@ -175,7 +189,7 @@ def terms(
     )
 
 
-def perturbations(victim, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def perturbations(victim: PixelVictim, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sign of the gradient of the cross entropy of each image, which FGSM adds epsilon times; of
     the training surrogate."""
     found = []
@@ -188,15 +202,21 @@ def perturbations(victim, images: torch.Tensor, labels: torch.Tensor) -> torch.T
 
 @torch.no_grad()
 def _distances(front: Front, images: torch.Tensor) -> np.ndarray:
-    return torch.cat([front.distance(part) for part in images.split(BATCH)]).cpu().numpy()
+    distances = [front.distance(part) for part in images.split(BATCH)]
+    found: np.ndarray = torch.cat(distances).cpu().numpy()
+    return found
 
 
 def evaluate(
-    front: Front, victim, images: torch.Tensor, labels: torch.Tensor, epsilon: float
-) -> dict:
+    front: Front,
+    victim: PixelVictim,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float,
+) -> dict[str, Any]:
     """Shares of images classified right, and the detector's report; see ``train_purifier``."""
     attacked = (images + epsilon * perturbations(victim, images, labels)).clamp(0.0, 1.0)
-    found: dict = {"epsilon": epsilon, "threshold": float(front.gate.threshold)}
+    found: dict[str, Any] = {"epsilon": epsilon, "threshold": float(front.gate.threshold)}
     for name, x in (("clean", images), ("fgsm", attacked)):
         with torch.no_grad():
             shares = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from toolchain.errors import ToolchainError
-from toolchain.layers import Network
+from toolchain.models import AnyNetwork
 from toolchain.purification.settings import Purifier
 from toolchain.training.config import Config, Training
 
@@ -29,13 +30,13 @@ class Result:
               held back for validation, whose weights these are
     """
 
-    model: Network
+    model: AnyNetwork
     config: Config
     accuracy: float
     test_samples: int
     seconds: float
-    history: list[dict] = field(default_factory=list)
-    details: dict = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 Train = Callable[..., Result]

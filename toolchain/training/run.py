@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from toolchain.data import Dataset
 from toolchain.errors import ToolchainError
-from toolchain.layers import Network, freeze_norms
+from toolchain.layers import freeze_norms
+from toolchain.models import AnyNetwork
 from toolchain.training import optimisation
 from toolchain.training.batches import Feed, Step
 from toolchain.training.config import Config
@@ -36,7 +37,9 @@ class Run:
     done        steps that are done
     """
 
-    def __init__(self, model: Network, config: Config, data: Dataset, held: Dataset | None) -> None:
+    def __init__(
+        self, model: AnyNetwork, config: Config, data: Dataset, held: Dataset | None
+    ) -> None:
         self.model, self.config, self.settings, self.held = model, config, config.training, held
         self.defences = config.defence.hooks()
         device = next(model.parameters()).device
@@ -44,7 +47,7 @@ class Run:
         self.feed = Feed(data, config, model, device, as_images)
         self.optimiser = optimisation.optimiser(self.settings, model)
         self.schedule = optimisation.schedule(self.settings, self.optimiser, self.feed.total)
-        self.history: list[dict] = []
+        self.history: list[dict[str, Any]] = []
         self.best: Best | None = None
         self.tally = Tally()
         self.done = 0
@@ -60,7 +63,7 @@ class Run:
     def go(
         self,
         progress: Callable[[int, int], None] | None = None,
-        on_epoch: Callable[[dict], None] | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] | None = None,
         keeper: Keeper | None = None,
     ) -> None:
         """To the end; the model has the weights that are kept then, in evaluation mode."""
@@ -97,8 +100,9 @@ class Run:
         self.defences.prepare(step)
         with self.defences.watching(step):
             scores = step.scores()
-        terms = {"task": step.loss(scores), **self.defences.penalties(step, scores)}
-        loss = sum(terms.values())
+        task, penalties = step.loss(scores), self.defences.penalties(step, scores)
+        terms = {"task": task, **penalties}
+        loss = sum(penalties.values(), task)
         if not bool(torch.isfinite(loss)):
             raise ToolchainError(
                 f"the loss is {loss.item()} in epoch {len(self.history) + 1}; use a smaller "
@@ -149,7 +153,7 @@ class Tally:
         """The clock starts now."""
         self._started = time.perf_counter()
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Plain values, from which the constructor makes it again."""
         return {
             "samples": self.samples,
@@ -174,9 +178,9 @@ class Tally:
             for name, term in terms.items():
                 self.terms[name] = self.terms.get(name, 0.0) + term.item() * size
 
-    def means(self) -> dict:
+    def means(self) -> dict[str, Any]:
         """Loss and accuracy, and the parts of the loss where it has several."""
-        found: dict = {
+        found: dict[str, Any] = {
             "loss": self.loss / self.samples,
             "accuracy": self.correct / self.samples,
         }

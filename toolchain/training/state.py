@@ -46,7 +46,9 @@ DAMAGE = (
 )
 
 
-def write(path: Path, run: Run, training: dict, details: dict, seconds: float) -> None:
+def write(
+    path: Path, run: Run, training: dict[str, Any], details: dict[str, Any], seconds: float
+) -> None:
     """Write the state between two steps, whole or not at all.
 
     training  of what training it is, plain values that ``Saved.training`` has again
@@ -118,10 +120,10 @@ class Saved:
     path: Path
     tensors: dict[str, torch.Tensor]
     values: dict[str, Any]
-    training: dict
+    training: dict[str, Any]
 
     @property
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         """Of the training's result."""
         return dict(self.values["details"])
 
@@ -165,8 +167,8 @@ class Saved:
             if name.startswith(start)
         }
 
-    def _optimiser(self) -> dict:
-        state: dict[int, dict] = {
+    def _optimiser(self) -> dict[str, Any]:
+        state: dict[int, dict[str, Any]] = {
             int(place): dict(numbers)
             for place, numbers in self.values["optimiser"]["state"].items()
         }
@@ -180,10 +182,11 @@ class Saved:
         return {"state": state, "param_groups": groups}
 
 
-def _optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:
+def _optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """(its tensors by name, everything else as plain values)."""
     state = optimiser.state_dict()
-    tensors, others = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    others: dict[int, dict[str, Any]] = {}
     for place, entries in state["state"].items():
         others[place] = {}
         for name, value in entries.items():
@@ -199,7 +202,7 @@ def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()))
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 import toolchain.layers as snn
 from toolchain.errors import ConfigError
-from toolchain.models import ReluNetwork
+from toolchain.models import AnyNetwork, Init
 from toolchain.training.checkpoint import load_checkpoint
 from toolchain.training.config import Config, read_config
 from toolchain.training.result import Train
@@ -28,14 +29,22 @@ from toolchain.training.result import Train
 SHOWN = 4
 """Tensors that an error names."""
 
-Network = snn.Network | ReluNetwork
+
+def named(config: Config) -> Init:
+    """What the recipe says that the network starts from. Raises ConfigError where it says
+    nothing."""
+    if config.model.init is None:
+        raise ConfigError("model: has no init, so there is nothing to start from")
+    return config.model.init
 
 
-def opened(config: Config, train: Train, root: str | Path | None = None) -> tuple[Network, Config]:
+def opened(
+    config: Config, train: Train, root: str | Path | None = None
+) -> tuple[AnyNetwork, Config]:
     """(the network that ``config.model.init`` names, its recipe), from a checkpoint, or trained
     from a recipe: the seed of this training is added to that of the recipe, so that a sweep over
     seeds varies both."""
-    source = config.model.init.source
+    source = named(config).source
     if not source.endswith(".toml"):
         return load_checkpoint(source)
     recipe = read_config(source)
@@ -44,7 +53,9 @@ def opened(config: Config, train: Train, root: str | Path | None = None) -> tupl
     return result.model, result.config
 
 
-def start(network: Network, config: Config, train: Train, root: str | Path | None = None) -> dict:
+def start(
+    network: AnyNetwork, config: Config, train: Train, root: str | Path | None = None
+) -> dict[str, Any]:
     """Give ``network`` the weights of the one that ``config.model.init`` names.
 
     Args:
@@ -60,7 +71,7 @@ def start(network: Network, config: Config, train: Train, root: str | Path | Non
     Raises:
         ConfigError: Names or shapes of the tensors are not the same.
     """
-    source = config.model.init.source
+    source = named(config).source
     other, recipe = opened(config, train, root)
     taken = copy(other, network, source)
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from toolchain.attacks.base import AttackError
 from toolchain.attacks.estimators.adaptive import AdaptiveSharpness, PotentialDependent
@@ -100,7 +101,7 @@ ESTIMATORS: Mapping[str, Entry] = {
 }
 
 
-def make_estimator(name: str, parameters: Mapping | None = None) -> Estimator:
+def make_estimator(name: str, parameters: Mapping[str, Any] | None = None) -> Estimator:
     """The estimator of this name. Raises AttackError for an unknown name or parameter."""
     if name not in ESTIMATORS:
         raise AttackError(f"there is no estimator {name!r}; there are {', '.join(ESTIMATORS)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from torch import nn
 
@@ -48,22 +49,26 @@ class Estimator:
         """A gradient was made; the next one may be of another part."""
 
     @contextmanager
-    def applied(self, model: nn.Module, frozen: bool = False):
+    def applied(self, model: nn.Module, frozen: bool = False) -> Iterator[None]:
         """Replace the backward pass for forward passes inside. ``frozen``: learn nothing from this
         one (all but the first of EOT)."""
         yield
 
 
+Undo: TypeAlias = Callable[[], None]
+"""Puts back what was changed."""
+
+
 class NeuronEstimator(Estimator):
     """An estimator that installs something in every neuron and takes it out again."""
 
-    def install(self, path: str, neuron: nn.Module, frozen: bool):
+    def install(self, path: str, neuron: nn.Module, frozen: bool) -> Undo:
         """Change the neuron; returns a function that changes it back."""
         raise NotImplementedError
 
     @contextmanager
-    def applied(self, model: nn.Module, frozen: bool = False):
-        undo = []
+    def applied(self, model: nn.Module, frozen: bool = False) -> Iterator[None]:
+        undo: list[Undo] = []
         try:
             for path, neuron in spiking_neurons(model):
                 undo.append(self.install(path, neuron, frozen))
@@ -94,7 +99,7 @@ class Mixed(Estimator):
             part.begin()
 
 
-def replace(module: nn.Module, attribute: str, value):
+def replace(module: nn.Module, attribute: str, value: object) -> Undo:
     """Set an attribute; returns a function that puts the old one back."""
     old = getattr(module, attribute)
     setattr(module, attribute, value)

@@ -9,11 +9,13 @@ passed exactly.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from toolchain.attacks.base import AttackError, NotApplicable
-from toolchain.attacks.estimators.base import NeuronEstimator, replace
+from toolchain.attacks.estimators.base import NeuronEstimator, Undo, replace
 from toolchain.layers import surrogate
 from toolchain.layers.rules import Trace
 
@@ -48,7 +50,7 @@ class RuleEstimator(NeuronEstimator):
         """Gradient of the input current."""
         raise NotImplementedError
 
-    def install(self, path: str, neuron: nn.Module, frozen: bool):
+    def install(self, path: str, neuron: nn.Module, frozen: bool) -> Undo:
         if not hasattr(neuron, "backward_rule"):
             raise NotApplicable(
                 f"estimator {self.name!r} needs whole sequences; neuron {path!r} is a "
@@ -57,7 +59,7 @@ class RuleEstimator(NeuronEstimator):
             )
         restore = replace(neuron, "backward_rule", self.rule)
 
-        def before(module, arguments, named) -> None:
+        def before(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             if not named.get("sequence"):
                 raise NotApplicable(
                     f"estimator {self.name!r} needs whole sequences; neuron {path!r} is called "

@@ -9,12 +9,13 @@ literature's formulas.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from toolchain.attacks.base import AttackError
-from toolchain.attacks.estimators.base import NeuronEstimator, replace
+from toolchain.attacks.estimators.base import NeuronEstimator, Undo, replace
 from toolchain.layers import surrogate
 
 
@@ -27,10 +28,10 @@ class SlopeEstimator(NeuronEstimator):
         Runs in the backward pass."""
         raise NotImplementedError
 
-    def install(self, path: str, neuron: nn.Module, frozen: bool):
+    def install(self, path: str, neuron: nn.Module, frozen: bool) -> Undo:
         calls = 0
 
-        def before(module, arguments, named) -> None:
+        def before(module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             nonlocal calls
             shape = arguments[0].shape[2 if named.get("sequence") else 1 :]
             threshold = torch.as_tensor(module.threshold).detach().to(arguments[0]).expand(shape)
@@ -57,7 +58,8 @@ class _SpikeFunction:
         self.estimator, self.key, self.threshold, self.frozen = estimator, key, threshold, frozen
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return _Spike.apply(x, self)
+        spikes: torch.Tensor = _Spike.apply(x, self)  # type: ignore[no-untyped-call]  # torch's
+        return spikes
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
         # toolchain's neurons hand over [step, sample, neuron], snnTorch's [sample, *shape]
@@ -75,17 +77,17 @@ class _SpikeFunction:
 
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, function):
+    def forward(ctx: Any, x: torch.Tensor, function: _SpikeFunction) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.function = function
         return (x > 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient * ctx.function.derivative(ctx.saved_tensors[0]), None
 
 
-def _constant(x, height):
+def _constant(x: torch.Tensor, height: float) -> torch.Tensor:
     return height + 0 * x
 
 
@@ -128,15 +130,12 @@ class Pointwise(SlopeEstimator):
                 f"surrogate {self.shape!r}: the parameter is {self.parameter!r}; it must be "
                 f"positive"
             )
-
-    @property
-    def name(self) -> str:
-        return self.shape
+        object.__setattr__(self, "name", self.shape)
 
     def slope(self, u: torch.Tensor, key: tuple[str, int], frozen: bool) -> torch.Tensor:
         return SHAPES[self.shape][0](self.parameter).derivative(u)
 
-    def install(self, path: str, neuron: nn.Module, frozen: bool):
+    def install(self, path: str, neuron: nn.Module, frozen: bool) -> Undo:
         threshold = torch.as_tensor(neuron.threshold)
         if threshold.numel() != 1:
             return super().install(path, neuron, frozen)

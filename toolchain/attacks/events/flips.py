@@ -4,13 +4,17 @@ budget."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackResult, Threat, Victim
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,12 @@ class SparseFlips:
         positive_number("sparse flips", "first", self.first)
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, norms=("flips",), **options)
         search.goal = search.misclassify("margin")
@@ -72,10 +81,10 @@ class SparseFlips:
     def _round(
         self,
         search: Search,
-        x,
-        worth,
+        x: torch.Tensor,
+        worth: torch.Tensor,
         row: int,
-        gradient,
+        gradient: torch.Tensor,
         level: float,
         tries: int,
         generator: np.random.Generator,
@@ -104,7 +113,7 @@ class SparseFlips:
         x[row].view(-1)[flipped] = 1 - x[row].view(-1)[flipped]
         worth[row, flipped] = gain[taken].to(worth)
 
-    def _prune(self, search: Search, x, worth, row: int) -> None:
+    def _prune(self, search: Search, x: torch.Tensor, worth: torch.Tensor, row: int) -> None:
         flipped = torch.nonzero(~worth[row].isnan())[:, 0]
         flipped = flipped[torch.argsort(worth[row, flipped], stable=True)]
         low, high = 0, len(flipped)

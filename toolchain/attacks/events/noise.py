@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,8 +11,11 @@ import torch
 from toolchain.attacks.base import AttackResult, Threat, Victim
 from toolchain.attacks.events.retiming import offsets, retimed
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions, without_gradients
 from toolchain.whole import whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,12 @@ class EventNoise:
         positive_number("event noise", "tries", self.tries)
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(
             victim,
@@ -34,7 +43,7 @@ class EventNoise:
             threat,
             norms=("flips", "shift"),
             white_box=False,
-            **{k: v for k, v in options.items() if k != "estimator"},
+            **without_gradients(options),
         )
         search.query(search.clean)
         generators = search.generators("event noise")

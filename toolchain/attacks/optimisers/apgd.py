@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.goals import LOSSES, others
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MOMENTUM = 0.75
 INCREASES = 0.75
@@ -96,7 +100,12 @@ class APGD:
             raise AttackError(f"APGD: loss is {self.loss!r}; it must be one of {', '.join(LOSSES)}")
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
@@ -129,7 +138,12 @@ class TargetedAPGD:
         positive_number("targeted APGD", "targets", self.targets)
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         scores = torch.from_numpy(np.asarray(victim.predict(search.samples, seed=search.seed))).to(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions, without_gradients
 
 
 def attack_by_scores(
@@ -17,7 +17,8 @@ def attack_by_scores(
     samples: np.ndarray,
     labels: np.ndarray,
     threat: Threat,
-    options: dict,
+    options: SearchOptions,
+    norms: tuple[str, ...] = ("linf", "l2"),
 ) -> AttackResult:
     """Search by the margin from the clean samples on, and keep the best point.
 
@@ -25,11 +26,19 @@ def attack_by_scores(
     climb     what the attack does with the search; not called for a radius of 0
     samples   [sample, channels, height, width]
     options   of ``Search``; an estimator, which nothing needs here, is left out
+    norms     of the threats that the attack keeps to
 
     Raises AttackError.
     """
-    options = {key: value for key, value in options.items() if key != "estimator"}
-    search = Search(victim, samples, labels, threat, white_box=False, **options)
+    search = Search(
+        victim,
+        samples,
+        labels,
+        threat,
+        norms=norms,
+        white_box=False,
+        **without_gradients(options),
+    )
     search.goal = search.misclassify("margin")
     if search.samples.ndim != 4:
         raise AttackError(

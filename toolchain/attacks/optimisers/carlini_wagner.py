@@ -3,7 +3,9 @@ pixels in range."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +14,10 @@ from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.goals import Outcome
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 INSIDE = 0.999
 """Share of the box within which the search starts: at the very edge tanh is flat and a black pixel
@@ -43,7 +48,7 @@ def _adam(
     rate: float,
     weight: torch.Tensor | None,
     confidence: float,
-):
+) -> Iterator[tuple[torch.Tensor, Outcome]]:
     """Yield (x, outcome) of every step. ``weight`` [sample]: of the margin against the squared
     distance; None: the margin alone."""
     w = w.clone().requires_grad_()
@@ -95,7 +100,12 @@ class CarliniWagner:
             )
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify("margin")
@@ -154,7 +164,7 @@ def _closer(
     nearest: torch.Tensor,
     distance: torch.Tensor,
     broken: torch.Tensor,
-):
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     found = geometry.l2(x - search.clean)
     better = outcome.reached & (found < distance)
     return (

@@ -4,6 +4,7 @@ and weather do."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Corruption:
         threat: Threat,
         *,
         seed: int = 0,
-        **options,
+        **options: Any,
     ) -> AttackResult:
         from toolchain.data.corruptions import CORRUPTIONS, corrupt
 

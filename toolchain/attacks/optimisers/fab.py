@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,10 @@ from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.goals import Outcome, margin, others
 from toolchain.attacks.optimisers.signed_steps import positive_number
 from toolchain.attacks.readings import Reading
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 HALVINGS = 40
 """Of the interval in which the nearest point of a plane inside the box is searched; exact to
@@ -94,7 +98,12 @@ class FAB:
             )
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         scores = torch.from_numpy(np.asarray(victim.predict(search.samples, seed=search.seed))).to(
@@ -109,16 +118,12 @@ class FAB:
         for place in range(number):
             search.goal = _Towards(search, ranked[:, place])
             search.estimator.begin()
-            self._walk(
-                search,
-                lambda done, place=place: search.tick(
-                    place * self.steps + done, number * self.steps
-                ),
-            )
+            self._walk(search, place * self.steps, number * self.steps)
         search.goal = goal
         return search.finish()
 
-    def _walk(self, search: Search, tick) -> None:
+    def _walk(self, search: Search, before: int, total: int) -> None:
+        """Towards one target. ``before``: steps done towards others, of ``total``."""
         threat, clean = search.threat, search.clean
         length = (
             (lambda d: d.abs().flatten(1).amax(dim=1)) if threat.norm == "linf" else geometry.l2
@@ -142,7 +147,7 @@ class FAB:
             x = torch.where(
                 geometry.per_sample(broken, x), clean + self.beta * (moved - clean), moved
             )
-            tick(done + 1)
+            search.tick(before + done + 1, total)
 
     @staticmethod
     def _at_clean(

@@ -8,6 +8,7 @@ left.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ import torch
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.optimisers.by_scores import attack_by_scores
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MOVES = ("pixel", "pair", "few", "block")
 
@@ -78,7 +82,12 @@ class LocalSearch:
             raise AttackError(f"local_search: inner is {self.inner!r}; it must be a chance, 0 to 1")
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         return attack_by_scores(
             "local_search",
@@ -87,7 +96,8 @@ class LocalSearch:
             samples,
             labels,
             threat,
-            {"norms": ("linf",), **options},
+            options,
+            norms=("linf",),
         )
 
     def _climb(self, search: Search) -> None:

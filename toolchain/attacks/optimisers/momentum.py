@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +11,10 @@ import torch
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def climb(search: Search, steps: int, size: float, decay: float, start: torch.Tensor) -> None:
@@ -56,7 +60,12 @@ class Momentum:
             )
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)

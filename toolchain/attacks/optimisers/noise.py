@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +11,10 @@ import torch
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions, without_gradients
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,12 @@ class Noise:
             raise AttackError(f"noise: kind is {self.kind!r}; it must be uniform or gaussian")
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(
             victim,
@@ -39,7 +48,7 @@ class Noise:
             labels,
             threat,
             white_box=False,
-            **{k: v for k, v in options.items() if k != "estimator"},
+            **without_gradients(options),
         )
         search.query(search.clean)
         generators = search.generators(f"noise {self.kind}")

@@ -4,6 +4,7 @@ iterations (CVPR 2026, with ASSG)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ import torch
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackResult, Threat, Victim
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def halving_iterations(steps: int) -> list[int]:
@@ -76,7 +80,12 @@ class SAPGD:
         positive_number("SA-PGD", "restarts", self.restarts)
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)

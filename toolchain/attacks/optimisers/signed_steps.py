@@ -20,16 +20,20 @@ Not from the toolbox (version 1.20), because it would cost correctness:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from toolchain.attacks import geometry
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def positive_number(attack: str, name: str, value, least: int = 1) -> None:
+def positive_number(attack: str, name: str, value: object, least: int = 1) -> None:
     """Refuse what is no whole number from ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise AttackError(f"{attack}: {name} is {value!r}; it must be a whole number from {least}")
@@ -62,7 +66,12 @@ class FGSM:
     loss: str = "ce"
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
@@ -88,7 +97,12 @@ class RFGSM:
             raise AttackError(f"R-FGSM: share is {self.share!r}; it must be between 0 and 1")
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
@@ -132,14 +146,21 @@ class PGD:
                 )
 
     def _start(self, search: Search, run: int) -> torch.Tensor | None:
-        return (
-            geometry.uniform_in_ball(search.clean, search.threat, search.generators(f"pgd {run}"))
-            if self.restarts
-            else None
+        if run == 0 and search.start is not None:
+            return search.start
+        if not self.restarts:
+            return None
+        return geometry.uniform_in_ball(
+            search.clean, search.threat, search.generators(f"pgd {run}")
         )
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, **options)
         search.goal = search.misclassify(self.loss)
@@ -150,7 +171,7 @@ class PGD:
         )
         runs = max(1, self.restarts) if threat.epsilon > 0 else 0
         for run in range(runs):
-            start = search.first(run, lambda r: self._start(search, r))
+            start = self._start(search, run)
             search.estimator.begin()
             climb_with_toolbox(search, self.steps, size, start)
             search.tick(run + 1, runs)

@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from toolchain.attacks.base import AttackError, AttackResult, Threat, Victim
+from toolchain.attacks.goals import Outcome
 from toolchain.attacks.optimisers.by_scores import attack_by_scores
 from toolchain.attacks.optimisers.signed_steps import positive_number
-from toolchain.attacks.search import Search
+from toolchain.attacks.search import Search, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations, of 10,000, after each of which the share of the image that a window covers is
@@ -22,7 +27,7 @@ def share_of_image(iteration: int, iterations: int, start: float) -> float:
     """Share of the pixels that the window of this iteration covers; the schedule is stretched to
     the number of iterations."""
     at = iteration * 10000 // iterations
-    return start / 2 ** sum(at > mark for mark in HALVINGS)
+    return start / float(2 ** sum(at > mark for mark in HALVINGS))
 
 
 def _stripes(generator: np.random.Generator, shape: tuple[int, ...], epsilon: float) -> np.ndarray:
@@ -52,7 +57,8 @@ def _bump(generator: np.random.Generator, side: int) -> np.ndarray:
                 1 / (ring + 1) ** 2
             )
             row, column = row - 1, column - 1
-        return values / np.sqrt((values**2).sum())
+        unit: np.ndarray = values / np.sqrt((values**2).sum())
+        return unit
 
     pattern = np.zeros((side, side))
     half = side // 2
@@ -62,7 +68,9 @@ def _bump(generator: np.random.Generator, side: int) -> np.ndarray:
     else:
         pattern[:] = 1
     pattern /= np.sqrt((pattern**2).sum())
-    return (pattern.T if generator.random() < 0.5 else pattern) * generator.choice((-1, 1))
+    turned = pattern.T if generator.random() < 0.5 else pattern
+    signed: np.ndarray = turned * generator.choice((-1, 1))
+    return signed
 
 
 def _tiles(generator: np.random.Generator, shape: tuple[int, ...], epsilon: float) -> np.ndarray:
@@ -74,7 +82,8 @@ def _tiles(generator: np.random.Generator, shape: tuple[int, ...], epsilon: floa
             change[:, row : row + side, column : column + side] += _bump(
                 generator, side
             ) * generator.choice((-1, 1), (shape[0], 1, 1))
-    return change * epsilon / np.sqrt((change**2).sum())
+    tiled: np.ndarray = change * epsilon / np.sqrt((change**2).sum())
+    return tiled
 
 
 def _moved_mass(
@@ -97,7 +106,8 @@ def _moved_mass(
     changed = change.copy()
     changed[out_of] = 0
     changed[into] = new
-    return changed * min(1.0, epsilon / max(np.sqrt((changed**2).sum()), 1e-12))
+    shrunk: np.ndarray = changed * min(1.0, epsilon / max(np.sqrt((changed**2).sum()), 1e-12))
+    return shrunk
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,12 @@ class Square:
             raise AttackError(f"square: share is {self.share!r}; it must be above 0, at most 1")
 
     def __call__(
-        self, victim: Victim, samples: np.ndarray, labels: np.ndarray, threat: Threat, **options
+        self,
+        victim: Victim,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        threat: Threat,
+        **options: Unpack[SearchOptions],
     ) -> AttackResult:
         return attack_by_scores("square", self._climb, victim, samples, labels, threat, options)
 
@@ -192,7 +207,7 @@ class Square:
             generator, allowed, max(side, min(3, *change.shape[1:])), search.threat.epsilon
         )
 
-    def _ask(self, search: Search, changes: np.ndarray, rows: torch.Tensor):
+    def _ask(self, search: Search, changes: np.ndarray, rows: torch.Tensor) -> Outcome:
         moved = search.clean[rows] + torch.from_numpy(changes).to(search.clean)
         # into the ball again after rounding to float32
         change = moved - search.clean[rows]

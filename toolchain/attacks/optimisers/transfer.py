@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Transfer:
         threat: Threat,
         *,
         seed: int = 0,
-        **options,
+        **options: Any,
     ) -> AttackResult:
         if (
             tuple(self.source.sample_shape) != tuple(victim.sample_shape)
