@@ -229,7 +229,9 @@ class Bars:
         now = time.monotonic()
         if now - self._began >= DELAY and now - self._drawn >= REFRESH:
             self._drawn = now
-            self._overall.set_postfix_str(time_left(self._left, now - self._said), refresh=False)
+            ended = self._overall.n >= self._overall.total
+            said = "" if ended else time_left(self._left, now - self._said)
+            self._overall.set_postfix_str(said, refresh=False)
             self._overall.refresh()
 
 
@@ -244,7 +246,7 @@ def time_left(left: Left, gone: float = 0.0) -> str:
     if remaining > 0:
         shown = tqdm.format_interval(remaining)
         return f"at least {shown} left" if left.unknown else f"about {shown} left"
-    return "time left unknown" if left.unknown or gone else ""
+    return "time left unknown"
 
 
 def remarks_of(facts: Analysis) -> list[Remark]:

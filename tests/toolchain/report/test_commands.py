@@ -191,12 +191,14 @@ def test_progress_has_the_time_left_over_all_and_for_each_cell(monkeypatch, caps
         bars.inside("digits: pgd 10", 100, 200)
         bars.cell("digits: pgd 10", 1, 4, Left(90.9, unknown=2))
         bars.cell("digits: pgd 20", 2, 4, Left(61.9))
+        bars.cell("digits: pgd 30", 4, 4, Left())
         bars.inside("digits: pgd 10", 200, 200)
     shown = capsys.readouterr().err
     assert "digits: pgd 10:  50%" in shown
     assert re.search(r"0 of 4 cells.* gone, time left unknown\]", shown)
     assert re.search(r"1 of 4 cells.* gone, at least 01:30 left\]", shown)
     assert re.search(r"2 of 4 cells.* gone, about 01:01 left\]", shown)
+    assert re.search(r"4 of 4 cells.* gone\]", shown)
     assert "200/200" not in shown
 
 
