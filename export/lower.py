@@ -164,8 +164,8 @@ def beside(
     meta = graph_metadata.of(graph)
     if discretization != "euler" and "discretization" in meta["origin"]:
         raise MissingInformationError(
-            f"discretization is {discretization!r}, but the graph's time constants were brought "
-            f"into Euler's form; leave it out"
+            f"{parameter('discretization')} is {discretization!r}, but the graph's time constants "
+            "were brought into Euler's form; leave it out"
         )
     flat = flatten(graph)
     shapes = infer(flat.nodes, flat.edges)
@@ -432,7 +432,7 @@ def _check_maximum(name: str, ways: Sequence[Way], inputs: Sequence[Input]) -> N
         else:
             continue
         raise UnsupportedError(
-            f"population {name!r}: max pooling of {what}; accepted are spikes as they are (a "
+            f"population {name!r}: max pooling of {what}; the values must be spikes as they are (a "
             f"neuron's, or an input of message_bits 0), because the maximum of other values is no "
             f"OR"
         )

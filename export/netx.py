@@ -32,6 +32,7 @@ from export.passes.products import identity
 from export.quantize import Weights, on_grid
 from hardware._text import shortened, shown
 from hardware.errors import HardwareError
+from hardware.parameters import parameter
 from hardware.program import (
     MAX_NEURONS,
     Convolution,
@@ -300,8 +301,8 @@ class _Builder:
             )
         if self.last is None and (self.shape is None or len(self.shape) != 3):
             raise UnsupportedError(
-                f"{where}: the file does not say the shape of its input; say input_shape "
-                f"(channels, height, width)"
+                f"{where}: the file does not say the shape of its input; say "
+                f"{parameter('input_shape')} (channels, height, width)"
             )
         assert self.shape is not None, "refused above"
         source = self.source_of(where, self.shape)

@@ -27,6 +27,7 @@ from export.synapses import (
 )
 from export.trace import Constant, Way
 from hardware.lif import LIF
+from hardware.parameters import parameter as named
 from hardware.program import Dense, Population, Projection
 
 
@@ -220,8 +221,8 @@ def _choose(
     )
     if room.scale <= 0:
         raise QuantizationError(
-            f"{where}: nothing bounds {room.limited_by}, which does not decay; give calibration "
-            f"data"
+            f"{where}: nothing bounds {room.limited_by}, which does not decay; give "
+            f"{named('calibration')} data"
         )
     aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0), options.weight_bits)
     top = min(room.scale, aim)
@@ -314,7 +315,7 @@ def _population(
             raise QuantizationError(
                 f"{where}: threshold {small:g} {unit} is less than half an integer step of "
                 f"{step:g} {unit}, which what comes in needs; "
-                "give calibration data, or smaller weights"
+                f"give {named('calibration')} data, or smaller weights"
             )
         parameters.append(Parameter(name, unit, values, integers.astype(np.int64), step))
         return integers.astype(np.int64)

@@ -18,6 +18,7 @@ from export.passes import products, scales
 from export.quantize import Weights, fit, on_grid, sums_on_grid
 from export.trace import Way
 from hardware.arithmetic import SYNAPSE_BITS
+from hardware.parameters import parameter as named
 from hardware.program import Convolution, Dense, Projection, Sparse
 
 LEAST = 1e-100
@@ -276,9 +277,8 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
         if np.any(steps) and not np.any(weights.mantissas):
             raise QuantizationError(
                 f"{where}: the room that {s.way.target!r} needs leaves no bits for its weights, of "
-                f"which the largest is "
-                f"{np.abs(steps).max():g} integer steps; give calibration data, or fewer message "
-                f"bits"
+                f"which the largest is {np.abs(steps).max():g} integer steps; give "
+                f"{named('calibration')} data, or fewer message bits"
             )
         return weights
     exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
@@ -355,8 +355,8 @@ def audit_of(
     parameter = Parameter("weight", "V", s.values, weights.mantissas, step, weights.clipped)
     if weights.clipped and not options.allow_clipping:
         raise QuantizationError(
-            f"projection {s.name!r}: {weights.clipped} weights do not fit; say allow_clipping to "
-            f"bring them to the end of the range"
+            f"projection {s.name!r}: {weights.clipped} weights do not fit; "
+            f"{named('allow_clipping', True)} brings them to the end of the range"
         )
     reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
     if not parameter.exact:

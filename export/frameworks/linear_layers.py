@@ -239,7 +239,7 @@ class Normalisation(Leaf):
             if channels > MOST_FEATURES:
                 raise UnsupportedError(
                     f"{self.label}: {channels} features, and no layer of weights directly before "
-                    f"it to fold it into; accepted are up to {MOST_FEATURES}"
+                    f"it to fold it into; there must be at most {MOST_FEATURES}"
                 )
             return Part.single(self.name, nir.Affine(weight=np.diag(factor), bias=offset))
         weight = factor.reshape(-1, 1, *(1 for _ in size))
@@ -375,7 +375,7 @@ def _check_pool(
         expected * factor, result.double(), rtol=1e-4, atol=1e-5
     ):
         raise UnsupportedError(
-            f"{leaf.label}: its result is not the average of its windows; accepted is what "
+            f"{leaf.label}: its result is not the average of its windows; it must be what "
             f"PyTorch's own functions compute"
         )
 
@@ -393,7 +393,7 @@ def maximum_leaf(
     leaf = Maximum(where, None, where or name)
     if source.dim() != dims + 2:
         raise UnsupportedError(
-            f"{leaf.label}: its input has shape {tuple(source.shape)}; accepted is [batch, "
+            f"{leaf.label}: its input has shape {tuple(source.shape)}; it must be [batch, "
             f"channels, {dims} spatial dimensions]"
         )
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -411,7 +411,7 @@ def maximum_leaf(
     leaf.input_shape, leaf.output_shape = tuple(source.shape[1:]), tuple(result.shape[1:])
     if geometry.counts(tuple(source.shape[2:])) != tuple(result.shape[2:]):
         raise UnsupportedError(
-            f"{leaf.label}: gives shape {tuple(result.shape)} of {tuple(source.shape)}; accepted "
-            f"is what PyTorch's own functions compute"
+            f"{leaf.label}: gives shape {tuple(result.shape)} of {tuple(source.shape)}; it "
+            f"must be what PyTorch's own functions compute"
         )
     return leaf
