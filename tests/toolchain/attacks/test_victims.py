@@ -305,7 +305,7 @@ def test_purifier_gradients():
             lambda n: Purified(PixelVictim(n), lambda x: x[:1]).predict(
                 np.zeros((2, 1, 8, 8), np.float32)
             ),
-            "the same shape",
+            "it must keep the shape",
         ),
         (lambda n: PixelVictim(conftest.digits_network(encoding="phase")), "'phase'"),
     ],
