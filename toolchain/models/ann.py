@@ -14,7 +14,6 @@ import toolchain.layers as snn
 from toolchain.errors import ConfigError
 from toolchain.layers.memory import channels_last
 
-
 Weighted: TypeAlias = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 

@@ -14,6 +14,7 @@ from hardware import limits
 from toolchain.data.datasets import DATASETS
 from toolchain.data.encoders import Encoding
 from toolchain.errors import ConfigError
+from toolchain.layers.floating import floating
 from toolchain.layers.graph import INPUT
 from toolchain.layers.neurons import LIFOptions
 from toolchain.layers.squeeze_excitation import GAIN_BITS
@@ -67,6 +68,8 @@ def build(
         data={"name": dataset, **encoding.describe()},
     )
     snn.seed_noise(network, neuron.noise_seed)
+    if grid.arithmetic == "float":
+        network = floating(network)
     if model.kind != "ann":
         return network
     return ReluNetwork(network, model.activation, neuron.threshold, model.levels)

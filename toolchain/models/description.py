@@ -389,6 +389,9 @@ class Grid(Settings):
     weight_bits    bits of a weight
     fraction_bits  a synaptic current is counted in units of 2**-fraction_bits V
     granularity    not given: "channel" where a layer has batch normalisation, else "layer"
+    arithmetic     "integer": training computes what the chip does; "float": PyTorch's own
+                   arithmetic (toolchain.layers.floating), to compare with: the same training
+                   without a grid, which export then quantises
     """
 
     TABLE = "grid"
@@ -396,6 +399,7 @@ class Grid(Settings):
     weight_bits: Annotated[int, Meta(ge=2, le=2 * SYNAPSE_BITS)] = 8
     fraction_bits: Annotated[int, Meta(ge=0, le=MAX_FRACTION_BITS)] = 10
     granularity: Annotated[str, one_of(("layer", "channel"))] | None = None
+    arithmetic: Annotated[str, one_of(("integer", "float"))] = "integer"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import hardware
 from export.frameworks import trace
 from toolchain import data
 from toolchain.deploy import software
+from toolchain.layers.floating import floating
 from toolchain.studies import flips
-from toolchain.studies.floating import floating
 from toolchain.training import Config, load_checkpoint, save_checkpoint
 from toolchain.training import train as fit
 

@@ -40,7 +40,7 @@ class Floating:
 
 
 def run_floating(model: snn.Network, inputs: np.ndarray) -> Floating:
-    """Run a floating-point network (toolchain.studies.floating) on integers [sample, step, *shape];
+    """Run a floating-point network (toolchain.layers.floating) on integers [sample, step, *shape];
     it becomes a float64 one."""
     x = torch.from_numpy(np.moveaxis(inputs, 1, 0).astype(np.float64)) * 2.0**-model.fraction_bits
     with torch.no_grad(), snn.observe(model.double().eval()) as seen:

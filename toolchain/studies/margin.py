@@ -1,6 +1,6 @@
 """Our question: does a wide margin around the threshold also make the deployment exact?
 
-Networks are trained in floating point (toolchain.studies.floating) with the membrane-potential
+Networks are trained in floating point (toolchain.layers.floating) with the membrane-potential
 constraint of threshold guarding at several widths delta, quantised after training, and compared
 with themselves spike by spike (toolchain.studies.flips). Beside them stands the same recipe trained
 on the chip's grid, whose spikes are the Program's at any margin.

@@ -215,6 +215,21 @@ def test_a_recipe_has_the_layers_that_only_move_and_the_maximum_of_spikes():
     assert ann.macs()["conv6"] == 12 * 64 * 4 * 4
 
 
+def test_the_same_network_in_floating_point_is_near_and_on_no_grid():
+    model = blocks("current", norm=Norm())
+    ours = make(model, grid=Grid(fraction_bits=12)).eval()
+    plain = make(model, grid=Grid(fraction_bits=12, arithmetic="float")).eval()
+    assert set(plain.state_dict()) == set(ours.state_dict())
+    x = torch.randint(0, 17, (3, 2, 1, 8, 8)) / 16
+    with torch.no_grad():
+        one, other = ours.conv1(x), plain.conv1(x)
+    assert torch.allclose(one, other, atol=0.05)
+    assert not torch.equal(one, other)
+    plain.train()
+    plain(x).sum().backward()
+    assert plain.conv1.weight.grad.abs().sum() > 0
+
+
 def test_branches_that_cannot_be_are_refused():
     conv, dense = Layer("conv", channels=2, kernel=3), Layer("dense", features=10)
     for layers, message in (

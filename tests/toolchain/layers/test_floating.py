@@ -18,8 +18,8 @@ from export.shapes import infer
 from export.simulate import simulate
 from export.trace import trace as ways_of
 from toolchain.errors import LayerError
+from toolchain.layers.floating import floating
 from toolchain.studies import flips
-from toolchain.studies.floating import floating
 
 
 def network(readout="spike_count", reset="zero", beta=0.875):
