@@ -50,9 +50,9 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def _steady(text: str) -> str:
-    """Numbers to twelve digits, because the last bits of a sum differ between processors; no
+    """Numbers to ten digits, because the last bits differ between processors and versions of SciPy; no
     times of day."""
-    return LONG.sub(lambda number: f"{float(number[0]):.12g}", TIME.sub("a time", text))
+    return LONG.sub(lambda number: f"{float(number[0]):.10g}", TIME.sub("a time", text))
 
 
 def renew() -> None:
