@@ -28,9 +28,7 @@ class Dropout(nn.Module):
     def __init__(self, rate: float):
         super().__init__()
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 0.5:
-            raise LayerError(
-                f"layer 'Dropout': rate is {rate!r}; accepted are numbers from 0 to 0.5"
-            )
+            raise LayerError(f"layer 'Dropout': rate is {rate!r}; it must be from 0 to 0.5")
         self.rate = float(rate)
 
     def extra_repr(self) -> str:

@@ -83,7 +83,7 @@ def check_bits(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise LayerError(
-                f"{where}: {name} is {value!r}; accepted are whole numbers from {low} to {high}"
+                f"{where}: {name} is {value!r}; it must be a whole number from {low} to {high}"
             )
 
 
@@ -153,7 +153,7 @@ def quantise_weight(
     """
     if weight.dtype not in (torch.float32, torch.float64):
         raise LayerError(
-            f"{where}: weights are {weight.dtype}; accepted are float32 and float64, because the "
+            f"{where}: weights are {weight.dtype}; they must be float32 or float64, because the "
             f"grid must be exact"
         )
     exponent = weight_exponent(
@@ -248,7 +248,7 @@ def quantise_threshold(
     if not bool(((mantissa >= 0) & (mantissa <= MAX_THRESHOLD)).all()):
         raise LayerError(
             f"{where}: threshold {threshold.detach().tolist()!r} V with "
-            f"fraction_bits={fraction_bits}; accepted are 0 to "
+            f"fraction_bits={fraction_bits}; it must be 0 to "
             f"{MAX_THRESHOLD * 2.0**-fraction_bits:.6g} V (a 17-bit mantissa): use fewer "
             f"fraction_bits for a larger threshold"
         )

@@ -56,12 +56,12 @@ class MultiLevel(nn.Module):
         levels = tuple(levels)
         if not 1 <= len(levels) <= MOST_LEVELS or any(not a < b for a, b in pairwise(levels)):
             raise LayerError(
-                f"layer 'MultiLevel': levels are {levels!r}; accepted are 1 to {MOST_LEVELS} "
+                f"layer 'MultiLevel': levels are {levels!r}; they must be 1 to {MOST_LEVELS} "
                 f"rising thresholds in volts"
             )
         if lif.get("init_hidden") or lif.get("output"):
             raise LayerError(
-                "layer 'MultiLevel': its states are not kept inside; accepted are states given at "
+                "layer 'MultiLevel': its states are not kept inside; give states at "
                 "each step, or a sequence"
             )
         for number, threshold in enumerate(levels, 1):

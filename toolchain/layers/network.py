@@ -33,7 +33,7 @@ def decode(trace: torch.Tensor, how: str) -> torch.Tensor:
     elif how == "max_potential":
         score = trace.amax(0)
     else:
-        raise LayerError(f"decode is {how!r}; accepted are {', '.join(DECODINGS)}")
+        raise LayerError(f"decode is {how!r}; it must be one of {', '.join(DECODINGS)}")
     return score.flatten(1)
 
 
@@ -90,12 +90,12 @@ class Network(nn.Module):
         for name, layer in layers.items():
             self.add_module(name, layer)
         if decode not in DECODINGS:
-            raise LayerError(f"decode is {decode!r}; accepted are {', '.join(DECODINGS)}")
+            raise LayerError(f"decode is {decode!r}; it must be one of {', '.join(DECODINGS)}")
         last = list(self.children())[-1]
         last = getattr(last, "neuron", last)
         if not hasattr(last, "spiking"):
             raise LayerError(
-                f"the last layer is {type(last).__name__}; accepted is a neuron, whose spikes or "
+                f"the last layer is {type(last).__name__}; it must be a neuron, whose spikes or "
                 f"potentials are read"
             )
         if decode == "spike_count" and not last.spiking:
@@ -116,7 +116,7 @@ class Network(nn.Module):
         """Trace of the last layer, [time, batch, n]; see the class."""
         if x.dim() != 2 + len(self.input_shape) or tuple(x.shape[2:]) != self.input_shape:
             raise LayerError(
-                f"the input has shape {tuple(x.shape)}; accepted is [time, batch, "
+                f"the input has shape {tuple(x.shape)}; it must be [time, batch, "
                 f"{', '.join(map(str, self.input_shape))}]"
             )
         if not self.message_bits and x.numel() and not bool(((x == 0) | (x == 1)).all()):

@@ -77,18 +77,20 @@ class Neuron(nn.Module):
         self.layer_name = type(self).__name__
         check_bits(self.where, 8, fraction_bits)
         if reset not in RESETS:
-            raise LayerError(f"{self.where}: reset is {reset!r}; accepted are {', '.join(RESETS)}")
+            raise LayerError(
+                f"{self.where}: reset is {reset!r}; it must be one of {', '.join(RESETS)}"
+            )
         if (
             isinstance(refractory, bool)
             or not isinstance(refractory, int)
             or not 0 <= refractory <= LIF["refractory"].high
         ):
             raise LayerError(
-                f"{self.where}: refractory is {refractory!r}; accepted are 0 to "
+                f"{self.where}: refractory is {refractory!r}; it must be 0 to "
                 f"{LIF['refractory'].high} steps"
             )
         if overflow not in ("error", "wrap"):
-            raise LayerError(f"{self.where}: overflow is {overflow!r}; accepted are error, wrap")
+            raise LayerError(f"{self.where}: overflow is {overflow!r}; it must be error or wrap")
         self.fraction_bits, self.reset, self.refractory, self.overflow = (
             fraction_bits,
             reset,
@@ -121,8 +123,7 @@ class Neuron(nn.Module):
         tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
         if not bool(((tensor >= accepted[0]) & (tensor <= accepted[1])).all()):
             raise LayerError(
-                f"{self.where}: {name} is {value!r}; accepted are numbers from {accepted[0]} to "
-                f"{accepted[1]}"
+                f"{self.where}: {name} is {value!r}; it must be from {accepted[0]} to {accepted[1]}"
             )
         if learn:
             setattr(self, name, nn.Parameter(tensor))
@@ -131,7 +132,7 @@ class Neuron(nn.Module):
 
     def _noise_source(self, noise: float, at_inference: bool, seed: int) -> NoiseSource | None:
         if not 0 <= noise < float("inf"):
-            raise LayerError(f"{self.where}: noise is {noise!r} V; accepted are numbers from 0")
+            raise LayerError(f"{self.where}: noise is {noise!r} V; it must be 0 or more")
         if not noise:
             if at_inference:
                 raise LayerError(f"{self.where}: noise_at_inference without noise")
@@ -249,8 +250,8 @@ class Neuron(nn.Module):
             if state is not None and state.numel() and state.shape != current.shape[1:]:
                 raise LayerError(
                     f"{self.where}: state {name} has shape {tuple(state.shape)}, the input "
-                    f"{tuple(current.shape[1:])}; accepted is the same"
-                    " shape, or the empty state that reset_mem() returns"
+                    f"{tuple(current.shape[1:])}; it must have the same"
+                    " shape, or be the empty state that reset_mem() returns"
                 )
             if state is not None:
                 given[name] = order.inner(state).reshape(flat[1:]) if state.numel() else None

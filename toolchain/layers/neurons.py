@@ -91,7 +91,7 @@ def _remaining(
         decay = torch.as_tensor(decay)
         if decay.is_floating_point() or not bool(((decay >= 0) & (decay <= 4096)).all()):
             raise LayerError(
-                f"{where}: {decay_name} is {decay.tolist()!r}; accepted are whole numbers from 0 "
+                f"{where}: {decay_name} is {decay.tolist()!r}; it must be whole numbers from 0 "
                 f"to 4096"
             )
         return 1 - decay.to(torch.float64) / 4096
@@ -99,7 +99,7 @@ def _remaining(
         tau = torch.as_tensor(tau, dtype=torch.float64)
         if not bool((tau >= 1).all()):
             raise LayerError(
-                f"{where}: {tau_name} is {tau.tolist()!r} steps; accepted are numbers of at least 1"
+                f"{where}: {tau_name} is {tau.tolist()!r} steps; it must be at least 1"
             )
         return 1 - 1 / tau
     return None
@@ -197,8 +197,7 @@ def _refuse(where: str, **arguments: tuple[Any, Any]) -> None:
     for name, (value, accepted) in arguments.items():
         if value is not accepted and value != accepted:
             raise LayerError(
-                f"{where}: {name}={value!r} has no counterpart on the chip; accepted is "
-                f"{accepted!r}"
+                f"{where}: {name}={value!r} has no counterpart on the chip; it must be {accepted!r}"
             )
 
 

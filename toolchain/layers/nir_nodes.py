@@ -162,7 +162,7 @@ def linear(layer: _Linear, shape: tuple[int, ...]) -> Described:
     nir = _nir()
     if shape != (layer.in_features,):
         raise LayerError(
-            f"{layer.where}: its input has shape {shape}; accepted is ({layer.in_features},): put "
+            f"{layer.where}: its input has shape {shape}; it must be ({layer.in_features},): put "
             f"a Flatten in front"
         )
     quantised, exponent = layer.quantised_weight()
@@ -181,7 +181,7 @@ def convolution(layer: _Convolution, shape: tuple[int, ...]) -> Described:
     dimensions = len(layer.kernel_size)
     if len(shape) != dimensions + 1 or shape[0] != layer.in_channels:
         raise LayerError(
-            f"{layer.where}: its input has shape {shape}; accepted are {layer.in_channels} "
+            f"{layer.where}: its input has shape {shape}; it must have {layer.in_channels} "
             f"channels and {dimensions} spatial dimensions"
         )
     weight, exponent = layer.quantised_weight()
@@ -219,7 +219,7 @@ def transposed(layer: _Transposed, shape: tuple[int, ...]) -> dict[str, Any]:
 
     if len(shape) != 3 or shape[0] != layer.in_channels:
         raise LayerError(
-            f"{layer.where}: its input has shape {shape}; accepted are {layer.in_channels} "
+            f"{layer.where}: its input has shape {shape}; it must have {layer.in_channels} "
             f"channels and 2 spatial dimensions"
         )
     weight, exponent = layer.quantised_weight()

@@ -43,7 +43,7 @@ class NoiseSource:
         if not 1 <= sigma <= hardware_noise.MAX_SIGMA:
             raise LayerError(
                 f"{where}: a noise of {sigma} units of the state (2**-(fraction_bits + 6) V); "
-                f"accepted are 1 to {hardware_noise.MAX_SIGMA}"
+                f"it must be 1 to {hardware_noise.MAX_SIGMA}"
             )
         if (
             isinstance(seed, bool)
@@ -51,7 +51,7 @@ class NoiseSource:
             or not 0 <= seed <= hardware_noise.MAX_SEED
         ):
             raise LayerError(
-                f"{where}: noise_seed is {seed!r}; accepted are whole numbers from 0 to "
+                f"{where}: noise_seed is {seed!r}; it must be a whole number from 0 to "
                 f"{hardware_noise.MAX_SEED}"
             )
         self.sigma, self.at_inference, self.seed = sigma, at_inference, seed

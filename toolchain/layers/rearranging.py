@@ -43,7 +43,7 @@ class _Moving(nn.Module):
         """[..., channels, height, width]. Raises LayerError where the input does not fit."""
         if x.dim() < 3:
             raise LayerError(
-                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; it must be [..., "
                 f"channels, height, width]"
             )
         moved = self.move(x.reshape(-1, *x.shape[-3:]))

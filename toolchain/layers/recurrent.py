@@ -30,14 +30,14 @@ class Recurrent(nn.Module):
         super().__init__()
         if not isinstance(neuron, Neuron) or not neuron.spiking or neuron.init_hidden:
             raise LayerError(
-                "layer 'Recurrent': accepted is a spiking neuron of toolchain.layers without "
+                "layer 'Recurrent': its neuron must be a spiking one of toolchain.layers without "
                 "init_hidden"
             )
         if getattr(recurrent, "fraction_bits", None) != neuron.fraction_bits:
             raise LayerError(
                 f"layer 'Recurrent': its synapse has "
                 f"fraction_bits={getattr(recurrent, 'fraction_bits', None)}, its neuron "
-                f"{neuron.fraction_bits}; accepted is a synapse of toolchain.layers with the same"
+                f"{neuron.fraction_bits}; it must be a synapse of toolchain.layers with the same"
             )
         self.neuron, self.recurrent = neuron, recurrent
 
@@ -124,8 +124,8 @@ class RLeaky(Recurrent):
             )
             if any(k % 2 == 0 for k in kernel):
                 raise LayerError(
-                    f"layer 'RLeaky': kernel_size is {kernel_size!r}; accepted are odd numbers, "
-                    f"which keep the size of the map"
+                    f"layer 'RLeaky': kernel_size is {kernel_size!r}; it must be odd, "
+                    f"to keep the size of the map"
                 )
             synapse = Conv2d(
                 conv2d_channels,

@@ -25,7 +25,7 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
         raise GridError(
             f"{rules.where}: a state (mem, syn) that is no whole multiple of 2**-{bits + 6} V, or "
             f"beyond the 24-bit register; "
-            "accepted are states that this layer returned, or zeros"
+            "it must be a state that this layer returned, or zeros"
         )
     if not flags & (kernels.OFF_GRID | kernels.OUT_OF_RANGE):
         return
@@ -45,7 +45,7 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
     most = rules.limit(current.dtype) * 2.0**-bits
     limit = (
         f"an input current of {largest:.6g} V; "
-        f"with fraction_bits={bits} at most {most:.6g} V are accepted"
+        f"with fraction_bits={bits} it must be at most {most:.6g} V"
     )
     if rules.check_range:
         raise CurrentRangeError(
@@ -201,7 +201,7 @@ def scan(
     """
     if current.dtype not in (torch.float32, torch.float64):
         raise LayerError(
-            f"{rules.where}: the input current is {current.dtype}; accepted are float32 and "
+            f"{rules.where}: the input current is {current.dtype}; it must be float32 or "
             f"float64, because the grid must be exact"
         )
     if any(t is not None and t.dtype == torch.float64 for t in (syn, mem)):

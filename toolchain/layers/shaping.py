@@ -24,7 +24,7 @@ def pair(where: str, name: str, value: Size, low: int) -> tuple[int, int]:
         isinstance(n, bool) or not isinstance(n, int) or n < low for n in both
     ):
         raise LayerError(
-            f"{where}: {name} is {value!r}; accepted are one or two whole numbers of at least {low}"
+            f"{where}: {name} is {value!r}; it must be one or two whole numbers from {low}"
         )
     height, width = both
     return height, width
@@ -56,7 +56,7 @@ class SumPool2d(nn.Module):
         """[..., channels, height, width] of the pooled map."""
         if x.dim() < 3:
             raise LayerError(
-                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; it must be [..., "
                 f"channels, height, width]"
             )
         flat = x.reshape(-1, *x.shape[-3:])
@@ -85,8 +85,7 @@ class AvgPool2d(SumPool2d):
         if self.divisor & (self.divisor - 1):
             raise LayerError(
                 f"layer 'AvgPool2d': a kernel of {self.kernel_size} averages over {self.divisor} "
-                f"values; accepted are powers of two, "
-                "or SumPool2d"
+                f"values; it must be a power of two, or SumPool2d in its place"
             )
 
 
@@ -117,7 +116,7 @@ class Delay(nn.Module):
     def __init__(self, steps: int):
         super().__init__()
         if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= 62:
-            raise LayerError(f"layer 'Delay': steps is {steps!r}; accepted are 0 to 62")
+            raise LayerError(f"layer 'Delay': steps is {steps!r}; it must be 0 to 62")
         self.steps = steps
 
     def extra_repr(self) -> str:
@@ -150,7 +149,7 @@ class Delay(nn.Module):
             line = torch.zeros(self.steps, *x.shape, dtype=x.dtype, device=x.device)
         if line.shape != (self.steps, *x.shape):
             raise LayerError(
-                f"layer 'Delay': the line has shape {tuple(line.shape)}; accepted is "
+                f"layer 'Delay': the line has shape {tuple(line.shape)}; it must be "
                 f"{(self.steps, *x.shape)}"
             )
         line = torch.cat([line, x.unsqueeze(0)])

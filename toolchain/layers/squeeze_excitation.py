@@ -51,6 +51,6 @@ class SqueezeExcitation(nn.Module):
     def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> NoReturn:
         """Refused: raises LayerError, which says why."""
         raise LayerError(
-            f"squeeze-and-excitation is {self.software_only}; accepted are networks without it "
+            f"squeeze-and-excitation is {self.software_only}; use a network without it "
             f"(with it: the target software)"
         )

@@ -73,8 +73,8 @@ class Surrogate:
     def __post_init__(self) -> None:
         if not self.parameter > 0:
             raise LayerError(
-                f"surrogate {type(self).__name__}: the parameter is {self.parameter!r}; accepted "
-                f"are positive numbers"
+                f"surrogate {type(self).__name__}: the parameter is {self.parameter!r}; it must "
+                f"be above 0"
             )
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:

@@ -119,7 +119,7 @@ class _Synapse(nn.Module):
             granularity = "layer" if self.norm is None else "channel"
         if granularity not in ("layer", "channel"):
             raise LayerError(
-                f"{self.where}: granularity is {granularity!r}; accepted are layer, channel"
+                f"{self.where}: granularity is {granularity!r}; it must be layer or channel"
             )
         self.weight_bits, self.fraction_bits, self.source_fraction_bits, self.granularity = (
             weight_bits,
@@ -189,8 +189,8 @@ class _Synapse(nn.Module):
             value = float(x[(torch.round(units) != units) | (units.abs() > 1 << 24)][0])
             raise GridError(
                 f"{self.where}: it reads a value of {value!r}; with "
-                f"source_fraction_bits={self.source_fraction_bits} accepted are whole "
-                f"multiples of 2**-{self.source_fraction_bits} of at most 24 bits: quantise the "
+                f"source_fraction_bits={self.source_fraction_bits} it must be a whole "
+                f"multiple of 2**-{self.source_fraction_bits} of at most 24 bits: quantise the "
                 f"input, or give the source_fraction_bits of "
                 "what it reads"
             )
@@ -366,7 +366,7 @@ class Convolution(_Synapse):
         if x.dim() < dimensions or x.shape[-dimensions] != self.in_channels:
             spatial = "height, width" if dimensions == 3 else "length"
             raise LayerError(
-                f"{self.where}: its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"{self.where}: its input has shape {tuple(x.shape)}; it must be [..., "
                 f"{self.in_channels}, {spatial}]"
             )
 
@@ -428,8 +428,8 @@ class _Direct(Convolution):
     def _check(self) -> None:
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
             raise LayerError(
-                f"{self.where}: padding {self.padding!r} with mode {self.padding_mode!r}; accepted "
-                f"are numbers and zeros"
+                f"{self.where}: padding {self.padding!r} with mode {self.padding_mode!r}; it "
+                f"must be numbers, and zeros"
             )
 
     def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:

@@ -48,7 +48,7 @@ class ConvTranspose2d(Convolution, nn.ConvTranspose2d):
         if padding_mode != "zeros" or isinstance(padding, str):
             raise LayerError(
                 f"layer 'ConvTranspose2d': padding {padding!r} with mode {padding_mode!r}; "
-                f"accepted are numbers and zeros"
+                f"it must be numbers, and zeros"
             )
         bias = not norm if bias is None else bias
         geometry: Any = (kernel_size, stride, padding, output_padding, groups)

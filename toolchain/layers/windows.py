@@ -45,7 +45,7 @@ class MaxPool2d(nn.Module):
         spikes, LayerError for other shapes."""
         if x.dim() < 3:
             raise LayerError(
-                f"layer 'MaxPool2d': its input has shape {tuple(x.shape)}; accepted is [..., "
+                f"layer 'MaxPool2d': its input has shape {tuple(x.shape)}; it must be [..., "
                 f"channels, height, width]"
             )
         spikes = (x == 0) | (x == 1)
@@ -100,7 +100,7 @@ class AdaptiveAvgPool2d(nn.Module):
         """[..., channels, *output_size]. Raises LayerError for windows that are no power of two."""
         if x.dim() < 3:
             raise LayerError(
-                f"layer 'AdaptiveAvgPool2d': its input has shape {tuple(x.shape)}; accepted is "
+                f"layer 'AdaptiveAvgPool2d': its input has shape {tuple(x.shape)}; it must be "
                 f"[..., channels, height, width]"
             )
         self.fraction_bits(*x.shape[-2:])

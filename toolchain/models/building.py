@@ -51,7 +51,7 @@ def build(
     if model.kind == "ann" and not (encoding.constant and encoding.steps == 1):
         raise ConfigError(
             f"model: an ann knows no time, and data is encoded as {encoding.kind!r} in "
-            f'{encoding.steps} steps; accepted are "direct" and '
+            f'{encoding.steps} steps; it must be "direct" or '
             '"direct_signed" with steps = 1'
         )
     shape = DATASETS[dataset][1]
@@ -385,8 +385,8 @@ class _Builder:
         if last and self.model.readout != "spike_count":
             if layer.recurrent:
                 raise ConfigError(
-                    "model: the last layer is recurrent, but read by its potential; accepted is "
-                    'readout = "spike_count"'
+                    "model: the last layer is recurrent, but read by its potential; readout must "
+                    'be "spike_count"'
                 )
             if self.model.readout_beta is not None:
                 beta, learn_beta = self.model.readout_beta, False
@@ -411,8 +411,8 @@ class _Builder:
         if neuron.levels is not None and not last:
             if layer.recurrent:
                 raise ConfigError(
-                    "model: a recurrent layer feeds back the spikes of one population; accepted "
-                    "with neuron.levels are others"
+                    "model: a recurrent layer feeds back the spikes of one population; it "
+                    "must not be recurrent with neuron.levels"
                 )
             return snn.MultiLevel(neuron.levels, alpha=neuron.alpha, beta=beta, **options)
         lif = snn.LIF(neuron.threshold, alpha=neuron.alpha, beta=beta, **options)
@@ -448,8 +448,8 @@ class _Builder:
     def _need_map(self) -> None:
         if len(self.given.shape) != 3:
             raise ConfigError(
-                f"{self.where}: stands behind a dense layer, of shape {self.given.shape}; accepted "
-                f"is (channels, height, width)"
+                f"{self.where}: stands behind a dense layer, of shape {self.given.shape}; it must "
+                f"read (channels, height, width)"
             )
 
     def _output_shape(self, layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -234,7 +234,7 @@ def test_max_pooling_costs_a_population_and_nothing_else():
     [
         (lambda: snn.MaxPool2d(2)(torch.full((1, 1, 2, 2), 0.5)), GridError, "value of 0.5"),
         (lambda: snn.MaxPool2d(2, padding=2), LayerError, "more than half of the kernel"),
-        (lambda: snn.MaxPool2d(2)(torch.zeros(2, 2)), LayerError, "accepted is"),
+        (lambda: snn.MaxPool2d(2)(torch.zeros(2, 2)), LayerError, "it must be"),
         (lambda: snn.Upsample(0), LayerError, "scale_factor is 0"),
         (lambda: snn.ZeroPad2d((1, 2)), LayerError, r"padding is \(1, 2\)"),
         (lambda: snn.ZeroPad2d(-1), LayerError, "padding is -1"),

@@ -157,7 +157,7 @@ def test_an_input_that_repeats_gives_what_its_copies_give(layer):
 def test_synapses_take_single_samples_too():
     assert snn.Linear(3, 2)(torch.ones(3)).shape == (2,)
     assert snn.Conv2d(1, 2, 3)(torch.ones(1, 4, 4)).shape == (2, 2, 2)
-    with pytest.raises(LayerError, match=r"accepted is \[..., 1, height, width\]"):
+    with pytest.raises(LayerError, match=r"it must be \[..., 1, height, width\]"):
         snn.Conv2d(1, 2, 3)(torch.ones(2, 4, 4))
 
 
@@ -243,16 +243,16 @@ def test_what_no_chip_can_follow_is_refused(arguments):
         (lambda: snn.LIF(learn_alpha=True), "learn_alpha without alpha"),
         (lambda: snn.LIF(reset="soft"), "zero, subtract, none"),
         (lambda: snn.LIF(refractory=-1), "refractory is -1"),
-        (lambda: snn.LIF(overflow="saturate"), "error, wrap"),
+        (lambda: snn.LIF(overflow="saturate"), "error or wrap"),
         (lambda: snn.LIF(fraction_bits=18), "from 0 to 17"),
         (lambda: snn.Linear(2, 2, weight_bits=17), "weight_bits is 17"),
-        (lambda: snn.Linear(2, 2, granularity="weight"), "layer, channel"),
+        (lambda: snn.Linear(2, 2, granularity="weight"), "layer or channel"),
         (lambda: snn.Conv2d(1, 1, 3, padding="same"), "padding 'same'"),
-        (lambda: snn.AvgPool2d(3), "powers of two"),
+        (lambda: snn.AvgPool2d(3), "power of two"),
         (lambda: snn.SumPool2d(2, padding=2), "more than half"),
         (lambda: snn.SumPool2d((2, 2, 2)), "one or two"),
         (lambda: snn.Delay(63), "0 to 62"),
-        (lambda: snn.Recurrent(snn.LI(), snn.Linear(2, 2)), "spiking neuron"),
+        (lambda: snn.Recurrent(snn.LI(), snn.Linear(2, 2)), "spiking one"),
         (lambda: snn.Recurrent(snn.IF(), snn.Linear(2, 2, fraction_bits=9)), "fraction_bits=9"),
         (lambda: snn.RLeaky(0.9), "linear_features"),
         (lambda: snn.RLeaky(0.9, conv2d_channels=1, kernel_size=2), "odd"),
@@ -407,7 +407,7 @@ def test_a_recurrent_output_may_be_read_by_its_potential():
 
 
 def test_a_network_refuses_what_it_cannot_read():
-    with pytest.raises(LayerError, match=r"accepted is \[time, batch, 4\]"):
+    with pytest.raises(LayerError, match=r"it must be \[time, batch, 4\]"):
         small_network()(torch.zeros(2, 4))
     with pytest.raises(GridError, match="binary spikes"):
         small_network()(torch.full((1, 1, 4), 2.0))

@@ -224,10 +224,10 @@ def test_the_program_of_a_noisy_network_computes_the_same_on_fast(at_inference):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"noise": -0.1}, "noise is -0.1 V; accepted are numbers from 0"),
+        ({"noise": -0.1}, "noise is -0.1 V; it must be 0 or more"),
         ({"noise": float("nan")}, "noise is nan V"),
         ({"noise": 1e-6}, "a noise of 0 units of the state"),
-        ({"noise": 100.0}, "accepted are 1 to 1048576"),
+        ({"noise": 100.0}, "it must be 1 to 1048576"),
         ({"noise_at_inference": True}, "noise_at_inference without noise"),
         ({"noise": 0.1, "noise_seed": -1}, "noise_seed is -1"),
     ],

@@ -329,7 +329,7 @@ def test_what_no_format_holds_is_refused():
         make(Model("mlp"), grid=Grid(weight_bits=17))
     with pytest.raises(ConfigError, match="granularity is 'row'; it must be one of layer, channel"):
         Grid(granularity="row")
-    with pytest.raises(LayerError, match="powers of two"):
+    with pytest.raises(LayerError, match="power of two"):
         make(Model(layers=(Layer("average_pool", kernel=3), Layer("dense", features=1))))
     with pytest.raises(ConfigError, match="recurrent"):
         make(Model(layers=(Layer("dense", features=1, recurrent=True),), readout="last_potential"))
