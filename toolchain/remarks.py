@@ -54,16 +54,19 @@ def silence(spikes: Mapping[str, float | None], inputs: Sequence[str], over: str
                 f"scale, or none",
             )
         ]
+
     layers = {name: value for name, value in counted.items() if name not in inputs}
     silent = [name for name, value in layers.items() if value == 0]
     if not silent:
         return []
+
     likely = (
         "a threshold or scale of inputs other than in training (grey levels, time step, unit of a "
         "parameter), or weights not loaded"
     )
     if len(silent) == len(layers):
         return [Remark("never_spikes", f"no neuron spikes in {over}: it looks like {likely}")]
+
     said = (
         f"layer {_names(silent)} never spikes in {over}, so nothing behind it sees the input: "
         f"it looks like {likely}"
@@ -84,6 +87,7 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
     low, high = wilson(correct, samples)
     if low > 1 / classes:
         return []
+
     said = f"{correct} of {samples} samples are classified correctly"
     if high < 1 / classes:
         return [
@@ -93,12 +97,14 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
                 f"another order",
             )
         ]
+
     likely = (
         "labels in another order, inputs laid out or scaled otherwise than in training "
         f"({parameter('input_scale')}, {parameter('fraction_bits')}, docs/running.md), or weights "
         "not loaded"
     )
     few = "; so few samples cannot tell" if samples < 5 * classes else ""
+
     return [
         Remark(
             "near_chance",

@@ -83,16 +83,19 @@ def must(kind: types.Type) -> str:
         if rule is None:
             return must(kind.type)
         return rule.must() if rule.must is not None else must(kind.type) + rule.extra
+
     if isinstance(kind, types.UnionType):
         return " or ".join(must(one) for one in kind.types if not isinstance(one, types.NoneType))
     if isinstance(kind, types.VarTupleType):
         least = " with at least one entry" if kind.min_length else ""
         return f"a list{least}, each {must(kind.item_type)}"
+
     if isinstance(kind, types.DataclassType):
         example = getattr(kind.cls, "EXAMPLE", "")
         if example:
             return f"a table, such as {example}"
         return "a table with " + ", ".join(field.name for field in kind.fields)
+
     if isinstance(kind, types.IntType):
         return "a whole number" + _range(kind)
     if isinstance(kind, types.FloatType):

@@ -225,11 +225,13 @@ def load(
         call=_optional("call", call, tuple(stages.CALLS)),
         trace_steps=whole("trace_steps", trace_steps),
     )
+
     _optional("data", data, tuple(DATASETS))
     root = None if data_root is None else Path(text("data_root", data_root, "a folder or None"))
     told = encoded(encoding, steps, bits, rate, bin_us)
     source = None if data is None else Source(data, root=root, **told)
     ways = _calibrated(stage, settled(stage, ways, source), source, calibration)
+
     return Model(
         stage, ways, {key: value for key, value in told.items() if value is not None}, root
     )

@@ -161,6 +161,7 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
         )
     if not np.all(np.isfinite(adversarial)):
         raise AttackError("adversarial samples hold NaN or infinite values")
+
     flat = (adversarial.astype(np.float64) - clean.astype(np.float64)).reshape(len(clean), -1)
     slack = 1e-6 * max(1.0, threat.epsilon)
     if threat.norm in ("linf", "l2"):
@@ -172,6 +173,7 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
                 f"sample {int(distance.argmax())} is {distance.max():.8f} from the clean one; "
                 f"allowed is {threat.epsilon} ({threat.norm})"
             )
+
     if threat.norm in ("linf", "l2", "corruption"):
         if adversarial.min() < threat.low - 1e-6 or adversarial.max() > threat.high + 1e-6:
             raise AttackError(
@@ -179,6 +181,7 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
                 f"to {threat.high}"
             )
         return
+
     if not np.all((adversarial == 0) | (adversarial == 1)):
         raise AttackError("event samples hold values other than 0 and 1")
     if threat.norm == "flips":
@@ -189,6 +192,7 @@ def verify(clean: np.ndarray, adversarial: np.ndarray, threat: Threat) -> None:
                 f"are {int(threat.epsilon)}"
             )
         return
+
     _, moved = steps_moved(clean, adversarial)
     if moved.size and moved.max() > threat.epsilon:
         raise AttackError(

@@ -83,8 +83,10 @@ def stages(preset: str, norm: str) -> list[Fields]:
         if norm == "linf"
         else (lambda rounds: {"attack": "square", "params": {"queries": 4 * rounds}})
     )
+
     if preset == "quick":
         return [_apgd(20), _momentum(20, "current"), closing(30)]
+
     standard = [
         _apgd(20),
         _momentum(20, "current"),
@@ -100,6 +102,7 @@ def stages(preset: str, norm: str) -> list[Fields]:
     ]
     if preset == "standard":
         return standard
+
     return [
         *standard,
         *(
@@ -136,12 +139,14 @@ def _pixels(preset: str) -> list[Fields]:
     ]
     if preset == "quick":
         return specs
+
     specs += [
         _apgd(50),
         {"attack": "square", "params": {"queries": 200 if preset == "standard" else 2000}},
     ]
     if preset == "standard":
         return specs
+
     others = [ATAN, ASSG, _named("rga"), _named("bptr")]
     return [
         *specs,

@@ -79,11 +79,13 @@ class Activity:
         self.lsb = 2.0 ** -inner.io["input"]["fraction_bits"]
         self.weights: dict[str, torch.Tensor] | None = None
         self.input: tuple[str, torch.Tensor] | None = None
+
         neurons = dict(spiking_neurons(self.model))
         if not neurons:
             raise NotApplicable(
                 f"{type(self.model).__name__} has no spiking neuron whose spikes could be counted"
             )
+
         if weights is not None:
             self.weights = {
                 name: torch.from_numpy(np.asarray(w)).float() for name, w in weights.items()
@@ -100,6 +102,7 @@ class Activity:
                     )
                 )
             self.input = (inputs[0], self.weights[inputs[0]]) if inputs else None
+
         self._total: torch.Tensor | None = None
 
     @contextmanager

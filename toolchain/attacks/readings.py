@@ -136,6 +136,7 @@ def with_tie_breaker(program: Program, output: str) -> Program:
         bias=read.bias,
         bias_exponent=read.bias_exponent,
     )
+
     copies = tuple(
         # a loop brings the spikes of the step before; seen from another population that is a delay
         replace(
@@ -146,6 +147,7 @@ def with_tie_breaker(program: Program, output: str) -> Program:
         )
         for number, projection in enumerate(program.into(output))
     )
+
     return Program(
         program.inputs,
         (*program.populations, witness),

@@ -289,6 +289,7 @@ class AttackSpec:
                 "transfer: known_seed is of the network that samples are made on; it belongs into "
                 "the inner spec"
             )
+
         if self.front not in FRONTS:
             raise AttackError(
                 f"attack {self.attack!r}: front is {self.front!r}; it must be one of "
@@ -302,6 +303,7 @@ class AttackSpec:
             )
         if self.attack == "cascade":
             _stages(self.params)
+
         wants = entry.access == "gradient"
         if wants != (self.estimator is not None):
             raise AttackError(
@@ -315,6 +317,7 @@ class AttackSpec:
             )
         if self.tuning is not None and self.estimator is None:
             raise AttackError(f"attack {self.attack!r} has no estimator to tune")
+
         try:
             json.dumps(asdict(self), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -354,6 +357,7 @@ class AttackSpec:
             return f"transfer from {self.params.get('source')}: {inner.label}"
         if self.attack == "cascade":
             return f"cascade of {len(self.params['stages'])}" + self._suffix
+
         counts = [
             str(self.params[n])
             for n in ("steps", "queries", "tries", "rounds", "kind", "count", "name", "loss")
@@ -368,6 +372,7 @@ class AttackSpec:
                 *([self.params["label"]] if "label" in self.params else []),
             ]
         )
+
         if self.estimator is None:
             return text + self._suffix
         values = " ".join(
@@ -414,6 +419,7 @@ class AttackSpec:
         if self.attack == "cascade":
             own = {"name": self.label, "optimiser": "cascade", "estimator": "", "family": "cascade"}
             return {**own, "iterations": len(self.stages), "eot": self.eot}
+
         attack = ATTACKS[self.attack].make(**{n: v for n, v in self.params.items() if n != "count"})
         iterations = next(
             (
@@ -424,6 +430,7 @@ class AttackSpec:
             1,
         )
         estimator = self.label.split(" · ")[1] if self.estimator is not None else ""
+
         return {
             "name": self.label,
             "optimiser": self.attack,
@@ -441,6 +448,7 @@ def _stages(params: Mapping[str, Any]) -> tuple[AttackSpec, ...]:
             f"cascade with parameters {', '.join(params) or 'none'}; it must have stages, and "
             f"nothing else"
         )
+
     stages = params["stages"]
     if not isinstance(stages, (list, tuple)) or not stages:
         raise AttackError("cascade: stages must be a list with at least one attack")
@@ -449,6 +457,7 @@ def _stages(params: Mapping[str, Any]) -> tuple[AttackSpec, ...]:
             'cascade: a stage must be a table such as {attack = "fgsm", estimator = {name = '
             '"training"}}'
         )
+
     made = tuple(AttackSpec.from_json(stage) for stage in stages)
     for stage in made:
         if stage.attack in ("cascade", "transfer", "sponge", "corruption"):

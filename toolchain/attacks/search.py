@@ -78,12 +78,14 @@ class Search:
             raise AttackError(
                 f"eot is {eot!r}; it must be a whole number of gradient samples from 1"
             )
+
         samples = np.asarray(samples)
         if samples.ndim < 2 or not len(samples) or samples.shape[1:] != tuple(victim.sample_shape):
             raise AttackError(
                 f"samples have shape {samples.shape}; it must be [sample, "
                 f"{', '.join(map(str, victim.sample_shape))}], at least one"
             )
+
         labels = np.asarray(labels)
         if (
             labels.shape != (len(samples),)
@@ -95,6 +97,7 @@ class Search:
                 f"labels of type {labels.dtype}, shape {labels.shape}; "
                 f"there must be one whole number from 0 to {victim.classes - 1} for each sample"
             )
+
         self.kind: type[np.float32] | type[np.uint8] = (
             np.float32 if threat.norm in ("linf", "l2") else np.uint8
         )
@@ -105,6 +108,7 @@ class Search:
                 f"images, or events 0 and 1"
             )
         verify(self.samples, self.samples, threat)
+
         self.victim, self.threat, self.seed, self.progress = victim, threat, seed, progress
         self.device: torch.device = getattr(victim, "device", torch.device("cpu"))
         self.clean = torch.from_numpy(self.samples).to(self.device, torch.float32)
@@ -114,6 +118,7 @@ class Search:
         self.repeats = eot if victim.stochastic else 1
         self.rows = torch.arange(len(samples), device=self.device)
         self.start = self._checked_start(start)
+
         self.queries = np.zeros(len(samples), np.int64)
         self.best = self.clean.clone()
         self.best_reached = torch.zeros(len(samples), dtype=torch.bool, device=self.device)
@@ -122,6 +127,7 @@ class Search:
         )
         self._draws = 0
         self._log: dict[str, list[np.ndarray]] = {}
+
         if white_box:
             self.estimator.begin()
             self.evaluate(self.clean)
@@ -156,6 +162,7 @@ class Search:
         this search, in order."""
         total, outcomes = torch.zeros_like(self.clean), []
         parts = self.estimator.parts
+
         for draw in range(self.repeats):
             seed = self._next_seed()
             for part in parts:
@@ -171,17 +178,20 @@ class Search:
                 np.add.at(self.queries, self.rows.cpu().numpy(), 1)
             # all parts saw the same forward pass
             outcomes.append(outcome)
+
         self.estimator.advance()
         if not bool(torch.isfinite(total).all()):
             raise AttackError(
                 f"estimator {self.estimator.name!r} gave a gradient that is not finite"
             )
+
         outcome = self._judge(x, outcomes, self.rows, counted=True)
         self.log(
             loss=outcome.loss,
             zero_gradient=(total == 0).flatten(1).all(dim=1),
             reached=self.best_reached,
         )
+
         return total / self.repeats, outcome
 
     @torch.no_grad()

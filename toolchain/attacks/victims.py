@@ -177,6 +177,7 @@ def _unscaled(io: Mapping[str, Any]) -> Encoder:
     data, source = io.get("data", {}), io["input"]
     if io.get("call") == "images":
         return Still()
+
     steps, how = data.get("steps"), data.get("encoding")
     if how == "direct":
         bits = intensity_bits(_largest_value(data)) if data.get("bits") is not None else 0
@@ -192,6 +193,7 @@ def _unscaled(io: Mapping[str, Any]) -> Encoder:
     if how == "latency":
         largest = _largest_value(data)
         return Latency(steps, largest, float(1 << intensity_bits(largest)))
+
     raise AttackError(
         f"the model's encoding is {how!r}; for images it must be one of "
         f"{', '.join(ENCODINGS[:-1])}; or give the victim an encoder"
@@ -313,6 +315,7 @@ class ProgramVictim:
             raise AttackError(f"the Program has {len(program.inputs)} inputs; there must be one")
         if (encoder is None) == (steps is None):
             raise AttackError("a ProgramVictim needs either an encoder (images) or steps (events)")
+
         self.program, self.encoder, self.target = program, encoder, target
         self.output = names[0] if output is None else output
         shape = program.inputs[0].shape
@@ -320,6 +323,7 @@ class ProgramVictim:
         self.classes = program.nodes[self.output].size
         self.reseeded, self.front = reseeded, front
         self.stochastic = reseeded is not None or (encoder is not None and encoder.stochastic)
+
         # neurons of another kind than LIF have no current that could break their ties
         self._counted = isinstance(program.nodes[self.output], Population) and any(
             o.population == self.output and o.decode == "spike_count" for o in program.outputs

@@ -151,6 +151,7 @@ class _Run:
         self._say("")
         if not self._pending:
             return
+
         manifests = {cell.maker.digest: cell.maker.manifest for cell in self._cells.values()}
         shared = Shared(data, str(self._store.folder), manifests)
         with hire(len(self._pending), shared, self._report.inside) as crew:
@@ -161,6 +162,7 @@ class _Run:
                     key, outcome = crew.next()
                     self._running.remove(key)
                     self._end(self._cells[key], outcome)
+
         if self._failures:
             shown = "; ".join(self._failures[:3])
             raise EngineError(

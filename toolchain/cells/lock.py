@@ -33,6 +33,7 @@ def held(folder: str | Path) -> Iterator[None]:
         raise StoreError(
             f"{path}: cannot be opened to keep other runs out: {error.strerror}"
         ) from None
+
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,6 +50,7 @@ def held(folder: str | Path) -> Iterator[None]:
                 f"could not be kept apart; "
                 "give -o a folder on a local disk"
             ) from None
+
         _sign(file)
         try:
             yield

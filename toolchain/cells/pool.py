@@ -141,6 +141,7 @@ class _Worker:
         self.pipe, theirs = connection.Pipe()
         # nothing is ever written: when we are gone, however that came about, it reads the end
         life, self._life = os.pipe()
+
         command = [
             sys.executable,
             "-c",
@@ -149,6 +150,7 @@ class _Worker:
             str(theirs.fileno()),
             str(life),
         ]
+
         try:
             self._process = subprocess.Popen(
                 command,

@@ -64,6 +64,7 @@ class Scheduler:
                 f"scheduler {self.address!r}: must be tls://HOST:PORT (or tcp://HOST:PORT with "
                 f"{parameter('trusted_network', True)})"
             )
+
         if scheme == "tcp":
             if any(given.values()):
                 raise EngineError(
@@ -79,10 +80,12 @@ class Scheduler:
                     f"{parameter('trusted_network', True)}"
                 )
             return
+
         if self.trusted_network:
             raise EngineError(
                 f"{self.address} is encrypted; {parameter('trusted_network')} goes with tcp://"
             )
+
         for name, path in given.items():
             if path is None:
                 raise EngineError(
@@ -91,6 +94,7 @@ class Scheduler:
                 )
             if not path.is_file():
                 raise EngineError(f"{parameter(name)} is {str(path)!r}; there is no such file")
+
         self._check()
 
     def _check(self) -> None:

@@ -143,10 +143,12 @@ def _described(value: object, strings: set[str]) -> str:
         caught = getattr(value, "co_exceptiontable", b"")
         inside = ",".join(_described(constant, strings) for constant in value.co_consts)
         return f"<{names!r}{counts!r}{value.co_code!r}{caught!r}[{inside}]>"
+
     if isinstance(value, (tuple, frozenset)):
         parts = [_described(part, strings) for part in value]
         parts = parts if isinstance(value, tuple) else sorted(parts)
         return f"{type(value).__name__}({','.join(parts)})"
+
     if isinstance(value, str):
         strings.add(value)
     return repr(value)

@@ -103,9 +103,11 @@ class Store:
                     f"{self.folder}: is {kind(self.folder)}; -o must name a folder, which is made "
                     "where it is absent"
                 )
+
             with self._typed():
                 self.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.held(self.folder))
+
             with self._typed():
                 self._db = db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
                 stack.callback(db.close)
@@ -120,6 +122,7 @@ class Store:
                 if files.is_ours(db):  # nothing is changed in a file of another program
                     db.execute("PRAGMA journal_mode=WAL")
                     db.execute("PRAGMA synchronous=FULL")
+
             yield db
 
     def _checked(self) -> int:

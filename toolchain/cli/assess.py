@@ -64,6 +64,7 @@ def command(
         raise OutputError(f"{output}: -o writes a page, and its name must end in .html")
     files.claim([output, json_file], force)
     _ = TARGETS[target]  # an unknown one is an error before any work
+
     limits, source = Chip.load(chip), data_from(options)
     found = assessment.assess(
         open_job(model, source, options),
@@ -74,9 +75,11 @@ def command(
         batch=batch,
         watch=progress,
     )
+
     click.echo(found.text())
     say_data(found.given)
     say_warnings(found.warnings)
+
     if output is not None:
         files.write_text(output, assessment_page.build(found), force)
         click.echo(f"wrote {output}", err=True)

@@ -211,6 +211,7 @@ class Bars:
                 or (name not in self._bars and len(self._bars) >= BARS)
             ):
                 return
+
             if name not in self._bars:
                 options = {
                     "file": sys.stderr,
@@ -220,6 +221,7 @@ class Bars:
                 }
                 unit = "batch" if name.startswith("training ") else "sample"
                 self._bars[name] = tqdm(desc=name, total=total, unit=unit, **options)
+
             bar = self._bars[name]
             bar.update(done - bar.n)
             self._refresh()

@@ -50,17 +50,20 @@ def command(
     opened = open_job(model, data_from(options), options)
     warnings = remarks.of_model(opened.audit)
     say_warnings(warnings)
+
     every = {"": opened.program, **fronts.made(fronts.of(opened.stage))}
     parts = {
         part: placement.check(made, limits, allow_microcode=allow_microcode)
         for part, made in every.items()
     }
+
     report = parts.pop("")
     for part, found in parts.items():
         click.echo(f"front: {part}")
         _print(found, limits)
         click.echo()
     _print(report, limits)
+
     facts = report.to_dict() | (
         {} if not parts else {"front": {part: found.to_dict() for part, found in parts.items()}}
     )
@@ -70,6 +73,7 @@ def command(
         {**audited(opened.audit), "warnings": [remark.to_dict() for remark in warnings], **facts},
         force,
     )
+
     return 0 if report.fits and all(found.fits for found in parts.values()) else 1
 
 
@@ -90,6 +94,7 @@ def _print(report: placement.Report, limits: Chip) -> None:
         )
         for layer in report.layers
     ]
+
     click.echo(f"{limits.title}: used / maximum of a core, the fullest core of each layer\n")
     click.echo(
         table(
@@ -98,6 +103,7 @@ def _print(report: placement.Report, limits: Chip) -> None:
             right=range(1, 3 + len(resources)),
         )
     )
+
     click.echo(
         f"\ncores: {report.cores} of {limits['cores_per_chip']} on a chip; stepping: "
         f"{limits.stepping}"
@@ -108,12 +114,14 @@ def _print(report: placement.Report, limits: Chip) -> None:
         f"whatever runs; spikeport run says "
         "what an inference is estimated to cost"
     )
+
     for violation in report.violations:
         click.echo(
             f"{violation.severity}: {violation.rule}: {violation.where}: {violation.message}"
         )
     for estimate in placement.ESTIMATES:
         click.echo(f"estimate: {estimate}")
+
     click.echo(
         f"\nfits {limits.title}"
         if report.fits

@@ -199,6 +199,7 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
             "in units of",
         )
         click.echo(table(head, rows, right=range(1, 8)))
+
         firsts = {"first difference": comparison.first}
         if comparison.floating and comparison.first_spike is not comparison.first:
             firsts["first spike that differs"] = comparison.first_spike

@@ -31,11 +31,13 @@ def command(json_file: Path | None, force: bool) -> None:
             [(p["name"], p["version"] or "missing", p["for"]) for p in facts["packages"]],
         )
     )
+
     for name, key in (("Lava", "lava"), ("lava-dl", "lava_dl")):
         found = facts["lava"][key]
         if found["python"]:
             versions = ", ".join(f"{package} {at}" for package, at in found["versions"].items())
             click.echo(f"\n{name}: {found['python']} ({versions})")
+
     click.echo(
         "\n"
         + table(
@@ -46,7 +48,9 @@ def command(json_file: Path | None, force: bool) -> None:
             ],
         )
     )
+
     for target in facts["targets"]:
         if target["missing"]:
             click.echo(f"\n{target['name']}: {target['missing']}")
+
     write_json(json_file, "doctor", facts, force)

@@ -79,12 +79,14 @@ def command(
     if agreement is not None:
         _check_agreement(output, options)
     files.claim([output, json_file], force)
+
     stage, ways = open_model(model, source=data_from(options), **options)
     found = None
     if agreement is not None:
         found = precision.cheapest(stage, ways, agreement)
         ways = found.ways
         click.echo("\n".join(found.lines()) + "\n")
+
     front = fronts.of(stage)
     files.claim(fronts.files_of(front, output), force)
     graph = stages.to_graph(stage, ways) if output.suffix == ".nir" else None
@@ -95,6 +97,7 @@ def command(
     except RefusedError as error:
         click.echo(error.audit.table())
         raise
+
     if audit is not None:
         click.echo(audit.table() + "\n")
     if output.suffix == ".nir":
@@ -102,6 +105,7 @@ def command(
     else:
         program_file.save(program, output, force=force)
     click.echo(f"wrote {output}" + (f": {program!r}" if output.suffix == ".h5" else ""))
+
     facts = {
         "output": str(output),
         "program": program.fingerprint,
@@ -111,6 +115,7 @@ def command(
         facts["agreement"] = {"asked": agreement, **found.to_dict()}
     if front is not None:
         facts["front"] = _export_front(front, output, force, ways.dt)
+
     write_json(json_file, "export", facts, force)
 
 

@@ -51,6 +51,7 @@ def read(
                         raise DataError(
                             f"{path}: {_name(member)!r} is packed in a way that is not read"
                         )
+
                     with archive.open(member) as inside:
                         where = f"{path}: {_name(member)!r}"
                         arrays[_name(member)] = _array(

@@ -130,6 +130,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
         raise DataError(
             f"{name}: severity is {severity!r}; it must be one of {', '.join(map(str, SEVERITIES))}"
         )
+
     images = np.ascontiguousarray(images, np.float32)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
@@ -140,6 +141,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
         raise DataError(
             f"{name}: pixels from {images.min()} to {images.max()}; they must be from 0 to 1"
         )
+
     function, strengths = CORRUPTIONS[name]
     try:
         corrupted = [
@@ -155,6 +157,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
             f"{name}: needs {error.name}, which is not installed: pip install "
             f'"spikeport[corruptions]"'
         ) from None
+
     shape = (0, *images.shape[2:], images.shape[1])
     return (
         np.clip(np.stack(corrupted) if corrupted else np.zeros(shape), 0, 1)

@@ -136,12 +136,14 @@ class Encoding(Settings):
         numbers = np.arange(len(dataset))[which]
         if self.kind == "events":
             return np.stack([self._bins(dataset.values[n], dataset.shape) for n in numbers])
+
         values = dataset.values[numbers]
         if self.constant:
             frames = values >> self._dropped(maximum)
             if self.kind == "direct_signed":
                 frames = self._signed(frames, intensity_bits(maximum >> self._dropped(maximum)))
             return np.broadcast_to(frames[:, None], (len(frames), self.steps, *frames.shape[1:]))
+
         if self.kind == "latency":
             step = ((maximum - values.astype(np.int64)) * (self.steps - 1) * 2 + maximum) // (
                 2 * maximum
@@ -150,6 +152,7 @@ class Encoding(Settings):
                 values[:, None] > 0
             )
             return fires.astype(np.uint8)
+
         return np.stack(
             [self._poisson(value, maximum, int(n), epoch) for value, n in zip(values, numbers)]
         )

@@ -63,6 +63,7 @@ def run(
     say = _keeping(printed, say)
     _require_lava()
     folder = files.claim_folder(out, FILES, force)
+
     stage, trained = _train(folder, seed, force, say, bar)
     program, audit, graph = _export(stage, folder, force, say)
     chip = _check(program, say)
@@ -70,6 +71,7 @@ def run(
     inputs = check_inputs(program, data.inputs(program.metadata["data"], "test")[0])
     comparisons, recordings = _compare(stage, program, inputs, labels, say, bar)
     whole, shown = recordings["whole"], recordings["shown"]
+
     facts = {
         "spikeport": __version__,
         "command": "demo",
@@ -93,6 +95,7 @@ def run(
         "versions": _versions(shown["lava"]),
         "printed": printed,
     }
+
     facts["identical"] = not any(
         c["spike_differences"] + c["potential_differences"] for c in comparisons
     )
@@ -101,6 +104,7 @@ def run(
     )
     facts["commands"] = _commands(folder)
     facts["wall_time_s"] = time.perf_counter() - started
+
     drawn, panels = _pictures(program, stage, graph, shown, facts)
     files.write_json(folder / "demo.json", facts, force)
     files.write_text(folder / "index.html", page.build(facts, drawn, panels), force)
@@ -131,12 +135,14 @@ def _train(
     files.write_text(
         folder / "digits.toml", re.sub(r"(?m)^seed = 0$", f"seed = {seed}", recipe), force
     )
+
     config = training.read_config(folder / "digits.toml")
     samples = len(data.load("digits", "train"))
     say(
         f"train    a convolutional network on {samples:,} handwritten digits, "
         f"{config.training.epochs} epochs"
     )
+
     with bar("training", "batch") as update:
         result = training.train(config, progress=update)
     training.save_checkpoint(
@@ -147,6 +153,7 @@ def _train(
         force=force,
     )
     say(f"         {result.seconds:.0f} s, test accuracy {100 * result.accuracy:.2f} %")
+
     model, _ = training.load_checkpoint(folder / "digits.safetensors")
     facts = {
         "samples": samples,
@@ -184,12 +191,14 @@ def _check(program: Program, say: Say) -> dict[str, Any]:
         ]
         for layer in report.layers
     ]
+
     say(
         f"check    {'fits' if report.fits else 'DOES NOT FIT'} {chip.title}: {report.cores} of "
         f"{chip['cores_per_chip']} neurocores"
     )
     for violation in report.broken:
         say(f"         {violation.rule}: {violation.message}")
+
     return {
         "name": chip.title,
         "fits": report.fits,
@@ -324,6 +333,7 @@ def _shown(
     lava = recordings["lava"]
     right = np.flatnonzero(lava.predictions() == labels[: lava.samples])
     sample = int(right[0]) if right.size else 0
+
     neurons = {}
     for name in program.order:
         if name == program.outputs[0].population:
@@ -334,6 +344,7 @@ def _shown(
             (fired > 0) & (fired <= lava.steps // 2)
         )
         neurons[name] = int(lively.argmax())
+
     return {
         "sample": sample,
         "label": int(labels[sample]),
@@ -376,6 +387,7 @@ def _pictures(
     one, other = recordings["software"], recordings["lava"]
     digit = data.load("digits", "test")
     spikes = {name: _map(array[sample]) for name, array in other.spikes.items()}
+
     panels = []
     for name in program.order:
         scale = 2.0 ** -(program.metadata["fraction_bits"][name] + 6)
@@ -384,6 +396,7 @@ def _pictures(
             recording.potentials[name][sample].reshape(one.steps, -1)[:, neuron] * scale
             for recording in (one, other)
         ]
+
         threshold = (
             None
             if not population.spiking
@@ -401,6 +414,7 @@ def _pictures(
             if not population.spiking
             else _moments(fired)
         )
+
         panels.append(
             {
                 "label": label,
@@ -410,6 +424,7 @@ def _pictures(
                 "fired": fired,
             }
         )
+
     first, (before, after, step, _) = next(iter(_layers_of_weights(stage, graph).items()))
     described = ", ".join(f"{name} {count} spikes" for name, count in shown["spikes"].items())
     drawn = {
@@ -453,6 +468,7 @@ def _pictures(
             "One dot for each weight, within half a step of zero.",
         ),
     }
+
     return drawn, panels
 
 

@@ -38,12 +38,14 @@ def summary(facts: Mapping[str, Any]) -> list[str]:
         c["spike_differences"] + c["potential_differences"] for c in facts["comparisons"]
     )
     lava = next(c for c in facts["comparisons"] if "lava" in c["targets"])
+
     if different:
         said = f"{different:,} of {compared:,} compared values differ."
         verdict = f'<span class="verdict bad">{said}</span>'
     else:
         said = "Every spike and every membrane potential is the same."
         verdict = f'<span class="verdict good">{said}</span>'
+
     low, high = accuracy["interval"]
     return [
         '<p class="eyebrow">spikeport demo</p>',
@@ -107,12 +109,14 @@ def potentials(facts: Mapping[str, Any], picture: str, panels: Sequence[Mapping[
         for panel in panels
         for step, (one, other) in enumerate(zip(panel["software"], panel["lava"]))
     ]
+
     columns = (
         Column("neuron", "neuron", get=lambda row: row[0]),
         Column("step", "step", "count", get=lambda row: row[1]),
         Column("software_v", "PyTorch (V)", "number", get=lambda row: row[2]),
         Column("lava_v", "Lava (V)", "number", get=lambda row: row[3]),
     )
+
     largest = max(abs(one - other) for _, _, one, other in rows)
     caption = (
         '<span class="key first"></span> PyTorch &nbsp; <span class="key second"></span> Lava, '
@@ -120,6 +124,7 @@ def potentials(facts: Mapping[str, Any], picture: str, panels: Sequence[Mapping[
         "whose potential varies most (of the last: the one of the digit that was read), "
         f"potentials after reset; largest distance between line and circle: {largest:g} V."
     )
+
     values = _table("potentials", "The values in the picture.", columns, rows, "Potentials")
     return figure(picture, caption) + values
 
@@ -155,11 +160,13 @@ def activity(facts: Mapping[str, Any], digit: str, raster: str) -> str:
             get=lambda row: None if row["input"] else row["syn_ops"],
         ),
     )
+
     counts = "; ".join(f"{name}: {spikes:,} spikes" for name, spikes in shown["spikes"].items())
     means = (
         f"Means over the {facts['accuracy']['samples']} test digits, for one inference. Active: "
         "share of neurons that spike in a step."
     )
+
     return (
         f'<div class="digit">{digit}<p>Test digit number {shown["sample"]}: a {shown["label"]}, '
         f"read as {_readings(facts)}. It is shown for {facts['data']['steps']} time steps; "
@@ -184,11 +191,13 @@ def weights(facts: Mapping[str, Any], kernels: str, rounding: str) -> str:
         Column("rounding", "largest rounding", get=lambda w: f"{w['max_error_v']:.2g} V"),
         Column("error", "rms error", get=lambda w: percent(w["rms_relative_error"], 2)),
     )
+
     caption = (
         "Training already computed with the rounded weights, so this rounding costs no accuracy "
         "when the network moves to the chip."
     )
     first = escape(facts["weights"][0]["layer"])
+
     return (
         figure(
             kernels,
@@ -239,6 +248,7 @@ def energy(facts: Mapping[str, Any]) -> str:
     where = limit["term"] if limit["layer"] is None else f"{limit['term']} of {limit['layer']}"
     power = quantity(told["static_power_mw"]["value"] * 1e-3, "W")
     chips = "1 chip" if told["chips"] == 1 else f"{told['chips']} chips"
+
     columns = (
         Column("table", "table", get=lambda entry: entry["title"]),
         Column("dynamic_j", "dynamic", "joules", BAND, lambda entry: _band(entry, "dynamic")),
@@ -257,6 +267,7 @@ def energy(facts: Mapping[str, Any]) -> str:
             get=lambda entry: entry["time_calibrated_s"],
         ),
     )
+
     assumed = items((*told["assumptions"], *told["not_covered"]))
     return (
         "<p>No energy of an operation of Loihi 2 is public: this is an estimate from counts and "
@@ -318,6 +329,7 @@ def build(
         ("cost", "What would it cost?", energy(facts)),
         ("repeat", "Repeat it", repeat(facts)),
     )
+
     return document(
         "spikeport demo: handwritten digits, from PyTorch to Loihi 2",
         [

@@ -43,6 +43,7 @@ def raster(
     left, right, gap, bottom = 118.0, 10.0, 12.0, 34.0
     steps = next(iter(layers.values())).shape[0]
     step_width = (width - left - right) / steps
+
     body, y = [], 4.0
     for layer, spikes in layers.items():
         _, rows, columns = spikes.shape
@@ -54,6 +55,7 @@ def raster(
             f'class="panel"/>'
             for t in range(steps)
         ]
+
         wide, high = max(column * 0.86, 0.8), max(row * 0.86, 0.8)
         path = "".join(
             f"M{number(left + (t + 0.05) * step_width + c * column)} "
@@ -72,12 +74,14 @@ def raster(
             )
         )
         y += height + gap
+
     for t in ticks(0, steps, 8):
         if t < steps and float(t).is_integer():
             body.append(text(left + (t + 0.5) * step_width, y + 4, number(t), "small", "middle"))
     body.append(
         text(left + step_width * steps / 2, y + bottom - 12, "time step", "label", "middle")
     )
+
     return svg(width, y + bottom - 4, name, title, description, body)
 
 
@@ -164,6 +168,7 @@ def kernels(
     each = (width - left - 10 - gap * (count - 1)) / count
     cell = each / columns
     limit = float(max(np.abs(before).max(), np.abs(after).max())) or 1.0
+
     body, y = [], 4.0
     for label, weights in (("trained", before), ("on the chip", after)):
         for k, kernel in enumerate(weights):
@@ -181,6 +186,7 @@ def kernels(
                 )
         body.append(text(left - 10, y + rows * cell / 2 + 4, label, "label", "end"))
         y += rows * cell + 10
+
     return svg(width, y, name, title, description, body)
 
 

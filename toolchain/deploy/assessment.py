@@ -88,9 +88,11 @@ class Assessment:
         if self.paired is not None:
             names = ("agreement", "difference")
             said += list(zip(names, self.paired.lines()))
+
         broken = [v.rule for part in (self.placement, *self.parts.values()) for v in part.broken]
         why = f"; broken: {', '.join(dict.fromkeys(broken))}" if broken else ""
         fit = "fits" if self.fits else "DOES NOT FIT"
+
         return [
             *said,
             ("audit", self.verdict or "none: the model was a Program already"),

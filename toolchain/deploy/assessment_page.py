@@ -74,6 +74,7 @@ def _chip(found: Assessment) -> str:
         **{f"front.{name}.": part for name, part in found.parts.items()},
         "": found.placement,
     }
+
     rows = [
         {
             "layer": prefix + layer.population,
@@ -88,6 +89,7 @@ def _chip(found: Assessment) -> str:
         for prefix, report in reports.items()
         for layer in report.layers
     ]
+
     columns = (
         Column("layer", "layer"),
         Column("neurons", "neurons", "count"),
@@ -96,11 +98,13 @@ def _chip(found: Assessment) -> str:
         Column("used", "used of most allowed", "used"),
     )
     caption = f"Neurocores of {found.placement.chip.title}, an estimate."
+
     broken = [
         f"{violation.rule}: {prefix}{violation.where}: {violation.message}"
         for prefix, report in reports.items()
         for violation in report.broken
     ]
+
     return render(Table("chip", caption, columns, tuple(rows))) + (items(broken) if broken else "")
 
 

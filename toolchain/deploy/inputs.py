@@ -101,6 +101,7 @@ def load(
     """
     stated = program.metadata.get("data") or stated or {}
     notes: tuple[str, ...] = ()
+
     if Path(source).is_file():
         kind = program_file.sniff(source)
         if bits is not None or rate is not None:
@@ -126,8 +127,10 @@ def load(
             source, stated, samples, "test", root, encoding, **told
         )
         arrays = _laid_out(arrays, program)
+
     inputs = check_inputs(program, arrays)
     count, length = next(iter(inputs.values())).shape[:2]
+
     if labels is not None:
         labels = check_labels(program, labels)
         if len(labels) != count:
@@ -139,6 +142,7 @@ def load(
                 f"{source}: {len(labels)} labels for {count} "
                 f"samples{first if len(labels) == length else ''}"
             )
+
     warned = tuple(time_first(count, length, stated.get("steps")))
     return Samples(inputs, labels, description, notes, warnings=warned)
 
@@ -299,6 +303,7 @@ def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.n
             f"{path}: {said}; it must be one with 'inputs' [sample, step, ...] and "
             f"optionally 'labels' [sample]"
         )
+
     arrays = read_arrays(path)
     labels = arrays.pop("labels", None)
     several = {
@@ -306,6 +311,7 @@ def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.n
         for name, array in arrays.items()
         if name.startswith("inputs/")
     }
+
     known = {"inputs", *(f"inputs/{name}" for name in several)}
     if set(arrays) - known or ("inputs" in arrays) == bool(several):
         held = ", ".join(sorted(arrays)) or "nothing"

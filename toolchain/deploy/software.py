@@ -116,6 +116,7 @@ def _forward(
         (t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu")
     )
     x = torch.from_numpy(np.ascontiguousarray(part.swapaxes(0, 1), np.float32)).to(device) * scale
+
     try:
         module.eval()
         with torch.no_grad(), _watched(neurons, traces):
@@ -136,6 +137,7 @@ def _forward(
     finally:
         for m, training in modes.items():
             m.training = training
+
     return traces
 
 
@@ -198,6 +200,7 @@ def _chunk(
     spikes: dict[str, np.ndarray] = {source: part}
     potentials: dict[str, np.ndarray] = {}
     populations = {population.name: population for population in program.populations}
+
     for name in program.order:
         population = populations[name]
         shape = (samples, steps, *population.shape)
@@ -206,15 +209,16 @@ def _chunk(
             if name in wanted:
                 potentials[name] = potential
             continue
-        if (
-            name not in neurons
-        ):  # a constant source: it has no module, because the model's bias needs none
+
+        # a constant source: it has no module, because the model's bias needs none
+        if name not in neurons:
             read = Output(name, "spike_count" if population.spiking else "last_potential")
             alone = Program((program.inputs[0],), (population,), (), (read,))
             spikes[name], potential = _constant(alone, part, name)
             if name in wanted:
                 potentials[name] = potential
             continue
+
         trace = traces[name]
         theirs = (
             None
@@ -225,6 +229,7 @@ def _chunk(
             sent = _stack(trace.spikes, shape, name)
             sent = sent if theirs is None else sent / theirs.spike_scale
             spikes[name] = whole(sent, np.uint8, f"target software: spikes of layer {name!r}", 0, 1)
+
         if name in wanted:
             values = _stack(trace.potentials, shape, name).astype(np.float64)
             if theirs is not None and population.spiking:

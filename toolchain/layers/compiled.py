@@ -50,6 +50,7 @@ def forward(
     none2, none3 = np.zeros((0, 0), real), np.zeros((0, 0, 0), real)
     steps, batch, neurons = current.shape
     shape, last = (steps, batch, neurons), (steps if rules.traces else 1, batch, neurons)
+
     spikes = torch.empty(shape, dtype=current.dtype) if rules.spiking else None
     before = torch.empty(shape, dtype=current.dtype) if want_before else None
     active = torch.empty(shape, dtype=torch.uint8) if rules.refractory and want_before else None
@@ -60,6 +61,7 @@ def forward(
         else None
     )
     rest_out = torch.empty((batch, neurons), dtype=current.dtype) if rules.refractory else None
+
     given = kernels.Given(
         _numpy(current, none3),
         _numpy(syn, none2),
@@ -86,6 +88,7 @@ def forward(
         _numpy(mem_out, none3),
         _numpy(rest_out, none2),
     )
+
     kernel = kernels.plain_kernel() if plain(rules, cells, noise) else kernels.forward_kernel()
     parts = divided(batch, current.numel(), partial(kernel, given, cells, traces))
     flags = reduce(or_, parts, 0)
@@ -119,10 +122,13 @@ def backward(
     spike_grad = rules.spike_grad
     formula = FORMULAS.get(type(spike_grad), GIVEN)
     if formula == GIVEN and grad_spikes is not None:
+        # the kernel reads the slopes where it then writes the result
         slopes = derivative(spike_grad, before - saved.threshold.to(before.dtype))
         grad_current = slopes.to(before.dtype, copy=True, memory_format=torch.contiguous_format)
     else:
         grad_current = torch.empty_like(before)
+
+    # an empty array asks the kernel for nothing
     syn_wanted, mem_wanted, alpha_wanted, beta_wanted, threshold_wanted = (
         wanted(i) for i in range(1, 6)
     )
@@ -155,6 +161,7 @@ def backward(
         beta_wanted,
         threshold_wanted,
     )
+
     kernel = kernels_backward.backward_kernel()
     divided(batch, before.numel(), partial(kernel, incoming, kept, cells, outgoing))
     states = (

@@ -110,6 +110,8 @@ def weight_exponent(
             dtype=torch.int64,
             device=weight.device,
         )
+
+    # a row fits where its two ends do; all exponents are tried at once
     lowest, highest = torch.aminmax(rows, dim=1)
     steps = torch.stack([lowest, highest], 1).double() * 2.0 ** (
         fraction_bits - source_fraction_bits - (9 - weight_bits)
@@ -121,6 +123,7 @@ def weight_exponent(
             None, :, None
         ]
     )
+
     fits = (scaled[..., 0] >= -half) & (scaled[..., 1] <= half - 1)
     if not bool(fits[:, -1].all()):
         if not bool(torch.isfinite(weight).all()):
@@ -132,6 +135,8 @@ def weight_exponent(
             f"and source_fraction_bits={source_fraction_bits} hold less than {largest:.6g} V: use "
             f"fewer fraction_bits"
         )
+
+    # argmax gives the first that fits
     exponent = fits.to(torch.int64).argmax(dim=1) + smallest
     return exponent if per_channel else exponent[0]
 

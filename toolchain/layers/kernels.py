@@ -157,6 +157,7 @@ def _begin(state, given, b, block, scale):
     state.u[:] = 0
     state.v[:] = 0
     state.resting[:] = 0
+    # states have six bits more below the point than currents
     state_scale, broken = scale * real(64), 0
     if given.syn.size:
         broken += _integers(given.syn[b, block], state_scale, state.u, 2147483647)[0]
@@ -179,9 +180,11 @@ def _charge(state, n, has_current, decay):
     """The synaptic current of a step; the flag where it is wide."""
     u, incoming = state.u, state.incoming
     if not has_current:
+        # a decay of 4096 keeps nothing of the step before
         for i in range(n):
             u[i] = next_current(0, incoming[i], 4096)
         return 0
+
     for i in range(n):
         u[i] = next_current(u[i], incoming[i], decay[i])
     wide = 0
@@ -198,6 +201,9 @@ def _integrate(state, n, rests, decay):
         for i in range(n):
             v[i] = next_potential(v[i], u[i], 0, decay[i])
         return
+
+    # every neuron is updated, and who rests takes its old value back: a choice between two numbers
+    # is a vector instruction, a step that some neurons skip is none
     for i in range(n):
         updated[i] = next_potential(v[i], u[i], 0, decay[i])
     for i in range(n):
@@ -212,6 +218,7 @@ def _fire(fired, compared, resting, level, refractory):
         for i in range(n):
             fired[i] = fires(compared[i], level[i])
         return
+
     for i in range(n):
         fired[i] = fires(compared[i], level[i]) & (resting[i] == 0)
     for i in range(n):
@@ -227,6 +234,7 @@ def _reset(fired, v, level, reset):
             v[i] = 0 if fired[i] != 0 else v[i]
     elif reset == SUBTRACT:
         for i in range(n):
+            # six bits more: the threshold has the unit of a current
             after = saturate_potential(v[i] - (level[i] << 6))
             v[i] = after if fired[i] != 0 else v[i]
 
@@ -291,6 +299,7 @@ def forward_kernel():
                         _volts(state.u, volt, traces.syn[row, b, block])
 
                     _integrate(state, n, cells.refractory > 0, decay_v)
+                    # before the spikes, which begin a rest that counts from the next step
                     if traces.active.size:
                         _not_resting(state.resting, traces.active[t, b, block])
                     if traces.before.size:
@@ -299,6 +308,7 @@ def forward_kernel():
                     if cells.spiking:
                         compared = state.v
                         if given.noise.size:
+                            # drawn for each sample, or once for all
                             sample = b if given.noise.shape[1] > 1 else 0
                             compared = _disturbed(state, n, given.noise[t, sample, block])
                         fired = traces.spikes[t, b, block]
@@ -391,6 +401,7 @@ def plain_kernel():
             for low in range(0, neurons, BLOCK):
                 n = min(BLOCK, neurons - low)
                 block = slice(low, low + n)
+                # the factors of the decay, and thresholds in the unit of the state, both exact
                 for i in range(n):
                     keep[i] = (4096 - cells.voltage_decay[low + i]) / 4096.0
                     level[i] = cells.threshold[low + i] * 64.0
@@ -422,7 +433,7 @@ def largest_kernel():
         for i in range(values.shape[0]):
             x = values[i] * scale
             k = np.int32(x)
-            size = max(k, -k)
+            size = max(k, -k)  # negative for -2**31, which has no opposite
             broken += (values.dtype.type(k) != x) | (size > 16777216) | (size < 0)
             top = max(top, size)
         return top, broken

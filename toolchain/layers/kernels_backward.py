@@ -248,8 +248,10 @@ def backward_kernel():
                 n = min(BLOCK, neurons - low)
                 block = slice(low, low + n)
                 level = cells.threshold[block]
+                # gradients of the states that a step leaves to the next one
                 carry_u[:] = 0
                 carry_v[:] = 0
+
                 for t in range(steps - 1, -1, -1):
                     out = outgoing.current[t, b, block]
 
@@ -304,6 +306,7 @@ def backward_kernel():
                             earlier = kept.syn[t - 1, b, block] if t > 0 else kept.syn0[b, block]
                             _add_products(outgoing.alpha[b, block], out, earlier)
                         _carried(carry_u, cells.alpha[block], out)
+
                 if outgoing.syn0.size:
                     _copy(carry_u, outgoing.syn0[b, block])
                 if outgoing.mem0.size:

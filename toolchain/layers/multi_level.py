@@ -93,12 +93,14 @@ class MultiLevel(nn.Module):
                 )
             number: torch.Tensor = sum(level(input_, sequence=True) for level in self.levels)
             return number
+
         size = len(self.levels[0].states)
         if len(states) != size * len(self.levels):
             raise LayerError(
                 f"layer 'MultiLevel': {len(states)} states were given; a step takes "
                 f"{size * len(self.levels)}: start with reset_mem()"
             )
+
         found = [
             level(input_, *states[n * size : (n + 1) * size]) for n, level in enumerate(self.levels)
         ]

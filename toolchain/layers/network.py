@@ -89,6 +89,7 @@ class Network(nn.Module):
         layers = dict(layers)
         for name, layer in layers.items():
             self.add_module(name, layer)
+
         if decode not in DECODINGS:
             raise LayerError(f"decode is {decode!r}; it must be one of {', '.join(DECODINGS)}")
         last = list(self.children())[-1]
@@ -102,6 +103,7 @@ class Network(nn.Module):
             raise LayerError(
                 "the last layer is an integrator without spikes to count; decode its potential"
             )
+
         self.input_shape, self.message_bits, self.fraction_bits = (
             tuple(input_shape),
             message_bits,

@@ -91,6 +91,7 @@ class Neuron(nn.Module):
             )
         if overflow not in ("error", "wrap"):
             raise LayerError(f"{self.where}: overflow is {overflow!r}; it must be error or wrap")
+
         self.fraction_bits, self.reset, self.refractory, self.overflow = (
             fraction_bits,
             reset,
@@ -99,13 +100,16 @@ class Neuron(nn.Module):
         )
         self.init_hidden, self.output = init_hidden, output
         self.noise = self._noise_source(noise, noise_at_inference, noise_seed)
+
         if spike_grad is None:
             spike_grad = surrogate.atan() if self.noise is None else surrogate.gaussian(noise)
         self.spike_grad: surrogate.SpikeFunction = spike_grad
+
         self.backward_rule: BackwardRule | None = None
         self.observer: Observer | None = None
         self._steps = 0
         self._hidden: tuple[torch.Tensor, ...] = ()
+
         self._register("alpha", alpha, learn_alpha, (0, 1))
         self._register("beta", beta, learn_beta, (0, 1))
         self._register("threshold", threshold, learn_threshold, (0, float("inf")))
@@ -204,6 +208,7 @@ class Neuron(nn.Module):
             if return_states:
                 return tuple(traces) if spikes is None else (spikes, *traces)
             return traces[self.states.index("mem")] if spikes is None else spikes
+
         if return_states:
             raise LayerError(f"{self.where}: return_states goes with sequence=True")
         if self.init_hidden:
@@ -218,14 +223,17 @@ class Neuron(nn.Module):
                 f"with reset_mem(), use init_hidden=True, "
                 "or give a whole sample with sequence=True"
             )
+
         spikes, last = self._run(input_.unsqueeze(0), states, traces=False)
         after = tuple(s.squeeze(0) for s in last)
         if spikes is not None:
             spikes = spikes.squeeze(0)
+
         if self.init_hidden:
             self._hidden = after
             if not self.output:
                 return after[self.states.index("mem")] if spikes is None else spikes
+
         everything = after if spikes is None else (spikes, *after)
         return everything[0] if len(everything) == 1 else everything
 
@@ -239,6 +247,7 @@ class Neuron(nn.Module):
                 f"{self.where}: {len(states)} states were given; this layer has "
                 f"{len(self.states)}: {', '.join(self.states)}"
             )
+
         given = dict(zip(self.states, states))
         shape = current.shape[2:] if current.dim() > 2 else current.shape[1:]
         batch = current.shape[1] if current.dim() > 2 else 1
@@ -246,6 +255,7 @@ class Neuron(nn.Module):
         # noise is drawn in C order
         order = Order.of(current) if self.noise is None else C_ORDER
         inner = order.inner(current)
+
         for name, state in given.items():
             if state is not None and state.numel() and state.shape != current.shape[1:]:
                 raise LayerError(
@@ -255,6 +265,7 @@ class Neuron(nn.Module):
                 )
             if state is not None:
                 given[name] = order.inner(state).reshape(flat[1:]) if state.numel() else None
+
         if all(state is None for state in given.values()):
             self._steps = 0  # a sample begins
         noise = (
@@ -263,6 +274,7 @@ class Neuron(nn.Module):
             else self.noise.drawn(self.training, self._steps, inner.reshape(flat))
         )
         self._steps += len(current)
+
         integers, floats = self._on_grid(shape, order)
         rules = Rules(
             self.where,
@@ -287,6 +299,7 @@ class Neuron(nn.Module):
             *floats,
             noise,
         )
+
         around = inner.shape[2:] if current.dim() > 2 else shape
         if self.observer is not None and potential is not None:
             added = None
@@ -300,11 +313,9 @@ class Neuron(nn.Module):
                     added,
                 )
             )
-        after = (
-            syn,
-            mem,
-            None if rest is None else rest.unsqueeze(0),
-        )  # in the order of ``states``
+
+        # in the order of ``states``
+        after = (syn, mem, None if rest is None else rest.unsqueeze(0))
         shaped = [order.outer(s.reshape(-1, *inner.shape[1:])) for s in after if s is not None]
         return None if spikes is None else order.outer(spikes.reshape(inner.shape)), shaped
 

@@ -85,6 +85,7 @@ def _remaining(
     }
     if len(given) > 1:
         raise LayerError(f"{where}: {' and '.join(given)} say the same thing; give one")
+
     if factor is not None:
         return factor
     if decay is not None:
@@ -95,6 +96,7 @@ def _remaining(
                 f"to 4096"
             )
         return 1 - decay.to(torch.float64) / 4096
+
     if tau is not None:
         tau = torch.as_tensor(tau, dtype=torch.float64)
         if not bool((tau >= 1).all()):
@@ -102,6 +104,7 @@ def _remaining(
                 f"{where}: {tau_name} is {tau.tolist()!r} steps; it must be at least 1"
             )
         return 1 - 1 / tau
+
     return None
 
 
@@ -237,6 +240,7 @@ class Leaky(Neuron):
             learn_graded_spikes_factor=(learn_graded_spikes_factor, False),
             reset_delay=(reset_delay, False),
         )
+
         super().__init__(
             beta=beta,
             threshold=threshold,
@@ -297,6 +301,7 @@ class Synaptic(Neuron):
             state_quant=(state_quant, False),
             reset_delay=(reset_delay, False),
         )
+
         super().__init__(
             alpha=alpha,
             beta=beta,

@@ -116,12 +116,14 @@ def neuron(layer: _Neuron, shape: tuple[int, ...], dt: float) -> Described:
     grid |= {name: _plain(value) for name, value in integers.items()}
     if layer.noise is not None and layer.stochastic:
         grid["noise"] = {"seed": layer.noise.seed, "sigma": layer.noise.sigma}
+
     metadata = {
         "reset": layer.reset if layer.spiking else "none",
         "threshold_comparison": ">",
         "refractory": layer.refractory,
         "grid": grid,
     }
+
     steps = _steps(integers["voltage_decay"])
     zeros = np.zeros(shape)
     membrane = {"r": steps, "v_leak": zeros}
@@ -131,17 +133,20 @@ def neuron(layer: _Neuron, shape: tuple[int, ...], dt: float) -> Described:
             "v_threshold": integers["threshold"] * 2.0**-layer.fraction_bits,
             "v_reset": zeros,
         }
+
     if layer.alpha is not None:
         steps_syn = _steps(integers["current_decay"])
         kind = nir.CubaLIF if layer.spiking else nir.CubaLI
         return kind(
             tau_syn=steps_syn * dt, tau_mem=steps * dt, w_in=steps_syn, **membrane, **spiking
         ), metadata
+
     if not integers["voltage_decay"].any():
         # counted once a step, whatever dt: how sinabs and others write these nodes, and how
         # export.lower reads them
         r = np.ones(shape)
         return (nir.IF(r=r, **spiking) if layer.spiking else nir.I(r=r)), metadata
+
     kind = nir.LIF if layer.spiking else nir.LI
     return kind(tau=steps * dt, **membrane, **spiking), metadata
 
@@ -184,6 +189,7 @@ def convolution(layer: _Convolution, shape: tuple[int, ...]) -> Described:
             f"{layer.where}: its input has shape {shape}; it must have {layer.in_channels} "
             f"channels and {dimensions} spatial dimensions"
         )
+
     weight, exponent = layer.quantised_weight()
     bias = layer.quantised_bias()
     arguments = {
@@ -193,6 +199,7 @@ def convolution(layer: _Convolution, shape: tuple[int, ...]) -> Described:
         if bias is None
         else bias.detach().cpu().double().numpy(),
     }
+
     if dimensions == 1:
         node = nir.Conv1d(
             input_shape=shape[1],
@@ -209,6 +216,7 @@ def convolution(layer: _Convolution, shape: tuple[int, ...]) -> Described:
             dilation=layer.dilation,
             **arguments,
         )
+
     return node, _synapse_metadata(layer, exponent)
 
 

@@ -172,6 +172,7 @@ def measure_norms(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
         norm.momentum, norm.frozen = None, False
         norm.num_batches_tracked.zero_()
         norm.train()
+
     count = 0
     try:
         for x in batches:
@@ -183,6 +184,7 @@ def measure_norms(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
             if not count:
                 _restore(norm, statistics)
         model.train(training)
+
     if not count:
         raise LayerError("measure_norms: there are no batches; give at least one")
     return count

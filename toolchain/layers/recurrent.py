@@ -66,10 +66,12 @@ class Recurrent(nn.Module):
             spk = spk if spk.numel() else torch.zeros_like(input_)
             after: States = self.neuron(input_ + self.recurrent(spk), *states)
             return after
+
         if state:
             raise LayerError(
                 "layer 'Recurrent': a sequence starts from zero state; states go with single steps"
             )
+
         state = self.reset_mem()
         steps = []
         for cur in input_:
@@ -116,6 +118,7 @@ class RLeaky(Recurrent):
             "weight_bits": weight_bits,
             "granularity": granularity,
         }
+
         if linear_features is not None and conv2d_channels is None and kernel_size is None:
             synapse: Linear | Conv2d = Linear(linear_features, linear_features, **grid)
         elif linear_features is None and conv2d_channels is not None and kernel_size is not None:
@@ -138,4 +141,5 @@ class RLeaky(Recurrent):
             raise LayerError(
                 "layer 'RLeaky': give either linear_features, or conv2d_channels and kernel_size"
             )
+
         super().__init__(Leaky(beta, fraction_bits=fraction_bits, **leaky), synapse)

@@ -29,6 +29,7 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
         )
     if not flags & (kernels.OFF_GRID | kernels.OUT_OF_RANGE):
         return
+
     units = current.detach().double() * 2.0**bits
     off = units != torch.round(units)  # NaN differs from itself
     if bool(off.any()):
@@ -41,12 +42,14 @@ def _report(rules: Rules, flags: int, current: torch.Tensor) -> None:
             "source_fraction_bits equals the fraction bits of what they read (graded inputs; 2 "
             "after a 2x2 average pool of spikes)"
         )
+
     largest = float(units.abs().max()) * 2.0**-bits
     most = rules.limit(current.dtype) * 2.0**-bits
     limit = (
         f"an input current of {largest:.6g} V; "
         f"with fraction_bits={bits} it must be at most {most:.6g} V"
     )
+
     if rules.check_range:
         raise CurrentRangeError(
             f"{rules.where}: {limit}, beyond which the chip's 24-bit current wraps around: use "
@@ -90,11 +93,11 @@ class _Scan(torch.autograd.Function):
                 f"{rules.where}: a backward rule replaces whole sequences; this layer is called "
                 f"step by step"
             )
+
         wants_gradient = any(ctx.needs_input_grad)
         way = compiled if current.device.type == "cpu" else tensors
-        every_syn = (
-            rules.traces or ctx.needs_input_grad[3]
-        )  # the gradient of alpha needs the current of every step
+        # the gradient of alpha needs the current of every step
+        every_syn = rules.traces or ctx.needs_input_grad[3]
         flags, spikes, before, active, syn_out, mem_out, rest_out = way.forward(
             rules,
             parameters,
@@ -106,11 +109,13 @@ class _Scan(torch.autograd.Function):
             wants_gradient or rules.observe,
             every_syn,
         )
+
         _report(rules, flags, current)
         if flags & kernels.WIDE_CURRENT and current.dtype != torch.float64:
             # Lava wraps once only, so a huge input leaves more than 24 bits, which only float64 can
             # carry to the next step
             raise _NeedsDouble
+
         if wants_gradient:
             syn_saved = syn_out if ctx.needs_input_grad[3] else None
             if syn_saved is not None and not rules.traces:
@@ -119,6 +124,7 @@ class _Scan(torch.autograd.Function):
             ctx.save_for_backward(
                 before, spikes, active, syn_saved, syn, mem, alpha, beta, threshold, current_saved
             )
+
         if rest_out is not None:
             ctx.mark_non_differentiable(rest_out)
         return spikes, syn_out, mem_out, rest_out, before if rules.observe else None
@@ -135,6 +141,7 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, ...]:
         before, spikes, active, syn, syn0, mem0, alpha, beta, threshold, current = ctx.saved_tensors
         rules = ctx.rules
+
         replaced = None
         if rules.rule is not None and grad_spikes is not None:
             parameters = (p.to(before.dtype) for p in (alpha, beta, threshold))
@@ -142,6 +149,7 @@ class _Scan(torch.autograd.Function):
             grad_spikes = None
             if grad_syn is None and grad_mem is None and grad_before is None:
                 return replaced, *(None,) * 9
+
         grad_syn, grad_mem = (_whole_trace(g, before) for g in (grad_syn, grad_mem))
         way = compiled if before.device.type == "cpu" else tensors
         saved = Saved(before, spikes, active, syn, syn0, mem0, alpha, beta, threshold)
@@ -154,6 +162,7 @@ class _Scan(torch.autograd.Function):
             grad_before,
             saved,
         )
+
         if replaced is not None:
             gradients = (gradients[0] + replaced, *gradients[1:])
         return (*gradients, None, None, None, None)

@@ -140,11 +140,13 @@ class Delay(nn.Module):
             return torch.cat(
                 [torch.zeros_like(x[: self.steps]), x[: max(0, x.shape[0] - self.steps)]]
             )
+
         if line is None:
             raise LayerError(
                 "layer 'Delay': a step needs its line: start a sample with reset_mem(), or give a "
                 "whole sample with sequence=True"
             )
+
         if not line.numel():
             line = torch.zeros(self.steps, *x.shape, dtype=x.dtype, device=x.device)
         if line.shape != (self.steps, *x.shape):
@@ -152,6 +154,7 @@ class Delay(nn.Module):
                 f"layer 'Delay': the line has shape {tuple(line.shape)}; it must be "
                 f"{(self.steps, *x.shape)}"
             )
+
         line = torch.cat([line, x.unsqueeze(0)])
         return line[0], line[1:]
 

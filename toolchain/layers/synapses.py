@@ -106,6 +106,7 @@ class _Synapse(nn.Module):
     ) -> None:
         self.layer_name = type(self).__name__
         check_bits(self.where, weight_bits, fraction_bits, source_fraction_bits)
+
         channels = self.by_channel().shape[0]
         if norm is True:
             norm = BatchNorm(channels)
@@ -115,12 +116,14 @@ class _Synapse(nn.Module):
                 f"{self.where}: norm has {self.norm.features} features; it must have {channels}, "
                 f"one for each output channel"
             )
+
         if granularity is None:
             granularity = "layer" if self.norm is None else "channel"
         if granularity not in ("layer", "channel"):
             raise LayerError(
                 f"{self.where}: granularity is {granularity!r}; it must be layer or channel"
             )
+
         self.weight_bits, self.fraction_bits, self.source_fraction_bits, self.granularity = (
             weight_bits,
             fraction_bits,
@@ -178,12 +181,14 @@ class _Synapse(nn.Module):
         if not x.is_floating_point():
             x = x.to(self.weight.dtype)
         x = x.detach()
+
         if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
             largest, broken = compiled.largest(x, scale)
         else:
             units = x.double() * scale
             broken = int((torch.round(units) != units).any()) or int((units.abs() > 1 << 24).any())
             largest = 0 if broken or not x.numel() else int(units.abs().max())
+
         if broken:
             units = x.double() * scale
             value = float(x[(torch.round(units) != units) | (units.abs() > 1 << 24)][0])
@@ -194,6 +199,7 @@ class _Synapse(nn.Module):
                 f"input, or give the source_fraction_bits of "
                 "what it reads"
             )
+
         return int(largest)
 
     def _apply_weights(self, x: torch.Tensor, linear: Product) -> torch.Tensor:
@@ -203,10 +209,13 @@ class _Synapse(nn.Module):
             # the same input in every step (direct encoding, an expanded tensor) is computed once
             result = self._apply_weights(x[:1], linear)
             return result.expand(x.shape[0], *result.shape[1:])
+
         if self.norm is not None and self.norm.batch_statistics:
             return self._normalised(x, linear, self.norm)
+
         largest = self._largest_source(x)
         weight, exponent = self.quantised_weight()
+
         with torch.autocast(x.device.type, enabled=False):
             sums = (
                 weight.detach().abs().reshape(weight.shape[0], -1).sum(dim=1, dtype=torch.float64)
@@ -215,14 +224,14 @@ class _Synapse(nn.Module):
             bound = float(sums.max()) * unit * largest if sums.numel() else 0.0
             x = x.to(weight.dtype)
             if bound < EXACT_UNITS and self._exact_on(x.device) and not _reduced_precision():
-                with torch.backends.nnpack.flags(
-                    enabled=False
-                ):  # its Winograd leaves errors of up to 0.07 units
+                # NNPACK's Winograd leaves errors of up to 0.07 units
+                with torch.backends.nnpack.flags(enabled=False):
                     result = linear(x, weight)
             else:
                 result = self._in_double(linear(x.double(), weight.double()), bound, exponent).to(
                     torch.float64 if bound >= EXACT_UNITS else weight.dtype
                 )
+
             if self.weight_bits > SYNAPSE_BITS:
                 self._check_parts(x, linear, weight, exponent, largest)
             bias = self.quantised_bias()

@@ -29,6 +29,7 @@ def forward(
         2.0**rules.fraction_bits,
         2.0 ** (rules.fraction_bits + arithmetic.STATE_SHIFT),
     )
+
     zeros = torch.zeros(current.shape[1:], dtype=torch.int64, device=current.device)
     flags = 0
 
@@ -53,6 +54,7 @@ def forward(
     resting = zeros if rest is None else torch.round(rest.detach()).to(torch.int64)
     incoming, off, beyond = whole(current, scale, rules.limit(current.dtype))
     flags |= kernels.OFF_GRID * off | kernels.OUT_OF_RANGE * beyond
+
     traces: dict[str, list[torch.Tensor]] = {
         "spikes": [],
         "before": [],
@@ -69,6 +71,7 @@ def forward(
         parameters.threshold << arithmetic.STATE_SHIFT,
         rules.refractory,
     )
+
     for t, step in enumerate(incoming):
         # without a synaptic current all of it is lost in each step: current_decay is 4096
         u, v, resting, before, active, fired = lif.advance(
@@ -120,6 +123,7 @@ def backward(
         saved.syn0,
         saved.mem0,
     )
+
     zeros = torch.zeros_like(before[0])
     carry_u, carry_v = zeros, zeros
     grad_alpha, grad_beta, grad_threshold = zeros, zeros, zeros
@@ -127,6 +131,8 @@ def backward(
     alpha, beta, threshold = (
         p.to(before.dtype) for p in (saved.alpha, saved.beta, saved.threshold)
     )
+
+    # the parts of a step backwards: reset, spike, update of the potential, synaptic current
     for t in range(len(before) - 1, -1, -1):
         on = 1 if active is None else active[t].to(before.dtype)
         grad_v = carry_v if grad_mem is None else carry_v + grad_mem[t]
@@ -134,14 +140,18 @@ def backward(
             grad_v = grad_v * (1 - spikes[t])
         elif spikes is not None and rules.reset == "subtract":
             grad_threshold = grad_threshold - grad_v * spikes[t]
+
         if grad_spikes is not None:
             fired = grad_spikes[t] * derivative(rules.spike_grad, before[t] - threshold) * on
             grad_threshold = grad_threshold - fired
             grad_v = grad_v + fired
         if grad_before is not None:
             grad_v = grad_v + grad_before[t]
+
+        # a saturated potential passes no gradient; a neuron that rests hands all of it back
         grad_u = grad_v * (before[t].abs() < rules.saturated) * on
         carry_v = grad_v * (1 - on) + beta * grad_u
+        # the potential that the step before left: its trace is from before the reset
         earlier = mem0 if t == 0 else before[t - 1]
         if earlier is not None:
             if t > 0 and spikes is not None and rules.reset == "zero":
@@ -149,6 +159,7 @@ def backward(
             elif t > 0 and spikes is not None and rules.reset == "subtract":
                 earlier = earlier - threshold * spikes[t - 1]
             grad_beta = grad_beta + grad_u * earlier
+
         if rules.has_current:
             grad_u = grad_u + carry_u if grad_syn is None else grad_u + carry_u + grad_syn[t]
             if syn is not None:  # kept where the gradient of alpha is needed
@@ -157,6 +168,7 @@ def backward(
                     grad_alpha = grad_alpha + grad_u * earlier
             carry_u = alpha * grad_u
         grad_current[t] = grad_u
+
     everything = (
         grad_current,
         carry_u,

@@ -76,6 +76,7 @@ class ReluNetwork(nn.Module):
     ) -> None:
         super().__init__()
         layers = list(network.named_children())
+
         for name, layer in layers:
             if isinstance(layer, snn.Neuron):
                 last = name == network.plan.output
@@ -88,6 +89,7 @@ class ReluNetwork(nn.Module):
                 )
             else:
                 self.add_module(name, _twin(name, layer))
+
         self.plan = network.plan
         self.input_shape, self.message_bits, self.fraction_bits = (
             network.input_shape,
@@ -222,6 +224,7 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
         return layer  # linear, without weights: as they are
     else:
         raise ConfigError(f"model: layer {name} is a {type(layer).__name__}, which no ANN has")
+
     norm = layer.norm
     made.register_module(
         "norm", None if norm is None else kind(norm.features, norm.eps, norm.momentum)

@@ -54,6 +54,7 @@ def build(
             f'{encoding.steps} steps; it must be "direct" or '
             '"direct_signed" with steps = 1'
         )
+
     shape = DATASETS[dataset][1]
     message_bits, k = encoding.input_format(dataset)
     builder = _Builder(model.resolved(), neuron, grid, surrogate, _Signal(shape, k), most_weights)
@@ -67,9 +68,11 @@ def build(
         decode=model.readout,
         data={"name": dataset, **encoding.describe()},
     )
+
     snn.seed_noise(network, neuron.noise_seed)
     if grid.arithmetic == "float":
         network = floating(network)
+
     if model.kind != "ann":
         return network
     return ReluNetwork(network, model.activation, neuron.threshold, model.levels)
@@ -175,6 +178,7 @@ class _Builder:
         """A layer without weights on the grid and without neurons."""
         shape, k, spikes = self.given.shape, self.given.k, self.given.spikes
         module: nn.Module
+
         if layer.kind == "dropout":
             name, module, spikes = "dropout", snn.Dropout(_given(layer.rate)), False
         elif layer.kind == "delay":
@@ -204,6 +208,7 @@ class _Builder:
             name, module = "pool", (pool := kind(_given(layer.kernel), layer.stride))
             shape, spikes = self._output_shape(module, shape), False
             k += int(math.log2(pool.divisor))
+
         signal = _Signal(shape, k, spikes=spikes)
         self._put(layer.name or f"{name}{number}", module, sources, signal)
 
@@ -246,6 +251,7 @@ class _Builder:
     ) -> snn.Conv2d | snn.ConvTranspose2d:
         self._need_map()
         norm = self._norm(layer, last)
+
         channels, kernel, groups = _given(layer.channels), _given(layer.kernel), layer.groups or 1
         if shape[0] % groups or channels % groups:
             raise ConfigError(
@@ -253,6 +259,7 @@ class _Builder:
                 f"{groups} groups"
             )
         self._check_size(channels * (shape[0] // groups) * kernel**2, _map_of(layer, shape))
+
         bias = norm is None if layer.bias is None else layer.bias
         stride, padding = layer.stride or 1, layer.padding or 0
         if layer.kind == "transposed_conv":
@@ -269,6 +276,7 @@ class _Builder:
                 norm=norm,
                 **self._formats(),
             )
+
         return snn.Conv2d(
             shape[0],
             channels,
@@ -397,6 +405,7 @@ class _Builder:
                 learn_beta=learn_beta,
                 fraction_bits=bits,
             )
+
         options: LIFOptions = {
             "reset": neuron.reset,
             "refractory": neuron.refractory,
@@ -408,6 +417,7 @@ class _Builder:
             "noise_at_inference": neuron.noise_at_inference,
             "fraction_bits": bits,
         }
+
         if neuron.levels is not None and not last:
             if layer.recurrent:
                 raise ConfigError(
@@ -415,9 +425,11 @@ class _Builder:
                     "must not be recurrent with neuron.levels"
                 )
             return snn.MultiLevel(neuron.levels, alpha=neuron.alpha, beta=beta, **options)
+
         lif = snn.LIF(neuron.threshold, alpha=neuron.alpha, beta=beta, **options)
         if not layer.recurrent:
             return lif
+
         feedback = snn.Linear(shape[0], shape[0], bias=False, **self._formats())
         initialise(feedback, 0.5 * self.model.gain)
         return snn.Recurrent(lif, feedback)

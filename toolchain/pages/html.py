@@ -74,6 +74,7 @@ def render(table: Table, heading: str = "", most_open: int = 0) -> str:
         + "</tr>"
         for row in table.rows
     )
+
     name = f"table-{table.name}"
     dense = next((name for most, name in DENSE if len(table.columns) > most), "")
     html = (
@@ -82,6 +83,7 @@ def render(table: Table, heading: str = "", most_open: int = 0) -> str:
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f'<p class="caption" id="{name}-caption">{escape(table.caption)}</p>'
     )
+
     if len(table.rows) <= most_open:
         return html
     summary = f"{escape(heading)}: the numbers ({len(table.rows):,} rows)"

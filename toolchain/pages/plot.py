@@ -65,11 +65,13 @@ def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) 
     points = [point for panel in panels for line in panel.lines for point in line.points]
     if not points:
         return ""
+
     x_scale = _Scale(x, [p.x for p in points])
     y_scale = _Scale(y, [v for p in points for v in (p.y, p.low, p.high) if v is not None])
     columns, rows = grid(len(panels), 2)
     left, gap, top, height, below = 70.0, 30.0, 30.0, 250.0, 34.0
     width = (WIDTH - left - 12 - gap * (columns - 1)) / columns
+
     body: list[str] = []
     for place, panel in enumerate(panels):
         corner = (
@@ -85,9 +87,11 @@ def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) 
                 else 0.0
             )
             body += _drawn(box, line, aside)
+
     bottom = top + rows * (height + below) + (rows - 1) * top
     body.append(text(left + (WIDTH - left - 12) / 2, bottom + 10, x.label, "label", "middle"))
     body.append(text(16, (bottom - below + top) / 2, y.label, "label", "middle", rotate=True))
+
     bars = any(point.low is not None for point in points)
     said = "Bars: smallest to largest of the seeds. " if bars else ""
     said += "The values are in the table below."

@@ -158,12 +158,14 @@ class Reconstruction(nn.Module):
         make, widths = _Factory(settings), settings.channels
         self.depth, self.settings = len(widths) - 1, settings
         self.shape = (2 * shape[0], *shape[1:])
+
         whole = 2**self.depth
         if shape[1] % whole or shape[2] % whole:
             raise ConfigError(
                 f"purifier: images of {shape[1]} x {shape[2]} cannot be halved {self.depth} times; "
                 f"channels must have fewer entries"
             )
+
         channels, read = self.shape[0], settings.bits
         for level, width in enumerate(widths):
             conv = make.conv(channels, width, 3, read=read)
@@ -172,6 +174,7 @@ class Reconstruction(nn.Module):
             if level < self.depth:
                 self.add_module(f"pool{level}", snn.AvgPool2d(2))
             channels, read = width, 2
+
         for level in reversed(range(self.depth)):
             block = 2 ** (self.depth - level)
             out = widths[level] * block**2
@@ -181,6 +184,7 @@ class Reconstruction(nn.Module):
             )
             self.add_module(f"decoder{level}", make.lif())
             channels = out
+
         self.out = make.conv(channels, shape[0] * whole**2, 3, gain=0.1)
         self.readout = snn.LI(1.0, fraction_bits=FRACTION_BITS)
         snn.name_layers(self)
@@ -347,6 +351,7 @@ class Front(nn.Module):
             "neurons and weights of a Loihi-class chip; its potentials are read once, after the "
             "last step"
         )
+
         return [
             _host(
                 "encode",

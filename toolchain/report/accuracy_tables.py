@@ -172,6 +172,7 @@ def worst(facts: Analysis) -> Table:
             get=lambda row: battery.flags(row.item.flags, row.item.battery),
         ),
     )
+
     caption = "Accuracy in the per-sample worst case, and energy of one inference on clean inputs."
     return Table.of(
         "worst_case",
@@ -209,6 +210,7 @@ def attacks(facts: Analysis) -> Table:
         item("dynamic_j", "dynamic energy", "joule"),
         item("flags", "flags", "flags"),
     )
+
     caption = (
         "Every attack by itself. Drop: clean minus attacked accuracy. Success over all counts "
         "samples that are wrong afterwards, over correct only those that were right before. "

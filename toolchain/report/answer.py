@@ -47,10 +47,12 @@ def head(facts: Facts) -> list[str]:
         f"{formats.TARGET_NAMES[t]}{'' if n == samples else f' (the first {n})'}"
         for t, n in targets
     )
+
     models = f"{len(facts.models)} networks" if len(facts.models) > 1 else "One network"
     named = escape(str(data.get("name") or "unnamed data"))
     what = f"{models} on {samples} test samples of {named}, run in {escape(ran)}."
     weak = battery.title(facts.battery)
+
     parts = [
         '<header><p class="eyebrow">spikeport report</p>',
         f"<h1>{escape(weak)}. {HEADING}</h1>" if weak else f"<h1>{HEADING}</h1>",

@@ -26,6 +26,7 @@ def energy(facts: Analysis) -> Table:
     """One row for each model, target and kind of input; a column for every device table."""
     found = rows(every(facts), lambda entry: entry.energy)
     tables = sorted({name for row in found for name in row.item.tables})
+
     columns = (
         MODEL,
         TARGET,
@@ -48,6 +49,7 @@ def energy(facts: Analysis) -> Table:
         item("syn_ops", "synaptic operations", "count"),
         *map(_of_device, tables),
     )
+
     caption = (
         "Estimates for one inference, mean over the samples. Attacked: inputs of the attack that "
         "leaves least accuracy; energy attack: of the one that costs most. Dynamic energy is of "
@@ -143,6 +145,7 @@ def measured(facts: Analysis) -> list[Table]:
     """One row for each measured task that can be rebuilt and device table, and one for each
     measured task; as the run remembers them."""
     told = facts.about.get("energy") or {}
+
     rebuilt = (
         Column("title", "measured task"),
         Column("chip", "chip"),
@@ -155,6 +158,7 @@ def measured(facts: Analysis) -> list[Table]:
         Column("time_ratio", "estimated / measured, time", "number"),
         Column("limited_by", "time limited by"),
     )
+
     whole = (
         *(_of_task(name, name) for name in ("title", "chip", "unit")),
         _in_units("total_j", "total", "joule", "total_mj"),
@@ -172,6 +176,7 @@ def measured(facts: Analysis) -> list[Table]:
         _of_task("source", "source"),
         _of_task("note", "note"),
     )
+
     caption = f"Whole tasks that others measured. {told.get('static_text', '')}"
     return [
         Table("measured", told.get("measured_text", ""), rebuilt, tuple(told.get("measured", []))),

@@ -62,6 +62,7 @@ def _example(example: Example) -> str:
         (change, "what the attack changed", f"change, ± {scale:.3g}{unit}"),
         (attacked, "the attacked sample", "attacked"),
     )
+
     three = "".join(
         f"<div>{_image(pixels, alt)}<span>{caption}</span></div>" for pixels, alt, caption in drawn
     )
@@ -72,6 +73,7 @@ def _example(example: Example) -> str:
         f"Sample {example.index}, label {example.label}. Read as {before} before, "
         f"<strong>{after}</strong> after."
     )
+
     return (
         f'<figure class="example"><div class="three">{three}</div>'
         f"<figcaption>{said}</figcaption></figure>"

@@ -54,15 +54,18 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
     mine = [r for r in records if r.description["model"] == model]
     most = max(len(r.index) for r in mine)
     full = [r for r in mine if len(r.index) == most]
+
     # all integer targets compute the same numbers; software may not
     target = min(
         in_order(r.description["target"] for r in full),
         key=lambda name: (name == "software", name != "fast"),
     )
+
     here = [r for r in full if r.description["target"] == target]
     attacked = [
         r for r in here if r.description["family"] not in ("clean", "energy", "noise", "corruption")
     ]
+
     found = []
     for record in sorted(
         attacked,
@@ -110,11 +113,13 @@ def _example(
                 int(before.classified[1][at]),
                 int(other.classified[1][at]),
             )
+
     pictures = [_samples(store, r.description["crafted"], place) for r in (clean, record)]
     if pictures[0].shape != pictures[1].shape:
         raise ReportError(
             f"cell {said['crafted'][:12]}: samples of another shape than the clean ones"
         )
+
     return Example(
         said["model"],
         said["name"],

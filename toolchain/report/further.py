@@ -28,6 +28,7 @@ def published(facts: Analysis) -> Table:
     """One row for each model, target and radius: what usual publications report beside the worst
     case."""
     found = rows(measured(facts), lambda entry: (r for r in entry.worst if r.published is not None))
+
     columns = (
         MODEL,
         TARGET,
@@ -42,6 +43,7 @@ def published(facts: Analysis) -> Table:
         ),
         item("attacks", "attacks in all", "count"),
     )
+
     caption = (
         "Accuracy under the attacks that most publications stop at, together, and in the worst "
         "case of the whole battery."
@@ -156,6 +158,7 @@ def inference(facts: Analysis) -> Table:
         item("deviation", "standard deviation", "plain share"),
         Column("each", "each seed", get=_each),
     )
+
     caption = (
         "Networks whose inference is random, over the seeds of the inference: the same samples, "
         "other noise or other input spikes."

@@ -239,6 +239,7 @@ def masking(runs: Sequence[Analysis]) -> Table:
     """What each kind of attack sees: one row for each method and radius, in software, where attacks
     are made."""
     rows = [row for run in runs if run.radii for row in _trained(run, everywhere=False)]
+
     near_by = [model.near_threshold for run in runs for model in run.models]
     within = sorted({found.within for found in near_by if found is not None})
     near = (
@@ -247,6 +248,7 @@ def masking(runs: Sequence[Analysis]) -> Table:
         else ""
     )
     caption = battery.caption(battery.weakest(run.battery for run in runs)) + MASKING + near
+
     columns = (
         _METHOD,
         _DATA,
@@ -276,6 +278,7 @@ def masking(runs: Sequence[Analysis]) -> Table:
             lambda row: row.over(lambda worst: worst.share),
         ),
     )
+
     return Table.of("masking", caption, columns, rows)
 
 

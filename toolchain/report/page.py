@@ -48,6 +48,7 @@ def _only(name: str, heading: str) -> Callable[[Facts, Tables], str]:
 def build(facts: Facts, shown: Sequence[Example]) -> str:
     """The page from ``gather``."""
     found = {table.name: table for table in tables.build(facts)}
+
     parts: tuple[tuple[str, str, Callable[[Facts, Tables], str]], ...] = (
         ("answer", "The answer", _answer),
         ("methods", "Methods: energy against robustness", sections.methods),
@@ -70,9 +71,11 @@ def build(facts: Facts, shown: Sequence[Example]) -> str:
         ("absent", "What is not there", _only("absent", "What is not there")),
         ("made", "How it was made", lambda facts, found: made.made(facts)),
     )
+
     contents = [(name, heading, content(facts, found)) for name, heading, content in parts]
     present = [entry for entry in contents if entry[2]]
     written = [section(*entry) for entry in present]
+
     body = [
         *head(facts),
         written[0],

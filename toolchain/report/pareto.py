@@ -90,6 +90,7 @@ def points_at(facts: Analysis, radius: float) -> list[Point]:
             worst = entry.worst_at(radius)
             if worst is None or (len(facts.models) > CROWDED and entry.samples < most):
                 continue
+
             spent = entry.energy[0]
             found.append(
                 Point(
@@ -105,6 +106,7 @@ def points_at(facts: Analysis, radius: float) -> list[Point]:
                     said=_said(model, entry, worst, spent),
                 )
             )
+
     return found
 
 

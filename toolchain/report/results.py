@@ -85,6 +85,7 @@ def _published(runs: Sequence[Analysis]) -> Table:
     for entry in published():
         same = [run for run in runs if run.data == entry["data"]]
         rows += [_figure(entry, row, same) for row in (entry["rows"] if same else ())]
+
     columns = (
         Column("method", "method"),
         Column("work", "published in"),
@@ -99,6 +100,7 @@ def _published(runs: Sequence[Analysis]) -> Table:
         Column("differs", "its setting, and what ours has otherwise"),
         Column("source", "read in"),
     )
+
     data = formats.listed(dict.fromkeys(run.data for run in runs))
     caption = (
         f"Published figures of {data}, none of them measured here, and none in our setting. S: the "

@@ -92,11 +92,13 @@ def load(folder: str | Path) -> Run:
                         absent.append(_absent(folder, key, description))
         about = {name: store.recall(name) for name in ABOUT}
         made_by = makers(store, wanted)
+
     _check_about(folder, about)
     if not records:
         raise ReportError(
             f"{folder}: the run holds no scored cells; 'spikeport bench' has not finished one yet"
         )
+
     about["cells"] = {"planned": len(planned), "stored": stored}
     about["makers"] = made_by
     fingerprints = {r.description["program"] for r in records} - {None}
@@ -114,6 +116,7 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict[str, Any]]:
                 continue
             made = store.made(key)
             code, versions, when = made.get("code"), made.get("versions"), made.get("when")
+
             entry = {
                 "kind": kind,
                 "code": code,
@@ -126,6 +129,7 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict[str, Any]]:
             entry["cells"] += 1
             if when is not None:
                 entry["first"], entry["last"] = min(entry["first"], when), max(entry["last"], when)
+
     return list(found.values())
 
 
@@ -218,14 +222,17 @@ def check(record: Scored) -> None:
         for name in names:
             if not isinstance(description[name], kind) or isinstance(description[name], bool):
                 raise TypeError(f"{name} is {description[name]!r}")
+
     if not isinstance(description["estimator"], (str, type(None))):
         raise TypeError(f"estimator is {description['estimator']!r}")
     Traits.made(record)
+
     on_chip = description["program"] is not None
     said: Mapping[str, type] = _ON_CHIP if on_chip else {"no_program": str}
     for name, wanted in said.items():
         if not isinstance(description[name], wanted) or isinstance(description[name], bool):
             raise TypeError(f"{name} is {description[name]!r}")
+
     for limit in (description.get("time_limit") or {}).values():
         _number("time_limit, step_s", limit["step_s"])
         if (
@@ -234,6 +241,7 @@ def check(record: Scored) -> None:
             or set(limit) != _LIMIT
         ):
             raise TypeError(f"time_limit is {limit!r:.60}")
+
     if not isinstance(description["epsilon"], (int, float)):
         raise TypeError(f"epsilon is {description['epsilon']!r}")
     flat = {
@@ -243,6 +251,7 @@ def check(record: Scored) -> None:
     if record.detector is not None:
         flat["detector"] = record.detector
         _number("detector_threshold", description["detector_threshold"])
+
     near = description.get("near_threshold")
     if near is not None:
         for name, value in {
@@ -251,17 +260,20 @@ def check(record: Scored) -> None:
             **near["layers"],
         }.items():
             _number(f"near_threshold, {name}", value)
+
     flat |= {
         f"energy {table} {name}": values
         for table, found in record.energy.items()
         for name, values in found.items()
     }
+
     for name, values in flat.items():
         if values is None or values.shape != (size,) or not size:
             raise ValueError(f"{name} is not one number for each of {size} samples")
     for name in _COUNTERS if on_chip else ("macs",):
         if record.activity[name].shape != (size, len(record.layers)):
             raise ValueError(f"{name} is not one number for each sample and layer")
+
     if not any("time_s" in found or not on_chip for found in record.energy.values()):
         raise ValueError("there is no energy of a spiking device")
     if set(description["spikes_per_inference"]) != (set(record.layers) if on_chip else set()):

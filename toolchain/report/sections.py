@@ -136,6 +136,7 @@ def energy(facts: Facts, found: Tables) -> str:
     steps = formats.listed(map(str, sorted({model.steps for model in facts.models})))
     on_chip = [model for model in facts.models if model.program is not None] or facts.models
     table = on_chip[0].targets[0].energy[0].table
+
     parts = [
         f"<p>Estimates for one inference of {steps} time steps, from the counts of each run and "
         "published tables; single figures use the table "
@@ -148,10 +149,12 @@ def energy(facts: Facts, found: Tables) -> str:
         render(found["energy"], "Energy and time", most_open=20),
         *(plain(found, name, heading) for name, heading in MEASURED),
     ]
+
     if told.get("not_covered"):
         parts.append(f"<p>Not covered by any figure:</p>{items(told['not_covered'])}")
     if told.get("assumptions"):
         parts.append(details("What the estimate assumes", items(told["assumptions"])))
+
     return "".join(parts) + render(found["devices"], "Device tables and their sources")
 
 

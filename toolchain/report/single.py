@@ -32,6 +32,7 @@ def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> Attack:
     said = record.description
     cell = (said["name"], said["epsilon"], said["seed"])
     queries = record.history.get("queries")
+
     return Attack(
         name=said["name"],
         family=said["family"],

@@ -53,6 +53,7 @@ def _worst(epsilon: float, here: list[Scored], found: Sequence[Flagged]) -> Wors
     ]
     single = strongest(here)
     usual, usual_attacks, flattered = _published(here)
+
     return Worst(
         epsilon=epsilon,
         attacks=len({(r.description["name"], r.description["crafted_on"]) for r in here}),

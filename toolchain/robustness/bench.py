@@ -56,12 +56,13 @@ def run(
             lambda *given: _trainers(workers, *given),
             Report(inside=report.inside),
         )
-        with threads.limited(
-            1
-        ):  # as workers compute, so that what a model becomes is the same to the last bit
+        # as workers compute, so that what a model becomes is the same to the last bit
+        with threads.limited(1):
             files = [sealed(model) for model in sources.models(sweep, store.folder, trained)]
+
         data, name = samples.load(sweep, files)
         planned = planning.plan(sweep, files, data)
+
         store.remember("sweep", about.sweep(sweep, data, name))
         store.remember("models", about.models(files, sweep))
         store.remember("keys", sorted(keys(planned)))
@@ -70,9 +71,11 @@ def run(
         store.remember("energy", about.energy())
         store.remember("command", command)
         about.keep_programs(files, store.folder)
+
         engine.run(
             planned.cells(), store, lambda *given: _crew(scheduler, workers, *given), report, data
         )
+
     return planned
 
 

@@ -103,10 +103,9 @@ class CraftJob:
         source = self.source.key if self.source else None
         spec = self.spec.to_json() if self.spec else None
         if spec is not None and self.source is not None:
-            spec["params"] = {
-                **spec["params"],
-                "source": "the other model",
-            }  # its name changes nothing
+            # its name changes nothing
+            spec["params"] = {**spec["params"], "source": "the other model"}
+
         parts = (
             self.model.key,
             self.data_key,
@@ -137,6 +136,7 @@ class CraftJob:
             "seed": self.seed,
             "crafted_on": self.crafted_on,
         }
+
         if spec is None:
             empty: dict[str, Any] = {
                 "estimator": None,
@@ -148,6 +148,7 @@ class CraftJob:
                 "stages": [],
             }
             return common | {"name": "clean", "family": "clean", "optimiser": "clean"} | empty
+
         inner = AttackSpec.from_json(spec.params["spec"]) if spec.attack == "transfer" else spec
         return common | {
             "name": spec.label,
@@ -224,15 +225,18 @@ def craft(
             "queries": np.zeros(size, np.int64),
             "success": np.zeros(size, bool),
         }
+
     threat, opened = Threat(job.norm, job.epsilon), open_model(job.model)
     if job.spec.attack == "cascade":
         return _cascade(job, job.spec, data, opened, threat, tick)
+
     target = victim(job, opened)
     sources = (
         {job.spec.params["source"]: open_model(job.source).victim()}
         if job.source is not None
         else None
     )
+
     parts: dict[str, list[np.ndarray]] = {}
     for start in range(0, size, job.batch):
         part = slice(start, start + job.batch)
@@ -246,12 +250,14 @@ def craft(
             sources=sources,
             program=opened.program,
         )
+
         verify(data.samples[part], result.adversarial, threat)
         found = {
             "adversarial": result.adversarial,
             "queries": result.queries,
             "success": result.success,
         }
+
         count = len(result.success)
         for name, values in result.history.items():
             found[f"history.{name}"] = np.broadcast_to(
@@ -260,6 +266,7 @@ def craft(
         for name, values in found.items():
             parts.setdefault(name, []).append(values)
         tick(min(start + job.batch, size), size)
+
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
@@ -290,6 +297,7 @@ def _cascade(
         program=opened.program,
         progress=tick,
     )
+
     verify(data.samples, result.adversarial, threat)
     history = {f"history.{name}": values[0] for name, values in result.history.items()}
     return {

@@ -191,12 +191,14 @@ def zero_gradients(evidence: Evidence) -> Iterator[Finding]:
             _, positions = align(logged)
         except StatisticsError:
             continue
+
         stays = np.logical_and.reduce([r.correct[where] for r, where in zip(logged, positions)])
         # NaN: an attack that did not look at a sample any more
         zero = [
             np.nanmean(np.asarray(r.history["zero_gradient"], float), axis=0)[where]
             for r, where in zip(logged, positions)
         ]
+
         share = float(np.where(stays, np.fmin.reduce(zero), 0.0).mean())
         if share > ZERO_GRADIENT_SHARE:
             under = (
@@ -280,6 +282,7 @@ def quantisation_masks(evidence: Evidence) -> Iterator[Finding]:
         for r in evidence.attacked()
         if r.description["crafted_on"] == "software" and _integers(r.description["target"])
     ]
+
     for one, other in pairs(
         own, carried, "optimiser", "estimator", "params", "front", "norm", "epsilon", "seed"
     ):

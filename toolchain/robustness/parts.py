@@ -246,6 +246,7 @@ def _astray(spec: AttackSpec, norm: str) -> str | None:
             if message is not None:
                 return f", stage {number}{message}"
         return None
+
     if spec.attack == "transfer":
         return (
             ": transfers between models are asked for with transfer = true (or the models' "
@@ -253,6 +254,7 @@ def _astray(spec: AttackSpec, norm: str) -> str | None:
         )
     if spec.attack == "corruption":
         return ": corruptions have a table of their own, [corruptions]"
+
     fitting = ATTACKS[spec.attack].norms
     if norm in fitting:
         return None

@@ -70,6 +70,7 @@ class Plan:
                 )
                 for score in self.scores(job)
             ]
+
         return found
 
 

@@ -33,10 +33,12 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
     attacks = sweep.attacks
     sources = _sources(attacks.transfer, files)
     jobs, seeds = [], {}
+
     for model in files:
         opened = open_model(model)
         if opened.stochastic:
             seeds[model.key] = sweep.data.inference_seeds
+
         made: list[tuple[AttackSpec, ModelFile | None, str]] = [
             (spec, None, on) for spec in _battery(sweep, opened) for on in _looks(spec, opened)
         ]
@@ -49,6 +51,7 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
                         attacks.preset or "quick", attacks.norm, [other.name], random
                     )
                 ]
+
         jobs += [
             CraftJob(model, data.key, None, attacks.norm, 0.0, seed, sweep.run.batch)
             for seed in attacks.seeds
@@ -73,6 +76,7 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
             )
             for spec, severity in _corruptions(sweep)
         ]
+
     everything = len(data.labels)
     targets = tuple(
         (name, min(sweep.targets.lava_samples, everything) if name == "lava" else everything)

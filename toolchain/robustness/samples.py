@@ -39,19 +39,23 @@ def load(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     opened = {file.name: open_model(file) for file in files}
     said = {name: _said(model) for name, model in opened.items()}
     chosen = _shared(sweep, said)
+
     if sweep.data.source is not None:
         dataset = _own(Path(sweep.path(sweep.data.source)), next(iter(opened.values())))
         dataset = dataset.first(sweep.data.samples)
     else:
         dataset = datasets.load(chosen, "test", samples=sweep.data.samples or SAMPLES)
+
     for name, model in opened.items():
         answers.check(name, model, dataset)
+
     index = np.arange(len(dataset), dtype=np.int64)
     if sweep.data.source is not None:
         _check_steps(said)
         return Data(np.ascontiguousarray(dataset.values), dataset.labels, index), chosen
     if not dataset.is_events:
         return Data(dataset.images(), dataset.labels, index), chosen
+
     _check_bins(said)
     encoding = datasets.Encoding.from_description(next(iter(said.values())))
     frames = np.ascontiguousarray(encoding.encode(dataset, slice(None)), np.uint8)

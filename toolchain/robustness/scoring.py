@@ -35,18 +35,21 @@ def score(
     target that the model has nothing for."""
     opened, part = open_model(job.crafted.model), data.first(job.samples)
     adversarial = crafted["adversarial"][: job.samples]
+
     found = (
         _on_software(opened, adversarial, job)
         if opened.program is None
         else _on_target(opened, adversarial, job, tick)
     )
     scores = found.pop("scores")
+
     rows = np.arange(len(part.labels))
     others = scores.copy()
     others[rows, part.labels] = -np.inf
     prediction = scores.argmax(axis=1)
     read = detector(opened, adversarial) if job.target == "software" else None
     activity, layers, energy = (found.pop(name) for name in ("activity", "layers", "energy"))
+
     description = job.description() | {
         "stochastic": opened.stochastic,
         "has_front": opened.front is not None,
@@ -64,12 +67,14 @@ def score(
         else float(opened.front.gate.threshold),
         **found,
     }
+
     history = {
         name.removeprefix("history."): values[None, : job.samples]
         for name, values in crafted.items()
         if name.startswith("history.")
     }
     history["queries"] = crafted["queries"][None, : job.samples]
+
     record = Scored(
         description=description,
         index=part.index,
@@ -84,6 +89,7 @@ def score(
         prediction=prediction,
         detector=read,
     )
+
     return description, record.to_arrays()
 
 
@@ -214,6 +220,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     def counted(name: str) -> Callable[..., None]:
         def after(module: Any, arguments: tuple[Any, ...], result: Any) -> None:
             inside = arguments[0].detach()
+
             if isinstance(module, nn.Linear):
                 macs = (
                     module.in_features * module.out_features * inside.numel() // module.in_features
@@ -235,6 +242,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
                 if isinstance(module, nn.ConvTranspose2d):
                     options["output_padding"] = module.output_padding
                 macs = int(convolve(ones, kernel, **options).sum()) * int(np.prod(lead))
+
             found[name] = found.get(name, 0) + int(macs)
 
         return after

@@ -39,6 +39,7 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     victim, name = _victim(str(folder / job["network"]))
     pixels, labels = images(name, job["samples"])
     source = None if job["source"] is None else _victim(str(folder / job["source"]))[0]
+
     correct, zero = [], []
     for start in range(0, len(labels), BATCH):
         part, truth = pixels[start : start + BATCH], labels[start : start + BATCH]
@@ -48,10 +49,12 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
             part = result.adversarial
             if "zero_gradient" in result.history:
                 zero.append(float(np.mean(result.history["zero_gradient"])))
+
         draws = job["draws"] if victim.stochastic else 1
         seeds = [derived_seed(job["seed"], "evaluation", draw) for draw in range(draws)]
         right = np.stack([victim.predict(part, seed=seed).argmax(1) == truth for seed in seeds])
         correct.append(right.mean(axis=0) > 0.5)
+
     right = np.concatenate(correct)
     return {
         "accuracy": float(right.mean()),

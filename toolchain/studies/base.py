@@ -52,11 +52,13 @@ def run(
     if not isinstance(folder, Store):
         with Store(folder) as store:
             return run(cells, store, workers=workers, progress=progress)
+
     planned, store = everything(cells), folder
     report = engine.Report()
     if progress is not None:
         report.cell = lambda label, done, total, left: progress(label, done, total)
     most = workers or os.cpu_count() or 1
+
     try:
         engine.run(
             planned,
@@ -66,6 +68,7 @@ def run(
         )
     except EngineError as error:
         raise StudyError(str(error)) from None
+
     found = {cell.key: store.get(cell.key)[0] for cell in planned}
     absent = {
         cell.label: found[cell.key]["reason"] for cell in planned if "result" not in found[cell.key]
@@ -75,4 +78,5 @@ def run(
         raise StudyError(
             f"{len(absent)} cells cannot be, and a study needs all of them; {label}: {reason}"
         )
+
     return {key: description["result"] for key, description in found.items()}

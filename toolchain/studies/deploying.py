@@ -40,6 +40,7 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     graph = trace(model)
     run = flips.run_floating(model, inputs)
     predicted = run.scores.argmax(axis=1)
+
     found = {}
     for bits in job["weight_bits"]:
         # one scale for each layer: what is asked is what bits cost, and kept results have it
@@ -52,10 +53,12 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
             "changed": float(np.mean(scores.argmax(axis=1) != predicted)),
             "flips": flips.flips(program, run),
         }
+
     distance = {
         name: np.sqrt(np.mean((v - run.thresholds[name]) ** 2))
         for name, v in run.potentials.items()
     }
+
     return {
         "accuracy": float(np.mean(predicted == labels)),
         "samples": len(labels),

@@ -57,6 +57,7 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
         raise ConfigError(
             f"{where}: recipe {settings.recipe!r} must have the defence margin, and no other"
         )
+
     measured, aware = {}, {}
     for seed in settings.seeds:
         seeded = replace(recipe, training=replace(recipe.training, seed=seed))
@@ -66,6 +67,7 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
             trained = base.training(
                 replace(seeded, defence=defence), f"{label}: training", by=FLOATING, prefix="float-"
             )
+
             job = {
                 "network": trained.product,
                 "weight_bits": list(settings.weight_bits),
@@ -75,6 +77,7 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
             measured[delta, seed] = base.cell(
                 "toolchain.studies.deploying:measure", job, f"{label}: flips", (trained,)
             )
+
         config = replace(
             seeded,
             defence=Defence(),
@@ -87,6 +90,7 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
             f"on the grid, seed {seed}",
             (trained,),
         )
+
     return Plan(settings, recipe, measured, aware)
 
 

@@ -156,6 +156,7 @@ def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
         spread(seeds(d, lambda r: sum(r["size"].values()) / len(r["size"]))).mean
         for d in (first, last)
     ]
+
     return (
         f"From δ = {first:g} to {last:g} V, the share of potentials within {settings.near:g} V of "
         f"their threshold goes from "
@@ -243,6 +244,7 @@ def _log(label: str, panels: list[PlotPanel]) -> Axis:
 def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
     counts = seeds(deltas[0], lambda r: total(r, settings.weight_bits[0], "free", "comparisons"))
     floor = 0.5 * PER / max(counts)
+
     rates = []
     for mode in MODES:
         found = [
@@ -258,6 +260,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
             for i, b in enumerate(settings.weight_bits)
         ]
         rates.append(PlotPanel(NAMES[mode], tuple(found)))
+
     accuracy = [
         _line(
             "floating point",
@@ -268,6 +271,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
             "%",
         )
     ]
+
     changed = []
     for i, b in enumerate(settings.weight_bits):
         accuracy.append(
@@ -290,6 +294,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
                 "%",
             )
         )
+
     seeds_said = f"Mean over {len(settings.seeds)} seeds; bars: smallest to largest seed."
     none = any(p.y == floor for panel in rates for line in panel.lines for p in line.points)
     zero = (
@@ -297,6 +302,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
         if none
         else ""
     )
+
     return (
         _figure(
             "margin-flips",
@@ -338,11 +344,13 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
         )
         for i, name in enumerate(layers)
     ]
+
     found = [
         _line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V", 1e-9)
         for i, b in enumerate(settings.weight_bits)
     ]
     errors = [PlotPanel("worst layer", tuple(found))]
+
     return (
         _figure(
             "margin-near",
@@ -441,6 +449,7 @@ def _layers(settings, deltas, measured: Measured) -> Table:
         "integer_accuracy": "number",
         "float_accuracy": "number",
     }
+
     rows = []
     for delta in deltas:
         for seed in settings.seeds:
@@ -468,11 +477,13 @@ def _layers(settings, deltas, measured: Measured) -> Table:
                                 "rms_distance_v": result["size"][layer],
                             }
                         )
+
     caption = (
         "Every network, layer and way of measuring. Samples with flip: with any in this layer. "
         "Error: 99 % point, V. Near threshold: "
         f"within {settings.near:g} V of it. Predictions and accuracies are the network’s."
     )
+
     return Table(
         "margin",
         caption,

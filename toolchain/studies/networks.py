@@ -76,6 +76,7 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
     names = [network.name for network in settings.networks]
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
+
     anns = [name for name, recipe in recipes.items() if recipe.model.kind == "ann"]
     inits = {name: recipe.model.init for name, recipe in recipes.items()}
     converted = [name for name, init in inits.items() if init and init.kind == "conversion"]
@@ -84,12 +85,14 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
             f"{where}: {converted[0]} is converted from an ANN, and {len(anns)} networks are ANNs; "
             f"there must be one"
         )
+
     trained: dict[tuple[str, int], Cell] = {}
     for name in sorted(recipes, key=lambda name: name not in anns):
         for seed in settings.seeds:
             recipe = _seeded(recipes[name], seed)
             ann = trained[anns[0], seed] if name in converted else None
             trained[name, seed] = base.training(recipe, f"{name}, seed {seed}: training", ann)
+
     measured = {}
     for name in names:
         for place, seed in enumerate(settings.seeds):
@@ -99,6 +102,7 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
             measured[name, seed] = attacked.cells(
                 trained[name, seed], recipes[name], label, settings.attack, seed, sources
             )
+
     return Plan(settings, recipes, trained, measured)
 
 
@@ -142,6 +146,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     table = table_of(
         "networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs}, tried
     )
+
     white = _categories(
         names,
         [
@@ -157,6 +162,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         ],
         "White box, and everything together",
     )
+
     black = _categories(
         names,
         [
@@ -169,6 +175,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         ],
         "Black box: made on another network, of the next seed",
     )
+
     caption = (
         battery.caption(tried)
         + f"Mean over {len(plan.settings.seeds)} seeds of training; bars: smallest to largest seed."
@@ -181,6 +188,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         ),
         Axis("accuracy", "share"),
     )
+
     figures = tuple(
         Figure(lines(f"networks-{kind}", title, [panel], *axes), legend([panel]), caption)
         for kind, title, panel in (
@@ -188,6 +196,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
             ("black", "Accuracy under transferred samples", black),
         )
     )
+
     said = [_sentence(share, name) for name in names]
     claims = (
         "Sharmin et al. (2019, 2020): accuracy of all four is comparable; under black-box attacks "
@@ -196,6 +205,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         "robust than the ANN; samples made on spiking "
         "networks are the stronger ones.",
     )
+
     sections = (
         Section("answer", "The answer", points=tuple(said), figures=figures[:1]),
         Section("transfer", "Who fools whom", figures=figures[1:], tables=(_matrix(share, names),)),
@@ -208,12 +218,14 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         ),
         Section("numbers", "All numbers", tables=(table,), folded=0),
     )
+
     data = ", ".join(sorted({config.data.name for config in plan.recipes.values()}))
     lead = (
         f"{len(names)} networks of {len(plan.settings.seeds)} seeds each on {data}, "
         f"{attack.samples} test samples, every pixel changed by "
         f"up to ε = {attack.epsilon:g} of 1."
     )
+
     return Findings(
         _title(share, names),
         lead,

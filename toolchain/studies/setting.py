@@ -126,6 +126,7 @@ def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) 
     settings = from_table(Study, table, where)
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
+
     trained, configs, measured = {}, {}, {}
     for name, recipe in recipes.items():
         for value in settings.values:
@@ -136,6 +137,7 @@ def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) 
                 trained[name, value, seed] = base.training(
                     config, f"{name}, {setting.name} {value:g}, seed {seed}: training"
                 )
+
     for (name, value, seed), network in trained.items():
         other = settings.seeds[(settings.seeds.index(seed) + 1) % len(settings.seeds)]
         sources = {"a second seed": trained[name, value, other]} if other != seed else {}
@@ -143,6 +145,7 @@ def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) 
         measured[name, value, seed] = attacked.cells(
             network, configs[name, value, seed], label, settings.attack, seed, sources
         )
+
     return Plan(settings, recipes, trained, measured)
 
 
@@ -195,6 +198,7 @@ def pick(
 def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     found, settings = rows(plan, results), plan.settings
     tried = attacked.battery(plan.recipes.values(), settings.attack)
+
     panels = []
     ordered = sorted(settings.values)
     place = {value: float(i) for i, value in enumerate(ordered)}
@@ -211,6 +215,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
                 )
             )
         panels.append(PlotPanel(network, tuple(line for line in drawn if line.points)))
+
     axis = Axis(setting.axis, names=tuple((place[v], f"{v:g}") for v in ordered))
     picture = lines(setting.name, setting.title, panels, axis, Axis("accuracy", "share"))
     caption = battery.caption(tried) + (
@@ -219,6 +224,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
         "distances. The distance between the published kind of attack and the worst case is what "
         "the former does not see."
     )
+
     whose = {
         NAIVE: "the attack is the paper’s; data, network, radius ours",
         BLACK_BOX: "second seed as in the paper; the rest ours",
@@ -231,6 +237,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
         whose,
         tried,
     )
+
     changes = [_change(setting, found, network, settings) for network in plan.recipes]
     sections = [
         Section(
@@ -254,6 +261,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
         ),
         Section("numbers", "All numbers", tables=(table,), folded=0),
     ]
+
     first = changes[0]
     facts = {"battery": tried and asdict(tried), "rows": found, "changes": changes}
     return Findings(first["title"], _lead(setting, plan), tuple(sections), table, facts, tried)
@@ -288,6 +296,7 @@ def _change(
             spread(pick(found, network, value, group, start)["each"]).mean for value in ends
         )
         said[name] = (low, high, high - low)
+
     between = f"from {setting.name} {ends[0]:g} to {ends[1]:g}"
     points = {name: signed(change) for name, (_, _, change) in said.items()}
     title = (
@@ -304,6 +313,7 @@ def _change(
         f"attacks together it {goes['worst']}. Clean "
         f"accuracy {goes['clean']}."
     )
+
     return {
         "network": network,
         "title": title,
@@ -401,6 +411,7 @@ def table_of(
         Column("seeds", "seeds", "count"),
         Column("battery", "battery"),
     )
+
     made = []
     for row in rows:
         s = spread(row["each"])
@@ -417,5 +428,6 @@ def table_of(
                 "battery": None if row["group"] == CLEAN else battery.mark(tried),
             }
         )
+
     caption = f"Share of {attack.samples} test samples that are classified correctly."
     return Table(name, battery.caption(tried) + caption, columns, tuple(made))

@@ -109,6 +109,7 @@ class Feed:
     def _step(self, which: np.ndarray, epoch: int, position: int) -> Step:
         progress = position / max(1, self.total - 1)
         shift, settings = self.config.data.shift, self.config.training
+
         encoder = self._encoder
         if encoder is None:
             values, labels = encoded(
@@ -116,6 +117,7 @@ class Feed:
             )
             values = shifted(values, shift, self.generator).to(self.device)
             return Step(self.model, settings, labels.to(self.device), progress, values=values)
+
         images = torch.from_numpy(self.data.images(which))
         images = shifted(images[None], shift, self.generator)[0].to(self.device)
         labels = torch.from_numpy(self.data.labels[which]).to(self.device)
@@ -123,6 +125,7 @@ class Feed:
         if self.config.augmentation is not None:
             drawn = derived_seed("augmentation", settings.seed, position)
             images, labels, mixed = augmented(self.config.augmentation, images, labels, drawn)
+
         seed = derived_seed("training", settings.seed, position)
         return Step(
             self.model,

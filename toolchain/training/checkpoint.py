@@ -74,10 +74,12 @@ def load_checkpoint(path: str | Path) -> tuple[AnyNetwork, Config]:
     path = Path(path)
     content = _read(path)
     config, _ = _description(path, content)
+
     try:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path}: damaged: {str(error)[:200]}") from None
+
     # the recipe alone could ask for any number of weights; the file holds those that there are
     held = sum(tensor.numel() for tensor in tensors.values())
     with torch.random.fork_rng(devices=[]):
@@ -85,6 +87,7 @@ def load_checkpoint(path: str | Path) -> tuple[AnyNetwork, Config]:
         front = None
         if config.purifier is not None:
             front = _put_front(path, model, config.purifier)
+
     own = _state(model)
     if set(tensors) != set(own):
         wrong = sorted(set(tensors) ^ set(own))[0]
@@ -99,6 +102,7 @@ def load_checkpoint(path: str | Path) -> tuple[AnyNetwork, Config]:
                 f"has {own[name].dtype} of shape "
                 f"{tuple(own[name].shape)}"
             )
+
     _check_finite(str(path), tensors)
     with torch.no_grad():
         for name, tensor in tensors.items():
@@ -184,6 +188,7 @@ def _description(path: Path, content: bytes) -> tuple[Config, dict[str, Any]]:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or not 2 <= length <= min(limits.HEADER_BYTES, len(content) - 8):
         raise CheckpointError(f"{path}: no safetensors file, or a truncated one")
+
     try:
         header = json.loads(content[8 : 8 + length])
         description = header["__metadata__"]["spikeport"]
@@ -199,6 +204,7 @@ def _description(path: Path, content: bytes) -> tuple[Config, dict[str, Any]]:
             f"checkpoint that spikeport wrote (for weights "
             f"alone give package.module:factory with {parameter('weights')})"
         ) from None
+
     if version != FORMAT:
         raise CheckpointError(f"{path}: format {version!r}; this version reads format {FORMAT}")
     try:

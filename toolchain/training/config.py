@@ -173,6 +173,7 @@ class Config(Settings):
                 "training: epochs is 0, which leaves random weights; with 0 there must be a "
                 "model.init"
             )
+
         init, neuron = self.model.init, self.neuron
         rated = neuron.reset == "subtract" and neuron.alpha is None and not neuron.refractory
         if init is not None and init.kind == "conversion" and not rated:
@@ -180,12 +181,14 @@ class Config(Settings):
                 "model: init converts into neurons that carry a rate; they must have reset = "
                 '"subtract", without alpha and refractory'
             )
+
         margin = self.defence.margin
         if margin is not None and margin.potential == "noisy" and not self.neuron.noise:
             return (
                 'defence.margin: potential is "noisy", and neuron.noise is 0; it must be "quiet", '
                 "or the neurons must be noisy"
             )
+
         wrong = self._pixels("adversarial", "epsilon") or self._pixels("sparsity", "h")
         return wrong or self._augmented()
 
@@ -238,12 +241,14 @@ def read_config(path: str | Path) -> Config:
     """A recipe from its TOML file. Raises ConfigError."""
     path = Path(path)
     table = load(Config, path, "a recipe, a TOML file,")
+
     others = [name for name in table if name != "purifier"]
     if "purifier" in table and others:
         raise ConfigError(
             f"{path}: {others[0]} beside purifier; purifier must stand alone: all else is its "
             f"classifier's"
         )
+
     config = Config.from_table(table, str(path))
     if config.purifier is not None:  # as written: from where the recipe lies, here and below
         return replace(
@@ -252,6 +257,7 @@ def read_config(path: str | Path) -> Config:
                 config.purifier, classifier=str(path.parent / config.purifier.classifier)
             ),
         )
+
     if config.model.init is None:
         return config
     init = config.model.init.at(path.parent / config.model.init.source)

@@ -68,11 +68,13 @@ def start(
         raise ConfigError(
             f"{init.ann}: is for {trained.data.name}, the network for {config.data.name}"
         )
+
     samples = np.arange(min(init.samples, len(data)))
     x = trained.data.encoder.encode(data, samples).astype(np.float32)[:, 0] * np.float32(
         2.0**-ann.fraction_bits
     )
     strength = input_strength(trained.data.encoder, config.data.encoder)
+
     return convert(
         ann.eval(),
         network,
@@ -154,6 +156,7 @@ def _pairs(ann: ReluNetwork, network: snn.Network) -> tuple[list[Pair], list[snn
             f"must be the same"
         )
     _require_simple(network, [theirs, own])
+
     neurons = [layer for layer in ours.values() if isinstance(layer, snn.Neuron)]
     for neuron in neurons:
         fitting = (
@@ -171,6 +174,7 @@ def _pairs(ann: ReluNetwork, network: snn.Network) -> tuple[list[Pair], list[snn
                 "without synaptic current or "
                 'refractory period, with one threshold and reset = "subtract"'
             )
+
     return [(name, theirs[name], layer) for name, layer in own.items()], neurons
 
 

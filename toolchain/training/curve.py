@@ -78,6 +78,7 @@ def page(
         else f"The weights are those of epoch {kept['epoch']}, the best one on the samples that "
         f"were held back for validation. The test samples had no part in this choice."
     )
+
     curves = "".join(
         _figure(numbers.rows, key, title, axis)
         for key, title, axis in (
@@ -85,6 +86,7 @@ def page(
             ("accuracy", "Accuracy", Axis("samples that are right", "share")),
         )
     )
+
     body = [
         f'<header><p class="eyebrow">spikeport train: {escape(name)}</p><h1>{escape(answer)}</h1>'
         f'<p class="lead">{escape(last)}</p></header>',

@@ -167,6 +167,7 @@ def _require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any])
     ]
     if len(said) > SHOWN:
         said[SHOWN:] = [f"and {len(said) - SHOWN} more"]
+
     others = {
         "data": "the data were others",
         "start": "the file that it starts from (model.init) was another",
@@ -176,6 +177,7 @@ def _require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any])
         f"(OMP_NUM_THREADS), whose sums round otherwise",
     }
     said += [text for name, text in others.items() if there.get(name) != here[name]]
+
     if said:
         raise CheckpointError(
             f"{path}: is the state of another training: {'; '.join(said)}; with the same recipe it "

@@ -73,6 +73,7 @@ def train_purifier(
     data = data.first(settings.samples)
     clean, labels = images_of(data).to(device), torch.from_numpy(data.labels).to(device)
     victim, scale = PixelVictim(model.to(device)), config.training.logit_scale
+
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         front = Front(settings, data.shape).to(device)
@@ -146,6 +147,7 @@ def _fit(
                 raise ToolchainError(
                     f"the loss is {loss.item()} in epoch {epoch + 1}; use a smaller learning_rate"
                 )
+
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -155,6 +157,7 @@ def _fit(
             done += 1
             if progress is not None:
                 progress(done, total)
+
         seconds = time.perf_counter() - started
         history.append(
             {
@@ -166,6 +169,7 @@ def _fit(
         )
         if on_epoch is not None:
             on_epoch(history[-1])
+
     front.eval()
     return history
 

@@ -92,6 +92,7 @@ def read(path: Path) -> Saved:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or not 2 <= length <= min(limits.HEADER_BYTES, len(content) - 8):
         raise CheckpointError(f"{path}: is no state of a training, or a truncated one")
+
     try:
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         text, seal = metadata[KEY], metadata[SEAL]
@@ -102,6 +103,7 @@ def read(path: Path) -> Saved:
             f"{path}: is no state of a training; it must be a file that spikeport train keeps "
             f"beside its output"
         ) from None
+
     if version != FORMAT:
         raise CheckpointError(f"{path}: format {version!r}; this version reads format {FORMAT}")
     try:

@@ -48,11 +48,13 @@ class SparseFlips:
     ) -> AttackResult:
         search = Search(victim, samples, labels, threat, norms=("flips",), **options)
         search.goal = search.misclassify("margin")
+
         x = search.clean.clone()
         # what each flip was worth when it was tried; NaN: not flipped
         worth = torch.full_like(x.flatten(1), float("nan"))
         broken = search.best_reached.clone()
         generators = search.generators("flips")
+
         for number in range(self.rounds):
             open_rows = torch.nonzero(~broken & ((~worth.isnan()).sum(dim=1) < threat.epsilon))[
                 :, 0
@@ -74,6 +76,7 @@ class SparseFlips:
             after = search.evaluate(x)
             broken |= after.reached
             search.tick(number + 1, self.rounds)
+
         for row in torch.nonzero(broken)[:, 0].tolist():
             self._prune(search, x, worth, row)
         return search.finish()
@@ -95,16 +98,19 @@ class SparseFlips:
         promise = torch.where(
             promise > 0, promise, -torch.from_numpy(generator.random(len(promise))).to(promise)
         )
+
         unflipped = worth[row].isnan()
         promise[~unflipped] = float("-inf")
         tries = min(tries, int(unflipped.sum()))
         chosen = promise.topk(tries).indices
+
         trials = cells.repeat(tries, 1)
         trials[torch.arange(tries), chosen] = 1 - trials[torch.arange(tries), chosen]
         rows = torch.full((tries,), row, device=x.device)
         gain = (
             search.evaluate(trials.reshape(tries, *x.shape[1:]), rows, candidate=False).rank - level
         )
+
         budget = int(search.threat.epsilon) - int((~worth[row].isnan()).sum())
         # topk is sorted by promise, so a stable sort by gain breaks ties by promise
         order = torch.argsort(gain, descending=True, stable=True)
@@ -116,6 +122,7 @@ class SparseFlips:
     def _prune(self, search: Search, x: torch.Tensor, worth: torch.Tensor, row: int) -> None:
         flipped = torch.nonzero(~worth[row].isnan())[:, 0]
         flipped = flipped[torch.argsort(worth[row, flipped], stable=True)]
+
         low, high = 0, len(flipped)
         # the largest number of useless flips that can be taken back; ``low`` is known to work
         while low < high:
@@ -130,6 +137,7 @@ class SparseFlips:
                 low = middle
             else:
                 high = middle - 1
+
         pruned = x[row].clone()
         pruned.view(-1)[flipped[:low]] = search.clean[row].view(-1)[flipped[:low]]
         # fewer flips count more than a larger margin

@@ -97,6 +97,7 @@ class Retiming:
         inside = torch.tensor(
             [[0 <= t + o < steps for o in shifts] for t in range(steps)], device=events.device
         )[None, :, None]
+
         moved = events
         for iteration in range(self.steps):
             gradient, _ = search.gradient(moved.reshape(shape))
@@ -104,17 +105,20 @@ class Retiming:
             gradient = (
                 gradient / gradient.abs().flatten(1).amax(dim=1).clamp_min(1e-12)[:, None, None]
             )
+
             chance = torch.softmax(phi.masked_fill(~inside, float("-inf")), dim=3)
             soft = torch.zeros_like(events)
             for number, offset in enumerate(shifts):
                 soft += _shifted(events * chance[..., number], offset)
             gradient = gradient - self.capacity * 2 * (soft - 1).clamp_min(0)
+
             seen = torch.stack([_shifted(gradient, -offset) for offset in shifts], dim=3)
             slope = chance * (seen - (chance * seen).sum(dim=3, keepdim=True)) * events[..., None]
             # the gradient's largest value is 1: what is smaller than its rounding has no sign
             phi = (phi + self.rate * slope.sign() * (slope.abs() > 1e-6)).clamp(-10, 10)
             moved = retimed(events, phi)
             search.tick(iteration + 1, self.steps)
+
         search.evaluate(moved.reshape(shape))
 
 

@@ -38,6 +38,7 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
     epsilon, norm = search.threat.epsilon, search.threat.norm
     size = torch.full((len(start),), 2.0 * epsilon, device=start.device)
     marks = checkpoints(steps)
+
     x, before = start, start
     gradient, outcome = search.gradient(x)
     best, best_loss, best_gradient, loss = (
@@ -48,6 +49,7 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
     )
     increases = torch.zeros_like(size)
     old_size, old_best_loss = size.clone(), best_loss.clone()
+
     for k in range(steps):
         ahead = search.project(x + geometry.per_sample(size, x) * geometry.steepest(gradient, norm))
         # the first step has no momentum
@@ -56,12 +58,14 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
         gradient, outcome = search.gradient(x)
         increases += outcome.loss > loss
         loss = outcome.loss
+
         better = loss > best_loss
         best[better], best_loss[better], best_gradient[better] = (
             x[better],
             loss[better],
             gradient[better],
         )
+
         if k + 1 in marks[1:]:
             period = k + 1 - marks[marks.index(k + 1) - 1]
             stuck = (increases < INCREASES * period) | (

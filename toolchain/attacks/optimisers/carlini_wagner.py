@@ -141,6 +141,7 @@ class CarliniWagner:
         weight = torch.full((len(start),), self.initial_c, device=start.device)
         lowest, highest = torch.zeros_like(weight), torch.full_like(weight, float("inf"))
         nearest, distance = search.clean.clone(), torch.full_like(weight, float("inf"))
+
         for done in range(self.rounds):
             search.estimator.begin()
             broken = torch.zeros_like(search.best_reached)
@@ -148,12 +149,14 @@ class CarliniWagner:
                 search, box, start, self.steps, self.rate, weight, self.confidence
             ):
                 nearest, distance, broken = _closer(search, x, outcome, nearest, distance, broken)
+
             highest, lowest = (
                 torch.where(broken, weight, highest),
                 torch.where(broken, lowest, weight),
             )
             weight = torch.where(highest.isinf(), weight * 10, (lowest + highest) / 2)
             search.tick(done + 1, self.rounds)
+
         search.evaluate(search.project(nearest))
 
 

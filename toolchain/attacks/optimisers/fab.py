@@ -128,6 +128,7 @@ class FAB:
         length = (
             (lambda d: d.abs().flatten(1).amax(dim=1)) if threat.norm == "linf" else geometry.l2
         )
+
         x = clean
         for done in range(self.steps):
             gradient, outcome = search.gradient(x)
@@ -136,6 +137,7 @@ class FAB:
                 onto_plane(clean, gradient, self._at_clean(x, gradient, outcome, clean), threat)
                 - clean,
             )
+
             share = (
                 length(near) / (length(near) + length(far)).clamp_min(geometry.TINY)
             ).clamp_max(self.alpha_max)
@@ -143,6 +145,7 @@ class FAB:
             moved = ((1 - pull) * (x + self.eta * near) + pull * (clean + self.eta * far)).clamp(
                 threat.low, threat.high
             )
+
             broken = search.evaluate(moved).reached
             x = torch.where(
                 geometry.per_sample(broken, x), clean + self.beta * (moved - clean), moved

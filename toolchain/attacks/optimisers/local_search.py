@@ -104,13 +104,16 @@ class LocalSearch:
         clean, epsilon = search.samples, np.float32(search.threat.epsilon)
         low = np.maximum(clean - epsilon, np.float32(search.threat.low))
         high = np.minimum(clean + epsilon, np.float32(search.threat.high))
+
         generators = search.generators("local search")
         points = clean.copy() if search.start is None else search.start.cpu().numpy().copy()
         ranks = search.query(torch.from_numpy(points).to(search.clean)).rank.cpu().numpy().copy()
+
         for number in range(self.rounds):
             rows = torch.nonzero(~search.best_reached)[:, 0].cpu().numpy()
             if not len(rows):
                 break
+
             tried = np.stack(
                 [
                     proposal(generators[row], points[row], low[row], high[row], self.inner)
@@ -122,6 +125,7 @@ class LocalSearch:
                 torch.from_numpy(tried), torch.from_numpy(rows), self.candidates
             )
             best, rank = found
+
             kept = rank >= ranks[rows]
             points[rows[kept]] = tried.reshape(len(rows), self.candidates, *clean.shape[1:])[
                 kept, best[kept]

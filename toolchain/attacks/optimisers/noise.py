@@ -52,6 +52,7 @@ class Noise:
         )
         search.query(search.clean)
         generators = search.generators(f"noise {self.kind}")
+
         for done in range(self.tries if threat.epsilon > 0 else 0):
             if self.kind == "uniform":
                 point = geometry.uniform_in_ball(search.clean, threat, generators)
@@ -63,4 +64,5 @@ class Noise:
                 point = search.project(search.clean + threat.epsilon * scale * drawn)
             search.query(point)
             search.tick(done + 1, self.tries)
+
         return search.finish()

@@ -43,6 +43,7 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
     eta, marks = search.threat.epsilon, set(halving_iterations(steps))
     x = start
     first = second = torch.zeros_like(x)
+
     for iteration in range(1, steps + 1):
         gradient, _ = search.gradient(x)
         square = gradient**2
@@ -51,14 +52,17 @@ def climb(search: Search, steps: int, start: torch.Tensor) -> None:
         )
         first = 0.5 * first + torch.where(scale > 0, gradient / scale, 0)
         second = 0.8 * second + torch.where(square_scale > 0, square / square_scale, 0)
+
         if search.threat.norm == "linf":
             step = (eta * first / (second.sqrt() + 1e-12)).clamp(-eta, eta)
         else:
             step = eta * geometry.steepest(first, "l2")
         x = search.project(x + step)
+
         if iteration in marks:
             eta /= 2
         search.tick(iteration, steps)
+
     search.evaluate(x)
 
 

@@ -152,14 +152,17 @@ class Square:
         )
         start = _stripes if threat.norm == "linf" else _tiles
         changes = np.stack([start(g, shape, threat.epsilon) for g in generators])
+
         margins = self._ask(search, changes, search.rows).rank.cpu().numpy()
         log = [search.best_rank.cpu().numpy()]
+
         # one query went to the clean sample, one to the start, one is left for finish()
         iterations = max(self.queries - 3, 0)
         for iteration in range(iterations):
             rows = torch.nonzero(~search.best_reached)[:, 0]
             if not len(rows):
                 break
+
             side = min(
                 max(
                     round(
@@ -177,6 +180,7 @@ class Square:
                     for row in rows
                 ]
             )
+
             found = self._ask(search, proposals, rows).rank.cpu().numpy()
             before = margins[rows.cpu().numpy()]
             better = found >= before if self.ties else found > before
@@ -184,6 +188,7 @@ class Square:
             changes[chosen], margins[chosen] = proposals[better], found[better]
             log.append(search.best_rank.cpu().numpy())
             search.tick(iteration + 1, iterations)
+
         for line in log:
             search.log(loss=torch.from_numpy(line))
 
