@@ -133,6 +133,7 @@ class Attribution:
         columns = (*GROUPS, EVERYTHING)
         head = ("layer alone", "spikes", *columns)
         kinds = {layer.name: layer.spikes is not None for layer in self.layers}
+
         rows = [
             (
                 layer.name,
@@ -141,6 +142,7 @@ class Attribution:
             )
             for layer in self.layers
         ]
+
         lines = [
             f"what rounding costs, on {self.samples} samples x {self.steps} steps: spikes that "
             f"differ from floating point (of an integrator: rms share of its potential)",
@@ -148,12 +150,14 @@ class Attribution:
             *_tabular_lines(head, rows),
             "",
         ]
+
         weights = [
             (name, layer.name, _cell(value, kinds[layer.name]), str(layer.outliers[name]))
             for layer in self.layers
             for name, value in layer.projections.items()
         ]
         lines += [*_tabular_lines(("weights of", "into", "differ", "outliers"), weights), ""]
+
         network = [
             (name, "", *(_cell(differ[c], kinds[name]) for c in columns))
             for name, differ in self.outputs.items()
@@ -217,14 +221,17 @@ def attributed(
         arrays = check_inputs(program, inputs)
     except HardwareError as error:
         raise CalibrationError(f"inputs: {error}") from error
+
     order = execution_order(network.traced.ways)
     samples, steps = next(iter(arrays.values())).shape[:2]
     whole = {group: Rounded(network, {group}) for group in GROUPS}
     whole[EVERYTHING] = Rounded(network, set(GROUPS))
     plain = Rounded(network, set())
+
     layers = {name: _Counts() for name in order}
     outputs = {output.population: _Counts() for output in program.outputs}
     same = dict.fromkeys(whole, 0)
+
     for first in range(0, samples, CALIBRATION_CHUNK):
         chunk = {n: a[first : first + CALIBRATION_CHUNK] for n, a in arrays.items()}
         real = network.real(chunk)
@@ -237,12 +244,14 @@ def attributed(
             for synapses in network.parts[name].synapses:
                 alone = plain.alone(name, given, synapses.name)
                 layers[name].add((synapses.name,), network, name, alone, wanted)
+
         expected = predictions(program, wanted)
         for group, rounded in whole.items():
             found = rounded.run(real)
             for name, counts in outputs.items():
                 counts.add(group, network, name, found, wanted)
             same[group] += int(np.count_nonzero(predictions(program, found) == expected))
+
     losses = tuple(_loss(network, name, layers[name]) for name in order)
     return Attribution(
         samples,

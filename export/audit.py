@@ -263,6 +263,7 @@ class Audit:
             "rms error",
             "clipped",
         )
+
         rows: list[tuple[str, ...]] = []
         for layer in self.layers:
             lead = (layer.name, layer.kind, layer.verdict)
@@ -283,11 +284,13 @@ class Audit:
                 lead = ("", "", "")
             if not layer.parameters:
                 rows.append((*lead, *[""] * 7))
+
         widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
             for row in [head, tuple("-" * w for w in widths), *rows]
         ]
+
         lines.append("")
         lines.append(
             f"time step: {'none' if self.dt_s is None else f'{self.dt_s:g} s'} ({self.dt_source})"

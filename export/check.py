@@ -82,10 +82,12 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
                 "a node's name is 1 to 150 printable characters without '/', subgraphs included, "
                 f"not {shown(prefix + str(name))}"
             )
+
         if isinstance(node, nir.NIRGraph):
             nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, found)
         else:
             nodes[name] = checked_node(prefix + name, node, found)
+
     edges = []
     for a, b in graph.edges:
         for end in (a, b):
@@ -102,6 +104,7 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
                     f"the edge {edge} names {shown(prefix + str(end))}, which is no node{hint}"
                 )
         edges.append((a, b))
+
     if len(set(edges)) != len(edges):
         (a, b), _ = Counter(edges).most_common(1)[0]
         raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} occurs twice")
@@ -110,6 +113,7 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
             raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} ends in an Input")
         if isinstance(nodes[a], nir.Output):
             raise GraphError(f"the edge {prefix + a!r} → {prefix + b!r} starts at an Output")
+
     order = ordered(nodes, edges)
     rank = {name: number for number, name in enumerate(order)}
     edges.sort(key=lambda edge: (rank[edge[0]], rank[edge[1]]))
@@ -153,6 +157,7 @@ def _check_entries(flat: Flat, meta: dict[str, Any]) -> None:
             if isinstance(node, LINEAR)
             else type(node).__name__
         )
+
         strange = set(entry) - _ENTRIES[kind]
         if isinstance(node, NEURONS) and not isinstance(node, SPIKING):
             strange |= set(entry) & {"reset_amount_v"} | (
@@ -166,6 +171,7 @@ def _check_entries(flat: Flat, meta: dict[str, Any]) -> None:
             node, nir.Threshold
         ):  # a Threshold may become part of an integrator
             strange |= set(entry.get("grid", ())) & {"noise"}
+
         if strange:
             raise GraphError(
                 f"graph metadata 'spikeport': {label(name, node)} cannot have the entry "
@@ -213,6 +219,7 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
         raise GraphError(f"the graph is {type(graph).__name__}; it must be a nir.NIRGraph")
     if not graph.nodes:
         raise GraphError("the graph has no nodes")
+
     found = Found()
     copy = _graph(graph, "", 0, found)
     flat = flatten(copy)
@@ -221,10 +228,12 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
             isinstance(node, kind) for name, node in flat.nodes.items() if name not in flat.virtual
         ):
             raise GraphError(f"the graph has no {kind.__name__} node")
+
     meta = graph_metadata.of(copy)
     _check_entries(flat, meta)
     _complete(copy, "", _shapes(flat, found.notes), found.notes)
     copy.__post_init__()
+
     stated = graph_metadata.KEY in copy.metadata
     if _record(meta, found) or stated:
         copy.metadata[graph_metadata.KEY] = graph_metadata.dumps(meta)

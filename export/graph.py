@@ -67,6 +67,7 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
         raise UnsupportedError(
             f"{where}: unknown kind of node {name!r}; known are {', '.join(sorted(_KINDS))}"
         )
+
     kind = _KINDS[name]
     required, optional = _FIELDS[kind]
     for field in required:
@@ -80,6 +81,7 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
             f"{where} ({name}): unknown field {sorted(strange)[0]!r}; known are "
             f"{', '.join((*required, *optional))}"
         )
+
     values = {field: tree[field] for field in (*required, *optional) if field in tree}
     nested = kind is nir.NIRGraph
     for field, value in values.items():
@@ -88,6 +90,7 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
         text = isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "O"
         if text and field not in ("padding", "edges"):
             raise GraphFileError(f"{where} ({name}): {field} is text; it must be numbers")
+
     extra = {"metadata": _metadata(where, tree)}
     if nested:
         return _graph(values, where, depth, extra["metadata"])
@@ -101,6 +104,7 @@ def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:
         )
         node.input_type = {"input": values.get("input_type")}
         return node
+
     # nir's constructors check shapes with bare asserts; ours are checked in export.check, so the
     # values are set directly
     node = kind.__new__(kind)

@@ -108,6 +108,7 @@ def headroom(
     limits = {
         what: _ratio(_STATE, needed[q]) for q, what in _STATES.items() if math.isfinite(needed[q])
     }
+
     notes = []
     if not math.isfinite(needed["potential"]):
         notes.append("no bound on the potential: without leak it may saturate")
@@ -116,6 +117,7 @@ def headroom(
             f"downward the potential may saturate: calibration data brings it to "
             f"{-measured.potential:.4g} V, where the neuron is far from its threshold"
         )
+
     if neuron.threshold is not None:
         limits["the threshold"] = _ratio(_THRESHOLD, float(np.max(neuron.threshold)))
     if neuron.reset_amount is not None:
@@ -126,6 +128,7 @@ def headroom(
     for q in ("input", "current"):
         if not math.isfinite(needed[q]):
             limits[_STATES[q]] = 0.0
+
     name = min(limits, key=limits.__getitem__)
     by_bound = any(_STATES[q] == name and needed[q] == getattr(worst, q) for q in _STATES)
     return Headroom(

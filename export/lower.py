@@ -159,6 +159,7 @@ def beside(
             f"{parameter('discretization')} is {discretization!r}; it must be one of "
             f"{', '.join(DISCRETIZATIONS)}"
         )
+
     read = settle(graph, Told(dt, reset, r_per, dialect))
     graph, dt_s, dt_source = read.graph, read.dt_s, read.dt_source
     meta = graph_metadata.of(graph)
@@ -167,6 +168,7 @@ def beside(
             f"{parameter('discretization')} is {discretization!r}, but the graph's time constants "
             "were brought into Euler's form; leave it out"
         )
+
     flat = flatten(graph)
     shapes = infer(flat.nodes, flat.edges)
     flat, fused = fuse(without_virtual(flat))
@@ -178,15 +180,18 @@ def beside(
     neurons = _neurons(traced, sources, dt_s, discretization, fused)
     if traced.refused:
         _refuse(traced, source, read)
+
     inputs, input_audits, fractions = _inputs(
         flat.nodes, shapes, meta["nodes"], message_bits, input_fraction_bits
     )
     largest = {
         part.name: max(map(abs, part.value_range)) * 2.0 ** -fractions[part.name] for part in inputs
     }
+
     maxima = [name for name in neurons if meta["nodes"].get(name, {}).get("pooling")]
     for name in maxima:
         _check_maximum(name, traced.ways[name], inputs)
+
     known = Sources(
         {name: shapes[name][1] for name in flat.nodes},
         largest | dict.fromkeys(neurons, 1.0),
@@ -198,6 +203,7 @@ def beside(
         if calibration is not None
         else {}
     )
+
     names = _Names(flat.nodes)
     options = Options(weight_bits, per_channel, allow_clipping, names.unused("constant"))
     with _suspecting(read.warnings):
@@ -214,6 +220,7 @@ def beside(
             )
             for name in neurons
         }
+
     outputs, output_audits = _outputs(traced, neurons, meta["nodes"])
     constant = (
         [constant_source(options.constant)]
@@ -223,6 +230,7 @@ def beside(
     scales = {population.name: 1.0 for population in constant} | {
         name: part.scale for name, part in lowered.items()
     }
+
     try:
         program = Program(
             inputs=tuple(inputs),
@@ -241,6 +249,7 @@ def beside(
         )
     except HardwareError as error:
         raise QuantizationError(str(error)) from error
+
     if graph_metadata.in_steps(meta):
         dt_s = None
     layers = [
@@ -248,11 +257,13 @@ def beside(
         *(audit for name in order for audit in lowered[name].audits),
         *output_audits,
     ]
+
     notes = [str(note) for note in meta["origin"].get("notes", [])]
     if discretization != "euler" and any(
         needs_dt(node, meta["nodes"].get(n, {})) for n, node in flat.nodes.items()
     ):
         notes.append("discretization: exponential")
+
     said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
     beside_it = Floating(traced, neurons, tuple(inputs), fractions, lowered)
     return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said)), beside_it
@@ -340,6 +351,7 @@ def _inputs(
                 f"{option} is given for {sorted(unknown)[0]!r}, which is no Input; there are "
                 f"{', '.join(names)}"
             )
+
     inputs, audits, fractions = [], [], {}
     for name in names:
         found, statements, assumed = {}, {}, False
@@ -364,6 +376,7 @@ def _inputs(
                 + (" (binary spikes)" if option == "message_bits" and not found[option] else ""),
                 where,
             )
+
         try:
             inputs.append(Input(name, shapes[name][1], message_bits=found["message_bits"]))
         except HardwareError as error:
@@ -381,6 +394,7 @@ def _inputs(
                 (name,),
             )
         )
+
     return inputs, audits, fractions
 
 

@@ -171,6 +171,7 @@ def check(metadata: Any) -> dict[str, Any]:
         raise GraphError(
             f"{where}: dt_s is {shown(dt_s)}; it must be a positive number of seconds, or null"
         )
+
     for part in ("nodes", "data", "origin"):
         if not isinstance(metadata.get(part, {}), Mapping):
             raise GraphError(f"{where}: {part} must be a JSON object")
@@ -180,6 +181,7 @@ def check(metadata: Any) -> dict[str, Any]:
             raise GraphError(
                 f"{where}: origin, {part} is {shown(texts)}; it must be a list of texts"
             )
+
     nodes = {}
     for name, entry in metadata.get("nodes", {}).items():
         place = f"{where}, node {shown(name)}"
@@ -187,6 +189,7 @@ def check(metadata: Any) -> dict[str, Any]:
         if "grid" in entry:
             _check(place + ", grid", entry["grid"], _GRID)
         nodes[str(name)] = dict(entry)
+
     return {
         "format": FORMAT,
         "dt_s": None if dt_s is None else float(dt_s),

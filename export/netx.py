@@ -117,6 +117,7 @@ def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Low
         raise GraphFileError(
             f"{path}: an HDF5 file, but not .net: there is no group 'layer' with layers"
         )
+
     strange = set(tree) - {"layer", "simulation"}
     if strange:
         raise UnsupportedError(
@@ -127,6 +128,7 @@ def load(path: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Low
         raise GraphFileError(
             f"{path}: layers are called {called}; they must be called 0 to {len(layers) - 1}"
         )
+
     builder = _Builder(Path(path).name, input_shape)
     try:
         for number in range(len(layers)):
@@ -192,6 +194,7 @@ class _Builder:
                 f"layer {number}: unknown type {shown(kind)}; it must be one of "
                 f"{', '.join(_LAYER_KEYS)}"
             )
+
         where = f"layer {number} ({kind})"
         strange = set(layer) - _LAYER_KEYS[kind] - {"type"}
         if strange:
@@ -201,6 +204,7 @@ class _Builder:
             )
         if not isinstance(layer.get("neuron", {}), dict):
             raise GraphFileError(f"{where}: neuron is no group")
+
         shape = None
         if "shape" in layer:
             shape = tuple(_whole(where, "shape", layer["shape"], 1, MAX_NEURONS).ravel().tolist())
@@ -209,6 +213,7 @@ class _Builder:
                     f"{where}: shape is {shown(shape)}; it must be 1 to 3 numbers, at most "
                     f"{MAX_NEURONS} neurons"
                 )
+
         name = f"{kind}_{number}"
         if kind == "input":
             self.input_layer(where, name, shape, layer)
@@ -238,6 +243,7 @@ class _Builder:
         if shape is None:
             raise GraphFileError(f"{where}: shape is missing")
         self.shape = shape
+
         if "neuron" not in layer:
             return
         transform = {
@@ -251,15 +257,18 @@ class _Builder:
                 f"{where}: weight and bias describe how images become input numbers; they are not "
                 f"applied here, nor by netx"
             )
+
         self.inputs.append(Input("input", shape, message_bits=INPUT_BITS))
         reason = (
             f"images as graded input of {INPUT_BITS} bits, the same in every step: what netx "
             "writes into the neurons' bias"
         )
         self.audits.append(LayerAudit("input", "input", FAITHFUL, (reason,)))
+
         # netx leaves the synapse of these neurons unconnected: whatever iDecay is, no current
         # builds up
         self.population(where, name, shape, {**layer["neuron"], "iDecay": np.asarray(4096)}, None)
+
         operator = identity(shape)
         if isinstance(operator, Kernel):
             self.projections.append(
@@ -283,6 +292,7 @@ class _Builder:
                     columns=operator.columns,
                 )
             )
+
         self.last = name
 
     def convolution(
@@ -305,6 +315,7 @@ class _Builder:
                 f"{parameter('input_shape')} (channels, height, width)"
             )
         assert self.shape is not None, "refused above"
+
         source = self.source_of(where, self.shape)
         options: dict[str, Any] = {
             key: self.pair(where, layer, key, default)
@@ -313,6 +324,7 @@ class _Builder:
         groups = int(
             _whole(where, "groups", layer.get("groups", np.asarray(1)), 1, 1 << 20).reshape(-1)[0]
         )
+
         self.population(where, name, shape, layer.get("neuron"), layer.get("bias"))
         integers = self.weights(where, f"into {name}", weight, Convolution.lowest_exponent, name)
         self.projections.append(
@@ -326,6 +338,7 @@ class _Builder:
                 **options,
             )
         )
+
         self.last, self.shape = name, shape
 
     def dense(self, where: str, name: str, shape: tuple[int, ...] | None, layer: Tree) -> None:
@@ -346,6 +359,7 @@ class _Builder:
             raise GraphError(
                 f"{where}: weight has {weight.shape[1]} inputs; {source!r} has shape {self.shape}"
             )
+
         delay = self.delay(where, layer.get("delay"), weight.shape)
         self.population(where, name, (outputs,), layer.get("neuron"), layer.get("bias"))
         integers = self.weights(where, f"into {name}", weight, Dense.lowest_exponent, name)
@@ -359,6 +373,7 @@ class _Builder:
                 delay=delay,
             )
         )
+
         if "weight_rec" in layer:
             recurrent = self.required(where, layer, "weight_rec", -(1 << 15), 1 << 15)
             if recurrent.size != outputs * outputs:
@@ -378,6 +393,7 @@ class _Builder:
                     f"recurrent {name}", name, name, integers.mantissas, exponent=integers.exponent
                 )
             )
+
         self.last, self.shape = name, (outputs,)
 
     def required(self, where: str, layer: Tree, key: str, low: int, high: int) -> np.ndarray:
@@ -439,6 +455,7 @@ class _Builder:
             reasons = ["no neuron: accumulates its input, never fires, as netx runs it"]
         else:
             values, reasons = self.neuron(where, shape, neuron)
+
         for key in ("current_decay", "voltage_decay"):
             parameters.append(
                 Parameter(
@@ -469,6 +486,7 @@ class _Builder:
                 "the bias acts from the first step that the layer sees, as under netx with "
                 "reset_interval"
             )
+
         self.populations.append(Population(name, shape, **values))
         statements = (
             {}
@@ -494,6 +512,7 @@ class _Builder:
             raise UnsupportedError(
                 f"{where}: neuron type {shown(kind)}; it must be CUBA (or LOIHI, its older name)"
             )
+
         strange = set(neuron) - _NEURON_KEYS
         if strange:
             raise UnsupportedError(
@@ -508,6 +527,7 @@ class _Builder:
                     f"{where}: neuron {key} is {shown(np.asarray(neuron[key]).tolist())}; it "
                     f"must be {' or '.join(map(str, known))}"
                 )
+
         values = {}
         for key, target, high in (
             ("iDecay", "current_decay", 4096),
@@ -519,6 +539,7 @@ class _Builder:
             values[target] = self.per_neuron(
                 where, key, _whole(where, key, neuron[key], 0, high), shape
             )
+
         never = values["threshold"] > _NEVER
         if np.all(never):
             return values | {"threshold": None}, [
@@ -564,6 +585,7 @@ class _Builder:
         """The Program, its last layer as output."""
         if not self.populations:
             raise GraphError("there is no layer with neurons")
+
         last = self.populations[-1]
         # a threshold that only saturation exceeds marks a read-out
         decode = (
@@ -581,6 +603,7 @@ class _Builder:
                 {"decode": (decode, "assumed")},
             )
         )
+
         bits = {p.name: FRACTION_BITS for p in self.populations}
         metadata = {
             "source": self.source,
@@ -599,6 +622,7 @@ class _Builder:
             (Output(last.name, decode),),
             metadata,
         )
+
         said = (tuple(self.audits), tuple(self.notes), reading)
         return Lowered(
             program, Audit(self.source, None, "not needed: decays are stated in steps", *said)

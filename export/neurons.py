@@ -179,6 +179,7 @@ def discretize(
             f"{where} has time constants in seconds and the graph does not state the time step: "
             f"say it with {parameter('dt')}"
         )
+
     one, zero = np.ones(shape), np.zeros(shape)
     r = np.asarray(getattr(node, "r", one), np.float64)
     alpha_v, alpha_i, gain, known = zero, one, r, dt_s is not None
@@ -196,6 +197,7 @@ def discretize(
             over="ignore"
         ):  # an infinite gain is refused with the weights that it meets
             gain = np.asarray(node.w_in, np.float64) * alpha_i * r * alpha_v
+
     reasons = []
     if entry.get("pooling") == "maximum":
         reasons.append(
@@ -214,6 +216,7 @@ def discretize(
         counted = "once a step" if entry["r_per"] == "step" else "per second"
         statements["r"] = (counted, entry.get("sources", {}).get("r_per", "stated in the graph"))
     reset = "zero"
+
     if isinstance(node, SPIKING):
         threshold = np.asarray(
             node.threshold if isinstance(node, nir.Threshold) else node.v_threshold, np.float64
@@ -248,6 +251,7 @@ def discretize(
             _same_threshold(
                 where, threshold, _integers(where, grid, "threshold", shape), grid["fraction_bits"]
             )
+
     leak = zero if v_leak is None else np.asarray(v_leak, np.float64) * alpha_v
     alpha_v, alpha_i = (np.where(alpha < NO_LEAK, 0.0, alpha) for alpha in (alpha_v, alpha_i))
     return Neuron(
@@ -313,12 +317,14 @@ def _reset(
         "stated in the graph" if "threshold_comparison" in entry else "assumed: NIR's definition"
     )
     statements["threshold_comparison"] = (">", comparison)
+
     if fused is not None:
         statements["reset"] = ("none", f"an integrator with the Threshold {fused!r} behind it")
         return "none"
     if isinstance(node, nir.Threshold):
         statements["reset"] = ("none", "a Threshold has no memory")
         return "zero"  # everything is lost in each step anyway; the chip's own reset
+
     reset = entry.get("reset")
     if reset == UNKNOWN:
         raise MissingInformationError(
@@ -347,6 +353,7 @@ def _on_grid(
         if key not in grid:
             raise GraphError(f"{where}: grid lacks {key}")
     stated = {key: _integers(where, grid, key, shape) for key in ("current_decay", "voltage_decay")}
+
     fixed = {
         nir.IF: ("current_decay", "voltage_decay"),
         nir.I: ("current_decay", "voltage_decay"),
@@ -355,6 +362,7 @@ def _on_grid(
     compared = ("current_decay", "voltage_decay") if known else fixed.get(type(node), ())
     if isinstance(node, (nir.LIF, nir.LI)):
         compared = tuple({*compared, "current_decay"})
+
     for key, share in (("current_decay", alpha_i), ("voltage_decay", alpha_v)):
         if key in compared and np.any(np.abs(4096 * share - stated[key]) > 0.01):
             raise QuantizationError(
@@ -368,6 +376,7 @@ def _on_grid(
             f"{where}: with a grid, one volt of input must add one volt; r and w_in make it "
             f"{_span(gain)}"
         )
+
     return stated["voltage_decay"] / 4096, stated["current_decay"] / 4096, np.ones(())
 
 

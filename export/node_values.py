@@ -115,10 +115,12 @@ def _elementwise(name: str, node: nir.NIRNode, found: Found) -> dict[str, np.nda
         found.unstated.append(name)
     if "w_in" in absent:
         found.notes.append(f"{where}: w_in is absent; {_ABSENT['w_in']:g} by NIR's definition")
+
     values = {
         field: _array(where, field, _ABSENT[field] if field in absent else value)
         for field, value in given.items()
     }
+
     shapes = {a.shape for a in values.values() if a.shape}
     if len(shapes) > 1:
         listed = ", ".join(f"{field} {a.shape}" for field, a in values.items())
@@ -133,6 +135,7 @@ def _elementwise(name: str, node: nir.NIRNode, found: Found) -> dict[str, np.nda
         values = {
             field: np.array(np.broadcast_to(a, next(iter(shapes)))) for field, a in values.items()
         }
+
     for field, array in values.items():
         if not array.size:
             raise GraphError(f"{where}: {field} is empty; it must have one value for each element")
@@ -152,6 +155,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
             "[out, in / groups, length]" if dimensions == 1 else "[out, in / groups, height, width]"
         )
         raise GraphError(f"{where}: weight has shape {weight.shape}; it must be {form}")
+
     bias = _array(
         where,
         "bias",
@@ -162,12 +166,14 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
             f"{where}: bias has shape {bias.shape}; there must be one for each output channel, "
             f"{weight.shape[:1]}"
         )
+
     (groups,) = _whole(where, "groups", node.groups, 1, 1)
     if weight.shape[0] % groups:
         raise GraphError(
             f"{where}: {weight.shape[0]} output channels cannot be divided into {groups} groups"
         )
     stride = _whole(where, "stride", node.stride, 1, dimensions)
+
     padding = node.padding
     if isinstance(padding, bytes):
         padding = padding.decode("ascii", "replace")
@@ -180,6 +186,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
             raise GraphError(f"{where}: padding 'same' goes with stride 1, not {stride}")
     else:
         padding = _whole(where, "padding", padding, 0, dimensions)
+
     values = {
         "stride": stride,
         "padding": padding,
@@ -192,6 +199,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
         if node.input_shape is None
         else _whole(where, "input_shape", node.input_shape, 1, dimensions)
     )
+
     return {
         "input_shape": stated if stated is None or dimensions == 2 else stated[0],
         "weight": weight,
@@ -210,6 +218,7 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
             f"{', '.join(sorted(k.__name__ for k in KNOWN))}"
         )
     extra = {"metadata": dict(node.metadata) if isinstance(node.metadata, Mapping) else {}}
+
     if kind is nir.Input:
         return nir.Input(input_type={"input": _shape(where, node.input_type["input"])}, **extra)
     if kind is nir.Output:
@@ -218,6 +227,7 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
         )
     if kind in PARAMETERS:
         return kind(**_elementwise(name, node, found), **extra)
+
     if kind in (nir.Linear, nir.Affine):
         values = {"weight": _array(where, "weight", node.weight)}
         if values["weight"].ndim != 2 or 0 in values["weight"].shape:
@@ -232,6 +242,7 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
                     f"output, {values['weight'].shape[:1]}"
                 )
         return kind(**values, **extra)
+
     if kind in (nir.Conv1d, nir.Conv2d):
         return kind(**_convolution(where, node), **extra)
     if kind in (nir.SumPool2d, nir.AvgPool2d):
@@ -247,6 +258,7 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
                 f"{shown(values['kernel_size'].tolist())}"
             )
         return kind(**values, **extra)
+
     stated = (node.input_type or {}).get("input")
     if stated is not None and np.size(stated) and not np.any(stated):
         found.placeholders.append(name)

@@ -58,6 +58,7 @@ class Kernel(Operator):
         padded = np.pad(x, [(0, 0), (0, 0), *self.padding])
         total = np.zeros((len(x), *self.out_shape))
         outputs, inputs = self.out_shape[0] // self.groups, channels // self.groups
+
         for tap in np.ndindex(self.weight.shape[2:]):
             window = tuple(
                 slice(t * d, t * d + (n - 1) * s + 1, s)
@@ -74,6 +75,7 @@ class Kernel(Operator):
                     0,
                     1,
                 )
+
         return total.reshape(*lead, *self.out_shape)
 
     def triples(self) -> Triples:
@@ -84,6 +86,7 @@ class Kernel(Operator):
                 for tap, at in places.items()
             )
         )
+
         rows, columns, values = [], [], []
         outputs, inputs = self.out_shape[0] // self.groups, self.in_shape[0] // self.groups
         out_index = np.arange(math.prod(self.out_shape)).reshape(self.out_shape[0], -1)
@@ -91,12 +94,14 @@ class Kernel(Operator):
         first_input = (np.arange(self.out_shape[0]) // outputs)[:, None] * inputs + np.arange(
             inputs
         )[None, :]
+
         for tap, (out_at, in_at) in places.items():
             weight = self.weight[(slice(None), slice(None), *tap)]
             o, i = np.nonzero(weight)
             rows.append(out_index[o][:, out_at].ravel())
             columns.append(in_index[first_input[o, i]][:, in_at].ravel())
             values.append(np.repeat(weight[o, i], out_at.size))
+
         return Triples(
             self.in_shape,
             self.out_shape,
@@ -263,6 +268,7 @@ def of_node(node: nir.NIRNode, in_shape: Shape, out_shape: Shape) -> Operator:
             tuple_of(node.dilation, dims),
             int(node.groups),
         )
+
     if isinstance(node, (nir.SumPool2d, nir.AvgPool2d)):
         size = tuple_of(node.kernel_size, 2)
         value = 1.0 if isinstance(node, nir.SumPool2d) else 1.0 / math.prod(size)
@@ -276,6 +282,7 @@ def of_node(node: nir.NIRNode, in_shape: Shape, out_shape: Shape) -> Operator:
             (1, 1),
             in_shape[0],
         )
+
     if isinstance(node, nir.Scale):
         return Gain(in_shape, out_shape, np.asarray(node.scale, np.float64))
     if isinstance(node, nir.Flatten):
@@ -301,6 +308,7 @@ def symmetric(kernel: Kernel) -> Kernel | None:
         zeros[axis + 2] = (gap // dilation, 0) if after > before else (0, gap // dilation)
         weight = np.pad(weight, zeros)
         padding[axis] = (max(before, after),) * 2
+
     found = Kernel(
         kernel.in_shape,
         kernel.out_shape,
@@ -316,4 +324,5 @@ def symmetric(kernel: Kernel) -> Kernel | None:
             found.in_shape[1:], weight.shape[2:], found.stride, found.padding, found.dilation
         )
     )
+
     return found if spatial == found.out_shape[1:] else None

@@ -76,6 +76,7 @@ def lower_population(
     """
     where = f"population {neuron.name!r}"
     synapses = [synapses_of(way, name_of(way), neuron, sources, entries) for way in ways]
+
     grid = neuron.grid
     if (
         grid is None
@@ -85,6 +86,7 @@ def lower_population(
     ):
         stated = (synapses[0].grid or {})["fraction_bits"]
         grid = {"fraction_bits": stated} if _is_readout(neuron) else None
+
     wraps = grid is not None and grid.get("overflow") == "wrap"
     direct, delayed = _biases(neuron, constants, through_current=neuron.has_current or wraps)
     reasons = list(neuron.reasons)
@@ -114,6 +116,7 @@ def lower_population(
             measured,
             reasons,
         )
+
     projections, audits = [], []
     for s in synapses:
         s.bits = options.weight_bits if grid is None else (s.grid or {}).get("weight_bits", 8)
@@ -121,11 +124,13 @@ def lower_population(
         made = projections_of(s, weights, sources, name_of)
         projections += made
         audits.append(audit_of(s, weights, scale, neuron.shape[0], options, made))
+
     if not neuron.has_current and not fits_bias(direct * scale * 64, grid is not None):
         # what comes from a source that fires in every step arrives in the same step as a bias
         delayed[0] = delayed.get(0, np.zeros(())) + direct
         direct = np.zeros(())
         reasons.append("its bias is more than 13 bits hold")
+
     sent, more = _constant_projections(
         where, neuron, delayed, scale, grid is not None, name_of, options.constant
     )
@@ -135,6 +140,7 @@ def lower_population(
         if sent
         else []
     )
+
     exact = all(p.exact for p in parameters)
     assumed = [
         key for key, (_, source) in neuron.statements.items() if source.startswith("assumed")
@@ -149,6 +155,7 @@ def lower_population(
             "reset are the chip's own where its check says nothing else, the noise needs "
             "microcode; the chip's own noise is another"
         )
+
     verdict = FAITHFUL if exact and not assumed and not neuron.caveats else APPROXIMATE
     audit = LayerAudit(
         neuron.name,
@@ -210,6 +217,7 @@ def _choose(
     worst = worst_case(neuron, ways, constants, sources.largest)
     largest = [float(np.abs(s.weights).max(initial=0.0)) for s in synapses]
     through = max((float(np.max(np.abs(volts))) for volts in delayed.values()), default=0.0)
+
     room = headroom(
         neuron,
         worst,
@@ -219,11 +227,13 @@ def _choose(
         through,
         options.weight_bits,
     )
+
     if room.scale <= 0:
         raise QuantizationError(
             f"{where}: nothing bounds {room.limited_by}, which does not decay; give "
             f"{named('calibration')} data"
         )
+
     aim = wanted(neuron, min((w for w in largest if w > 0), default=0.0), options.weight_bits)
     top = min(room.scale, aim)
     if not math.isfinite(top):
@@ -231,6 +241,7 @@ def _choose(
     reasons += room.notes
     if room.scale < aim:
         reasons.append(f"scale limited by {room.limited_by} ({room.source})")
+
     scale = choose_scale(
         top,
         [(s.weights, s.lowest) for s in synapses],
@@ -238,6 +249,7 @@ def _choose(
         options.weight_bits,
         options.allow_clipping,
     )
+
     saturates = ((1 << 23) - 1) / 64 / scale
     reasons.append(
         f"{scale:.8g} integer steps in a volt; the potential saturates at ±{saturates:.4g} V "
@@ -267,6 +279,7 @@ def _constant_projections(
                 f"{where}: an input bias of {off:g} integer steps is off the grid; it must be a "
                 f"whole number"
             )
+
         for part in split_constant(where, whole):
             name = name_of(f"bias of {neuron.name}")
             column = part.mantissas.reshape(-1, 1)
@@ -280,6 +293,7 @@ def _constant_projections(
                     delay=np.asarray(delay),
                 )
             )
+
         parameter = Parameter(
             "bias", "V", np.asarray(volts).ravel(), whole.astype(np.int64), 1 / scale
         )
@@ -317,6 +331,7 @@ def _population(
                 f"{step:g} {unit}, which what comes in needs; "
                 f"give {named('calibration')} data, or smaller weights"
             )
+
         parameters.append(Parameter(name, unit, values, integers.astype(np.int64), step))
         return integers.astype(np.int64)
 

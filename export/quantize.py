@@ -126,6 +126,7 @@ def fit(
     if not flat.size or not flat.any():
         count = () if channel is None else (int(channel.max(initial=-1)) + 1,)
         return Weights(np.zeros(values.shape, np.int64), np.zeros(count, np.int64), bits=bits)
+
     limits = weight_range(float(flat.min()), float(flat.max()), bits)
     lowest = max(lowest, -(limits[2].bit_length() - 1))
     if channel is None:
@@ -134,9 +135,11 @@ def fit(
         low, high = (np.zeros(int(channel.max()) + 1) for _ in range(2))
         np.minimum.at(low, channel, flat)
         np.maximum.at(high, channel, flat)
+
     exponent = _smallest_exponent(low, high, limits, lowest, highest_exponent(bits))
     if clip:
         exponent = _least_error(flat, exponent, limits, lowest, channel)
+
     each = exponent if channel is None else exponent[channel]
     rounded = _round(flat, each, limits)
     mantissas = np.clip(rounded, limits[0], limits[1])
@@ -195,6 +198,8 @@ def on_grid(
     if precise:
         exponent, lowest = exponent + SYNAPSE_BITS + 1 - bits, 0
     smallest, largest, _ = weight_range(-1, 1, bits) if precise else (-256, 255, 1)
+
+    # the stated exponent first, then its neighbours, larger ones before smaller ones
     for move in (0, *range(1, 16), *range(-1, -16, -1)):
         tried = exponent + move
         if tried.size and (tried.min() < lowest or tried.max() > highest_exponent(bits)):
@@ -203,6 +208,7 @@ def on_grid(
         mantissas = np.rint(wanted)
         if move == 0:
             nearest = wanted
+
         if (
             np.any(np.abs(wanted - mantissas) > 1e-4)
             or np.any(mantissas < smallest)
@@ -219,6 +225,7 @@ def on_grid(
             np.asarray(tried, np.int64),
             bits=bits,
         )
+
     off = nearest[np.abs(nearest - np.rint(nearest)) > 1e-4]
     shown = (
         f"a weight is {off[0]:g} steps"
@@ -233,6 +240,7 @@ def on_grid(
         else f"multiples of {2 * step} in [-256, {256 - 2 * step}], or of one sign multiples of "
         f"{step} up to {256 - step}"
     )
+
     raise QuantizationError(
         f"{where}: off the grid of {bits} bits with exponent {stated}: {shown}; they must be "
         f"{accepted}"
@@ -266,10 +274,12 @@ def sums_on_grid(
     flat = np.rint(steps.reshape(-1)).astype(np.int64)
     if np.any(np.abs(steps.reshape(-1) - flat) > 1e-4):
         return None
+
     low, high, bits_of = (np.zeros(channels, np.int64) for _ in range(3))
     np.minimum.at(low, channel, flat)
     np.maximum.at(high, channel, flat)
     np.bitwise_or.at(bits_of, channel, flat)
+
     # trailing zeros that all weights of a channel have; of one without weights as many as can be
     shared = np.where(bits_of == 0, 62, np.log2((bits_of & -bits_of).clip(1)).astype(np.int64))
     for bits in range(SYNAPSE_BITS, MOST_BITS + 1):
@@ -307,8 +317,10 @@ def choose_scale(
             if flat.size > SCORED:
                 flat = np.concatenate([flat[:: -(-flat.size // SCORED)], [flat.min(), flat.max()]])
             scored.append((flat, lowest, float(np.sum(flat**2))))
+
     positive = np.unique(thresholds[thresholds > 0]) if thresholds is not None else np.zeros(0)
     anchor = float(positive.max()) if positive.size else None
+
     best, least = top, np.inf
     for scale in candidates(top, [float(np.abs(flat).max()) for flat, _, _ in scored], anchor)[
         ::-1
@@ -324,6 +336,7 @@ def choose_scale(
             error += float(np.max((np.rint(positive * scale) / (positive * scale) - 1) ** 2))
         if error < least:
             best, least = float(scale), error
+
     return best
 
 

@@ -346,8 +346,10 @@ def spread(
         # zeros before the first input, less than none where the padding cuts inputs off
         left.append(d * (k - 1) - p)
         wide.append(out + d * (k - 1))
+
     index = np.full((in_shape[0], *wide), -1)
     source = np.arange(math.prod(in_shape)).reshape(in_shape)
+
     target, taken = [], []
     for n, s, before, size in zip(in_shape[1:], stride, left, wide):
         place = np.arange(n) * s + before
@@ -356,6 +358,7 @@ def spread(
         taken.append(np.flatnonzero(inside))
     channels = np.arange(in_shape[0])
     index[np.ix_(channels, *target)] = source[np.ix_(channels, *taken)]
+
     flipped = np.flip(weight, tuple(range(2, weight.ndim))).copy()
     if len(kernel) == 1:
         node: nir.NIRNode = nir.Conv1d(wide[0], flipped, 1, 0, dilation[0], groups, bias)

@@ -95,6 +95,7 @@ def _convolution(name: str, node: nir.NIRNode, given: Shape) -> Shape:
             f"node {name!r} ({type(node).__name__}) states input_shape "
             f"{tuple_of(stated, dimensions)}; it is given {given[1:]}"
         )
+
     spatial = [
         window_output(*item)
         for item in zip(
@@ -201,9 +202,11 @@ def infer(
         takes, gives = own_shapes(node)
         if takes and gives is not None:
             shapes[name] = (takes, gives)
+
     sources: dict[str, list[str]] = {name: [] for name in nodes}
     for a, b in edges:
         sources[b].append(a)
+
     waiting = [name for name in nodes if name not in shapes]
     while waiting:
         left = []
@@ -214,6 +217,7 @@ def infer(
                 shapes[name] = _given(name, nodes[name], shapes[known[0]][1])
             else:
                 left.append(name)
+
         if len(left) == len(waiting):
             name = left[0]
             why = (
@@ -225,6 +229,7 @@ def infer(
                 f"the shape of node {name!r} ({type(nodes[name]).__name__}) cannot be known: {why}"
             )
         waiting = left
+
     for a, b in edges:
         if shapes[a][1] != shapes[b][0]:
             kinds = [type(nodes[end]).__name__ for end in (a, b)]

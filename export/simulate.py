@@ -46,11 +46,13 @@ def by_delay(operator: Operator) -> list[tuple[int, Operator]]:
     delay = getattr(operator, "delay", 0)
     if not np.ndim(delay):
         return [(int(delay), operator)]
+
     if isinstance(operator, Matrix):
         return [
             (int(d), replace(operator, weight=np.where(delay == d, operator.weight, 0.0), delay=0))
             for d in np.unique(delay)
         ]
+
     assert isinstance(operator, Triples)
     parts: list[tuple[int, Operator]] = []
     for d in np.unique(delay):
@@ -109,14 +111,17 @@ def simulate(
         ]
         for n in order
     }
+
     kept = max((d for parts in ways.values() for d, _, _ in parts), default=0) + 1
     history: dict[str, list[np.ndarray]] = {n: [] for n in (*inputs, *order)}
     result = Simulation({n: Extremes() for n in order})
     traces: dict[str, tuple[list[Any], list[Any]]] = {n: ([], []) for n in order}
     states = {n: _State(neurons[n], samples, (units or {}).get(n)) for n in order}
+
     for step in range(steps):
         for name, array in inputs.items():
             _push(history[name], np.asarray(array[:, step], np.float64), kept)
+
         for name in order:
             total = np.zeros((samples, *neurons[name].shape))
             for delay, operator, source in ways[name]:
@@ -132,6 +137,7 @@ def simulate(
             if record:
                 traces[name][0].append(fired)
                 traces[name][1].append(states[name].volts())
+
     if record:
         result.spikes = {n: np.stack(s, axis=1) for n, (s, _) in traces.items()}
         result.potentials = {n: np.stack(v, axis=1) for n, (_, v) in traces.items()}
@@ -184,17 +190,20 @@ class _State:
         whole, kept = (_whole, _kept) if self.rounds else (_as_it_is, _as_it_is)
         added = whole(n.gain * total * self.units)
         self.current = kept(self.current * (1 - n.current_decay)) + added
+        # the chip's current wraps round, its potential saturates
         if self.rounds:
             beyond = np.sign(self.current) * (
                 (self.current > CURRENT_LIMIT) | (self.current <= -CURRENT_LIMIT)
             )
             self.current = self.current - beyond * 2 * CURRENT_LIMIT
+
         active = self.rest_until < step
         moved = kept(self.potential * (1 - n.voltage_decay)) + self.current
         moved = moved + whole(n.leak * self.units)
         if self.rounds:
             moved = np.clip(moved, -POTENTIAL_LIMIT, POTENTIAL_LIMIT)
         self.potential = np.where(active, moved, self.potential)
+
         for quantity, value in (
             ("input", added),
             ("current", self.current),
@@ -202,8 +211,10 @@ class _State:
         ):
             largest = float(np.abs(value).max(initial=0.0)) / self.units
             setattr(extremes, quantity, max(getattr(extremes, quantity), largest))
+
         if n.threshold is None:
             return np.zeros_like(self.current)
+
         compared = self.potential
         if n.noise is not None and n.grid is not None:
             drawn = draw_step(n.noise.seed, n.noise.sigma, step, int(np.prod(n.shape))).reshape(
@@ -211,6 +222,7 @@ class _State:
             )
             unit = 2.0 ** -(n.grid["fraction_bits"] + STATE_SHIFT)
             compared = compared + drawn * unit * self.units
+
         fired = (compared > whole(n.threshold * self.units)) & active
         if n.reset == "zero":
             self.potential = np.where(fired, 0.0, self.potential)
@@ -220,5 +232,6 @@ class _State:
             if self.rounds:
                 reset = np.clip(reset, -POTENTIAL_LIMIT, POTENTIAL_LIMIT)
             self.potential = np.where(fired, reset, self.potential)
+
         self.rest_until = np.where(fired, step + n.refractory, self.rest_until)
         return fired.astype(np.float64)

@@ -144,6 +144,7 @@ def synapses_of(
                 ]
             )
             operator = products.multiply(chain)
+
     _check_size(name, values_of(operator))
     if isinstance(operator, Kernel):
         operator = symmetric(operator) or operator.triples()
@@ -153,6 +154,7 @@ def synapses_of(
                 "unfolded into single synapses, because padding or gains differ within a channel"
             )
         operator = _dense_if_full(operator)
+
     grids = [entries[n]["grid"] for n in way.nodes if "grid" in entries.get(n, {})]
     return Synapses(
         way,
@@ -226,6 +228,7 @@ def _projection(synapses: Synapses, weights: Weights, name: str, part: bool) -> 
         "exponent": weights.exponent,
         "weight_bits": weights.bits,
     }
+
     if isinstance(operator, Kernel):
         padding = tuple(before for before, _ in operator.padding)
         return Convolution(
@@ -237,6 +240,7 @@ def _projection(synapses: Synapses, weights: Weights, name: str, part: bool) -> 
             dilation=operator.dilation,
             groups=operator.groups,
         )
+
     assert isinstance(operator, (Matrix, Triples)), "a way is shortened to what a projection has"
     if isinstance(operator, Triples) and part:
         # a high part is mostly zeros
@@ -249,6 +253,7 @@ def _projection(synapses: Synapses, weights: Weights, name: str, part: bool) -> 
             delay=delays[kept] if isinstance(delays, np.ndarray) and delays.ndim else delays,
         )
         shared["weights"] = weights.mantissas[kept]
+
     delay = np.asarray(way.delay + np.asarray(operator.delay))
     if np.max(delay, initial=0) > Projection.MAX_DELAY:
         raise QuantizationError(
@@ -281,6 +286,7 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
                 f"{named('calibration')} data, or fewer message bits"
             )
         return weights
+
     exponent = np.asarray(0 if s.grid is None else s.grid.get("exponent", 0), np.int64)
     try:
         if exponent.ndim and exponent.size != channels:
@@ -297,6 +303,7 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
         )
         if found is None:
             raise
+
     s.bits = found.bits
     s.notes.append("its weights were moved or added up, exactly; exponents are those of the sums")
     return found
@@ -353,11 +360,13 @@ def audit_of(
     )
     step = 2.0**each / (scale * s.unit)
     parameter = Parameter("weight", "V", s.values, weights.mantissas, step, weights.clipped)
+
     if weights.clipped and not options.allow_clipping:
         raise QuantizationError(
             f"projection {s.name!r}: {weights.clipped} weights do not fit; "
             f"{named('allow_clipping', True)} brings them to the end of the range"
         )
+
     reasons = [*s.notes, *([f"{weights.clipped} weights clipped"] if weights.clipped else [])]
     if not parameter.exact:
         reasons.append(f"weights rounded to {s.bits} bits")
@@ -376,6 +385,7 @@ def audit_of(
                 else " that the weights alone would be"
             )
         )
+
     if s.way.recurrent:
         reasons.append("recurrent: brings the spikes of the step before")
     return LayerAudit(

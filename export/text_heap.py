@@ -46,9 +46,11 @@ class TextHeap:
                 "text that is compressed, in chunks or in an unusual layout; it must be in "
                 "one piece"
             )
+
         if not stored:
             yield from [b""] * dataset.size
             return
+
         for length, address, index in _ELEMENT.iter_unpack(self.read(offset, stored, fail)):
             if not length:
                 yield b""

@@ -103,6 +103,7 @@ def trace(
     moves = {name: str(e["moves"]) for name, e in (entries or {}).items() if "moves" in e}
     traced = Traced(flat, shapes, moves)
     used: set[str] = set()
+
     for name, node in flat.nodes.items():
         if isinstance(node, nir.Output):
             population = _read_directly(flat, name, used)
@@ -110,11 +111,13 @@ def trace(
                 traced.outputs[name] = name
             else:
                 traced.outputs[name] = population
+
     for name, node in flat.nodes.items():
         if isinstance(node, NEURONS) or name in traced.readouts:
             _Walk(traced, name, dt_s, used).run()
     if traced.refused:
         return traced  # what leads to a refused node would look as if it led nowhere
+
     for name, node in flat.nodes.items():
         if isinstance(node, (nir.Input, nir.Output, *NEURONS)):
             if isinstance(node, nir.Output) and not flat.sources(name):
@@ -168,6 +171,7 @@ class _Walk:
         """``chain`` leads from the output of ``name`` to the population."""
         flat = self.traced.flat
         node = flat.nodes[name]
+
         if isinstance(node, (nir.Input, *NEURONS)):
             if isinstance(node, NEURONS) and not isinstance(node, SPIKING):
                 self.refuse(
@@ -184,6 +188,7 @@ class _Walk:
                 lambda: self.ways.append(self.way(name, list(chain), names)),
             )
             return
+
         if name in names:
             self.refuse(
                 name,
@@ -192,6 +197,7 @@ class _Walk:
                 ),
             )
             return
+
         self.passed += 1
         if len(self.ways) > MAX_WAYS or self.passed > MAX_PASSED:
             what = (
@@ -209,6 +215,7 @@ class _Walk:
                 ),
             )
             return
+
         self.used.add(name)
         takes, gives = self.traced.shapes[name]
         try:
@@ -220,11 +227,13 @@ class _Walk:
         except (UnsupportedError, MissingInformationError) as error:
             self.refuse(name, error)
             return
+
         bias = getattr(node, "bias", None)
         if bias is not None and np.any(bias):
             self.attempt(
                 name, lambda: self.constants.append(self.constant(name, bias, list(chain)))
             )
+
         for source in flat.sources(name):
             self.step(source, (operator, *chain), (name, *names))
 
@@ -244,11 +253,13 @@ class _Walk:
         chain = reshapes.fold(scales.fold(chain))
         before = len(chain)
         chain = scales.fold(pooling.fuse(chain))
+
         pools = [n for n in names if isinstance(nodes[n], (nir.SumPool2d, nir.AvgPool2d))]
         moves = self.traced.moves
         notes = list(
             dict.fromkeys(f"{n.rpartition('.')[0] or n}: {moves[n]}" for n in names if n in moves)
         )
+
         kept = [n for n in names if n not in moves]
         if len(kept) > 1 and len(chain) < before:
             notes.append(
@@ -262,6 +273,7 @@ class _Walk:
             notes.append("pooling directly into neurons: a grouped convolution")
         if any(isinstance(nodes[n], nir.AvgPool2d) and np.any(nodes[n].padding) for n in names):
             notes.append("average pooling counts the padding, as PyTorch does by default")
+
         shape = self.traced.shapes[self.target][0]
         operator = products.multiply(chain) if chain else products.identity(shape)
         moving = frozenset(n for n in names if n in moves)

@@ -98,6 +98,7 @@ def or_of_windows(
     counts = geometry.counts(tuple(size))
     row = _reaching(shape, geometry, counts)
     length, out = row.out_shape[1:], (channels, *counts)
+
     if len(size) == 2 and set(geometry.dilation) == {1}:
         parts = (geometry.kernel, geometry.stride, geometry.padding)
         window: nir.NIRNode = nir.SumPool2d(*(np.array(part) for part in parts))
@@ -109,6 +110,7 @@ def or_of_windows(
             window = nir.Conv1d(length[0], ones, *(part[0] for part in parts), channels, bias)
         else:
             window = nir.Conv2d(length, ones, *parts, channels, bias)
+
     entry = {"pooling": "maximum", "threshold_comparison": ">", "grid": dict(GRID)}
     return [
         *((name, node, {"moves": "zeros behind the border"}) for name, node in row.nodes),

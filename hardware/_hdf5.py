@@ -134,6 +134,7 @@ class Node:
                 f"({', '.join('any' if s is None else str(s) for s in shape)})",
                 name,
             )
+
         self._once(dataset, name)
         self._measure(dataset, name)
         return np.asarray(dataset[()])
@@ -190,6 +191,7 @@ class Node:
         """One attribute, measured before it is read."""
         if name not in self._group.attrs:
             self.fail(f"the attribute {name!r} is missing")
+
         stored = self._group.attrs.get_id(name)
         wanted = {"text": "S", "integer": "iu", "integers": "iu", "real": "f"}[kind]
         dimensions = 1 if kind == "integers" else 0
@@ -207,6 +209,7 @@ class Node:
             self.fail(
                 f"the attribute {name!r} holds {stored.shape[0]} numbers; there must be at most 16"
             )
+
         value = self._group.attrs[name]
         if kind == "text":
             try:
@@ -300,6 +303,7 @@ def _check_seal(root: Node, file: BinaryIO, size: int) -> None:
             "cut off, or changed by another program: the SHA-256 that ends such a file is missing; "
             "the file must be written anew"
         )
+
     file.seek(0)
     digest, left = hashlib.sha256(), size - length
     while left and (part := file.read(min(left, 1 << 20))):

@@ -170,12 +170,14 @@ def _static_power(where: str, entry: Any) -> StaticPower:
             f"{where}: must be a table with value, low, high, source and, where it applies, "
             f"inferred"
         )
+
     ends = [entry[name] for name in ("low", "value", "high")]
     numbers = all(type(end) in (int, float) and math.isfinite(end) and end >= 0 for end in ends)
     if not numbers or sorted(ends) != ends:
         raise ChipError(
             f"{where}: low, value and high are {ends}; they must be numbers from 0 in rising order"
         )
+
     _check_provenance(where, entry)
     return StaticPower(
         float(entry["value"]),
@@ -193,6 +195,7 @@ def _limit(where: str, name: str, entry: Any) -> Limit:
         raise ChipError(
             f"{where}: must be a table with value, unit, source and, where it applies, inferred"
         )
+
     value: Any = entry["value"]
     if type(value) is not kind:
         raise ChipError(
@@ -206,6 +209,7 @@ def _limit(where: str, name: str, entry: Any) -> Limit:
         )
     if entry["unit"] != unit:
         raise ChipError(f"{where}: unit is {entry['unit']!r}; it must be {unit!r}")
+
     _check_provenance(where, entry)
     return Limit(value, unit, entry["source"], entry.get("inferred", False))
 

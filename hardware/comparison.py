@@ -159,6 +159,7 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
             f"the runs differ in [sample, step]: {(one.samples, one.steps)} and "
             f"{(other.samples, other.steps)}"
         )
+
     layers, floating = [], False
     found: list[tuple[tuple[Any, ...], FirstDifference]] = []
     for order, layer in enumerate(one.layers):
@@ -183,10 +184,12 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
                 found.append(
                     (rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values))
                 )
+
         (spikes, wrong_spikes), (potentials, wrong_potentials) = compared.values()
         layers.append(
             LayerAgreement(layer, spikes, wrong_spikes, potentials, wrong_potentials, *size)
         )
+
     if all(entry.spikes is None and entry.potentials is None for entry in layers):
         raise InputError("the runs recorded nothing that can be compared")
     found.sort(key=lambda entry: entry[0])

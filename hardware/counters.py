@@ -37,6 +37,7 @@ def fan_out(
         return np.bincount(projection.columns, minlength=size).astype(np.int64)
     if not isinstance(projection, Convolution):
         raise TypeError(f"a projection of type {type(projection).__name__}")
+
     touched = np.ones(1, np.int64)
     for n, out, k, s, p, d in zip(
         source_shape[1:],
@@ -49,6 +50,7 @@ def fan_out(
         position = (np.arange(out)[:, None] * s - p + np.arange(k)[None, :] * d).ravel()
         position = position[(position >= 0) & (position < n)]
         touched = np.multiply.outer(touched, np.bincount(position, minlength=n)).reshape(-1)
+
     per_channel = projection.weights.shape[0] // projection.groups
     return np.tile(touched * per_channel, source_shape[0])
 
@@ -74,11 +76,13 @@ def count(
         name: array.reshape(samples, -1).astype(np.int64, copy=False)
         for name, array in totals.items()
     }
+
     counts: dict[str, dict[str, np.ndarray]] = {counter: {} for counter in COUNTERS}
     for name in (*(p.name for p in program.inputs), *program.order):
         node = program.nodes[name]
         sent = per_neuron.get(name, np.zeros((samples, 1), np.int64)).sum(axis=1)
         counts["axon_out"][name] = sent * len(program.out_of(name))
+
         arrived = np.zeros(samples, np.int64)
         operations = np.zeros(samples, np.int64)
         for projection in program.into(name):
@@ -93,4 +97,5 @@ def count(
         counts["dendrite_updates"][name] = np.full(
             samples, 0 if is_input else steps * node.size, np.int64
         )
+
     return counts

@@ -194,12 +194,14 @@ def _own_times(path: Path, entry: Any) -> StepTimes:
     }
     if not isinstance(entry, dict) or set(entry) != wanted:
         raise DeviceError(f"{path}: [times] must have exactly {', '.join(sorted(wanted))}")
+
     tiles, barrier = entry["barrier_tiles"], entry["barrier_us"]
     for name in _NANOSECONDS:
         if not _number(entry[name]):
             raise DeviceError(
                 f"{path}: [times] {name} is {entry[name]!r}; it must be a number from 0"
             )
+
     lists = isinstance(tiles, list) and isinstance(barrier, list) and len(tiles) == len(barrier) > 0
     if not lists or not all(map(_number, (*tiles, *barrier))) or sorted(set(tiles)) != tiles:
         raise DeviceError(
@@ -221,6 +223,7 @@ def _own_times(path: Path, entry: Any) -> StepTimes:
             f"{path}: [times] source is {entry['source']!r}; it must be a text that says where "
             f"the values were read"
         )
+
     return StepTimes(
         **{name: entry[name] for name in wanted}
         | {"barrier_tiles": tuple(tiles), "barrier_us": tuple(barrier)}

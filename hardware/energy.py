@@ -177,6 +177,7 @@ class EnergyEstimate:
         if self.spiking:
             names = ("dynamic_band_j", "static_band_j", "time_band_s")
             bands = {name: list(getattr(self, name)) for name in names}
+
         return {
             "program": self.program,
             "target": self.target,
@@ -204,6 +205,7 @@ def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict[str, Any]:
         numbers[name] = None if values is None else float(values.mean())
         if per_sample:
             numbers[f"{name}_per_sample"] = None if values is None else values.tolist()
+
     device = entry.device
     about: dict[str, Any] = {
         "name": device.name,
@@ -214,6 +216,7 @@ def _device_to_dict(entry: DeviceEnergy, per_sample: bool) -> dict[str, Any]:
     about["constants"] = {name: asdict(constant) for name, constant in device.constants.items()}
     if device.step_times is not None:
         about["step_times_source"] = device.step_times.source
+
     return about | numbers | {
         "layers": [asdict(layer) for layer in entry.layers],
         "terms": [asdict(term) for term in entry.terms],
@@ -243,9 +246,11 @@ def estimate(
     _check(program, recording)
     chip = Chip.load("loihi2") if chip is None else chip
     tables = [device if isinstance(device, Device) else Device.load(device) for device in devices]
+
     work = workload.of(program, recording, chip)
     chips = -(-work.cores // chip["cores_per_chip"])
     macs = _macs(program)
+
     found = EnergyEstimate(
         program=program.fingerprint,
         target=recording.target,
@@ -263,6 +268,7 @@ def estimate(
             {t.name: sum(macs.values()) * _mac_j(t) for t in tables if t.kind == "conventional"},
         ),
     )
+
     return with_static(found, rate_hz)
 
 
@@ -300,10 +306,12 @@ def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
         return DeviceEnergy(
             device, found.dynamic_j, found.dynamic_low_j, found.dynamic_high_j, found.layers
         )
+
     rows = measurements.compare(device)
     error = measurements.error(rows, chip)
     uncertain = device.step_times.relative_error
     calibrated = error.dynamic_calibration is not None
+
     return DeviceEnergy(
         device=device,
         dynamic_j=found.dynamic_j,

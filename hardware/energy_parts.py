@@ -24,10 +24,12 @@ def together(parts: Mapping[str, EnergyEstimate], chip: Chip) -> EnergyEstimate:
     every = list(parts.values())
     if len(every) == 1:
         return every[0]
+
     cores = sum(part.cores for part in every)
     chips = -(-cores // chip["cores_per_chip"])
     devices = zip(*(part.devices for part in every))
     twins = [part.twin for part in every]
+
     added = replace(
         every[-1],
         cores=cores,

@@ -51,11 +51,13 @@ def alone(
     sources = list(dict.fromkeys(p.source for p in projections if p.source != layer))
     if population is None or not sources:
         raise InputError(f"layer {layer!r}: it must be a population that others project to")
+
     missing = [name for name in sources if name not in recorded.spikes]
     if missing:
         raise InputError(
             f"layer {layer!r}: the spikes of {missing[0]!r} are not recorded; record spikes=True"
         )
+
     parts = {p.name: p for p in (*program.inputs, *program.populations)}
     inputs = tuple(
         part if isinstance(part := parts[name], Input) else Input(name, part.shape)

@@ -107,6 +107,7 @@ def _task(where: str, entry: dict[str, Any]) -> Task:
             f"{where}: {sorted(unknown) or missing}; it must have the texts {', '.join(_TEXTS)}, "
             f"and of the numbers {', '.join(_NUMBERS)} those that are stated"
         )
+
     for name in _NUMBERS:
         if name in entry and not (type(entry[name]) is float and entry[name] > 0):
             raise DeviceError(
@@ -122,6 +123,7 @@ def _task(where: str, entry: dict[str, Any]) -> Task:
             f"{where}: a task with counts must state dynamic_mj and time_ms, with which the "
             "estimate is compared"
         )
+
     return Task(**entry)
 
 

@@ -97,8 +97,10 @@ def _compare(device: Device, task: Task, kept: Counts) -> Comparison:
     assert found.limit is not None, "a spiking table has times"
     assert task.dynamic_mj is not None, "a task with counts states it"
     assert task.time_ms is not None, "a task with counts states it"
+
     dynamic, time = float(found.dynamic_j.mean()), float(found.time_s.mean())
     measured, took = task.dynamic_mj * 1e-3, task.time_ms * 1e-3
+
     return Comparison(
         task=task.name,
         title=task.title,

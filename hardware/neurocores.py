@@ -122,6 +122,7 @@ def _into(
     """Input axons and words of synaptic memory that one projection takes in the fullest core."""
     word = chip["synaptic_memory_word_bits"]
     late = chip["delay_bits_per_synapse"] if projection.max_delay else 0
+
     if isinstance(projection, Dense):
         axons = int(np.prod(source))
         words = axons * math.ceil(division.neurons * (chip["dense_bits_per_synapse"] + late) / word)
@@ -160,6 +161,7 @@ def _into(
         words = axons * math.ceil(
             math.ceil(fan_out) * (chip["sparse_bits_per_synapse"] + late) / word
         )
+
     return axons * _formats(projection), words
 
 
@@ -175,6 +177,7 @@ def _reached(projection: Projection, division: _Division, target: _Division) -> 
         return int(np.bincount(division.core_of()[pairs], minlength=1).max())
     if not isinstance(projection, Convolution):
         raise TypeError(f"a projection of type {type(projection).__name__}")
+
     boxes = target.tiles[0]
     for tile, tiles, k, s, d in zip(
         target.tile[1:],

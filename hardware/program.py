@@ -103,6 +103,7 @@ class Program:
                 if not isinstance(part, kinds) or type(part) is Projection:
                     fail(name, f"holds {type(part).__name__}; each must be a {kind.__name__}")
             object.__setattr__(self, name, tuple(given))
+
         if not self.inputs or not self.populations or not self.outputs:
             raise ProgramError("a Program needs at least one input, one population and one output")
         try:
@@ -110,6 +111,7 @@ class Program:
         except (TypeError, ValueError) as error:
             raise ProgramError(f"metadata must be plain JSON values: {error}") from None
         object.__setattr__(self, "metadata", MappingProxyType(metadata))
+
         parts: tuple[Node, ...] = (*self.inputs, *self.populations)
         names = [part.name for part in parts]
         for group in (
@@ -120,6 +122,7 @@ class Program:
             twice = [name for name, count in Counter(group).items() if count > 1]
             if twice:
                 raise ProgramError(f"the name {min(twice)!r} is used twice")
+
         inputs = {part.name for part in self.inputs}
         for projection in self.projections:
             for end in (projection.source, projection.target):
@@ -142,6 +145,7 @@ class Program:
                 )
             projection._check_ends(source, self.nodes[projection.target])
             self._check_accumulator(projection, source)
+
         seeds: dict[int, str] = {}
         for part in self.populations:
             if isinstance(part, CustomPopulation):
@@ -153,6 +157,7 @@ class Program:
                     f"would have the same noise; "
                     "hardware.noise.derived gives each population its own seed",
                 )
+
         populations = {p.name: p for p in self.populations}
         for output in self.outputs:
             if output.population not in populations:
@@ -165,6 +170,7 @@ class Program:
                     f"output {output.population!r}",
                     "a non-spiking integrator has no spikes to count; decode its potential",
                 )
+
         _ = self.order  # refuses loops
 
     def _check_accumulator(self, projection: Projection, source: Node) -> None:
@@ -183,6 +189,7 @@ class Program:
                 .reshape(projection.weights.shape[0], -1)
                 .sum(axis=1)
             )
+
         total = int(sums.max()) * largest if len(sums) else 0
         if total >= 1 << 31:
             fail(

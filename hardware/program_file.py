@@ -138,6 +138,7 @@ def load(path: str | Path) -> Program:
         metadata = root.json("metadata")
         if not isinstance(metadata, dict):
             root.fail(f"holds a JSON {type(metadata).__name__}; it must be an object", "metadata")
+
         try:
             program = Program(
                 tuple(_part(node, Input) for node in root.group("inputs").numbered()),
@@ -148,6 +149,7 @@ def load(path: str | Path) -> Program:
             )
         except ProgramError as error:
             raise ProgramFileError(f"{path}: {error}") from error
+
         if program.fingerprint != stated:
             root.fail(
                 f"damaged: the content's fingerprint is {program.fingerprint}, the file states "
@@ -170,15 +172,18 @@ def _part(node: Node, kind: type | None) -> Any:
     else:
         noise = _NOISE if kind is Population else {}
         values = node.attributes(_ATTRIBUTES[kind] | noise, optional=noise)
+
     present = node.only(_ARRAYS[kind], _OPTIONAL.get(kind, ()))
     values |= {name: node.array(name, _INTEGERS) for name in present}
     if kind is Population and "threshold" not in present:
         values["threshold"] = None
+
     stated = {name: values.pop(name) for name in _NOISE if name in values}
     if len(stated) == 1:
         node.fail(
             f"has {next(iter(stated))!r} alone; there must be both of {', '.join(_NOISE)}, or none"
         )
+
     try:
         if stated:
             values["noise"] = Noise(stated["noise_seed"], stated["noise_sigma"])
@@ -219,6 +224,7 @@ def sniff(path: str | Path) -> str:
     with opened(path, ProgramFileError, 1 << 62) as file:
         head = file.read(4096)
         size = os.fstat(file.fileno()).st_size
+
     if not head:
         return "empty"
     if head.startswith(SIGNATURE):
@@ -250,6 +256,7 @@ def _sniff_hdf5(path: Path) -> str:
             ):
                 known = {KIND.encode(): "program", b"spikeport recording": "recording"}
                 return known.get(bytes(file.attrs["format"]), "hdf5")
+
             groups = {
                 name
                 for name in ("node", "layer")

@@ -50,6 +50,7 @@ class Projection(Part):
                 f"exponent has shape {exponent.shape}; it must be one number, or one for each "
                 f"output channel",
             )
+
         bits = check_integer(where, "weight_bits", self.weight_bits, 1, 8)
         self._set(exponent=exponent, weight_bits=bits)
         self._set(weights=check_integers(where, "weights", self.weights, -256, 255))
@@ -62,6 +63,7 @@ class Projection(Part):
                 f"sign multiples of {1 << (8 - bits)} "
                 f"up to {256 - (1 << (8 - bits))}",
             )
+
         return where
 
     @property
@@ -174,6 +176,7 @@ class Sparse(Projection):
         ):
             shapes = f"{self.weights.shape}, {rows.shape}, {columns.shape}"
             fail(where, f"weights, rows and columns must be vectors of one length, not {shapes}")
+
         delay = check_integers(where, "delay", self.delay, 0, self.MAX_DELAY)
         if delay.ndim and delay.shape != self.weights.shape:
             fail(
@@ -181,6 +184,7 @@ class Sparse(Projection):
                 f"delay has shape {delay.shape}; it must be one number, or one for each synapse, "
                 f"{self.weights.shape}",
             )
+
         order = np.lexsort((columns, rows))
         pairs = rows[order].astype(np.int64) * MAX_NEURONS + columns[order]
         if np.any(pairs[1:] == pairs[:-1]):
@@ -190,6 +194,7 @@ class Sparse(Projection):
                 f"the synapse from neuron {columns[order][first]} to neuron {rows[order][first]} "
                 f"occurs twice",
             )
+
         parts = {"weights": self.weights[order], "rows": rows[order], "columns": columns[order]}
         parts["delay"] = delay[order] if delay.ndim else delay
         for array in parts.values():
@@ -233,6 +238,7 @@ class Convolution(Projection):
         if dimensions not in (1, 2) or 0 in self.weights.shape:
             wanted = "[out, in / groups, length] or [out, in / groups, height, width]"
             fail(where, f"weights have shape {self.weights.shape}; it must be {wanted}")
+
         for name, default, low in (("stride", 1, 1), ("padding", 0, 0), ("dilation", 1, 1)):
             value = getattr(self, name)
             value = (default,) * dimensions if isinstance(value, tuple) and not value else value
@@ -244,6 +250,7 @@ class Convolution(Projection):
                     f"dimension",
                 )
             self._set(**{name: tuple(int(n) for n in array)})
+
         groups = check_integer(where, "groups", self.groups, 1, 1 << 20)
         if self.weights.shape[0] % groups:
             fail(
@@ -253,6 +260,7 @@ class Convolution(Projection):
         delay = check_integers(where, "delay", self.delay, 0, self.MAX_DELAY)
         if delay.ndim:
             fail(where, "delay must be one number for the whole convolution")
+
         self._set(groups=groups, delay=delay)
 
     @property
@@ -279,6 +287,7 @@ class Convolution(Projection):
         if source.shape[0] != self.weights.shape[1] * self.groups:
             needed = f"{self.groups} groups of {self.weights.shape[1]} are needed"
             fail(where, f"source {source.name!r} has {source.shape[0]} channels; {needed}")
+
         if any(
             n + 2 * p < d * (k - 1) + 1
             for n, p, d, k in zip(source.shape[1:], self.padding, self.dilation, self.kernel_size)
@@ -288,6 +297,7 @@ class Convolution(Projection):
                 f"the kernel {self.kernel_size} does not fit into source {source.name!r} of shape "
                 f"{source.shape}",
             )
+
         if self.output_shape(source.shape) != target.shape:
             fail(
                 where,

@@ -166,6 +166,7 @@ def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
             f"inputs are {', '.join(sorted(map(str, inputs)))}; the Program has "
             f"{', '.join(sorted(names))}"
         )
+
     checked: dict[str, np.ndarray] = {}
     for part in program.inputs:
         where = f"input {part.name!r}"
@@ -185,6 +186,7 @@ def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
             raise InputError(f"{where}: shape {array.shape} holds no sample or no step")
         if array.dtype.kind not in "biuf":
             raise InputError(f"{where}: type {array.dtype}; it must hold whole numbers")
+
         low, high = part.value_range
         if array.dtype.kind == "f":
             if not np.all(np.isfinite(array)):
@@ -197,6 +199,7 @@ def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
                     f"{where}: values that are not whole numbers; they must be whole numbers from "
                     f"{low} to {high}"
                 )
+
         smallest, largest = array.min(), array.max()
         if smallest < low or largest > high:
             wanted = f"{low} to {high} ({part.message_bits} message bits)"
@@ -206,6 +209,7 @@ def check_inputs(program: HasInputs, inputs: Any) -> dict[str, np.ndarray]:
         checked[part.name] = np.ascontiguousarray(
             array, dtype=np.uint8 if part.message_bits == 0 else np.int32
         )
+
     lengths = {array.shape[:2] for array in checked.values()}
     if len(lengths) > 1:
         raise InputError(f"the inputs differ in [sample, step]: {sorted(lengths)}")

@@ -60,6 +60,7 @@ def save(recording: Recording, path: str | Path, *, force: bool = False) -> None
         put(file, wall_time_s=float(recording.wall_time_s))
         put_json(file, "details", dict(recording.details))
         put_json(file, "versions", _versions())
+
         layers, read = file.create_group("layers"), file.create_group("outputs")
         for order, name in enumerate(recording.layers):
             layer = layers.create_group(name)
@@ -77,6 +78,7 @@ def save(recording: Recording, path: str | Path, *, force: bool = False) -> None
             for counter, by_layer in recording.counts.items():
                 if name in by_layer:
                     counts.create_dataset(counter, data=by_layer[name].astype("<i8"))
+
         for name in outputs:
             group = read if len(outputs) == 1 else read.create_group(name)
             group.create_dataset("scores", data=recording.scores[name].astype("<f8"))
@@ -134,6 +136,7 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
     kinds = {"format": "text", "format_version": "integer", "program": "text", "target": "text"}
     kinds |= {"samples": "integer", "steps": "integer", "wall_time_s": "real"}
     most = (lambda size: room(size, MAX_BYTES)) if max_bytes is None else (lambda size: max_bytes)
+
     with reading(path, KIND, VERSION, max(MAX_BYTES, max_bytes or 0), most) as root:
         root.only(("layers", "outputs", "details", "versions"))
         stated = root.attributes(kinds)
@@ -143,6 +146,7 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
         details = root.json("details")
         if not isinstance(details, dict):
             root.fail(f"holds a JSON {type(details).__name__}; it must be an object", "details")
+
         layers, outputs = _order(root.group("layers"))
         arrays: dict[str, dict[str, np.ndarray]] = {quantity: {} for quantity in _DTYPES}
         counts: dict[str, dict[str, np.ndarray]] = {counter: {} for counter in COUNTERS}
@@ -154,6 +158,7 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
             for counter in counted.only((), COUNTERS):
                 counts[counter][name] = counted.array(counter, ["int64"], (samples,))
         scores = _scores(root.group("outputs"), outputs, layers, samples)
+
     return Recording(
         program=stated["program"],
         target=stated["target"],
@@ -181,6 +186,7 @@ def _order(group: Node) -> tuple[dict[str, Node], list[str]]:
                 node,
             )
         )
+
     found.sort(key=lambda entry: entry[0]["order"])
     outputs = sorted((places["output"], name) for places, name, _ in found if "output" in places)
     for what, numbers in (
@@ -191,6 +197,7 @@ def _order(group: Node) -> tuple[dict[str, Node], list[str]]:
             group.fail(
                 f"the attributes {what!r} are {numbers[:10]}; they must be 0, 1, 2 and so on"
             )
+
     return {name: node for _, name, node in found}, [name for _, name in outputs]
 
 

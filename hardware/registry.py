@@ -122,6 +122,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                 f"the {self.what} {point.name!r} of the distribution {_distribution(point)!r} "
                 f"(entry point {self.group!r}: {point.value})"
             )
+
             try:
                 entry = point.load()
             except Exception as error:
@@ -137,5 +138,6 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             named = getattr(entry, "name", point.name)
             if named != point.name:
                 raise PluginError(f"{where} calls itself {named!r}; both names must be the same")
+
             self._loaded[key] = entry
         return self._loaded[key]

@@ -227,6 +227,7 @@ def _other_form(program: Program, p: Population) -> str | None:
             "It fires and is reset in every step, so that every other decay, such as 0, gives the "
             "same"
         )
+
     if p.spiking or program.out_of(p.name) or int(p.voltage_decay.min()) < 4096:
         return None
     if int(p.current_decay.min()) >= 1:

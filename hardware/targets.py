@@ -205,6 +205,7 @@ def collect(
     """Run any target function on checked inputs and put its chunks together; ``run`` is the call
     for users."""
     samples, steps = next(iter(arrays.values())).shape[:2]
+
     read = {o.population for o in program.outputs}
     decoded = {o.population for o in program.outputs if o.decode != "spike_count"}
     wanted = tuple(
@@ -217,15 +218,18 @@ def collect(
         for n in (*(p.name for p in program.inputs), *program.order)
         if (record.spikes or n in read) and (n not in program.order or program.nodes[n].spiking)
     )
+
     options = Options(potentials=wanted, batch=batch, timeout_s=timeout_s, spikes=kept)
     if progress is not None:
         options.tick = lambda done: progress(done, samples)
         progress(0, samples)
+
     spikes: dict[str, np.ndarray] = {}
     potentials: dict[str, np.ndarray] = {}
     counts: list[dict[str, Any]] = []
     scores: list[dict[str, Any]] = []
     started, done = time.perf_counter(), 0
+
     for chunk in target(program, arrays, options):
         size = len(next(iter((*chunk.spikes.values(), *chunk.potentials.values()))))
         if done + size > samples:
@@ -233,6 +237,7 @@ def collect(
         totals = counters.totals(chunk.spikes) if chunk.totals is None else chunk.totals
         counts.append(counters.count(program, totals, steps))
         scores.append(decode(program, chunk.spikes, chunk.potentials))
+
         for n in kept:
             # Filled in place: a list of chunks, joined at the end, would need twice the memory.
             if n not in spikes:
@@ -249,10 +254,12 @@ def collect(
                     kind if kind.kind == "f" else np.int32,
                 )
             potentials[n][done : done + size] = chunk.potentials[n]
+
         done += size
         options.tick(done)
     if done != samples:
         raise TargetError(f"target {name!r} returned {done} of {samples} samples")
+
     return Recording(
         program=program.fingerprint,
         target=name,

@@ -273,10 +273,12 @@ def spyx(site: Site) -> None:
             "weights when it writes it, which its model "
             "does not do; it must be without feedback"
         )
+
     threshold = np.asarray(getattr(node, "v_threshold", 0.0), np.float64)
     if not isinstance(node, LEAKY):
         site.amount(threshold)
         return
+
     beta = 1.0 - site.step_s / site.tau
     node.r = site.tau / site.step_s
     if isinstance(node, (nir.CubaLIF, nir.CubaLI)):

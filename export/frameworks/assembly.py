@@ -128,11 +128,13 @@ def _check_calls(node: Node, steps: int) -> None:
                 f"{leaf.label}: called {len(calls)} times in {steps} steps; there must be one call "
                 f"in each step"
             )
+
     last = calls[-1]
     if not last:
         raise UnsupportedError(
             f"{leaf.label}: it receives nothing but zeros in {steps} steps; the input must reach it"
         )
+
     for step, call in enumerate(calls):
         other = any(last.get(key) != edge for key, edge in call.items())
         if other or any(key not in call and age <= step for key, (age, _) in last.items()):
@@ -205,23 +207,27 @@ def fold(net: Network) -> None:
                 f"are multiplied into the weights that follow, its offsets are their bias"
             )
             continue
+
         weights.scale(into[before].scale)
         weights.scale(*leaf.factors())
         how = f"running statistics, eps {leaf.module.eps:g}"
         net.notes.append(
             f"{before}: batch normalisation {name!r} folded into its weights and bias ({how})"
         )
+
         del net.edges[(before, name)]
         for after, edge in net.out_of(name).items():
             del net.edges[(name, after)]
             net.edges[(before, after)] = edge
         del net.leaves[name]
+
     for (a, b), edge in net.edges.items():
         if edge.scale == 1.0:
             continue
         source, target = net.leaves.get(a), net.leaves.get(b)
         entering, leaving = net.into(b).values(), net.out_of(a).values()
         factor = edge.scale
+
         if isinstance(target, Weights) and {e.scale for e in entering} == {factor}:
             target.scale_input(factor)
             net.notes.append(f"{b}: factor {factor:g} on its input folded into its weights")
@@ -232,6 +238,7 @@ def fold(net: Network) -> None:
             folded = leaving
         else:
             continue
+
         for item in folded:
             item.scale = 1.0
 
@@ -286,10 +293,12 @@ def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt
                 raise UnsupportedError(f"{leaf.label}: two layers are called {inner!r}")
             graph.add(inner, node, entry)
         graph.edges += part.edges
+
     # the input's own name may be that of a layer
     input_name = graph.add(
         net.input, nir.Input(input_type={"input": np.array(net.input_shape)}), input_entry
     )
+
     between: dict[tuple[Any, ...], str] = {}
     for (a, b), edge in net.edges.items():
         sources = (input_name,) if a == net.input else parts[a].outputs
@@ -300,6 +309,7 @@ def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt
                 graph.edges += [(source, between[key]) for source in sources]
             sources = (between[key],)
         graph.edges += [(source, target) for source in sources for target in parts[b].inputs]
+
     for readout in readouts:
         name = "output" if len(readouts) == 1 else f"output_{readout.node}"
         output = graph.add(
@@ -315,6 +325,7 @@ def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt
                 "behind it"
             )
         graph.edges.append((parts[readout.node].outputs[0], output))
+
     return graph
 
 
@@ -325,8 +336,10 @@ def _between(
     node)."""
     shape, wanted = net.shape(a), net.leaves[b].given_shape
     nodes: list[tuple[str, float, nir.NIRNode]] = []
+
     if edge.age and not _check_loop(net, a, b):
         nodes.append(("delay", edge.age, nir.Delay(delay=np.full(shape, edge.age * dt))))
+
     if edge.scale != 1.0:
         if isinstance(net.leaves[b], Described):
             raise UnsupportedError(
@@ -335,6 +348,7 @@ def _between(
                 "its weights must contain it"
             )
         nodes.append(("scale", edge.scale, nir.Scale(scale=np.full(shape, edge.scale))))
+
     if shape != wanted:
         merged = _merged(shape, wanted)
         if merged is None:
@@ -348,6 +362,7 @@ def _between(
             input_type={"input": np.array(shape)}, start_dim=start, end_dim=-1 if whole else end
         )
         nodes.append(("flatten", 0 if whole else start + end / 10, node))
+
     return nodes
 
 

@@ -59,12 +59,14 @@ class Bystanders:
             for leaf in self._leaves.values()
             if leaf.name not in called
         ]
+
         for key, (tensor, name, path) in self._tensors.items():
             where = described(path, self._own[path])
             if key not in self._seen:
                 notes.append(f"{where}: {name} takes no part in what the model computes; left out")
             elif isinstance(tensor, nn.Parameter):
                 notes.append(f"{where}: {name} is read as the constant that it is now")
+
         for path, before in self._numbers.items():
             after = _numbers_of(self._own[path])
             changed = sorted(n for n, value in after.items() if before.get(n, value) != value)
@@ -74,6 +76,7 @@ class Bystanders:
                     f"to "
                     "step; what a later step than those traced makes of it is not seen"
                 )
+
         return notes
 
 

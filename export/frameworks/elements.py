@@ -78,6 +78,7 @@ def pooled(
         return replace(opaque, operation=value.operation, where=value.where)
     if value is None or (isinstance(value, Stack) and "*" not in value.layout):
         return opaque
+
     items = value.items if isinstance(value, Stack) else (value,)
     if name in MAXIMA:
         if not all(_binary(run, item) for item in items):
@@ -85,6 +86,7 @@ def pooled(
         # windows of spikes nearly all fire, which would prove little: others stand for them
         fires = torch.rand(result.shape, generator=run.random) < RATE
         result.copy_(fires * next((v.common_scale or 1.0 for v in items if v.terms), 1.0))
+
     parts = value.split(source, run.batch) if isinstance(value, Stack) else [source]
     results = value.split(result, run.batch) if isinstance(value, Stack) else [result]
     made = []
@@ -98,6 +100,7 @@ def pooled(
         else:
             pool, factor = pool_leaf(name, args, kwargs, where, given, found)
             made.append(run.derived(pool, item, given, found, factor))
+
     return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
 
 
@@ -145,15 +148,18 @@ def _choice_of(
     index, shape = pieces[number].index, tuple(given.shape[1:])
     if index.size == given[0].numel() and np.array_equal(index.reshape(-1), np.arange(index.size)):
         return value
+
     where, told = run.where(), name.strip("_")
     told = "slice" if told == "getitem" else told
     plain = where and not any(True for _ in run.modules[where].children())
     own = type(run.modules[where]).__module__.startswith("torch.nn") if plain else False
     base = where if own else f"{where}.{told}" if where else told
+
     # elements keep their numbers when a map is reshaped, so the source's own shape will do
     sent = {run.shapes[term.node] for term in value.terms}
     if len(sent) == 1 and not any(run.chooses(term.node) for term in value.terms):
         (shape,) = sent
+
     leaf = Selection(where, None, base, input_shape=shape, index=index, operation=told)
     leaf.output_shape = index.shape
     binary = _binary(run, value)
@@ -162,6 +168,7 @@ def _choice_of(
         # only parts of the very same concatenation lie side by side
         named = ("+".join(sorted(n for n, _ in sources_of(p.value))) for p in pieces)
         port = f"{CHOSEN} of {base} ({' | '.join(named)})"
+
     flat = given.detach().double().cpu().reshape(run.batch, -1).numpy()
     numbers = index.reshape(-1)
     result = np.where(numbers < 0, 0.0, flat[:, np.maximum(numbers, 0)])

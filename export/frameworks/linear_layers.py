@@ -105,9 +105,11 @@ class Weights(Leaf):
                 else nir.Affine(weight=self.weight, bias=self.bias)
             )
             return Part.single(self.name, node)
+
         bias = np.zeros(self.weight.shape[0], self.weight.dtype) if self.bias is None else self.bias
         if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d)):
             return self._transposed_part(module, bias)
+
         common: dict[str, Any] = {"weight": self.weight, "groups": module.groups, "bias": bias}
         if isinstance(module, nn.Conv1d):
             padding = module.padding if isinstance(module.padding, str) else module.padding[0]
@@ -317,6 +319,7 @@ def pool_leaf(
             f"{pool.label}: its input has shape {tuple(source.shape)}; it must be [batch, "
             f"channels, {dims} spatial dimensions]"
         )
+
     size, out, factor = tuple(source.shape[2:]), tuple(result.shape[2:]), 1.0
     if name.startswith("adaptive"):
         kernel = stride = tuple(n // o for n, o in zip(size, out))
@@ -338,9 +341,11 @@ def pool_leaf(
         step = given.get("stride")
         stride = kernel if step is None or step == () else numbers(step, dims)
         padding = numbers(given.get("padding", 0), dims)
+
         divisor, ceil = given.get("divisor_override"), bool(given.get("ceil_mode", False))
         count_padding = bool(given.get("count_include_pad", True))
         geometry = Geometry(kernel, stride, padding, (1,) * dims, ceil)
+
         if divisor:  # every window is divided by the same number
             factor = float(np.prod(kernel)) / divisor
             matrices = [
@@ -349,12 +354,15 @@ def pool_leaf(
             ]
         else:
             matrices = averages(geometry, size, count_padding)
+
         whole = replace(geometry, ceil=False).counts(size) == geometry.counts(size)
         even = whole and (count_padding or bool(divisor) or not any(padding))
+
     leaf: Pool | Windows = Windows(where, None, where or name, matrices=matrices)
     if even:
         leaf = replace(pool, kernel=kernel, stride=stride, padding=padding)
     leaf.input_shape, leaf.output_shape = tuple(source.shape[1:]), tuple(result.shape[1:])
+
     _check_pool(leaf, matrices, factor, source, result)
     return leaf, factor
 
@@ -396,6 +404,7 @@ def maximum_leaf(
             f"{leaf.label}: its input has shape {tuple(source.shape)}; it must be [batch, "
             f"channels, {dims} spatial dimensions]"
         )
+
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
     given = {**dict(zip(names, args)), **kwargs}
     kernel = numbers(given["kernel_size"], dims)
@@ -407,6 +416,7 @@ def maximum_leaf(
         numbers(given.get("dilation", 1), dims),
         bool(given.get("ceil_mode", False)),
     )
+
     leaf = replace(leaf, geometry=geometry)
     leaf.input_shape, leaf.output_shape = tuple(source.shape[1:]), tuple(result.shape[1:])
     if geometry.counts(tuple(source.shape[2:])) != tuple(result.shape[2:]):

@@ -23,9 +23,11 @@ def untouched(model: nn.Module) -> Iterator[None]:
         containers = {k: copy.copy(v) for k, v in plain.items() if type(v) in (list, dict, set)}
         contents = {k: v.detach().clone() for k, v in module._buffers.items() if v is not None}
         kept.append((module, module.training, plain, containers, dict(module._buffers), contents))
+
     # the global generators are what a model may draw from
     numpy_state, python_state = np.random.get_state(), python_random.getstate()  # noqa: NPY002
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+
     with torch.random.fork_rng(devices=devices):
         try:
             yield

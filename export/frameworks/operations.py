@@ -180,6 +180,7 @@ class Interpreter:
         ]
         if not results or name in CREATING:
             return []
+
         inputs = tensors_in((*args, *kwargs.values()))
         values: list[Traced] | None = None
         if name in MOVING and self._only(inputs):
@@ -194,6 +195,7 @@ class Interpreter:
             values = None if value is None else [value]
         elif name in ("sum", "mean", "max", "amax"):
             values = self._reduced(name, args, kwargs, where)
+
         if values is None or len(values) != len(results):
             opaque = self._opaque(name, where, inputs)
             one = inputs[0] if len(inputs) == 1 else None
@@ -201,6 +203,7 @@ class Interpreter:
                 None if one is None else readings.after(name, args, kwargs, one, self.lookup(one))
             )
             values = [replace(opaque, reading=read)] * len(results)
+
         return list(zip(results, values))
 
     def _opaque(self, name: str, where: str, inputs: Sequence[torch.Tensor]) -> Opaque:
@@ -244,6 +247,7 @@ class Interpreter:
         value = self.lookup(source)
         if value is None or (isinstance(value, Opaque) and value.reading is None):
             return None if value is None else [value] * len(results)
+
         numbers_ = torch.arange(source.numel(), device=source.device).reshape(source.shape)
         replaced = [numbers_ if a is source else a for a in args]
         moved = function(
@@ -254,10 +258,12 @@ class Interpreter:
             for m in (moved if isinstance(moved, (tuple, list)) else (moved,))
             if isinstance(m, torch.Tensor)
         ]
+
         if isinstance(value, Opaque):
             kept = [readings.moved(value.reading, source, r, m) for r, m in zip(results, moved)]
             lost = self._opaque(name, where, [source])
             return [lost if read is None else value for read in kept]
+
         values: list[Traced] = []
         for order in moved:
             rearranged = self._rearranged(value, order, source)
@@ -281,7 +287,9 @@ class Interpreter:
             return self._laid_out(
                 (value,) * (moved.numel() // source.numel()), moved, everything, repeated=True
             )
+
         count, features = len(value.items), source.numel() // (len(value.items) * self.batch)
+        # of each element of the source: its step, its row of the batch, its place in the item
         number = torch.arange(source.numel(), device=moved.device)
         first, rest = number // features, number % features
         if value.layout[0] == "S":
@@ -289,10 +297,12 @@ class Interpreter:
         else:
             row, step = first // count, first % count
         place = row * features + rest
+
         chosen = step[moved.reshape(-1)]
         size = self.batch * features
         if not moved.numel() or moved.numel() % size:
             return None
+
         if moved.numel() == size and bool((chosen == chosen[0]).all()):
             whole = torch.arange(size, device=moved.device)
             return (
@@ -300,6 +310,7 @@ class Interpreter:
                 if torch.equal(place[moved.reshape(-1)], whole)
                 else None
             )
+
         places = place[moved.reshape(-1)]
         for layout in ("SB", "BS"):
             arranged = self._by_item(chosen, moved.numel() // size, features, layout)
@@ -358,6 +369,7 @@ class Interpreter:
             operands.append(operand)
         if kwargs.get("rounding_mode"):
             return None
+
         a, b = (*operands, 0.0)[:2]
         if kind == "neg":
             if isinstance(a, float):
@@ -374,6 +386,7 @@ class Interpreter:
                 return None
             ratio = b if kind == "mul" else 1.0 / b
             return _each(a, lambda v: v.scaled(ratio))
+
         # a number that is added is a constant current; zero is the start of many a loop
         if isinstance(a, float) or isinstance(b, float):
             number, value = (a, b) if isinstance(a, float) else (b, a)
@@ -383,6 +396,7 @@ class Interpreter:
                 -1.0 if (kind == "sub" and value is b) or (kind == "rsub" and value is a) else 1.0
             )
             return _each(value, lambda v: v.scaled(sign))
+
         factor = float(kwargs.get("alpha", 1.0)) * (1.0 if kind == "add" else -1.0)
         first, second = (b, a) if kind == "rsub" else (a, b)
         shapes = {
@@ -408,15 +422,18 @@ class Interpreter:
         if not isinstance(axis, int):
             return None
         axis += result.dim() if axis < 0 else 0
+
         if name == "stack":
             steps = tuple(v for v in values if isinstance(v, Value))
             if axis > 1 or len(steps) != len(values) or result.shape[1 - axis] != self.batch:
                 return None
             return Stack(steps, "SB" if axis == 0 else "BS")
+
         if name not in ("cat", "concat", "concatenate"):
             return None
         if axis > 1 or _of_one_step(values):
             return None
+
         layout = "SB" if axis == 0 else "BS"
         items: list[Value] = []
         for tensor, part in zip(tensors, values):
@@ -453,6 +470,7 @@ class Interpreter:
             sources = inputs[:1]
         else:
             return None
+
         results = [
             r for r in (result if isinstance(result, (tuple, list)) else (result,))
             if isinstance(r, torch.Tensor)
@@ -462,6 +480,7 @@ class Interpreter:
             return None
         if len({(type(v), getattr(v, "layout", ""), len(_items(v))) for v in values}) > 1:
             return None
+
         pieces: list[list[Piece]] = [[] for _ in results]
         for place, (source, value) in enumerate(zip(sources, values)):
             numbers_ = torch.arange(1, 1 + source.numel(), dtype=torch.float64).reshape(
@@ -484,6 +503,7 @@ class Interpreter:
                 if index is None:
                     return None
                 part.append(Piece(value, _split(value, source, self.batch), index))
+
         return list(zip(results, pieces))
 
     def _pattern(
@@ -494,12 +514,14 @@ class Interpreter:
         lead = 2 if isinstance(value, Stack) and "*" not in value.layout else 1
         if moved.dim() <= lead or moved.shape[:lead] != numbers_.shape[:lead] or 0 in moved.shape:
             return None
+
         kept: list[torch.Tensor] = []
         for before, after in zip(
             _split(value, numbers_, self.batch), _split(value, moved, self.batch)
         ):
             if before.shape[0] != self.batch or after.shape[0] != self.batch:
                 return None
+
             flat = after.reshape(self.batch, -1)
             place = flat - before.reshape(self.batch, -1)[:, :1]
             size = before[0].numel()
@@ -511,6 +533,7 @@ class Interpreter:
             if not bool((rows == rows[:1]).all()):
                 return None
             kept = [place[:1]]
+
         index: np.ndarray = kept[0].reshape(after.shape[1:]).long().numpy()
         return index
 
@@ -525,6 +548,7 @@ class Interpreter:
         axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
         if isinstance(axis, (tuple, list)) and len(axis) == 1:
             axis = axis[0]
+
         if (
             isinstance(axis, bool)
             or not isinstance(axis, int)
@@ -534,10 +558,12 @@ class Interpreter:
             return None
         if axis % tensor.dim() != value.layout.index("S"):
             return None
+
         if name in ("max", "amax"):
             opaque = self._opaque(name, where, [tensor])
             found = replace(opaque, reading=readings.over_time(value))
             return [found, opaque] if name == "max" else [found]
+
         total = Value()
         for item in value.items:
             total = total.plus(item, 1.0 if name == "sum" else 1.0 / len(value.items))

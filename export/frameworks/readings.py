@@ -39,17 +39,20 @@ def reading(value: Value | Stack) -> Reading | None:
     steps = [t.step for t in terms if t.step is not None]
     if len({(t.node, t.port) for t in terms}) != 1 or len(steps) != len(terms):
         return None
+
     node, port = terms[0].node, terms[0].port
     scales = {t.scale for t in terms}
     if len(scales) != 1 or min(scales) <= 0:
         return None
     factor = scales.pop()
+
     if isinstance(value, Stack):
         whole = all(len(item.terms) == 1 for item in value.items) and steps == list(
             range(len(steps))
         )
         lead = 1 if "*" in value.layout else 2
         return Reading(node, port, "trace", len(steps), factor, lead) if whole else None
+
     if len(steps) == 1:
         return Reading(node, port, "last", steps[0] + 1, factor)
     if sorted(steps) != list(range(len(steps))):

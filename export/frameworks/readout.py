@@ -77,6 +77,7 @@ def find(
         raise UnsupportedError(
             f"{parameter('decode')} is {decode!r}; it must be one of {', '.join(DECODINGS)}"
         )
+
     names = {node.leaf.output_name: name for name, node in tracker.nodes.items()}
     read: dict[str, _Read] = {}
     for item in [i for i in returned if not _aside(tracker, i, returned)]:
@@ -95,6 +96,7 @@ def find(
             "the model's output does not come from any of its layers, as far as operations on "
             "tensors show"
         )
+
     chosen = [name for name in read if not feeds_others(name)] or list(read)
     tracker.notes += [
         f"{name}: returned by the model as well, and an input of other layers; no output of the "
@@ -142,6 +144,7 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> NoReturn:
             f"let the model return the spikes or potentials of its last "
             f"neurons{tracker.advice(value)}"
         )
+
     nodes = sorted({node for node, _ in sources_of(value)})
     labels = ", ".join(map(repr, nodes))
     if any(map(tracker.chooses, nodes)):
@@ -164,6 +167,7 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> NoReturn:
             f"a sum of {labels} over some steps, or with factors that differ between steps or are "
             "negative"
         )
+
     kept = tracker.keepers(sources_of(value))
     raise UnsupportedError(
         f"{item.place} is {what}{f' ({kept})' if kept else ''}. No decode stands for that; let the "
@@ -200,6 +204,7 @@ def _chosen(leaf: Leaf, read: _Read, decode: str | None) -> str:
             f"{leaf.label}: the model reads it in several ways, {' and '.join(read.reduced)}; "
             "a Program reads a layer in one: return one of them"
         )
+
     if read.reduced:
         (reduced,) = read.reduced
         if decode not in (None, reduced):
@@ -208,12 +213,14 @@ def _chosen(leaf: Leaf, read: _Read, decode: str | None) -> str:
                 "leave decode out, or change the model"
             )
         return reduced
+
     if not read.traces:
         raise UnsupportedError(
             f"{leaf.label}: the model returns its spikes of the last step alone, and no decode "
             f"stands for that; "
             "let it return the spikes of every step, or their sum"
         )
+
     wanted = "spike_count" if decode is None and SPIKES in read.traces else decode
     if wanted is None:
         raise MissingInformationError(
@@ -238,6 +245,7 @@ def _notes(name: str, read: _Read, chosen: str) -> list[str]:
     source = read.reduced.get(chosen) or next(
         r for p, r in read.traces.items() if (p == SPIKES) == (chosen == "spike_count")
     )
+
     if source.how == "trace" and chosen == "spike_count":
         notes.append(
             f"{name}: the model returns its spikes of every step; decoded by counting them"
@@ -253,6 +261,7 @@ def _notes(name: str, read: _Read, chosen: str) -> list[str]:
             f"{name}: the model returns a sum over time; scores are means, the sum divided by the "
             f"number of steps"
         )
+
     if source.factor != 1.0:
         notes.append(
             f"{name}: the model returns it times {source.factor:g}; scores are without that factor"
@@ -263,6 +272,7 @@ def _notes(name: str, read: _Read, chosen: str) -> list[str]:
             f"{name}: behind it the model applies {done}, which keeps the largest score; scores "
             f"are those before"
         )
+
     others = [
         f"its {'spikes' if port == SPIKES else 'potential'} of every step"
         for port, r in read.traces.items()

@@ -111,6 +111,7 @@ class Neuron(Leaf):
                 f"{self.label}: it must be one of snntorch's {', '.join(sorted(KINDS))}"
             )
         self.kind = kind
+
         module = self.module
         if module.inhibition:
             raise UnsupportedError(
@@ -122,9 +123,11 @@ class Neuron(Leaf):
                 f"{self.label}: state_quant rounds the state to values that a chip does not have; "
                 f"it must be state_quant=False"
             )
+
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             if name not in STATES[self.kind]:
                 array(self.label, name, tensor)
+
         factor = array(self.label, "graded_spikes_factor", module.graded_spikes_factor)
         if factor.size != 1 or (factor.item() != 1.0 and self.kind.startswith("R")):
             raise UnsupportedError(
@@ -242,11 +245,13 @@ class Neuron(Leaf):
             leak, gain = 1.0 - np.clip(self._parameter("beta", shape), 0, 1), np.ones(shape)
         if kind in ("Synaptic", "RSynaptic"):
             current_leak = 1.0 - np.clip(self._parameter("alpha", shape), 0, 1)
+
         threshold = self._parameter("threshold", shape)
         if threshold.min() < 0:
             raise UnsupportedError(
                 f"{self.label}: threshold is {threshold.min():g}; it must be 0 or more"
             )
+
         # RSynaptic's immediate reset never reaches its state (snnTorch 1.0.0 assigns it to a local
         # name)
         delayed = kind in ("Lapicque", "RSynaptic") or bool(self.module.reset_delay)
@@ -264,6 +269,7 @@ class Neuron(Leaf):
                 amount = threshold / (1.0 - leak)
         elif reset == "zero" and delayed and kind != "Leaky":
             refractory = 1
+
         return Rule(leak, gain, threshold, reset, amount, refractory, current_leak)
 
     def potential_readable(self) -> bool:
@@ -292,6 +298,7 @@ class Neuron(Leaf):
         rule, shape = self.rule(), self.given_shape
         steps, zeros = _time_constant(rule.leak), np.zeros(shape)
         shared = {"v_threshold": rule.threshold, "v_reset": zeros}
+
         if rule.current_leak is not None:
             current = _time_constant(rule.current_leak)
             node = nir.CubaLIF(
@@ -306,6 +313,7 @@ class Neuron(Leaf):
             node = nir.IF(r=rule.gain, **shared)
         else:
             node = nir.LIF(tau=steps * dt, r=steps * rule.gain, v_leak=zeros, **shared)
+
         entry: dict[str, Any] = {
             "reset": rule.reset,
             "threshold_comparison": ">",
@@ -316,6 +324,7 @@ class Neuron(Leaf):
             entry["reset_amount_v"] = float(flat[0]) if np.all(flat == flat[0]) else flat.tolist()
         if isinstance(node, nir.IF):
             entry["r_per"] = "step"
+
         part = Part.single(self.name, node, entry)
         if self.caveats():
             entry["caveats"] = self.caveats()
@@ -335,6 +344,7 @@ class Neuron(Leaf):
                 if recurrent.bias is None
                 else nir.Affine(weight=weight, bias=array(label, "bias", recurrent.bias))
             )
+
         if isinstance(recurrent, nn.Conv2d):
             weight = array(label, "weight", recurrent.weight)
             bias = (
@@ -351,6 +361,7 @@ class Neuron(Leaf):
                 recurrent.groups,
                 bias,
             )
+
         values = array(label, "V", recurrent.V).astype(np.float64)
         try:
             return nir.Scale(scale=np.array(np.broadcast_to(values, shape)))
@@ -396,6 +407,7 @@ class Neuron(Leaf):
                 f"above the threshold; "
                 "it must be 0, 0, 0, 1, 1 (strictly above)"
             )
+
         random = np.random.default_rng(0)
         # within one threshold a step: see ``remarks``
         currents = (random.random((PROBE_STEPS, 2, *shape)) * 1.4 - 0.5) * np.where(
@@ -406,12 +418,14 @@ class Neuron(Leaf):
         feedback = module.recurrent if self.kind.startswith("R") else None
         weight = next(iter(feedback.parameters()), None) if feedback is not None else None
         kind: torch.dtype = torch.float32 if weight is None else weight.dtype
+
         self.prepare()
         states: list[torch.Tensor] = []
         if not module.init_hidden:
             states = [torch.zeros(2, *shape, device=device, dtype=kind) for _ in STATES[self.kind]]
         u, v, s = (np.zeros((2, *shape)) for _ in range(3))
         rest: np.ndarray = np.zeros((2, *shape), int)
+
         for step, current in enumerate(currents):
             given = torch.from_numpy(current).to(device, kind)
             back = (
@@ -419,10 +433,12 @@ class Neuron(Leaf):
                 if feedback is None
                 else feedback(torch.from_numpy(s).to(device, kind)).double().cpu().numpy()
             )
+
             result = module(given, *states)
             outputs = result if isinstance(result, tuple) else (result,)
             if not module.init_hidden:
                 states = list(outputs if feedback is not None else outputs[1:])
+
             drive = given.double().cpu().numpy() + back
             u = drive if rule.current_leak is None else (1 - rule.current_leak) * u + drive
             v = np.where(rest > 0, v, (1 - rule.leak) * v + rule.gain * u)
@@ -431,6 +447,7 @@ class Neuron(Leaf):
             near = (np.abs(v - rule.threshold) <= 1e-4 * (1 + rule.threshold + np.abs(v))) & (
                 rest == 0
             )
+
             s = outputs[0].double().cpu().numpy() / self.spike_scale
             wrong = (s != ((v > rule.threshold) & (rest == 0))) & ~near
             if wrong.any():
@@ -441,6 +458,8 @@ class Neuron(Leaf):
                     f"{np.argwhere(wrong)[0][1:].tolist()} differs in step {step} (a subclass, a "
                     f"hook, or another version?)"
                 )
+
+            # the spike that was compared resets the rule's own state, as it did the module's
             rest = np.where(s > 0, rule.refractory, np.maximum(rest - 1, 0))
             if rule.reset == "zero":
                 v = np.where(s > 0, 0.0, v)

@@ -55,6 +55,7 @@ def _plan(
 ) -> _Plan:
     describe = getattr(model, "spikeport_io", None)
     io = dict(describe()) if callable(describe) else {}
+
     if example is None:
         if not io:
             raise MissingInformationError(
@@ -71,6 +72,7 @@ def _plan(
             io["input"].get("fraction_bits", 0)
         )
         time_first, single_step = (None, True) if io["call"] == "step" else (True, False)
+
     if not isinstance(example, torch.Tensor):
         raise UnsupportedError(f"example_input is {type(example).__name__}; it must be a tensor")
     if single_step and time_first is not None:
@@ -78,6 +80,7 @@ def _plan(
             "single_step=True goes with an example of one step, [batch, ...], so time_first must "
             "be None"
         )
+
     axes = 2 if time_first is not None else 1
     if example.dim() <= axes or 0 in example.shape:
         form = {True: "[time, batch, ...]", False: "[batch, time, ...]", None: "[batch, ...]"}[
@@ -87,6 +90,7 @@ def _plan(
             f"example_input has shape {tuple(example.shape)}; with "
             f"time_first={time_first} it must be {form}, all sizes positive"
         )
+
     layout = {True: "SB", False: "BS", None: None}[time_first]
     if layout and example.shape[layout.index("S")] < STEPS:
         raise UnsupportedError(
@@ -95,6 +99,7 @@ def _plan(
         )
     if example.is_floating_point() and not bool(torch.isfinite(example).all()):
         raise GraphError("example_input holds NaN or infinite values")
+
     uniform = bool((example == example.reshape(-1)[0]).all())
     binary = not uniform and bool(((example == 0) | (example == 1)).all())
     if uniform:
@@ -143,6 +148,7 @@ def _run(model: nn.Module, plan: _Plan, tracker: Tracker, input_name: str) -> li
             tracker.record(input_name, INPUT, step, given)
             outputs.append(_call(model, given))
         return outputs
+
     given = plan.example.clone()
     if plan.layout is None:
         tracker.track(given, Value((Term(input_name, INPUT, None),)))
@@ -155,6 +161,7 @@ def _run(model: nn.Module, plan: _Plan, tracker: Tracker, input_name: str) -> li
         tracker.track(given, stack)
         for step, part in enumerate(stack.split(given, batch)):
             tracker.record(input_name, INPUT, step, part)
+
     return [_call(model, given)]
 
 
@@ -294,6 +301,7 @@ def _traced(
         input_name += "_"
     for leaf in leaves.values():
         leaf.prepare()
+
     given = plan.io.get("input", {})
     binary = not given["message_bits"] if given else plan.binary
     tracker = Tracker(model, leaves, batch, uses=uses, binary=binary)
@@ -302,10 +310,12 @@ def _traced(
         stack.enter_context(tracker.taint)
         stack.enter_context(tracker)
         outputs = _run(model, plan, tracker, input_name)
+
     tracker.bystanders.check()
     for node in tracker.nodes.values():
         node.leaf.prove()
     shape = tuple(plan.example.shape[1 if plan.layout is None else 2 :])
+
     net, readouts = _network(tracker, plan, outputs, input_name, shape, decode)
     apart = tracker.bystanders.notes(set(tracker.nodes))
     net.notes = [*notes, *net.notes, *tracker.notes, *apart]
@@ -367,10 +377,12 @@ def _graph(
             f"{net.input}: the example holds zeros and ones only; taken for spikes (message_bits 0)"
         )
         entry = {"message_bits": 0, "fraction_bits": 0}
+
     graph = assembly.build(net, readouts, entry, 1.0 if dt is None else float(dt))
     notes = [*net.notes, *(note for r in readouts for note in r.notes)]
     for leaf in net.leaves.values():
         notes += leaf.remarks()
+
     origin: dict[str, Any] = {
         "framework": "snntorch"
         if any(type(m).__module__.startswith("snntorch") for m in model.modules())
@@ -383,11 +395,13 @@ def _graph(
     if dt is None:
         origin["time_unit"] = "step"
     origin["notes"] = [*plan.io.get("origin", {}).get("notes", []), *notes]
+
     data = dict(plan.io.get("data", {}))
     if plan.layout is None and not plan.single_step:
         data.setdefault("presentation", "constant")
     if plan.own_steps is not None:
         data.setdefault("steps", plan.own_steps)
+
     metadata = {
         "dt_s": None if dt is None else float(dt),
         "nodes": graph.entries,

@@ -141,12 +141,14 @@ class Tracker(TorchFunctionMode):
         self._places: dict[str, list[Node]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.nodes: dict[str, Node] = {}
+
         self.leaves = leaves
         self.modules = dict(model.named_modules())
         self.bystanders = Bystanders(model, leaves)
         self.taint = Taint(self.where)
         self.notes: list[str] = []
         self.random = torch.Generator().manual_seed(seed)
+
         self._values: dict[int, tuple[torch.Tensor, Traced]] = {}
         self._records: dict[tuple[str, str, int | None], torch.Tensor] = {}
         self._derived: dict[tuple[Any, ...], list[Node]] = {}
@@ -154,6 +156,7 @@ class Tracker(TorchFunctionMode):
         self._paths: list[str] = []
         self._pending: tuple[Value | Stack, list[tuple[Value, torch.Tensor]]]
         self._depth = 0
+
         self._handles = []
         for path, module in self.modules.items():
             self._handles.append(
@@ -257,9 +260,11 @@ class Tracker(TorchFunctionMode):
         if name == "__setitem__":
             self._written(args, before)
             return
+
         if name in POOLS or name in MAXIMA:
             self.track(result, pooled(self, name, args, kwargs, before, result))
             return
+
         interpreter = Interpreter(
             lambda t: before[id(t)] if id(t) in before else self.value_of(t), self.batch
         )
@@ -270,6 +275,7 @@ class Tracker(TorchFunctionMode):
                 for tensor, pieces in choice:
                     self.track(tensor, chosen(self, name, pieces, tensor))
                 return
+
         for tensor, value in derived:
             if isinstance(value, Opaque) and value.reading is not None:
                 self._check_read(inputs[0], before[id(inputs[0])])
@@ -318,6 +324,7 @@ class Tracker(TorchFunctionMode):
         buffer, index, new = args[0], args[1], args[2]
         old = before.get(id(buffer))
         value = before.get(id(new)) if isinstance(new, torch.Tensor) else None
+
         place, layout = (index, "SB") if isinstance(index, int) else (None, "")
         if (
             isinstance(index, tuple)
@@ -327,6 +334,7 @@ class Tracker(TorchFunctionMode):
         ):
             place, layout = index[1], "BS"
         axis = 0 if layout == "SB" else 1
+
         if id(buffer) not in self._values and not isinstance(old, Opaque):
             old = (
                 Value()
@@ -344,6 +352,7 @@ class Tracker(TorchFunctionMode):
         ):
             self.track(buffer, opaque)
             return
+
         if isinstance(old, Value) and not old.terms:
             old = Stack((Value(),) * buffer.shape[axis], layout)
         if isinstance(old, Stack) and old.layout == layout:
@@ -423,12 +432,14 @@ class Tracker(TorchFunctionMode):
                 f"there may be sums, factors, elements chosen and moved, pooling of "
                 f"spikes, average pooling and dropout{self.advice(value)}"
             )
+
         analog = [t for t in terms_of(value) if t.port in (POTENTIAL, CURRENT)]
         if analog:
             raise UnsupportedError(
                 f"{leaf.label}: its input holds the {analog[0].port} of {analog[0].node!r}; "
                 f"it must be spikes or weighted sums"
             )
+
         items = (
             list(zip(value.items, value.split(tensor, self.batch)))
             if isinstance(value, Stack)
@@ -441,6 +452,7 @@ class Tracker(TorchFunctionMode):
                     f"features ...] with a batch of {self.batch}"
                 )
             self._check_numbers(leaf.label, item, part)
+
         return value, items
 
     def unfollowed(self, value: Opaque) -> str:
@@ -479,6 +491,7 @@ class Tracker(TorchFunctionMode):
                     f"{term.node!r} that goes into it {recorded.numel()}"
                 )
             expected += term.scale * recorded
+
         actual = tensor.detach().reshape(-1).to("cpu", torch.float64)
         tolerance = _tolerance(tensor) * max(1.0, float(expected.abs().amax()))
         if not bool(((actual - expected).abs() <= tolerance).all()):
@@ -507,10 +520,12 @@ class Tracker(TorchFunctionMode):
         shape = tuple(items[0][1].shape[1:])
         if leaf.input_shape is None:
             leaf.see_shapes(shape)
+
         node = self._node(path, leaf, value, items)
         leaf = node.leaf
         for _, part in items:
             leaf.see_shapes(tuple(part.shape[1:]))
+
         outputs = list(output) if isinstance(output, (tuple, list)) else [output]
         ports = leaf.ports(len(outputs))
         steps: list[int | None] = []
@@ -526,6 +541,7 @@ class Tracker(TorchFunctionMode):
                 step = len(node.calls)
                 node.calls.append(self._edges(leaf, item, step))
             steps.append(step)
+
         traced = []
         for number, (tensor, port) in enumerate(zip(outputs, ports)):
             scale = 1.0
@@ -534,6 +550,7 @@ class Tracker(TorchFunctionMode):
             if port == SPIKES and number == 0:
                 scale = leaf.spike_scale
                 tensor = (torch.rand(tensor.shape, generator=self.random) < RATE).to(tensor) * scale
+
             parts = value.split(tensor, self.batch) if isinstance(value, Stack) else [tensor]
             for step, part in zip(steps, parts):
                 self.record(leaf.output_name, port, step, part / scale if scale != 1.0 else part)
@@ -544,11 +561,13 @@ class Tracker(TorchFunctionMode):
                 tensor, Stack(tuple(terms), value.layout) if isinstance(value, Stack) else terms[0]
             )
             traced.append(tensor)
+
         self._states[path] = leaf.state(module, traced)
         for port, tensor in leaf.held(module):
             if id(tensor) not in self._values and not isinstance(value, Stack):
                 self.record(leaf.output_name, port, steps[0], tensor)
                 self.track(tensor, Value((Term(leaf.output_name, port, steps[0]),)))
+
         if isinstance(output, (tuple, list)):
             return type(output)(traced) if not hasattr(output, "_fields") else type(output)(*traced)
         return traced[0]
@@ -560,6 +579,7 @@ class Tracker(TorchFunctionMode):
         places = self._places.setdefault(path, [])
         if not places:
             places.append(self.nodes.setdefault(leaf.name, Node(leaf)))
+
         first = items[0][0]
         constant = leaf.stateless and first.constant
         if constant or (leaf.structural and first.terms):
@@ -567,6 +587,7 @@ class Tracker(TorchFunctionMode):
             edges = self._edges(leaf, first, step)
             fits = (n for n in places if n.takes(edges, step))
             return next(fits, None) or self._another(places, leaf)
+
         if not leaf.stateless:
             return places[0]
         if isinstance(value, Stack):
@@ -576,6 +597,7 @@ class Tracker(TorchFunctionMode):
             call = self._called_in_steps.get(path, 0)
             self._called_in_steps[path] = call + 1
             place = call % self.uses.get(path, 1)
+
         return places[place] if place < len(places) else self._another(places, leaf)
 
     def _another(self, places: list[Node], leaf: Leaf) -> Node:
@@ -632,17 +654,20 @@ class Tracker(TorchFunctionMode):
         scale = 1.0 if common is None else common
         step = None if value.constant else max(t.step for t in value.terms if t.step is not None)
         edges = self._edges(leaf, inner, step)
+
         known = self._derived.setdefault((type(leaf), leaf.name, leaf.what), [])
         node = next((n for n in known if n.takes(edges, step)), None)
         if node is None:
             node = Node(replace(leaf, name=self._unused(leaf.name)), derived=True)
             known.append(node)
             self.nodes[node.leaf.name] = node
+
         if step is None:
             node.calls, node.constant = [edges], True
         else:
             node.calls.append(edges)
             node.steps.add(step)
+
         shaped = result.reshape(self.batch, *(node.leaf.output_shape or result.shape[1:]))
         self.record(node.leaf.output_name, port, step, shaped / (scale * factor))
         return Value((Term(node.leaf.output_name, port, step, scale * factor),))

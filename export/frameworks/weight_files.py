@@ -244,6 +244,7 @@ def _state_of(path: Path, content: Any) -> tuple[dict[str, torch.Tensor], list[s
             return dict(content), notes
         if not isinstance(content, Mapping):
             break
+
         found = [k for k in STATES if isinstance(content.get(k), (Mapping, nn.Module))]
         if len(found) != 1:
             what = f"weights under {listed(found)}" if found else f"{listed(content) or 'nothing'}"
@@ -252,12 +253,14 @@ def _state_of(path: Path, content: Any) -> tuple[dict[str, torch.Tensor], list[s
                 f"under "
                 f"one of {', '.join(map(repr, STATES))}"
             )
+
         aside = listed(k for k in content if k != found[0])
         notes.append(
             f"{path.name}: weights taken from {found[0]!r}"
             + (f"; left aside: {aside}" if aside else "")
         )
         content = content[found[0]]
+
     raise ModelError(
         f"{path}: holds {type(content).__name__}; it must hold a state dict, name → tensor"
     )

@@ -174,6 +174,7 @@ def without(
                 f"{error}; without its leading dimensions it fits in {len(found)} ways: state "
                 "shapes without batch and time"
             )
+
         for tried in found.values():
             notes = [
                 _note(name, nodes[name], node, ones)
@@ -183,6 +184,7 @@ def without(
             for name, node in tried.items():
                 vars(nodes[name]).update(vars(node))
             return notes
+
     raise error
 
 

@@ -24,6 +24,7 @@ def of_node(name: str, node: nir.Delay, shape: Shape, dt_s: float | None) -> Wai
             f"node {name!r} (Delay) is in seconds and the graph does not state the time step: say "
             f"it with {parameter('dt')}"
         )
+
     steps = np.round(delay / dt_s)
     # graphs hold single precision; a delay that is whole to within that is meant to be whole
     off = np.abs(delay / dt_s - steps) > 1e-4 + 1e-6 * steps

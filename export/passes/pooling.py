@@ -34,6 +34,7 @@ def fuse_two(first: Kernel, second: Kernel) -> Kernel | None:
     weight = _weights(first, second)
     if weight is None or not all(_exact(first, second, axis) for axis in range(len(first.stride))):
         return None
+
     padding, stride, dilation = [], [], []
     for axis, (s1, s2) in enumerate(zip(first.stride, second.stride)):
         before = first.padding[axis][0] + second.padding[axis][0] * s1
@@ -48,11 +49,13 @@ def fuse_two(first: Kernel, second: Kernel) -> Kernel | None:
             return None
         padding.append((before, fitting[0]))
         stride.append(s1 * s2)
+
         step = math.gcd(
             *(second.dilation[axis] * s1,) * (second.weight.shape[axis + 2] > 1),
             *(first.dilation[axis],) * (first.weight.shape[axis + 2] > 1),
         )
         dilation.append(max(step, 1))
+
     thinned = weight[(slice(None), slice(None), *(slice(None, None, d) for d in dilation))]
     groups = second.groups if _depthwise(first) else first.groups
     return Kernel(
@@ -79,6 +82,7 @@ def _weights(first: Kernel, second: Kernel) -> np.ndarray | None:
             one.shape[2:], two.shape[2:], first.stride, first.dilation, second.dilation
         )
     ]
+
     if _depthwise(first):
         shape = two.shape[:2]
         per_group = np.arange(two.shape[0]) // (two.shape[0] // second.groups)
@@ -89,6 +93,7 @@ def _weights(first: Kernel, second: Kernel) -> np.ndarray | None:
         shape = (two.shape[0], one.shape[1])
     else:
         return None
+
     weight = np.zeros((*shape, *sizes))
     for tap2 in np.ndindex(two.shape[2:]):
         for tap1 in np.ndindex(one.shape[2:]):

@@ -62,6 +62,7 @@ def _times(second: Operator, first: Operator) -> Operator:
         and not np.ndim(first.delay)
     ):
         return Matrix(*shapes, second.weight @ first.weight, _sum(second.delay, first.delay))
+
     if isinstance(second, Matrix) and isinstance(first, Wait):
         return replace(
             second,
@@ -78,6 +79,7 @@ def _times(second: Operator, first: Operator) -> Operator:
                 np.broadcast_to(first.delay, first.weight.shape), second.steps.ravel()[:, None]
             ),
         )
+
     if (
         isinstance(second, Matrix)
         and isinstance(first, (Kernel, Gain, Triples))
@@ -92,6 +94,7 @@ def _times(second: Operator, first: Operator) -> Operator:
                     inner.columns, row[inner.rows] * inner.values, minlength=len(out)
                 )
             return Matrix(*shapes, weight, _sum(second.delay, inner.delay))
+
     if isinstance(first, Matrix) and not np.ndim(first.delay):
         outer = second.triples()
         if not np.ndim(outer.delay):
@@ -105,6 +108,7 @@ def _times(second: Operator, first: Operator) -> Operator:
                     outer.values[part, None] * first.weight[outer.columns[part]],
                 )
             return Matrix(*shapes, weight, _sum(outer.delay, first.delay))
+
     return _join(second.triples(), first.triples(), shapes)
 
 
@@ -127,10 +131,13 @@ def _join(second: Triples, first: Triples, shapes: tuple[Shape, Shape]) -> Tripl
         np.searchsorted(middle, second.columns, "left"),
         np.searchsorted(middle, second.columns, "right"),
     )
+
     counts = stop - start
     total = int(counts.sum())
     if total > MAX_SYNAPSES:
         room(total)
+
+    # every synapse of the second meets those of the first that end in its source
     outer = np.repeat(np.arange(len(counts)), counts)
     inner = order[
         np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(start, counts)
@@ -140,6 +147,7 @@ def _join(second: Triples, first: Triples, shapes: tuple[Shape, Shape]) -> Tripl
         first.columns[inner],
         second.values[outer] * first.values[inner],
     )
+
     if not np.ndim(second.delay) and not np.ndim(first.delay):
         delay = _sum(second.delay, first.delay)
     else:

@@ -60,6 +60,7 @@ def fold(chain: list[Operator]) -> list[Operator]:
             )
             result[-1:] = [operator, moved]
             continue
+
         folded = None
         if result and isinstance(result[-1], Gain):
             folded = before(result[-1], operator)
@@ -69,4 +70,5 @@ def fold(chain: list[Operator]) -> list[Operator]:
             result[-1] = folded
         else:
             result.append(operator)
+
     return result

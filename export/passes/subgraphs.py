@@ -71,6 +71,7 @@ def regrouped(graph: nir.NIRGraph, notes: list[str]) -> nir.NIRGraph:
             or not closed
         ):
             continue
+
         within = nir.NIRGraph.__new__(nir.NIRGraph)  # its constructor asks for checked nodes
         within.nodes = {n[len(name) + 1 :]: node for n, node in inner.items()}
         within.edges = [(a[len(name) + 1 :], b[len(name) + 1 :]) for a, b in edges if a in inner]
@@ -81,8 +82,10 @@ def regrouped(graph: nir.NIRGraph, notes: list[str]) -> nir.NIRGraph:
             f"subgraph {name!r}: old form; edges to its name are read to '{name}.input', edges "
             f"from it from '{name}.output'"
         )
+
     if nodes.keys() == graph.nodes.keys():
         return graph
+
     found = nir.NIRGraph.__new__(nir.NIRGraph)
     found.nodes, found.edges, found.metadata = nodes, edges, graph.metadata
     return found
@@ -118,6 +121,7 @@ def _add(flat: Flat, graph: nir.NIRGraph, prefix: str) -> None:
                 raise GraphError(f"two nodes are called {full!r} once subgraphs are flattened")
             flat.nodes[full] = node
             ends[name] = (full, full)
+
     flat.edges += [(ends[a][1], ends[b][0]) for a, b in graph.edges]
 
 

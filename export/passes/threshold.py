@@ -21,6 +21,7 @@ def fuse(flat: Flat) -> tuple[Flat, dict[str, str]]:
         before = nodes[sources[0]]
         if not isinstance(before, (nir.I, nir.LI, nir.CubaLI)) or sources[0] in fused:
             continue
+
         shared = {"v_threshold": node.threshold}
         if isinstance(before, nir.I):
             joined = nir.IF(r=before.r, **shared)
@@ -29,6 +30,7 @@ def fuse(flat: Flat) -> tuple[Flat, dict[str, str]]:
         else:
             shared |= {"r": before.r, "v_leak": before.v_leak, "w_in": before.w_in}
             joined = nir.CubaLIF(tau_syn=before.tau_syn, tau_mem=before.tau_mem, **shared)
+
         nodes[sources[0]] = joined
         del nodes[name]
         edges = [(sources[0] if a == name else a, b) for a, b in edges if b != name]

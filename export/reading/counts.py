@@ -27,6 +27,7 @@ def settle_counts(draft: Draft) -> None:
             draft.questions.append(_question(draft, name, r, dt))
             return
         found[name] = per
+
     if len(set(found.values())) > 1:
         one, other = (next(n for n, p in found.items() if p == per) for per in PER)
         draft.questions.append(
@@ -35,6 +36,7 @@ def settle_counts(draft: Draft) -> None:
             "(second or step)"
         )
         return
+
     for name, per in found.items():
         draft.set_count(name, per, "given by the caller" if told else "recognised by its value")
     if found:

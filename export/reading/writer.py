@@ -63,6 +63,7 @@ def refuse_unused(draft: Draft, dialect: Dialect | None) -> None:
             f"{parameter('r_per')} is {told.r_per!r}, but no IF or I of the graph leaves open what "
             "its r counts; leave it out"
         )
+
     if told.dialect is None or dialect is None:
         return
     if told.r_per is not None:

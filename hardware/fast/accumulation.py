@@ -100,6 +100,7 @@ def _add_rows(accumulator, part, weights, events, count) -> None:
     """Dense, binary: add the rows of the spiking source neurons, four at a time."""
     row = part.row
     k = 0
+    # four rows at once: the accumulator is read and written once for all of them
     while k + 4 <= count:
         a = part.weight + events[k] * row
         b = part.weight + events[k + 1] * row
@@ -120,6 +121,7 @@ def _add_rows_graded(accumulator, part, weights, events, count, values) -> None:
     """Dense, graded: add value times row, four at a time."""
     row = part.row
     k = 0
+    # four rows at once: the accumulator is read and written once for all of them
     while k + 4 <= count:
         a = part.weight + events[k] * row
         b = part.weight + events[k + 1] * row
@@ -136,6 +138,7 @@ def _add_rows_graded(accumulator, part, weights, events, count, values) -> None:
                 accumulator, at, weights, (a + at, b + at, c + at, d + at), of_four
             )
         k += 4
+
     while k < count:
         a = part.weight + events[k] * row
         for at in range(0, row, ROW):
@@ -153,6 +156,7 @@ def _add_runs(accumulator, part, pointers, runs, weights, events, count) -> None
             at = np.int64(runs[run, 0])
             block = np.int64(runs[run, 1])
             blocks = np.int64(runs[run, 2])
+            # a single synapse: its weight stands in the place of the block
             if blocks == 0:
                 accumulator[at] += block
                 continue
@@ -174,6 +178,7 @@ def _add_runs_graded(accumulator, part, pointers, runs, weights, events, count, 
             at = np.int64(runs[run, 0])
             block = np.int64(runs[run, 1])
             blocks = np.int64(runs[run, 2])
+            # a single synapse: its weight stands in the place of the block
             if blocks == 0:
                 accumulator[at] += block * value
                 continue
@@ -188,6 +193,7 @@ def _add_runs_graded(accumulator, part, pointers, runs, weights, events, count, 
 def _accumulate(accumulator, events, planes, graded, step, part, synapses) -> None:
     """Add what the part's source sends in a step."""
     count = _events(planes, step, part, events)
+
     if part.graded < 0:
         if part.row:
             _add_rows(accumulator, part, synapses.weights, events, count)
@@ -223,6 +229,8 @@ def synaptic_input(total, extra, events, planes, graded, step, synapses) -> None
             break
     if not changed:
         return
+
+    # the first group only adds; every other shifts or wraps a sum of its own before it joins
     total[:] = 0
     for number in range(synapses.groups.shape[0]):
         group = synapses.groups[number]

@@ -112,9 +112,11 @@ def _run_block(
     samples, steps = next(iter(inputs.values())).shape[:2]
     planes = np.empty((samples, steps, network.words), np.uint64)
     graded = np.empty((samples, steps, network.values), np.int32)
+
     for name, values in inputs.items():
         place = network.places[name]
         pack(values, place.inverse, place.in_order, place.plane, planes, place.graded, graded)
+
     for name, neurons, synapses in network.layers:
         disturbance = noise.get(name, _NO_NOISE)
         run_population(
@@ -125,6 +127,7 @@ def _run_block(
             disturbance,
             results.potentials.get(name, _NOTHING_32),
         )
+
     for name, place in network.places.items():
         unpack(
             planes,

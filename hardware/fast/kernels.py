@@ -87,11 +87,14 @@ def _advance(
         p = neurons.parameters
         current_decay, voltage_decay, threshold, bias, subtracted = p[0], p[1], p[2], p[3], p[4]
         words = -(-neurons.size // 64)
+        # lanes behind the last neuron compute on padding: their bits are cut off
         inside = ~np.uint64(0) >> np.uint64(64 * words - neurons.size)
+
         for word in range(words):
             spikes = np.uint64(0)
             for lane in range(0, 64, LANES):
                 i = 64 * word + lane
+                # parameters that all neurons share are one word wide and hold for every word
                 column = i if neurons.parameters.shape[1] > 64 else lane
                 if has_current:
                     current = next_current(
@@ -100,12 +103,15 @@ def _advance(
                     store(state.current, i, current)
                 else:
                     current = next_current(splat(0), load(total, i), splat(4096))
+
                 before = load(state.potential, i)
                 decay = load(voltage_decay, column) if leaks else splat(0)
                 potential = next_potential(before, current, load(bias, column), decay)
+
                 if neurons.spiking:
                     compared = potential + load(state.noise, i) if noisy else potential
                     fired = fires(compared, load(threshold, column))
+                    # a resting neuron keeps its potential and cannot fire; its current goes on
                     if rests:
                         rest_until = load(state.rest_until, i)
                         active = rest_until < splat(step)
@@ -155,12 +161,14 @@ def _population_kernel(rules: str) -> Callable[..., Any]:
         events = np.zeros(synapses.most_events, np.int64)
         empty = np.zeros((4, 64 * words), np.int32)
         state = State(empty[0], empty[1], empty[2], empty[3])
+
         for sample in range(planes.shape[0]):
             own_planes, own_graded = planes[sample], graded[sample]
             total[:] = 0
             state.current[:] = 0
             state.potential[:] = 0
             state.rest_until[:] = -1
+
             for step in range(planes.shape[1]):
                 synaptic_input(total, extra, events, own_planes, own_graded, step, synapses)
                 if noise.shape[0]:
@@ -176,6 +184,7 @@ def _population_kernel(rules: str) -> Callable[..., Any]:
                     _leak(neurons, state, total, step, own_planes[step])
                 else:
                     _integrate(neurons, state, total, step, own_planes[step])
+
                 if potentials.shape[0]:
                     for i in range(neurons.size):
                         potentials[sample, step, neurons.order[i]] = state.potential[i]
@@ -193,6 +202,7 @@ def _pack_kernel(rules: str) -> Callable[..., Any]:
         rules  # noqa: B018 - see _RULES
         size = values.shape[2]
         words = -(-size // 64)
+
         for sample in range(values.shape[0]):
             for step in range(values.shape[1]):
                 frame, target = values[sample, step], planes[sample, step]
@@ -207,9 +217,12 @@ def _pack_kernel(rules: str) -> Callable[..., Any]:
                         spikes = np.uint64(0)
                         for lane in range(size - 64 * word):
                             spikes |= np.uint64(frame[64 * word + lane] != 0) << np.uint64(lane)
+
                     if in_order:
                         target[plane + word] = spikes
                         continue
+
+                    # where internal order differs, each bit goes to its neuron's place
                     while spikes:
                         i = place[64 * word + lowest_bit(spikes)]
                         target[plane + (i >> 6)] |= _ONE << np.uint64(i & 63)

@@ -75,6 +75,7 @@ def _prepare(program: Program) -> Network:
         )
         words += places[part.name].words
         values += part.size if part.message_bits else 0
+
     layers = tuple(
         (n, _neurons(_lif(program, n), places[n]), _synapses(program, _lif(program, n), places))
         for n in program.order
@@ -111,6 +112,7 @@ def _synapses(program: Program, population: Population, places: Mapping[str, Pla
     shifts: list[np.ndarray] = []
     pointers, runs, weights = [], [], []
     pointer = run = weight = 0
+
     for group in groups_into(program, population):
         groups.append(
             (
@@ -145,6 +147,7 @@ def _synapses(program: Program, population: Population, places: Mapping[str, Pla
                 run + len(part.runs),
                 weight + len(part.weights),
             )
+
     return Synapses(
         np.array(groups, GROUP),
         np.array(parts, PART),

@@ -108,10 +108,12 @@ def _fold_exponent(
         each = exponent.ravel()[projection.rows]
     else:
         raise TypeError(f"a projection of type {type(projection).__name__}")
+
     each = each.astype(np.int32)
     weights = arithmetic.shift(
         projection.weights, np.maximum(each, 0)
     )  # at most 256 << 7: int32 is enough
+
     right = np.maximum(-each, 0)
     if np.any(weights & ((1 << right) - 1)):
         return weights, np.maximum(-exponent, 0).ravel()[internal_order(target_shape)].astype(
@@ -131,6 +133,7 @@ def _parts(
     """One part for each delay."""
     if isinstance(projection, Convolution):
         return [_convolution(projection, weights, source, target)]
+
     if (
         isinstance(projection, Dense)
         and not projection.delay.ndim
@@ -148,6 +151,7 @@ def _parts(
                 row=table.shape[1],
             )
         ]
+
     if isinstance(projection, Dense):
         rows, columns = np.nonzero(weights)
         weights, delay = (
@@ -158,10 +162,12 @@ def _parts(
         rows, columns, delay = projection.rows, projection.columns, projection.delay
     else:
         raise TypeError(f"a projection of type {type(projection).__name__}")
+
     rows, columns = (
         inverse(internal_order(target.shape))[rows],
         inverse(internal_order(source.shape))[columns],
     )
+
     parts = []
     for steps in np.unique(delay):
         chosen = np.broadcast_to(delay == steps, weights.shape)
@@ -195,6 +201,8 @@ def _matrix(
         rectangle = np.zeros((sources, width), np.int16)
         rectangle[columns, rows] = weights
         return Part(name, lag, rectangle.ravel(), row=width)
+
+    # a run: synapses of one source that end in neighbouring targets
     order = np.lexsort((rows, columns))
     rows, columns, weights = rows[order], columns[order], weights[order]
     first = np.ones(len(rows), bool)
@@ -202,16 +210,21 @@ def _matrix(
     run = np.cumsum(first) - 1
     start = np.flatnonzero(first)
     length = np.diff(start, append=len(rows))
+
+    # a long run is stored as whole blocks of RUN weights, padded with zeros
     is_long = np.asarray(length >= SHORTEST_RUN)
     blocks = np.where(is_long, -(-length // RUN), 0)
     block = np.cumsum(blocks) - blocks
     table = np.zeros(int(blocks.sum()) * RUN, np.int16)
     stored = is_long[run]
     table[(block[run] * RUN + np.arange(len(rows)) - start[run])[stored]] = weights[stored]
+
+    # a long run is one entry, a short one an entry for each synapse
     entry = first | ~stored
     runs = np.stack([rows, np.where(stored, block[run], weights), blocks[run]], axis=1)[
         entry
     ].astype(np.int32)
+
     return Part(
         name,
         lag,
@@ -234,6 +247,7 @@ def _convolution(
     lead = (1,) * (3 - len(source.shape))  # one spatial dimension: a map of height 1
     height, width = lead + source.shape[1:]
     out_height, out_width = lead + target.shape[1:]
+
     vertical, horizontal = (
         _reach(n, out, k, s, p, d)
         for n, out, k, s, p, d in zip(
@@ -245,9 +259,12 @@ def _convolution(
             lead + projection.dilation,
         )
     )
+
+    # [group, kernel row, kernel column, input, output]
     kernel = weights.reshape(groups, outputs, inputs, *(lead + projection.kernel_size)).transpose(
         0, 3, 4, 2, 1
     )
+
     # A pixel's effects along x, joined where they are neighbours: groups lie apart, and are never
     # joined.
     joined = [
@@ -255,6 +272,8 @@ def _convolution(
         for x, o, k in horizontal
         for run in (_join(x, o, k) if groups == 1 else [(x, a, (b,)) for a, b in zip(o, k)])
     ]
+
+    # runs with the same taps share their weights, wherever their pixel lies
     shapes = sorted({taps for _, _, taps in joined})
     blocks_of = np.array([-(-len(taps) * outputs // RUN) for taps in shapes], np.int64)
     tables, offset, block_of = [], 0, np.zeros((groups, kernel.shape[1], len(shapes)), np.int64)
@@ -265,6 +284,7 @@ def _convolution(
         )
         tables.append(table.ravel())
         block_of[group, row, shape], offset = offset, offset + inputs * blocks_of[shape]
+
     y, out_y, tap_y = (
         np.array([(y, a, b) for y, o, k in vertical for a, b in zip(o, k)], np.int64)
         .reshape(-1, 3)
@@ -275,6 +295,7 @@ def _convolution(
         .reshape(-1, 3)
         .T[:, None, :, None]
     )
+
     group = np.arange(groups)
     row = ((y * width + x) * groups + group).ravel()
     at = ((out_y * out_width + out_x) * groups + group) * outputs
@@ -282,6 +303,7 @@ def _convolution(
     runs = np.stack(
         [at.ravel(), block.ravel(), np.broadcast_to(blocks_of[shape], block.shape).ravel()], axis=1
     ).astype(np.int32)
+
     order = np.argsort(row, kind="stable")
     return Part(
         projection.source,

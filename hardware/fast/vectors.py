@@ -81,6 +81,7 @@ def _adder(lanes: int, rows: int, graded: bool):
                 context, builder, signature.args[0], arguments[0], arguments[1], lanes
             )
             total = load_vector(builder, target, 4)
+
             for row in range(rows):
                 offset = builder.extract_value(arguments[3], row)
                 part = load_vector(
@@ -96,6 +97,7 @@ def _adder(lanes: int, rows: int, graded: bool):
                         part, splat_value(builder, builder.extract_value(arguments[4], row), lanes)
                     )
                 total = builder.add(total, part)
+
             builder.store(total, target).align = 4
             return context.get_dummy_value()
 

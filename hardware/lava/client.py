@@ -72,6 +72,7 @@ class Session:
         with _exchange(folder):
             folder.mkdir()
             program_file.save(program, folder / "program.h5")
+
         opened = self._ask(
             options,
             "open",
@@ -84,6 +85,7 @@ class Session:
             mode=self._mode,
             backend=self._backend,
         )
+
         written, running_s = 0, 0.0
         for first in range(0, samples, size):
             end = min(first + size, samples)
@@ -96,6 +98,7 @@ class Session:
             with _exchange(folder):
                 chunk = _read_chunk(folder, program, inputs, options, first, end, size, steps)
             yield chunk
+
         self._ask(options, "close")
         options.details |= {
             "lava": self.connection.ready["lava"],
@@ -104,6 +107,7 @@ class Session:
             "set_up_s": opened["seconds"],
             "ms_per_step": 1e3 * running_s / last_step,
         }
+
         for left in folder.iterdir():
             left.unlink()
         folder.rmdir()

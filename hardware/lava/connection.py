@@ -71,10 +71,12 @@ class Connection:
         self._lock = leftovers.hold(self.folder, self._token)
         self._rest = b""
         self._closed = False
+
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment |= dict.fromkeys(
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
         ) | {"TMPDIR": str(self.folder)}
+
         worker = [
             os.fspath(interpreter),
             "-E",
@@ -94,6 +96,7 @@ class Connection:
             self._token,
         ]
         watcher += [str(self._lock), *worker]
+
         self.ready: dict[str, Any] = {}
         try:
             with open(self.folder / "stderr", "wb") as errors:
@@ -107,6 +110,7 @@ class Connection:
                     cwd=self.folder,
                     pass_fds=(self._lock,),
                 )
+
             commands, answers = self._process.stdin, self._process.stdout
             assert commands is not None, "a pipe was asked for"
             assert answers is not None, "a pipe was asked for"
@@ -168,6 +172,7 @@ class Connection:
                 if not part:
                     raise self._failure("the worker died" + self._exit_code())
                 self._rest += part
+
         line, self._rest = self._rest.split(b"\n", 1)
         message: dict[str, Any] = json.loads(line)
         if message.get("error") == "unsupported":

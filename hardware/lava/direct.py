@@ -75,6 +75,7 @@ class Direct:
     def __init__(self, processes: list[Any]) -> None:
         self.step = 0
         self._models = {process.id: build_model(process) for process in processes}
+
         outgoing: dict[str, list[_Channel]] = {}
         for process in processes:
             model = self._models[process.id]
@@ -88,12 +89,14 @@ class Direct:
                         getattr(type(self._models[source.process.id]), source.name).d_type,
                     )
                     outgoing.setdefault(key, []).append(sources[key])
+
                 inward = list(sources.values())
                 if inward:
                     inward[0].needs = inward
                 functions = port.get_incoming_transform_funcs()
                 extra = (VirtualPortTransformer(sources, functions),) if functions else ()
                 setattr(model, port.name, kind.cls(inward, model, port.shape, kind.d_type, *extra))
+
         self._out: dict[int, list[_Channel]] = {process.id: [] for process in processes}
         self._order: list[tuple[int, bool]] | None = None
         for process in processes:

@@ -96,6 +96,7 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
         (folder(lava_dl) / MARKER).unlink(missing_ok=True)
         (folder(lava_dl) / BEGUN).touch()
         found = None
+
     if found is not None:
         if "lava-nc" not in _versions(found):
             raise LavaEnvironmentError(
@@ -104,6 +105,7 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
             )
         progress(f"Lava runs in {found}")
         return found
+
     place = folder(lava_dl)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -263,10 +265,12 @@ def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
                 f"SPIKEPORT_LAVA_ENV, or empty it"
             )
         shutil.rmtree(place)
+
     place.mkdir()
     (place / BEGUN).touch()
     progress(f"making an environment with {base} in {place}")
     _run([base, "-m", "venv", place], "the environment cannot be made")
+
     size = "several gigabytes, with PyTorch" if lava_dl else "about 300 MB"
     progress(f"installing {'lava-dl 0.6.0' if lava_dl else 'lava-nc 0.10.0'} ({size})")
     pip = [
@@ -284,6 +288,7 @@ def _make(place: Path, lava_dl: bool, progress: Callable[[str], None]) -> None:
         [_python(place), "-E", "-c", f"import {WANTED[lava_dl]}, h5py"],
         "what was installed does not work",
     )
+
     (place / MARKER).write_text(
         json.dumps(
             {"requirements_sha256": _digest(lava_dl), "versions": _versions(_python(place))},
@@ -313,18 +318,22 @@ def find_python() -> Path:
 def _candidates() -> Iterator[str]:
     if sys.version_info[:2] == PYTHON:
         yield sys.executable
+
     name = f"python{PYTHON[0]}.{PYTHON[1]}"
     on_path = shutil.which(name)
     if on_path:
         yield on_path
+
     roots = [os.environ.get("PYENV_ROOT"), _output("pyenv", "root"), os.path.expanduser("~/.pyenv")]
     for root in dict.fromkeys(filter(None, roots)):
         yield from sorted(
             (str(p) for p in Path(root, "versions").glob("3.10*/bin/python")), reverse=True
         )
+
     from_uv = _output("uv", "python", "find", "3.10")
     if from_uv:
         yield from_uv
+
     try:
         environments = json.loads(_output("conda", "env", "list", "--json") or "{}").get("envs", [])
     except ValueError:

@@ -75,10 +75,12 @@ class Graph:
         self.processes: list[Any] = []
         self._spikes: dict[str, Any] = {}
         self._activations: dict[str, Any] = {}
+
         for number, part in enumerate(program.inputs):
             self._spikes[part.name] = self._input(
                 part, self._file(part, f"input-{number}", part.message_bits > 0)
             )
+
         written = []
         for number, name in enumerate(program.order):
             population = program.population(name)
@@ -95,6 +97,7 @@ class Graph:
                 self._write_potentials(
                     neurons, self._file(population, f"potentials-{number}", True)
                 )
+
         self.lag = max((program.depth[name] for name in written), default=0)
         for projection in program.projections:
             self._connect(projection)
@@ -143,6 +146,7 @@ class Graph:
         parameters = self._lif_parameters(population)
         if not needs_custom_neuron(population):
             return ProbedLIFReset(**parameters)
+
         subtracted = population.subtracted
         if subtracted is None:
             subtracted = np.zeros((), np.int64)
@@ -151,6 +155,7 @@ class Graph:
             "reset_amount": _parameter(subtracted, population.shape),
             "refractory_period": population.refractory,
         }
+
         if population.noise is None:
             return CustomResetLIF(**parameters)
         order = layout.positions(population.shape)
@@ -181,6 +186,7 @@ class Graph:
             self.program.nodes[projection.source],
             self.program.nodes[projection.target],
         )
+
         delay = 0 if delays_differ(projection) else projection.max_delay
         hold = (
             delay
@@ -193,6 +199,7 @@ class Graph:
             or projection.recurrent
             or (delays_differ(projection) and projection.source in self.program.order)
         )
+
         if hold or crosses:
             spikes = self._held(
                 projection,
@@ -201,6 +208,7 @@ class Graph:
                 hold,
                 max(0, self.stream.steps - delay - projection.recurrent),
             )
+
         activation = self._activations[target.name]
         if isinstance(projection, ir.Convolution):
             made = _convolution(projection, source, source.message_bits)
@@ -255,6 +263,7 @@ def _matrices(
     rows = layout.positions(target.shape)
     exponents = projection.exponent_per_neuron(target.shape).ravel()
     delayed = delays_differ(projection)
+
     for exponent in np.unique(exponents):
         common = {
             "weight_exp": int(exponent),
@@ -276,6 +285,7 @@ def _matrices(
                     **common,
                 )
             continue
+
         assert isinstance(projection, ir.Sparse), "convolutions are made apart"
         chosen = exponents[projection.rows] == exponent
         place = (
@@ -285,6 +295,7 @@ def _matrices(
         weights = csr_matrix(
             (projection.weights[chosen], place), shape=(target.size, source.size), dtype=np.int32
         )
+
         if not delayed:
             yield Sparse(weights=weights, **common)
         else:
@@ -303,12 +314,14 @@ def _convolution(projection: ir.Convolution, source: Node, message_bits: int) ->
         "padding": layout.spatial(projection.padding, 0),
         "dilation": layout.spatial(projection.dilation, 1),
     }
+
     for name, values in (*sizes.items(), ("groups", (projection.groups,))):
         if max(values) > CONV_LIMIT:
             raise LavaUnsupportedError(
                 f"{where}: {name} is {max(values)}; Lava's convolution keeps it in 8 bits, "
                 f"it must be at most {CONV_LIMIT}"
             )
+
     channels = projection.weights.shape[0]
     exponents = np.broadcast_to(projection.exponent, (channels,)).astype(np.int64)
     weights = projection.weights.astype(np.int64) << exponents.reshape(
@@ -322,6 +335,7 @@ def _convolution(projection: ir.Convolution, source: Node, message_bits: int) ->
             f"{1 << 31}: "
             "use fewer message bits or a smaller exponent"
         )
+
     yield Conv(
         weight=layout.kernel(weights).astype(np.int32),
         input_shape=layout.lava_shape(source.shape),

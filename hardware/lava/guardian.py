@@ -75,6 +75,7 @@ def main(parent: int, folder: str, token: str, lock: int, command: list[str]) ->
     asked_to_stop = []
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     _adopt_orphans()
+
     lifeline = os.dup(0)
     os.set_inheritable(lifeline, False)
     worker = subprocess.Popen(command, start_new_session=True, pass_fds=(lock,))
@@ -83,6 +84,7 @@ def main(parent: int, folder: str, token: str, lock: int, command: list[str]) ->
     ) as nothing:  # the worker alone holds its ends: its death must close them
         os.dup2(nothing.fileno(), 0)
         os.dup2(nothing.fileno(), 1)
+
     poller = select.poll()
     poller.register(lifeline, 0)  # a hang-up is reported without being asked for
     try:
