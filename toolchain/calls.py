@@ -56,10 +56,10 @@ def trace(
     """
     import torch
 
-    found = [read(output) for output in outputs(model, values, how)]
+    per_step = [read(output) for output in outputs(model, values, how)]
     if how == "step":
-        return torch.stack(found)
-    return found[0].transpose(0, 1) if how == "batch-first" else found[0]
+        return torch.stack(per_step)
+    return per_step[0].transpose(0, 1) if how == "batch-first" else per_step[0]
 
 
 def reset(model: nn.Module) -> None:

@@ -42,13 +42,13 @@ def source() -> Path:
     if (root / "pyproject.toml").is_file() and (root / "examples" / "recipes").is_dir():
         return root / "examples"
 
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
         raise ExamplesError(
             f"this installation of spikeport has no examples (package {PACKAGE}); install the "
             f"wheel, or take the folder examples/ of the repository"
         )
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def names(checkpoints: bool = False) -> list[Path]:

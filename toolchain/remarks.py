@@ -67,11 +67,11 @@ def silence(spikes: Mapping[str, float | None], inputs: Sequence[str], over: str
     if len(silent) == len(layers):
         return [Remark("never_spikes", f"no neuron spikes in {over}: it looks like {likely}")]
 
-    said = (
+    message = (
         f"layer {_names(silent)} never spikes in {over}, so nothing behind it sees the input: "
         f"it looks like {likely}"
     )
-    return [Remark("silent_layers", said)]
+    return [Remark("silent_layers", message)]
 
 
 def _names(names: Sequence[str]) -> str:
@@ -88,13 +88,13 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
     if low > 1 / classes:
         return []
 
-    said = f"{correct} of {samples} samples are classified correctly"
+    message = f"{correct} of {samples} samples are classified correctly"
     if high < 1 / classes:
         return [
             Remark(
                 "below_chance",
-                f"{said}, fewer than by guessing among {classes} classes: it looks like labels in "
-                f"another order",
+                f"{message}, fewer than by guessing among {classes} classes: it looks like labels "
+                f"in another order",
             )
         ]
 
@@ -108,8 +108,8 @@ def chance(correct: int, samples: int, classes: int) -> list[Remark]:
     return [
         Remark(
             "near_chance",
-            f"{said}, which guessing among {classes} classes would also give{few}: it looks like "
-            f"{likely}",
+            f"{message}, which guessing among {classes} classes would also give{few}: "
+            f"it looks like {likely}",
         )
     ]
 
@@ -119,10 +119,10 @@ def time_first(samples: int, steps: int, stated: int | None) -> list[Remark]:
     second is not."""
     if stated is None or samples != stated or steps == stated:
         return []
-    said = f"{samples} samples of {steps} steps, and the model was trained with {stated} steps"
+    message = f"{samples} samples of {steps} steps, and the model was trained with {stated} steps"
     return [
         Remark(
             "time_first",
-            f"{said}: it looks like [step, sample, ...]; inputs must be [sample, step, ...]",
+            f"{message}: it looks like [step, sample, ...]; inputs must be [sample, step, ...]",
         )
     ]

@@ -26,12 +26,12 @@ def schema(kind: type, title: str) -> dict[str, Any]:
         Plain JSON values, JSON schema 2020-12. Every table refuses keys that it does not know. What
         a rule between several fields refuses, the schema does not.
     """
-    found = msgspec.json.schema(kind)
+    generated = msgspec.json.schema(kind)
     described = types.type_info(kind)
     assert isinstance(described, types.DataclassType), kind
     for part in _tables(described, {}).values():
-        _refine(found["$defs"][part.cls.__name__], part)
-    whole = {"$schema": DIALECT, "title": title, **found}
+        _refine(generated["$defs"][part.cls.__name__], part)
+    whole = {"$schema": DIALECT, "title": title, **generated}
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(whole))  # tuples as lists
     return plain
 
@@ -96,15 +96,15 @@ _FIELD = re.compile(r"^(\w+(?:, \w+)*)  +(\S.*)$")
 
 def _described(doc: str) -> dict[str, str]:
     """Field → its lines in a docstring of the house's form: "name   text", "a, b   text"."""
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     names: list[str] = []
     for line in doc.splitlines():
         begins = _FIELD.match(line)
         if begins:
             names = begins.group(1).split(", ")
-            found |= dict.fromkeys(names, begins.group(2).strip())
+            meanings |= dict.fromkeys(names, begins.group(2).strip())
         elif line.startswith("  ") and names:
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+            meanings |= {name: f"{meanings[name]} {line.strip()}" for name in names}
         else:
             names = []
-    return found
+    return meanings

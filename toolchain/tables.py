@@ -77,8 +77,8 @@ class Settings:
             except msgspec.ValidationError as reason:
                 faults = iter([_fault(field.type, value, _way(reason))])
             for way, wrong, wanted in faults:
-                said = f"is {shown(wrong)}; it must be {wanted}"
-                raise self.REFUSED(table, said, (field.name, *way), wrong)
+                problem = f"is {shown(wrong)}; it must be {wanted}"
+                raise self.REFUSED(table, problem, (field.name, *way), wrong)
             # a list becomes a tuple and 1 becomes 1.0, as from a file: equal settings, equal keys
             object.__setattr__(self, field.name, value)
         message = self.check()
@@ -156,9 +156,9 @@ def unknown(key: object, known: Collection[str]) -> str:
 
 @cache
 def _described(kind: type) -> types.DataclassType:
-    found = types.type_info(kind)
-    assert isinstance(found, types.DataclassType), kind
-    return found
+    described = types.type_info(kind)
+    assert isinstance(described, types.DataclassType), kind
+    return described
 
 
 @cache
@@ -213,8 +213,8 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 def _way(reason: msgspec.ValidationError) -> Way:
     """Where msgspec says that a value is wrong: "... - at `$.models[1].seeds`"."""
-    found = _PLACE.search(str(reason))
-    steps = _STEP.findall(found.group(1)) if found else ()
+    match = _PLACE.search(str(reason))
+    steps = _STEP.findall(match.group(1)) if match else ()
     return tuple(name or int(place) for name, place in steps)
 
 

@@ -91,18 +91,18 @@ def array(name: str, value: object, wanted: str, kinds: str = "biuf") -> np.ndar
         wanted: what it must be, for the error.
         kinds: numpy's letters for the types that are allowed.
     """
-    given: Any = value.detach().cpu() if hasattr(value, "detach") else value
-    if isinstance(given, (str, bytes, Mapping)) or given is None:
+    values: Any = value.detach().cpu() if hasattr(value, "detach") else value
+    if isinstance(values, (str, bytes, Mapping)) or values is None:
         raise wrong(name, value, wanted)
     try:
-        found = np.asarray(given)
+        converted = np.asarray(values)
     except ValueError:
         raise ArgumentError(
             f"{name} is no array: its rows differ in length; it must be {wanted}"
         ) from None
-    if found.dtype.kind not in kinds or not found.ndim:
-        raise wrong(name, found if found.ndim else value, wanted)
-    return found
+    if converted.dtype.kind not in kinds or not converted.ndim:
+        raise wrong(name, converted if converted.ndim else value, wanted)
+    return converted
 
 
 @overload
@@ -118,7 +118,7 @@ def labels(value: object, samples: int, *, optional: bool = False) -> np.ndarray
     if value is None and optional:
         return None
     wanted = f"one whole number for each of the {samples} samples"
-    found = array("labels", value, wanted, "iu")
-    if found.shape != (samples,):
-        raise wrong("labels", found, wanted)
-    return found.astype(np.int64)
+    numbers = array("labels", value, wanted, "iu")
+    if numbers.shape != (samples,):
+        raise wrong("labels", numbers, wanted)
+    return numbers.astype(np.int64)

@@ -103,14 +103,16 @@ class Attacked:
         return _tabular.frame(self._rows())
 
     def __repr__(self) -> str:
-        shares = (f"{100 * found['share']:.1f} %" for found in (self.clean_accuracy, self.accuracy))
+        shares = (
+            f"{100 * accuracy['share']:.1f} %" for accuracy in (self.clean_accuracy, self.accuracy)
+        )
         clean, worst = shares
         limit = f"{self.threat.norm} {self.threat.epsilon:g}"
         return f"Attacked({limit}, {self.preset}: accuracy {clean} clean, {worst} under attack)"
 
     def _repr_html_(self) -> str:
         felled = [
-            (name, sum(found == name for found in self.felled_by))
+            (name, sum(attack == name for attack in self.felled_by))
             for name in dict.fromkeys(self.attacks)
         ]
         title = f"{self.threat.norm} {self.threat.epsilon:g}, preset {self.preset}, {self.target}"
@@ -118,8 +120,8 @@ class Attacked:
             f"clean: {accuracy_text(self.clean_accuracy)}",
             f"under attack: {accuracy_text(self.accuracy)}",
         )
-        said = "".join(f"<div>{escape(line)}</div>" for line in lines)
-        return _tabular.html(title, ("attack", "samples that fell to it"), felled) + said
+        notes = "".join(f"<div>{escape(line)}</div>" for line in lines)
+        return _tabular.html(title, ("attack", "samples that fell to it"), felled) + notes
 
 
 @heap.kept()
@@ -169,17 +171,17 @@ def attack(
         raise wrong("seed", seed, f"a whole number from 0 to {MAX_SEED}")
     size = whole("batch", batch, optional=False)
 
-    found = _readable(opened(model))
-    victim = found.victim()
+    network = _readable(opened(model))
+    victim = network.victim()
     check_kind(victim, threat)
-    samples = _samples(images, found)
+    samples = _samples(images, network)
     classes = checked_labels(labels, len(samples))
     if classes.size and not 0 <= classes.min() <= classes.max() < victim.classes:
         raise wrong("labels", classes, f"classes from 0 to {victim.classes - 1}")
 
-    deciding = SOFTWARE if found.program is None else target
-    judge = None if deciding == SOFTWARE else found.integers(deciding)
-    spec = _cascade(preset, threat, found, number)
+    deciding = SOFTWARE if network.program is None else target
+    judge = None if deciding == SOFTWARE else network.integers(deciding)
+    spec = _cascade(preset, threat, network, number)
     result = registry.run(
         spec,
         victim,
@@ -188,9 +190,9 @@ def attack(
         threat,
         number,
         judge=judge,
-        behind=found.victim,
+        behind=network.victim,
         batch=size,
-        program=found.program,
+        program=network.program,
         progress=progress,
     )
     verify(samples, result.adversarial, threat)

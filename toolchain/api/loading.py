@@ -97,10 +97,10 @@ class Model:
 
     def job(self, source: Source | None = None) -> Job:
         """The Program for samples of a source, kept for the next call."""
-        said = () if source is None else (source.name, *sorted(source.encoded().items()))
-        if said not in self._jobs:
-            self._jobs[said] = prepared(self.stage, self.ways, source)
-        return self._jobs[said]
+        key = () if source is None else (source.name, *sorted(source.encoded().items()))
+        if key not in self._jobs:
+            self._jobs[key] = prepared(self.stage, self.ways, source)
+        return self._jobs[key]
 
     def save_nir(self, path: str | Path, *, dt: float | None = None, force: bool = False) -> Path:
         """Write the NIR graph.
@@ -128,8 +128,8 @@ class Model:
 
     def __repr__(self) -> str:
         data = self.data
-        told = f", {data.get('name')} {data.get('encoding')}" if data else ""
-        return f"Model({self.stage.source}: {self.kind}{told})"
+        suffix = f", {data.get('name')} {data.get('encoding')}" if data else ""
+        return f"Model({self.stage.source}: {self.kind}{suffix})"
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
@@ -228,12 +228,12 @@ def load(
 
     _optional("data", data, tuple(DATASETS))
     root = None if data_root is None else Path(text("data_root", data_root, "a folder or None"))
-    told = encoded(encoding, steps, bits, rate, bin_us)
-    source = None if data is None else Source(data, root=root, **told)
+    options = encoded(encoding, steps, bits, rate, bin_us)
+    source = None if data is None else Source(data, root=root, **options)
     ways = _calibrated(stage, settled(stage, ways, source), source, calibration)
 
     return Model(
-        stage, ways, {key: value for key, value in told.items() if value is not None}, root
+        stage, ways, {key: value for key, value in options.items() if value is not None}, root
     )
 
 

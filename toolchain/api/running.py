@@ -99,18 +99,18 @@ class RunRecording(Recording):
         return summary.summarise(self.ran, self, self.labels)
 
     def __repr__(self) -> str:
-        said = ""
+        suffix = ""
         if self.labels is not None:
-            said = f", accuracy {100 * self.accuracy(self.labels):.2f} %"
-        return super().__repr__()[:-1] + said + ")"
+            suffix = f", accuracy {100 * self.accuracy(self.labels):.2f} %"
+        return super().__repr__()[:-1] + suffix + ")"
 
     def _repr_html_(self) -> str:
         lines = [f"warning: {remark.message}" for remark in self.warnings]
         if self.labels is not None:
-            found = summary.accuracy(summary.correct(self, self.labels), self.samples)
-            lines.insert(0, f"accuracy {summary.accuracy_text(found)}")
-        said = "".join(f"<div>{escape(line)}</div>" for line in [self.data, *lines] if line)
-        return super()._repr_html_() + said
+            accuracy = summary.accuracy(summary.correct(self, self.labels), self.samples)
+            lines.insert(0, f"accuracy {summary.accuracy_text(accuracy)}")
+        notes = "".join(f"<div>{escape(line)}</div>" for line in [self.data, *lines] if line)
+        return super()._repr_html_() + notes
 
 
 def export(model: object, *, agreement: float | None = None) -> Exported:
@@ -131,9 +131,9 @@ def export(model: object, *, agreement: float | None = None) -> Exported:
     if agreement is None:
         return Exported(there, there.program, there.audit)
     share = number("agreement", agreement)
-    found = precision.cheapest(there.stage, there.ways, share or 0.0)
-    chosen = Model(there.stage, found.ways, there.said, there.root)
-    return Exported(chosen, chosen.program, chosen.audit, found.tried)
+    cheapest = precision.cheapest(there.stage, there.ways, share or 0.0)
+    chosen = Model(there.stage, cheapest.ways, there.said, there.root)
+    return Exported(chosen, chosen.program, chosen.audit, cheapest.tried)
 
 
 def attribute(
@@ -175,8 +175,8 @@ def attribute(
     there = opened(model)
     if data is None and inputs is None:
         return precision.attribute(there.job())
-    told = encoded(encoding, steps, bits, rate, bin_us)
-    at, source = _given(there, data, inputs, None, samples, data_root, told)
+    options = encoded(encoding, steps, bits, rate, bin_us)
+    at, source = _given(there, data, inputs, None, samples, data_root, options)
     return precision.attribute(at, source)
 
 
@@ -222,19 +222,19 @@ def run(
     """
     there = opened(model)
     one_of("target", target, execution.TARGETS)
-    told = encoded(encoding, steps, bits, rate, bin_us)
-    at, source = _given(there, data, inputs, labels, samples, data_root, told)
+    options = encoded(encoding, steps, bits, rate, bin_us)
+    at, source = _given(there, data, inputs, labels, samples, data_root, options)
     record = Record(spikes=bool(spikes), potentials=bool(potentials))
-    found = job.run(
+    ran = job.run(
         at, source, target, record=record, batch=whole("batch", batch), watch=_watch(progress)
     )
-    same = {f.name: getattr(found.recording, f.name) for f in fields(Recording)}
+    same = {f.name: getattr(ran.recording, f.name) for f in fields(Recording)}
     return RunRecording(
         **same,
         ran=at.program,
-        labels=found.given.labels,
-        data=found.given.description,
-        warnings=tuple(found.warnings()),
+        labels=ran.given.labels,
+        data=ran.given.description,
+        warnings=tuple(ran.warnings()),
     )
 
 
@@ -268,8 +268,8 @@ def compare(
     there = opened(model)
     names = several("targets", targets, execution.TARGETS)
     execution.check_targets(there.stage, names)
-    told = encoded(encoding, steps, bits, rate, bin_us)
-    at, source = _given(there, data, inputs, labels, samples, data_root, told)
+    options = encoded(encoding, steps, bits, rate, bin_us)
+    at, source = _given(there, data, inputs, labels, samples, data_root, options)
     watch = _watch(progress)
     return job.compare(at, source, names, batch=whole("batch", batch), watch=watch).result
 
@@ -323,8 +323,8 @@ def assess(
     """
     there, limits = opened(model), _chip(chip)
     one_of("target", target, INTEGER_TARGETS)
-    told = encoded(encoding, steps, bits, rate, bin_us)
-    at, source = _given(there, data, inputs, labels, samples, data_root, told)
+    options = encoded(encoding, steps, bits, rate, bin_us)
+    at, source = _given(there, data, inputs, labels, samples, data_root, options)
     return assessment.assess(
         at,
         source,

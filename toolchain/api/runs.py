@@ -87,9 +87,9 @@ class BenchRun:
             ArgumentError: for another name.
             MissingPackageError: where pandas is not installed.
         """
-        found = self.tables[one_of("table", table, tuple(self.tables))]
-        names = found.header()
-        return _tabular.frame([dict(zip(names, row)) for row in found.records()], names)
+        chosen = self.tables[one_of("table", table, tuple(self.tables))]
+        names = chosen.header()
+        return _tabular.frame([dict(zip(names, row)) for row in chosen.records()], names)
 
     def report(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the page.
@@ -113,8 +113,8 @@ class BenchRun:
         return f"BenchRun({self.folder}: {models} models, {len(self.run.records)} scored cells)"
 
     def _repr_html_(self) -> str:
-        found = self.tables[GLANCE]
-        return _tabular.html(repr(self), found.header(), found.records(), found.caption)
+        table = self.tables[GLANCE]
+        return _tabular.html(repr(self), table.header(), table.records(), table.caption)
 
 
 def open_run(folder: str | Path, *, rate_hz: float | None = None) -> BenchRun:

@@ -340,11 +340,11 @@ def transfers(
         ]
     else:
         inner = [s for s in _events(preset, norm) if s.get("estimator") == ASSG]
-    made = [AttackSpec(**spec, eot=EOT_SAMPLES[preset] if stochastic else 1) for spec in inner]
+    specs = [AttackSpec(**spec, eot=EOT_SAMPLES[preset] if stochastic else 1) for spec in inner]
     return [
         AttackSpec("transfer", {"source": source, "spec": spec.to_json()})
         for source in sources
-        for spec in made
+        for spec in specs
     ]
 
 

@@ -268,10 +268,10 @@ class _StraightThrough(torch.autograd.Function):
 
 def straight_through(images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """``values``, whose gradient is that of ``images``."""
-    found: torch.Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]  # torch's
+    output: torch.Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]  # torch's
         images, values
     )
-    return found
+    return output
 
 
 def revealed(encoder: Encoder, reach: float) -> Encoder:
@@ -300,10 +300,10 @@ class _Within(torch.autograd.Function):
 
 
 def _within(images: torch.Tensor, spikes: torch.Tensor, slopes: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = _Within.apply(  # type: ignore[no-untyped-call]  # torch's
+    output: torch.Tensor = _Within.apply(  # type: ignore[no-untyped-call]  # torch's
         images, spikes, slopes
     )
-    return found
+    return output
 
 
 class _Expected(torch.autograd.Function):
@@ -321,7 +321,7 @@ class _Expected(torch.autograd.Function):
 
 
 def _expected(images: torch.Tensor, spikes: torch.Tensor, slope: float) -> torch.Tensor:
-    found: torch.Tensor = _Expected.apply(  # type: ignore[no-untyped-call]  # torch's
+    output: torch.Tensor = _Expected.apply(  # type: ignore[no-untyped-call]  # torch's
         images, spikes, slope
     )
-    return found
+    return output

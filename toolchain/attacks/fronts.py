@@ -134,8 +134,8 @@ class Purified:
         def run(x: torch.Tensor) -> torch.Tensor:
             attacked = as_attacked(purify) if isinstance(purify, nn.Module) else nullcontext()
             with attacked:
-                found: torch.Tensor = purify(x)
-            return found
+                purified: torch.Tensor = purify(x)
+            return purified
 
         if self.gradient == "through":
             return run(samples)

@@ -458,15 +458,15 @@ def _stages(params: Mapping[str, Any]) -> tuple[AttackSpec, ...]:
             '"training"}}'
         )
 
-    made = tuple(AttackSpec.from_json(stage) for stage in stages)
-    for stage in made:
+    specs = tuple(AttackSpec.from_json(stage) for stage in stages)
+    for stage in specs:
         if stage.attack in ("cascade", "transfer", "sponge", "corruption"):
             raise AttackError(f"cascade: {stage.attack!r} cannot be one of its stages")
         if stage.known_seed is not None or stage.eot != 1:
             raise AttackError(
                 "cascade: known_seed and eot are given for all of it, not for a stage"
             )
-    return made
+    return specs
 
 
 def run(
@@ -602,8 +602,8 @@ def _cascade(
             raise NotApplicable(
                 f"nothing stands before the network that a stage could treat as {stage.front!r}"
             )
-        found = behind(stage.front)
-        return found if spec.known_seed is None else Known(found, spec.known_seed, threat.epsilon)
+        base = behind(stage.front)
+        return base if spec.known_seed is None else Known(base, spec.known_seed, threat.epsilon)
 
     def made(stage: AttackSpec) -> cascade.Stage:
         def attack(

@@ -173,8 +173,8 @@ class Search:
                     part.applied(self.victim.model, frozen=draw > 0),
                 ):
                     outcome = self._outcome(point, seed, self.rows)
-                    (found,) = torch.autograd.grad(outcome.loss.sum(), point)
-                total += found / len(parts)
+                    (gradient,) = torch.autograd.grad(outcome.loss.sum(), point)
+                total += gradient / len(parts)
                 np.add.at(self.queries, self.rows.cpu().numpy(), 1)
             # all parts saw the same forward pass
             outcomes.append(outcome)
@@ -215,9 +215,9 @@ class Search:
         arrays = self._samples(x)
         outcomes = []
         for _ in range(self.repeats):
-            found = ask(self.victim, arrays, self._next_seed())
-            ties = None if found.ties is None else found.ties.to(self.device)
-            outcomes.append(self.goal.outcome(Reading(found.scores.to(self.device), ties), rows))
+            reading = ask(self.victim, arrays, self._next_seed())
+            ties = None if reading.ties is None else reading.ties.to(self.device)
+            outcomes.append(self.goal.outcome(Reading(reading.scores.to(self.device), ties), rows))
         return self._judge(x, outcomes, rows, candidate)
 
     def query_each(
@@ -243,11 +243,11 @@ class Search:
 
     def _samples(self, x: torch.Tensor) -> np.ndarray:
         """Points as samples: float32 images, or uint8 events, which must be 0 and 1."""
-        found = x.detach().cpu().numpy()
+        values = x.detach().cpu().numpy()
         return (
-            found.astype(self.kind)
+            values.astype(self.kind)
             if self.kind is np.float32
-            else whole(found, np.uint8, "attacked events", 0, 1)
+            else whole(values, np.uint8, "attacked events", 0, 1)
         )
 
     def log(self, **values: torch.Tensor) -> None:

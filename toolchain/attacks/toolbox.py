@@ -38,8 +38,8 @@ class ToolboxClassifier(ClassifierMixin, LossGradientsMixin, BaseEstimator):
         gradient, _ = self.search.gradient(
             torch.from_numpy(x.astype(np.float32)).to(self.search.device)
         )
-        found: np.ndarray = gradient.cpu().numpy()
-        return found
+        array: np.ndarray = gradient.cpu().numpy()
+        return array
 
     def predict(self, x: np.ndarray, batch_size: int = 0, **kwargs: Any) -> np.ndarray:
         """The clean labels, one-hot. The toolbox asks only to log a success rate, which the search

@@ -148,14 +148,14 @@ class _ModelVictim:
 
     def ask(self, samples: np.ndarray, *, seed: int = 0) -> Reading:
         """Scores and what breaks their ties, without gradient."""
-        found = []
+        readings = []
         with torch.no_grad():
             for start in range(0, len(samples), BATCH):
                 part = torch.from_numpy(
                     np.ascontiguousarray(samples[start : start + BATCH], np.float32)
                 ).to(self.device)
-                found.append(self.read(part, seed=seed))
-        return join(found)
+                readings.append(self.read(part, seed=seed))
+        return join(readings)
 
     def predict(self, samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Scores without gradient, float32 [sample, class]."""

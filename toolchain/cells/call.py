@@ -20,7 +20,7 @@ def compute(
     ``progress=`` where it takes that; it returns plain JSON values, the cell's "result"."""
     module, name = job["function"].split(":")
     function = getattr(importlib.import_module(module), name)
-    told = (
+    keywords = (
         {"progress": context.tick} if "progress" in inspect.signature(function).parameters else {}
     )
-    return {"result": function(job["job"], context.folder, **told)}, {}
+    return {"result": function(job["job"], context.folder, **keywords)}, {}

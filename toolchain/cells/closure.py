@@ -56,19 +56,19 @@ class Code:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over what the files do, as they are when it is first asked for."""
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         for name, path in self.files.items():
-            found.update(f"{name}\0{read(path).meaning}\0".encode())
-        return found.hexdigest()
+            hasher.update(f"{name}\0{read(path).meaning}\0".encode())
+        return hasher.hexdigest()
 
 
 def stamp(path: Path) -> tuple[int, int]:
     """(time of change, size) of a file; (0, 0): it is gone."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return 0, 0
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def locate(name: str) -> Path | None:
@@ -177,14 +177,14 @@ class _Walk:
     def _imported(self, module: str, path: Path) -> list[str]:
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         source = read(path)
-        found = [
+        candidates = [
             name
             for level, base, names in source.imports
             for name in _names(level, base, names, package)
         ]
         for text in source.strings:
-            found += self._named_in(text)
-        return [name for name in found if name and name not in self.modules]
+            candidates += self._named_in(text)
+        return [name for name in candidates if name and name not in self.modules]
 
     def _named_in(self, text: str) -> list[str]:
         """Modules that a string constant names, or imports: a program that is started as another
@@ -246,8 +246,8 @@ def _spec(name: str) -> ModuleSpec | None:
     """Of a module outside all packages; a factory may also lie in the working directory."""
     for finder in sys.meta_path:
         try:
-            if (found := finder.find_spec(name, None)) is not None:
-                return found
+            if (spec := finder.find_spec(name, None)) is not None:
+                return spec
         except (ImportError, AttributeError, ValueError):  # a finder of somebody else's
             continue
     return PathFinder.find_spec(name, [os.getcwd()])
@@ -273,7 +273,7 @@ def _installed(path: Path) -> bool:
 def loaded() -> dict[str, Path]:
     """Modules of this process that are the user's own: neither ours, nor installed, nor of the
     standard library."""
-    found = {}
+    files = {}
     for name, module in list(sys.modules.items()):
         top, origin = name.split(".")[0], getattr(module, "__file__", None)
         if (
@@ -284,5 +284,5 @@ def loaded() -> dict[str, Path]:
             continue
         path = Path(origin)
         if path.suffix == ".py" and path.is_file() and not _installed(path.resolve()):
-            found[name] = path
-    return found
+            files[name] = path
+    return files

@@ -88,17 +88,17 @@ Hire = Callable[[int, Shared, Callable[[str, int, int], None]], AbstractContextM
 
 def everything(cells: Iterable[Cell]) -> list[Cell]:
     """The cells and all that stand before them, each key once, those that are needed first."""
-    found: dict[str, Cell] = {}
+    by_key: dict[str, Cell] = {}
     waiting = [(cell, False) for cell in reversed(list(cells))]
     while waiting:
         cell, ready = waiting.pop()
-        if cell.key in found:
+        if cell.key in by_key:
             continue
         if ready:
-            found[cell.key] = cell
+            by_key[cell.key] = cell
         else:
             waiting += [(cell, True), *((before, False) for before in reversed(cell.after))]
-    return list(found.values())
+    return list(by_key.values())
 
 
 def finished(cell: Cell, store: Store) -> bool:
@@ -224,15 +224,15 @@ class _Run:
                     self._push(len(self._cells), self._cells[key])
 
     def _keep(self, cell: Cell, done: Done) -> None:
-        made = {**cell.maker.said(), "seconds": done.seconds}
+        origin = {**cell.maker.said(), "seconds": done.seconds}
         if cell.product is not None:
-            made["product"] = _digest(cell.product, self._store)
-            if made["product"] is None:
+            origin["product"] = _digest(cell.product, self._store)
+            if origin["product"] is None:
                 self._fail(cell, f"its file {cell.product} is not there")
                 return
         description = {**cell.description, **done.description}
         self._store.put(
-            cell.key, cell.kind, description, done.arrays, made, replace=cell.product is not None
+            cell.key, cell.kind, description, done.arrays, origin, replace=cell.product is not None
         )
         self._finish(cell, done.seconds)
 

@@ -64,10 +64,12 @@ def _sign(file: TextIO) -> None:
     """Say who holds the lock; where that cannot be written (a full disk), the lock holds all the
     same."""
     now = datetime.now(timezone.utc)
-    said = f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC\n"
+    signature = (
+        f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC\n"
+    )
     try:
         file.truncate(0)
-        file.write(said)
+        file.write(signature)
         file.flush()
     except OSError:
         return

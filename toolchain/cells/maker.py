@@ -76,14 +76,14 @@ def of(*modules: str) -> Maker:
 @lru_cache(maxsize=64)
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     """Python and the distributions of packages (the names that one imports) → version."""
-    found, owners = {"python": platform.python_version()}, metadata.packages_distributions()
+    installed, owners = {"python": platform.python_version()}, metadata.packages_distributions()
     for package in packages:
         for distribution in sorted(set(owners.get(package, []))) or [package]:
             try:
-                found[distribution] = metadata.version(distribution)
+                installed[distribution] = metadata.version(distribution)
             except metadata.PackageNotFoundError:
-                found[distribution] = NONE
-    return found
+                installed[distribution] = NONE
+    return installed
 
 
 _checked: dict[str, tuple[tuple[int, int], ...]] = {}

@@ -38,11 +38,11 @@ def cell(
     product   a file in the folder that the function writes besides its result
     """
     made_by = _maker(function)
-    said = {"function": function, "label": label, "job": dict(job)}
+    description = {"function": function, "label": label, "job": dict(job)}
     key = key_of(function, job, [before.key for before in after], made_by.digest)
     return Cell(
         f"{ADAPTER}:compute",
-        said,
+        description,
         key,
         "result",
         label,
@@ -50,7 +50,7 @@ def cell(
         after,
         product=product,
         sort=function,
-        description=said,
+        description=description,
     )
 
 

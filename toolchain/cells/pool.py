@@ -100,9 +100,9 @@ class Pool:
                 return task.key, work.perform(task, self._shared, self._tick(task))
         while True:
             for pipe in connection.wait(list(self._busy)):
-                found = self._heard(pipe) if isinstance(pipe, connection.Connection) else None
-                if found is not None:
-                    return found
+                finished = self._heard(pipe) if isinstance(pipe, connection.Connection) else None
+                if finished is not None:
+                    return finished
 
     def _tick(self, task: Task) -> work.Tick:
         return lambda done, total: self._inside(task.label, done, total)
@@ -111,15 +111,15 @@ class Pool:
         """What a worker says; None: nothing that ends a cell."""
         worker, task = self._busy[pipe]
         try:
-            said = pipe.recv()
+            message = pipe.recv()
         except (EOFError, OSError):
             return self._died(worker, task)
-        if isinstance(said, tuple):
-            self._inside(task.label, *said)
+        if isinstance(message, tuple):
+            self._inside(task.label, *message)
             return None
         del self._busy[pipe]
         self._idle.append(worker)
-        return task.key, said
+        return task.key, message
 
     def _died(self, worker: _Worker, task: Task) -> tuple[str, Outcome] | None:
         del self._busy[worker.pipe]

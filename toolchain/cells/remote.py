@@ -57,7 +57,7 @@ class Scheduler:
     trusted_network: bool = False
 
     def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in ("ca", "cert", "key")}
+        files = {name: getattr(self, name) for name in ("ca", "cert", "key")}
         scheme = self.address.partition("://")[0] if "://" in self.address else None
         if scheme not in ("tls", "tcp"):
             raise EngineError(
@@ -66,7 +66,7 @@ class Scheduler:
             )
 
         if scheme == "tcp":
-            if any(given.values()):
+            if any(files.values()):
                 raise EngineError(
                     f"{self.address} is not encrypted, so certificates change nothing; give "
                     f"tls://HOST:PORT"
@@ -86,7 +86,7 @@ class Scheduler:
                 f"{self.address} is encrypted; {parameter('trusted_network')} goes with tcp://"
             )
 
-        for name, path in given.items():
+        for name, path in files.items():
             if path is None:
                 raise EngineError(
                     f"{self.address} needs {parameter('ca')}, {parameter('cert')} and "
@@ -134,8 +134,8 @@ def cluster(
     """The workers of a running cluster as a crew. Raises EngineError where no scheduler answers."""
     from distributed import Client
 
-    said = ["waiting for the Dask scheduler at %s to answer", scheduler.address]
-    waiting = threading.Timer(PATIENCE_S, _LOG.info, said)
+    notice = ["waiting for the Dask scheduler at %s to answer", scheduler.address]
+    waiting = threading.Timer(PATIENCE_S, _LOG.info, notice)
     waiting.daemon = True
     waiting.start()
     try:

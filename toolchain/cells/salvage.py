@@ -94,19 +94,19 @@ def _rows(path: Path) -> tuple[list[Row], int, bool]:
 
 
 def _as_written(row: Row) -> bool:
-    *said, whole, arrays = row
-    if {type(part) for part in (*said, whole)} != {str} or type(arrays) is not bytes:
+    *texts, whole, arrays = row
+    if {type(part) for part in (*texts, whole)} != {str} or type(arrays) is not bytes:
         return False
-    return bool(checksum(*said) == whole and checksum(arrays) == said[4])
+    return bool(checksum(*texts) == whole and checksum(arrays) == texts[4])
 
 
 def _numbers(db: sqlite3.Connection) -> set[int]:
     """Numbers of rows, found along every way that may still be open."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     ways = ("", "ORDER BY rowid DESC", "INDEXED BY sqlite_autoindex_cells_1 ORDER BY key")
     for way in ways:
-        found |= set(_until_damage(db, f"SELECT rowid FROM cells {way}"))
-    return found
+        numbers |= set(_until_damage(db, f"SELECT rowid FROM cells {way}"))
+    return numbers
 
 
 def _until_damage(db: sqlite3.Connection, query: str) -> Iterator[int]:

@@ -36,8 +36,8 @@ class Source:
 def read(path: Path) -> Source:
     """A file as it is now; of a data file, its bytes are what it does. Raises ClosureError."""
     try:
-        found = path.stat()
-        return _read(path, found.st_mtime_ns, found.st_size)
+        status = path.stat()
+        return _read(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise _unreadable(path, error) from None
 

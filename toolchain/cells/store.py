@@ -132,20 +132,20 @@ class Store:
                 f"{self.path}: is a database of another program; a run's folder is one that "
                 f"spikeport wrote"
             )
-        found = self._db.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
-        if found is None or found[0] not in (str(FORMAT), str(OLDER)):
+        entry = self._db.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
+        if entry is None or entry[0] not in (str(FORMAT), str(OLDER)):
             raise StoreError(
-                f"{self.path}: format {found[0] if found else None!r:.40}; formats {OLDER} and "
+                f"{self.path}: format {entry[0] if entry else None!r:.40}; formats {OLDER} and "
                 f"{FORMAT} can be read"
             )
         have = {row[1] for row in self._db.execute("PRAGMA table_info(cells)")}
-        wanted = COLUMNS if found[0] == str(FORMAT) else OLDER_COLUMNS
+        wanted = COLUMNS if entry[0] == str(FORMAT) else OLDER_COLUMNS
         if not have.issuperset(wanted):
             raise StoreError(
                 f"{self.path}: its table of cells has the columns {', '.join(sorted(have))}; "
                 f"needed are {', '.join(wanted)}"
             )
-        return int(found[0])
+        return int(entry[0])
 
     @contextmanager
     def _typed(self, what: str = "cannot be used as a store of results") -> Iterator[None]:
@@ -170,9 +170,8 @@ class Store:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(
-                *files.DAMAGE
-            ):  # where the disk is full, SQLite has rolled back by itself
+            # where the disk is full, SQLite has rolled back by itself
+            with suppress(*files.DAMAGE):
                 self._db.execute("ROLLBACK")
             raise
 
@@ -229,21 +228,21 @@ class Store:
 
     def get(self, key: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """(description, arrays) of a cell; StoreError where there is none."""
-        said = self._said(key)
+        row = self._said(key)
         with self._typed():
             blob = self._db.execute("SELECT arrays FROM cells WHERE key = ?", (key,)).fetchone()[0]
-        if type(blob) is not bytes or (self.format == FORMAT and checksum(blob) != said[4]):
+        if type(blob) is not bytes or (self.format == FORMAT and checksum(blob) != row[4]):
             raise self._damaged(key)
-        return self._json(said[2], dict, key), self._read(unpack, blob, key)
+        return self._json(row[2], dict, key), self._read(unpack, blob, key)
 
     def made(self, key: str) -> dict[str, Any]:
         """What made a cell; empty where an earlier version kept it. StoreError where there is no
         such cell."""
-        said = self._said(key)
+        row = self._said(key)
         if self.format != FORMAT:
             return {}
-        made: dict[str, Any] = self._json(said[3], dict, key)
-        return made
+        origin: dict[str, Any] = self._json(row[3], dict, key)
+        return origin
 
     def _said(self, key: str) -> tuple[str, ...]:
         """A row but for its arrays, or StoreError where it is not the one that was written."""
@@ -256,19 +255,19 @@ class Store:
             self.format == FORMAT and checksum(*row[:5]) != row[5]
         ):
             raise self._damaged(key)
-        said: tuple[str, ...] = row
-        return said
+        texts: tuple[str, ...] = row
+        return texts
 
     def _damaged(self, key: str) -> StoreError:
         return StoreError(f"{self.path}: cell {key[:12]} is damaged{files.ADVICE}")
 
     def _json(self, text: str, kind: type, key: str) -> Any:
-        found = self._read(json.loads, text, key)
-        if not isinstance(found, kind):
+        value = self._read(json.loads, text, key)
+        if not isinstance(value, kind):
             raise StoreError(
                 f"{self.path}: {key[:24]} is {text:.40}, no {kind.__name__}{files.ADVICE}"
             )
-        return found
+        return value
 
     def _read(self, reader: Callable[[Any], Any], content: str | bytes, key: str) -> Any:
         try:

@@ -66,7 +66,7 @@ def command(
     _ = TARGETS[target]  # an unknown one is an error before any work
 
     limits, source = Chip.load(chip), data_from(options)
-    found = assessment.assess(
+    assessed = assessment.assess(
         open_job(model, source, options),
         source,
         limits,
@@ -76,11 +76,11 @@ def command(
         watch=progress,
     )
 
-    click.echo(found.text())
-    say_data(found.given)
-    say_warnings(found.warnings)
+    click.echo(assessed.text())
+    say_data(assessed.given)
+    say_warnings(assessed.warnings)
 
     if output is not None:
-        files.write_text(output, assessment_page.build(found), force)
+        files.write_text(output, assessment_page.build(assessed), force)
         click.echo(f"wrote {output}", err=True)
-    write_json(json_file, "assess", found.to_dict(), force)
+    write_json(json_file, "assess", assessed.to_dict(), force)

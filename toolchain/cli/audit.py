@@ -52,7 +52,7 @@ def command(
     click.echo(opened.audit.table())
     facts: dict = {"program": opened.program.fingerprint, "audit": opened.audit.to_dict()}
     if attribute:
-        found = precision.attribute(opened, source)
-        click.echo(f"\n{found.table()}")
-        facts["attribution"] = found.to_dict()
+        attribution = precision.attribute(opened, source)
+        click.echo(f"\n{attribution.table()}")
+        facts["attribution"] = attribution.to_dict()
     write_json(json_file, "audit", facts, force)

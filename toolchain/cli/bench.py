@@ -138,8 +138,8 @@ def command(
             report=report,
             command=shlex.join(typed),
         )
-    found = reading.load(folder)
-    facts = analyse(found.records, found.about)
+    stored = reading.load(folder)
+    facts = analyse(stored.records, stored.about)
     click.echo(summary(facts))
     for note in facts.about["sweep"]["data"].get("notes", ()):  # runs of before have none
         click.echo(f"data: {note}")
@@ -150,8 +150,8 @@ def command(
         f"-o report.html"
     )
     say_battery(facts.battery)
-    said = {"warnings": [remark.to_dict() for remark in warnings]}
-    write_json(json_file, "bench", to_json(facts) | said, force)
+    notes = {"warnings": [remark.to_dict() for remark in warnings]}
+    write_json(json_file, "bench", to_json(facts) | notes, force)
 
 
 class Bars:
@@ -232,8 +232,8 @@ class Bars:
         if now - self._began >= DELAY and now - self._drawn >= REFRESH:
             self._drawn = now
             ended = self._overall.n >= self._overall.total
-            said = "" if ended else time_left(self._left, now - self._said)
-            self._overall.set_postfix_str(said, refresh=False)
+            status = "" if ended else time_left(self._left, now - self._said)
+            self._overall.set_postfix_str(status, refresh=False)
             self._overall.refresh()
 
 
@@ -254,23 +254,23 @@ def time_left(left: Left, gone: float = 0.0) -> str:
 def remarks_of(facts: Analysis) -> list[Remark]:
     """What looks like a mistake in a run: on clean inputs, layers that never spike and accuracies
     that guessing would give."""
-    found: dict[str, Remark] = {}
+    by_text: dict[str, Remark] = {}
     for model in facts.models:
         for entry in model.targets:
             for remark in _remarks(model, entry):
-                said = f"{model.name}: {remark.message}"
-                found.setdefault(said, Remark(remark.name, said))
-    return list(found.values())
+                text = f"{model.name}: {remark.message}"
+                by_text.setdefault(text, Remark(remark.name, text))
+    return list(by_text.values())
 
 
 def _remarks(model: Model, entry: Target) -> list[Remark]:
     clean, over = entry.clean, f"{entry.samples} samples of {model.steps} steps"
     rows = [row for row in entry.layers if row.inputs == "clean"]
     inputs = [row.layer for row in rows if not row.dendrite_updates]
-    found = []
+    remarks = []
     if model.program is not None:
-        found = silence({row.layer: row.spikes for row in rows}, inputs, over)
-    return found + chance(round(clean.value * clean.samples), clean.samples, model.classes)
+        remarks = silence({row.layer: row.spikes for row in rows}, inputs, over)
+    return remarks + chance(round(clean.value * clean.samples), clean.samples, model.classes)
 
 
 LEGEND = (

@@ -53,19 +53,19 @@ def command(
 
     every = {"": opened.program, **fronts.made(fronts.of(opened.stage))}
     parts = {
-        part: placement.check(made, limits, allow_microcode=allow_microcode)
-        for part, made in every.items()
+        part: placement.check(program, limits, allow_microcode=allow_microcode)
+        for part, program in every.items()
     }
 
     report = parts.pop("")
-    for part, found in parts.items():
+    for part, placed in parts.items():
         click.echo(f"front: {part}")
-        _print(found, limits)
+        _print(placed, limits)
         click.echo()
     _print(report, limits)
 
     facts = report.to_dict() | (
-        {} if not parts else {"front": {part: found.to_dict() for part, found in parts.items()}}
+        {} if not parts else {"front": {part: placed.to_dict() for part, placed in parts.items()}}
     )
     write_json(
         json_file,
@@ -74,7 +74,7 @@ def command(
         force,
     )
 
-    return 0 if report.fits and all(found.fits for found in parts.values()) else 1
+    return 0 if report.fits and all(placed.fits for placed in parts.values()) else 1
 
 
 def _print(report: placement.Report, limits: Chip) -> None:

@@ -99,9 +99,9 @@ def command(
     files.claim([json_file], force)
     opened = open_job(model, source, options, names)
     ran = job.compare(opened, source, names, batch=batch, watch=progress)
-    result, parts, given = ran.result, ran.parts, ran.given
-    click.echo(f"{result.samples} samples x {result.steps} steps of {given.description}")
-    say_data(given)
+    result, parts, samples = ran.result, ran.parts, ran.given
+    click.echo(f"{result.samples} samples x {result.steps} steps of {samples.description}")
+    say_data(samples)
     for name, facts in result.runs.items():
         read = (
             ""
@@ -109,11 +109,11 @@ def command(
             else f", accuracy {summary.accuracy_text(facts['accuracy'])}"
         )
         click.echo(f"{name}: {seconds(facts['wall_time_s'])}{read}")
-    for part, found in parts.items():
-        _print(found, f"front: {part}: ")
+    for part, outcome in parts.items():
+        _print(outcome, f"front: {part}: ")
     _print(result)
     for option, value in (("tolerance", tolerance), ("min-agreement", min_agreement)):
-        if value is not None and not any(found.floating for found in ran.every):
+        if value is not None and not any(outcome.floating for outcome in ran.every):
             raise ToolchainError(
                 f"--{option} is for floating-point models; these targets compute integers, which "
                 f"must be equal: leave it out"
@@ -126,16 +126,18 @@ def command(
     click.echo(_verdict(ran.every, tolerance))
     if min_agreement is not None:
         smallest = min(pair.share for pair in result.paired)
-        said = "at least" if passed else "LESS than"
-        click.echo(f"{100 * smallest:.2f} % of predictions agree, {said} {100 * min_agreement:g} %")
+        bound = "at least" if passed else "LESS than"
+        click.echo(
+            f"{100 * smallest:.2f} % of predictions agree, {bound} {100 * min_agreement:g} %"
+        )
 
     facts = {
         "model": model,
-        **data_facts(given),
+        **data_facts(samples),
         "program": opened.program.fingerprint,
         **audited(opened.audit),
         **result.to_dict(),
-        "identical": all(found.identical for found in ran.every),
+        "identical": all(outcome.identical for outcome in ran.every),
         "tolerance": tolerance,
         "min_agreement": min_agreement,
         "passed": passed,
@@ -144,7 +146,7 @@ def command(
     if (front := fronts.of(opened.stage)) is not None:
         facts["front"] = {
             "plan": front.plan(),
-            "parts": {part: found.to_dict() for part, found in parts.items()},
+            "parts": {part: outcome.to_dict() for part, outcome in parts.items()},
         }
     write_json(json_file, "compare", facts, force)
     return 0 if passed else 1
@@ -153,27 +155,27 @@ def command(
 def _passed(ran: job.Compared, tolerance: float | None, min_agreement: float | None) -> bool:
     """Whether the exit code is 0."""
     if min_agreement is None:
-        return all(found.within(tolerance or 0.0) for found in ran.every)
+        return all(outcome.within(tolerance or 0.0) for outcome in ran.every)
     return ran.result.agrees(min_agreement) and all(part.identical for part in ran.parts.values())
 
 
 def _verdict(every: list[agreement.Agreement], tolerance: float | None) -> str:
     """One line: identical, different, or the same spikes from potentials that quantisation changed,
     and by how much."""
-    if all(found.identical for found in every):
+    if all(each.identical for each in every):
         return "identical"
-    comparisons = [c for found in every for c in found.comparisons]
+    comparisons = [c for each in every for c in each.comparisons]
     if any(not c.spikes_identical or not (c.identical or c.floating) for c in comparisons):
         return "DIFFERENT"
     largest = max(c.largest_difference for c in comparisons)
-    said = (
+    differences = (
         f"every spike is identical; potentials of the floating-point model differ by up to "
         f"{largest:.3g} thresholds"
     )
     if tolerance is None:
-        return f"DIFFERENT only by quantisation: {said} (--tolerance says how much may be)"
+        return f"DIFFERENT only by quantisation: {differences} (--tolerance says how much may be)"
     within = "within" if largest <= tolerance else "MORE than"
-    return f"{said}, {within} the tolerance of {tolerance:g}"
+    return f"{differences}, {within} the tolerance of {tolerance:g}"
 
 
 def _print_paired(result: agreement.Agreement) -> None:
@@ -203,7 +205,7 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
         firsts = {"first difference": comparison.first}
         if comparison.floating and comparison.first_spike is not comparison.first:
             firsts["first spike that differs"] = comparison.first_spike
-        for what, first in firsts.items():
+        for heading, first in firsts.items():
             if first is not None:
                 values = " and ".join(
                     f"{target} {value:g}" for target, value in zip(comparison.targets, first.values)
@@ -213,7 +215,7 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
                     f"sample {first.sample}, step {first.step}, layer {first.layer}, neuron "
                     f"{neuron}"
                 )
-                click.echo(f"{what}: {place}, {first.quantity}: {values}")
+                click.echo(f"{heading}: {place}, {first.quantity}: {values}")
 
 
 def _row(entry: LayerAgreement) -> tuple:

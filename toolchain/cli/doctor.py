@@ -33,10 +33,10 @@ def command(json_file: Path | None, force: bool) -> None:
     )
 
     for name, key in (("Lava", "lava"), ("lava-dl", "lava_dl")):
-        found = facts["lava"][key]
-        if found["python"]:
-            versions = ", ".join(f"{package} {at}" for package, at in found["versions"].items())
-            click.echo(f"\n{name}: {found['python']} ({versions})")
+        installed = facts["lava"][key]
+        if installed["python"]:
+            versions = ", ".join(f"{package} {at}" for package, at in installed["versions"].items())
+            click.echo(f"\n{name}: {installed['python']} ({versions})")
 
     click.echo(
         "\n"

@@ -81,11 +81,11 @@ def command(
     files.claim([output, json_file], force)
 
     stage, ways = open_model(model, source=data_from(options), **options)
-    found = None
+    cheapest = None
     if agreement is not None:
-        found = precision.cheapest(stage, ways, agreement)
-        ways = found.ways
-        click.echo("\n".join(found.lines()) + "\n")
+        cheapest = precision.cheapest(stage, ways, agreement)
+        ways = cheapest.ways
+        click.echo("\n".join(cheapest.lines()) + "\n")
 
     front = fronts.of(stage)
     files.claim(fronts.files_of(front, output), force)
@@ -111,8 +111,8 @@ def command(
         "program": program.fingerprint,
         "audit": None if audit is None else audit.to_dict(),
     }
-    if found is not None:
-        facts["agreement"] = {"asked": agreement, **found.to_dict()}
+    if cheapest is not None:
+        facts["agreement"] = {"asked": agreement, **cheapest.to_dict()}
     if front is not None:
         facts["front"] = _export_front(front, output, force, ways.dt)
 
@@ -124,12 +124,12 @@ def _check_agreement(output: Path, options: dict[str, Any]) -> None:
     are given."""
     if output.suffix == ".nir":
         raise click.UsageError("--agreement chooses integers, which a .nir does not hold; give .h5")
-    told = {
+    chosen = {
         "--weight-bits": options["weight_bits"] is not None,
         "--precise": options["precise"],
         "--per-channel": options["per_channel"] is not None,
     }
-    for option in (name for name, given in told.items() if given):
+    for option in (name for name, value in chosen.items() if value):
         raise click.UsageError(f"--agreement chooses {option} itself: give one of them")
     if options["calibration"] is None:
         options["calibration"] = options["data"]

@@ -280,9 +280,9 @@ def data_from(options: dict[str, Any]) -> inputs.Source | None:
     encoded |= {name: options.pop(name) for name in ("encoding", "steps", "bits", "bin_us")}
     name, root, samples = options.pop("data"), options.pop("root"), options.pop("samples", None)
     if name is None:
-        said = [key for key, value in encoded.items() if value is not None]
-        if said:
-            option = "spike-rate" if said[0] == "rate" else said[0].replace("_", "-")
+        stated = [key for key, value in encoded.items() if value is not None]
+        if stated:
+            option = "spike-rate" if stated[0] == "rate" else stated[0].replace("_", "-")
             raise click.UsageError(f"--{option} goes with --data NAME")
         return None
     return inputs.Source(name, samples, root, **encoded)

@@ -122,13 +122,13 @@ def say_salvaged(folder: Path) -> None:
     """What --salvage asks for, and what came of it. Raises StoreError."""
     from toolchain.cells.salvage import salvage
 
-    found = salvage(folder)
-    if found.aside is None:
-        click.echo(f"nothing in {folder} is damaged: {found.kept} cells", err=True)
+    salvaged = salvage(folder)
+    if salvaged.aside is None:
+        click.echo(f"nothing in {folder} is damaged: {salvaged.kept} cells", err=True)
     else:
         click.echo(
-            f"salvaged {found.kept} cells, {found.lost} more are damaged; the damaged file is now "
-            f"{found.aside}",
+            f"salvaged {salvaged.kept} cells, {salvaged.lost} more are damaged; "
+            f"the damaged file is now {salvaged.aside}",
             err=True,
         )
 

@@ -95,8 +95,8 @@ def command(
 
     files.require_ending(output, FORMS)
     files.claim([output, json_file, neurobench], force)
-    found = load(run)
-    facts, shown = gather(found, rate)
+    stored = load(run)
+    facts, shown = gather(stored, rate)
 
     # folders before the page: they may be refused
     if csv_folder is not None:
@@ -106,7 +106,7 @@ def command(
         written = figures.write(facts, figures_folder, pdf=pdf, force=force)
         click.echo(f"wrote {len(written)} figures to {figures_folder}", err=True)
     if samples_folder is not None:
-        written = records.write(found, samples_folder, parquet=parquet, force=force)
+        written = records.write(stored, samples_folder, parquet=parquet, force=force)
         click.echo(f"wrote {len(written)} files to {samples_folder}", err=True)
 
     as_page = output.suffix == ".html"
@@ -120,4 +120,4 @@ def command(
         )
     say_battery(facts.battery)
     write_json(json_file, "report", to_json(facts), force)
-    write_json(neurobench, "report --neurobench", benchmark.result(found), force)
+    write_json(neurobench, "report --neurobench", benchmark.result(stored), force)

@@ -40,9 +40,9 @@ def command(runs: tuple[Path, ...], output: Path, json_file: Path | None, force:
     tables, tried = results.write(runs, output, force=force)
     click.echo(f"wrote {output}", err=True)
     say_battery(tried)
-    said = {
+    content = {
         **{table.name: table.rows for table in tables},
         "battery": tried,
         "captions": {table.name: table.caption for table in tables},
     }  # what the numbers are, and the energy's error
-    write_json(json_file, "results", to_json(said), force)
+    write_json(json_file, "results", to_json(content), force)

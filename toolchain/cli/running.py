@@ -89,14 +89,14 @@ def command(
     files.claim(fronts.files_of(fronts.of(opened.stage), save), force)
     recorded = Record(spikes=save is not None, potentials=potentials)
     ran = job.run(opened, source, target, record=recorded, batch=batch, watch=progress)
-    recording, given = ran.recording, ran.given
+    recording, samples = ran.recording, ran.given
     # before a rate may turn out to be too high
     wrote = [] if save is None else _save(recording, ran.parts, save, force)
 
     cost = costs.estimated(ran.programs(), cost_on, rate)
-    facts = summary.summarise(opened.program, recording, given.labels)
+    facts = summary.summarise(opened.program, recording, samples.labels)
     facts["energy"] = cost.to_dict()
-    say_data(given)
+    say_data(samples)
     if facts["accuracy"] is not None:
         click.echo(f"accuracy   {summary.accuracy_text(facts['accuracy'])}")
     click.echo(
@@ -117,10 +117,10 @@ def command(
     if wrote:
         click.echo("\n" + "\n".join(f"wrote {path}" for path in wrote))
     if (front := fronts.of(opened.stage)) is not None:
-        made = front.programs()
-        parts = {part: summary.summarise(made[part][0], r) for part, r in ran.parts.items()}
+        programs = front.programs()
+        parts = {part: summary.summarise(programs[part][0], r) for part, r in ran.parts.items()}
         facts["front"] = {"plan": front.plan(), "parts": parts}
-    about = {"model": model, **data_facts(given), **audited(opened.audit)}
+    about = {"model": model, **data_facts(samples), **audited(opened.audit)}
     write_json(json_file, "run", about | facts, force)
 
 
@@ -128,9 +128,11 @@ def _save(
     recording: Recording, parts: Mapping[str, Recording], save: Path, force: bool
 ) -> list[Path]:
     """Write the Recording, and beside it those of what ran before the network; the files."""
-    files = {save: recording} | {fronts.beside(save, part): found for part, found in parts.items()}
-    for path, found in files.items():
-        recording_file.save(found, path, force=force)
+    files = {save: recording} | {
+        fronts.beside(save, part): part_recording for part, part_recording in parts.items()
+    }
+    for path, part_recording in files.items():
+        recording_file.save(part_recording, path, force=force)
     return list(files)
 
 

@@ -95,17 +95,17 @@ def command(
     files.claim([output, table, page, json_file], force)
     kept = keeping(recipe, state, resume, force, 60 * save_every)
     with ExitStack() as stack:
-        told = [_print_epoch]
+        observers = [_print_epoch]
         if board is not None:
             from toolchain.training.boards import board as opened
 
-            told.append(stack.enter_context(opened(board)))
+            observers.append(stack.enter_context(opened(board)))
         update = stack.enter_context(progress("training", "batch"))
         result = training.train(
             recipe,
             root=root,
             progress=update,
-            on_epoch=lambda entry: [tell(entry) for tell in told],
+            on_epoch=lambda entry: [tell(entry) for tell in observers],
             keeping=kept,
         )
     test = accuracy(round(result.accuracy * result.test_samples), result.test_samples)

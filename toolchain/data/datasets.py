@@ -138,10 +138,10 @@ def load(
             raise DataError(f"{name}: the data folder {folder} does not exist")
     values, labels = source.read(split, folder)
     labels = np.asarray(labels, np.int64)
-    found = Dataset(
+    dataset = Dataset(
         name, split, values, labels, source.shape, source.maximum, classes=source.classes
     )
-    return found.first(samples)
+    return dataset.first(samples)
 
 
 def _no_root(name: str) -> NoReturn:

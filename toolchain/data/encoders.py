@@ -186,11 +186,11 @@ class Encoding(Settings):
     def notes(self, dataset: Dataset) -> tuple[str, ...]:
         """What the encoding leaves out of a data set, for people."""
         late = self.after_the_last_step(dataset)
-        said = (
+        note = (
             f"{late:,} events of {len(dataset)} recordings come after the last step and are no "
             f"part of the samples"
         )
-        return (said,) if late else ()
+        return (note,) if late else ()
 
     def _bins(self, events: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         frames = np.zeros((self.steps, *shape), np.uint8)

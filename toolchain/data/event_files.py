@@ -72,20 +72,20 @@ def is_recording(path: str | Path, kind: str) -> bool:
 def read(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     """Field → int64 [event], in the file's order; "p" and "y" only where the file has them. Raises
     DataError."""
-    found = READERS[kind](Path(path))
-    unknown = sorted(set(found) - set(FIELDS))
-    if unknown or not set(NEEDED) <= set(found):
-        held = ", ".join(sorted(found)) or "nothing"
+    events = READERS[kind](Path(path))
+    unknown = sorted(set(events) - set(FIELDS))
+    if unknown or not set(NEEDED) <= set(events):
+        held = ", ".join(sorted(events)) or "nothing"
         raise DataError(f"{path}: holds {held}; events must be {ACCEPTED}")
-    if not all(array.size for array in found.values()):
+    if not all(array.size for array in events.values()):
         raise DataError(f"{path}: holds no event")
-    lengths = {name: array.shape for name, array in found.items()}
+    lengths = {name: array.shape for name, array in events.items()}
     if len(set(lengths.values())) > 1 or any(len(shape) != 1 for shape in lengths.values()):
-        said = ", ".join(f"{name} {list(shape)}" for name, shape in lengths.items())
+        shapes = ", ".join(f"{name} {list(shape)}" for name, shape in lengths.items())
         raise DataError(
-            f"{path}: {said}; each must be a row of the same length, one number for each event"
+            f"{path}: {shapes}; each must be a row of the same length, one number for each event"
         )
-    return {name: _whole(path, name, array) for name, array in found.items()}
+    return {name: _whole(path, name, array) for name, array in events.items()}
 
 
 def _whole(path: str | Path, name: str, array: np.ndarray) -> np.ndarray:
@@ -118,14 +118,14 @@ def _npy(path: Path) -> dict[str, np.ndarray]:
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
-    found = arrays.read(path, records=True, most=MAX_EVENTS)
-    if "events" not in found:
-        return found
-    if len(found) > 1:
+    members = arrays.read(path, records=True, most=MAX_EVENTS)
+    if "events" not in members:
+        return members
+    if len(members) > 1:
         raise DataError(
-            f"{path}: holds {', '.join(sorted(found))}; beside 'events' there must be nothing"
+            f"{path}: holds {', '.join(sorted(members))}; beside 'events' there must be nothing"
         )
-    return _structured(path, "'events'", found["events"])
+    return _structured(path, "'events'", members["events"])
 
 
 READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {"npy": _npy, "npz": _npz}

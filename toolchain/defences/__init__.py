@@ -125,8 +125,10 @@ class Defence(Settings):
 
     def hooks(self) -> Hooks:
         """What takes part in the training."""
-        given = {name: getattr(self, name) for name in _OWN} | self._added()
-        return Hooks([DEFENCES[n].hook(given[n]) for n in DEFENCES if given.get(n) is not None])
+        settings = {name: getattr(self, name) for name in _OWN} | self._added()
+        return Hooks(
+            [DEFENCES[n].hook(settings[n]) for n in DEFENCES if settings.get(n) is not None]
+        )
 
 
 class Hooks:
@@ -153,8 +155,8 @@ class Hooks:
 
     def penalties(self, step: Step, scores: torch.Tensor) -> dict[str, torch.Tensor]:
         """Name of the defence → what it adds to the loss."""
-        found = {hook.name: hook.penalty(step, scores) for hook in self._hooks}
-        return {name: penalty for name, penalty in found.items() if penalty is not None}
+        terms = {hook.name: hook.penalty(step, scores) for hook in self._hooks}
+        return {name: penalty for name, penalty in terms.items() if penalty is not None}
 
     def after_update(self, model: nn.Module) -> None:
         for hook in self._hooks:

@@ -78,10 +78,10 @@ def perturb(settings: Adversarial, step: Step) -> torch.Tensor:
     if settings.attack == "rfgsm":
         start = (clean + alpha * torch.randn_like(clean).sign()).clamp(0, 1)
         return _projected(start + (epsilon - alpha) * _sign(step, start), clean, epsilon)
-    found = _projected(clean + epsilon * (2 * torch.rand_like(clean) - 1), clean, epsilon)
+    attacked = _projected(clean + epsilon * (2 * torch.rand_like(clean) - 1), clean, epsilon)
     for _ in range(settings.steps or 2):
-        found = _projected(found + alpha * _sign(step, found), clean, epsilon)
-    return found
+        attacked = _projected(attacked + alpha * _sign(step, attacked), clean, epsilon)
+    return attacked
 
 
 def _projected(images: torch.Tensor, clean: torch.Tensor, epsilon: float) -> torch.Tensor:

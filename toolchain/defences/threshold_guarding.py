@@ -126,12 +126,12 @@ def near_counts(
 ) -> dict[str, tuple[int, int]]:
     """(potentials near the threshold, all of them) of every layer; ``relative``: delta is in
     thresholds, not in volts."""
-    found = {}
+    counts = {}
     for name, layer in layers.items():
         potential, threshold = layer.potential.detach(), layer.threshold.detach()
         away = potential / threshold - 1 if relative else potential - threshold
-        found[name] = int((away.abs() < delta).sum()), potential.numel()
-    return found
+        counts[name] = int((away.abs() < delta).sum()), potential.numel()
+    return counts
 
 
 def near_threshold(layers: Mapping[str, Observation], delta: float) -> NearThreshold:

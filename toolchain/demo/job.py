@@ -267,10 +267,10 @@ def _compare(
 def _energy(program: Program, whole: Recording, say: Say) -> dict[str, Any]:
     """What an inference is estimated to cost, mean over the test set, with every table, band and
     error."""
-    found = costs.estimated({"": (program, whole)}, Chip.load("loihi2"))
-    for what, text in zip(("energy", "time"), costs.short(found)):
-        say(f"{what:8} {text}")
-    return found.to_dict() | {"shown": costs.shown(found).device.name}
+    cost = costs.estimated({"": (program, whole)}, Chip.load("loihi2"))
+    for name, text in zip(("energy", "time"), costs.short(cost)):
+        say(f"{name:8} {text}")
+    return cost.to_dict() | {"shown": costs.shown(cost).device.name}
 
 
 def _grid_step(entry: dict[str, Any]) -> np.ndarray:
@@ -292,15 +292,15 @@ def _layers_of_weights(
     """Weight layer → (trained float weights, weights in the graph, step of their grid, its entry in
     the graph's metadata)."""
     modules = dict(stage.module.named_modules())
-    found = {}
+    layers = {}
     for name, entry in graph_metadata.of(graph)["nodes"].items():
         if "weight_bits" in entry.get("grid", {}):
             after = np.asarray(graph.nodes[name].weight, np.float64)
             step = _grid_step(entry)
             step = step.reshape(-1, *[1] * (after.ndim - 1)) if step.ndim else step
             before = modules[name].folded()[0].detach().double().numpy()
-            found[name] = (before, after, step, entry)
-    return found
+            layers[name] = (before, after, step, entry)
+    return layers
 
 
 def _weights(stage: Stage, graph) -> list[dict[str, Any]]:
@@ -359,13 +359,13 @@ def _shown(
 
 
 def _versions(lava: Recording) -> dict[str, str]:
-    found = {
+    versions = {
         "spikeport": __version__,
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
     }
-    found |= {name: packages.version(name) for name in ("nir", "numba", "numpy")}
-    return found | {"lava-nc": str(lava.details.get("lava"))}
+    versions |= {name: packages.version(name) for name in ("nir", "numba", "numpy")}
+    return versions | {"lava-nc": str(lava.details.get("lava"))}
 
 
 def _commands(folder: Path) -> list[str]:

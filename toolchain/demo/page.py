@@ -40,11 +40,11 @@ def summary(facts: Mapping[str, Any]) -> list[str]:
     lava = next(c for c in facts["comparisons"] if "lava" in c["targets"])
 
     if different:
-        said = f"{different:,} of {compared:,} compared values differ."
-        verdict = f'<span class="verdict bad">{said}</span>'
+        sentence = f"{different:,} of {compared:,} compared values differ."
+        verdict = f'<span class="verdict bad">{sentence}</span>'
     else:
-        said = "Every spike and every membrane potential is the same."
-        verdict = f'<span class="verdict good">{said}</span>'
+        sentence = "Every spike and every membrane potential is the same."
+        verdict = f'<span class="verdict good">{sentence}</span>'
 
     low, high = accuracy["interval"]
     return [
@@ -224,30 +224,32 @@ def _step(layer: Mapping[str, Any]) -> str:
 
 def chip(facts: Mapping[str, Any]) -> str:
     """Used and maximum, and every broken rule."""
-    told = facts["chip"]
-    verdict = f"<p>Every design rule of {escape(told['name'])} holds.</p>"
-    if not told["fits"]:
-        verdict = f'<div class="bad">{items(told["broken"])}</div>'
+    placement = facts["chip"]
+    verdict = f"<p>Every design rule of {escape(placement['name'])} holds.</p>"
+    if not placement["fits"]:
+        verdict = f'<div class="bad">{items(placement["broken"])}</div>'
     columns = [
         Column(f"column_{place}", label, get=lambda row, place=place: row[place])
-        for place, label in enumerate(told["head"])
+        for place, label in enumerate(placement["head"])
     ]
-    caption = f"Used and most allowed on {told['name']}."
+    caption = f"Used and most allowed on {placement['name']}."
     return (
         verdict
-        + _table("chip", caption, columns, told["rows"])
-        + details("What the check says besides", items((*told["notes"], *told["estimates"])))
+        + _table("chip", caption, columns, placement["rows"])
+        + details(
+            "What the check says besides", items((*placement["notes"], *placement["estimates"]))
+        )
     )
 
 
 def energy(facts: Mapping[str, Any]) -> str:
     """Estimate, bands, what limits the time, and the error against measurement."""
-    told = facts["energy"]
-    spiking = [entry for entry in told["devices"] if entry["kind"] == "spiking"]
-    limit = next(entry for entry in spiking if entry["name"] == told["shown"])["limit"]
+    estimate = facts["energy"]
+    spiking = [entry for entry in estimate["devices"] if entry["kind"] == "spiking"]
+    limit = next(entry for entry in spiking if entry["name"] == estimate["shown"])["limit"]
     where = limit["term"] if limit["layer"] is None else f"{limit['term']} of {limit['layer']}"
-    power = quantity(told["static_power_mw"]["value"] * 1e-3, "W")
-    chips = "1 chip" if told["chips"] == 1 else f"{told['chips']} chips"
+    power = quantity(estimate["static_power_mw"]["value"] * 1e-3, "W")
+    chips = "1 chip" if estimate["chips"] == 1 else f"{estimate['chips']} chips"
 
     columns = (
         Column("table", "table", get=lambda entry: entry["title"]),
@@ -268,13 +270,14 @@ def energy(facts: Mapping[str, Any]) -> str:
         ),
     )
 
-    assumed = items((*told["assumptions"], *told["not_covered"]))
+    assumed = items((*estimate["assumptions"], *estimate["not_covered"]))
     return (
         "<p>No energy of an operation of Loihi 2 is public: this is an estimate from counts and "
         f"tables of Loihi 1. A mean step takes {quantity(limit['step_s'], 's')}, limited by "
         f"{escape(where)}. Static energy is {power} of {chips}, without a pause between "
         "inferences.</p>"
-        f"<p><strong>{escape(told['measured_text'])}</strong> {escape(told['static_text'])}</p>"
+        f"<p><strong>{escape(estimate['measured_text'])}</strong> "
+        f"{escape(estimate['static_text'])}</p>"
         + _table("energy", "One inference, mean over the test digits.", columns, spiking)
         + details("What is assumed, and what is not covered", assumed)
     )

@@ -51,18 +51,18 @@ class Agreement:
             for c in self.comparisons
             for entry in c.layers
         )
-        said = "identical" if self.identical else f"{differ:,} spikes and potentials differ"
-        return f"Agreement({', '.join(self.runs)} on {self.samples} samples: {said})"
+        result = "identical" if self.identical else f"{differ:,} spikes and potentials differ"
+        return f"Agreement({', '.join(self.runs)} on {self.samples} samples: {result})"
 
     def _repr_html_(self) -> str:
         rows = self._rows()
         names = list(rows[0])
         notes = "; ".join(line for pair in self.paired for line in pair.lines())
         title = f"{self.samples} samples x {self.steps} steps on {', '.join(self.runs)}"
-        said = "identical" if self.identical else "different"
+        result = "identical" if self.identical else "different"
         cells = [[row[name] for name in names] for row in rows]
         return _tabular.html(
-            f"{title}: {said}", [name.replace("_", " ") for name in names], cells, notes
+            f"{title}: {result}", [name.replace("_", " ") for name in names], cells, notes
         )
 
     def _rows(self) -> list[dict[str, object]]:
@@ -97,13 +97,13 @@ class Agreement:
         """What looks like a mistake: layers that never spike, an accuracy on the first target that
         guessing would give."""
         over = f"{self.samples} samples of {self.steps} steps"
-        found = silence(self.spikes, [part.name for part in program.inputs], over)
+        remarks = silence(self.spikes, [part.name for part in program.inputs], over)
         read = next(iter(self.runs.values()))["accuracy"]
         if read is not None:
-            found += chance(
+            remarks += chance(
                 read["correct"], read["samples"], program.nodes[program.outputs[0].population].size
             )
-        return found
+        return remarks
 
     @property
     def identical(self) -> bool:
@@ -183,7 +183,7 @@ def agree(
         )
     samples, steps = next(iter(inputs.values())).shape[:2]
     size = samples_at_once(program, steps, memory)
-    found: dict[str, list[Comparison]] = {target: [] for target in targets[1:]}
+    comparisons: dict[str, list[Comparison]] = {target: [] for target in targets[1:]}
     spikes: dict[str, int | None] = dict.fromkeys(program.nodes)
     times = dict.fromkeys(targets, 0.0)
     predicted: dict[str, list[np.ndarray]] = {target: [] for target in targets}
@@ -199,7 +199,7 @@ def agree(
                 for name, array in recording.spikes.items():
                     spikes[name] = (spikes[name] or 0) + int(np.count_nonzero(array))
             else:
-                found[target].append(_moved(compare(baseline, recording, program), start))
+                comparisons[target].append(_moved(compare(baseline, recording, program), start))
 
     classes = {target: np.concatenate(parts) for target, parts in predicted.items()}
     read = {
@@ -211,7 +211,7 @@ def agree(
     return Agreement(
         samples,
         steps,
-        tuple(_joined(parts) for parts in found.values()),
+        tuple(_joined(parts) for parts in comparisons.values()),
         {t: {"wall_time_s": times[t], "accuracy": read[t]} for t in targets},
         spikes,
         tuple(

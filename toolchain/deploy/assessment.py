@@ -75,26 +75,26 @@ class Assessment:
         """What is found, as (question, answer), for the terminal and the page."""
         chip = self.placement.chip
         energy, time = costs.short(self.cost)
-        said = [
+        lines = [
             ("model", f"{self.model}, Program {self.program[:12]}"),
             ("data", f"{self.samples} samples x {self.steps} steps of {self.given.description}"),
         ]
-        said += [
-            (name, "no labels" if found is None else summary.accuracy_text(found))
-            for name, found in self.accuracies.items()
+        lines += [
+            (name, "no labels" if accuracy is None else summary.accuracy_text(accuracy))
+            for name, accuracy in self.accuracies.items()
         ]
         if self.no_software:
-            said.append((SOFTWARE, self.no_software))
+            lines.append((SOFTWARE, self.no_software))
         if self.paired is not None:
             names = ("agreement", "difference")
-            said += list(zip(names, self.paired.lines()))
+            lines += list(zip(names, self.paired.lines()))
 
         broken = [v.rule for part in (self.placement, *self.parts.values()) for v in part.broken]
         why = f"; broken: {', '.join(dict.fromkeys(broken))}" if broken else ""
         fit = "fits" if self.fits else "DOES NOT FIT"
 
         return [
-            *said,
+            *lines,
             ("audit", self.verdict or "none: the model was a Program already"),
             (
                 "chip",
@@ -106,13 +106,13 @@ class Assessment:
 
     def text(self) -> str:
         """For the terminal."""
-        return "\n".join(f"{name:<10} {said}" for name, said in self.rows())
+        return "\n".join(f"{name:<10} {text}" for name, text in self.rows())
 
     def __repr__(self) -> str:
         shares = [
-            f"{name} {100 * found['share']:.2f} %"
-            for name, found in self.accuracies.items()
-            if found is not None
+            f"{name} {100 * accuracy['share']:.2f} %"
+            for name, accuracy in self.accuracies.items()
+            if accuracy is not None
         ]
         return f"Assessment({', '.join([*shares, f'{self.cores} neurocores'])})"
 
@@ -127,9 +127,9 @@ class Assessment:
             MissingPackageError: where pandas is not installed.
         """
         rows = []
-        for name, found in self.accuracies.items():
-            low, high = (None, None) if found is None else found["interval"]
-            value = None if found is None else found["share"]
+        for name, accuracy in self.accuracies.items():
+            low, high = (None, None) if accuracy is None else accuracy["interval"]
+            value = None if accuracy is None else accuracy["share"]
             rows.append({"target": name, "samples": self.samples, "accuracy": value})
             rows[-1] |= {"low": low, "high": high}
         return _tabular.frame(rows)
@@ -183,16 +183,16 @@ def assess(
         DataError, InputError: for samples that do not fit the model.
     """
     integers = run(job, source, target, batch=batch, watch=watch)
-    given, labels = integers.given, integers.given.labels
-    software = _software(job, source, given, batch, watch)
+    samples, labels = integers.given, integers.given.labels
+    software = _software(job, source, samples, batch, watch)
 
     recordings = {} if software is None else {SOFTWARE: software}
     recordings[target] = integers.recording
     accuracies = {
         name: None
         if labels is None
-        else summary.accuracy(summary.correct(found, labels), found.samples)
-        for name, found in recordings.items()
+        else summary.accuracy(summary.correct(recording, labels), recording.samples)
+        for name, recording in recordings.items()
     }
     paired = None
     if software is not None:
@@ -203,7 +203,7 @@ def assess(
     cost = costs.estimated(integers.programs(), chip, rate_hz)
     return Assessment(
         model=job.stage.source,
-        given=given,
+        given=samples,
         samples=integers.recording.samples,
         steps=integers.recording.steps,
         target=target,
@@ -213,7 +213,7 @@ def assess(
         accuracies=accuracies,
         paired=paired,
         placement=placing.check(job.program, chip),
-        parts={name: placing.check(made, chip) for name, made in parts.items()},
+        parts={name: placing.check(program, chip) for name, program in parts.items()},
         cost=cost,
         warnings=tuple(_warnings(integers, accuracies)),
         no_software=""
@@ -235,11 +235,11 @@ def _software(
 
 def _warnings(integers: Ran, accuracies: Mapping[str, summary.Accuracy | None]) -> list[Remark]:
     """Of the integers, and an accuracy in software that guessing would give."""
-    found = integers.warnings()
+    remarks = integers.warnings()
     read = accuracies.get(SOFTWARE)
     if read is None:
-        return found
+        return remarks
     outputs = integers.job.program.outputs
     classes = integers.job.program.nodes[outputs[0].population].size
     own = chance(read["correct"], read["samples"], classes)
-    return found + [Remark(r.name, f"software: {r.message}") for r in own]
+    return remarks + [Remark(r.name, f"software: {r.message}") for r in own]

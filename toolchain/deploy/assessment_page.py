@@ -34,13 +34,13 @@ def _section(name: str, heading: str, content: str) -> str:
 
 
 def _answer(found: Assessment) -> str:
-    said = items(f"{name}: {text}" for name, text in found.rows())
+    listed = items(f"{name}: {text}" for name, text in found.rows())
     if not found.warnings:
-        return said
+        return listed
     warned = "".join(
         f"<p><strong>warning:</strong> {escape(w.message)}</p>" for w in found.warnings
     )
-    return said + warned
+    return listed + warned
 
 
 def _accuracy(found: Assessment) -> Table:
@@ -57,8 +57,8 @@ def _accuracy(found: Assessment) -> Table:
         Column("samples", "samples", "count"),
         Column("accuracy", "accuracy", "share"),
     )
-    said = "" if found.paired is None else " " + ". ".join(found.paired.lines()) + "."
-    caption = f"Share of samples classified correctly, with its 95 % interval.{said}"
+    paired = "" if found.paired is None else " " + ". ".join(found.paired.lines()) + "."
+    caption = f"Share of samples classified correctly, with its 95 % interval.{paired}"
     return Table("accuracy", caption, columns, tuple(rows))
 
 

@@ -143,8 +143,8 @@ def formats(graph: nir.NIRGraph, ways: Ways, where: str) -> dict[str, Any]:
             f"{parameter('encoding')}; for integers of a file {parameter('fraction_bits')} K says "
             f"that x means x * 2**-K"
         )
-    given = {"message_bits": ways.message_bits, "input_fraction_bits": ways.fraction_bits}
-    return {name: value for name, value in given.items() if value is not None}
+    chosen = {"message_bits": ways.message_bits, "input_fraction_bits": ways.fraction_bits}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def with_data(program: Program, ways: Ways) -> Program:
@@ -162,18 +162,18 @@ def stated(graph: nir.NIRGraph, ways: Ways, where: str) -> nir.NIRGraph:
 
     from export import metadata
 
-    said = formats(graph, ways, where)
+    chosen = formats(graph, ways, where)
     names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
-    if not said or len(names) != 1:
+    if not chosen or len(names) != 1:
         return graph
-    found = metadata.of(graph)
+    entries = metadata.of(graph)
     entry = {
-        "message_bits": said.get("message_bits"),
-        "fraction_bits": said.get("input_fraction_bits"),
+        "message_bits": chosen.get("message_bits"),
+        "fraction_bits": chosen.get("input_fraction_bits"),
     }
     known = {key: value for key, value in entry.items() if value is not None}
-    found["nodes"][names[0]] = known | found["nodes"].get(names[0], {})
-    if ways.data is not None and not found["data"]:
-        found["data"] = dict(ways.data)
-    graph.metadata = {**graph.metadata, metadata.KEY: metadata.dumps(found)}
+    entries["nodes"][names[0]] = known | entries["nodes"].get(names[0], {})
+    if ways.data is not None and not entries["data"]:
+        entries["data"] = dict(ways.data)
+    graph.metadata = {**graph.metadata, metadata.KEY: metadata.dumps(entries)}
     return graph

@@ -45,17 +45,17 @@ def estimated(
 
 def lines(found: EnergyEstimate) -> list[str]:
     """Energy, time, what limits it, and the error against measurement, for the terminal."""
-    entry, said = shown(found), _quantities(found)
+    entry, texts = shown(found), _quantities(found)
     static_j, limit = timed(entry)
     dynamic, static = float(entry.dynamic_j.mean()), float(static_j.mean())
     step = formats.quantity(limit.step_s, "s")
     cores = f"{found.cores} of {found.chips * found.cores_per_chip} neurocores"
     margin = " " * 11
     return [
-        f"energy     dynamic {said['dynamic']}{_calibrated(entry, 'dynamic', 'J')}",
-        f"{margin}static {said['static']}, {formats.percent(static / (static + dynamic))} of both: "
-        f"{_regime(found)}",
-        f"time       {said['time']}{_calibrated(entry, 'time', 's')}",
+        f"energy     dynamic {texts['dynamic']}{_calibrated(entry, 'dynamic', 'J')}",
+        f"{margin}static {texts['static']}, "
+        f"{formats.percent(static / (static + dynamic))} of both: {_regime(found)}",
+        f"time       {texts['time']}{_calibrated(entry, 'time', 's')}",
         f"{margin}limited by {limit.text()}: {step} of each of {found.steps} steps",
         f"estimate   one inference on {found.chip}, {cores}, table {entry.device.name}; bands over "
         f"{len(found.spiking)} tables",
@@ -68,21 +68,21 @@ def lines(found: EnergyEstimate) -> list[str]:
 
 def short(found: EnergyEstimate) -> tuple[str, str]:
     """Energy and time with their bands, and what limits the time, in few words."""
-    said = _quantities(found)
+    texts = _quantities(found)
     return (
-        f"estimated dynamic {said['dynamic']}, static {said['static']} an inference",
-        f"estimated {said['time']}, limited by {timed(shown(found))[1].text()}",
+        f"estimated dynamic {texts['dynamic']}, static {texts['static']} an inference",
+        f"estimated {texts['time']}, limited by {timed(shown(found))[1].text()}",
     )
 
 
 def _quantities(found: EnergyEstimate) -> dict[str, str]:
     """Dynamic and static energy and time → mean over the samples, with its band."""
-    entry, said = shown(found), {}
+    entry, texts = shown(found), {}
     for name, suffix, unit in (("dynamic", "j", "J"), ("static", "j", "J"), ("time", "s", "s")):
         value = float(getattr(entry, f"{name}_{suffix}").mean())
         low, high = (formats.quantity(end, unit) for end in getattr(found, f"{name}_band_{suffix}"))
-        said[name] = f"{formats.quantity(value, unit)} (band {low} to {high})"
-    return said
+        texts[name] = f"{formats.quantity(value, unit)} (band {low} to {high})"
+    return texts
 
 
 def shown(found: EnergyEstimate) -> DeviceEnergy:

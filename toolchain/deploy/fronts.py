@@ -41,7 +41,7 @@ def of(stage: Stage) -> Front | None:
 
 def made(front: Front | None) -> dict[str, Program]:
     """Part of a front → its Program; nothing where there is no front."""
-    return {} if front is None else {n: found.program for n, found in front.programs().items()}
+    return {} if front is None else {n: lowered.program for n, lowered in front.programs().items()}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def compare(
 ) -> tuple[np.ndarray, dict[str, agreement.Agreement]]:
     """(images behind the front on the first target, part → Agreement of all targets on the same
     inputs)."""
-    found: dict[str, agreement.Agreement] = {}
+    agreements: dict[str, agreement.Agreement] = {}
 
     def runner(part: str, module: nn.Module, program: Program, inputs: np.ndarray) -> Recording:
         def one(target: str, arrays: Mapping[str, np.ndarray], record: Record) -> Recording:
@@ -144,10 +144,10 @@ def compare(
                 _stage(part, module), program, arrays, target, record=record, batch=batch
             )
 
-        found[part] = agreement.agree(program, {"input": inputs}, targets, one)
+        agreements[part] = agreement.agree(program, {"input": inputs}, targets, one)
         return one(targets[0], {"input": inputs}, Record())
 
-    return front.run(given, targets[0], runner)[0], found
+    return front.run(given, targets[0], runner)[0], agreements
 
 
 def _stage(part: str, module: nn.Module) -> Stage:

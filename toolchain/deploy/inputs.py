@@ -66,8 +66,8 @@ class Source:
 
     def load(self, program: Program, stated: Mapping[str, Any] | None = None) -> Samples:
         """The samples for a Program; see ``load``."""
-        told = self.encoded()
-        return load(self.name, program, self.samples, root=self.root, stated=stated, **told)
+        options = self.encoded()
+        return load(self.name, program, self.samples, root=self.root, stated=stated, **options)
 
 
 ENCODED = ("encoding", "steps", "bits", "rate", "bin_us")
@@ -122,9 +122,9 @@ def load(
         )
         description = source
     else:
-        told = {"steps": steps, "bin_us": bin_us, "bits": bits, "rate": rate}
+        options = {"steps": steps, "bin_us": bin_us, "bits": bits, "rate": rate}
         arrays, labels, description, notes = known(
-            source, stated, samples, "test", root, encoding, **told
+            source, stated, samples, "test", root, encoding, **options
         )
         arrays = _laid_out(arrays, program)
 
@@ -183,10 +183,10 @@ def _recording(
 
     part = program.inputs[0]
     events = event_files.read(source, kind)
-    found = event_files.binned(source, events, part.shape, steps, bin_us, part.message_bits)
-    inputs = check_inputs(program, found.frames[None])
-    description = f"{source} ({found.counts['events']:,} events)"
-    return Samples(inputs, None, description, found.notes, found.counts)
+    binned = event_files.binned(source, events, part.shape, steps, bin_us, part.message_bits)
+    inputs = check_inputs(program, binned.frames[None])
+    description = f"{source} ({binned.counts['events']:,} events)"
+    return Samples(inputs, None, description, binned.notes, binned.counts)
 
 
 def _first(source: str, name: str, array: np.ndarray, samples: int | None) -> np.ndarray:
@@ -290,17 +290,17 @@ def calibration(
             f"{parameter('data')}, {parameter('encoding')} and {parameter('steps')}, or give a "
             "FILE.npz with typical 'inputs'"
         )
-    found = known(source, stated, samples, "train", root)[0]
-    return found if shape is None else found.reshape(*found.shape[:2], *shape)
+    values = known(source, stated, samples, "train", root)[0]
+    return values if shape is None else values.reshape(*values.shape[:2], *shape)
 
 
 def read_npz(path: str | Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:
     """Inputs and labels from a .npz file; nothing is unpickled. Raises DataError."""
     kind = program_file.sniff(path)
     if kind != "npz":
-        said = "is empty (0 bytes)" if kind == "empty" else "is no .npz file"
+        problem = "is empty (0 bytes)" if kind == "empty" else "is no .npz file"
         raise DataError(
-            f"{path}: {said}; it must be one with 'inputs' [sample, step, ...] and "
+            f"{path}: {problem}; it must be one with 'inputs' [sample, step, ...] and "
             f"optionally 'labels' [sample]"
         )
 

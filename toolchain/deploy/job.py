@@ -98,8 +98,8 @@ def settled(
         return ways
     stated = stages.data_of(stage) or ways.data or {}
     root = None if source is None else source.root
-    found = inputs.calibration(calibration, stated, root=root, shape=ways.input_shape)
-    return replace(ways, calibration=found)
+    values = inputs.calibration(calibration, stated, root=root, shape=ways.input_shape)
+    return replace(ways, calibration=values)
 
 
 def prepared(stage: Stage, ways: Ways, source: Source | None = None) -> Job:
@@ -128,8 +128,10 @@ class Ran:
 
     def programs(self) -> dict[str, tuple[Program, Recording]]:
         """Prefix of layers' names → Program and its run; the network itself is last, as ""."""
-        made = fronts.made(fronts.of(self.job.stage))
-        before = {f"front.{part}.": (made[part], found) for part, found in self.parts.items()}
+        lowered = fronts.made(fronts.of(self.job.stage))
+        before = {
+            f"front.{part}.": (lowered[part], recording) for part, recording in self.parts.items()
+        }
         return {**before, "": (self.job.program, self.recording)}
 
     def warnings(self) -> list[remarks.Remark]:
@@ -163,16 +165,16 @@ def run(
     front = fronts.of(job.stage)
     parts: Mapping[str, Recording] = {}
     if isinstance(source, Samples):
-        given = source
+        samples = source
     elif front is None:
-        given = source.load(job.program, job.ways.data)
+        samples = source.load(job.program, job.ways.data)
     else:
         taken = fronts.given(job.program, source)
         purified, parts = fronts.run(front, taken.values, target, record, batch)
-        given = taken.encoded(job.program, purified)
+        samples = taken.encoded(job.program, purified)
     with watch(target) as update:
-        recording = job.execute(given.inputs, target, record, batch, update)
-    return Ran(job, given, recording, parts)
+        recording = job.execute(samples.inputs, target, record, batch, update)
+    return Ran(job, samples, recording, parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,17 +212,17 @@ def compare(
     front = fronts.of(job.stage)
     parts: Mapping[str, agreement.Agreement] = {}
     if isinstance(source, Samples):
-        given = source
+        samples = source
     elif front is None:
-        given = source.load(job.program, job.ways.data)
+        samples = source.load(job.program, job.ways.data)
     else:
         taken = fronts.given(job.program, source)
         purified, parts = fronts.compare(front, taken.values, list(targets), batch)
-        given = taken.encoded(job.program, purified)
+        samples = taken.encoded(job.program, purified)
 
     def one(target: str, part: Mapping[str, np.ndarray], record: Record) -> Recording:
         with watch(target) as update:
             return job.execute(part, target, record, batch, update)
 
-    found = agreement.agree(job.program, given.inputs, targets, one, given.labels)
-    return Compared(job, given, found, parts)
+    compared = agreement.agree(job.program, samples.inputs, targets, one, samples.labels)
+    return Compared(job, samples, compared, parts)

@@ -75,20 +75,20 @@ class Paired:
     def lines(self) -> list[str]:
         """For the terminal."""
         low, high = (100 * end for end in accuracy(self.same, self.samples)["interval"])
-        said = [
+        lines = [
             f"predictions of {self.targets[0]} and {self.targets[1]} agree on {self.same} of "
             f"{self.samples} samples, {100 * self.share:.2f} % (95 % interval {low:.2f} to "
             f"{high:.2f} %)"
         ]
-        found = self.difference
-        if found is not None:
-            value, low, high = (100 * found[name] for name in ("value", "low", "high"))
-            said.append(
+        difference = self.difference
+        if difference is not None:
+            value, low, high = (100 * difference[name] for name in ("value", "low", "high"))
+            lines.append(
                 f"accuracy of {self.targets[1]} minus {self.targets[0]}: {value:+.2f} points (95 % "
                 f"interval {low:+.2f} to {high:+.2f}); {self.targets[0]} alone is right on "
                 f"{self.first}, {self.targets[1]} alone on {self.second}"
             )
-        return said
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

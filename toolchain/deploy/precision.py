@@ -180,16 +180,16 @@ def cheapest(stage: Stage, ways: Ways, share: float) -> Cheapest:
         arrays = check_inputs(program, ways.calibration)
         if wanted is None:
             wanted = float_predictions(program, network, arrays)
-        found = run(program, arrays, "fast").predictions()
+        predictions = run(program, arrays, "fast").predictions()
         bits = sum(p.weights.size * p.weight_bits for p in program.projections)
-        same = int(np.count_nonzero(found == wanted))
+        same = int(np.count_nonzero(predictions == wanted))
         tried.append(Tried(name, same, len(wanted), -(-bits // 8)))
         if tried[-1].share >= share:
             chosen = replace(ways, **{"calibration": None, "per_channel": None} | own)
             return Cheapest(chosen, tuple(tried))
-    said = "; ".join(one.line() for one in tried)
+    attempts = "; ".join(one.line() for one in tried)
     raise ModelError(
-        f"{stage.source}: no setting reaches an agreement of {100 * share:g} %: {said}"
+        f"{stage.source}: no setting reaches an agreement of {100 * share:g} %: {attempts}"
     )
 
 

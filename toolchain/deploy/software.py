@@ -251,17 +251,17 @@ def _snntorch(
     for other modules."""
     from export.frameworks import snntorch_neurons
 
-    found = snntorch_neurons.leaf(name, module)
-    if found is not None:
-        found.see_shapes(shape)
-    return found
+    neuron = snntorch_neurons.leaf(name, module)
+    if neuron is not None:
+        neuron.see_shapes(shape)
+    return neuron
 
 
 def _stack(parts: list[torch.Tensor], shape: tuple[int, ...], name: str) -> np.ndarray:
     """[step][batch, ...] → [batch, step, *shape]."""
     if len(parts) != shape[1] or any(p.numel() != np.prod(shape) // shape[1] for p in parts):
-        found = f"{len(parts)} steps of {[tuple(p.shape) for p in parts[:1]]}"
-        raise ModelError(f"target software: layer {name!r} gave {found}; the Program's has {shape}")
+        held = f"{len(parts)} steps of {[tuple(p.shape) for p in parts[:1]]}"
+        raise ModelError(f"target software: layer {name!r} gave {held}; the Program's has {shape}")
     stacked: np.ndarray = torch.stack(parts, dim=1).reshape(shape).cpu().numpy()
     return stacked
 
@@ -275,8 +275,8 @@ def _maximum(
     sources = {p.source: np.asarray(spikes[p.source]) for p in into}
     inputs = tuple(Input(n, program.nodes[n].shape) for n in sources)
     alone = Program(inputs, (pool,), tuple(into), (Output(name, "spike_count"),))
-    found = run(alone, sources, "fast", record=Record(spikes=True, potentials=True))
-    return found.spikes[name], found.potentials[name]
+    recording = run(alone, sources, "fast", record=Record(spikes=True, potentials=True))
+    return recording.spikes[name], recording.potentials[name]
 
 
 def _constant(alone: Program, part: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

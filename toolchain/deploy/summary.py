@@ -106,11 +106,11 @@ def warnings(
     give."""
     spikes = {name: spikes_sent(program, recording, name) for name in recording.layers}
     over = f"{recording.samples} samples of {recording.steps} steps"
-    found = silence(spikes, [part.name for part in program.inputs], over)
+    remarks = silence(spikes, [part.name for part in program.inputs], over)
     if labels is not None:
         classes = next(iter(recording.scores.values())).shape[1]
-        found += chance(correct(recording, labels), recording.samples, classes)
-    return found
+        remarks += chance(correct(recording, labels), recording.samples, classes)
+    return remarks
 
 
 def summarise(

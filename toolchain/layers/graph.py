@@ -94,25 +94,25 @@ class Plan:
     def branches(self) -> dict[str, tuple[str, ...]]:
         """What ``inputs`` has to say: the sources of the layers that do not read just the one
         before."""
-        found, before = {}, INPUT
+        by_layer, before = {}, INPUT
         for name, sources in self.sources.items():
             if sources != (before,):
-                found[name] = sources
+                by_layer[name] = sources
             before = name
-        return found
+        return by_layer
 
     def run(self, x: torch.Tensor, call: Callable[..., torch.Tensor]) -> torch.Tensor:
         """The last layer's result; ``call(name, *inputs)`` runs one layer. Results are kept no
         longer than something reads them."""
         values = {INPUT: x}
         for step in self.calls:
-            given = [values[source] for source in step.sources]
+            inputs = [values[source] for source in step.sources]
             for name in step.done:
                 del values[name]
-            if not step.apart and len(given) > 1:
-                given = [total(step.name, given)]
-            values[step.name] = call(step.name, *given)
-            del given
+            if not step.apart and len(inputs) > 1:
+                inputs = [total(step.name, inputs)]
+            values[step.name] = call(step.name, *inputs)
+            del inputs
         return values[self.output]
 
 
@@ -120,9 +120,9 @@ def total(name: str, given: Sequence[torch.Tensor]) -> torch.Tensor:
     """The sum of what a layer reads. Raises LayerError where the shapes differ."""
     shapes = {tuple(value.shape) for value in given}
     if len(shapes) > 1:
-        told = " and ".join(str(shape) for shape in sorted(shapes))
+        listed = " and ".join(str(shape) for shape in sorted(shapes))
         raise LayerError(
-            f"layer {name!r}: it reads the sum of results of shape {told}; they must be alike"
+            f"layer {name!r}: it reads the sum of results of shape {listed}; they must be alike"
         )
     result = given[0]
     for value in given[1:]:

@@ -101,12 +101,12 @@ class MultiLevel(nn.Module):
                 f"{size * len(self.levels)}: start with reset_mem()"
             )
 
-        found = [
+        results = [
             level(input_, *states[n * size : (n + 1) * size]) for n, level in enumerate(self.levels)
         ]
         return (
-            sum(spikes for spikes, *_ in found),
-            *(state for _, *after in found for state in after),
+            sum(spikes for spikes, *_ in results),
+            *(state for _, *after in results for state in after),
         )
 
     def nir_parts(self, input_shape: Sequence[int], dt: float = 1.0) -> dict[str, Any]:

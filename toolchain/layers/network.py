@@ -150,8 +150,8 @@ class Network(nn.Module):
             for module in self.modules()
             if hasattr(module, "software_only")
         }
-        told = "; ".join(f"{name} is {reason}" for name, reason in reasons.items())
-        return ({"program": False, "no_program": told} if reasons else {}) | {
+        text = "; ".join(f"{name} is {reason}" for name, reason in reasons.items())
+        return ({"program": False, "no_program": text} if reasons else {}) | {
             "input": {
                 "shape": list(self.input_shape),
                 "message_bits": self.message_bits,

@@ -248,7 +248,7 @@ class Neuron(nn.Module):
                 f"{len(self.states)}: {', '.join(self.states)}"
             )
 
-        given = dict(zip(self.states, states))
+        named = dict(zip(self.states, states))
         shape = current.shape[2:] if current.dim() > 2 else current.shape[1:]
         batch = current.shape[1] if current.dim() > 2 else 1
         flat = (current.shape[0], batch, shape.numel())
@@ -256,7 +256,7 @@ class Neuron(nn.Module):
         order = Order.of(current) if self.noise is None else C_ORDER
         inner = order.inner(current)
 
-        for name, state in given.items():
+        for name, state in named.items():
             if state is not None and state.numel() and state.shape != current.shape[1:]:
                 raise LayerError(
                     f"{self.where}: state {name} has shape {tuple(state.shape)}, the input "
@@ -264,9 +264,9 @@ class Neuron(nn.Module):
                     " shape, or be the empty state that reset_mem() returns"
                 )
             if state is not None:
-                given[name] = order.inner(state).reshape(flat[1:]) if state.numel() else None
+                named[name] = order.inner(state).reshape(flat[1:]) if state.numel() else None
 
-        if all(state is None for state in given.values()):
+        if all(state is None for state in named.values()):
             self._steps = 0  # a sample begins
         noise = (
             None
@@ -293,9 +293,9 @@ class Neuron(nn.Module):
             rules,
             integers,
             inner.reshape(flat),
-            given.get("syn"),
-            given.get("mem"),
-            given.get("rest"),
+            named.get("syn"),
+            named.get("mem"),
+            named.get("rest"),
             *floats,
             noise,
         )
@@ -323,13 +323,13 @@ class Neuron(nn.Module):
         """The integer parameters for neurons of this shape: current_decay, voltage_decay, threshold
         (spiking only), int64 [*shape]."""
         parameters, _ = self._on_grid(torch.Size(shape))
-        found = {
+        values = {
             "current_decay": parameters.current_decay,
             "voltage_decay": parameters.voltage_decay,
         }
         if self.spiking:
-            found["threshold"] = parameters.threshold
-        return {name: value.reshape(shape) for name, value in found.items()}
+            values["threshold"] = parameters.threshold
+        return {name: value.reshape(shape) for name, value in values.items()}
 
     def _on_grid(
         self, shape: torch.Size, order: Order = C_ORDER

@@ -78,13 +78,13 @@ def _remaining(
     tau: Factor | None,
 ) -> Factor | None:
     """What remains each step, from whichever of the three was given; None where none was."""
-    given = {
+    stated = {
         n: v
         for n, v in ((factor_name, factor), (decay_name, decay), (tau_name, tau))
         if v is not None
     }
-    if len(given) > 1:
-        raise LayerError(f"{where}: {' and '.join(given)} say the same thing; give one")
+    if len(stated) > 1:
+        raise LayerError(f"{where}: {' and '.join(stated)} say the same thing; give one")
 
     if factor is not None:
         return factor

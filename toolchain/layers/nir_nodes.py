@@ -247,8 +247,8 @@ def transposed(layer: _Transposed, shape: tuple[int, ...]) -> dict[str, Any]:
         layer.dilation,
         layer.groups,
     )
-    told = {"moves": "zeros between the inputs of a transposed convolution"}
-    before = [(name, part, told) for name, part in row.nodes]
+    note = {"moves": "zeros between the inputs of a transposed convolution"}
+    before = [(name, part, note) for name, part in row.nodes]
     return in_a_row([*before, ("", node, _synapse_metadata(layer, exponent))])
 
 

@@ -106,5 +106,5 @@ def noise_seed(model: nn.Module, seed: int) -> Iterator[None]:
 
 
 def _sources(model: nn.Module) -> list[NoiseSource]:
-    found = (getattr(module, "noise", None) for module in model.modules())
-    return [source for source in found if isinstance(source, NoiseSource)]
+    sources = (getattr(module, "noise", None) for module in model.modules())
+    return [source for source in sources if isinstance(source, NoiseSource)]

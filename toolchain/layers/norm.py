@@ -145,10 +145,10 @@ def norms(model: nn.Module) -> list[BatchNorm]:
 def freeze_norms(model: nn.Module, frozen: bool = True) -> int:
     """From now on training computes with the running statistics, too, exactly as evaluation;
     ``frozen=False``: no longer. Returns how many normalisations the model has."""
-    found = norms(model)
-    for norm in found:
+    layers = norms(model)
+    for norm in layers:
         norm.frozen = frozen
-    return len(found)
+    return len(layers)
 
 
 @torch.no_grad()
@@ -165,10 +165,10 @@ def measure_norms(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     Raises:
         LayerError: There are no batches; the statistics are then as they were.
     """
-    found, training = norms(model), model.training
-    before = [(norm.momentum, norm.frozen, _statistics(norm)) for norm in found]
+    layers, training = norms(model), model.training
+    before = [(norm.momentum, norm.frozen, _statistics(norm)) for norm in layers]
     model.eval()
-    for norm in found:
+    for norm in layers:
         norm.momentum, norm.frozen = None, False
         norm.num_batches_tracked.zero_()
         norm.train()
@@ -179,7 +179,7 @@ def measure_norms(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
             model(x)
             count += 1
     finally:
-        for norm, (momentum, frozen, statistics) in zip(found, before):
+        for norm, (momentum, frozen, statistics) in zip(layers, before):
             norm.momentum, norm.frozen = momentum, frozen
             if not count:
                 _restore(norm, statistics)

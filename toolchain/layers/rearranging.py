@@ -133,15 +133,15 @@ class Crop(_Moving):
 
 
 def _slice(name: str, part: Part) -> slice:
-    found = part if isinstance(part, slice) else slice(*(part or (None,)))
-    numbers = (found.start, found.stop, found.step)
+    bounds = part if isinstance(part, slice) else slice(*(part or (None,)))
+    numbers = (bounds.start, bounds.stop, bounds.step)
     whole = all(n is None or (isinstance(n, int) and not isinstance(n, bool)) for n in numbers)
-    if not whole or (found.step is not None and found.step < 1):
+    if not whole or (bounds.step is not None and bounds.step < 1):
         raise LayerError(
             f"layer 'Crop': {name} is {part!r}; it must be a slice of whole numbers with a step of "
             f"at least 1, (start, stop) or None"
         )
-    return found
+    return bounds
 
 
 class PixelShuffle(_Moving):
@@ -193,9 +193,9 @@ class Concat(nn.Module):
         lead = 2 if sequence else 1
         shapes = {(*x.shape[:lead], *x.shape[lead + 1 :]) for x in inputs}
         if len(shapes) != 1 or any(x.dim() <= lead for x in inputs):
-            told = " and ".join(str(tuple(x.shape)) for x in inputs) or "none"
+            listed = " and ".join(str(tuple(x.shape)) for x in inputs) or "none"
             raise LayerError(
-                f"layer 'Concat': its inputs have shapes {told}; they must differ in dimension "
+                f"layer 'Concat': its inputs have shapes {listed}; they must differ in dimension "
                 f"{lead}, the channels, alone"
             )
         return torch.cat(inputs, dim=lead)

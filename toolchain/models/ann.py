@@ -127,13 +127,13 @@ class ReluNetwork(nn.Module):
 
     def macs(self) -> dict[str, int]:
         """Multiply-accumulates of one inference for each layer with weights."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         hooks = []
 
         def count(name: str, layer: Weighted, given: torch.Tensor, result: torch.Tensor) -> None:
             # a weight of a transposed convolution is used once for each input, not each output
             times = given if isinstance(layer, nn.ConvTranspose2d) else result
-            found[name] = math.prod(layer.weight.shape[1:]) * times[0].numel()
+            counts[name] = math.prod(layer.weight.shape[1:]) * times[0].numel()
 
         for name, layer in self.named_children():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
@@ -151,7 +151,7 @@ class ReluNetwork(nn.Module):
             self.train(training)
             for hook in hooks:
                 hook.remove()
-        return found
+        return counts
 
 
 class FloatConv2d(nn.Conv2d):
@@ -200,7 +200,7 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
             key: getattr(layer, key)
             for key in ("kernel_size", "stride", "padding", "dilation", "groups")
         }
-        made: nn.Module = FloatConv2d(
+        twin: nn.Module = FloatConv2d(
             layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
         )
         kind: type[nn.BatchNorm1d | nn.BatchNorm2d] = nn.BatchNorm2d
@@ -209,12 +209,12 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
             key: getattr(layer, key)
             for key in ("kernel_size", "stride", "padding", "output_padding", "groups")
         }
-        made = FloatConvTranspose2d(
+        twin = FloatConvTranspose2d(
             layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
         )
         kind = nn.BatchNorm2d
     elif isinstance(layer, snn.Linear):
-        made = FloatLinear(layer.in_features, layer.out_features, layer.bias is not None)
+        twin = FloatLinear(layer.in_features, layer.out_features, layer.bias is not None)
         kind = nn.BatchNorm1d
     elif isinstance(layer, snn.Dropout):
         return nn.Dropout(layer.rate)
@@ -226,8 +226,8 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
         raise ConfigError(f"model: layer {name} is a {type(layer).__name__}, which no ANN has")
 
     norm = layer.norm
-    made.register_module(
+    twin.register_module(
         "norm", None if norm is None else kind(norm.features, norm.eps, norm.momentum)
     )
-    made.load_state_dict(layer.state_dict())
-    return made
+    twin.load_state_dict(layer.state_dict())
+    return twin

@@ -153,9 +153,9 @@ class _Builder:
         signals = [self.signals[name] for name in sources]
         shapes = {signal.shape[1:] if apart else signal.shape for signal in signals}
         if len(shapes) > 1:
-            told = " and ".join(f"{n} {self.signals[n].shape}" for n in sources)
+            listed = " and ".join(f"{n} {self.signals[n].shape}" for n in sources)
             what = "side by side" if apart else "the sum of"
-            raise ConfigError(f"{self.where}: reads {what} {told}; shapes must be alike")
+            raise ConfigError(f"{self.where}: reads {what} {listed}; shapes must be alike")
         spikes = all(s.spikes for s in signals) and (apart or len(signals) == 1)
         current = any(s.current for s in signals)
         return _Signal(signals[0].shape, max(s.k for s in signals), current, spikes)
@@ -234,8 +234,8 @@ class _Builder:
         name = f"{kind}{number}"
         if layer.name:
             name = layer.name if layer.neurons is False else f"{layer.name}_{kind}"
-        made = self._dense if layer.kind == "dense" else self._convolution
-        synapse = made(layer, shape, k, last)
+        make = self._dense if layer.kind == "dense" else self._convolution
+        synapse = make(layer, shape, k, last)
         initialise(synapse, self.model.gain)
         shape = self._output_shape(synapse, shape)
         sources = self._put(name, synapse, sources, _Signal(shape, 0, current=True))

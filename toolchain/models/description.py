@@ -217,8 +217,8 @@ class Init(Settings):
     def check(self) -> str | None:
         needed, *others = INITS[self.kind]
         fields = type(self).__dataclass_fields__
-        given = [name for name in fields if getattr(self, name) != fields[name].default]
-        for name in given:
+        stated = [name for name in fields if getattr(self, name) != fields[name].default]
+        for name in stated:
             if name not in ("kind", needed, *others):
                 return (
                     f"{name} is given; with kind {self.kind!r} it must be one of "
@@ -234,8 +234,8 @@ class Init(Settings):
     @property
     def source(self) -> str:
         """The file that is named."""
-        found: str = getattr(self, INITS[self.kind][0])
-        return found
+        value: str = getattr(self, INITS[self.kind][0])
+        return value
 
     def at(self, path: str | Path) -> Init:
         """The same with another file."""

@@ -118,12 +118,12 @@ def _of(column: Column, units: Mapping[str, tuple[float, str]]) -> str:
 
 
 def _cell(column: Column, cell: Any, first: bool, units: Mapping[str, tuple[float, str]]) -> str:
-    found = values(column, cell)
+    parts = values(column, cell)
     names = ("value", "maximum") if column.kind == "used" else ("value", "low", "high")
     data = "".join(
-        f' data-{name}="{escape(_raw(v))}"' for name, v in zip(names, found) if v is not None
+        f' data-{name}="{escape(_raw(v))}"' for name, v in zip(names, parts) if v is not None
     )
-    content = formats.NOTHING if found[0] is None else _content(column, cell, units)
+    content = formats.NOTHING if parts[0] is None else _content(column, cell, units)
     css = "" if column.kind in _TEXTS else " class=n"
     return f'<th scope="row"{data}>{content}</th>' if first else f"<td{css}{data}>{content}</td>"
 

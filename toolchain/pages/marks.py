@@ -154,8 +154,8 @@ def number_ticks(low: float, high: float, log: bool, most: int) -> list[float]:
     if not log:
         return ticks(low, high, most)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
-    return found if len(found) <= most + 3 else [v for v in found if f"{v:e}"[0] == "1"]
+    marks = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+    return marks if len(marks) <= most + 3 else [v for v in marks if f"{v:e}"[0] == "1"]
 
 
 def grid(panels: int, most: int) -> tuple[int, int]:
@@ -166,14 +166,14 @@ def grid(panels: int, most: int) -> tuple[int, int]:
 
 def letters(places: int) -> list[str]:
     """Letters that stand for so many networks in pictures: A to Z, then AA, AB, …"""
-    found = []
+    labels = []
     for place in range(places):
         text, rest = "", place + 1
         while rest:
             rest, digit = divmod(rest - 1, 26)
             text = chr(65 + digit) + text
-        found.append(text)
-    return found
+        labels.append(text)
+    return labels
 
 
 def key(drawn: str, css: str = "") -> str:

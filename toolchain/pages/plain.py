@@ -11,23 +11,23 @@ INSIDE = {"seconds": "s", "joule": "J", "joules": "J"}
 
 def cell(column: Column, value: object) -> str:
     """What a reader sees in a cell."""
-    found, *ends = values(column, value)
-    if found is None:
+    main, *ends = values(column, value)
+    if main is None:
         return formats.NOTHING
     kind = column.kind
     if kind in INSIDE:
-        return formats.quantity(found, INSIDE[kind]) + _band(ends, INSIDE[kind])
+        return formats.quantity(main, INSIDE[kind]) + _band(ends, INSIDE[kind])
     if kind == "used":
-        return f"{found:,} of {ends[0]:,}"
+        return f"{main:,} of {ends[0]:,}"
     if kind in ("share", "points", "change"):
-        shown = formats.percent(found) if kind == "share" else formats.signed(found)
+        shown = formats.percent(main) if kind == "share" else formats.signed(main)
         between = formats.interval(*ends)
         return shown + (" %" if kind == "change" else "") + (f" ({between})" if between else "")
     if kind == "plain share":
-        return formats.percent(found)
+        return formats.percent(main)
     if kind == "count":
-        return formats.count(found)
-    return formats.small_number(found) if kind == "number" else str(found)
+        return formats.count(main)
+    return formats.small_number(main) if kind == "number" else str(main)
 
 
 def _band(ends: list[float | None], unit: str) -> str:

@@ -93,9 +93,9 @@ def lines(name: str, title: str, panels: Sequence[PlotPanel], x: Axis, y: Axis) 
     body.append(text(16, (bottom - below + top) / 2, y.label, "label", "middle", rotate=True))
 
     bars = any(point.low is not None for point in points)
-    said = "Bars: smallest to largest of the seeds. " if bars else ""
-    said += "The values are in the table below."
-    return svg(WIDTH, bottom + 18, f"plot-{name}", title, said, body, "group")
+    description = "Bars: smallest to largest of the seeds. " if bars else ""
+    description += "The values are in the table below."
+    return svg(WIDTH, bottom + 18, f"plot-{name}", title, description, body, "group")
 
 
 def legend(panels: Sequence[PlotPanel]) -> str:

@@ -27,14 +27,14 @@ def _rules() -> tuple[Style, list[tuple[str, frozenset[str], Style]]]:
     text = re.sub(r"/\*.*?\*/", "", text[: text.index("@media print")], flags=re.S)
     roots = re.findall(r":root \{([^}]*)\}", text)
     variables = _declarations(roots[0])
-    found = []
+    rules = []
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", text):
         for selector in selectors.split(","):
             match = re.fullmatch(r"(?:svg )?(\w*)((?:\.\w+)*)", selector.strip())
             if match and (selector.strip().startswith("svg ") or re.match(r"\.c\d", match[2])):
                 classes = frozenset(match[2].split(".")[1:])
-                found.append((match[1], classes, _declarations(body)))
-    return variables, found
+                rules.append((match[1], classes, _declarations(body)))
+    return variables, rules
 
 
 def _declarations(body: str) -> Style:
@@ -73,18 +73,18 @@ def _write_styles(
     """Declarations of the rules that hold for an element and those in it, as attributes."""
     tag = element.tag.removeprefix(f"{{{SVG}}}")
     classes = set(element.attrib.get("class", "").split())
-    said: Style = {}
+    style: Style = {}
     for name, wanted, declarations in rules:
         if (name or wanted) and name in ("", tag) and wanted <= classes:
-            said |= declarations
+            style |= declarations
 
     variables = {**inherited}
-    for name, value in said.items():
+    for name, value in style.items():
         if name.startswith("--"):
             variables[name] = _resolved(value, inherited)
     for name in _GONE:
         element.attrib.pop(name, None)
-    for name, value in said.items():
+    for name, value in style.items():
         if not name.startswith("--") and name not in ("font-family", "pointer-events"):
             element.attrib.setdefault(name, _resolved(value, variables))
     for child in element:

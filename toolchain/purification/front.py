@@ -290,11 +290,11 @@ class Front(nn.Module):
         if len(known) != len(state) or any(
             a is not b or m != n for (a, m), (b, n) in zip(known, state)
         ):
-            made = {
+            lowered = {
                 name: export.lower(trace(getattr(self, name)), source=f"front: {name}")
                 for name in PARTS
             }
-            self._lowered = (state, made)
+            self._lowered = (state, lowered)
         return self._lowered[1]
 
     @torch.no_grad()

@@ -44,8 +44,8 @@ def glance(facts: Analysis) -> Table:
 
     def worst_at(epsilon: float) -> Callable[[Row], object]:
         def get(row: Row) -> object:
-            found = None if row.model.repeats(row.entry) else row.entry.worst_at(epsilon)
-            return found and found.share
+            entry = None if row.model.repeats(row.entry) else row.entry.worst_at(epsilon)
+            return entry and entry.share
 
         return get
 
@@ -57,8 +57,8 @@ def glance(facts: Analysis) -> Table:
 
     def change(inputs: str) -> Callable[[Row], object]:
         def get(row: Row) -> object:
-            found = row.entry.energy_of(inputs, radius)
-            return found and found.change
+            entry = row.entry.energy_of(inputs, radius)
+            return entry and entry.change
 
         return get
 
@@ -300,7 +300,7 @@ def comparisons(facts: Analysis) -> Table:
         for compared in model.comparisons:
             repeats = model.repeats(model.target(compared.targets[1]))
             items: list[Compared | ComparedWorst] = [*compared.cells, *compared.worst]
-            pairs += [_Pair(model, compared, found, repeats) for found in items]
+            pairs += [_Pair(model, compared, comparison, repeats) for comparison in items]
     caption = (
         "The same samples on both. Difference with its 95 % interval (Newcombe’s, of paired "
         "shares), exact McNemar test. Every count the same: all predictions, and spikes and "

@@ -51,10 +51,10 @@ def analyse(
         TargetError: a record is of a target that is not known here.
     """
     ordered = sorted(records, key=_order)
-    said = {entry["name"]: entry for entry in about.get("models") or []}
+    stated = {entry["name"]: entry for entry in about.get("models") or []}
     names = list(dict.fromkeys(r.description["model"] for r in ordered))
-    order = list(said)
-    names.sort(key=lambda name: order.index(name) if name in said else len(order))
+    order = list(stated)
+    names.sort(key=lambda name: order.index(name) if name in stated else len(order))
 
     attacked = [r for r in ordered if attacks(r)]
     radii = tuple(sorted({r.description["epsilon"] for r in attacked}))
@@ -66,7 +66,7 @@ def analyse(
         _model(
             [r for r in ordered if r.description["model"] == name],
             radius,
-            tuple(said.get(name, {}).get("differs") or ()),
+            tuple(stated.get(name, {}).get("differs") or ()),
             _absent([entry for entry in absent if entry["model"] == name]),
             methods[name],
         )
@@ -106,26 +106,26 @@ def _model(
         compare(baseline, other, per_target[baseline], per_target[other]) for other in targets[1:]
     )
 
-    said = records[0].description
+    description = records[0].description
     near = next(
         (r.description["near_threshold"] for r in records if r.description.get("near_threshold")),
         None,
     )
     return Model(
-        name=said["model"],
-        program=said["program"],
-        steps=said["steps"],
-        chip=said["chip"],
-        cores=said["cores"],
-        classes=said["classes"],
+        name=description["model"],
+        program=description["program"],
+        steps=description["steps"],
+        chip=description["chip"],
+        cores=description["cores"],
+        classes=description["classes"],
         stochastic=any(r.description["stochastic"] for r in records),
-        no_program=said.get("no_program", ""),
-        has_front=said.get("has_front", False),
-        exact=said.get("exact", True),
+        no_program=description.get("no_program", ""),
+        has_front=description.get("has_front", False),
+        exact=description.get("exact", True),
         near_threshold=None
         if near is None
         else NearThreshold(near["layers"], near["share"], near["within"]),
-        twin=Twin(said["twin_macs"], said["twin_energy_j"]),
+        twin=Twin(description["twin_macs"], description["twin_energy_j"]),
         battery=_battery(entries, comparisons),
         answer=_answer(entries, comparisons, radius),
         targets=entries,
@@ -224,15 +224,15 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> Target:
 
     reference = clean[0]
     evidence = Evidence(records, reference.description["classes"], others)
-    found = tuple(Flagged(f.name, f.findings, f.cells, f.finding) for f in flags.check(evidence))
-    worst_cases = worst(records, found)
+    flagged = tuple(Flagged(f.name, f.findings, f.cells, f.finding) for f in flags.check(evidence))
+    worst_cases = worst(records, flagged)
     return Target(
         target=target,
         samples=int(reference.correct.size),
         clean=Share.of(reference.correct),
         clean_over_seeds=spread([c.accuracy for c in clean]),
         attacks=tuple(
-            single.attack(r, base(r, clean), found)
+            single.attack(r, base(r, clean), flagged)
             for r in records
             if attacks(r) or r.description["family"] == "energy"
         ),
@@ -240,7 +240,7 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> Target:
         battery=battery.weakest(row.battery for row in worst_cases),
         energy=energies(reference, records),
         layers=layers(reference, records),
-        flags=found,
+        flags=flagged,
         inference=single.inference(every),
         detector=single.detector(reference, records),
         corruptions=tuple(

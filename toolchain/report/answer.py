@@ -50,13 +50,13 @@ def head(facts: Facts) -> list[str]:
 
     models = f"{len(facts.models)} networks" if len(facts.models) > 1 else "One network"
     named = escape(str(data.get("name") or "unnamed data"))
-    what = f"{models} on {samples} test samples of {named}, run in {escape(ran)}."
+    lead = f"{models} on {samples} test samples of {named}, run in {escape(ran)}."
     weak = battery.title(facts.battery)
 
     parts = [
         '<header><p class="eyebrow">spikeport report</p>',
         f"<h1>{escape(weak)}. {HEADING}</h1>" if weak else f"<h1>{HEADING}</h1>",
-        f'<p class="lead">{what} {_attacked(facts, entries, preset)}</p></header>',
+        f'<p class="lead">{lead} {_attacked(facts, entries, preset)}</p></header>',
     ]
     if weak:
         parts.append(
@@ -121,13 +121,13 @@ def _same(facts: Facts) -> list[str]:
     if not compared:
         return []
     differ = [name for name, identical in compared if not identical]
-    said = (
+    text = (
         f"{len(compared) - len(differ)} of {len(compared)} networks with a Program compute "
         "<strong>exactly as in software</strong>: every prediction, spike and synaptic operation."
     )
     if differ:
-        said += f" {escape(formats.listed(differ))} {'differ' if len(differ) > 1 else 'differs'}."
-    return [said]
+        text += f" {escape(formats.listed(differ))} {'differ' if len(differ) > 1 else 'differs'}."
+    return [text]
 
 
 def _kept(facts: Facts) -> list[str]:
@@ -147,13 +147,13 @@ def _flagged(facts: Facts) -> list[str]:
     if not facts.radii:
         return []
     flagged = sum(bool(model.answer.flags) for model in facts.models)
-    said = (
+    text = (
         f"On {flagged or 'none'} of {len(facts.models)}, a check says that the attacks may have "
         "failed; see the flags in the table."
     )
     if battery.weak(facts.battery):
-        said += " That there is none on the others means nothing: the battery is a smoke test."
-    return [said]
+        text += " That there is none on the others means nothing: the battery is a smoke test."
+    return [text]
 
 
 def _worst(facts: Facts) -> list[tuple[float, str, Share]]:
@@ -173,14 +173,14 @@ def _worst(facts: Facts) -> list[tuple[float, str, Share]]:
 
 def sentences(facts: Facts, model: Model) -> list[str]:
     """Accuracy, energy and flags of a network in words."""
-    told = model.answer
-    said = (
-        _accuracy(facts, told),
+    chosen = model.answer
+    parts = (
+        _accuracy(facts, chosen),
         _form(model),
-        _cost(told, facts.rate_hz),
+        _cost(chosen, facts.rate_hz),
         _doubt(facts, model),
     )
-    return [sentence for sentence in said if sentence]
+    return [sentence for sentence in parts if sentence]
 
 
 def _form(model: Model) -> str:
@@ -198,15 +198,15 @@ def _share(share: Share, strong: bool = True) -> str:
 
 def _accuracy(facts: Facts, told: Answer) -> str:
     clean = _share(told.clean, told.worst is None)
-    said = (
+    text = (
         f"{TARGETS[told.target].phrase} ({told.target}) it gets {clean} of {told.samples} clean "
         "samples right"
     )
     if told.inference:
         first = told.inference[0]
-        said += f" (over {first.seeds} inference seeds {_over_seeds(first)})"
+        text += f" (over {first.seeds} inference seeds {_over_seeds(first)})"
     if told.worst is not None:
-        said += _attacked_accuracy(facts, told, told.worst)
+        text += _attacked_accuracy(facts, told, told.worst)
 
     others = [
         f"{formats.TARGET_NAMES[target]}, on the first {samples} samples"
@@ -214,32 +214,32 @@ def _accuracy(facts: Facts, told: Answer) -> str:
     ]
     if told.software is None:
         same = "every prediction, spike and synaptic operation is the same"
-        return said + (f"; in {formats.listed(others)}, {same}." if others else ".")
+        return text + (f"; in {formats.listed(others)}, {same}." if others else ".")
     if told.software.identical:
         also = f"; in {formats.listed(others)}, too" if others else ""
         return (
-            f"{said}, <strong>exactly as in software</strong>: every prediction, spike and "
+            f"{text}, <strong>exactly as in software</strong>: every prediction, spike and "
             f"synaptic operation of all {told.software.cells} sets of inputs is the same{also}."
         )
-    return said + _difference(told.software)
+    return text + _difference(told.software)
 
 
 def _attacked_accuracy(facts: Facts, told: Answer, worst: Worst) -> str:
     radius = formats.radius(facts.norm, facts.radius)
     keeps = "keeps at most" if battery.weak(worst.battery) else "keeps"
-    said = (
+    text = (
         f" and {keeps} {_share(worst.share)} under the worst of {worst.attacks} attacks at {radius}"
     )
     over = next((row for row in told.inference if row.epsilon == worst.epsilon), None)
     if over is not None:
-        said += f" (over inference seeds {_over_seeds(over)})"
+        text += f" (over inference seeds {_over_seeds(over)})"
     flattered = worst.flattered is not None and worst.flattered.value > 0
     if worst.published is not None and flattered:
-        said += (
+        text += (
             f", where {escape(formats.listed(worst.published_attacks))}, as usually published, "
             f"would leave {formats.percent(worst.published.value)}"
         )
-    return said
+    return text
 
 
 def _difference(software: AgainstSoftware) -> str:
@@ -287,17 +287,17 @@ def _cost(told: Answer, rate: float | None) -> str:
         if rate is None
         else f"at {rate:g} inferences in a second"
     )
-    said = (
+    text = (
         f"One inference is estimated at <strong>{dynamic}</strong> of dynamic energy on clean "
         f"inputs (band {low} to {high}), and {_static(clean)} of static energy {pace}; it takes "
         f"{_time(clean)}"
     )
     if clean.time_limit is not None:
-        said += f", limited by {escape(clean.time_limit)}"
+        text += f", limited by {escape(clean.time_limit)}"
     if told.software is not None:
         change = told.software.energy_change
         same = change is not None and change.value == 0 and change.no_interval is not None
-        said += (
+        text += (
             "; software’s spikes would cost the same"
             if same
             else f"; that is {_change(change)} against the spikes of software"
@@ -312,7 +312,7 @@ def _cost(told: Answer, rate: float | None) -> str:
         for inputs, what in attacks.items()
         if (row := told.energy.get(inputs))
     ]
-    return said + (f". Dynamic energy changes by {formats.listed(parts)}." if parts else ".")
+    return text + (f". Dynamic energy changes by {formats.listed(parts)}." if parts else ".")
 
 
 def _static(row: Energy) -> str:

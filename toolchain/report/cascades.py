@@ -33,11 +33,13 @@ def stages(record: Scored) -> list[Stage]:
     rows, together = [], 0.0
     for number, name in enumerate(names, 1):
         passes = record.history[f"passes.{number}"][0]
-        made = not np.any(passes == NOT_MADE)
-        spent = float(passes.sum()) / size if made else 0.0
+        attempted = not np.any(passes == NOT_MADE)
+        spent = float(passes.sum()) / size if attempted else 0.0
         added, tried, together = int(np.count_nonzero(felled_by == number)), left, together + spent
         left -= added
-        rows.append(Stage(number, name, bool(made), tried, added, left / size, spent, together))
+        rows.append(
+            Stage(number, name, bool(attempted), tried, added, left / size, spent, together)
+        )
     return rows
 
 

@@ -77,13 +77,13 @@ def _worst(epsilon: float, pairs: Sequence[Pair]) -> ComparedWorst:
 def _target_minus_baseline(baseline: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """Difference of two correctness records of the same samples, and which of the two has what
     right, as fields of ``Compared``."""
-    found = paired_difference(target, baseline)
+    pair = paired_difference(target, baseline)
     return {
-        "difference": found.difference,
-        "low": found.low,
-        "high": found.high,
-        "right_only_on_baseline": found.right_only_second,
-        "right_only_on_target": found.right_only_first,
-        "p_value": found.p_value,
-        "samples": found.samples,
+        "difference": pair.difference,
+        "low": pair.low,
+        "high": pair.high,
+        "right_only_on_baseline": pair.right_only_second,
+        "right_only_on_target": pair.right_only_first,
+        "p_value": pair.p_value,
+        "samples": pair.samples,
     }

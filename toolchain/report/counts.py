@@ -62,15 +62,15 @@ def change(before: np.ndarray, after: np.ndarray) -> Mean | None:
     if not scale:
         return None
 
-    found = mean(after - before)
-    low, high = (None if end is None else end / scale for end in (found.low, found.high))
-    return replace(found, value=found.value / scale, low=low, high=high)
+    difference = mean(after - before)
+    low, high = (None if end is None else end / scale for end in (difference.low, difference.high))
+    return replace(difference, value=difference.value / scale, low=low, high=high)
 
 
 def spikes(record: Scored) -> float | None:
     """Spikes of all layers, inputs included, in one inference."""
-    found = [v for v in record.description["spikes_per_inference"].values() if v is not None]
-    return float(sum(found)) if found else None
+    counts = [v for v in record.description["spikes_per_inference"].values() if v is not None]
+    return float(sum(counts)) if counts else None
 
 
 def total(record: Scored, counter: str) -> float | None:
@@ -192,9 +192,11 @@ def layers(clean: Scored, records: Sequence[Scored]) -> tuple[Layer, ...]:
         ("energy attack", lambda r: r.description["family"] == "energy", costliest),
     )
     for inputs, belongs, pick in choose:
-        if found := [r for r in records if belongs(r)]:
-            radius = max(r.description["epsilon"] for r in found)
-            shown.append((inputs, pick([r for r in found if r.description["epsilon"] == radius])))
+        if matching := [r for r in records if belongs(r)]:
+            radius = max(r.description["epsilon"] for r in matching)
+            shown.append(
+                (inputs, pick([r for r in matching if r.description["epsilon"] == radius]))
+            )
 
     return tuple(
         Layer(

@@ -37,9 +37,9 @@ def curves(facts: Analysis) -> str:
         for column, entry in enumerate(model.measured):
             left = LEFT + column * (width + GAP)
             panel = Panel(left, y, width, HEIGHT, (0.0, radii[-1] * 1.03))
-            said = f"{formats.TARGET_NAMES[entry.target]}, {entry.samples} samples"
+            title = f"{formats.TARGET_NAMES[entry.target]}, {entry.samples} samples"
             body += panel.frame(labels, column == 0)
-            body.append(text(panel.left + 1, y - 7, said, "small"))
+            body.append(text(panel.left + 1, y - 7, title, "small"))
             body += _panel(panel, model, entry)
 
     bottom = TOP + len(facts.models) * (HEIGHT + BELOW + TOP) - TOP
@@ -105,8 +105,8 @@ def _said(name: str, epsilon: float, value: float, rows: Sequence[Attack]) -> st
     ends = formats.interval(each[0], each[-1])
     spread = f", {ends} over {len(each)} seeds" if len(each) > 1 else ""
     flags = sorted({flag for row in rows for flag in row.flags})
-    said = f"{name} at {epsilon:g}: {formats.percent(value)}{spread}"
-    return said + (f"; flags: {', '.join(map(formats.words, flags))}" if flags else "")
+    title = f"{name} at {epsilon:g}: {formats.percent(value)}{spread}"
+    return title + (f"; flags: {', '.join(map(formats.words, flags))}" if flags else "")
 
 
 def _worst(panel: Panel, start: str, rows: Sequence[Worst]) -> list[str]:
@@ -119,11 +119,11 @@ def _worst(panel: Panel, start: str, rows: Sequence[Worst]) -> list[str]:
         x, y = panel.x(row.epsilon), panel.y(share.value)
         low, high = number(panel.y(share.low)), number(panel.y(share.high))
         whisker = f'<path d="M{number(x)} {low}V{high}" class="whisker"/>'
-        said = (
+        title = (
             f"worst case of {row.attacks} attacks at {row.epsilon:g}: "
             f"{formats.percent(share.value)} ({formats.interval(share.low, share.high)})"
         )
-        body.append(mark(whisker + dot(x, y, 4, "solid"), said, "worstmark"))
+        body.append(mark(whisker + dot(x, y, 4, "solid"), title, "worstmark"))
         if row.flags:
             beside = x + 4 if x + 16 < panel.left + panel.width else x - 12
             body.append(flag(beside, y - 5))

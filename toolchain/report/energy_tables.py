@@ -24,8 +24,8 @@ from toolchain.report.rows import (
 
 def energy(facts: Analysis) -> Table:
     """One row for each model, target and kind of input; a column for every device table."""
-    found = rows(every(facts), lambda entry: entry.energy)
-    tables = sorted({name for row in found for name in row.item.tables})
+    entries = rows(every(facts), lambda entry: entry.energy)
+    tables = sorted({name for row in entries for name in row.item.tables})
 
     columns = (
         MODEL,
@@ -58,20 +58,20 @@ def energy(facts: Analysis) -> Table:
         "measured tasks. Calibrated: times measured/estimate of the measured tasks that can be "
         "rebuilt."
     )
-    return Table.of("energy", caption, columns, found)
+    return Table.of("energy", caption, columns, entries)
 
 
 def _of_device(name: str) -> Column:
     def get(row: Row) -> float | None:
-        found: Mapping[str, float] | None = row.item.tables.get(name)
-        return found["dynamic_j"] if found else None
+        entry: Mapping[str, float] | None = row.item.tables.get(name)
+        return entry["dynamic_j"] if entry else None
 
     return Column(f"dynamic_j_{name}", f"dynamic, table {name}", "joule", get=get)
 
 
 def layers(facts: Analysis) -> Table:
     """One row for each model, target, layer and kind of input."""
-    found = rows(every(facts), lambda entry: entry.layers)
+    entries = rows(every(facts), lambda entry: entry.layers)
     columns = [
         MODEL,
         TARGET,
@@ -83,13 +83,13 @@ def layers(facts: Analysis) -> Table:
         item("syn_ops", "synaptic operations", "count"),
         item("dendrite_updates", "neuron updates", "count"),
     ]
-    if any(row.item.macs for row in found):
+    if any(row.item.macs for row in entries):
         columns.append(item("macs", "multiply-accumulates", "count"))
     caption = (
         "Means of one inference. Attacks: at the largest radius, the one that leaves least "
         "accuracy and the one that costs most energy."
     )
-    return Table.of("layers", caption, columns, found)
+    return Table.of("layers", caption, columns, entries)
 
 
 def chip(facts: Facts) -> Table:
@@ -116,8 +116,8 @@ def chip(facts: Facts) -> Table:
 
 def _of_resource(name: str) -> Column:
     def get(row: tuple[str, Mapping[str, Any]]) -> Used | None:
-        found = row[1]["resources"].get(name)
-        return None if found is None else Used(found["used"], found["maximum"])
+        entry = row[1]["resources"].get(name)
+        return None if entry is None else Used(entry["used"], entry["maximum"])
 
     return Column(name, formats.words(name), "used", get=get)
 
@@ -144,7 +144,7 @@ def devices(facts: Analysis) -> Table:
 def measured(facts: Analysis) -> list[Table]:
     """One row for each measured task that can be rebuilt and device table, and one for each
     measured task; as the run remembers them."""
-    told = facts.about.get("energy") or {}
+    estimate = facts.about.get("energy") or {}
 
     rebuilt = (
         Column("title", "measured task"),
@@ -177,10 +177,15 @@ def measured(facts: Analysis) -> list[Table]:
         _of_task("note", "note"),
     )
 
-    caption = f"Whole tasks that others measured. {told.get('static_text', '')}"
+    caption = f"Whole tasks that others measured. {estimate.get('static_text', '')}"
     return [
-        Table("measured", told.get("measured_text", ""), rebuilt, tuple(told.get("measured", []))),
-        Table.of("measured_tasks", caption, whole, told.get("tasks", [])),
+        Table(
+            "measured",
+            estimate.get("measured_text", ""),
+            rebuilt,
+            tuple(estimate.get("measured", [])),
+        ),
+        Table.of("measured_tasks", caption, whole, estimate.get("tasks", [])),
     ]
 
 

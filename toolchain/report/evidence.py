@@ -69,14 +69,14 @@ def _example(example: Example) -> str:
     before, after = (
         _readings({t: pair[i] for t, pair in example.predictions.items()}) for i in (0, 1)
     )
-    said = (
+    text = (
         f"Sample {example.index}, label {example.label}. Read as {before} before, "
         f"<strong>{after}</strong> after."
     )
 
     return (
         f'<figure class="example"><div class="three">{three}</div>'
-        f"<figcaption>{said}</figcaption></figure>"
+        f"<figcaption>{text}</figcaption></figure>"
     )
 
 

@@ -66,7 +66,7 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
         r for r in here if r.description["family"] not in ("clean", "energy", "noise", "corruption")
     ]
 
-    found = []
+    examples = []
     for record in sorted(
         attacked,
         key=lambda r: (
@@ -78,12 +78,12 @@ def _of_model(model: str, records: Sequence[Scored], store: Store) -> list[Examp
     ):
         clean = _clean_of(record, here)
         if clean is not None and (fooled := clean.correct & ~record.correct).any():
-            found = [
+            examples = [
                 _example(record, clean, place, mine, store)
                 for place in np.flatnonzero(fooled)[:SHOWN]
             ]
             break
-    return found
+    return examples
 
 
 def _clean_of(record: Scored, records: Sequence[Scored]) -> Scored | None:
@@ -101,10 +101,10 @@ def _clean_of(record: Scored, records: Sequence[Scored]) -> Scored | None:
 def _example(
     record: Scored, clean: Scored, place: int, mine: Sequence[Scored], store: Store
 ) -> Example:
-    said, index = record.description, int(record.index[place])
+    description, index = record.description, int(record.index[place])
     predictions = {}
     for other in mine:
-        if other.description["crafted"] != said["crafted"] or index not in other.index:
+        if other.description["crafted"] != description["crafted"] or index not in other.index:
             continue
         before = _clean_of(other, mine)
         if before is not None:
@@ -117,14 +117,14 @@ def _example(
     pictures = [_samples(store, r.description["crafted"], place) for r in (clean, record)]
     if pictures[0].shape != pictures[1].shape:
         raise ReportError(
-            f"cell {said['crafted'][:12]}: samples of another shape than the clean ones"
+            f"cell {description['crafted'][:12]}: samples of another shape than the clean ones"
         )
 
     return Example(
-        said["model"],
-        said["name"],
-        said["epsilon"],
-        said["seed"],
+        description["model"],
+        description["name"],
+        description["epsilon"],
+        description["seed"],
         index,
         int(record.classified[0][place]),
         float(record.distance[place]),

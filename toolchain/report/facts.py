@@ -395,13 +395,15 @@ class Model:
     def comparison(self, baseline: str, target: str) -> Comparison | None:
         """Two targets on the same samples; None where they were not compared."""
         pair = (baseline, target)
-        return next((found for found in self.comparisons if found.targets == pair), None)
+        return next(
+            (comparison for comparison in self.comparisons if comparison.targets == pair), None
+        )
 
     def agreement(self, entry: Target) -> int | None:
         """Samples on which a target has every prediction, spike and synaptic operation as the first
         target has; None where they differ anywhere, or were not compared."""
-        found = self.comparison(self.targets[0].target, entry.target)
-        return entry.samples if found is not None and found.identical else None
+        comparison = self.comparison(self.targets[0].target, entry.target)
+        return entry.samples if comparison is not None and comparison.identical else None
 
     def repeats(self, entry: Target) -> bool:
         """Whether a target ran fewer samples than another and agrees in all of them. It says that
@@ -420,11 +422,11 @@ class Model:
 
     def findings(self) -> dict[str, list[tuple[str, str]]]:
         """Flag → (target, finding) of every finding."""
-        found: dict[str, list[tuple[str, str]]] = {}
+        findings: dict[str, list[tuple[str, str]]] = {}
         for entry in self.targets:
             for flag in entry.flags:
-                found.setdefault(flag.name, []).extend((entry.target, f) for f in flag.findings)
-        return found
+                findings.setdefault(flag.name, []).extend((entry.target, f) for f in flag.findings)
+        return findings
 
 
 @dataclass(frozen=True)

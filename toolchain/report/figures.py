@@ -13,18 +13,18 @@ from toolchain.report.trainings import several
 
 def drawn(facts: Facts) -> dict[str, str]:
     """Name → the plot as it is on the page; those that the run has."""
-    found: dict[str, str] = {}
+    drawings: dict[str, str] = {}
     if facts.radii:
         if several(facts):
             bars = "smallest to largest training"
-            found["methods"] = pictures.pareto(methods.merged(facts), "methods", bars)
-        found["pareto"] = pictures.pareto(facts)
-        found["curves"] = pictures.curves(facts)
-    found["scatter"] = pictures.scatter(facts)
+            drawings["methods"] = pictures.pareto(methods.merged(facts), "methods", bars)
+        drawings["pareto"] = pictures.pareto(facts)
+        drawings["curves"] = pictures.curves(facts)
+    drawings["scatter"] = pictures.scatter(facts)
     rows = (row for model in facts.models for entry in model.targets for row in entry.layers)
     if any(row.spikes is not None for row in rows):
-        found["layers"] = pictures.layers(facts)
-    return {name: picture for name, picture in found.items() if picture}
+        drawings["layers"] = pictures.layers(facts)
+    return {name: picture for name, picture in drawings.items() if picture}
 
 
 def write(
@@ -44,14 +44,14 @@ def write(
     Raises:
         OutputError: a file exists or cannot be written, or there is nothing that writes PDF.
     """
-    made: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     for name, picture in drawn(facts).items():
         file = standalone.svg(picture)
-        made[f"{name}.svg"] = file.encode("utf-8")
+        contents[f"{name}.svg"] = file.encode("utf-8")
         if pdf:
-            made[f"{name}.pdf"] = standalone.pdf(file)
+            contents[f"{name}.pdf"] = standalone.pdf(file)
 
-    folder = files.claim_folder(folder, made, force)
-    for name, content in made.items():
+    folder = files.claim_folder(folder, contents, force)
+    for name, content in contents.items():
         files.write_bytes(folder / name, content, force)
-    return [folder / name for name in made]
+    return [folder / name for name in contents]

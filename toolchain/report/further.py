@@ -27,7 +27,9 @@ from toolchain.report.worst_cases import KINDS
 def published(facts: Analysis) -> Table:
     """One row for each model, target and radius: what usual publications report beside the worst
     case."""
-    found = rows(measured(facts), lambda entry: (r for r in entry.worst if r.published is not None))
+    entries = rows(
+        measured(facts), lambda entry: (r for r in entry.worst if r.published is not None)
+    )
 
     columns = (
         MODEL,
@@ -48,7 +50,7 @@ def published(facts: Analysis) -> Table:
         "Accuracy under the attacks that most publications stop at, together, and in the worst "
         "case of the whole battery."
     )
-    return Table.of("published", battery.caption(facts.battery) + caption, columns, found)
+    return Table.of("published", battery.caption(facts.battery) + caption, columns, entries)
 
 
 def masking(facts: Analysis) -> Table:
@@ -61,8 +63,8 @@ def masking(facts: Analysis) -> Table:
         *map(_of_kind, KINDS),
         item("worst_case", "all together", "share", "share"),
     )
-    found = rows(measured(facts), lambda entry: entry.worst)
-    return Table.of("masking", battery.caption(facts.battery) + MASKING, columns, found)
+    entries = rows(measured(facts), lambda entry: entry.worst)
+    return Table.of("masking", battery.caption(facts.battery) + MASKING, columns, entries)
 
 
 def _of_kind(name: str) -> Column:
@@ -77,10 +79,10 @@ class _Near(NamedTuple):
 
 def near_threshold(facts: Analysis) -> Table:
     """One row for each model and layer of spiking neurons, and one for all its layers together."""
-    said = [(model, model.near_threshold) for model in facts.models if model.near_threshold]
-    found = [
+    pairs = [(model, model.near_threshold) for model in facts.models if model.near_threshold]
+    entries = [
         _Near(model, layer, share)
-        for model, near in said
+        for model, near in pairs
         for layer, share in {"all layers": near.share, **near.layers}.items()
     ]
     columns = (
@@ -88,12 +90,12 @@ def near_threshold(facts: Analysis) -> Table:
         Column("layer", "layer", get=lambda row: row.layer),
         Column("share", "near threshold", "plain share", get=lambda row: row.share),
     )
-    within = said[0][1].within if said else 0.0
+    within = pairs[0][1].within if pairs else 0.0
     caption = (
         "Share of potentials (clean inputs, every step and neuron, before the reset) that are less "
         f"than {within:g} of the threshold away from it: what threshold guarding makes smaller."
     )
-    return Table.of("near_threshold", caption, columns, found)
+    return Table.of("near_threshold", caption, columns, entries)
 
 
 def detector(facts: Analysis) -> Table:
@@ -131,8 +133,8 @@ def corruptions(facts: Analysis) -> Table:
         "Common corruptions, which nobody chose to fool the network: a second axis of robustness. "
         "Severity 1 to 5."
     )
-    found = rows(measured(facts), lambda entry: entry.corruptions)
-    return Table.of("corruptions", caption, columns, found)
+    entries = rows(measured(facts), lambda entry: entry.corruptions)
+    return Table.of("corruptions", caption, columns, entries)
 
 
 def _each(row: Row) -> str:
@@ -163,13 +165,13 @@ def inference(facts: Analysis) -> Table:
         "Networks whose inference is random, over the seeds of the inference: the same samples, "
         "other noise or other input spikes."
     )
-    found = rows(measured(facts), lambda entry: entry.inference)
-    return Table.of("inference", battery.caption(facts.battery) + caption, columns, found)
+    entries = rows(measured(facts), lambda entry: entry.inference)
+    return Table.of("inference", battery.caption(facts.battery) + caption, columns, entries)
 
 
 def examples(facts: Facts) -> Table:
     """One row for each sample shown and target."""
-    found = [
+    entries = [
         (shown, target, pair)
         for shown in facts.examples
         for target, pair in shown.predictions.items()
@@ -187,7 +189,7 @@ def examples(facts: Facts) -> Table:
         Column("after", "predicted after", "count", get=lambda row: row[2][1]),
     )
     caption = "The samples that are shown, and what every target made of them."
-    return Table.of("examples", caption, columns, found)
+    return Table.of("examples", caption, columns, entries)
 
 
 class _Finding(NamedTuple):
@@ -199,7 +201,7 @@ class _Finding(NamedTuple):
 
 def flags(facts: Analysis) -> Table:
     """One row for each finding."""
-    found = [
+    entries = [
         _Finding(model, name, target, text)
         for model in facts.models
         for name, findings in model.findings().items()
@@ -211,7 +213,7 @@ def flags(facts: Analysis) -> Table:
         Column("target", "target", get=lambda row: row.target),
         Column("finding", "finding", get=lambda row: row.text),
     )
-    return Table.of("flags", "What the checks of honesty found.", columns, found)
+    return Table.of("flags", "What the checks of honesty found.", columns, entries)
 
 
 class _Gap(NamedTuple):
@@ -236,6 +238,6 @@ def absent(facts: Analysis) -> Table:
         item("reason", "not applicable, because"),
         item("cells", "cells", "count"),
     )
-    found = [_Gap(model, gap) for model in facts.models for gap in model.absent]
+    gaps = [_Gap(model, gap) for model in facts.models for gap in model.absent]
     caption = "Cells that cannot be: no figure is missing elsewhere without a row here."
-    return Table.of("absent", caption, columns, found)
+    return Table.of("absent", caption, columns, gaps)

@@ -36,13 +36,13 @@ def gather(run: Run, rate_hz: float | None = None) -> tuple[Facts, list[Example]
         ReportError: the run is not one of this version, holds nothing yet, or does not allow the
             rate.
     """
-    found = at_rate(_placed(analyse(run.records, run.about, run.absent), run.programs), rate_hz)
-    shown = examples.choose(run, [model.name for model in found.models])
+    analysis = at_rate(_placed(analyse(run.records, run.about, run.absent), run.programs), rate_hz)
+    shown = examples.choose(run, [model.name for model in analysis.models])
     checks = tuple(
         Check(rule.__name__, " ".join((inspect.getdoc(rule) or "").split())) for rule in CHECKS
     )
     facts = Facts(
-        **_fields(found),
+        **_fields(analysis),
         rate_hz=rate_hz,
         checks=checks,
         examples=tuple(map(examples.facts, shown)),

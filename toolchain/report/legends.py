@@ -40,9 +40,9 @@ def title(facts: Analysis, model: Model) -> str:
 
 def legend(facts: Analysis) -> str:
     """Networks and targets as a list."""
-    found = letters_of(facts)
+    letters = letters_of(facts)
     entries = [
-        f"<li>{_letter(place, found[model.name])} {escape(model.name)}</li>"
+        f"<li>{_letter(place, letters[model.name])} {escape(model.name)}</li>"
         for place, model in enumerate(facts.models)
     ]
     targets = dict.fromkeys(entry.target for model in facts.models for entry in model.measured)
@@ -72,10 +72,10 @@ def repeated(facts: Analysis) -> list[str]:
 
 def models(facts: Analysis) -> str:
     """Networks as a list, with the shapes of the scatter."""
-    found = letters_of(facts)
+    letters = letters_of(facts)
     entries = [
         f"<li>{key(model_shape(place, 0, 0), f'c{place % 8}')} "
-        f"{_letter(place, found[model.name])} {escape(model.name)}</li>"
+        f"{_letter(place, letters[model.name])} {escape(model.name)}</li>"
         for place, model in enumerate(facts.models)
     ]
     return f'<ul class="legend">{"".join(entries)}</ul>'

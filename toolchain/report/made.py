@@ -88,20 +88,20 @@ def _model(model: Model, source: Mapping[str, Any]) -> str:
         if model.program
         else f"no Program ({escape(model.no_program)})"
     )
-    said = (
+    text = (
         f"from <code>{escape(str(source.get('source')))}</code>, content "
         f"{_code(source.get('key'))}, {program}, {model.classes} classes, {model.steps} time steps"
     )
     if model.stochastic:
-        said += ", random: its accuracy depends on a seed"
+        text += ", random: its accuracy depends on a seed"
     if options := source.get("options"):
-        said += f", made integers with {escape(json.dumps(options, sort_keys=True))}"
+        text += f", made integers with {escape(json.dumps(options, sort_keys=True))}"
     front = "".join(
         f"<li>{escape(str(e.get('step')))} ({escape(str(e.get('where')))}): "
         f"{escape(str(e.get('what')))}</li>"
         for e in source.get("front") or []
     )
-    return said + (f"; before it: <ul>{front}</ul>" if front else "")
+    return text + (f"; before it: <ul>{front}</ul>" if front else "")
 
 
 def _code(digits: object) -> str:

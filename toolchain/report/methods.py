@@ -155,8 +155,8 @@ def _worst_case(row: Trained) -> Interval | None:
 
 
 def _spikes(row: Trained) -> float | None:
-    found = [e.energy[0].spikes for e in row.entries if e.energy[0].spikes is not None]
-    return float(np.mean(found)) if found else None
+    counts = [e.energy[0].spikes for e in row.entries if e.energy[0].spikes is not None]
+    return float(np.mean(counts)) if counts else None
 
 
 def _differs(row: Trained) -> str | None:
@@ -203,7 +203,7 @@ def results(runs: Sequence[Analysis]) -> Table:
         "multiply-accumulate operations in 45 nm)."
     )
     errors = dict.fromkeys((run.about.get("energy") or {}).get("measured_text") for run in runs)
-    caption += "".join(f" {said}" for said in errors if said)
+    caption += "".join(f" {error}" for error in errors if error)
     table = Table.of("results", caption, _RESULTS, rows)
     if any(row["differs"] for row in table.rows):
         return table
@@ -241,7 +241,7 @@ def masking(runs: Sequence[Analysis]) -> Table:
     rows = [row for run in runs if run.radii for row in _trained(run, everywhere=False)]
 
     near_by = [model.near_threshold for run in runs for model in run.models]
-    within = sorted({found.within for found in near_by if found is not None})
+    within = sorted({entry.within for entry in near_by if entry is not None})
     near = (
         f" Near threshold: share of potentials less than {within[0]:g} of it away, on clean inputs."
         if within
@@ -288,4 +288,4 @@ def _of_kind(name: str) -> Callable[[Trained], Interval | None]:
 
 def _near(row: Trained) -> Interval | None:
     near = [model.near_threshold for model in row.models]
-    return over([None if found is None else bare(found.share) for found in near])
+    return over([None if entry is None else bare(entry.share) for entry in near])

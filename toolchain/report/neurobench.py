@@ -85,15 +85,15 @@ def result(run: Run) -> dict[str, Any]:
 
 def _shown(records: Sequence[Scored]) -> list[Scored]:
     """The clean record of the first seed, and at each radius the strongest attack."""
-    found = sorted(
+    shown = sorted(
         (r for r in records if r.description["family"] == "clean"),
         key=lambda r: r.description["seed"],
     )[:1]
     for epsilon in sorted({r.description["epsilon"] for r in records if attacks(r)}):
-        found.append(
+        shown.append(
             strongest([r for r in records if attacks(r) and r.description["epsilon"] == epsilon])
         )
-    return found
+    return shown
 
 
 def _battery(records: Sequence[Scored], record: Scored) -> str | None:
@@ -107,14 +107,14 @@ def _battery(records: Sequence[Scored], record: Scored) -> str | None:
 
 
 def _entry(run: Run, record: Scored, tried: str | None) -> dict[str, Any]:
-    said, program = record.description, run.programs[record.description["program"]]
-    clean = said["family"] == "clean"
+    description, program = record.description, run.programs[record.description["program"]]
+    clean = description["family"] == "clean"
     return {
-        "model": said["model"],
-        "target": said["target"],
+        "model": description["model"],
+        "target": description["target"],
         "inputs": "clean" if clean else "attacked",
-        "attack": None if clean else said["name"],
-        "epsilon": None if clean else said["epsilon"],
+        "attack": None if clean else description["name"],
+        "epsilon": None if clean else description["epsilon"],
         "battery": tried,
         "samples": len(record.index),
         "results": {**static(program), **workload(program, record)},
@@ -155,8 +155,8 @@ def footprint(program: Program) -> int:
 
 def workload(program: Program, record: Scored) -> dict[str, Any]:
     """Metrics of one record."""
-    said = record.description
-    spikes, steps = said["spikes_per_inference"], said["steps"]
+    description = record.description
+    spikes, steps = description["spikes_per_inference"], description["steps"]
     spiking = [p for p in program.populations if p.spiking and spikes[p.name] is not None]
     by_layer = {p.name: 1.0 - spikes[p.name] / (p.size * steps) for p in spiking}
     neurons = sum(p.size for p in spiking)

@@ -47,7 +47,7 @@ def _only(name: str, heading: str) -> Callable[[Facts, Tables], str]:
 
 def build(facts: Facts, shown: Sequence[Example]) -> str:
     """The page from ``gather``."""
-    found = {table.name: table for table in tables.build(facts)}
+    by_name = {table.name: table for table in tables.build(facts)}
 
     parts: tuple[tuple[str, str, Callable[[Facts, Tables], str]], ...] = (
         ("answer", "The answer", _answer),
@@ -72,7 +72,7 @@ def build(facts: Facts, shown: Sequence[Example]) -> str:
         ("made", "How it was made", lambda facts, found: made.made(facts)),
     )
 
-    contents = [(name, heading, content(facts, found)) for name, heading, content in parts]
+    contents = [(name, heading, content(facts, by_name)) for name, heading, content in parts]
     present = [entry for entry in contents if entry[2]]
     written = [section(*entry) for entry in present]
 
@@ -89,7 +89,7 @@ def build(facts: Facts, shown: Sequence[Example]) -> str:
 
 def _title(facts: Facts) -> str:
     names = [marks.short(model.name, 60) for model in facts.models]
-    said = formats.listed(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} others"
+    listed = formats.listed(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} others"
     weak = battery.title(facts.battery)
-    named = f"Energy and robustness of {said}"
+    named = f"Energy and robustness of {listed}"
     return f"{weak}. {named}" if weak else named

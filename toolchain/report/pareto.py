@@ -83,7 +83,7 @@ def pareto(facts: Analysis, name: str = "pareto", bars: str = "95 % intervals") 
 def points_at(facts: Analysis, radius: float) -> list[Point]:
     """Every network and target that was attacked at a radius; targets that only repeat another are
     said beside the picture."""
-    letters, found = letters_of(facts), []
+    letters, points = letters_of(facts), []
     for place, model in enumerate(facts.models):
         most = max(entry.samples for entry in model.targets)
         for entry in model.measured:
@@ -92,7 +92,7 @@ def points_at(facts: Analysis, radius: float) -> list[Point]:
                 continue
 
             spent = entry.energy[0]
-            found.append(
+            points.append(
                 Point(
                     target=entry.target,
                     chosen=entry.target == model.answer.target,
@@ -107,7 +107,7 @@ def points_at(facts: Analysis, radius: float) -> list[Point]:
                 )
             )
 
-    return found
+    return points
 
 
 def _said(model: Model, entry: Target, worst: Worst, spent: Energy) -> str:

@@ -20,12 +20,12 @@ Group = list[tuple[int, Model, Comparison]]
 def _groups(facts: Analysis) -> dict[tuple[str, str], Group]:
     """Pair of targets → its networks; without targets that only repeat another, which lie on the
     diagonal."""
-    found: dict[tuple[str, str], Group] = {}
+    groups: dict[tuple[str, str], Group] = {}
     for place, model in enumerate(facts.models):
         for compared in model.comparisons:
             if not model.repeats(model.target(compared.targets[1])):
-                found.setdefault(compared.targets, []).append((place, model, compared))
-    return found
+                groups.setdefault(compared.targets, []).append((place, model, compared))
+    return groups
 
 
 def scatter(facts: Analysis) -> str:
@@ -38,11 +38,11 @@ def scatter(facts: Analysis) -> str:
     left, gap, top, below = 64.0, 40.0, 30.0, 50.0
     width = min(290.0, (WIDTH - left - 12 - gap * (columns - 1)) / columns)
     body: list[str] = []
-    for place, (targets, found) in enumerate(pairs.items()):
+    for place, (targets, members) in enumerate(pairs.items()):
         column, row = place % columns, place // columns
         x, y = left + column * (width + gap), top + row * (width + below + top)
         panel = Panel(x, y, width, width, (0.0, 1.0))
-        body += _panel(panel, targets, found, column == 0)
+        body += _panel(panel, targets, members, column == 0)
 
     height = top + rows * (width + below) + (rows - 1) * top
     body.append(text(16, top + width / 2, "accuracy, hardware", "label", "middle", rotate=True))
@@ -84,11 +84,11 @@ def _said(model: Model, targets: tuple[str, str], cell: Compared) -> str:
     difference = f"{formats.signed(cell.difference)} points ({ends})"
     same = "every count the same" if cell.identical else difference
     clean = cell.family == "clean"
-    what = cell.name if clean else f"{cell.name} at {cell.epsilon:g}, seed {cell.seed}"
+    which = cell.name if clean else f"{cell.name} at {cell.epsilon:g}, seed {cell.seed}"
     both = ", ".join(
         f"{target} {formats.percent(value)}" for target, value in zip(targets, cell.accuracy)
     )
-    return f"{model.name}, {what}: {both}; {same}"
+    return f"{model.name}, {which}: {both}; {same}"
 
 
 BARS = {"clean": "clean", "attacked": "attacked", "energy attack": "costly"}
@@ -146,10 +146,10 @@ def _bar(model: Model, row: Layer, y: float, share: float) -> list[str]:
     """A bar of a share of the full width, and its number."""
     wide = (WIDTH - _LEFT - _RIGHT) * share
     how = row.inputs if row.inputs == "clean" else f"{row.inputs} ({row.attack})"
-    said = f"{model.name}, {row.layer}, {how}: {formats.count(row.spikes)} spikes"
+    title = f"{model.name}, {row.layer}, {how}: {formats.count(row.spikes)} spikes"
     drawn = (
         f'<rect x="{number(_LEFT)}" y="{number(y)}" width="{number(wide)}" '
         f'height="{number(_BAR - 1)}" class="bar {BARS[row.inputs]}"/>'
     )
     beside = text(_LEFT + wide + 7, y + _BAR - 2.5, formats.count(row.spikes), "tiny")
-    return [mark(drawn, said), beside]
+    return [mark(drawn, title), beside]

@@ -80,15 +80,15 @@ class Samples:
 def records(run: Run) -> dict[str, np.ndarray]:
     """Column → values, one for each record and sample, see ``COLUMNS``."""
     sizes = [len(record.index) for record in run.records]
-    found = {}
+    columns = {}
     for name in _SAID:
         values = [record.description[name] for record in run.records]
-        found[name] = np.repeat(np.array(values), sizes)
+        columns[name] = np.repeat(np.array(values), sizes)
     seeds = [inference_seed(record) for record in run.records]
-    found["inference_seed"] = np.repeat(np.array(seeds), sizes)
+    columns["inference_seed"] = np.repeat(np.array(seeds), sizes)
     for name, read in _EACH.items():
-        found[name] = np.concatenate([read(record) for record in run.records])
-    return found
+        columns[name] = np.concatenate([read(record) for record in run.records])
+    return columns
 
 
 def samples(run: Run) -> Iterator[Samples]:
@@ -108,7 +108,7 @@ def samples(run: Run) -> Iterator[Samples]:
 
 
 def _samples(key: str, record: Scored, store: Store) -> Samples:
-    said, size = record.description, len(record.index)
+    description, size = record.description, len(record.index)
     inputs = store.get(key)[1].get("adversarial")
     if inputs is None or len(inputs) < size:
         raise ReportError(
@@ -116,12 +116,12 @@ def _samples(key: str, record: Scored, store: Store) -> Samples:
         )
     return Samples(
         key,
-        said["model"],
-        said["name"],
-        said["crafted_on"],
-        said["norm"],
-        said["epsilon"],
-        said["seed"],
+        description["model"],
+        description["name"],
+        description["crafted_on"],
+        description["norm"],
+        description["epsilon"],
+        description["seed"],
         record.index,
         record.classified[0],
         inputs[:size],
@@ -151,22 +151,22 @@ def write(
     """
     folder, columns = Path(folder), records(run)
     keys = list(dict.fromkeys(columns["crafted"].tolist()))
-    made = {f"{RECORDS}.npz": _npz(columns)}
+    contents = {f"{RECORDS}.npz": _npz(columns)}
     if parquet:
-        made[f"{RECORDS}.parquet"] = _parquet(columns)
-    files.claim_folder(folder, [*made, "samples.json"], force)
+        contents[f"{RECORDS}.parquet"] = _parquet(columns)
+    files.claim_folder(folder, [*contents, "samples.json"], force)
     files.claim_folder(folder / "samples", [f"{key}.npz" for key in keys], force)
 
     said = {}
-    for found in samples(run):
-        parts = {"inputs": found.inputs, "index": found.index, "labels": found.labels}
-        files.write_bytes(folder / "samples" / f"{found.key}.npz", _npz(parts), force)
+    for cell in samples(run):
+        parts = {"inputs": cell.inputs, "index": cell.index, "labels": cell.labels}
+        files.write_bytes(folder / "samples" / f"{cell.key}.npz", _npz(parts), force)
         names = ("model", "attack", "crafted_on", "norm", "epsilon", "seed")
-        said[found.key] = {name: getattr(found, name) for name in names}
-    for name, content in made.items():
+        said[cell.key] = {name: getattr(cell, name) for name in names}
+    for name, content in contents.items():
         files.write_bytes(folder / name, content, force)
     files.write_text(folder / "samples.json", json.dumps(said, indent=2) + "\n", force)
-    named = [folder / name for name in (*made, "samples.json")]
+    named = [folder / name for name in (*contents, "samples.json")]
     return named + [folder / "samples" / f"{key}.npz" for key in keys]
 
 

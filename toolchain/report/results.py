@@ -43,8 +43,8 @@ def write(
     path = Path(path)
     files.require_ending(path, FORMS)
     files.claim([path], force)
-    found = [load(folder) for folder in folders]
-    runs = [analyse(run.records, run.about, run.absent) for run in found]
+    loaded = [load(folder) for folder in folders]
+    runs = [analyse(run.records, run.about, run.absent) for run in loaded]
     tables, tried = build(runs), battery.weakest(run.battery for run in runs)
     files.write_text(path, FORMS[path.suffix](tables, tried), force)
     return tables, tried
@@ -64,14 +64,14 @@ def published() -> list[dict[str, Any]]:
     text = (
         resources.files("toolchain.report").joinpath("published.toml").read_text(encoding="utf-8")
     )
-    found: list[dict[str, Any]] = tomllib.loads(text)["figure"]
-    for entry in found:
+    figures: list[dict[str, Any]] = tomllib.loads(text)["figure"]
+    for entry in figures:
         if entry["source"].split(":")[0] not in ("S", "S3"):
             raise ReportError(
                 f"published figure {entry['work']!r}: source {entry['source']!r} must begin with "
                 "S: or S3:"
             )
-    return found
+    return figures
 
 
 FIGURES = {"clean": "clean", "fgsm": "fgsm", "pgd": "pgd", "worst": "worst_case"}
@@ -134,14 +134,17 @@ def _differs(entry: Mapping[str, Any], run: Analysis) -> str:
     """What a run has otherwise than a published figure."""
     samples = max(target.samples for model in run.models for target in model.targets)
     named = "one that is not stated" if entry["network"] == "not stated" else entry["network"]
-    found = [f"the first {samples} test samples", f"networks of {_width(run)} instead of {named}"]
+    differences = [
+        f"the first {samples} test samples",
+        f"networks of {_width(run)} instead of {named}",
+    ]
     steps = sorted({model.steps for model in run.models})
     if "steps" not in entry or steps != [entry["steps"]]:
-        found.append(f"{formats.listed(map(str, steps))} time steps")
+        differences.append(f"{formats.listed(map(str, steps))} time steps")
     radii = [f"{e:.3g}" for e in run.radii]
     if "epsilon" not in entry or radii != [f"{entry['epsilon']:.3g}"]:
-        found.append(f"radius {formats.listed(radii)}" if radii else "no attack")
-    return ", ".join(found)
+        differences.append(f"radius {formats.listed(radii)}" if radii else "no attack")
+    return ", ".join(differences)
 
 
 def _width(run: Analysis) -> str:

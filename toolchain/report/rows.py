@@ -67,7 +67,7 @@ def rows(
     pairs: Iterable[tuple[Model, Target]], items: Callable[[Target], Iterable[object]]
 ) -> list[Row]:
     """A row for each item of each target."""
-    return [Row(model, entry, found) for model, entry in pairs for found in items(entry)]
+    return [Row(model, entry, item) for model, entry in pairs for item in items(entry)]
 
 
 def band(row: Energy | None) -> Interval | None:

@@ -109,13 +109,13 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict[str, Any]]:
     """What made the cells of a run: {"kind", "code", "versions", "cells": how many, "first",
     "last": when}, one entry for each kind of cell and each code and versions that made any; code
     and versions are None where an earlier version kept the cell."""
-    found: dict[tuple[str, str | None, str], dict[str, Any]] = {}
+    by_maker: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for kind in ("crafted", "scored"):
         for key, _ in store.cells(kind):
             if key not in wanted:
                 continue
-            made = store.made(key)
-            code, versions, when = made.get("code"), made.get("versions"), made.get("when")
+            origin = store.made(key)
+            code, versions, when = origin.get("code"), origin.get("versions"), origin.get("when")
 
             entry = {
                 "kind": kind,
@@ -125,12 +125,12 @@ def makers(store: Store, wanted: Collection[str]) -> list[dict[str, Any]]:
                 "first": when,
                 "last": when,
             }
-            entry = found.setdefault((kind, code, str(versions)), entry)
+            entry = by_maker.setdefault((kind, code, str(versions)), entry)
             entry["cells"] += 1
             if when is not None:
                 entry["first"], entry["last"] = min(entry["first"], when), max(entry["last"], when)
 
-    return list(found.values())
+    return list(by_maker.values())
 
 
 def _absent(folder: Path, key: str, description: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,8 +228,8 @@ def check(record: Scored) -> None:
     Traits.made(record)
 
     on_chip = description["program"] is not None
-    said: Mapping[str, type] = _ON_CHIP if on_chip else {"no_program": str}
-    for name, wanted in said.items():
+    expected: Mapping[str, type] = _ON_CHIP if on_chip else {"no_program": str}
+    for name, wanted in expected.items():
         if not isinstance(description[name], wanted) or isinstance(description[name], bool):
             raise TypeError(f"{name} is {description[name]!r}")
 
@@ -263,8 +263,8 @@ def check(record: Scored) -> None:
 
     flat |= {
         f"energy {table} {name}": values
-        for table, found in record.energy.items()
-        for name, values in found.items()
+        for table, quantities in record.energy.items()
+        for name, values in quantities.items()
     }
 
     for name, values in flat.items():
@@ -274,7 +274,7 @@ def check(record: Scored) -> None:
         if record.activity[name].shape != (size, len(record.layers)):
             raise ValueError(f"{name} is not one number for each sample and layer")
 
-    if not any("time_s" in found or not on_chip for found in record.energy.values()):
+    if not any("time_s" in quantities or not on_chip for quantities in record.energy.values()):
         raise ValueError("there is no energy of a spiking device")
     if set(description["spikes_per_inference"]) != (set(record.layers) if on_chip else set()):
         raise ValueError("spikes_per_inference names other layers")

@@ -96,13 +96,13 @@ def adaptive(facts: Facts, found: Tables) -> str:
     """What a usual publication would report, beside the whole battery."""
     if "published" not in found:
         return ""
-    said = (
+    text = (
         "<p>What a publication that stops at FGSM and PGD with the training surrogate would "
         "report, and what the whole battery leaves of it. Where something stands before a network, "
         "the usual attack is made on the network alone.</p>"
     )
     both = render(found["published"], "As usually published, and adaptive", most_open=30)
-    return said + both + render(found["masking"], "What each kind of attack sees", most_open=30)
+    return text + both + render(found["masking"], "What each kind of attack sees", most_open=30)
 
 
 def scatter(facts: Facts, found: Tables) -> str:
@@ -132,7 +132,7 @@ def scatter(facts: Facts, found: Tables) -> str:
 
 def energy(facts: Facts, found: Tables) -> str:
     """Energy and time, and how far they are from measurement."""
-    told = facts.about["energy"] or {}
+    estimate = facts.about["energy"] or {}
     steps = formats.listed(map(str, sorted({model.steps for model in facts.models})))
     on_chip = [model for model in facts.models if model.program is not None] or facts.models
     table = on_chip[0].targets[0].energy[0].table
@@ -144,16 +144,16 @@ def energy(facts: Facts, found: Tables) -> str:
         "constants are of Loihi 1, for comparing networks, inputs and targets with each other. "
         "Clean and attacked inputs, static and dynamic energy are kept apart; "
         f"{rate.said(facts)}.</p>",
-        f"<p><strong>{escape(told.get('measured_text') or NO_ERROR)}</strong> "
-        f"{escape(told.get('static_text') or '')}</p>",
+        f"<p><strong>{escape(estimate.get('measured_text') or NO_ERROR)}</strong> "
+        f"{escape(estimate.get('static_text') or '')}</p>",
         render(found["energy"], "Energy and time", most_open=20),
         *(plain(found, name, heading) for name, heading in MEASURED),
     ]
 
-    if told.get("not_covered"):
-        parts.append(f"<p>Not covered by any figure:</p>{items(told['not_covered'])}")
-    if told.get("assumptions"):
-        parts.append(details("What the estimate assumes", items(told["assumptions"])))
+    if estimate.get("not_covered"):
+        parts.append(f"<p>Not covered by any figure:</p>{items(estimate['not_covered'])}")
+    if estimate.get("assumptions"):
+        parts.append(details("What the estimate assumes", items(estimate["assumptions"])))
 
     return "".join(parts) + render(found["devices"], "Device tables and their sources")
 
@@ -186,20 +186,20 @@ def chip(facts: Facts, found: Tables) -> str:
     placed = [model.placement for model in facts.models if model.placement is not None]
     if not placed:
         return listed
-    estimates = list(dict.fromkeys(text for told in placed for text in told["estimates"]))
+    estimates = list(dict.fromkeys(text for placement in placed for text in placement["estimates"]))
     table = render(found["chip"], "On the chip", most_open=40)
     return listed + table + details("What these counts estimate", items(estimates))
 
 
 def _on_chip(facts: Facts, model: PlacedModel) -> str:
-    named, told = f"{sign(facts, model)} {escape(model.name)}", model.placement
-    if told is None:
+    named, placement = f"{sign(facts, model)} {escape(model.name)}", model.placement
+    if placement is None:
         return f"<li>{named} <strong>no Program</strong>: {escape(model.no_program)}</li>"
-    verdict = "fits" if told["fits"] else "does not fit"
-    cores = f"{told['cores']:,} of {told['cores_per_chip']:,} neurocores"
+    verdict = "fits" if placement["fits"] else "does not fit"
+    cores = f"{placement['cores']:,} of {placement['cores_per_chip']:,} neurocores"
     broken = [
         f"{v['severity']}: {formats.words(v['rule'])}, {v['where']}: {v['message']}"
-        for v in told["violations"]
+        for v in placement["violations"]
     ]
-    what = f"<strong>{verdict} {escape(told['chip']['title'])}: {cores}</strong>"
+    what = f"<strong>{verdict} {escape(placement['chip']['title'])}: {cores}</strong>"
     return f"<li>{named} {what}{items(broken) if broken else ''}</li>"

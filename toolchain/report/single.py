@@ -29,22 +29,22 @@ def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> Attack:
     """One attack; ``base``: the clean record that it is compared with."""
     _, (a, b) = align([base, record])
     measured = robustness(base.correct[a], record.correct[b])
-    said = record.description
-    cell = (said["name"], said["epsilon"], said["seed"])
+    description = record.description
+    cell = (description["name"], description["epsilon"], description["seed"])
     queries = record.history.get("queries")
 
     return Attack(
-        name=said["name"],
-        family=said["family"],
-        norm=said["norm"],
-        epsilon=said["epsilon"],
-        seed=said["seed"],
-        crafted_on=said["crafted_on"],
-        iterations=said["iterations"],
-        estimator=said["estimator"],
-        eot=said["eot"],
-        crafted=said["crafted"],
-        front=said.get("front", "through"),
+        name=description["name"],
+        family=description["family"],
+        norm=description["norm"],
+        epsilon=description["epsilon"],
+        seed=description["seed"],
+        crafted_on=description["crafted_on"],
+        iterations=description["iterations"],
+        estimator=description["estimator"],
+        eot=description["eot"],
+        crafted=description["crafted"],
+        front=description.get("front", "through"),
         samples=len(b),
         attacked_accuracy=measured.attacked_accuracy,
         drop=measured.drop,
@@ -58,20 +58,20 @@ def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> Attack:
         dynamic_j=float(dynamic(record).mean()),
         flags=tuple(flag.name for flag in found if cell in flag.cells),
         stages=tuple(stages(record)),
-        optimiser=said["optimiser"],
-        known_seed=said.get("known_seed") is not None,
+        optimiser=description["optimiser"],
+        known_seed=description.get("known_seed") is not None,
     )
 
 
 def corruption(record: Scored, clean: Scored) -> Corruption:
     """A common corruption against clean inputs."""
     _, (a, b) = align([clean, record])
-    found = paired_difference(record.correct[b], clean.correct[a])
+    difference = paired_difference(record.correct[b], clean.correct[a])
     return Corruption(
         name=record.description["params"]["name"],
         severity=int(record.description["epsilon"]),
         share=Share.of(record.correct[b]),
-        change=Interval(found.difference, found.low, found.high),
+        change=Interval(difference.difference, difference.low, difference.high),
         mean_margin=float(record.margin.mean()),
         energy_change=change(dynamic(clean)[a], dynamic(record)[b]),
     )
@@ -109,12 +109,12 @@ def detector(clean: Scored, records: Sequence[Scored]) -> tuple[Detected, ...]:
     for record in [clean, *(r for r in records if attacks(r))]:
         if record.detector is None:
             continue  # on a target that is not asked
-        said = record.description
+        description = record.description
         names = ("name", "family", "epsilon", "seed", "crafted_on")
         rows.append(
             Detected(
-                **{name: said[name] for name in names},
-                front=said.get("front", "through"),
+                **{name: description[name] for name in names},
+                front=description.get("front", "through"),
                 auc=None if record is clean else auc(clean.detector, record.detector),
                 caught=Share.of(record.detector > threshold),
             )

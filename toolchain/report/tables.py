@@ -62,10 +62,10 @@ def _methods(facts: Facts) -> list[Table]:
     if not several(facts):
         return []
     most = max(entry.samples for model in facts.models for entry in model.targets)
-    found = methods.results([facts])
-    rows = tuple(row for row in found.rows if row["samples"] == most)
+    table = methods.results([facts])
+    rows = tuple(row for row in table.rows if row["samples"] == most)
     return [
-        _without_data(replace(found, name="methods", rows=rows)),
+        _without_data(replace(table, name="methods", rows=rows)),
         _without_data(replace(methods.masking([facts]), name="methods_masking")),
     ]
 
@@ -77,11 +77,11 @@ def _without_data(table: Table) -> Table:
 def write(facts: Facts, folder: str | Path, force: bool = False) -> list[Path]:
     """Every table as FOLDER/NAME.csv. Raises OutputError where one exists (without ``force``) or
     cannot be written."""
-    made = build(facts)
-    folder = files.claim_folder(folder, [f"{table.name}.csv" for table in made], force)
-    for table in made:
+    tables = build(facts)
+    folder = files.claim_folder(folder, [f"{table.name}.csv" for table in tables], force)
+    for table in tables:
         files.write_text(folder / f"{table.name}.csv", to_csv(table), force)
-    return [folder / f"{table.name}.csv" for table in made]
+    return [folder / f"{table.name}.csv" for table in tables]
 
 
 def to_tex(facts: Facts) -> str:

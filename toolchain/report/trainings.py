@@ -15,17 +15,17 @@ _BEFORE = re.compile(r" seed \d+$")
 
 def methods_of(names: Iterable[str], about: Mapping[str, Any]) -> dict[str, str]:
     """Name of a network → its method, as the run says it."""
-    said = {entry["name"]: entry.get("method") for entry in about.get("models") or []}
-    old = None in said.values()
-    return {name: (_BEFORE.sub("", name) if old else said.get(name) or name) for name in names}
+    methods = {entry["name"]: entry.get("method") for entry in about.get("models") or []}
+    old = None in methods.values()
+    return {name: (_BEFORE.sub("", name) if old else methods.get(name) or name) for name in names}
 
 
 def grouped(models: Sequence[Model]) -> dict[str, list[Model]]:
     """Method → its networks, in their order."""
-    found: dict[str, list[Model]] = {}
+    groups: dict[str, list[Model]] = {}
     for model in models:
-        found.setdefault(model.method, []).append(model)
-    return found
+        groups.setdefault(model.method, []).append(model)
+    return groups
 
 
 def several(facts: Analysis) -> bool:

@@ -73,45 +73,45 @@ def _worst(epsilon: float, here: list[Scored], found: Sequence[Flagged]) -> Wors
 
 def kind(record: Scored) -> str:
     """Which of ``KINDS`` an attack is."""
-    said = record.description
-    if said["crafted_on"].startswith("model "):
+    description = record.description
+    if description["crafted_on"].startswith("model "):
         return ELSEWHERE
-    if said.get("known_seed") is not None:
+    if description.get("known_seed") is not None:
         return KNOWN
-    if said["optimiser"] == CASCADE:
+    if description["optimiser"] == CASCADE:
         return CASCADE
-    estimator = estimator_of(said)
+    estimator = estimator_of(description)
     return NONE if estimator is None else TRAINED if estimator == "training" else OTHER
 
 
 def _kinds(records: Sequence[Scored]) -> dict[str, Share | None]:
     """The worst case of every kind of attack alone; None for a kind that the battery does not
     have."""
-    found = {name: [r for r in records if kind(r) == name] for name in KINDS}
-    return {name: Share.of(worst_case(those)) if those else None for name, those in found.items()}
+    groups = {name: [r for r in records if kind(r) == name] for name in KINDS}
+    return {name: Share.of(worst_case(those)) if those else None for name, those in groups.items()}
 
 
 def _zero_gradient(records: Sequence[Scored]) -> float | None:
     """Mean share of gradients with the training surrogate that are exactly zero everywhere; None
     where no attack says."""
-    said = [
+    shares = [
         r.history["zero_gradient"].mean()
         for r in records
         if kind(r) == TRAINED and "zero_gradient" in r.history
     ]
-    return float(np.mean(said)) if said else None
+    return float(np.mean(shares)) if shares else None
 
 
 def published(record: Scored) -> bool:
     """Whether it is an attack that most publications stop at: FGSM or PGD with the training
     surrogate, on the network alone where something stands before it."""
-    said = record.description
-    front = "skip" if said.get("has_front") else "through"
+    description = record.description
+    front = "skip" if description.get("has_front") else "through"
     return (
-        said["optimiser"] in PUBLISHED
-        and said.get("known_seed") is None
-        and estimator_of(said) == "training"
-        and said.get("front", "through") == front
+        description["optimiser"] in PUBLISHED
+        and description.get("known_seed") is None
+        and estimator_of(description) == "training"
+        and description.get("front", "through") == front
     )
 
 
@@ -127,6 +127,6 @@ def _published(
     shared = [r.correct[w] for r, w in zip(records, align(records)[1])]
     kept = [r.correct[w] for r, w in zip(naive, align([*naive, *records])[1])]
     usual = np.logical_and.reduce(kept)
-    found = paired_difference(usual, np.logical_and.reduce(shared))
+    difference = paired_difference(usual, np.logical_and.reduce(shared))
     names = tuple(sorted({r.description["name"] for r in naive}))
-    return Share.of(usual), names, Interval(found.difference, found.low, found.high)
+    return Share.of(usual), names, Interval(difference.difference, difference.low, difference.high)

@@ -98,13 +98,13 @@ def energy() -> dict[str, Any]:
     for device in loaded:
         constants = {name: asdict(constant) for name, constant in device.constants.items()}
         times = None if device.step_times is None else asdict(device.step_times)
-        said = {
+        entry = {
             "name": device.name,
             "title": device.title,
             "kind": device.kind,
             "measured_on": device.measured_on,
         }
-        devices.append({**said, "constants": constants, "step_times": times})
+        devices.append({**entry, "constants": constants, "step_times": times})
     return {
         "devices": devices,
         "assumptions": list(ASSUMPTIONS),
@@ -115,10 +115,10 @@ def energy() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Python and the packages that results rest on."""
-    found = {"spikeport": __version__, "python": sys.version.split()[0]}
+    installed = {"spikeport": __version__, "python": sys.version.split()[0]}
     for package in (*NEEDED, "adversarial-robustness-toolbox", "distributed"):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -252,7 +252,7 @@ def craft(
         )
 
         verify(data.samples[part], result.adversarial, threat)
-        found = {
+        arrays = {
             "adversarial": result.adversarial,
             "queries": result.queries,
             "success": result.success,
@@ -260,10 +260,10 @@ def craft(
 
         count = len(result.success)
         for name, values in result.history.items():
-            found[f"history.{name}"] = np.broadcast_to(
+            arrays[f"history.{name}"] = np.broadcast_to(
                 np.asarray(values, np.float64).mean(axis=0).reshape(-1), (count,)
             )
-        for name, values in found.items():
+        for name, values in arrays.items():
             parts.setdefault(name, []).append(values)
         tick(min(start + job.batch, size), size)
 

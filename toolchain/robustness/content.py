@@ -55,5 +55,5 @@ def of_program(program: Program | None) -> str:
     """SHA-256 over a Program and all that it says of itself."""
     if program is None:
         return ""
-    said = json.dumps(program.metadata, sort_keys=True, default=repr)
-    return hashlib.sha256(f"{program.fingerprint}\0{said}".encode()).hexdigest()
+    metadata = json.dumps(program.metadata, sort_keys=True, default=repr)
+    return hashlib.sha256(f"{program.fingerprint}\0{metadata}".encode()).hexdigest()

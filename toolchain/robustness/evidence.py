@@ -40,8 +40,8 @@ class Evidence:
 
 def name(record: Scored) -> str:
     """Of the attack."""
-    found: str = record.description["name"]
-    return found
+    label: str = record.description["name"]
+    return label
 
 
 def same(one: Scored, other: Scored, *keys: str) -> bool:
@@ -52,8 +52,8 @@ def same(one: Scored, other: Scored, *keys: str) -> bool:
 def lower(one: np.ndarray, other: np.ndarray, tests: int = 1) -> bool:
     """Whether ``other`` is correct less often than ``one``, booleans [sample], beyond chance: exact
     McNemar test at 5 %, divided by the number of tests."""
-    found = paired_difference(one, other)
-    return found.difference > 0 and found.p_value < 0.05 / tests
+    difference = paired_difference(one, other)
+    return difference.difference > 0 and difference.p_value < 0.05 / tests
 
 
 def better(one: Scored, other: Scored, tests: int = 1) -> tuple[float, float] | None:

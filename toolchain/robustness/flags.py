@@ -102,9 +102,9 @@ def more_steps_did_not_help(evidence: Evidence) -> Iterator[Finding]:
         "seed",
     ):
         if one.description["iterations"] > other.description["iterations"] and (
-            found := better(one, other)
+            shares := better(one, other)
         ):
-            yield _leaves(one, other, found, " with fewer steps")
+            yield _leaves(one, other, shares, " with fewer steps")
 
 
 def larger_epsilon_did_not_lower_accuracy(evidence: Evidence) -> Iterator[Finding]:
@@ -118,9 +118,9 @@ def larger_epsilon_did_not_lower_accuracy(evidence: Evidence) -> Iterator[Findin
             or one.description["epsilon"] <= other.description["epsilon"]
         ):
             continue
-        if found := better(one, other):
+        if shares := better(one, other):
             yield (
-                f"{name(one)} leaves {_percent(found[0])} {_at(one)}and {_percent(found[1])} "
+                f"{name(one)} leaves {_percent(shares[0])} {_at(one)}and {_percent(shares[1])} "
                 f"{_at(other)}".rstrip(),
                 (one,),
             )
@@ -148,16 +148,16 @@ def black_box_beats_white_box(evidence: Evidence) -> Iterator[Finding]:
     """An attack without gradients left a lower accuracy than the worst case of all attacks with
     them."""
     for black in evidence.attacked("black_box"):
-        if found := _beats(evidence, black):
-            yield found
+        if finding := _beats(evidence, black):
+            yield finding
 
 
 def noise_beats_gradient(evidence: Evidence) -> Iterator[Finding]:
     """Random noise of the same size left a lower accuracy than the worst case of all attacks that
     follow gradients."""
     for noise in evidence.attacked("noise"):
-        if found := _beats(evidence, noise):
-            yield found
+        if finding := _beats(evidence, noise):
+            yield finding
 
 
 def _beats(evidence: Evidence, other: Scored) -> Finding | None:
@@ -226,11 +226,11 @@ def other_gradients_beat_training_surrogate(evidence: Evidence) -> Iterator[Find
             if estimator_of(r.description) not in ("training", None)
             and same(one, r, "known_seed", *keys)
         ]
-        found = [
+        candidates = [
             (other, seen) for other in others if (seen := better(one, other, tests=len(others)))
         ]
-        if found:
-            other, seen = min(found, key=lambda pair: pair[1][1])
+        if candidates:
+            other, seen = min(candidates, key=lambda pair: pair[1][1])
             yield _leaves(one, other, seen)
 
 
@@ -241,8 +241,8 @@ def pgd_weaker_than_fgsm(evidence: Evidence) -> Iterator[Finding]:
     for one, other in pairs(
         evidence.attacked("iterative"), evidence.attacked("single_step"), *keys
     ):
-        if found := better(one, other):
-            yield _leaves(one, other, found)
+        if shares := better(one, other):
+            yield _leaves(one, other, shares)
 
 
 def randomness_without_eot(evidence: Evidence) -> Iterator[Finding]:
@@ -286,12 +286,12 @@ def quantisation_masks(evidence: Evidence) -> Iterator[Finding]:
     for one, other in pairs(
         own, carried, "optimiser", "estimator", "params", "front", "norm", "epsilon", "seed"
     ):
-        if found := better(one, other):
+        if shares := better(one, other):
             yield (
                 f"{_at(one)}{name(one)}, crafted on {one.description['target']}, leaves "
-                f"{_percent(found[0])}; "
+                f"{_percent(shares[0])}; "
                 f"{name(other)}, carried over from {other.description['crafted_on']}, "
-                f"{_percent(found[1])}",
+                f"{_percent(shares[1])}",
                 (one,),
             )
 
@@ -391,8 +391,8 @@ def check(evidence: Evidence) -> list[Flag]:
     )
     flags = []
     for rule in CHECKS:
-        if found := list(rule(evidence)):
-            texts = tuple(dict.fromkeys(text for text, _ in found))
-            accused = sorted({_cell(r) for _, records in found for r in records}, key=order)
+        if findings := list(rule(evidence)):
+            texts = tuple(dict.fromkeys(text for text, _ in findings))
+            accused = sorted({_cell(r) for _, records in findings for r in records}, key=order)
             flags.append(Flag(rule.__name__, texts, tuple(accused)))
     return flags

@@ -62,11 +62,11 @@ def check(sweep: Sweep, name: str, kind: str) -> None:
         )
     if sweep.corruptions is not None and kind == "events":
         raise SweepError(f"{where}; [corruptions] are of images: leave them out")
-    given = kind_of(None, sweep.data.name)
-    if given is not None and given != kind:
+    stated = kind_of(None, sweep.data.name)
+    if stated is not None and stated != kind:
         names = ", ".join(n for n in DATASETS if kind_of(None, n) == kind)
         raise SweepError(
-            f"{where}, and [data] name is {sweep.data.name!r}, which are {given}; with {kind}, it "
+            f"{where}, and [data] name is {sweep.data.name!r}, which are {stated}; with {kind}, it "
             f"must be one of {names}"
         )
 

@@ -36,21 +36,21 @@ CALIBRATION_SAMPLES = 200
 
 def open_model(model: ModelFile) -> Opened:
     """Open a model, once for each process. Raises ToolchainError or ExportError."""
-    found = _opened(replace(model, opened="").key, replace(model, name="", modules=(), opened=""))
-    if model.opened and model.opened != found.content:
+    network = _opened(replace(model, opened="").key, replace(model, name="", modules=(), opened=""))
+    if model.opened and model.opened != network.content:
         raise ModelError(
             f"{model.source}: is another network here than where the run was planned "
-            f"({found.content[:12]}, not {model.opened[:12]}); a "
+            f"({network.content[:12]}, not {model.opened[:12]}); a "
             "factory must make the same one every time: give it weights, or a seed"
         )
-    return found
+    return network
 
 
 def sealed(model: ModelFile) -> ModelFile:
     """A model's file with the modules of the user that it is made by, and what it is once it is
     open. Raises as ``open_model``."""
-    found = open_model(model)
-    return replace(model, modules=found.modules, opened=found.content)
+    network = open_model(model)
+    return replace(model, modules=network.modules, opened=network.content)
 
 
 @lru_cache(maxsize=8)
@@ -70,10 +70,12 @@ def _opened(key: str, model: ModelFile) -> Opened:
             stages.load(path, side), source=model.source
         )  # not the name of this folder, which would enter the Program
         module = stage.require_module("an attack")
-    made = content.of_module(module)
-    found = _read(stage, module, model)
+    built = content.of_module(module)
+    network = _read(stage, module, model)
     modules = () if model.content else _users(model, module, before)
-    return replace(found, content=key_of(made, content.of_program(found.program)), modules=modules)
+    return replace(
+        network, content=key_of(built, content.of_program(network.program)), modules=modules
+    )
 
 
 def _users(model: ModelFile, module: nn.Module, before: set[str]) -> tuple[str, ...]:
@@ -105,9 +107,9 @@ def _read(stage: Stage, module: nn.Module, model: ModelFile) -> Opened:
             )
         return read(stage, options.ways(), options.calibration)
 
-    if told := options.given(Options.DESCRIBING):
+    if stated := options.given(Options.DESCRIBING):
         raise ModelError(
-            f"{source}: {', '.join(told)} changes nothing in a model that states this itself; "
+            f"{source}: {', '.join(stated)} changes nothing in a model that states this itself; "
             f"leave it out"
         )
     return read(stage, options.ways(), options.calibration)
@@ -139,10 +141,10 @@ def read(stage: Stage, ways: Ways, calibration: str | None = None) -> Opened:
     io: dict[str, Any] = describe()
     shape = tuple(io["input"]["shape"])
     if io.get("program") is False:
-        told = [*ways.given(), *([] if calibration is None else ["calibration"])]
-        if told:
+        stated = [*ways.given(), *([] if calibration is None else ["calibration"])]
+        if stated:
             raise ModelError(
-                f"{stage.source}: {', '.join(told)} changes nothing in a model that becomes no "
+                f"{stage.source}: {', '.join(stated)} changes nothing in a model that becomes no "
                 f"Program; leave it out"
             )
         why = str(io.get("no_program") or "the model is no spiking network")
@@ -158,8 +160,8 @@ def _calibrated(
         return ways
     from toolchain.deploy import inputs
 
-    found = inputs.calibration(name, told, CALIBRATION_SAMPLES, shape=shape)
-    return replace(ways, calibration=found)
+    values = inputs.calibration(name, told, CALIBRATION_SAMPLES, shape=shape)
+    return replace(ways, calibration=values)
 
 
 def _described(
@@ -175,16 +177,16 @@ def _described(
             "(data: the data set whose shape and grey levels the samples have, with encoding and "
             "steps)"
         )
-    told, given = dict(ways.data or {}), tuple(ways.input_shape or ())
-    events, shape = told["encoding"] == "events", data.DATASETS[told["name"]][1]
-    if np.prod(shape) != np.prod(given) or (events and shape != given):
+    encoding, declared = dict(ways.data or {}), tuple(ways.input_shape or ())
+    events, shape = encoding["encoding"] == "events", data.DATASETS[encoding["name"]][1]
+    if np.prod(shape) != np.prod(declared) or (events and shape != declared):
         raise ModelError(
-            f"{stage.source}: input_shape is {given}; samples of {told['name']} have {shape}"
+            f"{stage.source}: input_shape is {declared}; samples of {encoding['name']} have {shape}"
         )
-    bits, fraction = data.Encoding.from_description(told).input_format(told["name"])
-    scale = contract.scale(told, ways, stage.source)
+    bits, fraction = data.Encoding.from_description(encoding).input_format(encoding["name"])
+    scale = contract.scale(encoding, ways, stage.source)
 
-    program, _ = stages.to_program(stage, _calibrated(ways, calibration, told, given))
+    program, _ = stages.to_program(stage, _calibrated(ways, calibration, encoding, declared))
     if len(program.outputs) != 1:
         names = ", ".join(o.population for o in program.outputs)
         raise ModelError(
@@ -192,14 +194,14 @@ def _described(
             "be one, the classes"
         )
     io: dict[str, Any] = {
-        "input": {"shape": list(given), "message_bits": bits, "fraction_bits": fraction},
+        "input": {"shape": list(declared), "message_bits": bits, "fraction_bits": fraction},
         "output": {"decode": program.outputs[0].decode},
         "call": ways.call,
-        "data": told,
+        "data": encoding,
     }
     if scale != 1:
         io["input"]["scale"] = scale
-    opened = Opened(stage, module, program, io, given if events else shape)
+    opened = Opened(stage, module, program, io, declared if events else shape)
     _check_reading(opened)
     return opened
 

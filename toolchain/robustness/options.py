@@ -44,8 +44,8 @@ class Options(Lowering, Settings):
             DataError: for what is no encoding.
         """
         own = {f.name: getattr(self, f.name) for f in fields(Lowering)}
-        told = self.given(self.ENCODING)
-        if self.dataset is None or "encoding" not in told or "steps" not in told:
+        stated = self.given(self.ENCODING)
+        if self.dataset is None or "encoding" not in stated or "steps" not in stated:
             return Ways(**own)
-        encoding = Encoding(told.pop("encoding"), told.pop("steps"), **told)
+        encoding = Encoding(stated.pop("encoding"), stated.pop("steps"), **stated)
         return Ways(**own, data={"name": self.dataset, **encoding.describe()})

@@ -39,8 +39,8 @@ class Plan:
 
     def cells(self) -> list[Cell]:
         """All of them, each crafted one before those that score it."""
-        said = {"data": self.data.key}
-        found = []
+        common = {"data": self.data.key}
+        cells = []
         for job in self.jobs:
             crafted = Cell(
                 "toolchain.robustness.cells:craft_cell",
@@ -51,10 +51,10 @@ class Plan:
                 job.maker,
                 work=1.0 + job.work,
                 sort=sort(job),
-                description=job.description() | said,
+                description=job.description() | common,
             )
-            found.append(crafted)
-            found += [
+            cells.append(crafted)
+            cells += [
                 Cell(
                     "toolchain.robustness.scoring:score_cell",
                     score,
@@ -66,12 +66,12 @@ class Plan:
                     given=True,
                     work=float(score.samples),
                     sort=sort(score),
-                    description=score.description() | said,
+                    description=score.description() | common,
                 )
                 for score in self.scores(job)
             ]
 
-        return found
+        return cells
 
 
 def sort(job: CraftJob | ScoreJob) -> str:
@@ -88,12 +88,12 @@ def label(job: CraftJob | ScoreJob) -> str:
         return f"{label(job.crafted)} on {job.target}" + (
             f", inference seed {job.seed}" if job.seed else ""
         )
-    what = (
+    task = (
         "clean samples"
         if job.spec is None
         else f"{job.spec.label} on {job.on}, {job.norm} {job.epsilon:g}, seed {job.seed}"
     )
-    return f"{job.model.name}: {what}"
+    return f"{job.model.name}: {task}"
 
 
 def keys(plan: Plan) -> Iterable[str]:

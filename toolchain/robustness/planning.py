@@ -39,13 +39,13 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
         if opened.stochastic:
             seeds[model.key] = sweep.data.inference_seeds
 
-        made: list[tuple[AttackSpec, ModelFile | None, str]] = [
+        specs: list[tuple[AttackSpec, ModelFile | None, str]] = [
             (spec, None, on) for spec in _battery(sweep, opened) for on in _looks(spec, opened)
         ]
         for other in sources:
             if other is not model:
                 random = open_model(other).stochastic
-                made += [
+                specs += [
                     (spec, other, SOFTWARE)
                     for spec in transfers(
                         attacks.preset or "quick", attacks.norm, [other.name], random
@@ -60,7 +60,7 @@ def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
             CraftJob(
                 model, data.key, spec, attacks.norm, epsilon, seed, sweep.run.batch, source, on
             )
-            for spec, source, on in made
+            for spec, source, on in specs
             for epsilon in attacks.epsilons
             for seed in attacks.seeds
         ]

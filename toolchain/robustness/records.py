@@ -78,8 +78,8 @@ class Scored:
         arrays |= {f"activity.{name}": values for name, values in self.activity.items()}
         arrays |= {
             f"energy.{device}.{name}": values
-            for device, found in self.energy.items()
-            for name, values in found.items()
+            for device, quantities in self.energy.items()
+            for name, values in quantities.items()
         }
         return arrays | {f"history.{name}": values for name, values in self.history.items()}
 

@@ -37,8 +37,8 @@ def load(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
         DataError: the data is absent, or does not fit the models.
     """
     opened = {file.name: open_model(file) for file in files}
-    said = {name: _said(model) for name, model in opened.items()}
-    chosen = _shared(sweep, said)
+    descriptions = {name: _said(model) for name, model in opened.items()}
+    chosen = _shared(sweep, descriptions)
 
     if sweep.data.source is not None:
         dataset = _own(Path(sweep.path(sweep.data.source)), next(iter(opened.values())))
@@ -51,13 +51,13 @@ def load(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
 
     index = np.arange(len(dataset), dtype=np.int64)
     if sweep.data.source is not None:
-        _check_steps(said)
+        _check_steps(descriptions)
         return Data(np.ascontiguousarray(dataset.values), dataset.labels, index), chosen
     if not dataset.is_events:
         return Data(dataset.images(), dataset.labels, index), chosen
 
-    _check_bins(said)
-    encoding = datasets.Encoding.from_description(next(iter(said.values())))
+    _check_bins(descriptions)
+    encoding = datasets.Encoding.from_description(next(iter(descriptions.values())))
     frames = np.ascontiguousarray(encoding.encode(dataset, slice(None)), np.uint8)
     return Data(frames, dataset.labels, index, encoding.notes(dataset)), chosen
 

@@ -36,19 +36,19 @@ def score(
     opened, part = open_model(job.crafted.model), data.first(job.samples)
     adversarial = crafted["adversarial"][: job.samples]
 
-    found = (
+    measured = (
         _on_software(opened, adversarial, job)
         if opened.program is None
         else _on_target(opened, adversarial, job, tick)
     )
-    scores = found.pop("scores")
+    scores = measured.pop("scores")
 
     rows = np.arange(len(part.labels))
     others = scores.copy()
     others[rows, part.labels] = -np.inf
     prediction = scores.argmax(axis=1)
     read = detector(opened, adversarial) if job.target == "software" else None
-    activity, layers, energy = (found.pop(name) for name in ("activity", "layers", "energy"))
+    activity, layers, energy = (measured.pop(name) for name in ("activity", "layers", "energy"))
 
     description = job.description() | {
         "stochastic": opened.stochastic,
@@ -65,7 +65,7 @@ def score(
         "detector_threshold": None
         if read is None or opened.front is None
         else float(opened.front.gate.threshold),
-        **found,
+        **measured,
     }
 
     history = {
@@ -123,8 +123,8 @@ def near_threshold(opened: Opened, samples: np.ndarray, seed: int) -> dict[str, 
         for name, (near, size) in near_counts(seen.layers(), NEAR, relative=True).items():
             before = counts.get(name, (0, 0))
             counts[name] = before[0] + near, before[1] + size
-    found = NearThreshold.of(NEAR, counts)
-    return {"within": NEAR, "share": found.share, "layers": found.layers} if counts else None
+    share = NearThreshold.of(NEAR, counts)
+    return {"within": NEAR, "share": share.share, "layers": share.layers} if counts else None
 
 
 def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
@@ -140,8 +140,8 @@ def detector(opened: Opened, samples: np.ndarray) -> np.ndarray | None:
             front.distance(torch.from_numpy(samples[i : i + BATCH].astype(np.float32)))
             for i in range(0, len(samples), BATCH)
         ]
-    found: np.ndarray = torch.cat(parts).double().numpy()
-    return found
+    distances: np.ndarray = torch.cat(parts).double().numpy()
+    return distances
 
 
 def distance(clean: np.ndarray, adversarial: np.ndarray, norm: str) -> np.ndarray:
@@ -215,7 +215,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     import torch
     from torch import nn
 
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     def counted(name: str) -> Callable[..., None]:
         def after(module: Any, arguments: tuple[Any, ...], result: Any) -> None:
@@ -243,7 +243,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
                     options["output_padding"] = module.output_padding
                 macs = int(convolve(ones, kernel, **options).sum()) * int(np.prod(lead))
 
-            found[name] = found.get(name, 0) + int(macs)
+            counts[name] = counts.get(name, 0) + int(macs)
 
         return after
 
@@ -270,7 +270,7 @@ def multiply_accumulates(opened: Opened) -> tuple[dict[str, int], int]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found, len(values)
+    return counts, len(values)
 
 
 def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -> dict[str, Any]:
@@ -313,7 +313,7 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
         )
     parts[""] = program, recording
     spent = _energy(parts, job.chip)
-    found = [summary.layers(*part) for part in parts.values()]
+    by_part = [summary.layers(*part) for part in parts.values()]
     prefixes = [f"{name}." if name else "" for name in parts]
     return {
         "scores": next(iter(recording.scores.values())),
@@ -330,7 +330,7 @@ def _on_target(opened: Opened, samples: np.ndarray, job: ScoreJob, tick: Tick) -
         "steps": recording.steps,
         "spikes_per_inference": {
             f"{prefix}{entry['name']}": entry["spikes"]
-            for prefix, entries in zip(prefixes, found)
+            for prefix, entries in zip(prefixes, by_part)
             for entry in entries
         },
         **spent,

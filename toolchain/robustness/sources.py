@@ -19,15 +19,15 @@ def trainings(sweep: Sweep) -> dict[tuple[str, int], Cell]:
     """(name of a model, seed) → the cell that trains it, for every model that is a recipe."""
     from toolchain.training import read_config
 
-    found = {}
+    cells = {}
     for part in sweep.models:
         if part.recipe is None:
             continue
         for seed in part.trainings:
             config = read_config(sweep.path(part.recipe))
             config = replace(config, training=replace(config.training, seed=seed))
-            found[part.name, seed] = training(config, f"training {named(part, seed)}")
-    return found
+            cells[part.name, seed] = training(config, f"training {named(part, seed)}")
+    return cells
 
 
 def check_kinds(sweep: Sweep) -> None:
@@ -53,7 +53,7 @@ def models(
 
     trained  of ``trainings``, where the checkpoints of recipes are in ``folder``
     """
-    found = []
+    files = []
     for part in sweep.models:
         for seed in part.trainings:
             if part.source is not None:
@@ -63,8 +63,8 @@ def models(
                 if cell is None or cell.product is None:
                     raise SweepError(f"{sweep.where}: {named(part, seed)} is not trained yet")
                 source, weights = str(folder / cell.product), None
-            found.append(ModelFile.read(named(part, seed), source, weights, part.options))
-    return found
+            files.append(ModelFile.read(named(part, seed), source, weights, part.options))
+    return files
 
 
 def _files(sweep: Sweep, source: str, weights: str | None, seed: int) -> tuple[str, str | None]:

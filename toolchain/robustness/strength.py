@@ -90,13 +90,13 @@ class Attacked:
     @classmethod
     def of(cls, records: Sequence[Scored]) -> Attacked:
         """From records of one model under one threat."""
-        said = [record.description for record in records]
+        descriptions = [record.description for record in records]
         return cls(
-            said[0]["norm"],
-            any(d["stochastic"] for d in said),
-            any(d.get("program") is not None for d in said),
-            any(d.get("has_front", False) for d in said),
-            any(d.get("has_detector", False) for d in said),
+            descriptions[0]["norm"],
+            any(d["stochastic"] for d in descriptions),
+            any(d.get("program") is not None for d in descriptions),
+            any(d.get("has_front", False) for d in descriptions),
+            any(d.get("has_detector", False) for d in descriptions),
         )
 
 
@@ -174,9 +174,9 @@ RULES: tuple[Callable[[Sequence[Traits], Attacked, Effort], Missing], ...] = (
 
 def judge(attacks: Iterable[Traits], attacked: Attacked) -> Strength:
     """The strength of some attacks, all of them made on one network under one threat."""
-    made, reached = list(attacks), SMOKE
+    tried, reached = list(attacks), SMOKE
     for level, effort in EFFORTS[attacked.norm].items():
-        missing = tuple(text for rule in RULES for text in rule(made, attacked, effort))
+        missing = tuple(text for rule in RULES for text in rule(tried, attacked, effort))
         if missing:
             return Strength(reached, missing)
         reached = level

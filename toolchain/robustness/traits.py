@@ -125,17 +125,21 @@ class Traits:
     def made(cls, record: Scored) -> tuple[Traits, ...]:
         """Of the attack behind a record: one, or one for each stage of a cascade that could be made
         on the network."""
-        said = record.description
-        if said["optimiser"] != CASCADE:
-            return (cls.of(said),)
-        known, spiking, found = said.get("known_seed") is not None, said.get("spiking", True), []
-        for number, stage in enumerate(said["params"]["stages"], 1):
+        description = record.description
+        if description["optimiser"] != CASCADE:
+            return (cls.of(description),)
+        known, spiking, traits = (
+            description.get("known_seed") is not None,
+            description.get("spiking", True),
+            [],
+        )
+        for number, stage in enumerate(description["params"]["stages"], 1):
             passes = record.history.get(f"passes.{number}")
             if passes is None or (np.asarray(passes) >= 0).any():
-                found.append(
+                traits.append(
                     replace(cls.of_spec(AttackSpec.from_json(stage), spiking), known_seed=known)
                 )
-        return tuple(found)
+        return tuple(traits)
 
     @property
     def kind(self) -> str:

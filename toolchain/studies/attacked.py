@@ -89,12 +89,14 @@ def honest(attack: Attack, config: Config) -> list[AttackSpec]:
 
 def battery(recipes: Iterable[Config], attack: Attack) -> Strength | None:
     """How strong the attacks of a study are: of the network that is attacked least."""
-    found = []
+    strengths = []
     for config in recipes:
         spiking = config.model.kind != "ann"
-        made = [Traits.of_spec(spec, spiking) for spec in (*naive(attack), *honest(attack, config))]
-        found.append(judge(made, Attacked("linf", random=is_random(config), program=spiking)))
-    return weakest(found)
+        traits = [
+            Traits.of_spec(spec, spiking) for spec in (*naive(attack), *honest(attack, config))
+        ]
+        strengths.append(judge(traits, Attacked("linf", random=is_random(config), program=spiking)))
+    return weakest(strengths)
 
 
 def is_random(config: Config) -> bool:
@@ -121,20 +123,20 @@ def cells(
 
     sources   name -> network whose samples are tried on this one
     """
-    found = {"clean": (CLEAN, _cell(network, f"{label}: clean", attack, seed, None))}
+    cells = {"clean": (CLEAN, _cell(network, f"{label}: clean", attack, seed, None))}
     for group, specs in ((NAIVE, naive(attack)), (HONEST, honest(attack, config))):
         for spec in specs:
             name = spec.label
-            found[name] = (group, _cell(network, f"{label}: {name}", attack, seed, spec))
+            cells[name] = (group, _cell(network, f"{label}: {name}", attack, seed, spec))
     for other, source in sources.items():
         for spec in naive(attack):
             name = f"{spec.attack} from {other}"
             inner = AttackSpec("transfer", {"source": "other", "spec": spec.to_json()})
-            found[name] = (
+            cells[name] = (
                 BLACK_BOX,
                 _cell(network, f"{label}: {name}", attack, seed, inner, source),
             )
-    return found
+    return cells
 
 
 def _cell(

@@ -69,9 +69,11 @@ def run(
     except EngineError as error:
         raise StudyError(str(error)) from None
 
-    found = {cell.key: store.get(cell.key)[0] for cell in planned}
+    stored = {cell.key: store.get(cell.key)[0] for cell in planned}
     absent = {
-        cell.label: found[cell.key]["reason"] for cell in planned if "result" not in found[cell.key]
+        cell.label: stored[cell.key]["reason"]
+        for cell in planned
+        if "result" not in stored[cell.key]
     }
     if absent:
         label, reason = next(iter(absent.items()))
@@ -79,4 +81,4 @@ def run(
             f"{len(absent)} cells cannot be, and a study needs all of them; {label}: {reason}"
         )
 
-    return {key: description["result"] for key, description in found.items()}
+    return {key: description["result"] for key, description in stored.items()}

@@ -41,14 +41,14 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     run = flips.run_floating(model, inputs)
     predicted = run.scores.argmax(axis=1)
 
-    found = {}
+    by_bits = {}
     for bits in job["weight_bits"]:
         # one scale for each layer: what is asked is what bits cost, and kept results have it
         program = export.lower(graph, weight_bits=bits, per_channel=False).program
         scores = hardware.run(program, inputs, "fast", record=hardware.Record(spikes=False)).scores[
             program.outputs[0].population
         ]
-        found[str(bits)] = {
+        by_bits[str(bits)] = {
             "accuracy": float(np.mean(scores.argmax(axis=1) == labels)),
             "changed": float(np.mean(scores.argmax(axis=1) != predicted)),
             "flips": flips.flips(program, run),
@@ -65,7 +65,7 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         "near": flips.near(run, job["near"]),
         "within": flips.near(run, job["delta"]),
         "size": {name: float(value) for name, value in distance.items()},
-        "bits": found,
+        "bits": by_bits,
     }
 
 
@@ -74,9 +74,9 @@ def measure_aware(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     model, _ = load_checkpoint(folder / job["network"])
     inputs, labels = data.inputs(model.data)
     program = export.lower(trace(model)).program
-    given = {program.inputs[0].name: inputs}
-    ours = software.record(model, program, given, record=hardware.Record(spikes=True))
-    theirs = hardware.run(program, given, "fast", record=hardware.Record(spikes=True))
+    arrays = {program.inputs[0].name: inputs}
+    ours = software.record(model, program, arrays, record=hardware.Record(spikes=True))
+    theirs = hardware.run(program, arrays, "fast", record=hardware.Record(spikes=True))
     spiking = [p.name for p in program.populations if p.spiking]
     return {
         "accuracy": float(

@@ -70,18 +70,18 @@ def flips(program: Program, run: Floating) -> dict[str, dict[str, dict[str, Any]
     between two spikes.
     """
     free = hardware.run(program, run.inputs, "fast", record=hardware.Record(spikes=True)).spikes
-    found: dict[str, dict[str, dict[str, Any]]] = {mode: {} for mode in MODES}
+    counts: dict[str, dict[str, dict[str, Any]]] = {mode: {} for mode in MODES}
     for name, expected in run.spikes.items():
-        found["free"][name] = _counts(expected, free[name])
+        counts["free"][name] = _counts(expected, free[name])
         alone = hardware.run(
             *_forced(program, run, name),
             "fast",
             record=hardware.Record(spikes=True, potentials=True),
         )
-        found["forced"][name] = _counts(expected, alone.spikes[name]) | {
+        counts["forced"][name] = _counts(expected, alone.spikes[name]) | {
             "error": _error(program, run, name, alone)
         }
-    return found
+    return counts
 
 
 def _counts(expected: np.ndarray, spikes: np.ndarray) -> dict[str, Any]:
@@ -97,19 +97,19 @@ def _counts(expected: np.ndarray, spikes: np.ndarray) -> dict[str, Any]:
 def _forced(program: Program, run: Floating, name: str) -> tuple[Program, dict[str, np.ndarray]]:
     """(the population alone, with its sources as inputs; what they send in floating point)."""
     into = program.into(name)
-    inputs, populations, given = [], [], {}
+    inputs, populations, arrays = [], [], {}
     for source in dict.fromkeys(p.source for p in into):
         node = program.nodes[source]
         if isinstance(node, Input):
             inputs.append(node)
-            given[source] = run.inputs
+            arrays[source] = run.inputs
         elif source in run.spikes:
             inputs.append(Input(source, node.shape))
-            given[source] = run.spikes[source].astype(np.uint8)
+            arrays[source] = run.spikes[source].astype(np.uint8)
         else:
             populations.append(node)  # a constant source, which fires in every step
     populations.append(program.nodes[name])
-    return Program(tuple(inputs), tuple(populations), into, (Output(name),)), given
+    return Program(tuple(inputs), tuple(populations), into, (Output(name),)), arrays
 
 
 def _error(program: Program, run: Floating, name: str, alone: hardware.Recording) -> float | None:

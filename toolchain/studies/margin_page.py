@@ -247,7 +247,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
 
     rates = []
     for mode in MODES:
-        found = [
+        curves = [
             _line(
                 f"{b} bits",
                 i,
@@ -259,7 +259,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
             )
             for i, b in enumerate(settings.weight_bits)
         ]
-        rates.append(PlotPanel(NAMES[mode], tuple(found)))
+        rates.append(PlotPanel(NAMES[mode], tuple(curves)))
 
     accuracy = [
         _line(
@@ -345,11 +345,11 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
         for i, name in enumerate(layers)
     ]
 
-    found = [
+    curves = [
         _line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V", 1e-9)
         for i, b in enumerate(settings.weight_bits)
     ]
-    errors = [PlotPanel("worst layer", tuple(found))]
+    errors = [PlotPanel("worst layer", tuple(curves))]
 
     return (
         _figure(
@@ -389,7 +389,7 @@ def _summary(settings, deltas, seeds) -> Table:
     rows = []
     for delta in deltas:
         for bits in settings.weight_bits:
-            found = {m: spread(seeds(delta, lambda r, b=bits, m=m: rate(r, b, m))) for m in MODES}
+            rates = {m: spread(seeds(delta, lambda r, b=bits, m=m: rate(r, b, m))) for m in MODES}
 
             def share(value, delta=delta):
                 s = spread(seeds(delta, value))
@@ -402,10 +402,10 @@ def _summary(settings, deltas, seeds) -> Table:
                 {
                     "delta": delta,
                     "weight_bits": bits,
-                    "flips_forced": found["forced"].mean,
-                    "flips_free": found["free"].mean,
-                    "flips_free_smallest": found["free"].low,
-                    "flips_free_largest": found["free"].high,
+                    "flips_forced": rates["forced"].mean,
+                    "flips_free": rates["free"].mean,
+                    "flips_free_smallest": rates["free"].low,
+                    "flips_free_largest": rates["free"].high,
                     "samples_with_flip": share(
                         lambda r, part=part: (
                             list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]

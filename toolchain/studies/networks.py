@@ -112,39 +112,39 @@ def _seeded(recipe: Config, seed: int) -> Config:
 
 def cells(plan: Plan) -> list[Cell]:
     """See ``toolchain.studies``."""
-    return [cell for found in plan.measured.values() for _, cell in found.values()]
+    return [cell for group in plan.measured.values() for _, cell in group.values()]
 
 
 def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network and measurement: its group, its name, and the accuracy of every seed."""
-    found: dict[tuple[str, str, str], list[float]] = {}
+    by_attack: dict[tuple[str, str, str], list[float]] = {}
     for (network, _), measured in plan.measured.items():
         each = {name: (group, results[cell.key]) for name, (group, cell) in measured.items()}
         for name, (group, result) in each.items():
-            found.setdefault((network, group, name), []).append(result["accuracy"])
+            by_attack.setdefault((network, group, name), []).append(result["accuracy"])
         for group in (HONEST, WORST):
             among = [
                 result
                 for kind, result in each.values()
                 if group == WORST or kind in (CLEAN, HONEST)
             ]
-            found.setdefault(
+            by_attack.setdefault(
                 (network, group, f"worst of {'all' if group == WORST else group}"), []
             ).append(attacked.worst(among))
     return [
         {"network": network, "group": group, "name": name, "each": each}
-        for (network, group, name), each in found.items()
+        for (network, group, name), each in by_attack.items()
     ]
 
 
 def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     """See ``toolchain.studies``."""
-    found, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
-    share = {(row["network"], row["name"]): row["each"] for row in found}
+    measured, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
+    share = {(row["network"], row["name"]): row["each"] for row in measured}
     theirs = "the attack is the papers’; data, network, radius ours"
     tried = attacked.battery(plan.recipes.values(), attack)
     table = table_of(
-        "networks", found, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs}, tried
+        "networks", measured, attack, (), {NAIVE: theirs, attacked.BLACK_BOX: theirs}, tried
     )
 
     white = _categories(
@@ -197,7 +197,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         )
     )
 
-    said = [_sentence(share, name) for name in names]
+    sentences = [_sentence(share, name) for name in names]
     claims = (
         "Sharmin et al. (2019, 2020): accuracy of all four is comparable; under black-box attacks "
         "spiking networks keep more than the ANN; "
@@ -207,7 +207,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
     )
 
     sections = (
-        Section("answer", "The answer", points=tuple(said), figures=figures[:1]),
+        Section("answer", "The answer", points=tuple(sentences), figures=figures[:1]),
         Section("transfer", "Who fools whom", figures=figures[1:], tables=(_matrix(share, names),)),
         Section("claim", "What the papers say", claims),
         Section(
@@ -231,7 +231,7 @@ def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         lead,
         sections,
         table,
-        {"battery": tried and asdict(tried), "rows": found},
+        {"battery": tried and asdict(tried), "rows": measured},
         tried,
     )
 
@@ -282,16 +282,16 @@ def _sentence(share: Mapping[str, Any], name: str) -> str:
 def _categories(
     names: list[str], drawn: list[tuple[str, dict[str, Any], bool]], title: str
 ) -> PlotPanel:
-    made = []
+    plotted = []
     for place, (label, each, strong) in enumerate(drawn):
         points = []
         for i, name in enumerate(names):
             s = spread(each[name])
             ends = f"{100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds"
-            said = f"{name}, {label}: {percent(s.mean)} ({ends})"
-            points.append(Point(float(i), s.mean, s.low, s.high, said))
-        made.append(Line(label, place, tuple(points), strong, joined=False))
-    return PlotPanel(title, tuple(made))
+            text = f"{name}, {label}: {percent(s.mean)} ({ends})"
+            points.append(Point(float(i), s.mean, s.low, s.high, text))
+        plotted.append(Line(label, place, tuple(points), strong, joined=False))
+    return PlotPanel(title, tuple(plotted))
 
 
 def _matrix(share: Mapping[str, Any], names: list[str]) -> Table:
@@ -299,17 +299,17 @@ def _matrix(share: Mapping[str, Any], names: list[str]) -> Table:
         Column("source", "PGD made on"),
         *(Column(f"tried_on_{name}", f"tried on {name}", "share", SEEDS) for name in names),
     )
-    made = []
+    entries = []
     for source in names:
         row: dict[str, Any] = {"source": source}
         for target in names:
             s = spread(share[target, f"pgd from {source}"])
             row[f"tried_on_{target}"] = Interval(s.mean, s.low, s.high)
-        made.append(row)
+        entries.append(row)
     return Table(
         "transfer",
         "Accuracy on samples that PGD made on a network of the next seed; smallest to largest seed "
         "beside it.",
         columns,
-        tuple(made),
+        tuple(entries),
     )

@@ -115,7 +115,7 @@ class Setting:
 
     def cells(self, plan: Plan) -> list[Cell]:
         """Every measurement; the trainings stand before them."""
-        return [cell for found in plan.measured.values() for _, cell in found.values()]
+        return [cell for group in plan.measured.values() for _, cell in group.values()]
 
     def findings(self, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
         """See ``toolchain.studies``."""
@@ -151,7 +151,7 @@ def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) 
 
 def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network, value and measurement: group, name, and the accuracy of every seed."""
-    found: dict[tuple, dict[str, Any]] = {}
+    by_attack: dict[tuple, dict[str, Any]] = {}
     for (network, value, _), measured in plan.measured.items():
         each = {name: (group, results[cell.key]) for name, (group, cell) in measured.items()}
         shares = {(group, name): result["accuracy"] for name, (group, result) in each.items()}
@@ -163,12 +163,12 @@ def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, An
             ]
             shares[group, f"worst of {'all' if group == WORST else group}"] = attacked.worst(among)
         for (group, name), share in shares.items():
-            row = found.setdefault(
+            row = by_attack.setdefault(
                 (network, value, group, name),
                 {"network": network, "value": value, "group": group, "name": name, "each": []},
             )
             row["each"].append(share)
-    return list(found.values())
+    return list(by_attack.values())
 
 
 LINES = (
@@ -196,7 +196,7 @@ def pick(
 
 
 def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
-    found, settings = rows(plan, results), plan.settings
+    measured, settings = rows(plan, results), plan.settings
     tried = attacked.battery(plan.recipes.values(), settings.attack)
 
     panels = []
@@ -206,7 +206,9 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
         drawn = []
         for number, (label, group, start) in enumerate(LINES):
             points = [
-                _point(network, place[v], v, label, setting, pick(found, network, v, group, start))
+                _point(
+                    network, place[v], v, label, setting, pick(measured, network, v, group, start)
+                )
                 for v in ordered
             ]
             drawn.append(
@@ -231,14 +233,14 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
     }
     table = table_of(
         setting.name,
-        found,
+        measured,
         settings.attack,
         (Column("value", setting.name, "number"),),
         whose,
         tried,
     )
 
-    changes = [_change(setting, found, network, settings) for network in plan.recipes]
+    changes = [_change(setting, measured, network, settings) for network in plan.recipes]
     sections = [
         Section(
             "answer",
@@ -263,7 +265,7 @@ def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]
     ]
 
     first = changes[0]
-    facts = {"battery": tried and asdict(tried), "rows": found, "changes": changes}
+    facts = {"battery": tried and asdict(tried), "rows": measured, "changes": changes}
     return Findings(first["title"], _lead(setting, plan), tuple(sections), table, facts, tried)
 
 
@@ -273,11 +275,11 @@ def _point(
     if row is None:
         return None
     s = spread(row["each"])
-    said = (
+    title = (
         f"{network}, {setting.name} {value:g}, {label}: {100 * s.mean:.1f} % "
         f"({100 * s.low:.1f} to {100 * s.high:.1f} over {s.seeds} seeds)"
     )
-    return Point(x, s.mean, s.low if s.seeds > 1 else None, s.high if s.seeds > 1 else None, said)
+    return Point(x, s.mean, s.low if s.seeds > 1 else None, s.high if s.seeds > 1 else None, title)
 
 
 def _change(
@@ -286,7 +288,7 @@ def _change(
     """From the first value to the last: how much the published kind of attack sees, and how much is
     left in the worst case."""
     ends = settings.values[0], settings.values[-1]
-    said = {}
+    accuracies = {}
     for name, group, start in (
         ("clean", CLEAN, "clean"),
         ("published", NAIVE, "pgd"),
@@ -295,10 +297,10 @@ def _change(
         low, high = (
             spread(pick(found, network, value, group, start)["each"]).mean for value in ends
         )
-        said[name] = (low, high, high - low)
+        accuracies[name] = (low, high, high - low)
 
     between = f"from {setting.name} {ends[0]:g} to {ends[1]:g}"
-    points = {name: signed(change) for name, (_, _, change) in said.items()}
+    points = {name: signed(change) for name, (_, _, change) in accuracies.items()}
     title = (
         f"{network}: {between}, accuracy under the published kind of PGD changes by "
         f"{points['published']} points, in the worst case by "
@@ -306,7 +308,7 @@ def _change(
     )
     goes = {
         name: f"goes from {100 * low:.1f} to {100 * high:.1f} % ({points[name]} points)"
-        for name, (low, high, _) in said.items()
+        for name, (low, high, _) in accuracies.items()
     }
     text = (
         f"{network}: {between}, accuracy under PGD as published {goes['published']}. Under all "
@@ -318,7 +320,7 @@ def _change(
         "network": network,
         "title": title,
         "said": text,
-        **{name: list(values) for name, values in said.items()},
+        **{name: list(values) for name, values in accuracies.items()},
     }
 
 
@@ -339,10 +341,10 @@ def compared(
 ) -> tuple[str, ...]:
     """Sentences that set our settings beside theirs."""
     ours = {
-        what: "; ".join(dict.fromkeys(_OURS[what](config, attack) for config in recipes))
-        for what, _ in theirs
+        topic: "; ".join(dict.fromkeys(_OURS[topic](config, attack) for config in recipes))
+        for topic, _ in theirs
     }
-    return tuple(f"{what}: theirs {value}; ours {ours[what]}." for what, value in theirs)
+    return tuple(f"{topic}: theirs {value}; ours {ours[topic]}." for topic, value in theirs)
 
 
 _OURS: dict[str, Callable[[Config, Attack], str]] = {
@@ -412,10 +414,10 @@ def table_of(
         Column("battery", "battery"),
     )
 
-    made = []
+    entries = []
     for row in rows:
         s = spread(row["each"])
-        made.append(
+        entries.append(
             {
                 "network": row["network"],
                 **{column.key: row[column.key] for column in settings},
@@ -430,4 +432,4 @@ def table_of(
         )
 
     caption = f"Share of {attack.samples} test samples that are classified correctly."
-    return Table(name, battery.caption(tried) + caption, columns, tuple(made))
+    return Table(name, battery.caption(tried) + caption, columns, tuple(entries))

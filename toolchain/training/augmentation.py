@@ -77,19 +77,21 @@ def augmented(
     mixed into them; None: nothing was. Of two labels the one with the larger share is the first.
     The same seed gives the same images."""
     generator = np.random.default_rng(seed)
-    found = moved(images, settings.flip, settings.crop, generator)
+    changed = moved(images, settings.flip, settings.crop, generator)
     mixed = None
     if settings.mixup or settings.cutmix:
         mixes = settings.mixup > 0 and (not settings.cutmix or generator.random() < 0.5)
         how, alpha = (mixup, settings.mixup) if mixes else (cutmix, settings.cutmix)
-        found, mixed = how(found, labels, alpha, generator)
+        changed, mixed = how(changed, labels, alpha, generator)
     if settings.cutout:
-        found = found.masked_fill(_boxes(images, settings.cutout, settings.cutout, generator), 0.0)
+        changed = changed.masked_fill(
+            _boxes(images, settings.cutout, settings.cutout, generator), 0.0
+        )
     if mixed is None:
-        return found, labels, None
+        return changed, labels, None
     own, other, share = mixed.share >= 0.5, mixed.labels, mixed.share
     first, second = torch.where(own, labels, other), torch.where(own, other, labels)
-    return found, first, Mixed(second, torch.where(own, share, 1 - share))
+    return changed, first, Mixed(second, torch.where(own, share, 1 - share))
 
 
 def moved(
@@ -149,5 +151,5 @@ def _boxes(
         place = np.arange(size)
         inside.append((place >= low[:, None]) & (place < (low + extent)[:, None]))
     rows, columns = inside
-    found = rows[:, None, :, None] & columns[:, None, None, :]
-    return torch.from_numpy(found).to(images.device)
+    boxes = rows[:, None, :, None] & columns[:, None, None, :]
+    return torch.from_numpy(boxes).to(images.device)

@@ -40,10 +40,10 @@ def fit(
     result = train(config, progress=progress)
     path = folder / job["checkpoint"]
     path.parent.mkdir(exist_ok=True)
-    found = {"accuracy": result.accuracy, "test_samples": result.test_samples}
+    scores = {"accuracy": result.accuracy, "test_samples": result.test_samples}
     # the time that it took is not among the results: equal trainings give equal files
-    save_checkpoint(path, result.model, config, results=found, force=True)
-    return found
+    save_checkpoint(path, result.model, config, results=scores, force=True)
+    return scores
 
 
 def rests_on(config: Config, ann: bool = True) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def rests_on(config: Config, ann: bool = True) -> dict[str, Any]:
     """
     if config.purifier is not None:
         return {"classifier": _named(Path(config.purifier.classifier))}
-    found: dict[str, Any] = {"data": {config.data.name: data_key(config.data.name)}}
+    sources: dict[str, Any] = {"data": {config.data.name: data_key(config.data.name)}}
     if ann and config.model.init is not None:
-        found["ann"] = _named(Path(config.model.init.source))
-    return found
+        sources["ann"] = _named(Path(config.model.init.source))
+    return sources
 
 
 def _named(path: Path) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def convert(
     """
     pairs, neurons = _pairs(ann, network)
     measured = _pre_activations(ann, [name for name, _, _ in pairs], x, percentile)
-    last, before, found = pairs[-1][0], 1.0 / strength, []
+    last, before, balances = pairs[-1][0], 1.0 / strength, []
     with torch.no_grad():
         for (name, source, target), neuron in zip(pairs, neurons):
             balanced = measured[name] * (1.0 if name == last and not neuron.spiking else scale)
@@ -129,9 +129,9 @@ def convert(
             target.weight.copy_(source.weight * (volts * before / balanced))
             if source.bias is not None and target.bias is not None:
                 target.bias.copy_(source.bias * (volts / balanced))
-            found.append(Balance(name, balanced, balanced / before))
+            balances.append(Balance(name, balanced, balanced / before))
             before = balanced
-    return found
+    return balances
 
 
 Synapse: TypeAlias = nn.Conv2d | nn.Linear
@@ -228,7 +228,7 @@ def _pre_activations(
     finally:
         for hook in hooks:
             hook.remove()
-    found = {}
+    percentiles = {}
     for name, parts in seen.items():
         values = np.concatenate(parts)
         if not values.size:
@@ -236,8 +236,8 @@ def _pre_activations(
                 f"model.init: layer {name} of the ANN has no positive pre-activation; it passes "
                 f"nothing on"
             )
-        found[name] = float(np.percentile(values, percentile))
-    return found
+        percentiles[name] = float(np.percentile(values, percentile))
+    return percentiles
 
 
 def describe(balances: list[Balance]) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def page(
 
 
 def _figure(rows: Sequence[Mapping[str, Any]], key: str, title: str, axis: Axis) -> str:
-    found = []
+    curves = []
     for place, (name, column) in enumerate(((TRAINING, key), (VALIDATION, f"validation_{key}"))):
         points = tuple(
             Point(row["epoch"], row[column], None, None, f"epoch {row['epoch']}: {row[column]:.4g}")
@@ -110,9 +110,9 @@ def _figure(rows: Sequence[Mapping[str, Any]], key: str, title: str, axis: Axis)
             if row.get(column) is not None
         )
         if points:
-            found.append(Line(name, place, points))
-    if not found:
+            curves.append(Line(name, place, points))
+    if not curves:
         return ""
-    panels = [PlotPanel(title, tuple(found))]
+    panels = [PlotPanel(title, tuple(curves))]
     picture = lines(key, f"{title} after each epoch", panels, Axis("epoch"), axis)
     return figure(picture, f"{title} of each epoch.", legend(panels))

@@ -86,5 +86,5 @@ class Best:
 
     def below(self, entry: dict[str, Any]) -> bool:
         """Whether the epoch of ``entry`` is better."""
-        found = float(entry["validation_accuracy"]), -float(entry["validation_loss"])
-        return found > (self.accuracy, -self.loss)
+        score = float(entry["validation_accuracy"]), -float(entry["validation_loss"])
+        return score > (self.accuracy, -self.loss)

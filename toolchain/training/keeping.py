@@ -161,12 +161,12 @@ def _content(config: Config) -> str | None:
 
 def _require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raises CheckpointError where a state is of another training, and says what differs."""
-    said = [
+    differs = [
         f"{name} is {old} there and {new} here"
         for name, old, new in _differences(there.get("recipe"), here["recipe"])
     ]
-    if len(said) > SHOWN:
-        said[SHOWN:] = [f"and {len(said) - SHOWN} more"]
+    if len(differs) > SHOWN:
+        differs[SHOWN:] = [f"and {len(differs) - SHOWN} more"]
 
     others = {
         "data": "the data were others",
@@ -176,12 +176,12 @@ def _require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any])
         "threads": f"PyTorch had {there.get('threads')} threads and has {here['threads']} "
         f"(OMP_NUM_THREADS), whose sums round otherwise",
     }
-    said += [text for name, text in others.items() if there.get(name) != here[name]]
+    differs += [text for name, text in others.items() if there.get(name) != here[name]]
 
-    if said:
+    if differs:
         raise CheckpointError(
-            f"{path}: is the state of another training: {'; '.join(said)}; with the same recipe it "
-            f"can go on; with {parameter('force', True)} alone it begins anew"
+            f"{path}: is the state of another training: {'; '.join(differs)}; with the same recipe "
+            f"it can go on; with {parameter('force', True)} alone it begins anew"
         )
 
 

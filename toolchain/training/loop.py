@@ -115,5 +115,5 @@ def _start(
         return {"weights": weights.start(model, config, before, root)}
     if not isinstance(model, Network):
         raise ConfigError('model.init: "conversion" makes a spiking network; kind must be "snn"')
-    found = conversion.start(model, config, data, before, root)
-    return {"conversion": conversion.describe(found)}
+    balances = conversion.start(model, config, data, before, root)
+    return {"conversion": conversion.describe(balances)}

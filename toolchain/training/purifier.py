@@ -196,19 +196,19 @@ def terms(
 def perturbations(victim: PixelVictim, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sign of the gradient of the cross entropy of each image, which FGSM adds epsilon times; of
     the training surrogate."""
-    found = []
+    signs = []
     for x, y in zip(images.split(BATCH), labels.split(BATCH)):
         x = x.clone().requires_grad_()
         loss = functional.cross_entropy(victim.scores(x) / victim.temperature, y, reduction="sum")
-        found.append(torch.autograd.grad(loss, x)[0].sign())
-    return torch.cat(found)
+        signs.append(torch.autograd.grad(loss, x)[0].sign())
+    return torch.cat(signs)
 
 
 @torch.no_grad()
 def _distances(front: Front, images: torch.Tensor) -> np.ndarray:
     distances = [front.distance(part) for part in images.split(BATCH)]
-    found: np.ndarray = torch.cat(distances).cpu().numpy()
-    return found
+    array: np.ndarray = torch.cat(distances).cpu().numpy()
+    return array
 
 
 def evaluate(
@@ -220,18 +220,18 @@ def evaluate(
 ) -> dict[str, Any]:
     """Shares of images classified right, and the detector's report; see ``train_purifier``."""
     attacked = (images + epsilon * perturbations(victim, images, labels)).clamp(0.0, 1.0)
-    found: dict[str, Any] = {"epsilon": epsilon, "threshold": float(front.gate.threshold)}
+    results: dict[str, Any] = {"epsilon": epsilon, "threshold": float(front.gate.threshold)}
     for name, x in (("clean", images), ("fgsm", attacked)):
         with torch.no_grad():
             shares = {
                 "undefended": [victim.scores(part).argmax(1) for part in x.split(BATCH)],
                 "front": [victim.scores(front(part)).argmax(1) for part in x.split(BATCH)],
             }
-        found[name] = {
+        results[name] = {
             way: float((torch.cat(answers) == labels).float().mean())
             for way, answers in shares.items()
         }
-    found["detector"] = detector.report(
-        _distances(front, images), _distances(front, attacked), found["threshold"]
+    results["detector"] = detector.report(
+        _distances(front, images), _distances(front, attacked), results["threshold"]
     )
-    return found
+    return results

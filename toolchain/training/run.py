@@ -180,13 +180,13 @@ class Tally:
 
     def means(self) -> dict[str, Any]:
         """Loss and accuracy, and the parts of the loss where it has several."""
-        found: dict[str, Any] = {
+        means: dict[str, Any] = {
             "loss": self.loss / self.samples,
             "accuracy": self.correct / self.samples,
         }
         if self.terms:
-            found["terms"] = {name: total / self.samples for name, total in self.terms.items()}
-        return found
+            means["terms"] = {name: total / self.samples for name, total in self.terms.items()}
+        return means
 
     @property
     def seconds(self) -> float:

@@ -175,8 +175,8 @@ class Saved:
             for place, numbers in self.values["optimiser"]["state"].items()
         }
         for name, tensor in self._under("optimiser.").items():
-            place, _, what = name.partition(".")
-            state[int(place)][what] = tensor
+            place, _, field = name.partition(".")
+            state[int(place)][field] = tensor
         groups = [
             {name: tuple(v) if name == "betas" else v for name, v in group.items()}
             for group in self.values["optimiser"]["groups"]

@@ -117,18 +117,18 @@ def _require_same(
     here: Mapping[str, torch.Tensor],
     hint: str = "",
 ) -> None:
-    said = [f"{name} is missing there" for name in here if name not in there]
-    said += [f"{name} is too much there" for name in there if name not in here]
-    said += [
+    differs = [f"{name} is missing there" for name in here if name not in there]
+    differs += [f"{name} is too much there" for name in there if name not in here]
+    differs += [
         f"{name} has shape {tuple(there[name].shape)} there and {tuple(tensor.shape)} here"
         for name, tensor in here.items()
         if name in there and there[name].shape != tensor.shape
     ]
-    if not said:
+    if not differs:
         return
-    if len(said) > SHOWN:
-        said[SHOWN:] = [f"and {len(said) - SHOWN} more"]
+    if len(differs) > SHOWN:
+        differs[SHOWN:] = [f"and {len(differs) - SHOWN} more"]
     raise ConfigError(
-        f"model.init: {where}: its layers must have the same names and shapes: {', '.join(said)}"
+        f"model.init: {where}: its layers must have the same names and shapes: {', '.join(differs)}"
         f"{hint}"
     )

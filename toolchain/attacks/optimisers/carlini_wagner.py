@@ -168,10 +168,10 @@ def _closer(
     distance: torch.Tensor,
     broken: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    found = geometry.l2(x - search.clean)
-    better = outcome.reached & (found < distance)
+    length = geometry.l2(x - search.clean)
+    better = outcome.reached & (length < distance)
     return (
         torch.where(geometry.per_sample(better, x), x, nearest),
-        torch.where(better, found, distance),
+        torch.where(better, length, distance),
         broken | outcome.reached,
     )

@@ -121,10 +121,10 @@ class LocalSearch:
                     for _ in range(self.candidates)
                 ]
             )
-            found = search.query_each(
+            answers = search.query_each(
                 torch.from_numpy(tried), torch.from_numpy(rows), self.candidates
             )
-            best, rank = found
+            best, rank = answers
 
             kept = rank >= ranks[rows]
             points[rows[kept]] = tried.reshape(len(rows), self.candidates, *clean.shape[1:])[

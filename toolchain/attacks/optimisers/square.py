@@ -181,11 +181,11 @@ class Square:
                 ]
             )
 
-            found = self._ask(search, proposals, rows).rank.cpu().numpy()
+            ranks = self._ask(search, proposals, rows).rank.cpu().numpy()
             before = margins[rows.cpu().numpy()]
-            better = found >= before if self.ties else found > before
+            better = ranks >= before if self.ties else ranks > before
             chosen = rows.cpu().numpy()[better]
-            changes[chosen], margins[chosen] = proposals[better], found[better]
+            changes[chosen], margins[chosen] = proposals[better], ranks[better]
             log.append(search.best_rank.cpu().numpy())
             search.tick(iteration + 1, iterations)
 
