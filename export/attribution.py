@@ -18,7 +18,7 @@ import numpy as np
 
 from export.audit import Parameter
 from export.errors import CalibrationError
-from export.lower import CALIBRATION_CHUNK, Floating, beside
+from export.lower import CALIBRATION_CHUNK, FloatingNetwork, beside
 from export.rounded import GROUPS, Rounded, predictions
 from export.simulate import Simulation, execution_order
 from hardware import _tabular
@@ -214,7 +214,7 @@ def attribute(
 
 
 def attributed(
-    program: Program, network: Floating, inputs: np.ndarray | Mapping[str, np.ndarray]
+    program: Program, network: FloatingNetwork, inputs: np.ndarray | Mapping[str, np.ndarray]
 ) -> Attribution:
     """The same for a graph that was lowered."""
     try:
@@ -270,7 +270,7 @@ class _Counts:
     square: float = 0.0
     differ: dict[Any, float] = field(default_factory=dict)
 
-    def sent(self, network: Floating, name: str, wanted: Simulation) -> None:
+    def sent(self, network: FloatingNetwork, name: str, wanted: Simulation) -> None:
         if network.neurons[name].threshold is None:
             self.spikes = None
             self.square += float(np.sum(wanted.potentials[name] ** 2))
@@ -278,7 +278,7 @@ class _Counts:
             self.spikes = int(self.spikes or 0) + int(wanted.spikes[name].sum())
 
     def add(
-        self, key: Any, network: Floating, name: str, found: Simulation, wanted: Simulation
+        self, key: Any, network: FloatingNetwork, name: str, found: Simulation, wanted: Simulation
     ) -> None:
         if network.neurons[name].threshold is None:
             if not self.square:
@@ -295,7 +295,7 @@ class _Counts:
         return {key: float(np.sqrt(self.differ[key] / (self.square or 1.0))) for key in keys}
 
 
-def _loss(network: Floating, name: str, counts: _Counts) -> LayerLoss:
+def _loss(network: FloatingNetwork, name: str, counts: _Counts) -> LayerLoss:
     part = network.parts[name]
     names = [synapses.name for synapses in part.synapses]
     shares = counts.shares(list(counts.differ))

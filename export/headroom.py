@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.neurons import Neuron
+from export.neurons import DiscreteNeuron
 from export.quantize import highest_exponent
 from export.simulate import Extremes
-from export.trace import Constant, Way
+from export.trace import ConstantInput, Way
 from hardware.arithmetic import SYNAPSE_BITS
 from hardware.lif import LIF
 
@@ -58,7 +58,10 @@ class Headroom:
 
 
 def worst_case(
-    neuron: Neuron, ways: list[Way], constants: list[Constant], largest: Mapping[str, float]
+    neuron: DiscreteNeuron,
+    ways: list[Way],
+    constants: list[ConstantInput],
+    largest: Mapping[str, float],
 ) -> Extremes:
     """Bounds that hold for every input. ``largest``: source → largest |value| it sends. Infinite
     where nothing bounds a state.
@@ -84,7 +87,7 @@ def worst_case(
 
 
 def headroom(
-    neuron: Neuron,
+    neuron: DiscreteNeuron,
     worst: Extremes,
     measured: Extremes | None,
     largest_weight: float,
@@ -145,7 +148,7 @@ def _ratio(limit: float, value: float) -> float:
     return limit / value if value > 0 else math.inf
 
 
-def wanted(neuron: Neuron, smallest_of_largest: float, bits: int = SYNAPSE_BITS) -> float:
+def wanted(neuron: DiscreteNeuron, smallest_of_largest: float, bits: int = SYNAPSE_BITS) -> float:
     """A scale beyond which nothing gets better: thresholds and decays are resolved, and every
     projection fills its weight bits.
 

@@ -26,15 +26,22 @@ from export.errors import (
     RefusedError,
     UnsupportedError,
 )
-from export.neurons import DISCRETIZATIONS, Neuron, compensated, discretize, needs_dt, readout
+from export.neurons import (
+    DISCRETIZATIONS,
+    DiscreteNeuron,
+    compensated,
+    discretize,
+    needs_dt,
+    readout,
+)
 from export.passes.subgraphs import flatten, without_virtual
 from export.passes.threshold import fuse
 from export.populations import LoweredPopulation, constant_source, lower_population
 from export.quantize import MOST_BITS
-from export.reading import Reading, Told, settle
+from export.reading import GraphReading, Told, settle
 from export.shapes import NEURONS, Shape, infer
 from export.simulate import Extremes, execution_order, simulate
-from export.synapses import Options, Sources, values_of
+from export.synapses import LoweringOptions, Sources, values_of
 from export.trace import Traced, Way, projection_name, trace
 from hardware.errors import HardwareError
 from hardware.parameters import parameter
@@ -53,7 +60,7 @@ class Lowered(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Floating:
+class FloatingNetwork:
     """The network in volts and discrete time, before any number became an integer.
 
     inputs     as of the Program; fractions: Input node → k, an integer x means x * 2**-k
@@ -61,7 +68,7 @@ class Floating:
     """
 
     traced: Traced
-    neurons: Mapping[str, Neuron]
+    neurons: Mapping[str, DiscreteNeuron]
     inputs: tuple[Input, ...]
     fractions: Mapping[str, int]
     parts: Mapping[str, LoweredPopulation]
@@ -147,7 +154,7 @@ def beside(
     discretization: str = "euler",
     allow_clipping: bool = False,
     source: str = "NIR graph",
-) -> tuple[Lowered, Floating]:
+) -> tuple[Lowered, FloatingNetwork]:
     """As ``lower``, with the network in floating point beside its integers."""
     if not isinstance(weight_bits, int) or not 2 <= weight_bits <= MOST_BITS:
         raise QuantizationError(
@@ -205,7 +212,7 @@ def beside(
     )
 
     names = _Names(flat.nodes)
-    options = Options(weight_bits, per_channel, allow_clipping, names.unused("constant"))
+    options = LoweringOptions(weight_bits, per_channel, allow_clipping, names.unused("constant"))
     with _suspecting(read.warnings):
         lowered = {
             name: lower_population(
@@ -265,7 +272,7 @@ def beside(
         notes.append("discretization: exponential")
 
     said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
-    beside_it = Floating(traced, neurons, tuple(inputs), fractions, lowered)
+    beside_it = FloatingNetwork(traced, neurons, tuple(inputs), fractions, lowered)
     return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said)), beside_it
 
 
@@ -287,7 +294,7 @@ def _neurons(
     dt_s: float | None,
     discretization: str,
     fused: Mapping[str, str],
-) -> dict[str, Neuron]:
+) -> dict[str, DiscreteNeuron]:
     """Every population in discrete time; what cannot be is added to ``traced.refused``."""
     neurons = {}
     for name, node in traced.flat.nodes.items():
@@ -305,7 +312,7 @@ def _neurons(
     return neurons
 
 
-def _refuse(traced: Traced, source: str, read: Reading) -> NoReturn:
+def _refuse(traced: Traced, source: str, read: GraphReading) -> NoReturn:
     """Raise a RefusedError that says for every node whether it could be lowered."""
     layers = [
         LayerAudit(name, type(node).__name__, REFUSED, (str(traced.refused[name]),), nodes=(name,))
@@ -400,7 +407,7 @@ def _inputs(
 
 def _calibrate(
     traced: Traced,
-    neurons: Mapping[str, Neuron],
+    neurons: Mapping[str, DiscreteNeuron],
     inputs: list[Input],
     fractions: Mapping[str, int],
     data: np.ndarray | Mapping[str, np.ndarray],
@@ -453,7 +460,7 @@ def _check_maximum(name: str, ways: Sequence[Way], inputs: Sequence[Input]) -> N
 
 
 def _outputs(
-    traced: Traced, neurons: Mapping[str, Neuron], entries: Mapping[str, Any]
+    traced: Traced, neurons: Mapping[str, DiscreteNeuron], entries: Mapping[str, Any]
 ) -> tuple[list[Output], list[LayerAudit]]:
     """Outputs of the Program and how they are decoded."""
     outputs, audits = [], []
@@ -481,7 +488,7 @@ def _metadata(
     source: str,
     dt_s: float | None,
     scales: Mapping[str, float],
-    neurons: Mapping[str, Neuron],
+    neurons: Mapping[str, DiscreteNeuron],
     fractions: Mapping[str, int],
     maxima: Sequence[str],
 ) -> dict[str, Any]:

@@ -53,7 +53,7 @@ _NEED_DT = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron:
+class DiscreteNeuron:
     """One population in volts and steps; each array is one number or has the population's shape.
 
     current_decay, voltage_decay   share lost in each step, 0 to 1
@@ -109,10 +109,10 @@ def collapse(array: Any) -> np.ndarray:
     return np.asarray(array.reshape(-1)[0]) if one else array
 
 
-def readout(name: str, shape: Shape) -> Neuron:
+def readout(name: str, shape: Shape) -> DiscreteNeuron:
     """An Output that reads a weighted sum: an integrator that forgets everything in each step."""
     one, zero = np.ones(()), np.zeros(())
-    return Neuron(
+    return DiscreteNeuron(
         name,
         shape,
         one,
@@ -164,7 +164,7 @@ def discretize(
     dt_s: float | None,
     discretization: str,
     fused: str | None = None,
-) -> Neuron:
+) -> DiscreteNeuron:
     """One neuron node. ``entry``: its metadata, in which a reset that is open and what r counts are
     settled (export.reading; IF and I without "r_per" count once a step), and under "sources" who
     said so; ``fused``: name of the Threshold node that was joined to an integrator.
@@ -254,7 +254,7 @@ def discretize(
 
     leak = zero if v_leak is None else np.asarray(v_leak, np.float64) * alpha_v
     alpha_v, alpha_i = (np.where(alpha < NO_LEAK, 0.0, alpha) for alpha in (alpha_v, alpha_i))
-    return Neuron(
+    return DiscreteNeuron(
         name,
         shape,
         current_decay=collapse(alpha_i),
@@ -273,7 +273,7 @@ def discretize(
     )
 
 
-def compensated(neuron: Neuron) -> Neuron:
+def compensated(neuron: DiscreteNeuron) -> DiscreteNeuron:
     """The neuron with a gain that makes up for decays that the chip rounds to whole 4096ths; see
     SETTLING. Leak included."""
     if neuron.grid is not None:

@@ -13,11 +13,11 @@ import numpy as np
 from export.audit import APPROXIMATE, FAITHFUL, LayerAudit, Parameter
 from export.errors import GraphError, QuantizationError
 from export.headroom import headroom, wanted, worst_case
-from export.neurons import Neuron, collapse
+from export.neurons import DiscreteNeuron, collapse
 from export.quantize import choose_scale, fit_bias, fits_bias, split_constant
 from export.simulate import Extremes
 from export.synapses import (
-    Options,
+    LoweringOptions,
     Sources,
     Synapses,
     audit_of,
@@ -25,7 +25,7 @@ from export.synapses import (
     projections_of,
     synapses_of,
 )
-from export.trace import Constant, Way
+from export.trace import ConstantInput, Way
 from hardware.lif import LIF
 from hardware.parameters import parameter as named
 from hardware.program import Dense, Population, Projection
@@ -59,12 +59,12 @@ class LoweredPopulation:
 
 
 def lower_population(
-    neuron: Neuron,
+    neuron: DiscreteNeuron,
     ways: list[Way],
-    constants: list[Constant],
+    constants: list[ConstantInput],
     sources: Sources,
     entries: Mapping[str, Mapping[str, Any]],
-    options: Options,
+    options: LoweringOptions,
     measured: Extremes | None,
     name_of: Callable[[Way | str], str],
 ) -> LoweredPopulation:
@@ -179,12 +179,12 @@ def lower_population(
     )
 
 
-def _is_readout(neuron: Neuron) -> bool:
+def _is_readout(neuron: DiscreteNeuron) -> bool:
     return not neuron.has_current and bool(np.all(neuron.voltage_decay == 1))
 
 
 def _biases(
-    neuron: Neuron, constants: list[Constant], through_current: bool
+    neuron: DiscreteNeuron, constants: list[ConstantInput], through_current: bool
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Volts per step straight into the potential; and, by delay, volts per step that must come in
     as synaptic input."""
@@ -202,14 +202,14 @@ def _biases(
 
 def _choose(
     where: str,
-    neuron: Neuron,
+    neuron: DiscreteNeuron,
     synapses: list[Synapses],
     ways: list[Way],
-    constants: list[Constant],
+    constants: list[ConstantInput],
     direct: np.ndarray,
     delayed: Mapping[int, np.ndarray],
     sources: Sources,
-    options: Options,
+    options: LoweringOptions,
     measured: Extremes | None,
     reasons: list[str],
 ) -> float:
@@ -260,7 +260,7 @@ def _choose(
 
 def _constant_projections(
     where: str,
-    neuron: Neuron,
+    neuron: DiscreteNeuron,
     delayed: dict[int, np.ndarray],
     scale: float,
     exact: bool,
@@ -306,7 +306,7 @@ def _constant_projections(
 
 
 def _population(
-    where: str, neuron: Neuron, direct: np.ndarray, scale: float, exact: bool
+    where: str, neuron: DiscreteNeuron, direct: np.ndarray, scale: float, exact: bool
 ) -> tuple[Population, list[Parameter]]:
     """The population itself and the audit of its parameters."""
     parameters: list[Parameter] = []

@@ -31,7 +31,7 @@ MOST_WEIGHTS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class NodeRow:
     """Nodes in a row by name, from a signal of one shape to one of another; none where nothing
     changes."""
 
@@ -39,11 +39,11 @@ class Row:
     out_shape: Shape
     nodes: tuple[tuple[str, nir.NIRNode], ...]
 
-    def __add__(self, other: Row) -> Row:
-        return Row(self.in_shape, other.out_shape, (*self.nodes, *other.nodes))
+    def __add__(self, other: NodeRow) -> NodeRow:
+        return NodeRow(self.in_shape, other.out_shape, (*self.nodes, *other.nodes))
 
 
-def selection(index: np.ndarray, in_shape: Shape) -> Row:
+def selection(index: np.ndarray, in_shape: Shape) -> NodeRow:
     """Each output is one input, or zero.
 
     Args:
@@ -58,14 +58,14 @@ def selection(index: np.ndarray, in_shape: Shape) -> Row:
     if index.size == math.prod(in_shape) and np.array_equal(
         index.reshape(-1), np.arange(index.size)
     ):
-        return Row(in_shape, in_shape, ())
+        return NodeRow(in_shape, in_shape, ())
     if len(in_shape) == 1:
         return _matrix(index, in_shape)
     at = np.unravel_index(np.maximum(index, 0), in_shape)
     valid = index >= 0
     whole = _window(at, valid, in_shape)
     if whole is not None:
-        return Row(in_shape, out_shape, whole)
+        return NodeRow(in_shape, out_shape, whole)
     lines = [_along(at[axis], valid, axis) for axis in range(1, len(in_shape))]
     evenly = [line for line in lines if line is not None]
     if len(evenly) < len(lines):
@@ -73,9 +73,9 @@ def selection(index: np.ndarray, in_shape: Shape) -> Row:
     return _axis_by_axis(np.where(valid, at[0], -1), evenly, in_shape)
 
 
-def along_axes(in_shape: Shape, matrices: list[np.ndarray]) -> Row:
+def along_axes(in_shape: Shape, matrices: list[np.ndarray]) -> NodeRow:
     """Each channel times one matrix [new size, size] in every spatial dimension."""
-    row = Row(in_shape, in_shape, ())
+    row = NodeRow(in_shape, in_shape, ())
     channels = in_shape[0]
     for axis, matrix in enumerate(matrices, 1):
         shape, new = row.out_shape, len(matrix)
@@ -87,13 +87,13 @@ def along_axes(in_shape: Shape, matrices: list[np.ndarray]) -> Row:
     return row
 
 
-def _matrix(index: np.ndarray, in_shape: Shape) -> Row:
+def _matrix(index: np.ndarray, in_shape: Shape) -> NodeRow:
     """Features to features, as a matrix of zeros and ones."""
     _room(index.size * in_shape[0], in_shape, index.shape)
     weight = np.zeros((index.size, in_shape[0]), np.float32)
     (rows,) = np.nonzero(index >= 0)
     weight[rows, index[rows]] = 1
-    return Row(in_shape, index.shape, (("elements", nir.Linear(weight=weight)),))
+    return NodeRow(in_shape, index.shape, (("elements", nir.Linear(weight=weight)),))
 
 
 def _room(size: int, in_shape: Shape, out_shape: Shape) -> None:
@@ -220,13 +220,13 @@ def _along(at: np.ndarray, valid: np.ndarray, axis: int) -> np.ndarray | None:
     return np.where(flat_valid.any(axis=1), first, 0)
 
 
-def _axis_by_axis(source: np.ndarray, lines: list[np.ndarray], in_shape: Shape) -> Row:
+def _axis_by_axis(source: np.ndarray, lines: list[np.ndarray], in_shape: Shape) -> NodeRow:
     """Where the position along each axis depends on that axis alone.
 
     The input channel, ``source`` [output channel, *position] (-1: none), may depend on all axes
     (pixel shuffle): what later axes need apart is kept in channels of its own.
     """
-    row = Row(in_shape, in_shape, ())
+    row = NodeRow(in_shape, in_shape, ())
     for axis, line in enumerate(lines, 1):
         shape, new = row.out_shape, len(line)
         kept, source = _kept(source)
@@ -269,7 +269,7 @@ def _kept(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(kept), which.reshape(channels, *later)
 
 
-def _stacked(shape: Shape, axis: int, each: np.ndarray, groups: int, count: int) -> Row:
+def _stacked(shape: Shape, axis: int, each: np.ndarray, groups: int, count: int) -> NodeRow:
     """An axis into channels: ``each`` [count * new, input channels of a group, size] are the
     weights along it."""
     dims = len(shape) - 1
@@ -277,13 +277,13 @@ def _stacked(shape: Shape, axis: int, each: np.ndarray, groups: int, count: int)
     node = _convolution(
         shape[1:], each.reshape(*each.shape[:2], *kernel), [1] * dims, [0] * dims, groups
     )
-    return Row(shape, _with(shape, axis, len(each), 1), ((f"stack_{_name(axis, dims)}", node),))
+    return NodeRow(shape, _with(shape, axis, len(each), 1), ((f"stack_{_name(axis, dims)}", node),))
 
 
-def _unstacked(shape: Shape, axis: int, new: int) -> Row:
+def _unstacked(shape: Shape, axis: int, new: int) -> NodeRow:
     """Channels (channel, place along the axis) back into the axis."""
     if new == 1:
-        return Row(shape, shape, ())
+        return NodeRow(shape, shape, ())
     dims, channels = len(shape) - 1, shape[0] // new
     kernel = [new if a == axis else 1 for a in range(1, dims + 1)]
     _room(channels * new * new, shape, (channels, new))
@@ -293,7 +293,7 @@ def _unstacked(shape: Shape, axis: int, new: int) -> Row:
     weight = np.broadcast_to(weight, (channels, new, new)).reshape(channels, new, *kernel)
     padding = [k - 1 for k in kernel]
     node = _convolution(shape[1:], weight, [1] * dims, padding, channels)
-    return Row(shape, _with(shape, axis, channels, new), ((_name(axis, dims), node),))
+    return NodeRow(shape, _with(shape, axis, channels, new), ((_name(axis, dims), node),))
 
 
 def _with(shape: Shape, axis: int, channels: int, size: int) -> Shape:
@@ -307,7 +307,7 @@ def _name(axis: int, dims: int) -> str:
 # anything else
 
 
-def _anything(index: np.ndarray, in_shape: Shape) -> Row:
+def _anything(index: np.ndarray, in_shape: Shape) -> NodeRow:
     """All elements into channels, and back: as many weights as pairs of elements."""
     out_shape, dims = index.shape, len(in_shape) - 1
     _room(index.size * math.prod(in_shape), in_shape, out_shape)
@@ -318,7 +318,7 @@ def _anything(index: np.ndarray, in_shape: Shape) -> Row:
     node = _convolution(
         in_shape[1:], weight.reshape(order.size, *in_shape), [1] * dims, [0] * dims, 1
     )
-    row = Row(in_shape, (order.size, *(1,) * dims), (("elements", node),))
+    row = NodeRow(in_shape, (order.size, *(1,) * dims), (("elements", node),))
     for axis, new in enumerate(out_shape[1:], 1):
         row += _unstacked(row.out_shape, axis, new)
     return row
@@ -333,7 +333,7 @@ def spread(
     padding: Shape,
     dilation: Shape,
     groups: int,
-) -> tuple[Row, nir.NIRNode]:
+) -> tuple[NodeRow, nir.NIRNode]:
     """A transposed convolution as nodes that put zeros between its inputs (and around them, where
     its padding and output_padding want it), and the convolution that follows.
 

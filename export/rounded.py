@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from export.audit import Parameter
-from export.lower import CALIBRATION_CHUNK, Floating
-from export.neurons import Neuron
+from export.lower import CALIBRATION_CHUNK, FloatingNetwork
+from export.neurons import DiscreteNeuron
 from export.operators import Kernel, Matrix, Operator, Triples
 from export.populations import LoweredPopulation
 from export.simulate import Simulation, simulate
 from export.synapses import Synapses
-from export.trace import Constant, Traced, Way
+from export.trace import ConstantInput, Traced, Way
 from hardware.arithmetic import STATE_SHIFT
 from hardware.program import Program
 from hardware.recording import decode
@@ -29,7 +29,7 @@ reset subtracts; the states themselves, in every step, with their range."""
 class Rounded:
     """The network with some of ``GROUPS`` rounded."""
 
-    def __init__(self, network: Floating, groups: set[str]) -> None:
+    def __init__(self, network: FloatingNetwork, groups: set[str]) -> None:
         self.network, self.groups = network, groups
         self.neurons = {name: self._neuron(name) for name in network.parts}
         self.units = {
@@ -77,17 +77,17 @@ class Rounded:
                 operator = replace(operator, values=values)
         return replace(synapses.way, operator=operator)
 
-    def _constants(self, name: str) -> list[Constant]:
+    def _constants(self, name: str) -> list[ConstantInput]:
         shape = self.network.neurons[name].shape
         return [
-            Constant(name, "", self._value(bias, "biases").reshape(shape), delay)
+            ConstantInput(name, "", self._value(bias, "biases").reshape(shape), delay)
             for delay, bias in self.network.parts[name].delayed.items()
         ]
 
     def _value(self, parameter: Parameter, group: str) -> np.ndarray:
         return np.asarray(parameter.represented if group in self.groups else parameter.values)
 
-    def _neuron(self, name: str) -> Neuron:
+    def _neuron(self, name: str) -> DiscreteNeuron:
         """The gain is in the weights; a bias that is no synaptic input is in the leak."""
         part, neuron = self.network.parts[name], self.network.neurons[name]
         own = {parameter.name: parameter for parameter in part.own}
@@ -104,7 +104,7 @@ class Rounded:
 
 
 def float_predictions(
-    program: Program, network: Floating, arrays: Mapping[str, np.ndarray]
+    program: Program, network: FloatingNetwork, arrays: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Class of every sample of the network in floating point, int64 [sample], decoded as the
     Program says. arrays: integer inputs, checked against the Program."""

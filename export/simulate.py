@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from export.errors import UnsupportedError
-from export.neurons import Neuron
+from export.neurons import DiscreteNeuron
 from export.operators import Matrix, Operator, Triples
 from export.trace import Traced, Way
 from hardware.arithmetic import CURRENT_LIMIT, POTENTIAL_LIMIT, STATE_SHIFT
@@ -92,7 +92,7 @@ def execution_order(ways: Mapping[str, list[Way]]) -> list[str]:
 
 def simulate(
     traced: Traced,
-    neurons: Mapping[str, Neuron],
+    neurons: Mapping[str, DiscreteNeuron],
     inputs: Mapping[str, np.ndarray],
     *,
     record: bool = False,
@@ -174,7 +174,7 @@ class _State:
     """Current and potential of one population, [sample, *shape]; the rules are those of
     hardware.reference, without rounding or, where ``units`` says in what, with it."""
 
-    def __init__(self, neuron: Neuron, samples: int, units: float | None = None) -> None:
+    def __init__(self, neuron: DiscreteNeuron, samples: int, units: float | None = None) -> None:
         self.neuron = neuron
         self.units, self.rounds = 1.0 if units is None else units, units is not None
         self.current = np.zeros((samples, *neuron.shape))

@@ -12,7 +12,7 @@ import numpy as np
 
 from export.audit import APPROXIMATE, FAITHFUL, LayerAudit, Parameter
 from export.errors import GraphError, QuantizationError
-from export.neurons import Neuron
+from export.neurons import DiscreteNeuron
 from export.operators import Gain, Kernel, Matrix, Operator, Triples, symmetric
 from export.passes import products, scales
 from export.quantize import Weights, fit, on_grid, sums_on_grid
@@ -33,7 +33,7 @@ PART = 1 << 23
 
 
 @dataclass(frozen=True)
-class Options:
+class LoweringOptions:
     """How integers are chosen where the graph states no grid."""
 
     weight_bits: int = 8
@@ -127,7 +127,11 @@ def _check_size(name: str, volts: np.ndarray) -> None:
 
 
 def synapses_of(
-    way: Way, name: str, neuron: Neuron, sources: Sources, entries: Mapping[str, Mapping[str, Any]]
+    way: Way,
+    name: str,
+    neuron: DiscreteNeuron,
+    sources: Sources,
+    entries: Mapping[str, Mapping[str, Any]],
 ) -> Synapses:
     """A way with the neuron's gain multiplied in, as an operator that a projection has."""
     operator, notes = way.operator, list(way.notes)
@@ -270,7 +274,9 @@ def _projection(synapses: Synapses, weights: Weights, name: str, part: bool) -> 
     )
 
 
-def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: Options) -> Weights:
+def integers_of(
+    s: Synapses, scale: float, channels: int, exact: bool, options: LoweringOptions
+) -> Weights:
     """Mantissas and exponent of one projection."""
     steps = s.weights * scale
     where = f"projection {s.name!r}"
@@ -309,7 +315,7 @@ def integers_of(s: Synapses, scale: float, channels: int, exact: bool, options: 
     return found
 
 
-def _fitted(s: Synapses, steps: np.ndarray, channels: int, options: Options) -> Weights:
+def _fitted(s: Synapses, steps: np.ndarray, channels: int, options: LoweringOptions) -> Weights:
     """One scale for the layer or one for each output channel, as told, or the one of smaller error;
     which and why is noted."""
     channel = s.channel(channels)
@@ -348,7 +354,7 @@ def audit_of(
     weights: Weights,
     scale: float,
     channels: int,
-    options: Options,
+    options: LoweringOptions,
     made: Sequence[Projection],
 ) -> LayerAudit:
     """What became of a projection's weights. Raises QuantizationError where weights were clipped

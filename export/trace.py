@@ -60,7 +60,7 @@ class Way:
 
 
 @dataclass(frozen=True, eq=False)
-class Constant:
+class ConstantInput:
     """A bias as it arrives at a population: ``value`` has its shape; it sets in after ``delay``
     steps."""
 
@@ -79,7 +79,7 @@ class Traced:
     shapes: dict[str, tuple[Shape, Shape]]
     moves: Mapping[str, str] = field(default_factory=dict)
     ways: dict[str, list[Way]] = field(default_factory=dict)
-    constants: dict[str, list[Constant]] = field(default_factory=dict)
+    constants: dict[str, list[ConstantInput]] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     refused: dict[str, ExportError] = field(default_factory=dict)
 
@@ -158,7 +158,7 @@ class _Walk:
     def __init__(self, traced: Traced, target: str, dt_s: float | None, used: set[str]) -> None:
         self.traced, self.target, self.dt_s, self.used = traced, target, dt_s, used
         self.ways: list[Way] = []
-        self.constants: list[Constant] = []
+        self.constants: list[ConstantInput] = []
         self.passed = 0
 
     def run(self) -> None:
@@ -280,7 +280,7 @@ class _Walk:
         added = bool(moving) or any(_overlaps(nodes[n]) for n in pools)
         return Way(source, self.target, names, operator, delay, tuple(notes), moving, added)
 
-    def constant(self, name: str, bias: np.ndarray, chain: list[Operator]) -> Constant:
+    def constant(self, name: str, bias: np.ndarray, chain: list[Operator]) -> ConstantInput:
         """A bias carried through what stands between its node and the population."""
         shape = self.traced.shapes[name][1]
         chain, delay = delays.take_out(chain)
@@ -294,7 +294,7 @@ class _Walk:
         )
         for operator in chain:
             value = operator.apply(value)
-        return Constant(self.target, name, np.array(value), delay)
+        return ConstantInput(self.target, name, np.array(value), delay)
 
 
 def _overlaps(pool: nir.NIRNode) -> bool:

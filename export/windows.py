@@ -14,7 +14,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.rearranging import Row, selection
+from export.rearranging import NodeRow, selection
 from export.shapes import Shape
 
 FIRES_ABOVE = 0.5
@@ -119,7 +119,7 @@ def or_of_windows(
     ]
 
 
-def _reaching(shape: Shape, geometry: Geometry, counts: Shape) -> Row:
+def _reaching(shape: Shape, geometry: Geometry, counts: Shape) -> NodeRow:
     """Zeros behind the border where the last windows reach beyond it (ceil_mode)."""
     beyond = [
         max(0, (count - 1) * s + d * (k - 1) + 1 - (length + 2 * p))

@@ -51,7 +51,7 @@ def _plain(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name[:80])
 
 
-class Node:
+class Hdf5Node:
     """One group of a file that is being read; every failure names the file and the place in it."""
 
     def __init__(
@@ -96,7 +96,7 @@ class Node:
             self.fail("missing", sorted(required - found)[0])
         return found
 
-    def numbered(self) -> list[Node]:
+    def numbered(self) -> list[Hdf5Node]:
         """Members that are groups named 0, 1, 2 and so on, in that order."""
         names = self.members()
         if set(names) != {str(n) for n in range(len(names))}:
@@ -106,11 +106,13 @@ class Node:
             )
         return [self.group(str(n)) for n in range(len(names))]
 
-    def group(self, name: str) -> Node:
+    def group(self, name: str) -> Hdf5Node:
         """A member that must be a group."""
         member = self._open(name, h5py.Group, "a group")
         self._once(member, name)
-        return Node(member, self._path, f"{self._place}/{_plain(name)}", self._budget, self._seen)
+        return Hdf5Node(
+            member, self._path, f"{self._place}/{_plain(name)}", self._budget, self._seen
+        )
 
     def array(
         self, name: str, dtypes: Iterable[str], shape: tuple[int | None, ...] | None = None
@@ -139,7 +141,7 @@ class Node:
         self._measure(dataset, name)
         return np.asarray(dataset[()])
 
-    def same(self, name: str, other: Node, other_name: str) -> None:
+    def same(self, name: str, other: Hdf5Node, other_name: str) -> None:
         """A member that must be the very dataset that stands elsewhere too."""
         if self._open(name, h5py.Dataset, "a dataset") != other._open(
             other_name, h5py.Dataset, "a dataset"
@@ -265,7 +267,7 @@ class Node:
 @contextmanager
 def reading(
     path: str | Path, kind: str, version: int, most: int, room: Callable[[int], int]
-) -> Iterator[Node]:
+) -> Iterator[Hdf5Node]:
     """Open a file of ``kind`` for reading; yields its root.
 
     most    bytes of the file
@@ -281,7 +283,7 @@ def reading(
                 raise ProgramFileError(f"{path}: not an HDF5 file; it must be a {kind} file")
             size = os.fstat(file.fileno()).st_size
             with h5py.File(path, "r") as content:
-                root = Node(content, path, "", [room(size), room(size)])
+                root = Hdf5Node(content, path, "", [room(size), room(size)])
                 check_format(root, content, kind, version)
                 _check_seal(root, file, size)
                 yield root
@@ -293,7 +295,7 @@ def reading(
         ) from error
 
 
-def _check_seal(root: Node, file: BinaryIO, size: int) -> None:
+def _check_seal(root: Hdf5Node, file: BinaryIO, size: int) -> None:
     """Compare the file's bytes with its own SHA-256."""
     length = len(seal(b""))
     file.seek(max(0, size - length))
@@ -323,7 +325,7 @@ def seal(content: bytes | memoryview) -> bytes:
     return SEAL + hashlib.sha256(content).hexdigest().encode("ascii") + b"\n"
 
 
-def check_format(root: Node, file: h5py.File, kind: str, version: int) -> None:
+def check_format(root: Hdf5Node, file: h5py.File, kind: str, version: int) -> None:
     """Compare the file's own statement with what is wanted."""
     if "format" not in file.attrs or "format_version" not in file.attrs:
         root.fail(

@@ -101,7 +101,7 @@ def check_name(kind: str, value: object) -> str:
     return value
 
 
-class Part:
+class ProgramPart:
     """Shared by the frozen parts of a Program: assignment during construction."""
 
     name: str

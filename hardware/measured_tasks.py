@@ -42,7 +42,7 @@ _LAYER = (
 
 
 @dataclass(frozen=True)
-class Task:
+class MeasuredTask:
     """A measured task; energies in millijoules and time in milliseconds of one ``unit``, None where
     it is not stated.
     """
@@ -85,7 +85,7 @@ class Counts:
 
 
 @cache
-def tasks() -> tuple[Task, ...]:
+def tasks() -> tuple[MeasuredTask, ...]:
     """Every measured task, those that can be rebuilt first.
 
     Raises DeviceError for a malformed file.
@@ -99,7 +99,7 @@ def tasks() -> tuple[Task, ...]:
     return tuple(sorted(found, key=lambda task: task.counts is None))
 
 
-def _task(where: str, entry: dict[str, Any]) -> Task:
+def _task(where: str, entry: dict[str, Any]) -> MeasuredTask:
     unknown = set(entry) - {*_TEXTS, *_NUMBERS, "counts"}
     missing = [name for name in _TEXTS if not isinstance(entry.get(name), str)]
     if unknown or missing:
@@ -124,7 +124,7 @@ def _task(where: str, entry: dict[str, Any]) -> Task:
             "estimate is compared"
         )
 
-    return Task(**entry)
+    return MeasuredTask(**entry)
 
 
 @cache
@@ -166,6 +166,6 @@ def _plain(value: int | np.ndarray, sample: int) -> str:
     return str(int(number)) if float(number).is_integer() else repr(number)
 
 
-def rebuilt() -> tuple[tuple[Task, Counts], ...]:
+def rebuilt() -> tuple[tuple[MeasuredTask, Counts], ...]:
     """The tasks that can be estimated here, with their counts."""
     return tuple((task, counts(task.counts)) for task in tasks() if task.counts is not None)

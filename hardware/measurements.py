@@ -25,11 +25,11 @@ from typing import Any
 from hardware.charging import charge
 from hardware.chip import Chip
 from hardware.device import Device
-from hardware.measured_tasks import Counts, Task, rebuilt, tasks
+from hardware.measured_tasks import Counts, MeasuredTask, rebuilt, tasks
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TaskComparison:
     """A table's estimate of one measured task and the measurement, joules and seconds of one unit.
 
     dynamic_ratio, time_ratio   estimate over measured
@@ -59,7 +59,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Error:
+class TaskError:
     """What the measured tasks say about one table's estimates.
 
     tasks                 names of the tasks that the factors are from
@@ -81,7 +81,7 @@ class Error:
     time_left_out: tuple[float, ...] | None
 
 
-def compare(device: Device) -> tuple[Comparison, ...]:
+def compare(device: Device) -> tuple[TaskComparison, ...]:
     """A spiking table's estimate beside every measured task that can be rebuilt.
 
     () for a conventional table.
@@ -91,7 +91,7 @@ def compare(device: Device) -> tuple[Comparison, ...]:
     return tuple(_compare(device, task, kept) for task, kept in rebuilt())
 
 
-def _compare(device: Device, task: Task, kept: Counts) -> Comparison:
+def _compare(device: Device, task: MeasuredTask, kept: Counts) -> TaskComparison:
     found = charge(kept.workload, device)
     assert found.time_s is not None, "a spiking table has times"
     assert found.limit is not None, "a spiking table has times"
@@ -101,7 +101,7 @@ def _compare(device: Device, task: Task, kept: Counts) -> Comparison:
     dynamic, time = float(found.dynamic_j.mean()), float(found.time_s.mean())
     measured, took = task.dynamic_mj * 1e-3, task.time_ms * 1e-3
 
-    return Comparison(
+    return TaskComparison(
         task=task.name,
         title=task.title,
         unit=task.unit,
@@ -117,14 +117,14 @@ def _compare(device: Device, task: Task, kept: Counts) -> Comparison:
     )
 
 
-def error(rows: Sequence[Comparison], chip: Chip) -> Error:
+def error(rows: Sequence[TaskComparison], chip: Chip) -> TaskError:
     """What comparisons of one table say about its estimates for a chip.
 
     Bands are widened by tasks of every generation; a calibration is of tasks of the chip's own.
     """
     own = [row for row in rows if row.chip == chip.generation]
     dynamic, time = [row.dynamic_ratio for row in own], [row.time_ratio for row in own]
-    return Error(
+    return TaskError(
         tasks=tuple(row.task for row in rows),
         dynamic_factor=_farthest([row.dynamic_ratio for row in rows]),
         time_factor=_farthest([row.time_ratio for row in rows]),
@@ -175,7 +175,7 @@ def facts(devices: Sequence[Device]) -> dict[str, Any]:
     }
 
 
-def sentence(rows: Sequence[Comparison]) -> str:
+def sentence(rows: Sequence[TaskComparison]) -> str:
     """How far the tables are from the measured tasks that can be rebuilt, for every page."""
     if not rows:
         return "No measured task can be rebuilt with these tables: their error is not known."
@@ -197,7 +197,7 @@ def _times(ratios: Sequence[float]) -> str:
     return f"{low} times" if low == high else f"{low} to {high} times"
 
 
-def _tasks_text(rows: Sequence[Comparison]) -> str:
+def _tasks_text(rows: Sequence[TaskComparison]) -> str:
     number = len({row.task for row in rows})
     if number == 1:
         return (

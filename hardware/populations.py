@@ -11,7 +11,7 @@ import numpy as np
 
 from hardware._parts import (
     ZERO,
-    Part,
+    ProgramPart,
     check_integer,
     check_name,
     check_parameter,
@@ -32,7 +32,7 @@ _ONE: Any = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Input(Part):
+class Input(ProgramPart):
     """A population whose spikes come from outside.
 
     ``message_bits`` 0: binary spikes, values 0 and 1. 1 to 24: graded spikes, signed integers in
@@ -59,7 +59,7 @@ class Input(Part):
 
 
 @dataclass(frozen=True, eq=False)
-class Population(Part):
+class Population(ProgramPart):
     """Neurons of the kind "lif" with integer parameters; each is one number or one per neuron.
 
     shape             features; (channels, length); or (channels, height, width)
@@ -186,7 +186,7 @@ class Population(Part):
 
 
 @dataclass(frozen=True, eq=False)
-class CustomPopulation(Part):
+class CustomPopulation(ProgramPart):
     """Neurons of a kind that another distribution describes.
 
     Every target that knows the kind runs them, and ``reference`` always does.

@@ -36,7 +36,7 @@ import numpy as np
 
 from hardware import limits
 from hardware._files import opened
-from hardware._hdf5 import SIGNATURE, Node, put, put_json, reading, writing
+from hardware._hdf5 import SIGNATURE, Hdf5Node, put, put_json, reading, writing
 from hardware.errors import ProgramError, ProgramFileError
 from hardware.kinds import KINDS
 from hardware.lif import LIF
@@ -158,7 +158,7 @@ def load(path: str | Path) -> Program:
     return program
 
 
-def _part(node: Node, kind: type | None) -> Any:
+def _part(node: Hdf5Node, kind: type | None) -> Any:
     """One part of a Program; a projection (``kind`` None) says itself which it is."""
     if kind is Population and node.has_attribute("kind"):
         return _custom(node)
@@ -192,7 +192,7 @@ def _part(node: Node, kind: type | None) -> Any:
         node.fail(str(error))
 
 
-def _custom(node: Node) -> CustomPopulation:
+def _custom(node: Hdf5Node) -> CustomPopulation:
     """A population of a kind that another distribution describes."""
     values = node.attributes({"name": "text", "shape": "integers", "kind": "text"})
     stated = values["kind"]

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hardware._parts import MAX_NEURONS, ZERO, Part, check_integer, check_integers, check_name, fail
+from hardware._parts import (
+    MAX_NEURONS,
+    ZERO,
+    ProgramPart,
+    check_integer,
+    check_integers,
+    check_name,
+    fail,
+)
 
 if TYPE_CHECKING:
     from hardware.populations import Node
 
 
 @dataclass(frozen=True, eq=False)
-class Projection(Part):
+class Projection(ProgramPart):
     """Synapses from one population to another; made as Dense, Sparse or Convolution.
 
     exponent      the accumulated weighted spikes are shifted by it (a right shift rounds down); one

@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 
 from hardware._files import room
-from hardware._hdf5 import Node, put, put_json, reading, writing
+from hardware._hdf5 import Hdf5Node, put, put_json, reading, writing
 from hardware.counters import COUNTERS
 from hardware.errors import ProgramFileError
 from hardware.recording import Recording
@@ -174,7 +174,7 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
     )
 
 
-def _order(group: Node) -> tuple[dict[str, Node], list[str]]:
+def _order(group: Hdf5Node) -> tuple[dict[str, Hdf5Node], list[str]]:
     """Layers by name in their order, and the names of the outputs in theirs."""
     found = []
     for name in group.members():
@@ -201,7 +201,7 @@ def _order(group: Node) -> tuple[dict[str, Node], list[str]]:
     return {name: node for _, name, node in found}, [name for _, name in outputs]
 
 
-def _steps(node: Node, quantity: str, samples: int, steps: int) -> np.ndarray:
+def _steps(node: Hdf5Node, quantity: str, samples: int, steps: int) -> np.ndarray:
     array = node.array(quantity, _DTYPES[quantity])
     if array.ndim < 3 or array.shape[:2] != (samples, steps):
         node.fail(
@@ -211,7 +211,7 @@ def _steps(node: Node, quantity: str, samples: int, steps: int) -> np.ndarray:
 
 
 def _scores(
-    group: Node, outputs: list[str], layers: dict[str, Node], samples: int
+    group: Hdf5Node, outputs: list[str], layers: dict[str, Hdf5Node], samples: int
 ) -> dict[str, np.ndarray]:
     """Scores of every output; the other names in its group must mean the layer's own datasets."""
     scores = {}

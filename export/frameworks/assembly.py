@@ -13,12 +13,12 @@ import numpy as np
 
 from export.errors import UnsupportedError
 from export.frameworks.described import Described
-from export.frameworks.leaves import Leaf, Part, Shape
-from export.frameworks.linear_layers import Normalisation, Weights
+from export.frameworks.leaves import GraphPart, Leaf, Shape
+from export.frameworks.linear_layers import Normalisation, WeightLeaf
 from export.frameworks.moved import Selection
 from export.frameworks.readout import Readout
-from export.frameworks.snntorch_neurons import Neuron
-from export.frameworks.tracker import Node
+from export.frameworks.snntorch_neurons import SnntorchNeuron
+from export.frameworks.tracker import LeafNode
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Edge:
 
 
 @dataclass
-class Network:
+class TracedNetwork:
     """Leaves by name and the edges between them; the model's input is a name without a leaf."""
 
     leaves: dict[str, Leaf]
@@ -72,12 +72,14 @@ class Network:
         return shape
 
 
-def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: int) -> Network:
+def network(
+    nodes: dict[str, LeafNode], input_name: str, input_shape: Shape, steps: int
+) -> TracedNetwork:
     """The network that a run of ``steps`` steps shows. Raises UnsupportedError where steps
     differ."""
     nodes = _without_idle(nodes)
     names = {node.leaf.output_name: name for name, node in nodes.items()} | {input_name: input_name}
-    net = Network({n: node.leaf for n, node in nodes.items()}, {}, input_name, input_shape)
+    net = TracedNetwork({n: node.leaf for n, node in nodes.items()}, {}, input_name, input_shape)
     for name, node in nodes.items():
         _check_calls(node, steps)
         for (source, _), (age, scale) in node.calls[-1].items():
@@ -85,7 +87,7 @@ def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: 
         for (source, _), (age, _) in node.calls[-1].items():
             leaf = nodes[names[source]].leaf if source != input_name else None
             late = age and not node.constant and all(key[0] != source for key in node.calls[0])
-            if late and isinstance(leaf, Weights) and leaf.bias is not None and leaf.bias.any():
+            if late and isinstance(leaf, WeightLeaf) and leaf.bias is not None and leaf.bias.any():
                 raise UnsupportedError(
                     f"{leaf.label}: its bias is missing in the first step, because the feedback "
                     f"starts in the second; "
@@ -96,7 +98,7 @@ def network(nodes: dict[str, Node], input_name: str, input_shape: Shape, steps: 
     return net
 
 
-def _without_idle(nodes: dict[str, Node]) -> dict[str, Node]:
+def _without_idle(nodes: dict[str, LeafNode]) -> dict[str, LeafNode]:
     """The nodes without operations on elements that no layer reads: a model may slice what it
     prints."""
     owner = {node.leaf.output_name: name for name, node in nodes.items()}
@@ -112,7 +114,7 @@ def _without_idle(nodes: dict[str, Node]) -> dict[str, Node]:
     return {name: node for name, node in nodes.items() if name in needed}
 
 
-def _check_calls(node: Node, steps: int) -> None:
+def _check_calls(node: LeafNode, steps: int) -> None:
     leaf, calls = node.leaf, node.calls
     if node.constant:
         return
@@ -158,7 +160,7 @@ def _told(call: Mapping[tuple[str, str], tuple[int, float]]) -> str:
     return " and ".join(told) or "nothing"
 
 
-def _retime(net: Network) -> None:
+def _retime(net: TracedNetwork) -> None:
     """Move delays from the outputs of layers without memory to their inputs, where neurons send
     spikes."""
     changed = True
@@ -175,7 +177,7 @@ def _retime(net: Network) -> None:
                     edge.age += least
 
 
-def prune(net: Network, outputs: Iterable[str]) -> None:
+def prune(net: TracedNetwork, outputs: Iterable[str]) -> None:
     """Leave out what leads to no output, with a note."""
     needed = set().union(*(net.reach(name, forward=False) for name in outputs))
     if net.input not in needed:
@@ -186,7 +188,7 @@ def prune(net: Network, outputs: Iterable[str]) -> None:
         net.edges = {ends: e for ends, e in net.edges.items() if name not in ends}
 
 
-def fold(net: Network) -> None:
+def fold(net: TracedNetwork) -> None:
     """Normalisations into the layer before them (where that is one of weights that feeds nothing
     else), factors into weights; in place."""
     for name, leaf in list(net.leaves.items()):
@@ -197,7 +199,7 @@ def fold(net: Network) -> None:
         weights = net.leaves.get(before)
         if (
             len(into) != 1
-            or not isinstance(weights, Weights)
+            or not isinstance(weights, WeightLeaf)
             or len(net.out_of(before)) != 1
             or into[before].age
             or weights.output_shape != leaf.input_shape
@@ -228,11 +230,11 @@ def fold(net: Network) -> None:
         entering, leaving = net.into(b).values(), net.out_of(a).values()
         factor = edge.scale
 
-        if isinstance(target, Weights) and {e.scale for e in entering} == {factor}:
+        if isinstance(target, WeightLeaf) and {e.scale for e in entering} == {factor}:
             target.scale_input(factor)
             net.notes.append(f"{b}: factor {factor:g} on its input folded into its weights")
             folded = entering
-        elif isinstance(source, Weights) and {e.scale for e in leaving} == {factor}:
+        elif isinstance(source, WeightLeaf) and {e.scale for e in leaving} == {factor}:
             source.scale(factor)
             net.notes.append(f"{a}: factor {factor:g} on its output folded into its weights")
             folded = leaving
@@ -243,7 +245,7 @@ def fold(net: Network) -> None:
             item.scale = 1.0
 
 
-def _check_loop(net: Network, a: str, b: str) -> bool:
+def _check_loop(net: TracedNetwork, a: str, b: str) -> bool:
     """Whether an edge with a delay closes a loop; then it must be a layer's own spikes of the step
     before."""
     between = net.reach(b) & net.reach(a, forward=False)
@@ -281,11 +283,13 @@ class Graph:
         return unique
 
 
-def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt: float) -> Graph:
+def build(
+    net: TracedNetwork, readouts: list[Readout], input_entry: dict[str, Any], dt: float
+) -> Graph:
     """The NIR graph of a folded network; ``dt`` in seconds, or 1."""
     _join_shapes(net)
     graph = Graph()
-    parts: dict[str, Part] = {}
+    parts: dict[str, GraphPart] = {}
     for name, leaf in net.leaves.items():
         part = parts[name] = leaf.part(dt)
         for inner, (node, entry) in part.nodes.items():
@@ -330,7 +334,7 @@ def build(net: Network, readouts: list[Readout], input_entry: dict[str, Any], dt
 
 
 def _between(
-    net: Network, a: str, b: str, edge: Edge, dt: float
+    net: TracedNetwork, a: str, b: str, edge: Edge, dt: float
 ) -> list[tuple[str, float, nir.NIRNode]]:
     """Nodes that an edge needs on its way, as (kind, what tells it from others of its kind,
     node)."""
@@ -377,7 +381,7 @@ def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
     return None
 
 
-def _join_shapes(net: Network) -> None:
+def _join_shapes(net: TracedNetwork) -> None:
     """Shapes that differ only in how the same elements are grouped, where that is free: of neurons,
     and of the input."""
     for name, leaf in net.leaves.items():
@@ -385,7 +389,7 @@ def _join_shapes(net: Network) -> None:
         if isinstance(leaf, Selection) and len(taken) == 1:
             leaf.wanted(taken.pop())
         given = {net.shape(source) for source in net.into(name)}
-        if isinstance(leaf, Neuron) and len(given) == 1:
+        if isinstance(leaf, SnntorchNeuron) and len(given) == 1:
             (shape,) = given
             if shape != leaf.given_shape and _squeezed(shape) == _squeezed(leaf.given_shape):
                 leaf.input_shape = leaf.output_shape = shape

@@ -16,7 +16,7 @@ from hardware.parameters import parameter
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedCheckpoint:
     """A model in evaluation mode, and a line for everything that was stripped, kept or ignored."""
 
     module: nn.Module
@@ -25,7 +25,7 @@ class Opened:
 
 def open_factory(
     name: str, weights: str | os.PathLike[str] | None = None, *, trust_pickle: bool = False
-) -> Opened:
+) -> OpenedCheckpoint:
     """Make a model by calling ``package.module:factory`` without arguments, and load its weights.
 
     name          a function (or class) that returns a torch.nn.Module; looked for in the working
@@ -44,10 +44,10 @@ def open_factory(
         notes += said + weight_names.fill(model, values, Path(weights))
     elif trust_pickle:
         raise ModelError(f"{name!r}: to trust a pickle changes nothing without a file of weights")
-    return Opened(model.eval(), tuple(notes))
+    return OpenedCheckpoint(model.eval(), tuple(notes))
 
 
-def open_pickle(path: str | os.PathLike[str]) -> Opened:
+def open_pickle(path: str | os.PathLike[str]) -> OpenedCheckpoint:
     """The module that ``torch.save(model, path)`` pickled. Reading it runs all code in it.
 
     Raises ModelError where it holds something else, UnsupportedError for TorchScript.
@@ -59,7 +59,7 @@ def open_pickle(path: str | os.PathLike[str]) -> Opened:
             f"package.module:factory with {parameter('weights')}"
         )
     model, said = unwrap(content)
-    return Opened(model.eval(), (*notes, *said))
+    return OpenedCheckpoint(model.eval(), (*notes, *said))
 
 
 def load_factory(

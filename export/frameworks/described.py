@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from export.errors import ExportError, UnsupportedError
 from export.frameworks import snntorch_neurons
-from export.frameworks.leaves import Leaf, Part
-from export.frameworks.linear_layers import TRANSPOSED, Normalisation, Weights
+from export.frameworks.leaves import GraphPart, Leaf
+from export.frameworks.linear_layers import TRANSPOSED, Normalisation, WeightLeaf
 from export.frameworks.values import CURRENT, POTENTIAL, SPIKES, WEIGHTED
 from export.shapes import NEURONS, SPIKING, tuple_of
 
@@ -28,7 +28,7 @@ class Described(Leaf):
 
     module: Any  # of whoever wrote it; known by what it has
 
-    def _description(self, dt: float) -> Part:
+    def _description(self, dt: float) -> GraphPart:
         prefix = f"{self.name}." if self.path else ""
 
         def named(part: str) -> str:
@@ -43,7 +43,7 @@ class Described(Leaf):
                     (ends,) if isinstance(ends, str) else ends
                     for ends in (parts["input"], parts["output"])
                 )
-                return Part(
+                return GraphPart(
                     nodes,
                     edges,
                     tuple(named(n) for n in inputs),
@@ -54,10 +54,10 @@ class Described(Leaf):
             raise
         except Exception as error:
             raise UnsupportedError(f"{self.label}: it has no NIR form: {error}") from error
-        return Part.single(self.name, node, dict(entry))
+        return GraphPart.single(self.name, node, dict(entry))
 
     @property
-    def described(self) -> Part:
+    def described(self) -> GraphPart:
         """Its description with a time step of 1; only after its input shape is known."""
         if not hasattr(self, "_cached"):
             self._cached = self._description(1.0)
@@ -134,7 +134,7 @@ class Described(Leaf):
             result = computed
         return result
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         return self._description(dt)
 
     def remarks(self) -> list[str]:
@@ -192,7 +192,7 @@ def _leaf(path: str, module: nn.Module) -> Leaf | None:
     if callable(getattr(module, "nir_node", None)) or callable(getattr(module, "nir_parts", None)):
         return Described(path, module)
     if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, *TRANSPOSED)):
-        return Weights(path, module)
+        return WeightLeaf(path, module)
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
         return Normalisation(path, module)
     return snntorch_neurons.leaf(path, module)

@@ -33,7 +33,7 @@ RATE = 0.25
 integer currents."""
 
 
-class Run(Protocol):
+class TraceRun(Protocol):
     """The run that is followed (``tracker.Tracker``): ``binary``: its input is spikes; ``shapes``:
     of what each node sends, without batch."""
 
@@ -63,7 +63,7 @@ class Run(Protocol):
 
 
 def pooled(
-    run: Run,
+    run: TraceRun,
     name: str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -104,7 +104,7 @@ def pooled(
     return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
 
 
-def _binary(run: Run, value: Value) -> bool:
+def _binary(run: TraceRun, value: Value) -> bool:
     """Whether a value is zeros and one other number, above zero: spikes, chosen or
     concatenated."""
     if not value.terms:
@@ -119,7 +119,7 @@ def _binary(run: Run, value: Value) -> bool:
     return port == SPIKES or port.startswith(CHOSEN) or (port == INPUT and run.binary)
 
 
-def chosen(run: Run, name: str, pieces: list[Piece], result: torch.Tensor) -> Traced:
+def chosen(run: TraceRun, name: str, pieces: list[Piece], result: torch.Tensor) -> Traced:
     """Elements of one or several tensors, side by side: the sum of what each of them gives."""
     made = [_choice(run, name, number, pieces) for number in range(len(pieces))]
     sums = [Value()] * len(made[0])
@@ -131,7 +131,7 @@ def chosen(run: Run, name: str, pieces: list[Piece], result: torch.Tensor) -> Tr
     return total
 
 
-def _choice(run: Run, name: str, number: int, pieces: list[Piece]) -> list[Value]:
+def _choice(run: TraceRun, name: str, number: int, pieces: list[Piece]) -> list[Value]:
     piece = pieces[number]
     items = piece.value.items if isinstance(piece.value, Stack) else (piece.value,)
     return [
@@ -141,7 +141,7 @@ def _choice(run: Run, name: str, number: int, pieces: list[Piece]) -> list[Value
 
 
 def _choice_of(
-    run: Run, name: str, number: int, pieces: list[Piece], value: Value, given: torch.Tensor
+    run: TraceRun, name: str, number: int, pieces: list[Piece], value: Value, given: torch.Tensor
 ) -> Value:
     if not value.terms:
         return value

@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass
-class Part:
+class GraphPart:
     """A leaf as NIR: nodes with their metadata entries, edges between them, and the names that the
     outside connects to.
 
@@ -36,7 +36,7 @@ class Part:
     outputs: tuple[str, ...] = ()
 
     @classmethod
-    def single(cls, name: str, node: nir.NIRNode, entry: dict[str, Any] | None = None) -> Part:
+    def single(cls, name: str, node: nir.NIRNode, entry: dict[str, Any] | None = None) -> GraphPart:
         """One node."""
         return cls({name: (node, entry or {})}, [], (name,), (name,))
 
@@ -146,7 +146,7 @@ class Leaf:
         """What the audit should say about it."""
         return []
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         """The leaf as NIR."""
         raise NotImplementedError
 

@@ -13,14 +13,14 @@ from torch import nn
 from torch.nn import functional
 
 from export.errors import UnsupportedError
-from export.frameworks.leaves import Leaf, Part, Shape, array
+from export.frameworks.leaves import GraphPart, Leaf, Shape, array
 from export.frameworks.moved import Maximum, Selection, Windows, in_a_row, numbers
 from export.rearranging import spread
 from export.windows import Geometry, adaptive, averages
 
 
 @dataclass
-class Weights(Leaf):
+class WeightLeaf(Leaf):
     """nn.Linear, the convolutions and transposed convolutions of 1 and 2 dimensions. ``weight`` and
     ``bias`` are copies, into which factors and normalisations are folded; ``weight`` [out, in /
     groups, *kernel] as a convolution has it, also of a transposed one."""
@@ -96,7 +96,7 @@ class Weights(Leaf):
         """Input times ``factor``."""
         self.weight = (self.weight.astype(np.float64) * factor).astype(self.weight.dtype)
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         module = self.module
         if isinstance(module, nn.Linear):
             node = (
@@ -104,7 +104,7 @@ class Weights(Leaf):
                 if self.bias is None
                 else nir.Affine(weight=self.weight, bias=self.bias)
             )
-            return Part.single(self.name, node)
+            return GraphPart.single(self.name, node)
 
         bias = np.zeros(self.weight.shape[0], self.weight.dtype) if self.bias is None else self.bias
         if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d)):
@@ -128,11 +128,11 @@ class Weights(Leaf):
                 dilation=module.dilation,
                 **common,
             )
-        return Part.single(self.name, node)
+        return GraphPart.single(self.name, node)
 
     def _transposed_part(
         self, module: nn.ConvTranspose1d | nn.ConvTranspose2d, bias: np.ndarray
-    ) -> Part:
+    ) -> GraphPart:
         """A transposed convolution as zeros between the inputs, and a convolution."""
         assert self.output_shape is not None, "a layer that was called has both shapes"
         row, node = spread(
@@ -234,7 +234,7 @@ class Normalisation(Leaf):
             offset = offset + array(self.label, "bias", module.bias)
         return factor, offset
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         factor, offset = (a.astype(np.float32) for a in self.factors())
         channels, *size = self.given_shape
         if not size:
@@ -243,13 +243,13 @@ class Normalisation(Leaf):
                     f"{self.label}: {channels} features, and no layer of weights directly before "
                     f"it to fold it into; there must be at most {MOST_FEATURES}"
                 )
-            return Part.single(self.name, nir.Affine(weight=np.diag(factor), bias=offset))
+            return GraphPart.single(self.name, nir.Affine(weight=np.diag(factor), bias=offset))
         weight = factor.reshape(-1, 1, *(1 for _ in size))
         if len(size) == 1:
             node = nir.Conv1d(size[0], weight, 1, 0, 1, channels, offset)
         else:
             node = nir.Conv2d(tuple(size), weight, (1, 1), (0, 0), (1, 1), channels, offset)
-        return Part.single(self.name, node)
+        return GraphPart.single(self.name, node)
 
     def compute(self, given: torch.Tensor) -> torch.Tensor:
         factor, offset = (
@@ -260,7 +260,7 @@ class Normalisation(Leaf):
 
 
 @dataclass
-class Pool(Leaf):
+class PoolLeaf(Leaf):
     """Average pooling over 1 or 2 dimensions."""
 
     kernel: Shape = ()
@@ -280,12 +280,12 @@ class Pool(Leaf):
         """What tells it from others of its name."""
         return self.input_shape, self.kernel, self.stride, self.padding
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         if len(self.kernel) == 2:
             kernel, stride, padding = (
                 np.array(v) for v in (self.kernel, self.stride, self.padding)
             )
-            return Part.single(
+            return GraphPart.single(
                 self.name, nir.AvgPool2d(kernel_size=kernel, stride=stride, padding=padding)
             )
         # NIR has no average pooling over one dimension; it is a convolution of every channel with
@@ -295,10 +295,10 @@ class Pool(Leaf):
         node = nir.Conv1d(
             length, weight, self.stride[0], self.padding[0], 1, channels, np.zeros(channels)
         )
-        return Part.single(self.name, node)
+        return GraphPart.single(self.name, node)
 
 
-Derived: TypeAlias = Selection | Windows | Maximum | Pool
+Derived: TypeAlias = Selection | Windows | Maximum | PoolLeaf
 """What an operation without a module of its own may be."""
 
 
@@ -309,11 +309,11 @@ def pool_leaf(
     where: str,
     source: torch.Tensor,
     result: torch.Tensor,
-) -> tuple[Pool | Windows, float]:
+) -> tuple[PoolLeaf | Windows, float]:
     """What a call of an average pooling function amounts to, and the factor on its result. Raises
     UnsupportedError."""
     dims = 1 if name.endswith("1d") else 2
-    pool = Pool(where, None, where or name)
+    pool = PoolLeaf(where, None, where or name)
     if source.dim() != dims + 2:
         raise UnsupportedError(
             f"{pool.label}: its input has shape {tuple(source.shape)}; it must be [batch, "
@@ -358,7 +358,7 @@ def pool_leaf(
         whole = replace(geometry, ceil=False).counts(size) == geometry.counts(size)
         even = whole and (count_padding or bool(divisor) or not any(padding))
 
-    leaf: Pool | Windows = Windows(where, None, where or name, matrices=matrices)
+    leaf: PoolLeaf | Windows = Windows(where, None, where or name, matrices=matrices)
     if even:
         leaf = replace(pool, kernel=kernel, stride=stride, padding=padding)
     leaf.input_shape, leaf.output_shape = tuple(source.shape[1:]), tuple(result.shape[1:])
@@ -368,7 +368,7 @@ def pool_leaf(
 
 
 def _check_pool(
-    leaf: Pool | Windows,
+    leaf: PoolLeaf | Windows,
     matrices: list[np.ndarray],
     factor: float,
     source: torch.Tensor,

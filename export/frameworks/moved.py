@@ -15,8 +15,8 @@ import nir
 import numpy as np
 
 from export.errors import UnsupportedError
-from export.frameworks.leaves import Leaf, Part, Shape
-from export.rearranging import Row, along_axes, selection
+from export.frameworks.leaves import GraphPart, Leaf, Shape
+from export.rearranging import NodeRow, along_axes, selection
 from export.windows import Geometry, or_of_windows
 
 
@@ -47,7 +47,7 @@ class Selection(Leaf):
         self.output_shape = self.index.shape
 
     @property
-    def row(self) -> Row:
+    def row(self) -> NodeRow:
         dims = len(self.given_shape)
         index = with_places(self.index, self.given_shape)
         if index.ndim != dims:
@@ -60,7 +60,7 @@ class Selection(Leaf):
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.label}: {error}") from None
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         return _part(self.name, self.row, self.operation)
 
 
@@ -83,7 +83,7 @@ class Windows(Leaf):
         """What tells it from others of its name."""
         return self.input_shape, *((m.shape, m.tobytes()) for m in self.matrices)
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         row = along_axes(self.given_shape, self.matrices)
         return _part(self.name, row, "average pooling over windows of different sizes")
 
@@ -112,20 +112,20 @@ class Maximum(Leaf):
         """What tells it from others of its name."""
         return self.input_shape, self.geometry
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         made = or_of_windows(self.given_shape, self.geometry)
         names = [self.name if n == "fires" else f"{self.name}.{n}" for n, _, _ in made]
         nodes = {n: (node, entry) for n, (_, node, entry) in zip(names, made)}
         return in_a_row(nodes)
 
 
-def in_a_row(nodes: dict[str, tuple[nir.NIRNode, dict[str, Any]]]) -> Part:
+def in_a_row(nodes: dict[str, tuple[nir.NIRNode, dict[str, Any]]]) -> GraphPart:
     """A part whose nodes follow each other."""
     names = list(nodes)
-    return Part(nodes, list(pairwise(names)), (names[0],), (names[-1],))
+    return GraphPart(nodes, list(pairwise(names)), (names[0],), (names[-1],))
 
 
-def _part(name: str, row: Row, told: str) -> Part:
+def _part(name: str, row: NodeRow, told: str) -> GraphPart:
     single = len(row.nodes) == 1
     entry = {"moves": told}
     return in_a_row(

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from export.frameworks.values import Opaque, Reading, Stack, Traced, Value, terms_of
+from export.frameworks.values import LayerReading, Opaque, Stack, Traced, Value, terms_of
 
 ELEMENTWISE = {"sigmoid", "tanh", "exp"}
 """Rising functions of each score."""
@@ -28,7 +28,7 @@ _AXIS_AT = {"topk": 2}
 """Place of the axis among the arguments where it is not the second."""
 
 
-def reading(value: Value | Stack) -> Reading | None:
+def reading(value: Value | Stack) -> LayerReading | None:
     """How a value reads one node: its whole trace, the sum or mean over the steps, or the last step
     so far; None for other values.
 
@@ -51,17 +51,17 @@ def reading(value: Value | Stack) -> Reading | None:
             range(len(steps))
         )
         lead = 1 if "*" in value.layout else 2
-        return Reading(node, port, "trace", len(steps), factor, lead) if whole else None
+        return LayerReading(node, port, "trace", len(steps), factor, lead) if whole else None
 
     if len(steps) == 1:
-        return Reading(node, port, "last", steps[0] + 1, factor)
+        return LayerReading(node, port, "last", steps[0] + 1, factor)
     if sorted(steps) != list(range(len(steps))):
         return None
     mean = abs(factor * len(steps) - 1.0) < 1e-6
-    return Reading(node, port, "mean" if mean else "sum", len(steps), 1.0 if mean else factor)
+    return LayerReading(node, port, "mean" if mean else "sum", len(steps), 1.0 if mean else factor)
 
 
-def of(value: Traced | None) -> Reading | None:
+def of(value: Traced | None) -> LayerReading | None:
     """The reading that a value of any kind is."""
     return (
         value.reading
@@ -89,7 +89,7 @@ def after(
     kwargs: dict[str, Any],
     source: torch.Tensor,
     value: Traced | None,
-) -> Reading | None:
+) -> LayerReading | None:
     """The reading that is left after an operation on a tensor; None where the largest score may
     become another."""
     read = of(value)
@@ -103,15 +103,15 @@ def after(
     return replace(read, after=(*read.after, name))
 
 
-def over_time(value: Stack) -> Reading | None:
+def over_time(value: Stack) -> LayerReading | None:
     """The reading that the maximum over the steps of a stack is."""
     read = reading(value)
     return replace(read, how="max", lead=1) if read is not None and read.how == "trace" else None
 
 
 def moved(
-    read: Reading | None, source: torch.Tensor, result: torch.Tensor, order: torch.Tensor
-) -> Reading | None:
+    read: LayerReading | None, source: torch.Tensor, result: torch.Tensor, order: torch.Tensor
+) -> LayerReading | None:
     """A reading after its elements were moved: the same where all are there, in the same order,
     behind the same leading axes."""
     kept = order.numel() == source.numel() and bool(

@@ -20,8 +20,8 @@ from export.frameworks.values import (
     CURRENT,
     INPUT,
     SPIKES,
+    LayerReading,
     Opaque,
-    Reading,
     Stack,
     Value,
     sources_of,
@@ -55,8 +55,8 @@ class _Read:
     """What the model returns of one node: reductions over time by decode, and traces of every step
     by port."""
 
-    reduced: dict[str, Reading] = field(default_factory=dict)
-    traces: dict[str, Reading] = field(default_factory=dict)
+    reduced: dict[str, LayerReading] = field(default_factory=dict)
+    traces: dict[str, LayerReading] = field(default_factory=dict)
     last_spikes: bool = False
 
 
@@ -107,7 +107,7 @@ def find(
     return [_decoded(tracker.nodes[name].leaf, name, read[name], decode) for name in chosen]
 
 
-def _keep(read: _Read, reading: Reading) -> None:
+def _keep(read: _Read, reading: LayerReading) -> None:
     spikes = reading.port == SPIKES
     if reading.how == "trace":
         read.traces.setdefault(reading.port, reading)

@@ -15,8 +15,8 @@ from export.frameworks import readings
 from export.frameworks.tracker import Tracker
 from export.frameworks.values import (
     INPUT,
+    LayerReading,
     Opaque,
-    Reading,
     Stack,
     Traced,
     Value,
@@ -34,7 +34,7 @@ class Returned:
     single: bool
 
     @property
-    def reading(self) -> Reading | None:
+    def reading(self) -> LayerReading | None:
         """How it reads one node; None where it does not."""
         return readings.of(self.value)
 
@@ -103,7 +103,7 @@ def _joined(values: list[Traced | None]) -> Traced | None:
     return replace(known[0], reading=None) if known else None if None in values else values[-1]
 
 
-def _whole(read: list[Reading]) -> Reading | None:
+def _whole(read: list[LayerReading]) -> LayerReading | None:
     """The trace that the last steps of calls are together; None where they are no such thing."""
     each = len({replace(r, steps=0) for r in read}) == 1 and read[0].how == "last"
     if not each or [r.steps for r in read] != list(range(1, len(read) + 1)):

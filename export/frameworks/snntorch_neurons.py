@@ -33,7 +33,7 @@ import torch
 from torch import nn
 
 from export.errors import UnsupportedError
-from export.frameworks.leaves import Leaf, Part, Shape, array
+from export.frameworks.leaves import GraphPart, Leaf, Shape, array
 from export.frameworks.values import CURRENT, POTENTIAL, SPIKES
 
 RESETS = ("subtract", "zero", "none")
@@ -72,14 +72,14 @@ def kind_of(module: nn.Module) -> str | None:
     return None
 
 
-def leaf(path: str, module: nn.Module) -> Neuron | None:
+def leaf(path: str, module: nn.Module) -> SnntorchNeuron | None:
     """The leaf of one of snnTorch's neurons; None for other modules. Raises UnsupportedError for
     neurons that cannot be exported."""
-    return None if kind_of(module) is None else Neuron(path, module)
+    return None if kind_of(module) is None else SnntorchNeuron(path, module)
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
+class NeuronRule:
     """The neuron in discrete form, one number for each neuron (shape of the population), float64.
 
     u = (1 - current_leak) * u + I (u = I without ``current_leak``);  v = (1 - leak) * v + gain * u;
@@ -97,7 +97,7 @@ class Rule:
 
 
 @dataclass
-class Neuron(Leaf):
+class SnntorchNeuron(Leaf):
     """One of snnTorch's neurons."""
 
     module: Any  # snnTorch's modules have no types
@@ -227,7 +227,7 @@ class Neuron(Leaf):
             )
         return stated
 
-    def rule(self) -> Rule:
+    def rule(self) -> NeuronRule:
         """Its discrete form. Raises UnsupportedError where a Program's populations have none that
         is equal."""
         shape, kind, reset = self.given_shape, self.kind, self._reset()
@@ -270,7 +270,7 @@ class Neuron(Leaf):
         elif reset == "zero" and delayed and kind != "Leaky":
             refractory = 1
 
-        return Rule(leak, gain, threshold, reset, amount, refractory, current_leak)
+        return NeuronRule(leak, gain, threshold, reset, amount, refractory, current_leak)
 
     def potential_readable(self) -> bool:
         """Whether the mem that it returns is a Program's potential in every step."""
@@ -294,7 +294,7 @@ class Neuron(Leaf):
         amount = 0.0 if rule.amount is None else rule.amount
         return potential - np.where(fired, amount, 0.0)
 
-    def part(self, dt: float) -> Part:
+    def part(self, dt: float) -> GraphPart:
         rule, shape = self.rule(), self.given_shape
         steps, zeros = _time_constant(rule.leak), np.zeros(shape)
         shared = {"v_threshold": rule.threshold, "v_reset": zeros}
@@ -325,7 +325,7 @@ class Neuron(Leaf):
         if isinstance(node, nir.IF):
             entry["r_per"] = "step"
 
-        part = Part.single(self.name, node, entry)
+        part = GraphPart.single(self.name, node, entry)
         if self.caveats():
             entry["caveats"] = self.caveats()
         if self.kind.startswith("R"):

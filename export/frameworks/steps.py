@@ -12,7 +12,7 @@ from torch import nn
 from export.errors import UnsupportedError
 from export.frameworks.leaves import Leaf
 from export.frameworks.model_state import untouched
-from export.frameworks.snntorch_neurons import Neuron
+from export.frameworks.snntorch_neurons import SnntorchNeuron
 from hardware.parameters import parameter
 
 MIN_STEPS = 3
@@ -75,7 +75,7 @@ def _runs(model: nn.Module, leaves: dict[str, Leaf], example: torch.Tensor) -> i
 
     What the model raises passes through; the model is left as it was.
     """
-    neurons = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Neuron)}
+    neurons = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, SnntorchNeuron)}
     counts = dict.fromkeys(neurons, 0)
 
     def count(path: str) -> Callable[[nn.Module, Any], None]:

@@ -21,7 +21,7 @@ from export.frameworks import steps as time_steps
 from export.frameworks.described import find
 from export.frameworks.leaves import Leaf
 from export.frameworks.model_state import untouched
-from export.frameworks.snntorch_neurons import Neuron
+from export.frameworks.snntorch_neurons import SnntorchNeuron
 from export.frameworks.steps import MIN_STEPS
 from export.frameworks.tracker import Tracker
 from export.frameworks.values import INPUT, Stack, Term, Value
@@ -282,7 +282,7 @@ def _uses(model: nn.Module, plan: _Plan) -> dict[str, int]:
 
 
 def _has_memory(leaf: Leaf) -> bool:
-    return isinstance(leaf, Neuron) or hasattr(leaf.module, "reset_mem")
+    return isinstance(leaf, SnntorchNeuron) or hasattr(leaf.module, "reset_mem")
 
 
 def _traced(
@@ -335,7 +335,7 @@ def _network(
     input_name: str,
     shape: tuple[int, ...],
     decode: str | None,
-) -> tuple[assembly.Network, list[readout.Readout]]:
+) -> tuple[assembly.TracedNetwork, list[readout.Readout]]:
     called = [len(n.calls) for n in tracker.nodes.values() if not n.leaf.stateless]
     own_loop = STEPS if plan.single_step else max(called, default=0)
     steps = plan.example.shape[plan.layout.index("S")] if plan.layout else own_loop
@@ -361,7 +361,7 @@ def _network(
 
 def _graph(
     model: nn.Module,
-    net: assembly.Network,
+    net: assembly.TracedNetwork,
     readouts: list[readout.Readout],
     plan: _Plan,
     dt: float | None,

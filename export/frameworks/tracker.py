@@ -82,7 +82,7 @@ Edge = tuple[int, float]
 
 
 @dataclass
-class Node:
+class LeafNode:
     """A node of the traced graph.
 
     calls     for every call the edges into it, (source, port) → (age in steps, scale)
@@ -118,7 +118,7 @@ def _tolerance(tensor: torch.Tensor) -> float:
 
 
 class Tracker(TorchFunctionMode):
-    """Follows one run of a model. After it: ``nodes`` (name → Node, the input excluded) and
+    """Follows one run of a model. After it: ``nodes`` (name → LeafNode, the input excluded) and
     ``value_of(tensor)``."""
 
     def __init__(
@@ -138,9 +138,9 @@ class Tracker(TorchFunctionMode):
         self.uses, self.binary = dict(uses or {}), binary
         self._called_in_steps: dict[str, int] = {}
         self._called_at_once: dict[str, int] = {}
-        self._places: dict[str, list[Node]] = {}
+        self._places: dict[str, list[LeafNode]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, LeafNode] = {}
 
         self.leaves = leaves
         self.modules = dict(model.named_modules())
@@ -151,7 +151,7 @@ class Tracker(TorchFunctionMode):
 
         self._values: dict[int, tuple[torch.Tensor, Traced]] = {}
         self._records: dict[tuple[str, str, int | None], torch.Tensor] = {}
-        self._derived: dict[tuple[Any, ...], list[Node]] = {}
+        self._derived: dict[tuple[Any, ...], list[LeafNode]] = {}
         self._states: dict[str, dict[str, Any]] = {}
         self._paths: list[str] = []
         self._pending: tuple[Value | Stack, list[tuple[Value, torch.Tensor]]]
@@ -574,11 +574,11 @@ class Tracker(TorchFunctionMode):
 
     def _node(
         self, path: str, leaf: Leaf, value: Traced, items: list[tuple[Value, torch.Tensor]]
-    ) -> Node:
+    ) -> LeafNode:
         """The node of a call: a layer without memory has one for each place in which it is used."""
         places = self._places.setdefault(path, [])
         if not places:
-            places.append(self.nodes.setdefault(leaf.name, Node(leaf)))
+            places.append(self.nodes.setdefault(leaf.name, LeafNode(leaf)))
 
         first = items[0][0]
         constant = leaf.stateless and first.constant
@@ -600,7 +600,7 @@ class Tracker(TorchFunctionMode):
 
         return places[place] if place < len(places) else self._another(places, leaf)
 
-    def _another(self, places: list[Node], leaf: Leaf) -> Node:
+    def _another(self, places: list[LeafNode], leaf: Leaf) -> LeafNode:
         """One more place of a layer, with a name of its own."""
         fresh = replace(
             leaf,
@@ -609,7 +609,7 @@ class Tracker(TorchFunctionMode):
             output_shape=None,
             notes=list(leaf.notes),
         )
-        node = Node(fresh)
+        node = LeafNode(fresh)
         self.nodes[fresh.name] = node
         places.append(node)
         return node
@@ -658,7 +658,7 @@ class Tracker(TorchFunctionMode):
         known = self._derived.setdefault((type(leaf), leaf.name, leaf.what), [])
         node = next((n for n in known if n.takes(edges, step)), None)
         if node is None:
-            node = Node(replace(leaf, name=self._unused(leaf.name)), derived=True)
+            node = LeafNode(replace(leaf, name=self._unused(leaf.name)), derived=True)
             known.append(node)
             self.nodes[node.leaf.name] = node
 

@@ -103,17 +103,17 @@ class Opaque:
     sources     (node, port) of what it was made from, without the steps: their number would grow
                 with every step
     reading     set where the operation merely reads layers out (a maximum over time, a softmax):
-                see ``Reading``
+                see ``LayerReading``
     """
 
     operation: str
     where: str
     sources: Sources = frozenset()
-    reading: Reading | None = None
+    reading: LayerReading | None = None
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerReading:
     """How a node's output was read over the first ``steps`` steps.
 
     how     "trace", "sum", "mean", "last" or "max"

@@ -15,14 +15,14 @@ from export import metadata as graph_metadata
 from export.check import checked
 from export.neurons import needs_dt
 from export.reading.counts import counted, settle_counts
-from export.reading.draft import Draft, Reading
+from export.reading.draft import Draft, GraphReading
 from export.reading.reset import settle_resets
 from export.reading.step import settle_step
 from export.reading.suspicions import suspect
 from export.reading.told import PER, Told
 from export.reading.writer import apply, find_dialect, refuse_unused
 
-__all__ = ["PER", "Reading", "Told", "counted", "settle", "state"]
+__all__ = ["PER", "GraphReading", "Told", "counted", "settle", "state"]
 
 
 def state(
@@ -41,7 +41,7 @@ def state(
     return settle(graph, Told(dt, reset, r_per, dialect)).graph
 
 
-def settle(graph: nir.NIRGraph, told: Told) -> Reading:
+def settle(graph: nir.NIRGraph, told: Told) -> GraphReading:
     """Settle everything that a graph leaves open; the argument is left alone.
 
     Raises MissingInformationError naming every open question with the option that answers it,
@@ -63,7 +63,7 @@ def settle(graph: nir.NIRGraph, told: Told) -> Reading:
     return _stated(draft)
 
 
-def _stated(draft: Draft) -> Reading:
+def _stated(draft: Draft) -> GraphReading:
     """The graph with everything in its metadata."""
     out, meta, origin = draft.out, draft.meta, draft.meta["origin"]
     steps = graph_metadata.in_steps(meta)

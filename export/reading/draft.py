@@ -17,7 +17,7 @@ _RESETTING = (nir.IF, nir.LIF, nir.CubaLIF)
 
 
 @dataclass
-class Reading:
+class GraphReading:
     """A graph with everything settled.
 
     graph      a checked copy whose metadata states time step, resets and what r counts
@@ -50,7 +50,7 @@ class Draft:
         self.entries: dict[str, dict[str, Any]] = self.meta["nodes"]
         self.flat: Flat = without_virtual(flatten(graph))
         self.nodes = self.flat.nodes
-        self.out = Reading(graph, None, "")
+        self.out = GraphReading(graph, None, "")
         self.kept: list[str] = list(self.meta["origin"].get("reading", []))
         self.warned: list[str] = list(self.meta["origin"].get("warnings", []))
         self.passing: list[str] = []

@@ -41,15 +41,15 @@ PART = np.dtype(
         )
     ]
 )
-"""A hardware.fast.synapses.Part: its source's place in ``planes`` and ``graded`` (-1: binary), its
-own in the tables."""
+"""A hardware.fast.synapses.SynapsePart: its source's place in ``planes`` and ``graded`` (-1:
+binary), its own in the tables."""
 
 _ONE = np.uint64(1)
 
 
-class Synapses(NamedTuple):
+class SynapseTables(NamedTuple):
     """All synapses of a population; the tables of its parts one after the other (see
-    hardware.fast.synapses.Part).
+    hardware.fast.synapses.SynapsePart).
 
     groups, parts   arrays of GROUP and PART
     pointers        int64; runs int32 [run, 3]; weights int16

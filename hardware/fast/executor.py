@@ -13,7 +13,7 @@ import numpy as np
 from hardware.chunks import Chunk, Options
 from hardware.fast.compilation import announced
 from hardware.fast.kernels import pack, run_population, unpack
-from hardware.fast.network import Network, noise_tables, prepare
+from hardware.fast.network import PackedNetwork, noise_tables, prepare
 from hardware.program import Program
 
 CHUNK_BYTES = 64 << 20
@@ -106,7 +106,10 @@ def chunks(program: Program, inputs: dict[str, np.ndarray], options: Options) ->
 
 
 def _run_block(
-    network: Network, noise: dict[str, np.ndarray], inputs: dict[str, np.ndarray], results: _Results
+    network: PackedNetwork,
+    noise: dict[str, np.ndarray],
+    inputs: dict[str, np.ndarray],
+    results: _Results,
 ) -> None:
     """Run some samples through all populations; ``inputs`` [sample, step, neuron in C order]."""
     samples, steps = next(iter(inputs.values())).shape[:2]

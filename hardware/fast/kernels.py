@@ -64,7 +64,7 @@ class Neurons(NamedTuple):
     refractory: int
 
 
-class State(NamedTuple):
+class KernelState(NamedTuple):
     """Of one population in one sample, int32 [neuron], padded to whole words; ``noise`` of the step
     that is computed."""
 
@@ -160,7 +160,7 @@ def _population_kernel(rules: str) -> Callable[..., Any]:
         extra = np.zeros(64 * words + ROW, np.int32)
         events = np.zeros(synapses.most_events, np.int64)
         empty = np.zeros((4, 64 * words), np.int32)
-        state = State(empty[0], empty[1], empty[2], empty[3])
+        state = KernelState(empty[0], empty[1], empty[2], empty[3])
 
         for sample in range(planes.shape[0]):
             own_planes, own_graded = planes[sample], graded[sample]

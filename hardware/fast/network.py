@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from hardware.fast.accumulation import GROUP, PART, Synapses
+from hardware.fast.accumulation import GROUP, PART, SynapseTables
 from hardware.fast.kernels import PARAMETERS, Neurons
 from hardware.fast.synapses import groups_into, internal_order, inverse
 from hardware.noise import draw_step
@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Network:
+class PackedNetwork:
     """All that a block of samples needs.
 
     places          every input and population; a non-spiking integrator has no words
@@ -43,22 +43,22 @@ class Network:
     """
 
     places: Mapping[str, Place]
-    layers: tuple[tuple[str, Neurons, Synapses], ...]
+    layers: tuple[tuple[str, Neurons, SynapseTables], ...]
     words: int
     values: int
 
 
-_prepared: WeakKeyDictionary[Program, Network] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[Program, PackedNetwork] = WeakKeyDictionary()
 
 
-def prepare(program: Program) -> Network:
-    """The Network of a Program; kept as long as the Program lives."""
+def prepare(program: Program) -> PackedNetwork:
+    """The packed network of a Program; kept as long as the Program lives."""
     if program not in _prepared:
         _prepared[program] = _prepare(program)
     return _prepared[program]
 
 
-def _prepare(program: Program) -> Network:
+def _prepare(program: Program) -> PackedNetwork:
     places: dict[str, Place] = {}
     words = values = 0
     for part in (*program.inputs, *(program.nodes[name] for name in program.order)):
@@ -80,7 +80,7 @@ def _prepare(program: Program) -> Network:
         (n, _neurons(_lif(program, n), places[n]), _synapses(program, _lif(program, n), places))
         for n in program.order
     )
-    return Network(places, layers, words, values)
+    return PackedNetwork(places, layers, words, values)
 
 
 def _lif(program: Program, name: str) -> Population:
@@ -89,7 +89,7 @@ def _lif(program: Program, name: str) -> Population:
     return population
 
 
-def noise_tables(program: Program, network: Network, steps: int) -> dict[str, np.ndarray]:
+def noise_tables(program: Program, network: PackedNetwork, steps: int) -> dict[str, np.ndarray]:
     """Noise of every noisy population, the same for all samples: int32 [step, neuron in internal
     order, padded to whole words]."""
     tables = {}
@@ -105,7 +105,9 @@ def noise_tables(program: Program, network: Network, steps: int) -> dict[str, np
     return tables
 
 
-def _synapses(program: Program, population: Population, places: Mapping[str, Place]) -> Synapses:
+def _synapses(
+    program: Program, population: Population, places: Mapping[str, Place]
+) -> SynapseTables:
     padded = -(-population.size // 64) * 64
     groups: list[tuple[int, int, int, bool]] = []
     parts: list[tuple[int, ...]] = []
@@ -148,7 +150,7 @@ def _synapses(program: Program, population: Population, places: Mapping[str, Pla
                 weight + len(part.weights),
             )
 
-    return Synapses(
+    return SynapseTables(
         np.array(groups, GROUP),
         np.array(parts, PART),
         _joined(pointers, np.int64),

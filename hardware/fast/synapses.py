@@ -30,7 +30,7 @@ SHORTEST_RUN = 3
 
 
 @dataclass(frozen=True)
-class Part:
+class SynapsePart:
     """The synapses of one delay of one projection, by source neuron.
 
     lag        steps from the source's spike to its effect
@@ -57,7 +57,7 @@ class Group:
     """Parts that share an accumulator, and what happens to it before it joins the population's
     synaptic input."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SynapsePart, ...]
     right_shift: np.ndarray | None = None
     wrap_int24: bool = False
 
@@ -78,7 +78,7 @@ def inverse(order: np.ndarray) -> np.ndarray:
 def groups_into(program: Program, population: Population | CustomPopulation) -> tuple[Group, ...]:
     """All synapses of a population; the first group is the one that needs nothing more than a sum,
     perhaps without parts."""
-    linear: list[Part] = []
+    linear: list[SynapsePart] = []
     others: list[Group] = []
     for projection in program.into(population.name):
         source = program.nodes[projection.source]
@@ -129,7 +129,7 @@ def _fits_24_bits(weights: np.ndarray, source: Node) -> bool:
 
 def _parts(
     projection: Projection, weights: np.ndarray, source: Node, target: Population | CustomPopulation
-) -> list[Part]:
+) -> list[SynapsePart]:
     """One part for each delay."""
     if isinstance(projection, Convolution):
         return [_convolution(projection, weights, source, target)]
@@ -144,7 +144,7 @@ def _parts(
             np.ix_(internal_order(target.shape), internal_order(source.shape))
         ].T
         return [
-            Part(
+            SynapsePart(
                 projection.source,
                 projection.max_delay + projection.recurrent,
                 table.ravel(),
@@ -194,13 +194,13 @@ def _matrix(
     weights: np.ndarray,
     targets: int,
     sources: int,
-) -> Part:
+) -> SynapsePart:
     """Single synapses (no pair twice) as padded rows where they are many, else as runs."""
     if len(weights) >= DENSE_FROM * targets * sources:
         width = -(-targets // ROW) * ROW
         rectangle = np.zeros((sources, width), np.int16)
         rectangle[columns, rows] = weights
-        return Part(name, lag, rectangle.ravel(), row=width)
+        return SynapsePart(name, lag, rectangle.ravel(), row=width)
 
     # a run: synapses of one source that end in neighbouring targets
     order = np.lexsort((rows, columns))
@@ -225,7 +225,7 @@ def _matrix(
         entry
     ].astype(np.int32)
 
-    return Part(
+    return SynapsePart(
         name,
         lag,
         table,
@@ -239,7 +239,7 @@ def _convolution(
     weights: np.ndarray,
     source: Node,
     target: Population | CustomPopulation,
-) -> Part:
+) -> SynapsePart:
     """Runs along x and the output channels; all channels of a source pixel (and group) share them,
     but for the weights."""
     groups, (outputs, inputs) = projection.groups, weights.shape[:2]
@@ -305,7 +305,7 @@ def _convolution(
     ).astype(np.int32)
 
     order = np.argsort(row, kind="stable")
-    return Part(
+    return SynapsePart(
         projection.source,
         int(projection.delay) + projection.recurrent,
         np.concatenate(tables) if tables else np.zeros(0, np.int16),

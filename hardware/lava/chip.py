@@ -25,7 +25,7 @@ from lava.proc.lif.process import LIFReset
 from hardware import program as ir
 from hardware.lava.environment import CLOSED_MODULES
 from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
-from hardware.lava.graph import Graph, needs_custom_neuron
+from hardware.lava.graph import LavaGraph, needs_custom_neuron
 from hardware.lava.processes.files import FileSink, FileSource
 from hardware.populations import Node
 
@@ -64,8 +64,8 @@ def run_config() -> Any:
     return Loihi2HwCfg()
 
 
-class ChipGraph(Graph):
-    """A Graph whose neurons and synapses lie on the chip and whose files lie on the host."""
+class ChipGraph(LavaGraph):
+    """A LavaGraph whose neurons and synapses lie on the chip and whose files lie on the host."""
 
     def _interval(self) -> int:
         return 1 << (super()._interval() - 1).bit_length()

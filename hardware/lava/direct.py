@@ -69,7 +69,7 @@ def build_model(process: Any) -> Any:
     return builder.build()
 
 
-class Direct:
+class DirectRuntime:
     """The interface of ``runtime.Runtime``."""
 
     def __init__(self, processes: list[Any]) -> None:

@@ -61,7 +61,7 @@ def delays_differ(projection: ir.Projection) -> bool:
     )
 
 
-class Graph:
+class LavaGraph:
     """Lava processes of a Program.
 
     processes   all of them

@@ -35,8 +35,8 @@ from hardware.lava import guardian
 from hardware.lava.errors import LavaEnvironmentError, LavaUnsupportedError
 
 if TYPE_CHECKING:
-    from hardware.lava.direct import Direct
-    from hardware.lava.graph import Graph
+    from hardware.lava.direct import DirectRuntime
+    from hardware.lava.graph import LavaGraph
     from hardware.lava.runtime import Runtime
 
 
@@ -46,8 +46,8 @@ class Worker:
     def __init__(self, answers: TextIO) -> None:
         self._answers = answers
         self._lock = threading.Lock()
-        self._graph: Graph | None = None
-        self._execution: Direct | Runtime | None = None
+        self._graph: LavaGraph | None = None
+        self._execution: DirectRuntime | Runtime | None = None
 
     def say(self, **answer: Any) -> None:
         """Write one line; at once, or a forked child would write it again."""
@@ -88,8 +88,8 @@ class Worker:
         """Build and start a graph."""
         from hardware import program_file
         from hardware.lava import chip
-        from hardware.lava.direct import Direct
-        from hardware.lava.graph import Graph, Stream
+        from hardware.lava.direct import DirectRuntime
+        from hardware.lava.graph import LavaGraph, Stream
         from hardware.lava.runtime import Runtime
 
         started = time.perf_counter()
@@ -98,10 +98,10 @@ class Worker:
         if on_chip:
             chip.require_back_end()
         stream = Stream(steps, samples, chunk, Path(folder), frozenset(potentials))
-        graph = (chip.ChipGraph if on_chip else Graph)(program_file.load(program), stream)
+        graph = (chip.ChipGraph if on_chip else LavaGraph)(program_file.load(program), stream)
         self._graph = graph
         if mode == "direct":
-            self._execution = Direct(graph.processes)
+            self._execution = DirectRuntime(graph.processes)
         else:
             self._execution = Runtime(
                 graph.processes, self.fail, chip.run_config() if on_chip else None

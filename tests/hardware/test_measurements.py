@@ -16,15 +16,15 @@ from hardware.chip import Chip
 from hardware.device import Device
 from hardware.errors import DeviceError
 from hardware.measured_tasks import rebuilt, tasks
-from hardware.measurements import Comparison, compare, error, leave_one_out
+from hardware.measurements import TaskComparison, compare, error, leave_one_out
 
 SPIKING = ("loihi-davies2018", "loihi-sanafe", "keras-spiking")
 CHIP = Chip.load("loihi2")
 
 
-def row(dynamic: float, time: float, chip: str = "loihi2", task: str = "made up") -> Comparison:
+def row(dynamic: float, time: float, chip: str = "loihi2", task: str = "made up") -> TaskComparison:
     """Of a task of one joule and one second, the estimate's own figures."""
-    return Comparison(
+    return TaskComparison(
         task, task, "inference", chip, "table", dynamic, 1.0, dynamic, time, 1.0, time, "barrier"
     )
 

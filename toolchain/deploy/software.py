@@ -246,7 +246,7 @@ def _chunk(
 
 def _snntorch(
     name: str, module: nn.Module, shape: tuple[int, ...]
-) -> snntorch_neurons.Neuron | None:
+) -> snntorch_neurons.SnntorchNeuron | None:
     """One of snnTorch's neurons as the exporter reads it, which knows what its potential is; None
     for other modules."""
     from export.frameworks import snntorch_neurons

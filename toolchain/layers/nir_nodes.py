@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import nir
     import torch
 
-    from export.rearranging import Row
+    from export.rearranging import NodeRow
 
 Described: TypeAlias = "tuple[nir.NIRNode, dict[str, Any]]"
 """A node and its metadata."""
@@ -264,7 +264,7 @@ def in_a_row(parts: Sequence[tuple[str, nir.NIRNode, Mapping[str, Any]]]) -> dic
     }
 
 
-def moved(row: Row, told: str) -> dict[str, Any]:
+def moved(row: NodeRow, told: str) -> dict[str, Any]:
     """The parts of a layer that moves or averages elements; ``told``: what it does, in words."""
     entry = {"moves": told}
     if not row.nodes:  # a layer that changes nothing is still there

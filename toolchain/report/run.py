@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hardware import program_file
-from hardware.measured_tasks import Task
-from hardware.measurements import Comparison
+from hardware.measured_tasks import MeasuredTask
+from hardware.measurements import TaskComparison
 from hardware.program import Program
 from toolchain.cells.store import Store, program_path
 from toolchain.errors import ToolchainError
@@ -169,7 +169,7 @@ def _check_about(folder: Path, about: Mapping[str, Any]) -> None:
         require(f"energy, {part}", energy.get(part), list)
     for part in ("measured_text", "static_text"):
         require(f"energy, {part}", energy.get(part), str)
-    for part, form in (("measured", Comparison), ("tasks", Task)):
+    for part, form in (("measured", TaskComparison), ("tasks", MeasuredTask)):
         for entry in energy.get(part, ()):
             require(f"energy, {part}", entry, dict)
             for field in fields(form):

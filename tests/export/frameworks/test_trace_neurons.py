@@ -14,7 +14,7 @@ from torch import nn
 import export
 from export.errors import UnsupportedError
 from export.frameworks import trace
-from export.frameworks.snntorch_neurons import Neuron
+from export.frameworks.snntorch_neurons import SnntorchNeuron
 from hardware import targets
 from hardware.recording import Record
 from tests.export.frameworks import snntorch_models as models
@@ -277,6 +277,6 @@ def test_immediate_reset_of_rsynaptic_is_that_of_the_next_step():
 
 
 def test_every_parameter_is_checked_for_its_shape():
-    neuron = Neuron("lif", snn.Leaky(beta=torch.full((5,), 0.5)), input_shape=(8,))
+    neuron = SnntorchNeuron("lif", snn.Leaky(beta=torch.full((5,), 0.5)), input_shape=(8,))
     with pytest.raises(UnsupportedError, match=r"beta has shape \(5,\)"):
         neuron.rule()

@@ -50,8 +50,8 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def _steady(text: str) -> str:
-    """Numbers to ten digits, because the last bits differ between processors and versions of SciPy; no
-    times of day."""
+    """Numbers to ten digits, because the last bits differ between processors and versions of
+    SciPy; no times of day."""
     return LONG.sub(lambda number: f"{float(number[0]):.10g}", TIME.sub("a time", text))
 
 

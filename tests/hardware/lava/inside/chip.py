@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hardware.lava import chip
-from hardware.lava.direct import Direct
+from hardware.lava.direct import DirectRuntime
 from hardware.lava.graph import Stream
 from hardware.lava.processes.delay import DelayLine
 from hardware.noise import Noise
@@ -82,7 +82,7 @@ def compared(one, stream, inputs):
     """(interval, spikes, differences) of a Program on the chip's graph, beside the reference."""
     inputs.tofile(stream.folder / "input-0.0")
     graph = chip.ChipGraph(one, stream)
-    Direct(graph.processes).advance(graph.last_step(stream.samples), lambda step: None)
+    DirectRuntime(graph.processes).advance(graph.last_step(stream.samples), lambda step: None)
     spikes = differences = 0
     for number, name in enumerate(one.order):
         found = np.fromfile(stream.folder / f"spikes-{number}.0", np.uint8)
