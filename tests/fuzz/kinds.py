@@ -157,7 +157,7 @@ def _states() -> list[bytes]:
     from toolchain.data import load
     from toolchain.models import Layer, Model, build
     from toolchain.training import Training
-    from toolchain.training.run import Run
+    from toolchain.training.run import TrainingRun
 
     config = Config(
         model=Model(layers=(Layer("dense", features=10),)),
@@ -166,7 +166,7 @@ def _states() -> list[bytes]:
     parts = {"dataset": "digits", "encoding": config.data.encoder}
     network = build(config.model, config.neuron, config.grid, None, **parts)
     data = load("digits", "train", samples=4)
-    run = Run(network, config, data, data)
+    run = TrainingRun(network, config, data, data)
     run.go()
     return [_written(lambda path: state.write(path, run, {"recipe": config.to_table()}, {}, 1.0))]
 

@@ -18,7 +18,7 @@ from toolchain.data import DATASETS, ENCODINGS, Dataset
 from toolchain.data import load as load_data
 from toolchain.data.datasets import SPLITS
 from toolchain.deploy import stages
-from toolchain.deploy.inputs import ENCODED, Source
+from toolchain.deploy.inputs import ENCODED, SampleSource
 from toolchain.deploy.job import Job, prepared, settled
 from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
@@ -87,15 +87,17 @@ class Model:
         """What is known of its data: name, encoding, steps, ...; empty where nothing is."""
         return stages.data_of(self.stage) or dict(self.ways.data or {})
 
-    def source(self, name: str, samples: int | None, root: Path | None, **told: Any) -> Source:
+    def source(
+        self, name: str, samples: int | None, root: Path | None, **told: Any
+    ) -> SampleSource:
         """Where samples come from, with what ``load`` was told where the call says nothing; a file
         is used as it is."""
         if name not in DATASETS:
-            return Source(name, samples, root, **told)
+            return SampleSource(name, samples, root, **told)
         own = {key: self.said.get(key) if value is None else value for key, value in told.items()}
-        return Source(name, samples, self.root if root is None else root, **own)
+        return SampleSource(name, samples, self.root if root is None else root, **own)
 
-    def job(self, source: Source | None = None) -> Job:
+    def job(self, source: SampleSource | None = None) -> Job:
         """The Program for samples of a source, kept for the next call."""
         key = () if source is None else (source.name, *sorted(source.encoded().items()))
         if key not in self._jobs:
@@ -229,7 +231,7 @@ def load(
     _optional("data", data, tuple(DATASETS))
     root = None if data_root is None else Path(text("data_root", data_root, "a folder or None"))
     options = encoded(encoding, steps, bits, rate, bin_us)
-    source = None if data is None else Source(data, root=root, **options)
+    source = None if data is None else SampleSource(data, root=root, **options)
     ways = _calibrated(stage, settled(stage, ways, source), source, calibration)
 
     return Model(
@@ -322,7 +324,7 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return tuple(value)
 
 
-def _calibrated(stage: Stage, ways: Ways, source: Source | None, value: object) -> Ways:
+def _calibrated(stage: Stage, ways: Ways, source: SampleSource | None, value: object) -> Ways:
     if value is None:
         return ways
     if isinstance(value, (str, Path)):

@@ -21,7 +21,7 @@ from toolchain.api.arguments import labels as checked_labels
 from toolchain.api.loading import Model, encoded, opened
 from toolchain.deploy import assessment, execution, job, precision, summary
 from toolchain.deploy.agreement import Agreement
-from toolchain.deploy.inputs import Samples, Source
+from toolchain.deploy.inputs import Samples, SampleSource
 from toolchain.errors import DataError, OutputError
 from toolchain.remarks import Remark
 
@@ -344,7 +344,7 @@ def _given(
     samples: int | None,
     root: object,
     told: dict[str, Any],
-) -> tuple[job.Job, Source | Samples]:
+) -> tuple[job.Job, SampleSource | Samples]:
     """The Program, and where its samples come from."""
     if (data is None) == (inputs is None):
         raise wrong("data", data, "a data set or a file, or left out where inputs are given")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolchain.pages.table import Table
     from toolchain.report.examples import Example
     from toolchain.report.facts import Facts
-    from toolchain.report.records import Samples
-    from toolchain.report.run import Run
+    from toolchain.report.records import StoredSamples
+    from toolchain.report.run import StoredRun
 
 GLANCE = "summary"
 """The table that is shown first."""
@@ -30,11 +30,11 @@ GLANCE = "summary"
 class BenchRun:
     """A run's folder: records, facts and tables.
 
-    run      see ``toolchain.report.run.Run``
+    run      see ``toolchain.report.run.StoredRun``
     rate_hz  inferences in a second that static energy is for; None: without a pause
     """
 
-    run: Run
+    run: StoredRun
     rate_hz: float | None = None
 
     @cached_property
@@ -67,7 +67,7 @@ class BenchRun:
 
         return records.records(self.run)
 
-    def samples(self) -> Iterator[Samples]:
+    def samples(self) -> Iterator[StoredSamples]:
         """The inputs of every attack and of clean samples, each once for all targets.
 
         Raises:

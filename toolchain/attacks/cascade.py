@@ -34,7 +34,7 @@ STANDS, WRONG_BEFORE, NOT_MADE = -1, 0, -1.0
 
 
 @dataclass(frozen=True)
-class Stage:
+class CascadeStage:
     """One attack of a cascade.
 
     attack   (samples, labels, seed, start) → AttackResult; start: the best points so far, None for
@@ -75,7 +75,7 @@ class _Course:
 
 
 def run(
-    stages: list[Stage],
+    stages: list[CascadeStage],
     judge: Victim,
     samples: np.ndarray,
     labels: np.ndarray,

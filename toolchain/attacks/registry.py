@@ -605,7 +605,7 @@ def _cascade(
         base = behind(stage.front)
         return base if spec.known_seed is None else Known(base, spec.known_seed, threat.epsilon)
 
-    def made(stage: AttackSpec) -> cascade.Stage:
+    def made(stage: AttackSpec) -> cascade.CascadeStage:
         def attack(
             samples: np.ndarray, labels: np.ndarray, seed: int, start: np.ndarray | None
         ) -> AttackResult:
@@ -614,7 +614,7 @@ def _cascade(
                 alone, attacked(stage), samples, labels, threat, seed, start=start, program=program
             )
 
-        return cascade.Stage(attack, stage.start == "best")
+        return cascade.CascadeStage(attack, stage.start == "best")
 
     return cascade.run(
         [made(s) for s in spec.stages], judge, samples, labels, threat, seed, batch, progress

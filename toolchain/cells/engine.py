@@ -19,7 +19,7 @@ from toolchain.cells.errors import EngineError
 from toolchain.cells.estimate import Estimate, Left
 from toolchain.cells.maker import Maker
 from toolchain.cells.store import Store
-from toolchain.cells.work import Absent, Done, Failed, Outcome, Shared, Task
+from toolchain.cells.work import Absent, CellTask, Done, Failed, Outcome, Shared
 
 ABSENT = "absent"
 
@@ -59,7 +59,7 @@ class Cell:
 
 
 @dataclass
-class Report:
+class EngineReport:
     """Called while cells are computed; all optional.
 
     cell    (label of the cell that ended, finished cells, cells in all, what is left); first with
@@ -77,7 +77,7 @@ class Crew(Protocol):
     @property
     def free(self) -> bool: ...
 
-    def submit(self, task: Task) -> None: ...
+    def submit(self, task: CellTask) -> None: ...
 
     def next(self) -> tuple[str, Outcome]: ...
 
@@ -118,7 +118,11 @@ def _digest(product: str, store: Store) -> str | None:
 
 
 def run(
-    cells: Iterable[Cell], store: Store, hire: Hire, report: Report | None = None, data: Any = None
+    cells: Iterable[Cell],
+    store: Store,
+    hire: Hire,
+    report: EngineReport | None = None,
+    data: Any = None,
 ) -> None:
     """Compute every cell that the store does not hold; a finished run hires nobody.
 
@@ -127,13 +131,13 @@ def run(
     Raises EngineError, at the end, if any failed; StoreError, at once, where results can no longer
     be kept.
     """
-    _Run(everything(cells), store, report or Report()).compute(hire, data)
+    _Run(everything(cells), store, report or EngineReport()).compute(hire, data)
 
 
 class _Run:
     """One call of ``run``."""
 
-    def __init__(self, cells: list[Cell], store: Store, report: Report) -> None:
+    def __init__(self, cells: list[Cell], store: Store, report: EngineReport) -> None:
         self._cells = {cell.key: cell for cell in cells}
         self._store, self._report = store, report
         self._pending = {cell.key for cell in cells if not finished(cell, store)}
@@ -201,7 +205,7 @@ class _Run:
         )
         self._running.add(key)
         self._estimate.begins(key)
-        crew.submit(Task(key, cell.label, cell.function, cell.job, cell.maker.digest, inputs))
+        crew.submit(CellTask(key, cell.label, cell.function, cell.job, cell.maker.digest, inputs))
 
     def _end(self, cell: Cell, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):

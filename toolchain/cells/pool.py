@@ -18,7 +18,7 @@ from multiprocessing import connection
 
 from toolchain.cells import threads, work
 from toolchain.cells.errors import EngineError
-from toolchain.cells.work import Failed, Outcome, Shared, Task
+from toolchain.cells.work import CellTask, Failed, Outcome, Shared
 
 RETRIES = 3
 """How often a cell whose worker died is computed again."""
@@ -52,8 +52,8 @@ class Pool:
     ) -> None:
         self._shared, self._inside, self._threads = shared, inside, threads
         self._idle: list[_Worker] = []
-        self._busy: dict[connection.Connection, tuple[_Worker, Task]] = {}
-        self._here: deque[Task] = deque()
+        self._busy: dict[connection.Connection, tuple[_Worker, CellTask]] = {}
+        self._here: deque[CellTask] = deque()
         self._deaths: Counter[str] = Counter()
         self._alone = workers == 1
         self._most = workers
@@ -73,7 +73,7 @@ class Pool:
         """Something can be submitted."""
         return not self._here if self._alone else len(self._busy) < self._most
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: CellTask) -> None:
         """Start a cell; only while ``free``."""
         if self._alone:
             self._here.append(task)
@@ -104,7 +104,7 @@ class Pool:
                 if finished is not None:
                     return finished
 
-    def _tick(self, task: Task) -> work.Tick:
+    def _tick(self, task: CellTask) -> work.Tick:
         return lambda done, total: self._inside(task.label, done, total)
 
     def _heard(self, pipe: connection.Connection) -> tuple[str, Outcome] | None:
@@ -121,7 +121,7 @@ class Pool:
         self._idle.append(worker)
         return task.key, message
 
-    def _died(self, worker: _Worker, task: Task) -> tuple[str, Outcome] | None:
+    def _died(self, worker: _Worker, task: CellTask) -> tuple[str, Outcome] | None:
         del self._busy[worker.pipe]
         ended = worker.gone()
         self._deaths[task.key] += 1
@@ -162,7 +162,7 @@ class _Worker:
             theirs.close()
             os.close(life)
 
-    def send(self, task: Task, shared: Shared) -> None:
+    def send(self, task: CellTask, shared: Shared) -> None:
         """Give it a cell; raises OSError where it is dead."""
         if not self._knows:
             self.pipe.send(shared)

@@ -21,7 +21,7 @@ from hardware.parameters import parameter
 from toolchain.cells import threads, work
 from toolchain.cells.errors import EngineError
 from toolchain.cells.pool import RETRIES
-from toolchain.cells.work import Failed, Outcome, Shared, Task
+from toolchain.cells.work import CellTask, Failed, Outcome, Shared
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -175,13 +175,13 @@ class Cluster:
 
         self._client, self._shared = client, shared
         self._there = self._scatter()
-        self._waiting: dict[str, tuple[Task, int]] = {}
+        self._waiting: dict[str, tuple[CellTask, int]] = {}
         self._completed = as_completed([], loop=client.loop)
 
     def _scatter(self) -> Any:
         return self._client.scatter(self._shared, broadcast=True, hash=False)
 
-    def submit(self, task: Task, attempt: int = 0) -> None:
+    def submit(self, task: CellTask, attempt: int = 0) -> None:
         """Add a cell."""
         key = f"{task.key}-{attempt}"
         future = self._client.submit(_perform, task, self._there, key=key, pure=False)
@@ -206,7 +206,7 @@ class Cluster:
                 future.release()
 
 
-def _perform(task: Task, shared: Shared) -> Outcome:
+def _perform(task: CellTask, shared: Shared) -> Outcome:
     from distributed import get_worker
 
     worker = get_worker()

@@ -22,7 +22,7 @@ class ClosureError(ToolchainError):
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """imports: all of its import statements, those for type checkers alone left out. strings: its
     string constants without docstrings. text: SHA-256 of its bytes. meaning: of what it does;
     comments, docstrings and places in the text do not count."""
@@ -33,7 +33,7 @@ class Source:
     meaning: str
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> SourceFile:
     """A file as it is now; of a data file, its bytes are what it does. Raises ClosureError."""
     try:
         status = path.stat()
@@ -56,11 +56,11 @@ def _unreadable(path: Path, error: OSError) -> ClosureError:
 
 
 @lru_cache(maxsize=4096)
-def _read(path: Path, changed: int, size: int) -> Source:
+def _read(path: Path, changed: int, size: int) -> SourceFile:
     content = path.read_bytes()
     text = hashlib.sha256(content).hexdigest()
     if path.suffix != ".py":
-        return Source((), frozenset(), text, text)
+        return SourceFile((), frozenset(), text, text)
     try:
         tree = ast.parse(content)
         _without_texts(tree.body)
@@ -73,7 +73,7 @@ def _read(path: Path, changed: int, size: int) -> Source:
         ) from None
     strings: set[str] = set()
     meaning = hashlib.sha256(_described(code, strings).encode("utf-8", "surrogatepass")).hexdigest()
-    return Source(imports, frozenset(strings), text, meaning)
+    return SourceFile(imports, frozenset(strings), text, meaning)
 
 
 def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:

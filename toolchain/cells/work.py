@@ -42,7 +42,7 @@ class Shared:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class CellTask:
     """A cell on its way to a worker; see ``engine.Cell``. inputs: arrays of the cells before it."""
 
     key: str
@@ -90,7 +90,7 @@ class Failed:
 Outcome = Done | Absent | Failed
 
 
-def perform(task: Task, shared: Shared, tick: Tick) -> Outcome:
+def perform(task: CellTask, shared: Shared, tick: Tick) -> Outcome:
     """Compute a cell. Nothing is raised for what goes wrong in it."""
     try:
         manifest = shared.manifests[task.maker]

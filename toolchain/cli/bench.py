@@ -20,7 +20,7 @@ from toolchain.cli.values import Whole
 from toolchain.remarks import Remark, chance, silence
 
 if TYPE_CHECKING:
-    from toolchain.report.facts import Analysis, Model, Share, Target
+    from toolchain.report.facts import Analysis, ReportedModel, ReportedTarget, Share
 
 DELAY, REFRESH = 1.0, 0.2
 """Seconds before a bar is shown at all, and between two states of it."""
@@ -100,7 +100,7 @@ def command(
         raise click.UsageError(
             "--tls-ca, --tls-cert, --tls-key and --insecure-scheduler go with --scheduler"
         )
-    from toolchain.cells.engine import Report
+    from toolchain.cells.engine import EngineReport
     from toolchain.cells.remote import Scheduler
     from toolchain.report import run as reading
     from toolchain.report.analysis import analyse
@@ -129,7 +129,7 @@ def command(
     typed += ["--insecure-scheduler"] if insecure_scheduler else []
     typed += ["--workers", str(workers)] if workers else []
     with Bars() as bars:
-        report = Report(cell=bars.cell, inside=bars.inside)
+        report = EngineReport(cell=bars.cell, inside=bars.inside)
         bench.run(
             wanted,
             folder,
@@ -263,7 +263,7 @@ def remarks_of(facts: Analysis) -> list[Remark]:
     return list(by_text.values())
 
 
-def _remarks(model: Model, entry: Target) -> list[Remark]:
+def _remarks(model: ReportedModel, entry: ReportedTarget) -> list[Remark]:
     clean, over = entry.clean, f"{entry.samples} samples of {model.steps} steps"
     rows = [row for row in entry.layers if row.inputs == "clean"]
     inputs = [row.layer for row in rows if not row.dendrite_updates]
@@ -301,7 +301,7 @@ def summary(facts: Analysis) -> str:
     )
 
 
-def _row(facts: Analysis, model: Model, entry: Target) -> tuple:
+def _row(facts: Analysis, model: ReportedModel, entry: ReportedTarget) -> tuple:
     """A target that ran fewer samples than the others and agrees in all has no accuracy of its own,
     but says so."""
     from toolchain.pages import formats

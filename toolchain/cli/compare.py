@@ -152,7 +152,7 @@ def command(
     return 0 if passed else 1
 
 
-def _passed(ran: job.Compared, tolerance: float | None, min_agreement: float | None) -> bool:
+def _passed(ran: job.ComparedRuns, tolerance: float | None, min_agreement: float | None) -> bool:
     """Whether the exit code is 0."""
     if min_agreement is None:
         return all(outcome.within(tolerance or 0.0) for outcome in ran.every)

@@ -273,7 +273,7 @@ def model_options(command: Callable) -> Callable:
     return _with(_MODEL_OPTIONS, command)
 
 
-def data_from(options: dict[str, Any]) -> inputs.Source | None:
+def data_from(options: dict[str, Any]) -> inputs.SampleSource | None:
     """Takes what ``data_options`` or ``description_options`` collected out of a command's
     options. None: no data was named."""
     encoded = {"rate": options.pop("spike_rate")}
@@ -285,7 +285,7 @@ def data_from(options: dict[str, Any]) -> inputs.Source | None:
             option = "spike-rate" if stated[0] == "rate" else stated[0].replace("_", "-")
             raise click.UsageError(f"--{option} goes with --data NAME")
         return None
-    return inputs.Source(name, samples, root, **encoded)
+    return inputs.SampleSource(name, samples, root, **encoded)
 
 
 def open_model(
@@ -293,7 +293,7 @@ def open_model(
     weights: Path | None,
     calibration: str | None,
     trust_pickle: bool,
-    source: inputs.Source | None,
+    source: inputs.SampleSource | None,
     precise: bool = False,
     **ways,
 ) -> tuple[stages.Stage, Ways]:
@@ -312,7 +312,10 @@ def open_model(
 
 
 def open_job(
-    model: str, source: inputs.Source | None, options: dict[str, Any], targets: Sequence[str] = ()
+    model: str,
+    source: inputs.SampleSource | None,
+    options: dict[str, Any],
+    targets: Sequence[str] = (),
 ) -> job.Job:
     """The model with its Program, which can run on ``targets``; prints the stage's notes and how it
     was read."""

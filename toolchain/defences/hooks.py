@@ -13,7 +13,7 @@ from toolchain.errors import ToolchainError
 
 
 class Step(Protocol):
-    """One training step, as a defence sees it (``toolchain.training.batches.Step``).
+    """One training step, as a defence sees it (``toolchain.training.batches.BatchStep``).
 
     images    what the network is trained on, before the encoder, [sample, channels, height, width]
               in [0, 1]; a defence may replace them. None where no defence asks for images

@@ -17,7 +17,7 @@ from hardware.chip import Chip
 from hardware.energy import EnergyEstimate
 from hardware.recording import Recording
 from toolchain.deploy import costs, fronts, summary
-from toolchain.deploy.inputs import Samples, Source
+from toolchain.deploy.inputs import Samples, SampleSource
 from toolchain.deploy.job import Job, Ran, Watch, run, unwatched
 from toolchain.deploy.paired import Paired
 from toolchain.remarks import Remark, chance
@@ -160,7 +160,7 @@ class Assessment:
 
 def assess(
     job: Job,
-    source: Source | Samples,
+    source: SampleSource | Samples,
     chip: Chip,
     *,
     target: str = "fast",
@@ -223,7 +223,7 @@ def assess(
 
 
 def _software(
-    job: Job, source: Source | Samples, given: Samples, batch: int | None, watch: Watch
+    job: Job, source: SampleSource | Samples, given: Samples, batch: int | None, watch: Watch
 ) -> Recording | None:
     """The PyTorch model on the same samples; behind a front, on what the front makes of them in
     software."""

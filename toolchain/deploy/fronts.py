@@ -20,7 +20,7 @@ from hardware.program import Program
 from hardware.recording import Record, Recording, check_inputs
 from toolchain.data.datasets import intensity_bits
 from toolchain.deploy import agreement, execution, stages
-from toolchain.deploy.inputs import Samples, Source
+from toolchain.deploy.inputs import Samples, SampleSource
 from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 from toolchain.errors import DataError
@@ -109,7 +109,7 @@ def images(
     )
 
 
-def given(program: Program, source: Source) -> Images:
+def given(program: Program, source: SampleSource) -> Images:
     """The images of a source; see ``images``."""
     return images(program, source.name, source.samples, root=source.root, **source.encoded())
 

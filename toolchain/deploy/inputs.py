@@ -41,7 +41,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Source:
+class SampleSource:
     """Where samples come from, and how they become inputs: every option once.
 
     name      a data set of ``toolchain.data``, or a file, see ``load``
@@ -71,7 +71,7 @@ class Source:
 
 
 ENCODED = ("encoding", "steps", "bits", "rate", "bin_us")
-"""Fields of ``Source`` that say how a data set becomes inputs."""
+"""Fields of ``SampleSource`` that say how a data set becomes inputs."""
 
 
 def load(

@@ -20,7 +20,7 @@ from hardware.program import Program
 from hardware.recording import Record, Recording
 from toolchain import remarks
 from toolchain.deploy import agreement, contract, execution, fronts, inputs, stages, summary
-from toolchain.deploy.inputs import Samples, Source
+from toolchain.deploy.inputs import Samples, SampleSource
 from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 
@@ -78,7 +78,7 @@ class Job:
 
 
 def settled(
-    stage: Stage, ways: Ways, source: Source | None = None, calibration: str | None = None
+    stage: Stage, ways: Ways, source: SampleSource | None = None, calibration: str | None = None
 ) -> Ways:
     """The ways on with what the samples and typical inputs say.
 
@@ -102,7 +102,7 @@ def settled(
     return replace(ways, calibration=values)
 
 
-def prepared(stage: Stage, ways: Ways, source: Source | None = None) -> Job:
+def prepared(stage: Stage, ways: Ways, source: SampleSource | None = None) -> Job:
     """The Program of a model. What ``source`` says of the encoding settles what the integers of the
     input mean, where the model does not say so.
 
@@ -145,7 +145,7 @@ class Ran:
 
 def run(
     job: Job,
-    source: Source | Samples,
+    source: SampleSource | Samples,
     target: str,
     *,
     record: Record = Record(),
@@ -178,7 +178,7 @@ def run(
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class ComparedRuns:
     """Several targets on the same samples; ``parts`` of what stands before the network."""
 
     job: Job
@@ -202,12 +202,12 @@ class Compared:
 
 def compare(
     job: Job,
-    source: Source | Samples,
+    source: SampleSource | Samples,
     targets: Sequence[str],
     *,
     batch: int | None = None,
     watch: Watch = unwatched,
-) -> Compared:
+) -> ComparedRuns:
     """Run a job on several targets and compare each with the first; arguments as ``run``."""
     front = fronts.of(job.stage)
     parts: Mapping[str, agreement.Agreement] = {}
@@ -225,4 +225,4 @@ def compare(
             return job.execute(part, target, record, batch, update)
 
     compared = agreement.agree(job.program, samples.inputs, targets, one, samples.labels)
-    return Compared(job, samples, compared, parts)
+    return ComparedRuns(job, samples, compared, parts)

@@ -14,7 +14,7 @@ from hardware.parameters import parameter
 from hardware.recording import Record, check_inputs
 from hardware.targets import run
 from toolchain.deploy import fronts, stages, summary
-from toolchain.deploy.inputs import Samples, Source
+from toolchain.deploy.inputs import Samples, SampleSource
 from toolchain.deploy.job import Job
 from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
@@ -97,7 +97,7 @@ class Cheapest:
         return {"taken": self.tried[-1].name, "tried": [one.to_dict() for one in self.tried]}
 
 
-def samples_of(job: Job, source: Source | Samples | None) -> Mapping[str, np.ndarray]:
+def samples_of(job: Job, source: SampleSource | Samples | None) -> Mapping[str, np.ndarray]:
     """Inputs of the network itself: of a source, behind what stands before the network; without
     one, the typical inputs that scales are chosen for.
 
@@ -121,7 +121,7 @@ def samples_of(job: Job, source: Source | Samples | None) -> Mapping[str, np.nda
     return check_inputs(job.program, job.ways.calibration)
 
 
-def attribute(job: Job, source: Source | Samples | None = None) -> Attribution:
+def attribute(job: Job, source: SampleSource | Samples | None = None) -> Attribution:
     """What each rounding costs, layer by layer; see ``export.attribution``.
 
     Args:

@@ -28,7 +28,7 @@ from hardware.reference import run_sample
 from hardware.targets import collect, run
 from toolchain import calls
 from toolchain.errors import ModelError
-from toolchain.layers.neuron import Neuron, Run
+from toolchain.layers.neuron import Neuron, NeuronRun
 from toolchain.whole import whole
 
 if TYPE_CHECKING:
@@ -159,11 +159,13 @@ def _watched(neurons: Mapping[str, nn.Module], traces: dict[str, _Trace]) -> Ite
             action()
 
 
-def _recorded_run(neuron: Neuron, trace: _Trace) -> Callable[..., Run]:
+def _recorded_run(neuron: Neuron, trace: _Trace) -> Callable[..., NeuronRun]:
     """The neuron's own ``_run``, which also keeps every step's spikes and potentials."""
     original = neuron._run
 
-    def run(current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool) -> Run:
+    def run(
+        current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
+    ) -> NeuronRun:
         spikes, after = original(current, states, True)
         potentials = after[neuron.states.index("mem")]
         trace.potentials += list(potentials.unbind(0))

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from toolchain import layers as snn
 from toolchain.errors import LayerError
-from toolchain.layers.neuron import Run
+from toolchain.layers.neuron import NeuronRun
 from toolchain.layers.nir_nodes import Described
 from toolchain.layers.norm import channelwise
 
@@ -110,7 +110,7 @@ class FloatLIF(snn.LIF):
 
     def _run(
         self, current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
-    ) -> Run:
+    ) -> NeuronRun:
         _no_states(self, states)
         threshold = _threshold(self)
         potential, before, spikes, after = torch.zeros_like(current[0]), [], [], []
@@ -147,7 +147,7 @@ class FloatLI(snn.LI):
 
     def _run(
         self, current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
-    ) -> Run:
+    ) -> NeuronRun:
         _no_states(self, states)
         potential, after = torch.zeros_like(current[0]), []
         for arriving in current:

@@ -24,7 +24,7 @@ class Call:
     done: tuple[str, ...]
 
 
-class Plan:
+class CallPlan:
     """The calls of a network's layers, in their order.
 
     Args:

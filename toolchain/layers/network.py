@@ -11,7 +11,7 @@ from torch import nn
 
 from hardware.program import DECODINGS
 from toolchain.errors import GridError, LayerError
-from toolchain.layers.graph import Plan, total
+from toolchain.layers.graph import CallPlan, total
 from toolchain.layers.neuron import name_layers
 
 BEHIND_A_FRONT = (
@@ -110,7 +110,7 @@ class Network(nn.Module):
             fraction_bits,
         )
         self.decode, self.data = decode, dict(data or {})
-        self.plan = Plan(layers, inputs or {})
+        self.plan = CallPlan(layers, inputs or {})
         self._reads_mem = decode != "spike_count" and last.spiking
         name_layers(self)
 

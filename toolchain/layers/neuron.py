@@ -26,7 +26,7 @@ Factor: TypeAlias = float | torch.Tensor
 States: TypeAlias = torch.Tensor | tuple[torch.Tensor, ...]
 """What a step returns: one tensor, or spikes and states."""
 
-Run: TypeAlias = tuple[torch.Tensor | None, list[torch.Tensor]]
+NeuronRun: TypeAlias = tuple[torch.Tensor | None, list[torch.Tensor]]
 """Spikes, None of an integrator, and states, with time first."""
 
 Observer: TypeAlias = Callable[[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]], object]
@@ -239,7 +239,7 @@ class Neuron(nn.Module):
 
     def _run(
         self, current: torch.Tensor, states: Sequence[torch.Tensor | None], traces: bool
-    ) -> Run:
+    ) -> NeuronRun:
         """(spikes or None, states) with time first; ``current`` [time, batch, *shape], or of one or
         two dimensions [time, *shape]."""
         if len(states) not in (0, len(self.states)):

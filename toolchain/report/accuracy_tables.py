@@ -8,7 +8,13 @@ from typing import NamedTuple
 from toolchain.pages import formats
 from toolchain.pages.table import BAND, SEEDS, Column, Interval, Table
 from toolchain.report import battery, rate
-from toolchain.report.facts import Analysis, Compared, ComparedWorst, Comparison, Model
+from toolchain.report.facts import (
+    Analysis,
+    Compared,
+    ComparedWorst,
+    ReportedComparison,
+    ReportedModel,
+)
 from toolchain.report.rows import (
     BATTERY,
     MODEL,
@@ -228,8 +234,8 @@ def attacks(facts: Analysis) -> Table:
 class _Pair(NamedTuple):
     """A row of the comparison of two targets; ``item`` is a set of inputs, or the worst case."""
 
-    model: Model
-    compared: Comparison
+    model: ReportedModel
+    compared: ReportedComparison
     item: Compared | ComparedWorst
     repeats: bool
 

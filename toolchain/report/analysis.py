@@ -12,16 +12,16 @@ from toolchain.report import battery, single
 from toolchain.report.comparing import compare, inference_seed
 from toolchain.report.counts import attacks, base, energies, layers
 from toolchain.report.facts import (
-    Absent,
     AgainstSoftware,
     Analysis,
     Answer,
-    Comparison,
     Flagged,
-    Model,
-    NearThreshold,
-    Target,
-    Twin,
+    ReportedAbsent,
+    ReportedComparison,
+    ReportedModel,
+    ReportedNearThreshold,
+    ReportedTarget,
+    ReportedTwin,
     finite,
     repeating,
 )
@@ -92,9 +92,9 @@ def _model(
     records: list[Scored],
     radius: float | None,
     differs: tuple[str, ...],
-    absent: tuple[Absent, ...],
+    absent: tuple[ReportedAbsent, ...],
     method: str,
-) -> Model:
+) -> ReportedModel:
     targets = in_order(r.description["target"] for r in records)
     per_target = {t: [r for r in records if r.description["target"] == t] for t in targets}
     entries = tuple(
@@ -111,7 +111,7 @@ def _model(
         (r.description["near_threshold"] for r in records if r.description.get("near_threshold")),
         None,
     )
-    return Model(
+    return ReportedModel(
         name=description["model"],
         program=description["program"],
         steps=description["steps"],
@@ -124,8 +124,8 @@ def _model(
         exact=description.get("exact", True),
         near_threshold=None
         if near is None
-        else NearThreshold(near["layers"], near["share"], near["within"]),
-        twin=Twin(description["twin_macs"], description["twin_energy_j"]),
+        else ReportedNearThreshold(near["layers"], near["share"], near["within"]),
+        twin=ReportedTwin(description["twin_macs"], description["twin_energy_j"]),
         battery=_battery(entries, comparisons),
         answer=_answer(entries, comparisons, radius),
         targets=entries,
@@ -137,7 +137,9 @@ def _model(
 
 
 def _answer(
-    entries: Sequence[Target], comparisons: Sequence[Comparison], radius: float | None
+    entries: Sequence[ReportedTarget],
+    comparisons: Sequence[ReportedComparison],
+    radius: float | None,
 ) -> Answer:
     """What the first sentence about a model says: hardware with most samples, against software
     where that was run. Hardware that ran fewer samples than software and agrees in all only says
@@ -166,14 +168,16 @@ def _answer(
     )
 
 
-def _battery(entries: Sequence[Target], comparisons: Sequence[Comparison]) -> Strength | None:
+def _battery(
+    entries: Sequence[ReportedTarget], comparisons: Sequence[ReportedComparison]
+) -> Strength | None:
     """The weakest of all targets, but for one that only repeats what others measured: a few samples
     on Lava show that it computes the same, not how strong the attacks were."""
     copies = repeating(entries, comparisons)
     return battery.weakest(e.battery for e in entries if e.target not in copies)
 
 
-def _against_software(compared: Comparison, radius: float | None) -> AgainstSoftware:
+def _against_software(compared: ReportedComparison, radius: float | None) -> AgainstSoftware:
     return AgainstSoftware(
         clean=next((row for row in compared.cells if row.family == "clean"), None),
         worst=compared.worst_at(radius),
@@ -183,7 +187,7 @@ def _against_software(compared: Comparison, radius: float | None) -> AgainstSoft
     )
 
 
-def _absent(found: Sequence[Mapping[str, Any]]) -> tuple[Absent, ...]:
+def _absent(found: Sequence[Mapping[str, Any]]) -> tuple[ReportedAbsent, ...]:
     """One row for each thing that is not there: a target for everything, or an attack."""
     targets = {
         entry["target"]: entry["reason"]
@@ -202,7 +206,7 @@ def _absent(found: Sequence[Mapping[str, Any]]) -> tuple[Absent, ...]:
         cells.setdefault(key, []).append(entry["crafted_on"])
 
     return tuple(
-        Absent(kind, what, tuple(dict.fromkeys(crafted_on)), reason, len(crafted_on))
+        ReportedAbsent(kind, what, tuple(dict.fromkeys(crafted_on)), reason, len(crafted_on))
         for (kind, what, reason), crafted_on in cells.items()
     )
 
@@ -211,7 +215,7 @@ def _of_first_seed(records: Iterable[Scored], seed: int) -> list[Scored]:
     return [r for r in records if inference_seed(r) == seed]
 
 
-def _target(target: str, every: list[Scored], others: list[Scored]) -> Target:
+def _target(target: str, every: list[Scored], others: list[Scored]) -> ReportedTarget:
     """One model on one target; ``others``: records of the other targets, which some checks need."""
     first = min(map(inference_seed, every))
     records, others = _of_first_seed(every, first), _of_first_seed(others, first)
@@ -226,7 +230,7 @@ def _target(target: str, every: list[Scored], others: list[Scored]) -> Target:
     evidence = Evidence(records, reference.description["classes"], others)
     flagged = tuple(Flagged(f.name, f.findings, f.cells, f.finding) for f in flags.check(evidence))
     worst_cases = worst(records, flagged)
-    return Target(
+    return ReportedTarget(
         target=target,
         samples=int(reference.correct.size),
         clean=Share.of(reference.correct),

@@ -16,8 +16,8 @@ from toolchain.report.facts import (
     Facts,
     Inference,
     Mean,
-    Model,
-    Target,
+    ReportedModel,
+    ReportedTarget,
     Worst,
 )
 from toolchain.report.legends import title
@@ -72,7 +72,7 @@ def head(facts: Facts) -> list[str]:
     return parts
 
 
-def _attacked(facts: Facts, entries: list[Target], preset: object) -> str:
+def _attacked(facts: Facts, entries: list[ReportedTarget], preset: object) -> str:
     if not facts.radii:
         return "No attack was run."
     ways = max((row.attacks for entry in entries for row in entry.worst), default=0)
@@ -171,7 +171,7 @@ def _worst(facts: Facts) -> list[tuple[float, str, Share]]:
     return [(share.value, name, share) for name, share in shares]
 
 
-def sentences(facts: Facts, model: Model) -> list[str]:
+def sentences(facts: Facts, model: ReportedModel) -> list[str]:
     """Accuracy, energy and flags of a network in words."""
     chosen = model.answer
     parts = (
@@ -183,7 +183,7 @@ def sentences(facts: Facts, model: Model) -> list[str]:
     return [sentence for sentence in parts if sentence]
 
 
-def _form(model: Model) -> str:
+def _form(model: ReportedModel) -> str:
     """What the form of a defence has otherwise than its paper."""
     if not model.differs:
         return ""
@@ -331,7 +331,7 @@ def _banded(value: float | None, low: float | None, high: float | None, unit: st
     return f"{shown} ({formats.quantity(low, unit)} to {formats.quantity(high, unit)})"
 
 
-def _doubt(facts: Facts, model: Model) -> str:
+def _doubt(facts: Facts, model: ReportedModel) -> str:
     if not facts.radii:
         return ""
     flags = model.answer.flags

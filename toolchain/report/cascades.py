@@ -8,7 +8,7 @@ import numpy as np
 
 from toolchain.attacks.cascade import NOT_MADE, WRONG_BEFORE
 from toolchain.pages.table import Column, Table
-from toolchain.report.facts import Analysis, Attack, Model, Stage
+from toolchain.report.facts import Analysis, ReportedAttack, ReportedModel, ReportedStage
 from toolchain.robustness.records import Scored
 
 CAPTION = (
@@ -22,7 +22,7 @@ CAPTION = (
 )
 
 
-def stages(record: Scored) -> list[Stage]:
+def stages(record: Scored) -> list[ReportedStage]:
     """Each stage of a cascade, in order; of any other attack none."""
     names = record.description.get("stages") or []
     if not names or "felled_by" not in record.history:
@@ -38,15 +38,15 @@ def stages(record: Scored) -> list[Stage]:
         added, tried, together = int(np.count_nonzero(felled_by == number)), left, together + spent
         left -= added
         rows.append(
-            Stage(number, name, bool(attempted), tried, added, left / size, spent, together)
+            ReportedStage(number, name, bool(attempted), tried, added, left / size, spent, together)
         )
     return rows
 
 
 class _Row(NamedTuple):
-    model: Model
-    attack: Attack
-    stage: Stage
+    model: ReportedModel
+    attack: ReportedAttack
+    stage: ReportedStage
 
 
 _COLUMNS = (

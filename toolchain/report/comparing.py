@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.report.counts import attacks, change, dynamic
-from toolchain.report.facts import Compared, ComparedWorst, Comparison
+from toolchain.report.facts import Compared, ComparedWorst, ReportedComparison
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import Share, align, paired_difference
 
@@ -21,7 +21,9 @@ def inference_seed(record: Scored) -> int:
     return seed
 
 
-def compare(one: str, other: str, first: Sequence[Scored], second: Sequence[Scored]) -> Comparison:
+def compare(
+    one: str, other: str, first: Sequence[Scored], second: Sequence[Scored]
+) -> ReportedComparison:
     """Software against hardware on the same samples, with the same inference seed."""
     theirs = {(r.description["crafted"], inference_seed(r)): r for r in second}
     keys = [(r.description["crafted"], inference_seed(r)) for r in first]
@@ -37,7 +39,7 @@ def compare(one: str, other: str, first: Sequence[Scored], second: Sequence[Scor
     )
 
     clean = next((row for row in rows if row.family == "clean"), None)
-    return Comparison(
+    return ReportedComparison(
         targets=(one, other),
         cells=rows,
         worst=worst,

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from hardware.charging import TimeTerm
-from toolchain.report.facts import Energy, Layer, Mean
+from toolchain.report.facts import Energy, Mean, ReportedLayer
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import align
 
@@ -183,7 +183,7 @@ Pick = Callable[[Sequence[Scored]], Scored]
 """Of several records the one that is shown."""
 
 
-def layers(clean: Scored, records: Sequence[Scored]) -> tuple[Layer, ...]:
+def layers(clean: Scored, records: Sequence[Scored]) -> tuple[ReportedLayer, ...]:
     """Spikes and synaptic operations of each layer: clean, under the strongest attack and the
     costliest at the largest radius."""
     shown: list[tuple[str, Scored]] = [("clean", clean)]
@@ -199,7 +199,7 @@ def layers(clean: Scored, records: Sequence[Scored]) -> tuple[Layer, ...]:
             )
 
     return tuple(
-        Layer(
+        ReportedLayer(
             layer,
             inputs,
             record.description["name"],

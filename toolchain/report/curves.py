@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from toolchain.pages import formats
 from toolchain.pages.marks import WIDTH, Panel, dot, flag, mark, short
 from toolchain.pages.svg import number, svg, text
-from toolchain.report.facts import Analysis, Attack, Model, Target, Worst
+from toolchain.report.facts import Analysis, ReportedAttack, ReportedModel, ReportedTarget, Worst
 from toolchain.report.legends import letters_of
 
 LEFT, GAP, TOP, HEIGHT, BELOW = 64.0, 26.0, 44.0, 170.0, 28.0
@@ -58,7 +58,7 @@ def curves(facts: Analysis) -> str:
     )
 
 
-def _named(model: Model) -> str:
+def _named(model: ReportedModel) -> str:
     """The network, and a tick for each target that computes the same in all its samples."""
     ticks = [
         f"{formats.TARGET_NAMES[entry.target]} ✓ {entry.samples} of {entry.samples} identical"
@@ -67,12 +67,12 @@ def _named(model: Model) -> str:
     return "   ".join([short(model.name, 60), *ticks])
 
 
-def _panel(panel: Panel, model: Model, entry: Target) -> list[str]:
+def _panel(panel: Panel, model: ReportedModel, entry: ReportedTarget) -> list[str]:
     left, chance = number(panel.left), number(panel.y(1 / model.classes))
     body = [f'<path d="M{left} {chance}h{number(panel.width)}" class="chance"/>']
     start = f"M{number(panel.x(0))} {number(panel.y(entry.clean.value))}"
 
-    lines: dict[tuple[str, str, str], dict[float, list[Attack]]] = {}
+    lines: dict[tuple[str, str, str], dict[float, list[ReportedAttack]]] = {}
     for row in entry.attacks:
         if row.family != "energy":
             line = lines.setdefault((row.name, row.crafted_on, row.family), {})
@@ -83,7 +83,7 @@ def _panel(panel: Panel, model: Model, entry: Target) -> list[str]:
 
 
 def _line(
-    panel: Panel, start: str, name: str, family: str, at: dict[float, list[Attack]]
+    panel: Panel, start: str, name: str, family: str, at: dict[float, list[ReportedAttack]]
 ) -> list[str]:
     """One attack: its mean over seeds at every radius."""
     means = {
@@ -100,7 +100,7 @@ def _line(
     return body
 
 
-def _said(name: str, epsilon: float, value: float, rows: Sequence[Attack]) -> str:
+def _said(name: str, epsilon: float, value: float, rows: Sequence[ReportedAttack]) -> str:
     each = sorted(row.attacked_accuracy.value for row in rows)
     ends = formats.interval(each[0], each[-1])
     spread = f", {ends} over {len(each)} seeds" if len(each) > 1 else ""

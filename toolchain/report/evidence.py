@@ -13,7 +13,7 @@ from toolchain.pages.html import details, render
 from toolchain.report import battery
 from toolchain.report import examples as samples
 from toolchain.report.examples import Example
-from toolchain.report.facts import Check, Facts, Model
+from toolchain.report.facts import Check, Facts, ReportedModel
 from toolchain.report.legends import sign, title
 from toolchain.report.pareto import CROWDED
 from toolchain.report.sections import Tables
@@ -43,7 +43,7 @@ def examples(facts: Facts, found: Tables, shown: Sequence[Example]) -> str:
     return drawn + render(found["examples"], "The samples shown")
 
 
-def _of_model(facts: Facts, model: Model, mine: Sequence[Example]) -> str:
+def _of_model(facts: Facts, model: ReportedModel, mine: Sequence[Example]) -> str:
     heading = title(facts, model)
     if not mine:
         return heading + "<p>No attack made it misread a sample that it had right.</p>"
@@ -121,7 +121,7 @@ def flags(facts: Facts, found: Tables) -> str:
     return "".join(parts) + render(found["flags"], "Every finding")
 
 
-def _tripped(facts: Facts, check: Check, each: Sequence[tuple[Model, Findings]]) -> str:
+def _tripped(facts: Facts, check: Check, each: Sequence[tuple[ReportedModel, Findings]]) -> str:
     rows = "".join(
         _findings(facts, model, findings[check.name])
         for model, findings in each
@@ -134,7 +134,7 @@ def _tripped(facts: Facts, check: Check, each: Sequence[tuple[Model, Findings]])
     )
 
 
-def _findings(facts: Facts, model: Model, found: Sequence[tuple[str, str]]) -> str:
+def _findings(facts: Facts, model: ReportedModel, found: Sequence[tuple[str, str]]) -> str:
     """What a flag says about one network; the same finding on several targets once."""
     texts: dict[str, list[str]] = {}
     for target, text in found:

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolchain.cells.store import Store
 from toolchain.report.facts import ExampleFacts
-from toolchain.report.run import ReportError, Run
+from toolchain.report.run import ReportError, StoredRun
 from toolchain.robustness.records import Scored
 from toolchain.targets import in_order
 
@@ -43,7 +43,7 @@ class Example:
     attacked: np.ndarray
 
 
-def choose(run: Run, models: Sequence[str]) -> list[Example]:
+def choose(run: StoredRun, models: Sequence[str]) -> list[Example]:
     """A few samples of every model. Raises ReportError where the store does not hold them as
     records say."""
     with Store(run.folder, read_only=True) as store:

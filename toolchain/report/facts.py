@@ -37,7 +37,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ReportedStage:
     """A stage of a cascade: how many samples it was tried on, how many it added, which share of all
     stands afterwards, and its forward passes for each sample of the set."""
 
@@ -52,7 +52,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Attack:
+class ReportedAttack:
     """One attack at one radius and seed. ``optimiser`` and ``known_seed`` (whether the adversary
     knows the seed of the inference) say which attack it is; ``name`` is for reading."""
 
@@ -79,7 +79,7 @@ class Attack:
     syn_ops: float | None
     dynamic_j: float
     flags: tuple[str, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[ReportedStage, ...]
     optimiser: str = field(default="", metadata=HIDDEN)
     known_seed: bool = field(default=False, metadata=HIDDEN)
 
@@ -144,7 +144,7 @@ class Energy:
 
 
 @dataclass(frozen=True)
-class Layer:
+class ReportedLayer:
     """Activity of one layer in one inference; ``inputs`` as in ``Energy``."""
 
     layer: str
@@ -197,7 +197,7 @@ class Detected:
 
 
 @dataclass(frozen=True)
-class Corruption:
+class ReportedCorruption:
     """A common corruption."""
 
     name: str
@@ -209,7 +209,7 @@ class Corruption:
 
 
 @dataclass(frozen=True)
-class Target:
+class ReportedTarget:
     """One model on one target; of a random model everything but ``inference`` is of its first
     inference seed."""
 
@@ -217,15 +217,15 @@ class Target:
     samples: int
     clean: Share
     clean_over_seeds: Spread
-    attacks: tuple[Attack, ...]
+    attacks: tuple[ReportedAttack, ...]
     worst: tuple[Worst, ...]
     battery: Strength | None
     energy: tuple[Energy, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[ReportedLayer, ...]
     flags: tuple[Flagged, ...]
     inference: tuple[Inference, ...]
     detector: tuple[Detected, ...]
-    corruptions: tuple[Corruption, ...]
+    corruptions: tuple[ReportedCorruption, ...]
 
     def worst_at(self, epsilon: float | None) -> Worst | None:
         """The worst case at a radius; None where the target was not attacked there."""
@@ -277,7 +277,7 @@ class ComparedWorst:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportedComparison:
     """Two targets on the same samples: clean, attack by attack (``cells``), and in the worst case.
     ``identical``: every prediction, spike and synaptic operation."""
 
@@ -323,7 +323,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class NearThreshold:
+class ReportedNearThreshold:
     """Share of potentials that are less than ``within`` of the threshold away from it."""
 
     layers: Mapping[str, float]
@@ -332,7 +332,7 @@ class NearThreshold:
 
 
 @dataclass(frozen=True)
-class Twin:
+class ReportedTwin:
     """An ANN of the same geometry; device table → energy."""
 
     macs: int
@@ -340,7 +340,7 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class Absent:
+class ReportedAbsent:
     """Cells that cannot be, of one target or one attack (``kind``), and why."""
 
     kind: str
@@ -350,7 +350,9 @@ class Absent:
     cells: int
 
 
-def repeating(targets: Sequence[Target], comparisons: Sequence[Comparison]) -> set[str]:
+def repeating(
+    targets: Sequence[ReportedTarget], comparisons: Sequence[ReportedComparison]
+) -> set[str]:
     """Targets that ran fewer samples than another and agree with the first in all of them."""
     most = max(entry.samples for entry in targets)
     same = {compared.targets[1] for compared in comparisons if compared.identical}
@@ -358,7 +360,7 @@ def repeating(targets: Sequence[Target], comparisons: Sequence[Comparison]) -> s
 
 
 @dataclass(frozen=True)
-class Model:
+class ReportedModel:
     """One network.
 
     differs    what its form has otherwise than the papers of its defences, see
@@ -378,45 +380,45 @@ class Model:
     no_program: str
     has_front: bool
     exact: bool
-    near_threshold: NearThreshold | None
-    twin: Twin
+    near_threshold: ReportedNearThreshold | None
+    twin: ReportedTwin
     battery: Strength | None
     answer: Answer
-    targets: tuple[Target, ...]
-    comparisons: tuple[Comparison, ...]
+    targets: tuple[ReportedTarget, ...]
+    comparisons: tuple[ReportedComparison, ...]
     differs: tuple[str, ...] = ()
-    absent: tuple[Absent, ...] = ()
+    absent: tuple[ReportedAbsent, ...] = ()
     method: str = field(default="", metadata=HIDDEN)
 
-    def target(self, name: str) -> Target:
+    def target(self, name: str) -> ReportedTarget:
         """What a target measured."""
         return next(entry for entry in self.targets if entry.target == name)
 
-    def comparison(self, baseline: str, target: str) -> Comparison | None:
+    def comparison(self, baseline: str, target: str) -> ReportedComparison | None:
         """Two targets on the same samples; None where they were not compared."""
         pair = (baseline, target)
         return next(
             (comparison for comparison in self.comparisons if comparison.targets == pair), None
         )
 
-    def agreement(self, entry: Target) -> int | None:
+    def agreement(self, entry: ReportedTarget) -> int | None:
         """Samples on which a target has every prediction, spike and synaptic operation as the first
         target has; None where they differ anywhere, or were not compared."""
         comparison = self.comparison(self.targets[0].target, entry.target)
         return entry.samples if comparison is not None and comparison.identical else None
 
-    def repeats(self, entry: Target) -> bool:
+    def repeats(self, entry: ReportedTarget) -> bool:
         """Whether a target ran fewer samples than another and agrees in all of them. It says that
         the hardware computes the same; its own accuracy, of so few samples, says nothing."""
         return entry.target in repeating(self.targets, self.comparisons)
 
     @property
-    def measured(self) -> tuple[Target, ...]:
+    def measured(self) -> tuple[ReportedTarget, ...]:
         """Targets whose accuracy is one: all but those that repeat another."""
         return tuple(entry for entry in self.targets if not self.repeats(entry))
 
     @property
-    def repeated(self) -> tuple[Target, ...]:
+    def repeated(self) -> tuple[ReportedTarget, ...]:
         """The other targets."""
         return tuple(entry for entry in self.targets if self.repeats(entry))
 
@@ -443,7 +445,7 @@ class Analysis:
     radius: float | None
     battery: Strength | None
     about: Mapping[str, Any]
-    models: tuple[Model, ...]
+    models: tuple[ReportedModel, ...]
 
     @property
     def data(self) -> str:
@@ -457,7 +459,7 @@ class Analysis:
 
 
 @dataclass(frozen=True)
-class PlacedModel(Model):
+class PlacedModel(ReportedModel):
     """A model and how its Program lies on the chip, as ``hardware.placement`` says it; None without
     a Program."""
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from toolchain.pages import formats
 from toolchain.pages.table import SEEDS, Column, Interval, Table
 from toolchain.report import battery
-from toolchain.report.facts import Absent, Analysis, Facts, Model
+from toolchain.report.facts import Analysis, Facts, ReportedAbsent, ReportedModel
 from toolchain.report.rows import (
     MASKING,
     MODEL,
@@ -72,7 +72,7 @@ def _of_kind(name: str) -> Column:
 
 
 class _Near(NamedTuple):
-    model: Model
+    model: ReportedModel
     layer: str
     share: float
 
@@ -193,7 +193,7 @@ def examples(facts: Facts) -> Table:
 
 
 class _Finding(NamedTuple):
-    model: Model
+    model: ReportedModel
     flag: str
     target: str
     text: str
@@ -217,8 +217,8 @@ def flags(facts: Analysis) -> Table:
 
 
 class _Gap(NamedTuple):
-    model: Model
-    item: Absent
+    model: ReportedModel
+    item: ReportedAbsent
 
 
 def _what(row: _Gap) -> str:

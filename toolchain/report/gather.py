@@ -18,14 +18,14 @@ from hardware.program import Program
 from toolchain.report import examples
 from toolchain.report.analysis import analyse
 from toolchain.report.examples import Example
-from toolchain.report.facts import Analysis, Check, Facts, Model, PlacedModel
+from toolchain.report.facts import Analysis, Check, Facts, PlacedModel, ReportedModel
 from toolchain.report.rate import at_rate
-from toolchain.report.run import Run
+from toolchain.report.run import StoredRun
 from toolchain.robustness.flags import CHECKS
 from toolchain.version import __version__
 
 
-def gather(run: Run, rate_hz: float | None = None) -> tuple[Facts, list[Example]]:
+def gather(run: StoredRun, rate_hz: float | None = None) -> tuple[Facts, list[Example]]:
     """The facts of a run, and the samples that are shown.
 
     Args:
@@ -59,12 +59,12 @@ def _placed(found: Analysis, programs: Mapping[str, Program]) -> Analysis:
     return Analysis(**{**_fields(found), "models": models})
 
 
-def _placement(model: Model, programs: Mapping[str, Program]) -> Mapping[str, Any] | None:
+def _placement(model: ReportedModel, programs: Mapping[str, Program]) -> Mapping[str, Any] | None:
     if model.program is None or model.chip is None:
         return None
     return placement.check(programs[model.program], Chip.load(model.chip)).to_dict()
 
 
-def _fields(value: Analysis | Model) -> dict[str, Any]:
+def _fields(value: Analysis | ReportedModel) -> dict[str, Any]:
     """The fields of a dataclass, one level deep."""
     return {field.name: getattr(value, field.name) for field in fields(value)}

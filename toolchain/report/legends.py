@@ -6,7 +6,7 @@ from html import escape
 
 from toolchain.pages import formats
 from toolchain.pages.marks import flag, key, letters, line_key, model_shape, shape
-from toolchain.report.facts import Analysis, Model
+from toolchain.report.facts import Analysis, ReportedModel
 
 FAMILIES = {
     "noise": "random noise",
@@ -23,7 +23,7 @@ def letters_of(facts: Analysis) -> dict[str, str]:
     return dict(zip((model.name for model in facts.models), letters(len(facts.models))))
 
 
-def sign(facts: Analysis, model: Model) -> str:
+def sign(facts: Analysis, model: ReportedModel) -> str:
     """The letter of a network in its colour."""
     place = [m.name for m in facts.models].index(model.name)
     return _letter(place, letters_of(facts)[model.name])
@@ -33,7 +33,7 @@ def _letter(place: int, letter: str) -> str:
     return f'<span class="letter c{place % 8}">{letter}</span>'
 
 
-def title(facts: Analysis, model: Model) -> str:
+def title(facts: Analysis, model: ReportedModel) -> str:
     """A heading with the letter and the name of a network."""
     return f"<h3>{sign(facts, model)} {escape(model.name)}</h3>"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from toolchain.pages import formats
 from toolchain.pages.html import details
-from toolchain.report.facts import Facts, Model
+from toolchain.report.facts import Facts, ReportedModel
 
 
 def made(facts: Facts) -> str:
@@ -82,7 +82,7 @@ def _data(data: Mapping[str, Any]) -> str:
     return f"{name}, the first {samples} of the test set, content {_code(data.get('key'))}"
 
 
-def _model(model: Model, source: Mapping[str, Any]) -> str:
+def _model(model: ReportedModel, source: Mapping[str, Any]) -> str:
     program = (
         f"Program {_code(model.program)}"
         if model.program

@@ -14,7 +14,7 @@ import numpy as np
 
 from toolchain.pages.table import EITHER, Column, Interval, Table
 from toolchain.report import battery
-from toolchain.report.facts import Analysis, Attack, Model, Target, Worst
+from toolchain.report.facts import Analysis, ReportedAttack, ReportedModel, ReportedTarget, Worst
 from toolchain.report.rows import MASKING, ZERO, agreement, bare
 from toolchain.report.trainings import grouped
 from toolchain.report.worst_cases import KINDS
@@ -24,7 +24,7 @@ from toolchain.robustness.traits import estimator_of
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMethod:
     """All trainings of a method on one target, at one radius (None: not attacked).
 
     repeats   the target ran fewer samples than another and agrees in all, for every training
@@ -32,8 +32,8 @@ class Trained:
 
     run: Analysis
     method: str
-    models: tuple[Model, ...]
-    entries: tuple[Target, ...]
+    models: tuple[ReportedModel, ...]
+    entries: tuple[ReportedTarget, ...]
     epsilon: float | None
     repeats: bool
 
@@ -91,7 +91,7 @@ def merged(facts: Analysis) -> Analysis:
     return replace(facts, models=models)
 
 
-def _merged(method: str, models: Sequence[Model]) -> Model:
+def _merged(method: str, models: Sequence[ReportedModel]) -> ReportedModel:
     target = models[0].answer.target
     entries = [entry for model in models for entry in model.targets if entry.target == target]
     worst = []
@@ -121,7 +121,7 @@ def _merged(method: str, models: Sequence[Model]) -> Model:
     return replace(models[0], name=f"{method}{trainings}", targets=(entry,), comparisons=())
 
 
-def _trained(run: Analysis, everywhere: bool = True) -> Iterator[Trained]:
+def _trained(run: Analysis, everywhere: bool = True) -> Iterator[TrainedMethod]:
     """Every method, target and radius; not ``everywhere``: the first target alone."""
     for method, models in grouped(run.models).items():
         targets = list(dict.fromkeys(e.target for model in models for e in model.targets))
@@ -130,7 +130,7 @@ def _trained(run: Analysis, everywhere: bool = True) -> Iterator[Trained]:
             own, entries = zip(*here)
             repeats = all(model.repeats(entry) for model, entry in here)
             for epsilon in run.radii or (None,):
-                yield Trained(run, method, own, entries, epsilon, repeats)
+                yield TrainedMethod(run, method, own, entries, epsilon, repeats)
 
 
 _ENDS = Column(
@@ -146,20 +146,20 @@ _RADIUS = Column("epsilon", "radius", "number", get=lambda row: row.epsilon)
 _TRAININGS = Column("trainings", "trainings", "count", get=lambda row: len(row.entries))
 
 
-def _clean(row: Trained) -> Interval | None:
+def _clean(row: TrainedMethod) -> Interval | None:
     return row.accuracy([entry.clean for entry in row.entries])
 
 
-def _worst_case(row: Trained) -> Interval | None:
+def _worst_case(row: TrainedMethod) -> Interval | None:
     return None if row.repeats else row.over(lambda worst: worst.share)
 
 
-def _spikes(row: Trained) -> float | None:
+def _spikes(row: TrainedMethod) -> float | None:
     counts = [e.energy[0].spikes for e in row.entries if e.energy[0].spikes is not None]
     return float(np.mean(counts)) if counts else None
 
 
-def _differs(row: Trained) -> str | None:
+def _differs(row: TrainedMethod) -> str | None:
     return "; ".join(dict.fromkeys(text for model in row.models for text in model.differs)) or None
 
 
@@ -210,13 +210,13 @@ def results(runs: Sequence[Analysis]) -> Table:
     return replace(table, columns=tuple(c for c in table.columns if c.key != "differs"))
 
 
-def _usual(row: Trained, optimiser: str) -> Interval | None:
+def _usual(row: TrainedMethod, optimiser: str) -> Interval | None:
     """A plain attack on the whole model: mean over the attack's seeds; of several lengths the one
     with the most iterations."""
     return row.accuracy([_single(entry, row.epsilon, optimiser) for entry in row.entries])
 
 
-def _single(entry: Target, epsilon: float | None, optimiser: str) -> Interval | None:
+def _single(entry: ReportedTarget, epsilon: float | None, optimiser: str) -> Interval | None:
     rows = [row for row in entry.attacks if row.epsilon == epsilon and _plain(row, optimiser)]
     if not rows:
         return None
@@ -224,7 +224,7 @@ def _single(entry: Target, epsilon: float | None, optimiser: str) -> Interval | 
     return over([row.attacked_accuracy for row in rows if row.iterations == most])
 
 
-def _plain(row: Attack, optimiser: str) -> bool:
+def _plain(row: ReportedAttack, optimiser: str) -> bool:
     """Whether it is the attack that publications make: with the training surrogate, through all
     that the network is, by an adversary who does not know the seed of the inference."""
     return (
@@ -282,10 +282,10 @@ def masking(runs: Sequence[Analysis]) -> Table:
     return Table.of("masking", caption, columns, rows)
 
 
-def _of_kind(name: str) -> Callable[[Trained], Interval | None]:
+def _of_kind(name: str) -> Callable[[TrainedMethod], Interval | None]:
     return lambda row: row.over(lambda worst: worst.kinds[name])
 
 
-def _near(row: Trained) -> Interval | None:
+def _near(row: TrainedMethod) -> Interval | None:
     near = [model.near_threshold for model in row.models]
     return over([None if entry is None else bare(entry.share) for entry in near])

@@ -46,7 +46,7 @@ from hardware import counters
 from hardware.program import Input, Program
 from toolchain.report import battery
 from toolchain.report.counts import attacks, strongest
-from toolchain.report.run import Run
+from toolchain.report.run import StoredRun
 from toolchain.robustness.records import Scored
 from toolchain.robustness.strength import of_records
 
@@ -71,7 +71,7 @@ _BITS = {"current_decay": 12, "voltage_decay": 12, "threshold": 17, "bias": 13, 
 _DELAY_BITS, _EXPONENT_BITS = 6, 4
 
 
-def result(run: Run) -> dict[str, Any]:
+def result(run: StoredRun) -> dict[str, Any]:
     """The whole file: {"names", "conventions", "entries": [{"model", "target", "inputs", "attack",
     "epsilon", "battery", "samples", "results"}]}."""
     run = replace(run, records=[r for r in run.records if r.description["program"] is not None])
@@ -106,7 +106,7 @@ def _battery(records: Sequence[Scored], record: Scored) -> str | None:
     return battery.mark(of_records(here)) if here else None
 
 
-def _entry(run: Run, record: Scored, tried: str | None) -> dict[str, Any]:
+def _entry(run: StoredRun, record: Scored, tried: str | None) -> dict[str, Any]:
     description, program = record.description, run.programs[record.description["program"]]
     clean = description["family"] == "clean"
     return {

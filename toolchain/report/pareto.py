@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toolchain.pages import formats
 from toolchain.pages.marks import WIDTH, Panel, flag, grid, mark, number_ticks, shape
 from toolchain.pages.svg import number, svg, text
-from toolchain.report.facts import Analysis, Energy, Model, Target, Worst
+from toolchain.report.facts import Analysis, Energy, ReportedModel, ReportedTarget, Worst
 from toolchain.report.legends import letters_of
 from toolchain.robustness.statistics import Share
 
@@ -21,7 +21,7 @@ LEFT, GAP, TOP, HEIGHT, BELOW = 64.0, 34.0, 30.0, 250.0, 34.0
 
 
 @dataclass(frozen=True)
-class Point:
+class ParetoPoint:
     """A network on a target. ``chosen``: the target that the answer is about. ``said``: the same in
     words."""
 
@@ -80,7 +80,7 @@ def pareto(facts: Analysis, name: str = "pareto", bars: str = "95 % intervals") 
     )
 
 
-def points_at(facts: Analysis, radius: float) -> list[Point]:
+def points_at(facts: Analysis, radius: float) -> list[ParetoPoint]:
     """Every network and target that was attacked at a radius; targets that only repeat another are
     said beside the picture."""
     letters, points = letters_of(facts), []
@@ -93,7 +93,7 @@ def points_at(facts: Analysis, radius: float) -> list[Point]:
 
             spent = entry.energy[0]
             points.append(
-                Point(
+                ParetoPoint(
                     target=entry.target,
                     chosen=entry.target == model.answer.target,
                     letter=letters[model.name],
@@ -110,7 +110,7 @@ def points_at(facts: Analysis, radius: float) -> list[Point]:
     return points
 
 
-def _said(model: Model, entry: Target, worst: Worst, spent: Energy) -> str:
+def _said(model: ReportedModel, entry: ReportedTarget, worst: Worst, spent: Energy) -> str:
     share = worst.share
     energy, low, high = (
         formats.quantity(value, "J")
@@ -124,7 +124,7 @@ def _said(model: Model, entry: Target, worst: Worst, spent: Energy) -> str:
     )
 
 
-def _front(panel: Panel, points: Sequence[Point]) -> list[str]:
+def _front(panel: Panel, points: Sequence[ParetoPoint]) -> list[str]:
     """Steps along the networks that no other beats in both."""
     chosen = sorted((p for p in points if p.chosen), key=lambda p: (p.energy, -p.share.value))
     if len(chosen) < 2:
@@ -141,7 +141,7 @@ def _front(panel: Panel, points: Sequence[Point]) -> list[str]:
     return [f'<path d="{path}H{number(panel.left + panel.width)}" class="front"/>']
 
 
-def _points(panel: Panel, points: Sequence[Point]) -> list[str]:
+def _points(panel: Panel, points: Sequence[ParetoPoint]) -> list[str]:
     body: list[str] = []
     labelled: list[tuple[str, float, float]] = []
     for p in sorted(points, key=lambda p: not p.chosen):

@@ -7,13 +7,19 @@ from toolchain.pages import formats
 from toolchain.pages.marks import WIDTH, Panel, grid, mark, model_shape, short
 from toolchain.pages.svg import number, svg, text
 from toolchain.report.curves import curves
-from toolchain.report.facts import Analysis, Compared, Comparison, Layer, Model
+from toolchain.report.facts import (
+    Analysis,
+    Compared,
+    ReportedComparison,
+    ReportedLayer,
+    ReportedModel,
+)
 from toolchain.report.legends import letters_of
 from toolchain.report.pareto import pareto
 
 __all__ = ["curves", "layers", "pareto", "scatter"]
 
-Group = list[tuple[int, Model, Comparison]]
+Group = list[tuple[int, ReportedModel, ReportedComparison]]
 """Networks compared on one pair of targets, with their places in the report."""
 
 
@@ -78,7 +84,7 @@ def _panel(panel: Panel, targets: tuple[str, str], found: Group, y_labels: bool)
     return body
 
 
-def _said(model: Model, targets: tuple[str, str], cell: Compared) -> str:
+def _said(model: ReportedModel, targets: tuple[str, str], cell: Compared) -> str:
     """A mark of the scatter in words."""
     ends = formats.interval(cell.low, cell.high)
     difference = f"{formats.signed(cell.difference)} points ({ends})"
@@ -142,7 +148,7 @@ def layers(facts: Analysis) -> str:
     )
 
 
-def _bar(model: Model, row: Layer, y: float, share: float) -> list[str]:
+def _bar(model: ReportedModel, row: ReportedLayer, y: float, share: float) -> list[str]:
     """A bar of a share of the full width, and its number."""
     wide = (WIDTH - _LEFT - _RIGHT) * share
     how = row.inputs if row.inputs == "clean" else f"{row.inputs} ({row.attack})"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hardware.parameters import parameter
 from toolchain.pages import formats
 from toolchain.report.counts import static_share
-from toolchain.report.facts import Analysis, Energy, Model
+from toolchain.report.facts import Analysis, Energy, ReportedModel
 from toolchain.report.run import ReportError
 
 
@@ -47,7 +47,7 @@ def _rows(facts: Analysis) -> Iterator[Energy]:
             yield from entry.energy
 
 
-def _model(model: Model, rate_hz: float) -> Model:
+def _model(model: ReportedModel, rate_hz: float) -> ReportedModel:
     targets = tuple(
         replace(entry, energy=tuple(_row(row, rate_hz) for row in entry.energy))
         for entry in model.targets

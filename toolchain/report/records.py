@@ -26,7 +26,7 @@ from toolchain.cells.store import Store
 from toolchain.errors import OutputError
 from toolchain.report.comparing import inference_seed
 from toolchain.report.counts import dynamic
-from toolchain.report.run import ReportError, Run
+from toolchain.report.run import ReportError, StoredRun
 from toolchain.robustness.records import Scored
 
 RECORDS = "records"
@@ -55,7 +55,7 @@ inference in joules."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class StoredSamples:
     """The inputs of one attack at one radius and seed, as all targets saw them.
 
     key       of the inputs: "crafted" in the records
@@ -77,7 +77,7 @@ class Samples:
     inputs: np.ndarray
 
 
-def records(run: Run) -> dict[str, np.ndarray]:
+def records(run: StoredRun) -> dict[str, np.ndarray]:
     """Column → values, one for each record and sample, see ``COLUMNS``."""
     sizes = [len(record.index) for record in run.records]
     columns = {}
@@ -91,7 +91,7 @@ def records(run: Run) -> dict[str, np.ndarray]:
     return columns
 
 
-def samples(run: Run) -> Iterator[Samples]:
+def samples(run: StoredRun) -> Iterator[StoredSamples]:
     """The inputs of every attack and of clean samples, each once.
 
     Raises:
@@ -107,14 +107,14 @@ def samples(run: Run) -> Iterator[Samples]:
             yield _samples(key, record, store)
 
 
-def _samples(key: str, record: Scored, store: Store) -> Samples:
+def _samples(key: str, record: Scored, store: Store) -> StoredSamples:
     description, size = record.description, len(record.index)
     inputs = store.get(key)[1].get("adversarial")
     if inputs is None or len(inputs) < size:
         raise ReportError(
             f"cell {key[:12]}: holds no inputs of {size} samples; run 'spikeport bench' again"
         )
-    return Samples(
+    return StoredSamples(
         key,
         description["model"],
         description["name"],
@@ -129,7 +129,7 @@ def _samples(key: str, record: Scored, store: Store) -> Samples:
 
 
 def write(
-    run: Run, folder: str | Path, *, parquet: bool = False, force: bool = False
+    run: StoredRun, folder: str | Path, *, parquet: bool = False, force: bool = False
 ) -> list[Path]:
     """Write every sample of a run.
 

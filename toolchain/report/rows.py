@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from toolchain.pages.table import Column, Interval
 from toolchain.report import battery
-from toolchain.report.facts import Analysis, Energy, Model, Target
+from toolchain.report.facts import Analysis, Energy, ReportedModel, ReportedTarget
 
 
 class Row(NamedTuple):
     """One row of a table; ``item``: what it is about besides the model and the target."""
 
-    model: Model
-    entry: Target
+    model: ReportedModel
+    entry: ReportedTarget
     item: Any = None
 
 
@@ -48,14 +48,14 @@ def item(key: str, label: str, kind: str = "text", name: str | None = None) -> C
     return Column(key, label, kind, get=lambda row: getattr(row.item, name or key))
 
 
-def every(facts: Analysis) -> Iterator[tuple[Model, Target]]:
+def every(facts: Analysis) -> Iterator[tuple[ReportedModel, ReportedTarget]]:
     """Every model and target."""
     for model in facts.models:
         for entry in model.targets:
             yield model, entry
 
 
-def measured(facts: Analysis) -> Iterator[tuple[Model, Target]]:
+def measured(facts: Analysis) -> Iterator[tuple[ReportedModel, ReportedTarget]]:
     """The same without targets that only repeat another (``Model.repeats``): their accuracy, of a
     few samples, says nothing."""
     for model in facts.models:
@@ -64,7 +64,8 @@ def measured(facts: Analysis) -> Iterator[tuple[Model, Target]]:
 
 
 def rows(
-    pairs: Iterable[tuple[Model, Target]], items: Callable[[Target], Iterable[object]]
+    pairs: Iterable[tuple[ReportedModel, ReportedTarget]],
+    items: Callable[[ReportedTarget], Iterable[object]],
 ) -> list[Row]:
     """A row for each item of each target."""
     return [Row(model, entry, item) for model, entry in pairs for item in items(entry)]

@@ -60,7 +60,7 @@ class ReportError(ToolchainError):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class StoredRun:
     """records: every scored cell of the last sweep. about: see ``ABOUT``, "cells" {"planned",
     "stored"}, and "makers", see ``makers``.
 
@@ -75,7 +75,7 @@ class Run:
     absent: Sequence[Mapping[str, Any]] = ()
 
 
-def load(folder: str | Path) -> Run:
+def load(folder: str | Path) -> StoredRun:
     """Read a run. Raises ReportError where there is nothing to report, StoreError where there is no
     run or a damaged one."""
     folder = Path(folder)
@@ -102,7 +102,7 @@ def load(folder: str | Path) -> Run:
     about["cells"] = {"planned": len(planned), "stored": stored}
     about["makers"] = made_by
     fingerprints = {r.description["program"] for r in records} - {None}
-    return Run(folder, records, about, {f: _program(folder, f) for f in fingerprints}, absent)
+    return StoredRun(folder, records, about, {f: _program(folder, f) for f in fingerprints}, absent)
 
 
 def makers(store: Store, wanted: Collection[str]) -> list[dict[str, Any]]:

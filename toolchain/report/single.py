@@ -13,7 +13,7 @@ from toolchain.pages.table import Interval
 from toolchain.report.cascades import stages
 from toolchain.report.comparing import inference_seed
 from toolchain.report.counts import attacks, change, dynamic, spikes, total
-from toolchain.report.facts import Attack, Corruption, Detected, Flagged, Inference
+from toolchain.report.facts import Detected, Flagged, Inference, ReportedAttack, ReportedCorruption
 from toolchain.robustness.records import Scored
 from toolchain.robustness.statistics import (
     Share,
@@ -25,7 +25,7 @@ from toolchain.robustness.statistics import (
 )
 
 
-def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> Attack:
+def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> ReportedAttack:
     """One attack; ``base``: the clean record that it is compared with."""
     _, (a, b) = align([base, record])
     measured = robustness(base.correct[a], record.correct[b])
@@ -33,7 +33,7 @@ def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> Attack:
     cell = (description["name"], description["epsilon"], description["seed"])
     queries = record.history.get("queries")
 
-    return Attack(
+    return ReportedAttack(
         name=description["name"],
         family=description["family"],
         norm=description["norm"],
@@ -63,11 +63,11 @@ def attack(record: Scored, base: Scored, found: Sequence[Flagged]) -> Attack:
     )
 
 
-def corruption(record: Scored, clean: Scored) -> Corruption:
+def corruption(record: Scored, clean: Scored) -> ReportedCorruption:
     """A common corruption against clean inputs."""
     _, (a, b) = align([clean, record])
     difference = paired_difference(record.correct[b], clean.correct[a])
-    return Corruption(
+    return ReportedCorruption(
         name=record.description["params"]["name"],
         severity=int(record.description["epsilon"]),
         share=Share.of(record.correct[b]),

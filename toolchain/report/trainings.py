@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from toolchain.report.facts import Analysis, Model
+from toolchain.report.facts import Analysis, ReportedModel
 
 _BEFORE = re.compile(r" seed \d+$")
 """How runs that do not say their methods (spikeport 0.1.0 of before) named trainings."""
@@ -20,9 +20,9 @@ def methods_of(names: Iterable[str], about: Mapping[str, Any]) -> dict[str, str]
     return {name: (_BEFORE.sub("", name) if old else methods.get(name) or name) for name in names}
 
 
-def grouped(models: Sequence[Model]) -> dict[str, list[Model]]:
+def grouped(models: Sequence[ReportedModel]) -> dict[str, list[ReportedModel]]:
     """Method → its networks, in their order."""
-    groups: dict[str, list[Model]] = {}
+    groups: dict[str, list[ReportedModel]] = {}
     for model in models:
         groups.setdefault(model.method, []).append(model)
     return groups

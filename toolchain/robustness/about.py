@@ -14,14 +14,14 @@ from hardware.energy import ASSUMPTIONS, DEVICES, NOT_COVERED
 from toolchain.cells.store import program_path
 from toolchain.deploy.doctor import NEEDED
 from toolchain.robustness import sources
-from toolchain.robustness.cells import Data
+from toolchain.robustness.cells import SweepData
 from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.parts import Sweep
 from toolchain.tables import to_table
 from toolchain.version import __version__
 
 
-def sweep(sweep: Sweep, data: Data, name: str) -> dict[str, Any]:
+def sweep(sweep: Sweep, data: SweepData, name: str) -> dict[str, Any]:
     """Plain values of a sweep.
 
     name   of the data set, or of the file

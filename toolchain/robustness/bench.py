@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from toolchain.cells import engine, maker, threads
-from toolchain.cells.engine import Report
+from toolchain.cells.engine import EngineReport
 from toolchain.cells.pool import Inside, Pool
 from toolchain.cells.remote import Scheduler, cluster
 from toolchain.cells.store import Store
@@ -35,7 +35,7 @@ def run(
     *,
     scheduler: Scheduler | None = None,
     workers: int | None = None,
-    report: Report | None = None,
+    report: EngineReport | None = None,
     command: str | None = None,
 ) -> Plan:
     """Run a sweep into a folder; returns what was planned. Raises ToolchainError; finished cells
@@ -46,7 +46,7 @@ def run(
     report     of progress; networks are trained before its cells are counted
     command    what the user typed, for the report
     """
-    report = report or Report()
+    report = report or EngineReport()
     sources.check_kinds(sweep)
     with Store(folder) as store:
         trained = sources.trainings(sweep)
@@ -54,7 +54,7 @@ def run(
             trained.values(),
             store,
             lambda *given: _trainers(workers, *given),
-            Report(inside=report.inside),
+            EngineReport(inside=report.inside),
         )
         # as workers compute, so that what a model becomes is the same to the last bit
         with threads.limited(1):

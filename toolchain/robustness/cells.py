@@ -39,7 +39,7 @@ SOFTWARE, INTEGERS = "software", "fast"
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class SweepData:
     """The attacked samples: images [sample, ...] in [0, 1] or binary events [sample, step, ...];
     labels and positions in the data set.
 
@@ -62,9 +62,9 @@ class Data:
             )
         return digest.hexdigest()
 
-    def first(self, count: int) -> Data:
+    def first(self, count: int) -> SweepData:
         """The first so many samples."""
-        return Data(self.samples[:count], self.labels[:count], self.index[:count])
+        return SweepData(self.samples[:count], self.labels[:count], self.index[:count])
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def victim(job: CraftJob, opened: Opened) -> Victim:
 
 
 def craft(
-    job: CraftJob, data: Data, tick: Tick = lambda done, total: None
+    job: CraftJob, data: SweepData, tick: Tick = lambda done, total: None
 ) -> dict[str, np.ndarray]:
     """Adversarial samples of a job: "adversarial", and for each sample "queries", "success" and the
     means of "history.*".
@@ -279,7 +279,7 @@ def craft_cell(job: CraftJob, context: Context) -> tuple[dict[str, Any], Arrays]
 
 
 def _cascade(
-    job: CraftJob, spec: AttackSpec, data: Data, opened: Opened, threat: Threat, tick: Tick
+    job: CraftJob, spec: AttackSpec, data: SweepData, opened: Opened, threat: Threat, tick: Tick
 ) -> dict[str, np.ndarray]:
     """All samples at once: those that have fallen leave room for others. Gradients are the PyTorch
     model's; ``on`` says who judges."""

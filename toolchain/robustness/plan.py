@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from toolchain.cells.engine import Cell
-from toolchain.robustness.cells import CraftJob, Data, ScoreJob
+from toolchain.robustness.cells import CraftJob, ScoreJob, SweepData
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Plan:
     chip    whose cores are counted and whose static power is taken
     """
 
-    data: Data
+    data: SweepData
     jobs: tuple[CraftJob, ...]
     targets: tuple[tuple[str, int], ...]
     seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

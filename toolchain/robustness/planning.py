@@ -6,7 +6,7 @@ from toolchain.attacks.batteries import battery, energy_battery, transfers
 from toolchain.attacks.estimators.base import spiking_neurons
 from toolchain.attacks.registry import ATTACKS, AttackSpec
 from toolchain.data.corruptions import CORRUPTIONS
-from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, Data
+from toolchain.robustness.cells import INTEGERS, SOFTWARE, CraftJob, SweepData
 from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.parts import Sweep
 from toolchain.robustness.plan import Plan
@@ -27,7 +27,7 @@ def _sources(transfer: bool | tuple[str, ...], files: list[ModelFile]) -> list[M
     return [model for model in files if model.name in transfer]
 
 
-def plan(sweep: Sweep, files: list[ModelFile], data: Data) -> Plan:
+def plan(sweep: Sweep, files: list[ModelFile], data: SweepData) -> Plan:
     """Every cell of a sweep: clean, the battery, transfers between all pairs of models, energy
     attacks, corruptions."""
     attacks = sweep.attacks

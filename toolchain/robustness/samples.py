@@ -14,7 +14,7 @@ from toolchain.data import Dataset
 from toolchain.deploy.inputs import read_npz
 from toolchain.errors import DataError, ToolchainError
 from toolchain.robustness import answers
-from toolchain.robustness.cells import Data
+from toolchain.robustness.cells import SweepData
 from toolchain.robustness.models import ModelFile, Opened, open_model
 from toolchain.robustness.parts import SAMPLES, Sweep
 from toolchain.whole import whole
@@ -28,7 +28,7 @@ class BenchError(ToolchainError):
     it."""
 
 
-def load(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
+def load(sweep: Sweep, files: list[ModelFile]) -> tuple[SweepData, str]:
     """The attacked samples, and the name of their data set or file.
 
     Raises:
@@ -52,14 +52,14 @@ def load(sweep: Sweep, files: list[ModelFile]) -> tuple[Data, str]:
     index = np.arange(len(dataset), dtype=np.int64)
     if sweep.data.source is not None:
         _check_steps(descriptions)
-        return Data(np.ascontiguousarray(dataset.values), dataset.labels, index), chosen
+        return SweepData(np.ascontiguousarray(dataset.values), dataset.labels, index), chosen
     if not dataset.is_events:
-        return Data(dataset.images(), dataset.labels, index), chosen
+        return SweepData(dataset.images(), dataset.labels, index), chosen
 
     _check_bins(descriptions)
     encoding = datasets.Encoding.from_description(next(iter(descriptions.values())))
     frames = np.ascontiguousarray(encoding.encode(dataset, slice(None)), np.uint8)
-    return Data(frames, dataset.labels, index, encoding.notes(dataset)), chosen
+    return SweepData(frames, dataset.labels, index, encoding.notes(dataset)), chosen
 
 
 def _said(opened: Opened) -> dict[str, Any]:

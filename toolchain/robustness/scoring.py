@@ -15,7 +15,7 @@ from toolchain.attacks.base import NotApplicable, steps_moved
 from toolchain.attacks.fronts import has_detector
 from toolchain.attacks.victims import BATCH
 from toolchain.cells.work import Arrays, Context, NotPossible, Tick
-from toolchain.robustness.cells import Data, ScoreJob
+from toolchain.robustness.cells import ScoreJob, SweepData
 from toolchain.robustness.models import Opened, open_model
 from toolchain.robustness.records import Scored
 from toolchain.whole import whole
@@ -27,7 +27,7 @@ NEAR = 0.3
 
 def score(
     job: ScoreJob,
-    data: Data,
+    data: SweepData,
     crafted: Mapping[str, np.ndarray],
     tick: Tick = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -71,7 +71,7 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackedNetwork:
     """What was attacked, as far as it decides which attacks there can be.
 
     norm       of the threat
@@ -88,7 +88,7 @@ class Attacked:
     detector: bool = False
 
     @classmethod
-    def of(cls, records: Sequence[Scored]) -> Attacked:
+    def of(cls, records: Sequence[Scored]) -> AttackedNetwork:
         """From records of one model under one threat."""
         descriptions = [record.description for record in records]
         return cls(
@@ -118,7 +118,7 @@ def _follows(attack: Traits) -> bool:
 
 
 def gradient_that_does_not_vanish(
-    attacks: Sequence[Traits], attacked: Attacked, effort: Effort
+    attacks: Sequence[Traits], attacked: AttackedNetwork, effort: Effort
 ) -> Missing:
     """The cross entropy of spike counts is flat, and a surrogate of bounded width is zero where a
     network has learnt to be."""
@@ -126,14 +126,16 @@ def gradient_that_does_not_vanish(
         yield f"{effort.steps} steps of a margin or DLR loss along gradients that vanish nowhere"
 
 
-def search_by_scores(attacks: Sequence[Traits], attacked: Attacked, effort: Effort) -> Missing:
+def search_by_scores(
+    attacks: Sequence[Traits], attacked: AttackedNetwork, effort: Effort
+) -> Missing:
     """What no gradient shows, a search may find."""
     if _spent(attacks, lambda a: a.access == SCORES) < effort.queries:
         yield f"{effort.queries:,} queries of a random search that needs no gradient"
 
 
 def local_search_on_integers(
-    attacks: Sequence[Traits], attacked: Attacked, effort: Effort
+    attacks: Sequence[Traits], attacked: AttackedNetwork, effort: Effort
 ) -> Missing:
     """Exact, because nothing is differentiated."""
     if attacked.program and _spent(attacks, lambda a: a.access == LOCAL) < effort.rounds:
@@ -143,13 +145,17 @@ def local_search_on_integers(
         )
 
 
-def every_seed_is_known(attacks: Sequence[Traits], attacked: Attacked, effort: Effort) -> Missing:
+def every_seed_is_known(
+    attacks: Sequence[Traits], attacked: AttackedNetwork, effort: Effort
+) -> Missing:
     """Noise and input spikes that follow from a seed are no secret: the seed stands in the file."""
     if attacked.random and _spent(attacks, lambda a: _follows(a) and a.known_seed) < effort.steps:
         yield f"{effort.steps} such steps by an adversary who knows the seed of the inference"
 
 
-def ways_around_a_front(attacks: Sequence[Traits], attacked: Attacked, effort: Effort) -> Missing:
+def ways_around_a_front(
+    attacks: Sequence[Traits], attacked: AttackedNetwork, effort: Effort
+) -> Missing:
     """What stands before a network may hide its gradient, and a detector may be evaded."""
     if not attacked.front or attacked.norm in EVENTS:
         return
@@ -163,7 +169,7 @@ def ways_around_a_front(attacks: Sequence[Traits], attacked: Attacked, effort: E
         yield f"{effort.around} steps of an adversary who knows of the detector"
 
 
-RULES: tuple[Callable[[Sequence[Traits], Attacked, Effort], Missing], ...] = (
+RULES: tuple[Callable[[Sequence[Traits], AttackedNetwork, Effort], Missing], ...] = (
     gradient_that_does_not_vanish,
     search_by_scores,
     local_search_on_integers,
@@ -172,7 +178,7 @@ RULES: tuple[Callable[[Sequence[Traits], Attacked, Effort], Missing], ...] = (
 )
 
 
-def judge(attacks: Iterable[Traits], attacked: Attacked) -> Strength:
+def judge(attacks: Iterable[Traits], attacked: AttackedNetwork) -> Strength:
     """The strength of some attacks, all of them made on one network under one threat."""
     tried, reached = list(attacks), SMOKE
     for level, effort in EFFORTS[attacked.norm].items():
@@ -186,7 +192,8 @@ def judge(attacks: Iterable[Traits], attacked: Attacked) -> Strength:
 def of_records(records: Sequence[Scored]) -> Strength:
     """Of the battery behind some records of one model at one radius."""
     return judge(
-        (traits for record in records for traits in Traits.made(record)), Attacked.of(records)
+        (traits for record in records for traits in Traits.made(record)),
+        AttackedNetwork.of(records),
     )
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from toolchain.attacks.registry import AttackSpec
 from toolchain.errors import ConfigError
-from toolchain.robustness.strength import Attacked, Strength, judge, weakest
+from toolchain.robustness.strength import AttackedNetwork, Strength, judge, weakest
 from toolchain.robustness.traits import Traits
 from toolchain.studies import base
 from toolchain.studies.base import Cell
@@ -95,7 +95,9 @@ def battery(recipes: Iterable[Config], attack: Attack) -> Strength | None:
         traits = [
             Traits.of_spec(spec, spiking) for spec in (*naive(attack), *honest(attack, config))
         ]
-        strengths.append(judge(traits, Attacked("linf", random=is_random(config), program=spiking)))
+        strengths.append(
+            judge(traits, AttackedNetwork("linf", random=is_random(config), program=spiking))
+        )
     return weakest(strengths)
 
 

@@ -54,7 +54,7 @@ def run(
             return run(cells, store, workers=workers, progress=progress)
 
     planned, store = everything(cells), folder
-    report = engine.Report()
+    report = engine.EngineReport()
     if progress is not None:
         report.cell = lambda label, done, total, left: progress(label, done, total)
     most = workers or os.cpu_count() or 1

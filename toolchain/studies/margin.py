@@ -38,7 +38,7 @@ settings = MarginStudy
 
 
 @dataclass(frozen=True)
-class Plan:
+class MarginPlan:
     """measured: (delta, seed) → cell of a floating-point network; aware: seed → cell of a network
     trained on the grid."""
 
@@ -48,7 +48,7 @@ class Plan:
     aware: dict[int, Cell]
 
 
-def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
+def read(table: Mapping[str, Any], where: str, folder: Path) -> MarginPlan:
     """See ``toolchain.studies``."""
     settings = from_table(MarginStudy, table, where)
     recipe = read_config(folder / settings.recipe)
@@ -91,15 +91,15 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
             (trained,),
         )
 
-    return Plan(settings, recipe, measured, aware)
+    return MarginPlan(settings, recipe, measured, aware)
 
 
-def cells(plan: Plan) -> list[Cell]:
+def cells(plan: MarginPlan) -> list[Cell]:
     """See ``toolchain.studies``."""
     return [*plan.measured.values(), *plan.aware.values()]
 
 
-def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
+def findings(plan: MarginPlan, results: Mapping[str, dict[str, Any]]) -> Findings:
     """See ``toolchain.studies``."""
     measured = {key: results[cell.key] for key, cell in plan.measured.items()}
     return margin_page.findings(

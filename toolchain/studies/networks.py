@@ -61,7 +61,7 @@ settings = Networks
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworksPlan:
     """Recipes by name; (name, seed) -> training cell, and -> measurements."""
 
     settings: Networks
@@ -70,7 +70,7 @@ class Plan:
     measured: dict[tuple[str, int], dict[str, tuple[str, Cell]]]
 
 
-def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
+def read(table: Mapping[str, Any], where: str, folder: Path) -> NetworksPlan:
     """See ``toolchain.studies``."""
     settings = from_table(Networks, table, where)
     names = [network.name for network in settings.networks]
@@ -103,19 +103,19 @@ def read(table: Mapping[str, Any], where: str, folder: Path) -> Plan:
                 trained[name, seed], recipes[name], label, settings.attack, seed, sources
             )
 
-    return Plan(settings, recipes, trained, measured)
+    return NetworksPlan(settings, recipes, trained, measured)
 
 
 def _seeded(recipe: Config, seed: int) -> Config:
     return replace(recipe, training=replace(recipe.training, seed=seed))
 
 
-def cells(plan: Plan) -> list[Cell]:
+def cells(plan: NetworksPlan) -> list[Cell]:
     """See ``toolchain.studies``."""
     return [cell for group in plan.measured.values() for _, cell in group.values()]
 
 
-def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def rows(plan: NetworksPlan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network and measurement: its group, its name, and the accuracy of every seed."""
     by_attack: dict[tuple[str, str, str], list[float]] = {}
     for (network, _), measured in plan.measured.items():
@@ -137,7 +137,7 @@ def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, An
     ]
 
 
-def findings(plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
+def findings(plan: NetworksPlan, results: Mapping[str, dict[str, Any]]) -> Findings:
     """See ``toolchain.studies``."""
     measured, names, attack = rows(plan, results), list(plan.recipes), plan.settings.attack
     share = {(row["network"], row["name"]): row["each"] for row in measured}

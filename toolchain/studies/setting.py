@@ -75,7 +75,7 @@ def distinct_names(networks: Iterable[Network]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SettingPlan:
     """Settings with their recipes, and (network, value, seed) -> the measurements."""
 
     settings: Study
@@ -109,20 +109,20 @@ class Setting:
         """What its file holds."""
         return Study
 
-    def read(self, table: Mapping[str, Any], where: str, folder: Path) -> Plan:
+    def read(self, table: Mapping[str, Any], where: str, folder: Path) -> SettingPlan:
         """See ``toolchain.studies``."""
         return _plan(self, table, where, folder)
 
-    def cells(self, plan: Plan) -> list[Cell]:
+    def cells(self, plan: SettingPlan) -> list[Cell]:
         """Every measurement; the trainings stand before them."""
         return [cell for group in plan.measured.values() for _, cell in group.values()]
 
-    def findings(self, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
+    def findings(self, plan: SettingPlan, results: Mapping[str, dict[str, Any]]) -> Findings:
         """See ``toolchain.studies``."""
         return _findings(self, plan, results)
 
 
-def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) -> Plan:
+def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) -> SettingPlan:
     settings = from_table(Study, table, where)
     recipes = {network.name: read_config(folder / network.recipe) for network in settings.networks}
     attacked.require_images(recipes)
@@ -146,10 +146,10 @@ def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) 
             network, configs[name, value, seed], label, settings.attack, seed, sources
         )
 
-    return Plan(settings, recipes, trained, measured)
+    return SettingPlan(settings, recipes, trained, measured)
 
 
-def rows(plan: Plan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def rows(plan: SettingPlan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network, value and measurement: group, name, and the accuracy of every seed."""
     by_attack: dict[tuple, dict[str, Any]] = {}
     for (network, value, _), measured in plan.measured.items():
@@ -195,7 +195,9 @@ def pick(
     return next(wanted, None)
 
 
-def _findings(setting: Setting, plan: Plan, results: Mapping[str, dict[str, Any]]) -> Findings:
+def _findings(
+    setting: Setting, plan: SettingPlan, results: Mapping[str, dict[str, Any]]
+) -> Findings:
     measured, settings = rows(plan, results), plan.settings
     tried = attacked.battery(plan.recipes.values(), settings.attack)
 
@@ -324,7 +326,7 @@ def _change(
     }
 
 
-def _lead(setting: Setting, plan: Plan) -> str:
+def _lead(setting: Setting, plan: SettingPlan) -> str:
     settings, attack = plan.settings, plan.settings.attack
     names = sorted({config.data.name for config in plan.recipes.values()})
     return (

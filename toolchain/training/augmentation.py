@@ -59,7 +59,7 @@ class Augmentation(Settings):
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedLabels:
     """A second label for each image.
 
     labels   int64 [sample]
@@ -72,7 +72,7 @@ class Mixed:
 
 def augmented(
     settings: Augmentation, images: torch.Tensor, labels: torch.Tensor, seed: int
-) -> tuple[torch.Tensor, torch.Tensor, Mixed | None]:
+) -> tuple[torch.Tensor, torch.Tensor, MixedLabels | None]:
     """Images [sample, channel, height, width] as the settings want them, their labels, and what was
     mixed into them; None: nothing was. Of two labels the one with the larger share is the first.
     The same seed gives the same images."""
@@ -91,7 +91,7 @@ def augmented(
         return changed, labels, None
     own, other, share = mixed.share >= 0.5, mixed.labels, mixed.share
     first, second = torch.where(own, labels, other), torch.where(own, other, labels)
-    return changed, first, Mixed(second, torch.where(own, share, 1 - share))
+    return changed, first, MixedLabels(second, torch.where(own, share, 1 - share))
 
 
 def moved(
@@ -115,25 +115,25 @@ def moved(
 
 def mixup(
     images: torch.Tensor, labels: torch.Tensor, alpha: float, generator: np.random.Generator
-) -> tuple[torch.Tensor, Mixed]:
+) -> tuple[torch.Tensor, MixedLabels]:
     """Each image and another one of the batch, added by their shares."""
     other = torch.from_numpy(generator.permutation(len(images))).to(images.device)
     share = generator.beta(alpha, alpha, len(images)).astype(np.float32)
-    mixed = Mixed(labels[other], torch.from_numpy(share).to(images.device))
+    mixed = MixedLabels(labels[other], torch.from_numpy(share).to(images.device))
     weight = mixed.share.reshape(-1, 1, 1, 1)
     return weight * images + (1 - weight) * images[other], mixed
 
 
 def cutmix(
     images: torch.Tensor, labels: torch.Tensor, alpha: float, generator: np.random.Generator
-) -> tuple[torch.Tensor, Mixed]:
+) -> tuple[torch.Tensor, MixedLabels]:
     """A box of another image of the batch in each; the share is what is left of its own pixels."""
     other = torch.from_numpy(generator.permutation(len(images))).to(images.device)
     side = np.sqrt(1 - generator.beta(alpha, alpha, len(images)))
     height, width = (np.rint(side * size).astype(np.int64) for size in images.shape[2:])
     boxes = _boxes(images, height, width, generator)
     share = 1 - boxes.float().mean((1, 2, 3))
-    return torch.where(boxes, images[other], images), Mixed(labels[other], share)
+    return torch.where(boxes, images[other], images), MixedLabels(labels[other], share)
 
 
 def _boxes(

@@ -16,12 +16,12 @@ from toolchain.data import Dataset, Encoding
 from toolchain.errors import ToolchainError
 from toolchain.layers import decode
 from toolchain.models import AnyNetwork
-from toolchain.training.augmentation import Mixed, augmented
+from toolchain.training.augmentation import MixedLabels, augmented
 from toolchain.training.config import Config, Training
 
 
 @dataclass
-class Step:
+class BatchStep:
     """One training step; see ``toolchain.defences.hooks.Step``. Either ``values`` [step, sample,
     *shape], or ``images`` and ``encode``. mixed: a second label for each sample."""
 
@@ -33,7 +33,7 @@ class Step:
     images: torch.Tensor | None = None
     clean: torch.Tensor | None = None
     encode: Callable[[torch.Tensor], torch.Tensor] | None = None
-    mixed: Mixed | None = None
+    mixed: MixedLabels | None = None
 
     def scores(self, images: torch.Tensor | None = None) -> torch.Tensor:
         """Scores [sample, class] of the step's own samples, or of other images."""
@@ -94,7 +94,7 @@ class Feed:
         self.order = np.zeros(0, np.int64)
         self._encoder = encoder_of(model.spikeport_io()) if as_images else None
 
-    def epoch(self, number: int, done: int = 0) -> Iterator[Step]:
+    def epoch(self, number: int, done: int = 0) -> Iterator[BatchStep]:
         """The steps of epoch ``number`` (from 0).
 
         done  so many of them are done already: the others follow, with the order and the state of
@@ -106,7 +106,7 @@ class Feed:
             if place >= done:
                 yield self._step(which, number, number * self.batches + place)
 
-    def _step(self, which: np.ndarray, epoch: int, position: int) -> Step:
+    def _step(self, which: np.ndarray, epoch: int, position: int) -> BatchStep:
         progress = position / max(1, self.total - 1)
         shift, settings = self.config.data.shift, self.config.training
 
@@ -116,7 +116,7 @@ class Feed:
                 self.data, self.config.data.encoder, which, self.model.fraction_bits, epoch
             )
             values = shifted(values, shift, self.generator).to(self.device)
-            return Step(self.model, settings, labels.to(self.device), progress, values=values)
+            return BatchStep(self.model, settings, labels.to(self.device), progress, values=values)
 
         images = torch.from_numpy(self.data.images(which))
         images = shifted(images[None], shift, self.generator)[0].to(self.device)
@@ -127,7 +127,7 @@ class Feed:
             images, labels, mixed = augmented(self.config.augmentation, images, labels, drawn)
 
         seed = derived_seed("training", settings.seed, position)
-        return Step(
+        return BatchStep(
             self.model,
             settings,
             labels,

@@ -12,7 +12,7 @@ import torch
 from toolchain.attacks.randomness import derived_seed
 from toolchain.data import Dataset, Encoding
 from toolchain.models import AnyNetwork
-from toolchain.training.batches import Step, encoded
+from toolchain.training.batches import BatchStep, encoded
 from toolchain.training.config import Config
 
 EVALUATION_BATCH = 256
@@ -42,7 +42,7 @@ def measure(model: AnyNetwork, dataset: Dataset, config: Config) -> tuple[float,
     loss, correct = 0.0, 0
     model.eval()
     for right, (scores, labels) in _parts(model, dataset, config.data.encoder):
-        step = Step(model, config.training, labels, 1.0)
+        step = BatchStep(model, config.training, labels, 1.0)
         loss += step.loss(scores).item() * len(labels)
         correct += right
     return loss / len(dataset), correct / len(dataset)

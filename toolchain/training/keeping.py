@@ -18,7 +18,7 @@ from toolchain.data import Dataset
 from toolchain.errors import CheckpointError, OutputError
 from toolchain.training import state
 from toolchain.training.config import Config
-from toolchain.training.run import Run
+from toolchain.training.run import TrainingRun
 
 SHOWN = 3
 """Differences of two recipes that an error names."""
@@ -102,7 +102,7 @@ class Kept:
     """
 
     def __init__(
-        self, keeping: Keeping, training: dict[str, Any], saved: state.Saved | None = None
+        self, keeping: Keeping, training: dict[str, Any], saved: state.SavedState | None = None
     ) -> None:
         self.saved, self.details = saved, {} if saved is None else saved.details
         self._keeping, self._training = keeping, training
@@ -114,22 +114,22 @@ class Kept:
         """That the training took so far, with what came before it was stopped."""
         return self._before + time.monotonic() - self._started
 
-    def started(self, run: Run) -> None:
+    def started(self, run: TrainingRun) -> None:
         """The network has what it starts from: that is safe from now on, and the state of the
         training of what it starts from is needed no more."""
         self.write(run)
         self._keeping.inside().path.unlink(missing_ok=True)
 
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: TrainingRun) -> None:
         """Write, where it is time to."""
         if time.monotonic() - self._written >= self._keeping.every_s:
             self.write(run)
 
-    def after_epoch(self, run: Run) -> None:
+    def after_epoch(self, run: TrainingRun) -> None:
         """Write."""
         self.write(run)
 
-    def write(self, run: Run) -> None:
+    def write(self, run: TrainingRun) -> None:
         """Write the state as it is. Raises OutputError."""
         state.write(self._keeping.path, run, self._training, self.details, self.seconds)
         self._written = time.monotonic()

@@ -20,7 +20,7 @@ from toolchain.training.config import Config
 from toolchain.training.evaluation import evaluate, split
 from toolchain.training.keeping import Keeping
 from toolchain.training.result import Result, Train, device_of
-from toolchain.training.run import Run
+from toolchain.training.run import TrainingRun
 
 
 @heap.kept()
@@ -91,7 +91,7 @@ def train(
         if saved is None and config.model.init is not None:
             before = train if keeping is None else partial(train, keeping=keeping.inside())
             details |= _start(model, config, data, before, root)
-        run = Run(model.to(device), config, data, held)
+        run = TrainingRun(model.to(device), config, data, held)
         if saved is not None:
             saved.restore(run)
         elif kept is not None and details:

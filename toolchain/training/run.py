@@ -13,7 +13,7 @@ from toolchain.errors import ToolchainError
 from toolchain.layers import freeze_norms
 from toolchain.models import AnyNetwork
 from toolchain.training import optimisation
-from toolchain.training.batches import Feed, Step
+from toolchain.training.batches import BatchStep, Feed
 from toolchain.training.config import Config
 from toolchain.training.evaluation import Best, measure
 
@@ -21,14 +21,14 @@ from toolchain.training.evaluation import Best, measure
 class Keeper(Protocol):
     """What keeps the state of a training meanwhile."""
 
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: TrainingRun) -> None:
         """A step is done; more of its epoch follow."""
 
-    def after_epoch(self, run: Run) -> None:
+    def after_epoch(self, run: TrainingRun) -> None:
         """An epoch is done, and in the history."""
 
 
-class Run:
+class TrainingRun:
     """A training under way: everything that the next step depends on.
 
     data, held  samples to train on, and to validate on (None: none)
@@ -95,7 +95,7 @@ class Run:
             self.done += 1
             yield
 
-    def _learn(self, step: Step) -> None:
+    def _learn(self, step: BatchStep) -> None:
         """One step."""
         self.defences.prepare(step)
         with self.defences.watching(step):

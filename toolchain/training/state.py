@@ -28,7 +28,7 @@ from hardware._files import read_bytes
 from toolchain import files
 from toolchain.errors import CheckpointError
 from toolchain.training.evaluation import Best
-from toolchain.training.run import Run, Tally
+from toolchain.training.run import Tally, TrainingRun
 
 FORMAT = 1
 KEY, SEAL = "spikeport-training", "spikeport-sha256"
@@ -47,7 +47,7 @@ DAMAGE = (
 
 
 def write(
-    path: Path, run: Run, training: dict[str, Any], details: dict[str, Any], seconds: float
+    path: Path, run: TrainingRun, training: dict[str, Any], details: dict[str, Any], seconds: float
 ) -> None:
     """Write the state between two steps, whole or not at all.
 
@@ -86,7 +86,7 @@ def write(
     files.write_bytes(path, save(tensors, metadata=metadata), force=True)
 
 
-def read(path: Path) -> Saved:
+def read(path: Path) -> SavedState:
     """The state in a file. Raises CheckpointError."""
     content = read_bytes(path, CheckpointError, MOST_BYTES, "the state of a training")
     length = int.from_bytes(content[:8], "little")
@@ -110,13 +110,13 @@ def read(path: Path) -> Saved:
         tensors = load(content)
         if _digest(text, tensors) != seal:
             raise CheckpointError(f"{path}: damaged: it is not what was written")
-        return Saved(path, tensors, values, dict(values["training"]))
+        return SavedState(path, tensors, values, dict(values["training"]))
     except DAMAGE as error:
         raise CheckpointError(f"{path}: damaged: {str(error)[:200]}") from None
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedState:
     """What a file of a state holds; training: of what training it is."""
 
     path: Path
@@ -134,7 +134,7 @@ class Saved:
         """That the training took so far."""
         return float(self.values["seconds"])
 
-    def restore(self, run: Run) -> None:
+    def restore(self, run: TrainingRun) -> None:
         """Put the state into a fresh run of the same recipe, and PyTorch's generators where they
         were. Raises CheckpointError."""
         try:
@@ -142,7 +142,7 @@ class Saved:
         except DAMAGE as error:
             raise CheckpointError(f"{self.path}: damaged: {str(error)[:200]}") from None
 
-    def _restore(self, run: Run) -> None:
+    def _restore(self, run: TrainingRun) -> None:
         values = self.values
         run.model.load_state_dict(self._under("model."))
         run.optimiser.load_state_dict(self._optimiser())

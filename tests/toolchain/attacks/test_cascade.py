@@ -7,7 +7,7 @@ import pytest
 from toolchain.attacks import cascade
 from toolchain.attacks.base import AttackError, AttackResult, NotApplicable, Threat
 from toolchain.attacks.batteries import PRESETS, stages
-from toolchain.attacks.cascade import Stage
+from toolchain.attacks.cascade import CascadeStage
 from toolchain.attacks.registry import AttackSpec, run
 
 THREAT = Threat("linf", 0.25)
@@ -51,10 +51,10 @@ def test_each_stage_sees_what_is_left_and_goes_on_from_the_best_point():
     seen = []
     x, labels = images(2.5, 1.8, 1.4, 0.4), np.zeros(4, np.int64)
     row = [
-        Stage(adding(0.1, 3, seen), False),
-        Stage(absent, True),
-        Stage(adding(0.1, 5, seen), True),
-        Stage(adding(0.1, 5, seen), False),
+        CascadeStage(adding(0.1, 3, seen), False),
+        CascadeStage(absent, True),
+        CascadeStage(adding(0.1, 5, seen), True),
+        CascadeStage(adding(0.1, 5, seen), False),
     ]
     result = cascade.run(row, Sum(), x, labels, THREAT, 0)
     assert result.history["felled_by"].tolist() == [[0, 1, 3, -1]]

@@ -27,7 +27,7 @@ def compute(tmp_path) -> Callable:
                 cells,
                 store,
                 lambda count, shared, inside: Pool(workers, shared, inside),
-                engine.Report(**report),
+                engine.EngineReport(**report),
             )
             return {cell.key: store.get(cell.key)[0] for cell in engine.everything(cells)}
 

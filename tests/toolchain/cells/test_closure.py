@@ -128,7 +128,7 @@ from toolchain.attacks.registry import AttackSpec
 import numpy as np
 from toolchain import data
 found = data.load("digits", "test", samples=2)
-given = cells.Data(found.images(), found.labels, np.arange(2))
+given = cells.SweepData(found.images(), found.labels, np.arange(2))
 model = sealed(ModelFile.read("a", {model!r}))
 spec = AttackSpec("apgd_dlr", {{"steps": 2}}, {{"name": "assg", "params": {{}}}})
 job = cells.CraftJob(model, given.key, spec, "linf", 0.1, 0, 2)

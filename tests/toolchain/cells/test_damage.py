@@ -223,7 +223,7 @@ def test_a_full_disk_ends_the_run_keeps_what_is_finished_and_the_next_completes(
     def run(folder):
         done = []
         with Store(folder) as store:
-            report = engine.Report(cell=lambda name, *rest: done.append(name))
+            report = engine.EngineReport(cell=lambda name, *rest: done.append(name))
             engine.run(cells, store, lambda count, shared, inside: Pool(1, shared, inside), report)
         return [name for name in done if name]
 

@@ -116,7 +116,7 @@ def test_a_cluster_with_tls_computes_and_a_stranger_is_not_heard(tmp_path, monke
             known = Scheduler(running.scheduler_address, **ours)
             cells = [job("counted", "slow", of=3), job("cannot", "colours")]
             with Store(tmp_path / "run") as store:
-                report = engine.Report(inside=lambda *said: seen.append(said))
+                report = engine.EngineReport(inside=lambda *said: seen.append(said))
                 engine.run(
                     cells,
                     store,

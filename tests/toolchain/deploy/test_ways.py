@@ -9,7 +9,7 @@ import pytest
 
 import spikeport
 from toolchain.cli.options import description_options, model_options
-from toolchain.deploy.inputs import Source
+from toolchain.deploy.inputs import SampleSource
 from toolchain.deploy.ways import DESCRIBING, LOWERING, READING, TRACING, Lowering, Ways
 from toolchain.robustness.models import Options
 
@@ -26,7 +26,7 @@ def test_python_and_the_command_line_take_every_option():
 
     command = description_options(model_options(lambda: None))
     there = {option.name for option in command.__click_params__}
-    encoded = {field.name for field in fields(Source)} - {"name", "samples", "rate"}
+    encoded = {field.name for field in fields(SampleSource)} - {"name", "samples", "rate"}
     assert there >= OPTIONS | encoded | {"spike_rate"}
 
 

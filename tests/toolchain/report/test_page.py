@@ -24,7 +24,7 @@ from toolchain.report.facts import Facts, to_json
 from toolchain.report.gather import gather
 from toolchain.report.legends import letters_of
 from toolchain.report.pareto import CROWDED
-from toolchain.report.run import Run, load
+from toolchain.report.run import StoredRun, load
 from toolchain.robustness.strength import Strength
 
 
@@ -306,7 +306,7 @@ def small(tmp_path, *records):
     synthetic.write_run(
         tmp_path / "empty", synthetic.MODELS[:1], targets={"fast": 3}, epsilons=(0.1,), seeds=(0,)
     )
-    run = Run(
+    run = StoredRun(
         tmp_path / "empty",
         [r for r in records if r.description["family"] in ("clean", "noise")],
         about,

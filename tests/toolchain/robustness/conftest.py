@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from tests.toolchain.robustness import networks
 from toolchain import data as datasets
-from toolchain.robustness.cells import Data
+from toolchain.robustness.cells import SweepData
 from toolchain.robustness.models import ModelFile, Options
 
 
@@ -52,10 +52,10 @@ def ann() -> ModelFile:
 
 
 @pytest.fixture(scope="session")
-def digits() -> Data:
+def digits() -> SweepData:
     """The first 40 test digits as a sweep has them."""
     found = datasets.load("digits", "test", samples=40)
-    return Data((found.values / 16).astype(np.float32), found.labels, np.arange(40))
+    return SweepData((found.values / 16).astype(np.float32), found.labels, np.arange(40))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 
 from toolchain import training
 from toolchain.cells import remote
-from toolchain.cells.engine import Report
+from toolchain.cells.engine import EngineReport
 from toolchain.cells.errors import EngineError
 from toolchain.cells.store import Store
 from toolchain.robustness import bench, planning, samples, sources, sweep
@@ -122,7 +122,7 @@ def test_a_larger_sweep_computes_only_what_is_new(model, undisturbed, tmp_path):
         larger,
         tmp_path / "run",
         workers=1,
-        report=Report(cell=lambda name, done, total, left: computed.append(name)),
+        report=EngineReport(cell=lambda name, done, total, left: computed.append(name)),
     )
     assert len([name for name in computed if name]) == len(ATTACKS) * 3
     assert all("0.5" in name for name in computed if name)
@@ -160,7 +160,7 @@ def test_a_killed_worker_has_its_cells_run_again(model, undisturbed, tmp_path):
             )
             os.kill(killed[0], signal.SIGKILL)
 
-    bench.run(described(model), tmp_path / "run", workers=2, report=Report(cell=kill_once))
+    bench.run(described(model), tmp_path / "run", workers=2, report=EngineReport(cell=kill_once))
     assert killed
     assert rows(tmp_path / "run") == rows(undisturbed)
 
@@ -176,10 +176,10 @@ CLIENT = """
 import sys
 sys.path.insert(0, {root!r})
 from toolchain.robustness import bench, sweep
-from toolchain.cells.engine import Report
+from toolchain.cells.engine import EngineReport
 if __name__ == "__main__":
     values = sweep.parse({values!r}, "sweep")
-    report = Report(cell=lambda name, done, total, left: print(done, flush=True))
+    report = EngineReport(cell=lambda name, done, total, left: print(done, flush=True))
     bench.run(values, {folder!r}, workers=1, report=report)
 """
 

@@ -18,7 +18,7 @@ from toolchain.attacks.registry import AttackSpec
 from toolchain.report.gather import gather
 from toolchain.report.run import load
 from toolchain.robustness import bench, cells, sweep
-from toolchain.robustness.cells import Data
+from toolchain.robustness.cells import SweepData
 from toolchain.robustness.flags import Evidence, check
 from toolchain.robustness.models import Options
 
@@ -98,7 +98,7 @@ def test_the_battery_breaks_what_plain_pgd_does_not_and_the_flags_say_so(facts):
 def test_integers_that_hide_the_way_are_flagged(float_model, factory, masks):
     """A search that does not accept ties stands on the plateaus of the integers."""
     found = datasets.load("digits", "test", samples=100)
-    data = Data((found.values / 16).astype(np.float32), found.labels, np.arange(100))
+    data = SweepData((found.values / 16).astype(np.float32), found.labels, np.arange(100))
     model = float_model
     if masks:
         options = Options(

@@ -13,7 +13,7 @@ from toolchain.attacks.registry import ATTACKS, NORMS
 from toolchain.robustness import strength, traits
 from toolchain.robustness.cells import CraftJob
 from toolchain.robustness.models import ModelFile
-from toolchain.robustness.strength import FULL, SMOKE, STANDARD, Attacked, judge
+from toolchain.robustness.strength import FULL, SMOKE, STANDARD, AttackedNetwork, judge
 from toolchain.robustness.traits import (
     EXACT,
     GRADIENT,
@@ -27,7 +27,7 @@ from toolchain.robustness.traits import (
     Traits,
 )
 
-LINF = Attacked("linf")
+LINF = AttackedNetwork("linf")
 FOLLOWS = Traits(GRADIENT, MARGIN, NOWHERE_ZERO, 100)
 SQUARE, SEARCH = Traits(SCORES, "", "", 200), Traits(LOCAL, "", "", 200)
 STRONG = (FOLLOWS, SQUARE, SEARCH)
@@ -65,7 +65,7 @@ def test_the_efforts_of_attacks_of_a_kind_add_up():
             replace(LINF, front=True, detector=True),
             "knows of the detector",
         ),
-        ((), Attacked("flips"), "vanish nowhere"),
+        ((), AttackedNetwork("flips"), "vanish nowhere"),
     ],
 )
 def test_what_is_missing_makes_a_smoke_test_and_is_named(attacks, attacked, missing):
@@ -107,7 +107,7 @@ def said(spec, common):
     [
         ((FOLLOWS, SQUARE), replace(LINF, program=False)),
         ((replace(FOLLOWS, surrogate=EXACT), SQUARE), replace(LINF, program=False)),
-        ((FOLLOWS,), Attacked("shift")),
+        ((FOLLOWS,), AttackedNetwork("shift")),
         ((*STRONG, replace(FOLLOWS, known_seed=True)), replace(LINF, random=True)),
         (
             (*STRONG, replace(FOLLOWS, front="bpda"), replace(FOLLOWS, front="detector")),

@@ -10,8 +10,8 @@ from torch.nn import functional
 import toolchain.layers as snn
 from toolchain.data import load
 from toolchain.training import Augmentation, Config, Training, train
-from toolchain.training.augmentation import Mixed, augmented, cutmix, mixup, moved
-from toolchain.training.batches import Feed, Step
+from toolchain.training.augmentation import MixedLabels, augmented, cutmix, mixup, moved
+from toolchain.training.batches import BatchStep, Feed
 
 SAMPLES = 400
 RISING = torch.arange(1, 31.0).reshape(1, 1, 5, 6).expand(SAMPLES, 2, 5, 6) / 32
@@ -134,9 +134,9 @@ def test_the_seed_alone_decides():
 def test_the_loss_of_mixed_labels_is_that_of_both(smoothing):
     scores = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, -1.0]])
     labels, share = torch.tensor([0, 1]), torch.tensor([0.75, 0.5])
-    mixed = Mixed(torch.tensor([2, 1]), share)
+    mixed = MixedLabels(torch.tensor([2, 1]), share)
     settings = Training(label_smoothing=smoothing)
-    found = Step(None, settings, labels, 0.0, mixed=mixed).loss(scores)
+    found = BatchStep(None, settings, labels, 0.0, mixed=mixed).loss(scores)
     both = [
         functional.cross_entropy(scores, each, reduction="none", label_smoothing=smoothing)
         for each in (labels, mixed.labels)

@@ -13,7 +13,7 @@ from toolchain.errors import ToolchainError
 from toolchain.layers import norm
 from toolchain.models import Layer, Model, Neuron
 from toolchain.training import Config, Data, Training, run, train
-from toolchain.training.batches import Step
+from toolchain.training.batches import BatchStep
 from toolchain.training.optimisation import clip, optimiser, schedule, split
 
 
@@ -98,7 +98,7 @@ def test_a_gradient_is_scaled_down_to_its_bound():
 
 def test_a_smoothed_target_is_spread_over_the_classes():
     scores, settings = torch.tensor([[2.0, 0.0, 1.0]]), Training(label_smoothing=0.3)
-    loss = Step(None, settings, torch.tensor([0]), 0.0).loss(scores).item()
+    loss = BatchStep(None, settings, torch.tensor([0]), 0.0).loss(scores).item()
     target = torch.tensor([[0.8, 0.1, 0.1]])
     assert loss == pytest.approx(functional.cross_entropy(scores, target).item())
 

@@ -16,7 +16,7 @@ from toolchain.data import load
 from toolchain.errors import ConfigError, LayerError, ToolchainError
 from toolchain.models import Grid, Layer, Model, Neuron, Surrogate
 from toolchain.training import Config, Data, Training, evaluate, train
-from toolchain.training.batches import Step, shifted
+from toolchain.training.batches import BatchStep, shifted
 from toolchain.training.result import device_of
 
 SMALL = Config(
@@ -145,7 +145,7 @@ def test_shifted_images_stay_the_same_in_every_step():
 
 
 def test_the_rate_loss_is_the_squared_difference_from_the_wanted_rates(trained):
-    step = Step(trained.model, Training(loss="rate"), torch.tensor([3]), 0.0)
+    step = BatchStep(trained.model, Training(loss="rate"), torch.tensor([3]), 0.0)
     counts = torch.zeros(1, 10)
     counts[0, 3] = 2
     assert step.loss(counts).item() == pytest.approx(0.5**2 / 10)  # 2 of the 4 steps

@@ -20,7 +20,7 @@ from toolchain.attacks.estimators.slopes import Pointwise
 
 
 @dataclass(frozen=True)
-class Entry:
+class EstimatorEntry:
     """make: parameters → estimator. batch_dependent: a sample's gradient changes with its batch
     mates."""
 
@@ -30,70 +30,70 @@ class Entry:
     batch_dependent: bool = False
 
 
-ESTIMATORS: Mapping[str, Entry] = {
-    "training": Entry(
+ESTIMATORS: Mapping[str, EstimatorEntry] = {
+    "training": EstimatorEntry(
         Estimator,
         "the surrogate that the network was trained with, through time",
         "Neftci et al., IEEE SPM 2019",
     ),
-    "triangle": Entry(
+    "triangle": EstimatorEntry(
         lambda width=1.0: Pointwise("triangle", width),
         "triangle of any half width (thresholds), through time",
         "Bellec et al., NeurIPS 2018",
     ),
-    "rectangle": Entry(
+    "rectangle": EstimatorEntry(
         lambda width=1.0: Pointwise("rectangle", width),
         "rectangle of any width (thresholds), through time",
         "Wu et al., Front. Neurosci. 2018",
     ),
-    "atan": Entry(
+    "atan": EstimatorEntry(
         lambda steepness=2.0: Pointwise("atan", steepness),
         "arctangent, nowhere zero, through time",
         "Fang et al., ICCV 2021",
     ),
-    "sigmoid": Entry(
+    "sigmoid": EstimatorEntry(
         lambda steepness=4.0: Pointwise("sigmoid", steepness),
         "logistic, nowhere zero, through time",
         "SR, ICML 2024 (ensemble)",
     ),
-    "straight_through": Entry(
+    "straight_through": EstimatorEntry(
         lambda: Pointwise("straight_through"),
         "derivative 1 everywhere, through time",
         "Bengio et al., 2013",
     ),
-    "bptr": Entry(
+    "bptr": EstimatorEntry(
         RateThrough,
         "upstream gradient where a neuron fired, no time",
         "Ding et al., SNN-RAT, NeurIPS 2022",
     ),
-    "rga": Entry(RateGradient, "slope of a piecewise linear rate", "Bu et al., CVPR 2023"),
-    "hart": Entry(
+    "rga": EstimatorEntry(RateGradient, "slope of a piecewise linear rate", "Bu et al., CVPR 2023"),
+    "hart": EstimatorEntry(
         RateTime,
         "triangle without carried potential, averaged over time; width tuned",
         "Hao et al., ICLR 2024",
     ),
-    "cba": Entry(
+    "cba": EstimatorEntry(
         Activation,
         "derivative of the converted ANN's activation, no time",
         "Ding et al., SNN-RAT, NeurIPS 2022",
     ),
-    "hart_mix": Entry(
+    "hart_mix": EstimatorEntry(
         lambda gamma=1.0: Mixed("hart_mix", (RateTime(gamma), Estimator())),
         "mean of HART's gradient and the training surrogate's",
         "Hao et al., ICLR 2024 (MIX)",
     ),
-    "pdsg": Entry(
+    "pdsg": EstimatorEntry(
         PotentialDependent,
         "normal density as wide as the potentials spread",
         "PDSG-SDA, CVPR 2025",
         batch_dependent=True,
     ),
-    "in_turn": Entry(
+    "in_turn": EstimatorEntry(
         in_turn,
         "nine surrogates, narrow to endless, one for each step",
         "Dong et al., CVPR 2018 (ensemble)",
     ),
-    "assg": Entry(
+    "assg": EstimatorEntry(
         AdaptiveSharpness,
         "arctangent with a sharpness learnt for every neuron and step",
         "ASSG, CVPR 2026",
