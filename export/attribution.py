@@ -48,12 +48,12 @@ class Outlier:
 
     def __str__(self) -> str:
         place = ", ".join(map(str, self.at))
-        said = f"largest weight {self.value:.4g} V at [{place}]"
+        largest = f"largest weight {self.value:.4g} V at [{place}]"
         if not self.bits:
-            return f"{said}, no outlier"
+            return f"{largest}, no outlier"
         many = "1 weight" if self.count == 1 else f"{self.count:,} weights"
         return (
-            f"{said}: {many} of {self.of:,} cost{'s' if self.count == 1 else ''} the others "
+            f"{largest}: {many} of {self.of:,} cost{'s' if self.count == 1 else ''} the others "
             f"{self.bits} bit{'s' if self.bits > 1 else ''}"
         )
 
@@ -247,10 +247,10 @@ def attributed(
 
         expected = predictions(program, wanted)
         for group, rounded in whole.items():
-            found = rounded.run(real)
+            simulated = rounded.run(real)
             for name, counts in outputs.items():
-                counts.add(group, network, name, found, wanted)
-            same[group] += int(np.count_nonzero(predictions(program, found) == expected))
+                counts.add(group, network, name, simulated, wanted)
+            same[group] += int(np.count_nonzero(predictions(program, simulated) == expected))
 
     losses = tuple(_loss(network, name, layers[name]) for name in order)
     return Attribution(
@@ -278,14 +278,19 @@ class _Counts:
             self.spikes = int(self.spikes or 0) + int(wanted.spikes[name].sum())
 
     def add(
-        self, key: Any, network: FloatingNetwork, name: str, found: Simulation, wanted: Simulation
+        self,
+        key: Any,
+        network: FloatingNetwork,
+        name: str,
+        simulated: Simulation,
+        wanted: Simulation,
     ) -> None:
         if network.neurons[name].threshold is None:
             if not self.square:
                 self.sent(network, name, wanted)
-            off = float(np.sum((found.potentials[name] - wanted.potentials[name]) ** 2))
+            off = float(np.sum((simulated.potentials[name] - wanted.potentials[name]) ** 2))
         else:
-            off = float(np.count_nonzero(found.spikes[name] != wanted.spikes[name]))
+            off = float(np.count_nonzero(simulated.spikes[name] != wanted.spikes[name]))
         self.differ[key] = self.differ.get(key, 0.0) + off
 
     def shares(self, keys: Sequence[Any]) -> dict[Any, float]:

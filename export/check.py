@@ -42,7 +42,7 @@ def ordered(nodes: Mapping[str, nir.NIRNode], edges: list[tuple[str, str]]) -> l
     """Names in canonical order: sources first, equals in natural order; loops are entered at a
     neuron where there is one."""
     waiting = sorted(nodes, key=_natural)
-    sources = {name: set(found) for name, found in sources_of(nodes, edges).items()}
+    sources = {name: set(names) for name, names in sources_of(nodes, edges).items()}
     done: dict[str, None] = {}
     while waiting:
         ready = [n for n in waiting if sources[n] <= done.keys()]
@@ -61,15 +61,15 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NIRGraph:
+def _graph(graph: nir.NIRGraph, prefix: str, depth: int, findings: Found) -> nir.NIRGraph:
     """A checked copy of a graph and its subgraphs; shapes come later."""
     if depth > MAX_DEPTH:
         raise GraphError(f"subgraph {prefix[:-1]!r}: nested deeper than {MAX_DEPTH} levels")
-    graph = regrouped(graph, found.notes)
+    graph = regrouped(graph, findings.notes)
     nodes: dict[str, nir.NIRNode] = {}
     for name, node in graph.nodes.items():
-        found.count += 1
-        if found.count > MAX_NODES:
+        findings.count += 1
+        if findings.count > MAX_NODES:
             raise GraphError(f"more than {MAX_NODES} nodes")
         if (
             not isinstance(name, str)
@@ -84,9 +84,9 @@ def _graph(graph: nir.NIRGraph, prefix: str, depth: int, found: Found) -> nir.NI
             )
 
         if isinstance(node, nir.NIRGraph):
-            nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, found)
+            nodes[name] = _graph(node, f"{prefix}{name}.", depth + 1, findings)
         else:
-            nodes[name] = checked_node(prefix + name, node, found)
+            nodes[name] = checked_node(prefix + name, node, findings)
 
     edges = []
     for a, b in graph.edges:
@@ -220,8 +220,8 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
     if not graph.nodes:
         raise GraphError("the graph has no nodes")
 
-    found = Found()
-    copy = _graph(graph, "", 0, found)
+    findings = Found()
+    copy = _graph(graph, "", 0, findings)
     flat = flatten(copy)
     for kind in ENDS:
         if not any(
@@ -231,11 +231,11 @@ def checked(graph: nir.NIRGraph) -> nir.NIRGraph:
 
     meta = graph_metadata.of(copy)
     _check_entries(flat, meta)
-    _complete(copy, "", _shapes(flat, found.notes), found.notes)
+    _complete(copy, "", _shapes(flat, findings.notes), findings.notes)
     copy.__post_init__()
 
     stated = graph_metadata.KEY in copy.metadata
-    if _record(meta, found) or stated:
+    if _record(meta, findings) or stated:
         copy.metadata[graph_metadata.KEY] = graph_metadata.dumps(meta)
     return copy
 
@@ -250,13 +250,13 @@ def _shapes(flat: Flat, notes: list[str]) -> Mapping[str, Any]:
         return infer(flat.nodes, flat.edges)
 
 
-def _record(meta: dict[str, Any], found: Found) -> bool:
+def _record(meta: dict[str, Any], findings: Found) -> bool:
     """Put what was found into the metadata; whether there was anything."""
-    for part, texts in (("notes", found.notes), ("placeholders", found.placeholders)):
+    for part, texts in (("notes", findings.notes), ("placeholders", findings.placeholders)):
         known = meta["origin"].get(part, [])
         if texts:
             meta["origin"][part] = [*known, *(text for text in texts if text not in known)]
-    unstated = [name for name in found.unstated if "reset" not in meta["nodes"].get(name, {})]
+    unstated = [name for name in findings.unstated if "reset" not in meta["nodes"].get(name, {})]
     for name in unstated:
         meta["nodes"].setdefault(name, {})["reset"] = graph_metadata.UNKNOWN
-    return bool(found.notes or found.placeholders or unstated)
+    return bool(findings.notes or findings.placeholders or unstated)

@@ -49,10 +49,10 @@ _FIELDS: Mapping[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def _metadata(where: str, tree: Tree) -> dict[str, Any]:
     """Metadata as nir writes it: a group of plain values, possibly nested."""
-    found = tree.get("metadata", {})
-    if not isinstance(found, dict):
+    metadata = tree.get("metadata", {})
+    if not isinstance(metadata, dict):
         raise GraphFileError(f"{where}: metadata is no group")
-    return found
+    return metadata
 
 
 def _node(tree: Tree, where: str, depth: int) -> nir.NIRNode:

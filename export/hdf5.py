@@ -143,17 +143,17 @@ class _Reader:
         if dataset.size > self.limits.texts:
             self.fail(place, f"{dataset.size} texts; there must be at most {self.limits.texts}")
         if h5py.check_string_dtype(dataset.dtype).length is None:
-            found = [
+            texts = [
                 self.decode(item, place)
                 for item in self.heap.texts(dataset, lambda message: self.fail(place, message))
             ]
         else:
             self.room(dataset.size * dataset.dtype.itemsize, place)
-            found = [self.decode(item, place) for item in np.asarray(dataset[()], object).ravel()]
+            texts = [self.decode(item, place) for item in np.asarray(dataset[()], object).ravel()]
         return (
-            np.array([*found, None], object)[:-1].reshape(dataset.shape)
+            np.array([*texts, None], object)[:-1].reshape(dataset.shape)
             if dataset.shape
-            else found[0]
+            else texts[0]
         )
 
     def decode(self, item: object, place: str) -> str:

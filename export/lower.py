@@ -271,9 +271,9 @@ def beside(
     ):
         notes.append("discretization: exponential")
 
-    said = (tuple(notes), tuple(read.lines), tuple(read.warnings))
+    texts = (tuple(notes), tuple(read.lines), tuple(read.warnings))
     beside_it = FloatingNetwork(traced, neurons, tuple(inputs), fractions, lowered)
-    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *said)), beside_it
+    return Lowered(program, Audit(source, dt_s, dt_source, tuple(layers), *texts)), beside_it
 
 
 @contextmanager
@@ -301,10 +301,10 @@ def _neurons(
         shape = traced.shapes[name][0]
         if isinstance(node, NEURONS):
             try:
-                found = discretize(
+                neuron = discretize(
                     name, node, shape, entries.get(name, {}), dt_s, discretization, fused.get(name)
                 )
-                neurons[name] = compensated(found) if discretization == "exponential" else found
+                neurons[name] = compensated(neuron) if discretization == "exponential" else neuron
             except ExportError as error:
                 traced.refused[name] = error
         elif name in traced.readouts:
@@ -328,9 +328,11 @@ def _refuse(traced: Traced, source: str, read: GraphReading) -> NoReturn:
     ]
     causes = tuple(traced.refused.values())
     more = f" (and {len(causes) - 1} more: see the audit)" if len(causes) > 1 else ""
-    said = ((), tuple(read.lines), tuple(read.warnings))
+    texts = ((), tuple(read.lines), tuple(read.warnings))
     raise RefusedError(
-        f"{causes[0]}{more}", Audit(source, read.dt_s, read.dt_source, tuple(layers), *said), causes
+        f"{causes[0]}{more}",
+        Audit(source, read.dt_s, read.dt_source, tuple(layers), *texts),
+        causes,
     ) from causes[0]
 
 
@@ -361,34 +363,34 @@ def _inputs(
 
     inputs, audits, fractions = [], [], {}
     for name in names:
-        found, statements, assumed = {}, {}, False
+        bits, statements, assumed = {}, {}, False
         for option, default in (("message_bits", 0), ("fraction_bits", 0)):
-            stated, told = entries.get(name, {}).get(option), given[option].get(name)
-            if stated is not None and told is not None and stated != told:
+            stated, chosen = entries.get(name, {}).get(option), given[option].get(name)
+            if stated is not None and chosen is not None and stated != chosen:
                 raise GraphError(
-                    f"input {name!r}: {option} is {told}, but the graph states {stated}; leave the "
-                    f"option out, or correct the graph"
+                    f"input {name!r}: {option} is {chosen}, but the graph states {stated}; leave "
+                    f"the option out, or correct the graph"
                 )
-            found[option] = next((v for v in (stated, told) if v is not None), default)
+            bits[option] = next((v for v in (stated, chosen) if v is not None), default)
             where = (
                 "stated in the graph"
                 if stated is not None
                 else "given by the caller"
-                if told is not None
+                if chosen is not None
                 else "assumed"
             )
             assumed |= where == "assumed" and option == "message_bits"
             statements[option] = (
-                str(found[option])
-                + (" (binary spikes)" if option == "message_bits" and not found[option] else ""),
+                str(bits[option])
+                + (" (binary spikes)" if option == "message_bits" and not bits[option] else ""),
                 where,
             )
 
         try:
-            inputs.append(Input(name, shapes[name][1], message_bits=found["message_bits"]))
+            inputs.append(Input(name, shapes[name][1], message_bits=bits["message_bits"]))
         except HardwareError as error:
             raise GraphError(str(error)) from error
-        fractions[name] = int(found["fraction_bits"])
+        fractions[name] = int(bits["fraction_bits"])
         reasons = ("binary spikes are assumed, not stated",) if assumed else ()
         audits.append(
             LayerAudit(

@@ -623,7 +623,7 @@ class _Builder:
             metadata,
         )
 
-        said = (tuple(self.audits), tuple(self.notes), reading)
+        texts = (tuple(self.audits), tuple(self.notes), reading)
         return Lowered(
-            program, Audit(self.source, None, "not needed: decays are stated in steps", *said)
+            program, Audit(self.source, None, "not needed: decays are stated in steps", *texts)
         )

@@ -106,15 +106,15 @@ def _shape(where: str, value: Any, field: str = "shape") -> np.ndarray:
     return array.reshape(-1).astype(np.int64)
 
 
-def _elementwise(name: str, node: nir.NIRNode, found: Found) -> dict[str, np.ndarray]:
+def _elementwise(name: str, node: nir.NIRNode, findings: Found) -> dict[str, np.ndarray]:
     """The parameters of a node with one value for each element; scalars among arrays are spread."""
     where = label(name, node)
     given = {field: getattr(node, field) for field in PARAMETERS[type(node)]}
     absent = [field for field, value in given.items() if value is None and field in _ABSENT]
     if "v_reset" in absent:
-        found.unstated.append(name)
+        findings.unstated.append(name)
     if "w_in" in absent:
-        found.notes.append(f"{where}: w_in is absent; {_ABSENT['w_in']:g} by NIR's definition")
+        findings.notes.append(f"{where}: w_in is absent; {_ABSENT['w_in']:g} by NIR's definition")
 
     values = {
         field: _array(where, field, _ABSENT[field] if field in absent else value)
@@ -129,7 +129,7 @@ def _elementwise(name: str, node: nir.NIRNode, found: Found) -> dict[str, np.nda
         spread = [field for field, a in values.items() if not a.shape and field not in absent]
         if spread:
             shape = next(iter(shapes))
-            found.notes.append(
+            findings.notes.append(
                 f"{where}: {', '.join(spread)} given once, used for all of shape {shape}"
             )
         values = {
@@ -209,7 +209,7 @@ def _convolution(where: str, node: nir.NIRNode) -> dict[str, Any]:
     }
 
 
-def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
+def checked_node(name: str, node: nir.NIRNode, findings: Found) -> nir.NIRNode:
     """A copy of a node with checked values. Raises GraphError or UnsupportedError."""
     where, kind = label(name, node), type(node)
     if kind not in KNOWN:
@@ -226,7 +226,7 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
             output_type={"output": _shape(where, node.output_type["output"])}, **extra
         )
     if kind in PARAMETERS:
-        return kind(**_elementwise(name, node, found), **extra)
+        return kind(**_elementwise(name, node, findings), **extra)
 
     if kind in (nir.Linear, nir.Affine):
         values = {"weight": _array(where, "weight", node.weight)}
@@ -261,8 +261,8 @@ def checked_node(name: str, node: nir.NIRNode, found: Found) -> nir.NIRNode:
 
     stated = (node.input_type or {}).get("input")
     if stated is not None and np.size(stated) and not np.any(stated):
-        found.placeholders.append(name)
-        found.notes.append(f"{where}: input_type is zeros, a placeholder; the shape is inferred")
+        findings.placeholders.append(name)
+        findings.notes.append(f"{where}: input_type is zeros, a placeholder; the shape is inferred")
         stated = None
     dims = {
         field: _dimension(where, field, getattr(node, field)) for field in ("start_dim", "end_dim")

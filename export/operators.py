@@ -309,7 +309,7 @@ def symmetric(kernel: Kernel) -> Kernel | None:
         weight = np.pad(weight, zeros)
         padding[axis] = (max(before, after),) * 2
 
-    found = Kernel(
+    padded = Kernel(
         kernel.in_shape,
         kernel.out_shape,
         weight,
@@ -321,8 +321,8 @@ def symmetric(kernel: Kernel) -> Kernel | None:
     spatial = tuple(
         window_output(*item)
         for item in zip(
-            found.in_shape[1:], weight.shape[2:], found.stride, found.padding, found.dilation
+            padded.in_shape[1:], weight.shape[2:], padded.stride, padded.padding, padded.dilation
         )
     )
 
-    return found if spatial == found.out_shape[1:] else None
+    return padded if spatial == padded.out_shape[1:] else None

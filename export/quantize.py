@@ -250,14 +250,14 @@ def on_grid(
 def candidates(top: float, largest: list[float], threshold: float | None) -> np.ndarray:
     """Scales between top / 2 and top: the power of two, and those that represent a projection's
     largest weight or the threshold exactly."""
-    found = [2.0 ** np.floor(np.log2(top)), top]
+    scales = [2.0 ** np.floor(np.log2(top)), top]
     for anchor in largest:
         mantissas = np.arange(128, 256) / anchor
-        found.extend(mantissas * 2.0 ** np.floor(np.log2(top / mantissas)))
+        scales.extend(mantissas * 2.0 ** np.floor(np.log2(top / mantissas)))
     if threshold:
-        found.append(np.floor(top * threshold) / threshold)
-        found.append(np.ceil(top * threshold / 2) / threshold)
-    each = np.unique(np.asarray(found))
+        scales.append(np.floor(top * threshold) / threshold)
+        scales.append(np.ceil(top * threshold / 2) / threshold)
+    each = np.unique(np.asarray(scales))
     near: np.ndarray = each[(each <= top * (1 + 1e-12)) & (each >= top / 2)]
     return near
 

@@ -108,16 +108,16 @@ def float_predictions(
 ) -> np.ndarray:
     """Class of every sample of the network in floating point, int64 [sample], decoded as the
     Program says. arrays: integer inputs, checked against the Program."""
-    plain, found = Rounded(network, set()), []
+    plain, classes = Rounded(network, set()), []
     samples = len(next(iter(arrays.values())))
     for first in range(0, samples, CALIBRATION_CHUNK):
         chunk = {n: a[first : first + CALIBRATION_CHUNK] for n, a in arrays.items()}
-        found.append(predictions(program, plain.run(network.real(chunk))))
-    return np.concatenate(found)
+        classes.append(predictions(program, plain.run(network.real(chunk))))
+    return np.concatenate(classes)
 
 
-def predictions(program: Program, found: Simulation) -> np.ndarray:
+def predictions(program: Program, simulated: Simulation) -> np.ndarray:
     """Class of every simulated sample, int64 [sample]: the first output's largest score."""
-    scores = next(iter(decode(program, found.spikes, found.potentials).values()))
+    scores = next(iter(decode(program, simulated.spikes, simulated.potentials).values()))
     classes: np.ndarray = scores.argmax(axis=1)
     return classes

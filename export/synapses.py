@@ -304,15 +304,15 @@ def integers_of(
             where, steps, s.bits, s.lowest, exponent, s.channel(channels) if exponent.ndim else None
         )
     except (GraphError, QuantizationError):
-        found = (
+        summed = (
             sums_on_grid(steps, s.lowest, s.channel(channels), channels) if s.way.added else None
         )
-        if found is None:
+        if summed is None:
             raise
 
-    s.bits = found.bits
+    s.bits = summed.bits
     s.notes.append("its weights were moved or added up, exactly; exponents are those of the sums")
-    return found
+    return summed
 
 
 def _fitted(s: Synapses, steps: np.ndarray, channels: int, options: LoweringOptions) -> Weights:
@@ -321,10 +321,10 @@ def _fitted(s: Synapses, steps: np.ndarray, channels: int, options: LoweringOpti
     channel = s.channel(channels)
 
     def of(each: np.ndarray | None) -> tuple[Weights, float]:
-        found = fit(steps, s.bits, s.lowest, each, options.allow_clipping)
-        exponent = found.exponent if each is None else found.exponent[each].reshape(steps.shape)
-        off = found.mantissas * 2.0**exponent - steps
-        return found, float(np.sqrt(np.sum(off**2) / max(np.sum(steps**2), LEAST)))
+        weights = fit(steps, s.bits, s.lowest, each, options.allow_clipping)
+        exponent = weights.exponent if each is None else weights.exponent[each].reshape(steps.shape)
+        off = weights.mantissas * 2.0**exponent - steps
+        return weights, float(np.sqrt(np.sum(off**2) / max(np.sum(steps**2), LEAST)))
 
     if options.per_channel is not None:
         return of(channel if options.per_channel else None)[0]

@@ -57,10 +57,10 @@ class TextHeap:
                 continue
             if address not in self.collections:
                 self.collections[address] = self.collection(address, fail)
-            found = self.collections[address].get(index)
-            if found is None or len(found) < length:
+            text = self.collections[address].get(index)
+            if text is None or len(text) < length:
                 fail(f"a text of {length} bytes that the file does not hold")
-            yield found[:length]
+            yield text[:length]
 
     def read(self, offset: int, size: int, fail: Fail) -> bytes:
         """Bytes of the file."""

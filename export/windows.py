@@ -61,7 +61,7 @@ def averages(geometry: Geometry, size: Shape, count_padding: bool) -> list[np.nd
 
     count_padding   PyTorch's count_include_pad
     """
-    found = []
+    matrices = []
     counts = geometry.counts(size)
     for axis, (length, count) in enumerate(zip(size, counts)):
         kernel, stride, padding = (
@@ -73,20 +73,20 @@ def averages(geometry: Geometry, size: Shape, count_padding: bool) -> list[np.nd
             low, high = max(start, 0), min(start + kernel, length)
             counted = min(start + kernel, length + padding) - start
             matrix[window, low:high] = 1.0 / (counted if count_padding else high - low)
-        found.append(matrix)
-    return found
+        matrices.append(matrix)
+    return matrices
 
 
 def adaptive(size: Shape, out: Shape) -> list[np.ndarray]:
     """The same of adaptive average pooling to ``out`` windows along each axis."""
-    found = []
+    matrices = []
     for length, count in zip(size, out):
         matrix = np.zeros((count, length))
         for window in range(count):
             start, end = window * length // count, -(-(window + 1) * length // count)
             matrix[window, start:end] = 1.0 / (end - start)
-        found.append(matrix)
-    return found
+        matrices.append(matrix)
+    return matrices
 
 
 def or_of_windows(

@@ -84,11 +84,11 @@ def opened(
         raise error(f"{path}: cannot be read: {reason}") from failure
 
     try:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
             raise error(f"{path}: is {kind(path)}; {what} must be given")
-        if found.st_size > most:
-            raise error(f"{path}: has {found.st_size:,} bytes; {what} must have at most {most:,}")
+        if status.st_size > most:
+            raise error(f"{path}: has {status.st_size:,} bytes; {what} must have at most {most:,}")
         file = os.fdopen(number, "rb", closefd=False)
         yield file
     finally:

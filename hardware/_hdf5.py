@@ -84,17 +84,17 @@ class Hdf5Node:
 
     def only(self, required: Iterable[str], optional: Iterable[str] = ()) -> set[str]:
         """Check the names of the members; returns those present."""
-        found, required = set(self.members()), set(required)
-        if found - required - set(optional):
-            name = sorted(found - required - set(optional))[0]
+        present, required = set(self.members()), set(required)
+        if present - required - set(optional):
+            name = sorted(present - required - set(optional))[0]
             self.fail(
                 f"unknown; the members must be "
                 f"{', '.join(sorted(required | set(optional))) or 'none'}",
                 name,
             )
-        if required - found:
-            self.fail("missing", sorted(required - found)[0])
-        return found
+        if required - present:
+            self.fail("missing", sorted(required - present)[0])
+        return present
 
     def numbered(self) -> list[Hdf5Node]:
         """Members that are groups named 0, 1, 2 and so on, in that order."""
@@ -162,8 +162,8 @@ class Hdf5Node:
             text = data.tobytes().decode("utf-8")
             return json.loads(
                 text,
-                parse_constant=lambda found: self.fail(
-                    f"holds {found}; it must be plain JSON", name
+                parse_constant=lambda constant: self.fail(
+                    f"holds {constant}; it must be plain JSON", name
                 ),
             )
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -175,15 +175,17 @@ class Hdf5Node:
         attributes = self._group.attrs
         if len(attributes) > 64:
             self.fail(f"{len(attributes)} attributes; there must be {', '.join(kinds)}")
-        found = set(attributes)
-        if found - set(kinds):
+        present = set(attributes)
+        if present - set(kinds):
             self.fail(
-                f"unknown attribute {_plain(sorted(found - set(kinds))[0])!r}; it must be one of "
+                f"unknown attribute {_plain(sorted(present - set(kinds))[0])!r}; it must be one of "
                 f"{', '.join(kinds)}"
             )
-        if set(kinds) - found - set(optional):
-            self.fail(f"the attribute {sorted(set(kinds) - found - set(optional))[0]!r} is missing")
-        return {name: self.attribute(name, kinds[name]) for name in kinds if name in found}
+        if set(kinds) - present - set(optional):
+            self.fail(
+                f"the attribute {sorted(set(kinds) - present - set(optional))[0]!r} is missing"
+            )
+        return {name: self.attribute(name, kinds[name]) for name in kinds if name in present}
 
     def has_attribute(self, name: str) -> bool:
         """Whether there is an attribute of this name, whatever it holds."""
@@ -299,8 +301,8 @@ def _check_seal(root: Hdf5Node, file: BinaryIO, size: int) -> None:
     """Compare the file's bytes with its own SHA-256."""
     length = len(seal(b""))
     file.seek(max(0, size - length))
-    found = file.read(length)
-    if not found.startswith(SEAL):
+    trailer = file.read(length)
+    if not trailer.startswith(SEAL):
         root.fail(
             "cut off, or changed by another program: the SHA-256 that ends such a file is missing; "
             "the file must be written anew"
@@ -311,7 +313,7 @@ def _check_seal(root: Hdf5Node, file: BinaryIO, size: int) -> None:
     while left and (part := file.read(min(left, 1 << 20))):
         digest.update(part)
         left -= len(part)
-    stated = found[len(SEAL) :].strip().decode("ascii", "replace")
+    stated = trailer[len(SEAL) :].strip().decode("ascii", "replace")
     if digest.hexdigest() != stated:
         root.fail(
             f"damaged, or changed since it was written: the SHA-256 of its content is "
@@ -331,9 +333,9 @@ def check_format(root: Hdf5Node, file: h5py.File, kind: str, version: int) -> No
         root.fail(
             f"HDF5 without the attributes 'format' and 'format_version'; it must be a {kind} file"
         )
-    found = root.attribute("format", "text")
-    if found != kind:
-        root.fail(f"a {_plain(found)!r} file; it must be a {kind!r} file")
+    stated = root.attribute("format", "text")
+    if stated != kind:
+        root.fail(f"a {_plain(stated)!r} file; it must be a {kind!r} file")
     number = root.attribute("format_version", "integer")
     if number != version:
         if number > version:

@@ -43,14 +43,14 @@ def read(
     """A TOML file as a dictionary, and the ``texts`` taken out of it, which it must hold. Raises
     ``error``, naming the file."""
     table = load(path, error, "a TOML table")
-    found = {}
+    taken = {}
     for key in texts:
         value = table.pop(key, None)
         if not isinstance(value, str) or not value:
             came = "missing" if value is None else repr(value)
             raise error(f"{path}: {key} is {came}; it must be a text")
-        found[key] = value
-    return table, found
+        taken[key] = value
+    return table, taken
 
 
 def exactly(

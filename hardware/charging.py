@@ -92,12 +92,12 @@ def charge(workload: Workload, device: Device) -> Charge:
         joules = {
             name: getattr(constant, end) * 1e-12 for name, constant in device.constants.items()
         }
-        found = {load.layer: parts(load, joules, workload, device) for load in workload.layers}
-        totals[end] = sum((sum(each, nothing) for each in found.values()), nothing)
+        charges = {load.layer: parts(load, joules, workload, device) for load in workload.layers}
+        totals[end] = sum((sum(each, nothing) for each in charges.values()), nothing)
         if end == "value":
             layers = tuple(
                 LayerEnergy(name, *(float(np.mean(j)) for j in each))
-                for name, each in found.items()
+                for name, each in charges.items()
             )
     if device.step_times is None:
         return Charge(totals["value"], totals["low"], totals["high"], layers)
@@ -138,14 +138,14 @@ def _conventional(
 
 def _times(workload: Workload, times: StepTimes) -> tuple[np.ndarray, tuple[TimeTerm, ...]]:
     """Seconds of every sample, and every term of a mean step."""
-    found: list[tuple[str, LayerLoad | None, np.ndarray]] = []
+    durations: list[tuple[str, LayerLoad | None, np.ndarray]] = []
     for load in workload.layers:
-        found += [
+        durations += [
             (term, load, ns) for term, ns in zip(CORE_TERMS, _core_ns(load, times, workload.steps))
         ]
-    found += [(term, None, ns) for term, ns in zip(CHIP_TERMS, _chip_ns(workload, times))]
+    durations += [(term, None, ns) for term, ns in zip(CHIP_TERMS, _chip_ns(workload, times))]
 
-    step = np.maximum.reduce([ns for _, _, ns in found]) * 1e-9
+    step = np.maximum.reduce([ns for _, _, ns in durations]) * 1e-9
     terms = (
         TimeTerm(
             term,
@@ -153,7 +153,7 @@ def _times(workload: Workload, times: StepTimes) -> tuple[np.ndarray, tuple[Time
             None if load is None else load.cores,
             float(ns.mean()) * 1e-9,
         )
-        for term, load, ns in found
+        for term, load, ns in durations
     )
     return step * workload.steps, tuple(terms)
 

@@ -161,7 +161,7 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
         )
 
     layers, floating = [], False
-    found: list[tuple[tuple[Any, ...], FirstDifference]] = []
+    differences: list[tuple[tuple[Any, ...], FirstDifference]] = []
     for order, layer in enumerate(one.layers):
         compared: dict[str, tuple[int, int] | tuple[None, None]] = {}
         size: tuple[Any, Any, Any, Any] = (None, None, None, None)
@@ -181,7 +181,7 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
                 )
                 rank = (where[0], where[1], order, quantity != "potentials")
                 values = (a[where].item(), b[where].item())
-                found.append(
+                differences.append(
                     (rank, FirstDifference(layer, quantity, where[0], where[1], where[2:], values))
                 )
 
@@ -192,9 +192,9 @@ def compare(one: Recording, other: Recording, program: Program | None = None) ->
 
     if all(entry.spikes is None and entry.potentials is None for entry in layers):
         raise InputError("the runs recorded nothing that can be compared")
-    found.sort(key=lambda entry: entry[0])
+    differences.sort(key=lambda entry: entry[0])
     first, first_spike = (
-        next((entry for _, entry in found if quantity in (None, entry.quantity)), None)
+        next((entry for _, entry in differences if quantity in (None, entry.quantity)), None)
         for quantity in (None, "spikes")
     )
     return Comparison((one.target, other.target), tuple(layers), first, first_spike, floating)

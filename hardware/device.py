@@ -150,9 +150,9 @@ def _constant(where: str, entry: Any) -> Constant:
         not all(_number(entry[key]) for key in ("value", "low", "high"))
         or not entry["low"] <= entry["value"] <= entry["high"]
     ):
-        found = ", ".join(f"{key} {entry[key]!r}" for key in ("low", "value", "high"))
+        values = ", ".join(f"{key} {entry[key]!r}" for key in ("low", "value", "high"))
         raise DeviceError(
-            f"{where}: {found}; they must be numbers from 0 with low <= value <= high"
+            f"{where}: {values}; they must be numbers from 0 with low <= value <= high"
         )
     if not isinstance(entry["source"], str) or len(entry["source"]) < 5:
         raise DeviceError(

@@ -251,7 +251,7 @@ def estimate(
     chips = -(-work.cores // chip["cores_per_chip"])
     macs = _macs(program)
 
-    found = EnergyEstimate(
+    without_static = EnergyEstimate(
         program=program.fingerprint,
         target=recording.target,
         samples=recording.samples,
@@ -269,7 +269,7 @@ def estimate(
         ),
     )
 
-    return with_static(found, rate_hz)
+    return with_static(without_static, rate_hz)
 
 
 def _check(program: Program, recording: Recording) -> None:
@@ -300,11 +300,11 @@ def _macs(program: Program) -> dict[str, int]:
     return macs
 
 
-def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
+def _estimated(charged: Charge, device: Device, chip: Chip) -> DeviceEnergy:
     """What a table charges, with bands and calibrated figures; static energy is added later."""
-    if found.time_s is None or device.step_times is None:
+    if charged.time_s is None or device.step_times is None:
         return DeviceEnergy(
-            device, found.dynamic_j, found.dynamic_low_j, found.dynamic_high_j, found.layers
+            device, charged.dynamic_j, charged.dynamic_low_j, charged.dynamic_high_j, charged.layers
         )
 
     rows = measurements.compare(device)
@@ -314,19 +314,19 @@ def _estimated(found: Charge, device: Device, chip: Chip) -> DeviceEnergy:
 
     return DeviceEnergy(
         device=device,
-        dynamic_j=found.dynamic_j,
-        dynamic_low_j=found.dynamic_low_j / error.dynamic_factor,
-        dynamic_high_j=found.dynamic_high_j * error.dynamic_factor,
-        layers=found.layers,
+        dynamic_j=charged.dynamic_j,
+        dynamic_low_j=charged.dynamic_low_j / error.dynamic_factor,
+        dynamic_high_j=charged.dynamic_high_j * error.dynamic_factor,
+        layers=charged.layers,
         measured=rows,
         error=error,
-        time_s=found.time_s,
-        time_low_s=found.time_s * (1 - uncertain) / error.time_factor,
-        time_high_s=found.time_s * (1 + uncertain) * error.time_factor,
-        dynamic_calibrated_j=found.dynamic_j * error.dynamic_calibration if calibrated else None,
-        time_calibrated_s=found.time_s * error.time_calibration if calibrated else None,
-        terms=found.terms,
-        limit=found.limit,
+        time_s=charged.time_s,
+        time_low_s=charged.time_s * (1 - uncertain) / error.time_factor,
+        time_high_s=charged.time_s * (1 + uncertain) * error.time_factor,
+        dynamic_calibrated_j=charged.dynamic_j * error.dynamic_calibration if calibrated else None,
+        time_calibrated_s=charged.time_s * error.time_calibration if calibrated else None,
+        terms=charged.terms,
+        limit=charged.limit,
     )
 
 

@@ -65,6 +65,6 @@ def _added(entries: Mapping[str, DeviceEnergy]) -> DeviceEnergy:
     if terms:
         means = {n: float(e.time_s.mean()) for n, e in entries.items() if e.time_s is not None}
         longest = max(means, key=lambda name: means[name])
-        found = entries[longest].limit
-        limit = None if found is None else renamed(found, longest)
+        limiting = entries[longest].limit
+        limit = None if limiting is None else renamed(limiting, longest)
     return replace(every[-1], **added, layers=layers, terms=terms, limit=limit)

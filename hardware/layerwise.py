@@ -89,11 +89,11 @@ def compare_alone(
         if name not in fed:
             continue
         part, inputs = alone(program, recorded, name)
-        found = run(part, inputs, target, record=EVERYTHING, timeout_s=timeout_s)
+        rerun = run(part, inputs, target, record=EVERYTHING, timeout_s=timeout_s)
         compared = differences = 0
         for ours, theirs in (
-            (recorded.spikes, found.spikes),
-            (recorded.potentials, found.potentials),
+            (recorded.spikes, rerun.spikes),
+            (recorded.potentials, rerun.potentials),
         ):
             if name not in theirs:
                 continue

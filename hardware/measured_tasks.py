@@ -93,10 +93,10 @@ def tasks() -> tuple[MeasuredTask, ...]:
     path = FOLDER / "tasks.toml"
     table, _ = _toml.read(path, DeviceError, ())
     _toml.exactly(path, DeviceError, table, ("task",))
-    found = [
+    measured = [
         _task(f"{path}: task {number}", entry) for number, entry in enumerate(table["task"], 1)
     ]
-    return tuple(sorted(found, key=lambda task: task.counts is None))
+    return tuple(sorted(measured, key=lambda task: task.counts is None))
 
 
 def _task(where: str, entry: dict[str, Any]) -> MeasuredTask:

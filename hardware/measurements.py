@@ -92,13 +92,13 @@ def compare(device: Device) -> tuple[TaskComparison, ...]:
 
 
 def _compare(device: Device, task: MeasuredTask, kept: Counts) -> TaskComparison:
-    found = charge(kept.workload, device)
-    assert found.time_s is not None, "a spiking table has times"
-    assert found.limit is not None, "a spiking table has times"
+    charged = charge(kept.workload, device)
+    assert charged.time_s is not None, "a spiking table has times"
+    assert charged.limit is not None, "a spiking table has times"
     assert task.dynamic_mj is not None, "a task with counts states it"
     assert task.time_ms is not None, "a task with counts states it"
 
-    dynamic, time = float(found.dynamic_j.mean()), float(found.time_s.mean())
+    dynamic, time = float(charged.dynamic_j.mean()), float(charged.time_s.mean())
     measured, took = task.dynamic_mj * 1e-3, task.time_ms * 1e-3
 
     return TaskComparison(
@@ -113,7 +113,7 @@ def _compare(device: Device, task: MeasuredTask, kept: Counts) -> TaskComparison
         time_s=time,
         measured_time_s=took,
         time_ratio=time / took,
-        limited_by=found.limit.text(),
+        limited_by=charged.limit.text(),
     )
 
 

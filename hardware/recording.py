@@ -80,9 +80,9 @@ class Recording:
         return [
             {"layer": layer}
             | {
-                counter: float(found[layer].mean())
-                for counter, found in self.counts.items()
-                if layer in found
+                counter: float(by_layer[layer].mean())
+                for counter, by_layer in self.counts.items()
+                if layer in by_layer
             }
             for layer in self.layers
         ]

@@ -176,10 +176,10 @@ def load(path: str | Path, *, max_bytes: int | None = None) -> Recording:
 
 def _order(group: Hdf5Node) -> tuple[dict[str, Hdf5Node], list[str]]:
     """Layers by name in their order, and the names of the outputs in theirs."""
-    found = []
+    layers = []
     for name in group.members():
         node = group.group(name)
-        found.append(
+        layers.append(
             (
                 node.attributes({"order": "integer", "output": "integer"}, optional=("output",)),
                 name,
@@ -187,10 +187,10 @@ def _order(group: Hdf5Node) -> tuple[dict[str, Hdf5Node], list[str]]:
             )
         )
 
-    found.sort(key=lambda entry: entry[0]["order"])
-    outputs = sorted((places["output"], name) for places, name, _ in found if "output" in places)
+    layers.sort(key=lambda entry: entry[0]["order"])
+    outputs = sorted((places["output"], name) for places, name, _ in layers if "output" in places)
     for what, numbers in (
-        ("order", [places["order"] for places, _, _ in found]),
+        ("order", [places["order"] for places, _, _ in layers]),
         ("output", [number for number, _ in outputs]),
     ):
         if numbers != list(range(len(numbers))):
@@ -198,7 +198,7 @@ def _order(group: Hdf5Node) -> tuple[dict[str, Hdf5Node], list[str]]:
                 f"the attributes {what!r} are {numbers[:10]}; they must be 0, 1, 2 and so on"
             )
 
-    return {name: node for _, name, node in found}, [name for _, name in outputs]
+    return {name: node for _, name, node in layers}, [name for _, name in outputs]
 
 
 def _steps(node: Hdf5Node, quantity: str, samples: int, steps: int) -> np.ndarray:

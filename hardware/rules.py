@@ -185,10 +185,10 @@ def current_decay_range(
         if low >= 1 and top <= high:
             continue
         value = low if low < 1 else top
-        said = f"current_decay {value}; the chip adds 1 to what it stores, so it has 1 to {high}"
+        message = f"current_decay {value}; the chip adds 1 to what it stores, so it has 1 to {high}"
         form = _other_form(program, p)
         yield (broken if form is None else note)(
-            p.name, value, f"1 to {high}", said if form is None else f"{said}. {form}"
+            p.name, value, f"1 to {high}", message if form is None else f"{message}. {form}"
         )
 
 
@@ -202,17 +202,17 @@ def voltage_decay_range(
         value = int(p.voltage_decay.max())
         if value <= limit:
             continue
-        said = f"voltage_decay {value}; the chip has 0 to {limit}"
+        message = f"voltage_decay {value}; the chip has 0 to {limit}"
         form = _other_form(program, p)
         if form is None:
             yield broken(
                 p.name,
                 value,
                 f"0 to {limit}",
-                f"{said}: {limit} keeps 1/4096 of the potential, which can change spikes",
+                f"{message}: {limit} keeps 1/4096 of the potential, which can change spikes",
             )
         else:
-            yield note(p.name, value, f"0 to {limit}", f"{said}. {form}")
+            yield note(p.name, value, f"0 to {limit}", f"{message}. {form}")
 
 
 def _other_form(program: Program, p: Population) -> str | None:
@@ -283,11 +283,11 @@ def bias_exponent_range(
     for p in _own(program):
         here = p.name, p.bias_exponent, f"0 to {limit}"
         if np.any(p.bias) and p.bias_exponent < 0:
-            said = (
+            message = (
                 f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}: the mantissa shifted "
                 f"right, with exponent 0, is the same"
             )
-            yield note(*here, said)
+            yield note(*here, message)
         elif np.any(p.bias) and p.bias_exponent > limit:
             yield broken(*here, f"bias exponent {p.bias_exponent}; the chip has 0 to {limit}")
 
@@ -360,10 +360,10 @@ def _own_neuron_program(
     chip: Chip, where: str, value: str, what: str, limit: str = "zero"
 ) -> Finding:
     if chip["programmable_neurons"]:
-        said = f"{what} needs a neuron program of one's own (microcode)"
-        return Finding("microcode", where, value, limit, said)
-    said = f"{what} is not possible: the chip has one fixed neuron model"
-    return broken(where, value, limit, said)
+        message = f"{what} needs a neuron program of one's own (microcode)"
+        return Finding("microcode", where, value, limit, message)
+    message = f"{what} is not possible: the chip has one fixed neuron model"
+    return broken(where, value, limit, message)
 
 
 def subtractive_reset_needs_microcode(
@@ -463,9 +463,9 @@ def neuron_parameter_bits(
             )
             smallest, largest = int(value.min()), int(value.max())
             if smallest < low or largest > high:
-                found = smallest if smallest < low else largest
-                said = f"{parameter.name} {found}; the chip holds {low} to {high}"
-                yield broken(p.name, found, f"{low} to {high}", said)
+                extreme = smallest if smallest < low else largest
+                message = f"{parameter.name} {extreme}; the chip holds {low} to {high}"
+                yield broken(p.name, extreme, f"{low} to {high}", message)
 
 
 def convolution_synapses(

@@ -195,10 +195,10 @@ def recognised(nodes: Nodes, placeholders: list[str], dt_s: float | None) -> tup
     steps = np.concatenate(ratios)
     if implied is None:
         return None
-    told = implied if dt_s is None else dt_s
+    step_s = implied if dt_s is None else dt_s
     several = float(steps.max()) > 1.001 * float(steps.min())
     known = dt_s is not None and not np.allclose(steps, dt_s, rtol=1e-3, atol=0)
-    if not (several or known) or not np.isclose(implied, told, rtol=CLOSE, atol=0):
+    if not (several or known) or not np.isclose(implied, step_s, rtol=CLOSE, atol=0):
         return None
     return (
         "rockpool",

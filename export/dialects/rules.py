@@ -101,15 +101,15 @@ def _implied(
 
     Raises GraphError where it does not; None where no neuron has a leak.
     """
-    found = list(leaky(nodes))
-    if not found:
+    neurons = list(leaky(nodes))
+    if not neurons:
         return None
 
-    _, _, taus, rs = min(found, key=lambda item: item[3].min())
+    _, _, taus, rs = min(neurons, key=lambda item: item[3].min())
     least = int(rs.argmin())
     with np.errstate(all="ignore"):  # numbers that follow no law may give anything
         dt = step_of(float(taus.flat[least]), float(rs.flat[least]))
-        for where, _, tau, r in found:
+        for where, _, tau, r in neurons:
             if not (np.isfinite(dt) and dt > 0 and np.all(fits(tau, r, dt))):
                 raise GraphError(
                     f"{where}: {title} writes {law}, and this node does not fit that; leave the "
@@ -201,9 +201,9 @@ def norse(site: Site) -> None:
 
 
 def snntorch_step(nodes: Nodes) -> float | None:
-    found = list(leaky(nodes))
+    neurons = list(leaky(nodes))
     _without_if("snnTorch", nodes)
-    for where, node, tau, r in found:
+    for where, node, tau, r in neurons:
         pairs = [(r, tau)]
         if isinstance(node, (nir.CubaLIF, nir.CubaLI)):
             pairs.append((np.asarray(node.w_in), np.asarray(node.tau_syn)))
@@ -212,7 +212,7 @@ def snntorch_step(nodes: Nodes) -> float | None:
                 f"{where}: snnTorch 1.0 writes r = tau / 1e-4 and w_in = tau_syn / 1e-4, and this "
                 "node does not fit that; leave the dialect out, or name another"
             )
-    return SNNTORCH_DT_S if found else None
+    return SNNTORCH_DT_S if neurons else None
 
 
 def snntorch(site: Site) -> None:
@@ -235,14 +235,14 @@ def snntorch(site: Site) -> None:
 
 def spikingjelly_step(nodes: Nodes) -> float | None:
     """dt, where there is an IF; raises GraphError."""
-    found = {
+    resistances = {
         name: np.asarray(n.r, np.float64) for name, n in nodes.items() if isinstance(n, nir.IF)
     }
-    if not found:
+    if not resistances:
         return None
 
-    first = float(next(iter(found.values())).flat[0])
-    for name, r in found.items():
+    first = float(next(iter(resistances.values())).flat[0])
+    for name, r in resistances.items():
         if first <= 0 or not np.allclose(r, first, rtol=CLOSE, atol=0):
             raise GraphError(
                 f"node {name!r} (IF): SpikingJelly writes r = 1 / dt in every IF, and this node "

@@ -149,15 +149,15 @@ def _check_calls(node: LeafNode, steps: int) -> None:
 
 def _told(call: Mapping[tuple[str, str], tuple[int, float]]) -> str:
     """The edges of a call in words."""
-    told = []
+    texts = []
     for (source, _), (age, scale) in sorted(call.items()):
         when = (
             ""
             if not age
             else f" of {abs(age)} step{'s' * (abs(age) > 1)} {'earlier' if age > 0 else 'later'}"
         )
-        told.append((f"{scale:g} times " if scale != 1.0 else "") + repr(source) + when)
-    return " and ".join(told) or "nothing"
+        texts.append((f"{scale:g} times " if scale != 1.0 else "") + repr(source) + when)
+    return " and ".join(texts) or "nothing"
 
 
 def _retime(net: TracedNetwork) -> None:

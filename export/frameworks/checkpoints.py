@@ -40,8 +40,8 @@ def open_factory(
     """
     model, notes = unwrap(factories.make(name))
     if weights is not None:
-        values, said = weight_files.read_weights(weights, trust_pickle=trust_pickle)
-        notes += said + weight_names.fill(model, values, Path(weights))
+        values, remarks = weight_files.read_weights(weights, trust_pickle=trust_pickle)
+        notes += remarks + weight_names.fill(model, values, Path(weights))
     elif trust_pickle:
         raise ModelError(f"{name!r}: to trust a pickle changes nothing without a file of weights")
     return OpenedCheckpoint(model.eval(), tuple(notes))
@@ -58,8 +58,8 @@ def open_pickle(path: str | os.PathLike[str]) -> OpenedCheckpoint:
             f"{path}: holds {type(content).__name__}, no module; for weights give "
             f"package.module:factory with {parameter('weights')}"
         )
-    model, said = unwrap(content)
-    return OpenedCheckpoint(model.eval(), (*notes, *said))
+    model, remarks = unwrap(content)
+    return OpenedCheckpoint(model.eval(), (*notes, *remarks))
 
 
 def load_factory(

@@ -176,16 +176,16 @@ def _computed(node: nir.NIRNode, given: torch.Tensor) -> torch.Tensor | None:
 def find(model: nn.Module) -> dict[str, Leaf]:
     """The leaves of a model by path. Raises UnsupportedError for layers that are known not to be
     exportable."""
-    found: dict[str, Leaf] = {}
+    leaves: dict[str, Leaf] = {}
     inside: tuple[str, ...] = ()
     for path, module in model.named_modules():
         if inside and any(path.startswith(p + ".") or p == "" for p in inside):
             continue
         leaf = _leaf(path, module)
         if leaf is not None:
-            found[path] = leaf
+            leaves[path] = leaf
             inside = (*inside, path)
-    return found
+    return leaves
 
 
 def _leaf(path: str, module: nn.Module) -> Leaf | None:

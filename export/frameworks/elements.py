@@ -90,16 +90,16 @@ def pooled(
     parts = value.split(source, run.batch) if isinstance(value, Stack) else [source]
     results = value.split(result, run.batch) if isinstance(value, Stack) else [result]
     made = []
-    for item, given, found in zip(items, parts, results):
+    for item, given, output in zip(items, parts, results):
         if not item.terms:
-            found.zero_()
+            output.zero_()
             made.append(item)
         elif name in MAXIMA:
-            leaf = maximum_leaf(name, args, kwargs, where, given, found)
-            made.append(run.derived(leaf, item, given, found, port=SPIKES))
+            leaf = maximum_leaf(name, args, kwargs, where, given, output)
+            made.append(run.derived(leaf, item, given, output, port=SPIKES))
         else:
-            pool, factor = pool_leaf(name, args, kwargs, where, given, found)
-            made.append(run.derived(pool, item, given, found, factor))
+            pool, factor = pool_leaf(name, args, kwargs, where, given, output)
+            made.append(run.derived(pool, item, given, output, factor))
 
     return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
 
@@ -149,18 +149,18 @@ def _choice_of(
     if index.size == given[0].numel() and np.array_equal(index.reshape(-1), np.arange(index.size)):
         return value
 
-    where, told = run.where(), name.strip("_")
-    told = "slice" if told == "getitem" else told
+    where, operation = run.where(), name.strip("_")
+    operation = "slice" if operation == "getitem" else operation
     plain = where and not any(True for _ in run.modules[where].children())
     own = type(run.modules[where]).__module__.startswith("torch.nn") if plain else False
-    base = where if own else f"{where}.{told}" if where else told
+    base = where if own else f"{where}.{operation}" if where else operation
 
     # elements keep their numbers when a map is reshaped, so the source's own shape will do
     sent = {run.shapes[term.node] for term in value.terms}
     if len(sent) == 1 and not any(run.chooses(term.node) for term in value.terms):
         (shape,) = sent
 
-    leaf = Selection(where, None, base, input_shape=shape, index=index, operation=told)
+    leaf = Selection(where, None, base, input_shape=shape, index=index, operation=operation)
     leaf.output_shape = index.shape
     binary = _binary(run, value)
     port = CHOSEN if binary else WEIGHTED

@@ -145,8 +145,8 @@ class WeightLeaf(Leaf):
             module.dilation,
             module.groups,
         )
-        told = {"moves": "zeros between the inputs of a transposed convolution"}
-        before = {f"{self.name}.{n}": (part, dict(told)) for n, part in row.nodes}
+        entry = {"moves": "zeros between the inputs of a transposed convolution"}
+        before = {f"{self.name}.{n}": (part, dict(entry)) for n, part in row.nodes}
         return in_a_row({**before, self.name: (node, {})})
 
 

@@ -125,9 +125,9 @@ def in_a_row(nodes: dict[str, tuple[nir.NIRNode, dict[str, Any]]]) -> GraphPart:
     return GraphPart(nodes, list(pairwise(names)), (names[0],), (names[-1],))
 
 
-def _part(name: str, row: NodeRow, told: str) -> GraphPart:
+def _part(name: str, row: NodeRow, moves: str) -> GraphPart:
     single = len(row.nodes) == 1
-    entry = {"moves": told}
+    entry = {"moves": moves}
     return in_a_row(
         {name if single else f"{name}.{n}": (node, dict(entry)) for n, node in row.nodes}
     )

@@ -489,15 +489,15 @@ class Interpreter:
             given = [torch.zeros(t.shape, dtype=torch.float64) for t in sources]
             given[place] = numbers_
             if name in JOINING:
-                found = function(
+                returned = function(
                     given, *args[1:], **{k: kwargs[k] for k in kwargs if k != "tensors"}
                 )
             else:
-                found = function(
+                returned = function(
                     *(numbers_ if a is source else a for a in args),
                     **{k: numbers_ if v is source else v for k, v in kwargs.items()},
                 )
-            moved = found if isinstance(found, (tuple, list)) else (found,)
+            moved = returned if isinstance(returned, (tuple, list)) else (returned,)
             for part, numbers_of_result in zip(pieces, moved):
                 index = self._pattern(value, numbers_, numbers_of_result)
                 if index is None:
@@ -561,8 +561,8 @@ class Interpreter:
 
         if name in ("max", "amax"):
             opaque = self._opaque(name, where, [tensor])
-            found = replace(opaque, reading=readings.over_time(value))
-            return [found, opaque] if name == "max" else [found]
+            maximum = replace(opaque, reading=readings.over_time(value))
+            return [maximum, opaque] if name == "max" else [maximum]
 
         total = Value()
         for item in value.items:

@@ -121,16 +121,16 @@ def _aside(tracker: Tracker, item: Returned, returned: list[Returned]) -> bool:
     """Whether a returned tensor is no output of a sample; then it is noted, unless there is no
     other."""
     if item.value is None:
-        told = "holds a constant that does not depend on the input"
+        reason = "holds a constant that does not depend on the input"
     elif isinstance(item.value, (Value, Stack)) and not terms_of(item.value):
-        told = "holds zeros, whatever the input"
+        reason = "holds zeros, whatever the input"
     elif is_input(item.value):
-        told = "is the model's input"
+        reason = "is the model's input"
     elif isinstance(item.value, Opaque) and item.single and len(returned) > 1 and tracker.batch > 1:
-        told = f"is one number for the whole batch, made by {tracker.unfollowed(item.value)}"
+        reason = f"is one number for the whole batch, made by {tracker.unfollowed(item.value)}"
     else:
         return False
-    tracker.notes.append(f"{item.place} {told}; no output of the Program")
+    tracker.notes.append(f"{item.place} {reason}; no output of the Program")
     return True
 
 

@@ -51,7 +51,7 @@ def collect(tracker: Tracker, outputs: list[Any]) -> list[Returned]:
         raise UnsupportedError(
             f"the model returns {counts} tensors in its steps; it must be the same number"
         )
-    found: list[Returned] = []
+    returned: list[Returned] = []
     for number, tensors in enumerate(zip(*calls)):
         place = "the model's output" + (
             f" {number + 1} of {len(calls[0])}" if len(calls[0]) > 1 else ""
@@ -61,8 +61,8 @@ def collect(tracker: Tracker, outputs: list[Any]) -> list[Returned]:
             if isinstance(value, (Value, Stack)):
                 tracker.check_numbers(place, value, tensor)
         value = values[0] if len(values) == 1 else _joined(values)
-        found.append(Returned(place, value, tensors[0].numel() == 1))
-    return found
+        returned.append(Returned(place, value, tensors[0].numel() == 1))
+    return returned
 
 
 def _flat(tracker: Tracker, output: Any) -> list[torch.Tensor]:

@@ -377,21 +377,21 @@ class SnntorchNeuron(Leaf):
             and self.kind in ("Leaky", "Synaptic", "RLeaky")
             and not self.module.reset_delay
         )
-        said = (
+        caveat = (
             "where a potential is still above the threshold after its reset (an input of more than "
             "twice the threshold), snnTorch with "
             "reset_delay=False compares the next one less another threshold; a Program compares "
             "the potential itself"
         )
-        return [said] if immediate else []
+        return [caveat] if immediate else []
 
     def remarks(self) -> list[str]:
         if self.kind == "RSynaptic" and not self.module.reset_delay and self._reset() != "none":
-            said = (
+            remark = (
                 "snnTorch 1.0 does not carry out RSynaptic's reset_delay=False; exported as what "
                 "it computes, a reset one step later"
             )
-            return [f"{self.name}: {said}"]
+            return [f"{self.name}: {remark}"]
         return []
 
     def prove(self) -> None:

@@ -66,8 +66,8 @@ def wanted(
     wants = runs if MIN_STEPS <= runs < steps else steps
     if wants == given:
         return example, []
-    said = f"the model runs {wants} time steps of its own, not the {given} that it was given"
-    return resized(example, axis, wants), [f"{said}; traced with {wants}"]
+    remark = f"the model runs {wants} time steps of its own, not the {given} that it was given"
+    return resized(example, axis, wants), [f"{remark}; traced with {wants}"]
 
 
 def _runs(model: nn.Module, leaves: dict[str, Leaf], example: torch.Tensor) -> int:

@@ -120,8 +120,10 @@ def _long_enough(
         return replace(plan, example=time_steps.stated(plan.example, axis, steps)), []
     if axis is None or plan.io:
         return plan, []
-    example, said = time_steps.wanted(model, leaves, plan.example, axis)
-    return replace(plan, example=example, own_steps=example.shape[axis] if said else None), said
+    example, remarks = time_steps.wanted(model, leaves, plan.example, axis)
+    return replace(
+        plan, example=example, own_steps=example.shape[axis] if remarks else None
+    ), remarks
 
 
 def _call(model: nn.Module, given: torch.Tensor) -> Any:
@@ -223,12 +225,12 @@ def trace(
                 "it must have snntorch's neurons, nn.Linear, nn.Conv1d, nn.Conv2d or spikeport's "
                 "layers"
             )
-        plan, said = _long_enough(model, leaves, plan, trace_steps)
+        plan, remarks = _long_enough(model, leaves, plan, trace_steps)
 
         def attempt(plan: _Plan, uses: dict[str, int]) -> nir.NIRGraph:
             with untouched(model):
                 model.eval()
-                return _traced(model, plan, batch, decode, dt, [*notes, *taken_off, *said], uses)
+                return _traced(model, plan, batch, decode, dt, [*notes, *taken_off, *remarks], uses)
 
         try:
             return attempt(plan, {})

@@ -199,7 +199,7 @@ class Tracker(TorchFunctionMode):
 
     def kept(self) -> list[tuple[str, str, Traced]]:
         """(path, attribute, value) of what modules that are no layers hold of the run."""
-        found: list[tuple[str, str, Traced]] = []
+        entries: list[tuple[str, str, Traced]] = []
         for path, module in self.modules.items():
             if any(path == leaf or path.startswith(f"{leaf}.") for leaf in self.leaves):
                 continue
@@ -214,8 +214,8 @@ class Tracker(TorchFunctionMode):
                 values = [self.value_of(t) for t in tensors if isinstance(t, torch.Tensor)]
                 last = values[-1] if values else None
                 if last is not None and sources_of(last):
-                    found.append((path, name, last))
-        return found
+                    entries.append((path, name, last))
+        return entries
 
     def record(self, node: str, port: str, step: int | None, tensor: torch.Tensor) -> None:
         """Keep the numbers of one output in one step, to check later inputs with."""
@@ -626,10 +626,10 @@ class Tracker(TorchFunctionMode):
         expected = leaf.compute(torch.cat([given for _, given in items]))
         if expected is None:
             return
-        found = torch.cat(parts)
-        tolerance = _tolerance(found) * max(1.0, float(expected.abs().amax()))
-        if expected.shape != found.shape or not torch.allclose(
-            found.to(expected), expected, rtol=1e-4, atol=tolerance
+        actual = torch.cat(parts)
+        tolerance = _tolerance(actual) * max(1.0, float(expected.abs().amax()))
+        if expected.shape != actual.shape or not torch.allclose(
+            actual.to(expected), expected, rtol=1e-4, atol=tolerance
         ):
             raise UnsupportedError(
                 f"{leaf.label}: its output is not that of the plain layer with its weights (a "
@@ -678,14 +678,14 @@ class Tracker(TorchFunctionMode):
 
     def behind(self, outputs: Iterable[str]) -> set[str]:
         """The outputs of layers that chosen elements come from."""
-        found: set[str] = set()
+        reached: set[str] = set()
         for output in outputs:
             if self.chooses(output):
                 calls = self.nodes[output].calls
-                found |= self.behind(source for call in calls for source, _ in call)
+                reached |= self.behind(source for call in calls for source, _ in call)
             else:
-                found.add(output)
-        return found
+                reached.add(output)
+        return reached
 
     def _unused(self, base: str) -> str:
         """A name that no node has and no layer will."""

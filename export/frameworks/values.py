@@ -152,10 +152,10 @@ def sources_of(value: Traced | None) -> Sources:
 
 def tensors_in(arguments: Iterable[Any]) -> list[torch.Tensor]:
     """Tensors among positional and keyword arguments, one level of lists deep."""
-    found: list[torch.Tensor] = []
+    tensors: list[torch.Tensor] = []
     for item in arguments:
         if isinstance(item, torch.Tensor):
-            found.append(item)
+            tensors.append(item)
         elif isinstance(item, (list, tuple)):
-            found += [x for x in item if isinstance(x, torch.Tensor)]
-    return found
+            tensors += [x for x in item if isinstance(x, torch.Tensor)]
+    return tensors

@@ -144,8 +144,8 @@ def _safetensors(path: Path, start: bytes, size: int) -> dict[str, torch.Tensor]
     try:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        said = f"{type(error).__name__}: {shortened(str(error), 200)}"
-        raise ModelError(f"{path}: a damaged safetensors file: {said}") from None
+        cause = f"{type(error).__name__}: {shortened(str(error), 200)}"
+        raise ModelError(f"{path}: a damaged safetensors file: {cause}") from None
 
 
 def _weights_only(path: Path, start: bytes, size: int) -> object:
@@ -212,17 +212,17 @@ def _first_line(error: Exception) -> str:
 
 def _tensors(content: object) -> list[torch.Tensor]:
     """All tensors in mappings and sequences, however deep."""
-    found: list[torch.Tensor] = []
+    tensors: list[torch.Tensor] = []
     waiting: list[Any] = [content]
     seen: set[int] = set()
     while waiting:
         item = waiting.pop()
         if isinstance(item, torch.Tensor):
-            found.append(item)
+            tensors.append(item)
         elif isinstance(item, (Mapping, list, tuple, set)) and id(item) not in seen:
             seen.add(id(item))
             waiting += item.values() if isinstance(item, Mapping) else item
-    return found
+    return tensors
 
 
 def _is_state(content: object) -> bool:
@@ -245,21 +245,21 @@ def _state_of(path: Path, content: Any) -> tuple[dict[str, torch.Tensor], list[s
         if not isinstance(content, Mapping):
             break
 
-        found = [k for k in STATES if isinstance(content.get(k), (Mapping, nn.Module))]
-        if len(found) != 1:
-            what = f"weights under {listed(found)}" if found else f"{listed(content) or 'nothing'}"
+        keys = [k for k in STATES if isinstance(content.get(k), (Mapping, nn.Module))]
+        if len(keys) != 1:
+            what = f"weights under {listed(keys)}" if keys else f"{listed(content) or 'nothing'}"
             raise ModelError(
                 f"{path}: holds {what}; it must hold a state dict, name → tensor, by itself or "
                 f"under "
                 f"one of {', '.join(map(repr, STATES))}"
             )
 
-        aside = listed(k for k in content if k != found[0])
+        aside = listed(k for k in content if k != keys[0])
         notes.append(
-            f"{path.name}: weights taken from {found[0]!r}"
+            f"{path.name}: weights taken from {keys[0]!r}"
             + (f"; left aside: {aside}" if aside else "")
         )
-        content = content[found[0]]
+        content = content[keys[0]]
 
     raise ModelError(
         f"{path}: holds {type(content).__name__}; it must hold a state dict, name → tensor"

@@ -45,8 +45,8 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> list
         weights = {name: value for name, value in weights.items() if name not in hidden}
     kept = own.keys() & younger - weights.keys()
     if kept:
-        told = listed(f"{name} = {own[name].tolist()}" for name in kept)
-        notes.append(f"{path.name}: of an older snnTorch; kept as the model has it: {told}")
+        listing = listed(f"{name} = {own[name].tolist()}" for name in kept)
+        notes.append(f"{path.name}: of an older snnTorch; kept as the model has it: {listing}")
         weights = {**weights, **{name: own[name] for name in kept}}
 
     _check(own, weights, path)

@@ -79,9 +79,9 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, list[str]]:
             notes.append(f"{described(path, module)}: compiled by torch.compile; read as written")
         for name, child in list(module.named_children()):
             place = f"{path}.{name}" if path else name
-            bare, said = _bare(place, child)
+            bare, remarks = _bare(place, child)
             module._modules[name] = bare
-            notes += said
+            notes += remarks
             waiting.append((place, bare))
     return model, notes
 

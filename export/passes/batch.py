@@ -83,7 +83,7 @@ def _flatten(node: nir.Flatten, how: int) -> nir.Flatten:
 
 def _tried(nodes: Mapping[str, nir.NIRNode], trial: _Trial) -> dict[str, nir.NIRNode]:
     """The nodes as a trial takes them; those that it leaves alone are the same objects."""
-    found = {}
+    taken = {}
     for name, node in nodes.items():
         if isinstance(node, ENDS):
             count = trial.inputs if isinstance(node, nir.Input) else trial.outputs
@@ -92,8 +92,8 @@ def _tried(nodes: Mapping[str, nir.NIRNode], trial: _Trial) -> dict[str, nir.NIR
             node = _elementwise(node, trial.neurons)
         elif isinstance(node, nir.Flatten) and trial.flatten:
             node = _flatten(node, trial.flatten)
-        found[name] = node
-    return found
+        taken[name] = node
+    return taken
 
 
 def _trials(nodes: Mapping[str, nir.NIRNode], ones: bool) -> Iterator[_Trial]:
@@ -116,10 +116,10 @@ def _fitting(
     nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], ones: bool
 ) -> dict[tuple[Any, ...], dict[str, nir.NIRNode]]:
     """Shapes of the whole graph → the nodes, for each way in which every edge fits."""
-    found: dict[tuple[Any, ...], dict[str, nir.NIRNode]] = {}
+    fits: dict[tuple[Any, ...], dict[str, nir.NIRNode]] = {}
     trials = list(_trials(nodes, ones))
     if len(trials) == 1:
-        return found  # the graph as it is
+        return fits  # the graph as it is
     if len(trials) * len(nodes) > MOST_WORK:
         raise _TooMuch(f"{len(trials)} ways of leaving dimensions out of {len(nodes)} nodes")
 
@@ -129,8 +129,8 @@ def _fitting(
             shapes = infer(tried, edges)
         except (GraphError, UnsupportedError):
             continue
-        found.setdefault(tuple(sorted(shapes.items())), tried)
-    return found
+        fits.setdefault(tuple(sorted(shapes.items())), tried)
+    return fits
 
 
 class _TooMuch(Exception):
@@ -166,16 +166,16 @@ def without(
     """
     for ones in (True, False):
         try:
-            found = _fitting(nodes, edges, ones)
+            fits = _fitting(nodes, edges, ones)
         except _TooMuch as many:
             raise type(error)(f"{error}; a batch was not looked for, in {many}") from None
-        if len(found) > 1:
+        if len(fits) > 1:
             raise type(error)(
-                f"{error}; without its leading dimensions it fits in {len(found)} ways: state "
+                f"{error}; without its leading dimensions it fits in {len(fits)} ways: state "
                 "shapes without batch and time"
             )
 
-        for tried in found.values():
+        for tried in fits.values():
             notes = [
                 _note(name, nodes[name], node, ones)
                 for name, node in tried.items()

@@ -15,10 +15,10 @@ from export.errors import GraphError, UnsupportedError
 
 def sources_of(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Node → nodes with an edge to it, in the order of the edges."""
-    found: dict[str, list[str]] = {name: [] for name in nodes}
+    sources: dict[str, list[str]] = {name: [] for name in nodes}
     for a, b in edges:
-        found[b].append(a)
-    return found
+        sources[b].append(a)
+    return sources
 
 
 @dataclass
@@ -86,9 +86,9 @@ def regrouped(graph: nir.NIRGraph, notes: list[str]) -> nir.NIRGraph:
     if nodes.keys() == graph.nodes.keys():
         return graph
 
-    found = nir.NIRGraph.__new__(nir.NIRGraph)
-    found.nodes, found.edges, found.metadata = nodes, edges, graph.metadata
-    return found
+    nested = nir.NIRGraph.__new__(nir.NIRGraph)
+    nested.nodes, nested.edges, nested.metadata = nodes, edges, graph.metadata
+    return nested
 
 
 def flatten(graph: nir.NIRGraph) -> Flat:
@@ -107,13 +107,13 @@ def _add(flat: Flat, graph: nir.NIRGraph, prefix: str) -> None:
                 kind: [n for n, part in node.nodes.items() if isinstance(part, kind)]
                 for kind in (nir.Input, nir.Output)
             }
-            for kind, found in inner.items():
-                if len(found) != 1:
+            for kind, names in inner.items():
+                if len(names) != 1:
                     raise UnsupportedError(
-                        f"subgraph {full!r} has {len(found)} {kind.__name__} nodes; there must be "
+                        f"subgraph {full!r} has {len(names)} {kind.__name__} nodes; there must be "
                         f"one, because an edge cannot say which"
                     )
-                flat.virtual.add(f"{full}.{found[0]}")
+                flat.virtual.add(f"{full}.{names[0]}")
             ends[name] = (f"{full}.{inner[nir.Input][0]}", f"{full}.{inner[nir.Output][0]}")
             _add(flat, node, full + ".")
         else:

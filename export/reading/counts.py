@@ -18,18 +18,18 @@ COUNTED = {"step": "once a step", "second": "per second"}
 
 def settle_counts(draft: Draft) -> None:
     """State it for every IF and I where it is open, or ask for it."""
-    told, dt = draft.told.r_per, draft.out.dt_s
-    found: dict[str, str] = {}
+    r_per, dt = draft.told.r_per, draft.out.dt_s
+    units: dict[str, str] = {}
     for name in draft.counting:
         r = np.asarray(draft.nodes[name].r, np.float64)
-        per = told or ("step" if graph_metadata.in_steps(draft.meta) else counted(r, dt))
+        per = r_per or ("step" if graph_metadata.in_steps(draft.meta) else counted(r, dt))
         if per is None:
             draft.questions.append(_question(draft, name, r, dt))
             return
-        found[name] = per
+        units[name] = per
 
-    if len(set(found.values())) > 1:
-        one, other = (next(n for n, p in found.items() if p == per) for per in PER)
+    if len(set(units.values())) > 1:
+        one, other = (next(n for n, p in units.items() if p == per) for per in PER)
         draft.questions.append(
             f"r of {draft.label(one)} looks as if it counted per second, r of "
             f"{draft.label(other)} once a step: say which with {parameter('r_per')} "
@@ -37,10 +37,10 @@ def settle_counts(draft: Draft) -> None:
         )
         return
 
-    for name, per in found.items():
-        draft.set_count(name, per, "given by the caller" if told else "recognised by its value")
-    if found:
-        draft.kept.append(_line(draft, next(iter(found)), next(iter(found.values())), dt))
+    for name, per in units.items():
+        draft.set_count(name, per, "given by the caller" if r_per else "recognised by its value")
+    if units:
+        draft.kept.append(_line(draft, next(iter(units)), next(iter(units.values())), dt))
 
 
 def _question(draft: Draft, name: str, r: np.ndarray, dt: float | None) -> str:

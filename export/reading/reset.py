@@ -12,17 +12,17 @@ from hardware.program import RESETS
 
 def settle_resets(draft: Draft) -> None:
     """State what is told of them, or ask for it; v_reset alone is taken at its word, and said."""
-    told, names = draft.told.reset, [*draft.open, *draft.free]
+    reset, names = draft.told.reset, [*draft.open, *draft.free]
     if not names:
         return
-    if told is not None:
+    if reset is not None:
         for name in names:
-            draft.set_reset(name, told, "given by the caller")
-        others = ", ".join(r for r in RESETS if r != told)
+            draft.set_reset(name, reset, "given by the caller")
+        others = ", ".join(r for r in RESETS if r != reset)
         zero = "v_reset is 0, which nir 1.0.6 and later write where nobody says anything"
         what = "the file states none" if draft.open else zero
         draft.kept.append(
-            f"reset {told}: given by the caller; {what}. The other readings: {others}"
+            f"reset {reset}: given by the caller; {what}. The other readings: {others}"
         )
         return
     if draft.open:

@@ -19,25 +19,25 @@ SHORTEST_S, LONGEST_S = 1e-12, 1e6
 
 def settle_step(draft: Draft, dialect: Dialect | None) -> None:
     """Find the time step, or ask for it. Raises where two sources contradict each other."""
-    told, stated, out = draft.told.dt, draft.meta["dt_s"], draft.out
+    dt, stated, out = draft.told.dt, draft.meta["dt_s"], draft.out
     if graph_metadata.in_steps(draft.meta):
-        _refuse_told(told)
+        _refuse_told(dt)
         out.dt_s, out.dt_source = 1.0, "not needed: time constants are in steps"
         return
 
-    if told is not None and stated is not None and not np.isclose(told, stated, rtol=1e-6, atol=0):
+    if dt is not None and stated is not None and not np.isclose(dt, stated, rtol=1e-6, atol=0):
         raise MissingInformationError(
-            f"{parameter('dt')} is {told:g} s, but the graph states {stated:g} s; leave it out, or "
+            f"{parameter('dt')} is {dt:g} s, but the graph states {stated:g} s; leave it out, or "
             "correct the graph"
         )
-    known = stated if stated is not None else told
+    known = stated if stated is not None else dt
     implied = None if dialect is None else _implied(draft, dialect, known)
 
-    found = implied if known is None else known
-    out.dt_s = None if found is None else float(found)
+    step_s = implied if known is None else known
+    out.dt_s = None if step_s is None else float(step_s)
     if stated is not None:
         out.dt_source = "stated in the graph"
-    elif told is not None:
+    elif dt is not None:
         out.dt_source = "given by the caller"
     elif implied is not None and dialect is not None:
         out.dt_source = f"implied: the parameters are those that {dialect.title} writes with it"
@@ -51,10 +51,10 @@ def settle_step(draft: Draft, dialect: Dialect | None) -> None:
         )
 
 
-def _refuse_told(told: float | None) -> None:
-    if told is not None:
+def _refuse_told(dt: float | None) -> None:
+    if dt is not None:
         raise MissingInformationError(
-            f"{parameter('dt')} is {told:g} s, but the graph's time constants are in steps; leave "
+            f"{parameter('dt')} is {dt:g} s, but the graph's time constants are in steps; leave "
             "it out here, or give it to the export of the model"
         )
 

@@ -28,11 +28,11 @@ def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
             "it out"
         )
 
-    found, dt_s = None, draft.meta["dt_s"] or draft.told.dt
+    recognition, dt_s = None, draft.meta["dt_s"] or draft.told.dt
     if not ours:
-        found = recognised(draft.nodes, list(origin.get("placeholders", [])), dt_s)
-    if found is not None:
-        known, evidence = found
+        recognition = recognised(draft.nodes, list(origin.get("placeholders", [])), dt_s)
+    if recognition is not None:
+        known, evidence = recognition
         if name not in (None, known, "nir"):
             raise GraphError(
                 f"{parameter('dialect')} is {name!r}, but {evidence}: {DIALECTS[known].title} "
@@ -40,8 +40,8 @@ def find_dialect(draft: Draft) -> tuple[Dialect | None, str]:
             )
     if name is not None:
         return DIALECTS[name], "given by the caller"
-    if found is not None:
-        return DIALECTS[found[0]], f"recognised: {evidence}"
+    if recognition is not None:
+        return DIALECTS[recognition[0]], f"recognised: {evidence}"
     return None, ""
 
 
@@ -128,8 +128,8 @@ def _state_rest(entry: dict[str, Any], name: str, dialect: Dialect) -> None:
     if dialect.strict:
         entry.setdefault("threshold_comparison", ">")
     if dialect.lost:
-        said = f"dialect {name} leaves something open: see the reading"
-        entry["caveats"] = [*entry.get("caveats", []), said]
+        caveat = f"dialect {name} leaves something open: see the reading"
+        entry["caveats"] = [*entry.get("caveats", []), caveat]
 
 
 def _default_reset(draft: Draft, dialect: Dialect) -> str:
@@ -147,14 +147,14 @@ def _new_file(draft: Draft) -> bool:
 
 def _say(draft: Draft, head: str, dialect: Dialect, reset: str, rewritten: list[str]) -> None:
     """What the dialect came to, for the audit and for a copy."""
-    said = []
+    parts = []
     if draft.open or draft.free:
-        said.append(
+        parts.append(
             f"reset {reset}" + ("" if draft.told.reset is None else " (given by the caller)")
         )
     if draft.counting:
-        said.append(f"r of IF and I {COUNTED[dialect.r_per]}")
-    draft.kept.append(": ".join((head, ", ".join(said))) if said else head)
+        parts.append(f"r of IF and I {COUNTED[dialect.r_per]}")
+    draft.kept.append(": ".join((head, ", ".join(parts))) if parts else head)
 
     others = [r for r in (dialect.reset, *dialect.resets) if r != reset]
     if others and (draft.open or draft.free):

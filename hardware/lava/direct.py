@@ -56,8 +56,8 @@ class _Channel:
 def model_class(process: Any) -> type:
     """The model that Lava's compiler chooses for a process."""
     if type(process) not in _models:
-        found = ProcGroupDiGraphs._find_proc_models(process)
-        _models[type(process)] = Loihi2SimCfg(select_tag="fixed_pt").select(process, found)
+        models = ProcGroupDiGraphs._find_proc_models(process)
+        _models[type(process)] = Loihi2SimCfg(select_tag="fixed_pt").select(process, models)
     return _models[type(process)]
 
 

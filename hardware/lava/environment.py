@@ -73,12 +73,12 @@ def folder(lava_dl: bool = False) -> Path:
 
 def interpreter(lava_dl: bool = False) -> Path:
     """The interpreter for the worker. Raises LavaEnvironmentError, which says how to get one."""
-    found = _present(lava_dl)
-    if found is None:
+    python = _present(lava_dl)
+    if python is None:
         raise LavaEnvironmentError(
             NO_LAVA + (" and lava-dl 0.6.0 (`spikeport lava setup --lava-dl`)" if lava_dl else "")
         )
-    return found
+    return python
 
 
 def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> Path:
@@ -90,21 +90,21 @@ def setup(progress: Callable[[str], None] = print, *, lava_dl: bool = False) -> 
     Raises LavaEnvironmentError where no Python 3.10 is found, the folder is in other use, or the
     installation fails.
     """
-    found = _present(lava_dl)
-    if found == _python(folder(lava_dl)) and (fault := _fault(found, lava_dl)):
+    python = _present(lava_dl)
+    if python == _python(folder(lava_dl)) and (fault := _fault(python, lava_dl)):
         progress(f"{folder(lava_dl)} is damaged ({fault}); it is made anew")
         (folder(lava_dl) / MARKER).unlink(missing_ok=True)
         (folder(lava_dl) / BEGUN).touch()
-        found = None
+        python = None
 
-    if found is not None:
-        if "lava-nc" not in _versions(found):
+    if python is not None:
+        if "lava-nc" not in _versions(python):
             raise LavaEnvironmentError(
-                f"SPIKEPORT_LAVA_PYTHON names {found}, which has no lava-nc; install lava-nc "
+                f"SPIKEPORT_LAVA_PYTHON names {python}, which has no lava-nc; install lava-nc "
                 f"0.10.0 there, or unset the variable"
             )
-        progress(f"Lava runs in {found}")
-        return found
+        progress(f"Lava runs in {python}")
+        return python
 
     place = folder(lava_dl)
     try:
@@ -137,7 +137,7 @@ def missing() -> str | None:
 def _state(lava_dl: bool) -> dict[str, Any]:
     """One entry of ``status``."""
     try:
-        found = interpreter(lava_dl)
+        python = interpreter(lava_dl)
     except LavaEnvironmentError as error:
         # where another interpreter is named, the fault is in that name
         named = bool(os.environ.get("SPIKEPORT_LAVA_PYTHON"))
@@ -146,10 +146,10 @@ def _state(lava_dl: bool) -> dict[str, Any]:
         half = f"{folder(lava_dl)} was not installed to its end or for this version{repair}"
         return {"python": None, "versions": {}, "missing": half if began else str(error)}
 
-    versions = _versions(found)
-    fault = _fault(found, lava_dl) or (None if versions.get("lava-nc") else "it has no lava-nc")
-    missing = fault and f"{found} does not work ({fault}){_repair(found, lava_dl)}"
-    return {"python": str(found), "versions": versions, "missing": missing}
+    versions = _versions(python)
+    fault = _fault(python, lava_dl) or (None if versions.get("lava-nc") else "it has no lava-nc")
+    missing = fault and f"{python} does not work ({fault}){_repair(python, lava_dl)}"
+    return {"python": str(python), "versions": versions, "missing": missing}
 
 
 def _repair(python: Path, lava_dl: bool) -> str:
@@ -365,12 +365,12 @@ def _versions(python: Path) -> dict[str, str]:
         "print(json.dumps(found))"
     )
     try:
-        found: dict[str, str] = json.loads(
+        versions: dict[str, str] = json.loads(
             subprocess.run(
                 [python, "-E", "-c", code], capture_output=True, text=True, timeout=60
             ).stdout
         )
-        return found
+        return versions
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return {}
 

@@ -51,9 +51,9 @@ def _swept(folder: Path) -> str | None:
             return None
         number = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            found = os.fstat(number)
+            status = os.fstat(number)
             token = os.read(number, 9)
-            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
             if not ours or not _TOKEN.fullmatch(token):
                 return None
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where somebody lives

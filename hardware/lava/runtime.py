@@ -23,9 +23,9 @@ def components(processes: list[Any]) -> list[list[Any]]:
     """Connected parts of a graph: Lava compiles and runs what hangs together."""
     waiting, parts = list(processes), []
     while waiting:
-        found = find_processes(waiting[0])
-        parts.append(found)
-        waiting = [p for p in waiting if p not in found]
+        connected = find_processes(waiting[0])
+        parts.append(connected)
+        waiting = [p for p in waiting if p not in connected]
     return parts
 
 
@@ -86,8 +86,8 @@ class Runtime:
 
 def _what_happened(actor: Any) -> str:
     """Why one of Lava's child processes ended."""
-    found = actor._pconn.recv() if actor._pconn.poll() else None
-    if found is not None:
-        return f"{type(found[0]).__name__} in a Lava process: {found[0]}\n{found[1]}"
+    failure = actor._pconn.recv() if actor._pconn.poll() else None
+    if failure is not None:
+        return f"{type(failure[0]).__name__} in a Lava process: {failure[0]}\n{failure[1]}"
     Process.join(actor, 1)  # Lava's own join takes no time limit
     return f"a Lava process ended with exit code {actor.exitcode}"
