@@ -238,11 +238,11 @@ def attributed(
         wanted = plain.run(real)
         for name in order:
             layers[name].sent(network, name, wanted)
-            given = real | wanted.spikes
+            arriving = real | wanted.spikes
             for group, rounded in whole.items():
-                layers[name].add(group, network, name, rounded.alone(name, given), wanted)
+                layers[name].add(group, network, name, rounded.alone(name, arriving), wanted)
             for synapses in network.parts[name].synapses:
-                alone = plain.alone(name, given, synapses.name)
+                alone = plain.alone(name, arriving, synapses.name)
                 layers[name].add((synapses.name,), network, name, alone, wanted)
 
         expected = predictions(program, wanted)

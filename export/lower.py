@@ -326,6 +326,7 @@ def _refuse(traced: Traced, source: str, read: GraphReading) -> NoReturn:
         )
         for name, node in traced.flat.nodes.items()
     ]
+
     causes = tuple(traced.refused.values())
     more = f" (and {len(causes) - 1} more: see the audit)" if len(causes) > 1 else ""
     texts = ((), tuple(read.lines), tuple(read.warnings))

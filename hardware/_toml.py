@@ -57,11 +57,12 @@ def exactly(
     path: Path, error: type[HardwareError], table: dict[str, Any], wanted: tuple[str, ...]
 ) -> None:
     """Refuse a table that does not have exactly the keys ``wanted``."""
-    for wrong, what in (
+    for wrong, state in (
         (set(table) - set(wanted), "unknown"),
         (set(wanted) - set(table), "missing"),
     ):
         if wrong:
             raise error(
-                f"{path}: [{sorted(wrong)[0]}] is {what}; there must be exactly {', '.join(wanted)}"
+                f"{path}: [{sorted(wrong)[0]}] is {state}; there must be exactly "
+                f"{', '.join(wanted)}"
             )

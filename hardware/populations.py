@@ -224,13 +224,13 @@ class CustomPopulation(ProgramPart):
                     f"{', '.join(known) or 'none'}",
                 )
 
-        given = {p.name: self.parameters.get(p.name, p.default) for p in kind.parameters}
-        absent = [name for name, value in given.items() if value is None]
+        values = {p.name: self.parameters.get(p.name, p.default) for p in kind.parameters}
+        absent = [name for name, value in values.items() if value is None]
         if absent:
             fail(where, f"neuron kind {kind.name!r} needs the parameter {absent[0]!r}")
         checked = {
             name: np.asarray(_checked(where, kind, name, value, shape), np.int32)
-            for name, value in given.items()
+            for name, value in values.items()
         }
         for array in checked.values():
             array.setflags(write=False)

@@ -189,13 +189,13 @@ def _order(group: Hdf5Node) -> tuple[dict[str, Hdf5Node], list[str]]:
 
     layers.sort(key=lambda entry: entry[0]["order"])
     outputs = sorted((places["output"], name) for places, name, _ in layers if "output" in places)
-    for what, numbers in (
+    for attribute, numbers in (
         ("order", [places["order"] for places, _, _ in layers]),
         ("output", [number for number, _ in outputs]),
     ):
         if numbers != list(range(len(numbers))):
             group.fail(
-                f"the attributes {what!r} are {numbers[:10]}; they must be 0, 1, 2 and so on"
+                f"the attributes {attribute!r} are {numbers[:10]}; they must be 0, 1, 2 and so on"
             )
 
     return {name: node for _, name, node in layers}, [name for _, name in outputs]

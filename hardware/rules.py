@@ -490,12 +490,12 @@ def _resource(resource: str, remedy: str, layers: Sequence[LayerPlacement]) -> I
     for layer in layers:
         use = layer.uses[resource]
         if use.used > use.maximum:
-            what = resource.replace("_", " ")
+            words = resource.replace("_", " ")
             yield broken(
                 layer.population,
                 use.used,
                 use.maximum,
-                f"a core would hold {use.used} {what} of {use.maximum}: {remedy}",
+                f"a core would hold {use.used} {words} of {use.maximum}: {remedy}",
             )
 
 

@@ -388,9 +388,9 @@ def _join_shapes(net: TracedNetwork) -> None:
         taken = {net.leaves[b].given_shape for b in net.out_of(name)}
         if isinstance(leaf, Selection) and len(taken) == 1:
             leaf.wanted(taken.pop())
-        given = {net.shape(source) for source in net.into(name)}
-        if isinstance(leaf, SnntorchNeuron) and len(given) == 1:
-            (shape,) = given
+        shapes = {net.shape(source) for source in net.into(name)}
+        if isinstance(leaf, SnntorchNeuron) and len(shapes) == 1:
+            (shape,) = shapes
             if shape != leaf.given_shape and _squeezed(shape) == _squeezed(leaf.given_shape):
                 leaf.input_shape = leaf.output_shape = shape
     wanted = {net.leaves[b].given_shape for b in net.out_of(net.input)}

@@ -90,10 +90,11 @@ class Described(Leaf):
         if getattr(self.module, "temporal", False) and bool(kwargs.get("sequence")) != (
             layout is not None
         ):
-            given = "several time steps" if layout is not None else "one time step"
+            called_with = "several time steps" if layout is not None else "one time step"
             raise UnsupportedError(
-                f"{self.label}: called with {given} and sequence={bool(kwargs.get('sequence'))}; "
-                f"it must be sequence={layout is not None} there"
+                f"{self.label}: called with {called_with} and "
+                f"sequence={bool(kwargs.get('sequence'))}; it must be "
+                f"sequence={layout is not None} there"
             )
         if getattr(self.module, "temporal", False) and layout not in (None, "SB"):
             raise UnsupportedError(

@@ -89,19 +89,19 @@ def pooled(
 
     parts = value.split(source, run.batch) if isinstance(value, Stack) else [source]
     results = value.split(result, run.batch) if isinstance(value, Stack) else [result]
-    made = []
+    pooled_items = []
     for item, given, output in zip(items, parts, results):
         if not item.terms:
             output.zero_()
-            made.append(item)
+            pooled_items.append(item)
         elif name in MAXIMA:
             leaf = maximum_leaf(name, args, kwargs, where, given, output)
-            made.append(run.derived(leaf, item, given, output, port=SPIKES))
+            pooled_items.append(run.derived(leaf, item, given, output, port=SPIKES))
         else:
             pool, factor = pool_leaf(name, args, kwargs, where, given, output)
-            made.append(run.derived(pool, item, given, output, factor))
+            pooled_items.append(run.derived(pool, item, given, output, factor))
 
-    return Stack(tuple(made), value.layout) if isinstance(value, Stack) else made[0]
+    return Stack(tuple(pooled_items), value.layout) if isinstance(value, Stack) else pooled_items[0]
 
 
 def _binary(run: TraceRun, value: Value) -> bool:
@@ -121,9 +121,9 @@ def _binary(run: TraceRun, value: Value) -> bool:
 
 def chosen(run: TraceRun, name: str, pieces: list[Piece], result: torch.Tensor) -> Traced:
     """Elements of one or several tensors, side by side: the sum of what each of them gives."""
-    made = [_choice(run, name, number, pieces) for number in range(len(pieces))]
-    sums = [Value()] * len(made[0])
-    for values in made:
+    selections = [_choice(run, name, number, pieces) for number in range(len(pieces))]
+    sums = [Value()] * len(selections[0])
+    for values in selections:
         sums = [total.plus(value) for total, value in zip(sums, values)]
     first = pieces[0].value
     total = Stack(tuple(sums), first.layout) if isinstance(first, Stack) else sums[0]

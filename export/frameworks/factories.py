@@ -36,16 +36,16 @@ def make(name: str) -> nn.Module:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         raise ModelError(f"{name!r} names no factory; it must be 'package.module:factory'")
 
-    where, what = name.split(":")
+    where, function = name.split(":")
     with working_directory_importable():
         try:
             module = importlib.import_module(where)
         except ImportError as error:
             raise ModelError(f"{name!r}: cannot import {where!r}: {error}") from error
 
-    factory = getattr(module, what, None)
+    factory = getattr(module, function, None)
     if not callable(factory):
-        raise ModelError(f"{name!r}: {where!r} has no function {what!r}")
+        raise ModelError(f"{name!r}: {where!r} has no function {function!r}")
 
     try:
         model = factory()

@@ -336,14 +336,14 @@ def pool_leaf(
             "count_include_pad",
             "divisor_override",
         )
-        given = {**dict(zip(names, args)), **kwargs}
-        kernel = numbers(given["kernel_size"], dims)
-        step = given.get("stride")
+        options = {**dict(zip(names, args)), **kwargs}
+        kernel = numbers(options["kernel_size"], dims)
+        step = options.get("stride")
         stride = kernel if step is None or step == () else numbers(step, dims)
-        padding = numbers(given.get("padding", 0), dims)
+        padding = numbers(options.get("padding", 0), dims)
 
-        divisor, ceil = given.get("divisor_override"), bool(given.get("ceil_mode", False))
-        count_padding = bool(given.get("count_include_pad", True))
+        divisor, ceil = options.get("divisor_override"), bool(options.get("ceil_mode", False))
+        count_padding = bool(options.get("count_include_pad", True))
         geometry = Geometry(kernel, stride, padding, (1,) * dims, ceil)
 
         if divisor:  # every window is divided by the same number
@@ -406,15 +406,15 @@ def maximum_leaf(
         )
 
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
-    given = {**dict(zip(names, args)), **kwargs}
-    kernel = numbers(given["kernel_size"], dims)
-    stride = given.get("stride")
+    options = {**dict(zip(names, args)), **kwargs}
+    kernel = numbers(options["kernel_size"], dims)
+    stride = options.get("stride")
     geometry = Geometry(
         kernel,
         kernel if stride in (None, (), []) else numbers(stride, dims),
-        numbers(given.get("padding", 0), dims),
-        numbers(given.get("dilation", 1), dims),
-        bool(given.get("ceil_mode", False)),
+        numbers(options.get("padding", 0), dims),
+        numbers(options.get("dilation", 1), dims),
+        bool(options.get("ceil_mode", False)),
     )
 
     leaf = replace(leaf, geometry=geometry)

@@ -113,9 +113,9 @@ class Maximum(Leaf):
         return self.input_shape, self.geometry
 
     def part(self, dt: float) -> GraphPart:
-        made = or_of_windows(self.given_shape, self.geometry)
-        names = [self.name if n == "fires" else f"{self.name}.{n}" for n, _, _ in made]
-        nodes = {n: (node, entry) for n, (_, node, entry) in zip(names, made)}
+        stages = or_of_windows(self.given_shape, self.geometry)
+        names = [self.name if n == "fires" else f"{self.name}.{n}" for n, _, _ in stages]
+        nodes = {n: (node, entry) for n, (_, node, entry) in zip(names, stages)}
         return in_a_row(nodes)
 
 

@@ -486,11 +486,11 @@ class Interpreter:
             numbers_ = torch.arange(1, 1 + source.numel(), dtype=torch.float64).reshape(
                 source.shape
             )
-            given = [torch.zeros(t.shape, dtype=torch.float64) for t in sources]
-            given[place] = numbers_
+            numbered = [torch.zeros(t.shape, dtype=torch.float64) for t in sources]
+            numbered[place] = numbers_
             if name in JOINING:
                 returned = function(
-                    given, *args[1:], **{k: kwargs[k] for k in kwargs if k != "tensors"}
+                    numbered, *args[1:], **{k: kwargs[k] for k in kwargs if k != "tensors"}
                 )
             else:
                 returned = function(

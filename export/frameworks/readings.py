@@ -75,12 +75,12 @@ def of(value: Traced | None) -> LayerReading | None:
 def _axis(name: str, args: Sequence[Any], kwargs: dict[str, Any], dims: int) -> int | None:
     """The one axis that an operation runs over; None where it is not one."""
     place = _AXIS_AT.get(name, 1)
-    given = args[place] if len(args) > place else kwargs.get("dim", kwargs.get("axis"))
-    if given is None and name in _LAST_AXIS:
-        given = -1
-    if isinstance(given, (tuple, list)) and len(given) == 1:
-        given = given[0]
-    return given % dims if isinstance(given, int) and not isinstance(given, bool) and dims else None
+    axis = args[place] if len(args) > place else kwargs.get("dim", kwargs.get("axis"))
+    if axis is None and name in _LAST_AXIS:
+        axis = -1
+    if isinstance(axis, (tuple, list)) and len(axis) == 1:
+        axis = axis[0]
+    return axis % dims if isinstance(axis, int) and not isinstance(axis, bool) and dims else None
 
 
 def after(

@@ -149,30 +149,29 @@ def _refuse(tracker: Tracker, item: Returned, steps: int) -> NoReturn:
     labels = ", ".join(map(repr, nodes))
     if any(map(tracker.chooses, nodes)):
         chosen = ", ".join(map(repr, sorted(tracker.behind(nodes))))
-        what = f"some elements of {chosen}, or all in another order"
+        returned = f"some elements of {chosen}, or all in another order"
     elif reading is not None and reading.port == CURRENT:
-        what = f"the synaptic current of {labels}, which a Program keeps to itself"
+        returned = f"the synaptic current of {labels}, which a Program keeps to itself"
     elif reading is not None and reading.steps == steps:
-        what = (
+        returned = (
             f"the maximum over time of the spikes of {labels}, which says whether it fired at all"
         )
     elif reading is not None:
-        what = f"{labels} over {reading.steps} of {steps} steps"
+        returned = f"{labels} over {reading.steps} of {steps} steps"
     elif len(nodes) > 1:
-        what = (
+        returned = (
             f"a sum of {labels}; a Program's outputs are layers: put weights and neurons behind it"
         )
     else:
-        what = (
+        returned = (
             f"a sum of {labels} over some steps, or with factors that differ between steps or are "
             "negative"
         )
 
     kept = tracker.keepers(sources_of(value))
     raise UnsupportedError(
-        f"{item.place} is {what}{f' ({kept})' if kept else ''}. No decode stands for that; let the "
-        f"model return every step, "
-        "or the sum, mean, maximum or last value over all steps"
+        f"{item.place} is {returned}{f' ({kept})' if kept else ''}. No decode stands for that; let "
+        "the model return every step, or the sum, mean, maximum or last value over all steps"
     )
 
 

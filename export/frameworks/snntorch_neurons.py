@@ -427,19 +427,19 @@ class SnntorchNeuron(Leaf):
         rest: np.ndarray = np.zeros((2, *shape), int)
 
         for step, current in enumerate(currents):
-            given = torch.from_numpy(current).to(device, kind)
+            sent = torch.from_numpy(current).to(device, kind)
             back = (
                 0.0
                 if feedback is None
                 else feedback(torch.from_numpy(s).to(device, kind)).double().cpu().numpy()
             )
 
-            result = module(given, *states)
+            result = module(sent, *states)
             outputs = result if isinstance(result, tuple) else (result,)
             if not module.init_hidden:
                 states = list(outputs if feedback is not None else outputs[1:])
 
-            drive = given.double().cpu().numpy() + back
+            drive = sent.double().cpu().numpy() + back
             u = drive if rule.current_leak is None else (1 - rule.current_leak) * u + drive
             v = np.where(rest > 0, v, (1 - rule.leak) * v + rule.gain * u)
             # the module's rounding decides ties, so its spikes, not the rule's, go into the next

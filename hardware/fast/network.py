@@ -182,8 +182,10 @@ def _joined(arrays: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
 
 def _parameters(population: Population, place: Place) -> np.ndarray:
     """int32 [row of PARAMETERS, 64 or neuron, padded]; what a population does not have is 0."""
-    given = [getattr(population, name) for name in PARAMETERS]
-    arrays = [np.zeros((), np.int32) if value is None else np.asarray(value) for value in given]
+    parameters = [getattr(population, name) for name in PARAMETERS]
+    arrays = [
+        np.zeros((), np.int32) if value is None else np.asarray(value) for value in parameters
+    ]
     if not any(array.ndim for array in arrays):
         return np.ascontiguousarray(
             np.broadcast_to(np.array(arrays, np.int32)[:, None], (len(arrays), 64))

@@ -211,10 +211,10 @@ class LavaGraph:
 
         activation = self._activations[target.name]
         if isinstance(projection, ir.Convolution):
-            made = _convolution(projection, source, source.message_bits)
+            parts = _convolution(projection, source, source.message_bits)
         else:
-            made = _matrices(projection, source, target, source.message_bits)
-        for synapses in made:
+            parts = _matrices(projection, source, target, source.message_bits)
+        for synapses in parts:
             self._add(synapses)
             _join(spikes, synapses.s_in)
             _join(synapses.a_out, activation)

@@ -262,7 +262,7 @@ def test_normalisation_of_spikes_and_of_features():
     )  # fmt: skip
     graph = check(model, models.spikes(12, 3, 2, 6, 5), exact=False)
     assert isinstance(graph.nodes["layers.2"], nir.Affine)
-    with pytest.raises(ExportError, match="accepted are up to 2048"):
+    with pytest.raises(ExportError, match="there must be at most 2048"):
         trace(
             Steps(nn.Sequential(normalised(dims=1, channels=2049), nn.Linear(2049, 2))),
             torch.rand(3, 2, 2049),
