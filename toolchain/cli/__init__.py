@@ -63,7 +63,9 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         # imported when it is called
-        return importlib.import_module(f"toolchain.cli.{MODULES.get(name, name)}").command
+        module = importlib.import_module(f"toolchain.cli.{MODULES.get(name, name)}")
+        found: click.Command = module.command
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

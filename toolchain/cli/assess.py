@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,13 +14,13 @@ from toolchain.cli.options import (
     PATH,
     batch_option,
     chip_option,
-    data_from,
     data_options,
     force_option,
     json_option,
     model_options,
     open_job,
     rate_option,
+    samples_from,
     target_option,
 )
 from toolchain.cli.printing import progress, say_data, say_warnings, write_json
@@ -46,7 +47,7 @@ def command(
     output: Path | None,
     json_file: Path | None,
     force: bool,
-    **options,
+    **options: Any,
 ) -> None:
     """Say what MODEL loses as integers and what it costs on a chip: accuracy in software and as
     integers, their difference sample by sample with its interval, how often both predict the same,
@@ -65,7 +66,7 @@ def command(
     files.claim([output, json_file], force)
     _ = TARGETS[target]  # an unknown one is an error before any work
 
-    limits, source = Chip.load(chip), data_from(options)
+    limits, source = Chip.load(chip), samples_from(options)
     assessed = assessment.assess(
         open_job(model, source, options),
         source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,7 +34,7 @@ from toolchain.errors import ModelError
 @json_option
 @force_option
 def command(
-    model: str, attribute: bool, json_file: Path | None, force: bool, **options: object
+    model: str, attribute: bool, json_file: Path | None, force: bool, **options: Any
 ) -> None:
     """Print what became of every parameter of MODEL on its way to integers, and write nothing.
 
@@ -50,7 +51,7 @@ def command(
     if opened.audit is None:
         raise ModelError(f"{model}: is a Program, which holds no audit; give what it was made from")
     click.echo(opened.audit.table())
-    facts: dict = {"program": opened.program.fingerprint, "audit": opened.audit.to_dict()}
+    facts: dict[str, Any] = {"program": opened.program.fingerprint, "audit": opened.audit.to_dict()}
     if attribute:
         attribution = precision.attribute(opened, source)
         click.echo(f"\n{attribution.table()}")

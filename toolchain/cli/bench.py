@@ -20,7 +20,8 @@ from toolchain.cli.values import Whole
 from toolchain.remarks import Remark, chance, silence
 
 if TYPE_CHECKING:
-    from toolchain.report.facts import Analysis, ReportedModel, ReportedTarget, Share
+    from toolchain.report.facts import Analysis, ReportedModel, ReportedTarget
+    from toolchain.robustness.statistics import Share
 
 DELAY, REFRESH = 1.0, 0.2
 """Seconds before a bar is shown at all, and between two states of it."""
@@ -158,7 +159,7 @@ class Bars:
     """Progress on stderr: one bar with the time left over all, and one for each cell at work. Calls
     may come from several threads."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bars: dict[str, tqdm] = {}
         self._finished: set[str] = set()
@@ -179,7 +180,7 @@ class Bars:
     def __enter__(self) -> Bars:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._close_bars()
             self._overall.close()
@@ -301,7 +302,7 @@ def summary(facts: Analysis) -> str:
     )
 
 
-def _row(facts: Analysis, model: ReportedModel, entry: ReportedTarget) -> tuple:
+def _row(facts: Analysis, model: ReportedModel, entry: ReportedTarget) -> tuple[object, ...]:
     """A target that ran fewer samples than the others and agrees in all has no accuracy of its own,
     but says so."""
     from toolchain.pages import formats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,7 +35,12 @@ from toolchain.deploy import fronts
 @json_option
 @force_option
 def command(
-    model, chip: str, allow_microcode: bool, json_file: Path | None, force: bool, **options
+    model: str,
+    chip: str,
+    allow_microcode: bool,
+    json_file: Path | None,
+    force: bool,
+    **options: Any,
 ) -> int:
     """Check MODEL against a chip's limits: used and maximum of every layer, and every broken rule
     by name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,12 +11,12 @@ from hardware.comparison import LayerAgreement
 from toolchain import files
 from toolchain.cli.options import (
     batch_option,
-    data_from,
     data_options,
     force_option,
     json_option,
     model_options,
     open_job,
+    samples_from,
 )
 from toolchain.cli.printing import (
     audited,
@@ -61,14 +62,14 @@ from toolchain.errors import ToolchainError
 @json_option
 @force_option
 def command(
-    model,
+    model: str,
     targets: str,
     tolerance: float | None,
     min_agreement: float | None,
     batch: int | None,
     json_file: Path | None,
     force: bool,
-    **options,
+    **options: Any,
 ) -> int:
     """Run MODEL on several targets and compare every spike and every membrane potential, with zero
     tolerance.
@@ -95,7 +96,7 @@ def command(
                 f"--{option} is for floating-point models on target software; integer targets must "
                 f"be equal: leave it out"
             )
-    source = data_from(options)
+    source = samples_from(options)
     files.claim([json_file], force)
     opened = open_job(model, source, options, names)
     ran = job.compare(opened, source, names, batch=batch, watch=progress)
@@ -218,7 +219,7 @@ def _print(result: agreement.Agreement, title: str = "") -> None:
                 click.echo(f"{heading}: {place}, {first.quantity}: {values}")
 
 
-def _row(entry: LayerAgreement) -> tuple:
+def _row(entry: LayerAgreement) -> tuple[str | None, ...]:
     share = None if entry.spike_share is None else f"{100 * entry.spike_share:.3g} %"
     counts = (count(entry.potentials), count(entry.potential_differences))
     spikes = (entry.layer, count(entry.spikes), count(entry.spike_differences), share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from toolchain.cli.printing import write_json
 from toolchain.cli.values import Number
 from toolchain.deploy import fronts, precision, stages
 from toolchain.errors import OutputError
+
+if TYPE_CHECKING:
+    from toolchain.purification.front import Front
 
 
 @click.command()
@@ -54,7 +57,7 @@ def command(
     agreement: float | None,
     json_file: Path | None,
     force: bool,
-    **options,
+    **options: Any,
 ) -> None:
     """Turn MODEL into a NIR graph or an integer Program, and print what became of every parameter.
 
@@ -139,8 +142,9 @@ def _check_agreement(output: Path, options: dict[str, Any]) -> None:
         )
 
 
-def _export_front(front, output: Path, force: bool, dt: float | None) -> dict[str, Any]:
-    written, parts = fronts.export(front, output, force, dt), {}
+def _export_front(front: Front, output: Path, force: bool, dt: float | None) -> dict[str, Any]:
+    written = fronts.export(front, output, force, dt)
+    parts: dict[str, Any] = {}
     for part, (program, audit) in front.programs().items():
         click.echo(f"\nfront: {part}\n{audit.table()}\nwrote {written[part]}: {program!r}")
         parts[part] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -17,6 +17,7 @@ from toolchain.cli.printing import reading
 from toolchain.cli.values import Number, OneOf, Shape, Whole
 from toolchain.data import ENCODINGS
 from toolchain.deploy import execution, inputs, job, stages
+from toolchain.deploy.stage import Stage
 from toolchain.deploy.ways import Ways
 
 PATH = click.Path(path_type=Path)
@@ -56,7 +57,11 @@ batch_option = click.option(
 )
 
 
-def target_option(what: str, names: Iterable[str]) -> Callable:
+Command: TypeAlias = Callable[..., Any]
+"""A command, or an option of click that decorates one."""
+
+
+def target_option(what: str, names: Iterable[str]) -> Command:
     """``--target``, one of the ``names``. what: the target does, for the help."""
     return click.option(
         "--target",
@@ -137,22 +142,22 @@ _DESCRIPTION_OPTIONS = (
 )
 
 
-def data_options(command: Callable) -> Callable:
+def data_options(command: Command) -> Command:
     """--data and everything that says how it becomes inputs; see ``data_from``."""
     return _with(_DATA_OPTIONS, command)
 
 
-def some_data_options(command: Callable) -> Callable:
+def some_data_options(command: Command) -> Command:
     """The same where data may be left out; see ``data_from``."""
     return _with(_SOME_DATA_OPTIONS, command)
 
 
-def description_options(command: Callable) -> Callable:
+def description_options(command: Command) -> Command:
     """The same for a command that needs no sample; see ``data_from``."""
     return _with(_DESCRIPTION_OPTIONS, command)
 
 
-def _with(options: Sequence[Callable], command: Callable) -> Callable:
+def _with(options: Sequence[Command], command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
@@ -267,7 +272,7 @@ _MODEL_OPTIONS = (
 )
 
 
-def model_options(command: Callable) -> Callable:
+def model_options(command: Command) -> Command:
     """The argument MODEL and everything that says how it becomes a Program; the command gets
     ``model`` and ``**ways``."""
     return _with(_MODEL_OPTIONS, command)
@@ -288,6 +293,14 @@ def data_from(options: dict[str, Any]) -> inputs.SampleSource | None:
     return inputs.SampleSource(name, samples, root, **encoded)
 
 
+def samples_from(options: dict[str, Any]) -> inputs.Source:
+    """The same of a command that needs samples."""
+    source = data_from(options)
+    if source is None:
+        raise click.UsageError("--data is missing")
+    return source
+
+
 def open_model(
     model: str,
     weights: Path | None,
@@ -295,8 +308,8 @@ def open_model(
     trust_pickle: bool,
     source: inputs.SampleSource | None,
     precise: bool = False,
-    **ways,
-) -> tuple[stages.Stage, Ways]:
+    **ways: Any,
+) -> tuple[Stage, Ways]:
     """The model and the way on, from what ``model_options`` and ``data_from`` collected; prints the
     stage's notes."""
     if trust_pickle:

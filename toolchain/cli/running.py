@@ -16,13 +16,13 @@ from toolchain.cli.options import (
     PATH,
     batch_option,
     chip_option,
-    data_from,
     data_options,
     force_option,
     json_option,
     model_options,
     open_job,
     rate_option,
+    samples_from,
     target_option,
 )
 from toolchain.cli.printing import (
@@ -56,16 +56,16 @@ from toolchain.targets import TARGETS
 @json_option
 @force_option
 def command(
-    model,
-    target,
+    model: str,
+    target: str,
     chip: str,
     rate: float | None,
-    batch,
+    batch: int | None,
     save: Path | None,
     potentials: bool,
     json_file: Path | None,
     force: bool,
-    **options,
+    **options: Any,
 ) -> None:
     """Run MODEL on a target and print accuracy, spikes and synaptic operations for each layer and
     inference, and what one inference is estimated to cost on a chip: energy and time with their
@@ -83,7 +83,7 @@ def command(
     """
     if potentials and save is None:
         raise click.UsageError("--potentials goes with --save REC.h5")
-    source, cost_on = data_from(options), Chip.load(chip)
+    source, cost_on = samples_from(options), Chip.load(chip)
     files.claim([save, json_file], force)
     opened = open_job(model, source, options, [target])
     files.claim(fronts.files_of(fronts.of(opened.stage), save), force)
@@ -136,7 +136,7 @@ def _save(
     return list(files)
 
 
-def _rows(layers: list[dict[str, Any]], prefix: str = "") -> list[tuple]:
+def _rows(layers: list[dict[str, Any]], prefix: str = "") -> list[tuple[object, ...]]:
     return [
         (
             prefix + e["name"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -95,17 +96,22 @@ def command(
     files.claim([output, table, page, json_file], force)
     kept = keeping(recipe, state, resume, force, 60 * save_every)
     with ExitStack() as stack:
-        observers = [_print_epoch]
+        observers: list[Callable[[dict[str, Any]], None]] = [_print_epoch]
         if board is not None:
             from toolchain.training.boards import board as opened
 
             observers.append(stack.enter_context(opened(board)))
         update = stack.enter_context(progress("training", "batch"))
+
+        def tell(entry: dict[str, Any]) -> None:
+            for observer in observers:
+                observer(entry)
+
         result = training.train(
             recipe,
             root=root,
             progress=update,
-            on_epoch=lambda entry: [tell(entry) for tell in observers],
+            on_epoch=tell,
             keeping=kept,
         )
     test = accuracy(round(result.accuracy * result.test_samples), result.test_samples)

@@ -58,7 +58,7 @@ def _range(kind: click.IntRange | click.FloatRange) -> str:
     return low if kind.max is None else f"{low}{' up' if kind.min_open else ''} to {kind.max:,}"
 
 
-class OneOf(click.Choice):
+class OneOf(click.Choice[str]):
     """One of some texts."""
 
     def __init__(self, known: Collection[str]) -> None:
@@ -66,13 +66,14 @@ class OneOf(click.Choice):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return super().convert(value, param, ctx)
+            chosen: str = super().convert(value, param, ctx)
+            return chosen
         except click.BadParameter:
             known = [str(choice) for choice in self.choices]
             refuse(value, f"one of {', '.join(known)}.{nearest(value, known)}", param, ctx)
 
 
-class Shape(click.ParamType):
+class Shape(click.ParamType):  # type: ignore[type-arg]  # not generic in every click >= 8.2
     """A shape such as 2,34,34."""
 
     name = "shape"

@@ -502,7 +502,7 @@ class Facts(Analysis):
     reported_by: str = ""
 
 
-def to_json(value: object) -> object:
+def to_json(value: object) -> Any:
     """Plain JSON values: dataclasses and mappings as objects, tuples as lists."""
     if is_dataclass(value):
         shown = (f.name for f in fields(value) if f.metadata.get("json", True))
