@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib import metadata as packages
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,13 +22,16 @@ from export.frameworks import trace
 from hardware import placement, program_file
 from hardware.chip import Chip
 from hardware.chunks import Progress
-from hardware.program import Program
-from hardware.recording import Recording, check_inputs
+from hardware.program import Population, Program
+from hardware.recording import Record, Recording, check_inputs
 from toolchain import data, files, training
 from toolchain.demo import page, pictures
 from toolchain.deploy import agreement, costs, execution, summary
-from toolchain.deploy.stages import Stage
+from toolchain.deploy.stage import Stage
 from toolchain.version import __version__
+
+if TYPE_CHECKING:
+    import nir
 
 FILES = ("digits.toml", "digits.safetensors", "digits.nir", "digits.h5", "demo.json", "index.html")
 """What a run leaves in its folder."""
@@ -72,7 +75,7 @@ def run(
     comparisons, recordings = _compare(stage, program, inputs, labels, say, bar)
     whole, shown = recordings["whole"], recordings["shown"]
 
-    facts = {
+    facts: dict[str, Any] = {
         "spikeport": __version__,
         "command": "demo",
         "seed": seed,
@@ -165,9 +168,13 @@ def _train(
     return Stage(str(folder / "digits.safetensors"), "checkpoint", module=model), facts
 
 
-def _export(stage: Stage, folder: Path, force: bool, say: Say) -> tuple[Program, Audit, object]:
+def _export(
+    stage: Stage, folder: Path, force: bool, say: Say
+) -> tuple[Program, Audit, nir.NIRGraph]:
     """Through the files, so that what is compared is what a user would have."""
-    export.write(trace(stage.module, dt=DT_S), folder / "digits.nir", force=force)
+    export.write(
+        trace(stage.require_module("the demo"), dt=DT_S), folder / "digits.nir", force=force
+    )
     graph = export.read(folder / "digits.nir")
     program, audit = export.lower(graph, source="digits.nir")
     program_file.save(program, folder / "digits.h5", force=force)
@@ -224,7 +231,7 @@ def _compare(
     all, and everybody's of some."""
     kept: dict[str, Recording] = {}
 
-    def execute(target, part, record):
+    def execute(target: str, part: Mapping[str, np.ndarray], record: Record) -> Recording:
         with bar(target, "sample") as update:
             kept[target] = execution.execute(
                 stage, program, part, target, record=record, progress=update
@@ -241,7 +248,11 @@ def _compare(
         result = agreement.agree(program, part, targets, execute, labels[:count])
         recordings[name] = dict(kept)
         for comparison in result.comparisons:
-            entry = {"targets": list(comparison.targets), "samples": result.samples, "first": None}
+            entry: dict[str, Any] = {
+                "targets": list(comparison.targets),
+                "samples": result.samples,
+                "first": None,
+            }
             for field in ("spikes", "spike_differences", "potentials", "potential_differences"):
                 entry[field] = sum(getattr(layer, field) or 0 for layer in comparison.layers)
             if comparison.first is not None:
@@ -277,21 +288,17 @@ def _grid_step(entry: dict[str, Any]) -> np.ndarray:
     """Distance of two weights on the chip in volts, per layer or output channel; weights of mixed
     signs lie 2**(9 - bits) apart."""
     grid = entry["grid"]
-    return 2.0 ** (
-        9
-        - grid["weight_bits"]
-        + np.asarray(grid["exponent"], float)
-        - grid["fraction_bits"]
-        + grid["source_fraction_bits"]
-    )
+    exponent = np.asarray(grid["exponent"], float)
+    places: int = 9 - grid["weight_bits"] - grid["fraction_bits"] + grid["source_fraction_bits"]
+    return np.asarray(2.0 ** (places + exponent))
 
 
 def _layers_of_weights(
-    stage: Stage, graph
+    stage: Stage, graph: nir.NIRGraph
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]]:
     """Weight layer → (trained float weights, weights in the graph, step of their grid, its entry in
     the graph's metadata)."""
-    modules = dict(stage.module.named_modules())
+    modules = dict(stage.require_module("the demo").named_modules())
     layers = {}
     for name, entry in graph_metadata.of(graph)["nodes"].items():
         if "weight_bits" in entry.get("grid", {}):
@@ -303,7 +310,7 @@ def _layers_of_weights(
     return layers
 
 
-def _weights(stage: Stage, graph) -> list[dict[str, Any]]:
+def _weights(stage: Stage, graph: nir.NIRGraph) -> list[dict[str, Any]]:
     table = []
     for name, (before, after, step, entry) in _layers_of_weights(stage, graph).items():
         integers = after / step * 2 ** (9 - entry["grid"]["weight_bits"])
@@ -380,7 +387,11 @@ def _commands(folder: Path) -> list[str]:
 
 
 def _pictures(
-    program: Program, stage: Stage, graph, recordings: dict[str, Recording], facts: dict[str, Any]
+    program: Program,
+    stage: Stage,
+    graph: nir.NIRGraph,
+    recordings: dict[str, Recording],
+    facts: dict[str, Any],
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """The pictures of the page, and the numbers behind the potentials."""
     shown, sample = facts["shown"], facts["shown"]["sample"]
@@ -391,19 +402,16 @@ def _pictures(
     panels = []
     for name in program.order:
         scale = 2.0 ** -(program.metadata["fraction_bits"][name] + 6)
-        neuron, population = shown["neurons"][name], program.nodes[name]
+        neuron, population = shown["neurons"][name], program.population(name)
         traces = [
             recording.potentials[name][sample].reshape(one.steps, -1)[:, neuron] * scale
             for recording in (one, other)
         ]
 
-        threshold = (
-            None
-            if not population.spiking
-            else float(
-                np.broadcast_to(population.threshold, population.shape).flat[neuron] * 64 * scale
-            )
-        )
+        threshold = None
+        if isinstance(population, Population) and population.threshold is not None:
+            every = np.broadcast_to(population.threshold, population.shape)
+            threshold = float(every.flat[neuron] * 64 * scale)
         fired = (
             np.flatnonzero(other.spikes[name][sample].reshape(one.steps, -1)[:, neuron]).tolist()
             if population.spiking
@@ -429,7 +437,7 @@ def _pictures(
     described = ", ".join(f"{name} {count} spikes" for name, count in shown["spikes"].items())
     drawn = {
         "digit": pictures.image(
-            digit.values[sample, 0] / digit.maximum,
+            np.asarray(digit.values[sample])[0] / digit.maximum,
             "digit",
             f"Test digit {sample}, a {shown['label']}",
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from operator import itemgetter
 from typing import Any
 
 from toolchain.pages.formats import percent, quantity
@@ -229,7 +230,7 @@ def chip(facts: Mapping[str, Any]) -> str:
     if not placement["fits"]:
         verdict = f'<div class="bad">{items(placement["broken"])}</div>'
     columns = [
-        Column(f"column_{place}", label, get=lambda row, place=place: row[place])
+        Column(f"column_{place}", label, get=itemgetter(place))
         for place, label in enumerate(placement["head"])
     ]
     caption = f"Used and most allowed on {placement['name']}."

@@ -111,7 +111,7 @@ def traces(
         low, high = float(values.min()), float(values.max())
         low, high = low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1)
 
-        def y_of(v: float, y=y, low=low, high=high) -> float:
+        def y_of(v: float, y: float = y, low: float = low, high: float = high) -> float:
             return y + height * (high - v) / (high - low)
 
         body.append(

@@ -170,7 +170,7 @@ _KEPT = (
 )
 
 
-def floating(network: snn.Network) -> snn.Network:
+def floating(network: nn.Module) -> snn.Network:
     """The same network in floating point, changed in place.
 
     Raises LayerError for layers and neurons that have no floating-point form here. Linear, Conv2d,
@@ -190,6 +190,8 @@ def floating(network: snn.Network) -> snn.Network:
                 f"and noise"
             )
         layer.__class__ = _FLOAT.get(type(layer), type(layer))
+    if not isinstance(network, snn.Network):
+        raise LayerError(f"a {type(network).__name__} has no floating-point form here")
     return network
 
 

@@ -57,7 +57,7 @@ class Attack(Settings):
     draws: Annotated[int, Meta(ge=1, le=1001)] = 5
 
 
-def named(name: str, **params) -> dict[str, Any]:
+def named(name: str, **params: Any) -> dict[str, Any]:
     """An estimator in an AttackSpec."""
     return {"name": name, "params": params}
 

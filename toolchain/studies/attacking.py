@@ -38,14 +38,14 @@ def measure(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     encoder or a neuron is)}."""
     victim, name = _victim(str(folder / job["network"]))
     pixels, labels = images(name, job["samples"])
-    source = None if job["source"] is None else _victim(str(folder / job["source"]))[0]
+    sources = {} if job["source"] is None else {"other": _victim(str(folder / job["source"]))[0]}
 
     correct, zero = [], []
     for start in range(0, len(labels), BATCH):
         part, truth = pixels[start : start + BATCH], labels[start : start + BATCH]
         if job["spec"] is not None:
             spec, threat = AttackSpec.from_json(job["spec"]), Threat("linf", job["epsilon"])
-            result = run(spec, victim, part, truth, threat, job["seed"], sources={"other": source})
+            result = run(spec, victim, part, truth, threat, job["seed"], sources=sources)
             part = result.adversarial
             if "zero_gradient" in result.history:
                 zero.append(float(np.mean(result.history["zero_gradient"])))

@@ -108,7 +108,7 @@ def _forced(program: Program, run: Floating, name: str) -> tuple[Program, dict[s
             arrays[source] = run.spikes[source].astype(np.uint8)
         else:
             populations.append(node)  # a constant source, which fires in every step
-    populations.append(program.nodes[name])
+    populations.append(program.population(name))
     return Program(tuple(inputs), tuple(populations), into, (Output(name),)), arrays
 
 

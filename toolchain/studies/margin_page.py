@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from toolchain.errors import ConfigError
 from toolchain.pages.formats import percent, significant
 from toolchain.pages.plot import Axis, Line, PlotPanel, Point, legend, lines
 from toolchain.pages.table import SEEDS, Column, Interval, Table
@@ -21,6 +23,10 @@ PER = 10_000
 NAMES = {"forced": "each layer given the float network’s spikes", "free": "running free"}
 
 Measured = Mapping[tuple[float, int], dict[str, Any]]
+Value = Callable[[dict[str, Any]], float]
+"""What a measured network has of one quantity."""
+Seeds = Callable[[float, Value], list[float]]
+"""(half width, value) -> the value of every seed."""
 
 
 def total(result: dict[str, Any], bits: int, mode: str, quantity: str) -> int:
@@ -35,7 +41,12 @@ def rate(result: dict[str, Any], bits: int, mode: str) -> float:
 
 def near(result: dict[str, Any]) -> float:
     """Mean share of the layers."""
-    return sum(result["near"].values()) / len(result["near"])
+    return float(sum(result["near"].values()) / len(result["near"]))
+
+
+def of_bits(result: dict[str, Any], bits: int, quantity: str) -> float:
+    """Of the network of so many bits: its "accuracy", or the share of predictions "changed"."""
+    return float(result["bits"][str(bits)][quantity])
 
 
 def error(result: dict[str, Any], bits: int) -> float:
@@ -52,20 +63,21 @@ def findings(
     margin.measure_aware."""
     deltas = sorted(settings.deltas)
 
-    def seeds(delta: float, value: Callable[[dict[str, Any]], float]) -> list[float]:
+    def seeds(delta: float, value: Value) -> list[float]:
         return [value(measured[delta, seed]) for seed in settings.seeds]
 
     exact = [
         (d, b)
         for b in settings.weight_bits
         for d in deltas
-        if not any(seeds(d, lambda r, b=b: total(r, b, "free", "flips")))
+        if not any(seeds(d, partial(total, bits=b, mode="free", quantity="flips")))
     ]
     summary, layers = _summary(settings, deltas, seeds), _layers(settings, deltas, measured)
     most = max(settings.weight_bits)
     means = {d: spread(seeds(d, lambda r: rate(r, most, "free"))).mean for d in deltas}
     best = min(deltas, key=lambda d: (means[d], d))
     title = _title(exact, most, best, means)
+    some = next(iter(measured.values()))
     each, grid = _answer(deltas, seeds, most, settings, aware)
     sections = (
         Section("answer", "The answer", (grid,), each, _flips(settings, deltas, seeds)),
@@ -73,18 +85,17 @@ def findings(
             "why",
             "Why",
             _why(deltas, seeds, most, settings),
-            figures=_causes(settings, deltas, seeds),
+            figures=_causes(settings, deltas, seeds, list(some["near"])),
         ),
         Section("how", "How it was measured", _how(settings, recipe)),
         Section("numbers", "All numbers", tables=(summary, layers), folded=0),
     )
-    samples = next(iter(measured.values()))["samples"]
     lead = (
         f"{len(measured)} networks trained in floating point on {recipe.data.name} with a hinge of "
         f"half width δ around the threshold "
         f"({len(deltas)} widths, {len(settings.seeds)} seeds), quantised to "
         f"{', '.join(map(str, settings.weight_bits))} bits after "
-        f"training, and compared spike by spike on {samples} test samples."
+        f"training, and compared spike by spike on {some['samples']} test samples."
     )
     facts = {
         "rows": list(layers.rows),
@@ -98,7 +109,9 @@ def findings(
     return Findings(title, lead, sections, layers, facts)
 
 
-def _title(exact, most: int, best: float, means: Mapping[float, float]) -> str:
+def _title(
+    exact: Sequence[tuple[float, int]], most: int, best: float, means: Mapping[float, float]
+) -> str:
     if exact:
         delta, bits = exact[0]
         return (
@@ -117,15 +130,21 @@ def _title(exact, most: int, best: float, means: Mapping[float, float]) -> str:
     )
 
 
-def _answer(deltas, seeds, most: int, settings, aware) -> tuple[tuple[str, ...], str]:
+def _answer(
+    deltas: Sequence[float],
+    seeds: Seeds,
+    most: int,
+    settings: MarginStudy,
+    aware: Mapping[int, dict[str, Any]],
+) -> tuple[tuple[str, ...], str]:
     """What each width does, and what training on the grid does instead."""
 
     def said(delta: float) -> str:
         free, forced = (
-            spread(seeds(delta, lambda r, m=m: rate(r, most, m))) for m in ("free", "forced")
+            spread(seeds(delta, partial(rate, bits=most, mode=m))) for m in ("free", "forced")
         )
         accuracy = spread(seeds(delta, lambda r: r["accuracy"]))
-        changed = spread(seeds(delta, lambda r: r["bits"][str(most)]["changed"]))
+        changed = spread(seeds(delta, partial(of_bits, bits=most, quantity="changed")))
         return (
             f"δ = {delta:g} V, {most} bits: {significant(forced.mean)} flips per {PER:,} "
             f"comparisons where each layer is given the float "
@@ -148,7 +167,9 @@ def _answer(deltas, seeds, most: int, settings, aware) -> tuple[tuple[str, ...],
     return tuple(said(delta) for delta in deltas), grid
 
 
-def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
+def _why(
+    deltas: Sequence[float], seeds: Seeds, most: int, settings: MarginStudy
+) -> tuple[str, ...]:
     first, last = deltas[0], deltas[-1]
     near_ends = [spread(seeds(d, near)).mean for d in (first, last)]
     errors = [spread(seeds(d, lambda r: error(r, most))).mean for d in (first, last)]
@@ -173,8 +194,10 @@ def _why(deltas, seeds, most: int, settings) -> tuple[str, ...]:
     )
 
 
-def _how(settings, recipe: Config) -> tuple[str, ...]:
+def _how(settings: MarginStudy, recipe: Config) -> tuple[str, ...]:
     margin = recipe.defence.margin
+    if margin is None:
+        raise ConfigError(f"recipe {settings.recipe!r} must have the defence margin")
     return (
         "A flip is one comparison of one neuron in one step that ends otherwise in the integer "
         "Program than in floating point (float64). "
@@ -196,9 +219,9 @@ def _how(settings, recipe: Config) -> tuple[str, ...]:
 def _line(
     name: str,
     place: int,
-    deltas,
-    seeds,
-    value: Callable[[dict[str, Any]], float],
+    deltas: Sequence[float],
+    seeds: Seeds,
+    value: Value,
     unit: str,
     floor: float = 0.0,
 ) -> Line:
@@ -209,13 +232,26 @@ def _line(
             f"δ = {delta:g} V, {name}: {significant(s.mean)} {unit} ({significant(s.low)} to "
             f"{significant(s.high)} over {s.seeds} seeds)"
         )
-        ends = (max(s.low, floor), max(s.high, floor)) if s.seeds > 1 else (None, None)
-        points.append(Point(float(position), max(s.mean, floor), *ends, words))
+        bar = s.seeds > 1
+        points.append(
+            Point(
+                float(position),
+                max(s.mean, floor),
+                max(s.low, floor) if bar else None,
+                max(s.high, floor) if bar else None,
+                words,
+            )
+        )
     return Line(name, place, tuple(points))
 
 
 def _figure(
-    name: str, title: str, panels: list[PlotPanel], deltas, y: Axis, caption: str
+    name: str,
+    title: str,
+    panels: list[PlotPanel],
+    deltas: Sequence[float],
+    y: Axis,
+    caption: str,
 ) -> Figure:
     x = Axis(
         "half width δ of the constraint, V",
@@ -241,7 +277,7 @@ def _log(label: str, panels: list[PlotPanel]) -> Axis:
     )
 
 
-def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
+def _flips(settings: MarginStudy, deltas: Sequence[float], seeds: Seeds) -> tuple[Figure, ...]:
     counts = seeds(deltas[0], lambda r: total(r, settings.weight_bits[0], "free", "comparisons"))
     floor = 0.5 * PER / max(counts)
 
@@ -253,7 +289,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
                 i,
                 deltas,
                 seeds,
-                lambda r, b=b, m=mode: rate(r, b, m),
+                partial(rate, bits=b, mode=mode),
                 f"flips per {PER:,}",
                 floor,
             )
@@ -280,7 +316,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
                 i,
                 deltas,
                 seeds,
-                lambda r, b=b: 100 * r["bits"][str(b)]["accuracy"],
+                _percent(partial(of_bits, bits=b, quantity="accuracy")),
                 "%",
             )
         )
@@ -290,7 +326,7 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
                 i,
                 deltas,
                 seeds,
-                lambda r, b=b: 100 * r["bits"][str(b)]["changed"],
+                _percent(partial(of_bits, bits=b, quantity="changed")),
                 "%",
             )
         )
@@ -331,22 +367,27 @@ def _flips(settings, deltas, seeds) -> tuple[Figure, ...]:
     )
 
 
-def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
-    layers = list(seeds(deltas[0], lambda r: r["near"])[0])
+def _percent(value: Value) -> Value:
+    return lambda result: 100 * value(result)
+
+
+def _causes(
+    settings: MarginStudy, deltas: Sequence[float], seeds: Seeds, layers: Sequence[str]
+) -> tuple[Figure, ...]:
     within = [
         _line(
             name,
             i,
             deltas,
             seeds,
-            lambda r, n=name: 100 * r["near"][n],
+            _percent(partial(_near, layer=name)),
             f"% within {settings.near:g} V",
         )
         for i, name in enumerate(layers)
     ]
 
     curves = [
-        _line(f"{b} bits", i, deltas, seeds, lambda r, b=b: error(r, b), "V", 1e-9)
+        _line(f"{b} bits", i, deltas, seeds, partial(error, bits=b), "V", 1e-9)
         for i, b in enumerate(settings.weight_bits)
     ]
     errors = [PlotPanel("worst layer", tuple(curves))]
@@ -373,7 +414,17 @@ def _causes(settings, deltas, seeds) -> tuple[Figure, ...]:
     )
 
 
-def _summary(settings, deltas, seeds) -> Table:
+def _near(result: dict[str, Any], layer: str) -> float:
+    return float(result["near"][layer])
+
+
+def _samples(result: dict[str, Any], bits: int) -> float:
+    """Share of the samples with any flip in the last layer."""
+    last = list(result["bits"][str(bits)]["flips"]["free"].values())[-1]
+    return float(last["samples"] / result["samples"])
+
+
+def _summary(settings: MarginStudy, deltas: Sequence[float], seeds: Seeds) -> Table:
     columns = (
         Column("delta", "δ (V)", "number"),
         Column("weight_bits", "bits", "count"),
@@ -386,18 +437,15 @@ def _summary(settings, deltas, seeds) -> Table:
         Column("integer_accuracy", "accuracy, integers", "share", SEEDS),
         Column("float_accuracy", "accuracy, floating point", "share", SEEDS),
     )
+
+    def share(delta: float, value: Value) -> Interval:
+        s = spread(seeds(delta, value))
+        return Interval(s.mean, s.low, s.high)
+
     rows = []
     for delta in deltas:
         for bits in settings.weight_bits:
-            rates = {m: spread(seeds(delta, lambda r, b=bits, m=m: rate(r, b, m))) for m in MODES}
-
-            def share(value, delta=delta):
-                s = spread(seeds(delta, value))
-                return Interval(s.mean, s.low, s.high)
-
-            def part(r, bits=bits):
-                return r["bits"][str(bits)]
-
+            rates = {m: spread(seeds(delta, partial(rate, bits=bits, mode=m))) for m in MODES}
             rows.append(
                 {
                     "delta": delta,
@@ -406,14 +454,14 @@ def _summary(settings, deltas, seeds) -> Table:
                     "flips_free": rates["free"].mean,
                     "flips_free_smallest": rates["free"].low,
                     "flips_free_largest": rates["free"].high,
-                    "samples_with_flip": share(
-                        lambda r, part=part: (
-                            list(part(r)["flips"]["free"].values())[-1]["samples"] / r["samples"]
-                        )
+                    "samples_with_flip": share(delta, partial(_samples, bits=bits)),
+                    "predictions_changed": share(
+                        delta, partial(of_bits, bits=bits, quantity="changed")
                     ),
-                    "predictions_changed": share(lambda r, part=part: part(r)["changed"]),
-                    "integer_accuracy": share(lambda r, part=part: part(r)["accuracy"]),
-                    "float_accuracy": share(lambda r: r["accuracy"]),
+                    "integer_accuracy": share(
+                        delta, partial(of_bits, bits=bits, quantity="accuracy")
+                    ),
+                    "float_accuracy": share(delta, lambda r: r["accuracy"]),
                 }
             )
     return Table(
@@ -424,7 +472,7 @@ def _summary(settings, deltas, seeds) -> Table:
     )
 
 
-def _layers(settings, deltas, measured: Measured) -> Table:
+def _layers(settings: MarginStudy, deltas: Sequence[float], measured: Measured) -> Table:
     kinds = {
         "delta": "number",
         "seed": "count",

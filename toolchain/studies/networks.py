@@ -236,7 +236,7 @@ def findings(plan: NetworksPlan, results: Mapping[str, dict[str, Any]]) -> Findi
     )
 
 
-def _title(share: Mapping[str, Any], names: list[str]) -> str:
+def _title(share: Mapping[tuple[str, str], list[float]], names: list[str]) -> str:
     """Who keeps most in the worst case, where its worst seed is above every other network's
     best."""
     left = {name: spread(share[name, "worst of all"]) for name in names}
@@ -254,7 +254,7 @@ def _title(share: Mapping[str, Any], names: list[str]) -> str:
     )
 
 
-def _begins(share: Mapping[str, Any], network: str, start: str) -> list[float]:
+def _begins(share: Mapping[tuple[str, str], list[float]], network: str, start: str) -> list[float]:
     """The published attack, whose name also says how it was made."""
     return next(
         each
@@ -263,7 +263,7 @@ def _begins(share: Mapping[str, Any], network: str, start: str) -> list[float]:
     )
 
 
-def _sentence(share: Mapping[str, Any], name: str) -> str:
+def _sentence(share: Mapping[tuple[str, str], list[float]], name: str) -> str:
     clean, published, worst = (
         spread(each).mean
         for each in (
@@ -294,7 +294,7 @@ def _categories(
     return PlotPanel(title, tuple(plotted))
 
 
-def _matrix(share: Mapping[str, Any], names: list[str]) -> Table:
+def _matrix(share: Mapping[tuple[str, str], list[float]], names: list[str]) -> Table:
     columns = (
         Column("source", "PGD made on"),
         *(Column(f"tried_on_{name}", f"tried on {name}", "share", SEEDS) for name in names),

@@ -151,7 +151,7 @@ def _plan(setting: Setting, table: Mapping[str, Any], where: str, folder: Path) 
 
 def rows(plan: SettingPlan, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One for each network, value and measurement: group, name, and the accuracy of every seed."""
-    by_attack: dict[tuple, dict[str, Any]] = {}
+    by_attack: dict[tuple[str, float, str, str], dict[str, Any]] = {}
     for (network, value, _), measured in plan.measured.items():
         each = {name: (group, results[cell.key]) for name, (group, cell) in measured.items()}
         shares = {(group, name): result["accuracy"] for name, (group, result) in each.items()}
@@ -296,9 +296,8 @@ def _change(
         ("published", NAIVE, "pgd"),
         ("worst", WORST, "worst of all"),
     ):
-        low, high = (
-            spread(pick(found, network, value, group, start)["each"]).mean for value in ends
-        )
+        each = [pick(found, network, value, group, start) for value in ends]
+        low, high = (spread(row["each"]).mean for row in each if row is not None)
         accuracies[name] = (low, high, high - low)
 
     between = f"from {setting.name} {ends[0]:g} to {ends[1]:g}"

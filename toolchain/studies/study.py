@@ -4,7 +4,9 @@ table."""
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from hardware import _toml
 from toolchain import files
@@ -13,9 +15,23 @@ from toolchain.errors import ConfigError
 from toolchain.pages.table import to_csv
 from toolchain.studies import base, page
 from toolchain.studies.registry import STUDIES
+from toolchain.tables import Settings
 
 
-def read(name: str, path: str | Path):
+class Study(Protocol):
+    """A module or an object; see ``toolchain.studies``. A plan is the study's own."""
+
+    @property
+    def settings(self) -> type[Settings]: ...
+
+    def read(self, table: Mapping[str, Any], where: str, folder: Path) -> Any: ...
+
+    def cells(self, plan: Any) -> list[base.Cell]: ...
+
+    def findings(self, plan: Any, results: Mapping[str, dict[str, Any]]) -> page.Findings: ...
+
+
+def read(name: str, path: str | Path) -> tuple[Study, Any]:
     """(study, plan) of a study from its TOML file. Raises ConfigError."""
     path = Path(path)
     study = named(name)
@@ -23,13 +39,14 @@ def read(name: str, path: str | Path):
     return study, study.read(table, str(path), path.parent)
 
 
-def named(name: str):
+def named(name: str) -> Study:
     """The study of this name, see ``toolchain.studies``. Raises ConfigError."""
     if name not in STUDIES:
         raise ConfigError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
     module, _, inside = STUDIES[name].partition(":")
-    study = importlib.import_module(module)
-    return getattr(study, inside) if inside else study
+    study: Any = importlib.import_module(module)
+    found: Study = getattr(study, inside) if inside else study
+    return found
 
 
 def run(
