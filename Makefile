@@ -56,7 +56,7 @@ readme: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 
-# Annotations, as far as [tool.mypy] of pyproject.toml goes.
+# Annotations: all of them, see [tool.mypy] of pyproject.toml.
 types: $(VENV)/ready
 	$(BIN)/python -m mypy
 

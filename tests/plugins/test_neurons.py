@@ -18,6 +18,7 @@ from hardware.errors import (
 from hardware.placement import check
 from tests.hardware.test_placement import smaller
 from tests.plugins.distribution import install, module
+from toolchain.attacks.victims import ProgramVictim
 
 HIDDEN = {"threshold": 2, "rise": 3, "recovery": 1024}
 
@@ -56,6 +57,19 @@ def test_the_reference_runs_its_step(examples):
         assert recording.spikes["hidden"][0, :, neuron].tolist() == expected
     abacus = hardware.run(program(), inputs, "abacus", record=record)
     assert hardware.compare(recording, abacus).identical
+
+
+def test_attacks_read_its_counts(examples):
+    counted = Program(
+        (Input("in", (2,)),),
+        (CustomPopulation("out", (2,), "adaptive", HIDDEN),),
+        (Dense("in-out", "in", "out", np.array([[2, 0], [0, 4]])),),
+        (Output("out"),),
+    )
+    events = np.ones((1, 30, 2), np.uint8)
+    reading = ProgramVictim(counted, steps=30, target="reference").ask(events)
+    assert reading.scores.tolist() == [[sum(simulated(2, 30)), sum(simulated(4, 30))]]
+    assert reading.ties is None
 
 
 def test_a_file_holds_it(examples, tmp_path):
