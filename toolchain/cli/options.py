@@ -293,7 +293,7 @@ def data_from(options: dict[str, Any]) -> inputs.SampleSource | None:
     return inputs.SampleSource(name, samples, root, **encoded)
 
 
-def samples_from(options: dict[str, Any]) -> inputs.Source:
+def samples_from(options: dict[str, Any]) -> inputs.SampleSource:
     """The same of a command that needs samples."""
     source = data_from(options)
     if source is None:
