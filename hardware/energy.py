@@ -31,7 +31,7 @@ from hardware.charging import Charge, LayerEnergy, TimeTerm, charge
 from hardware.chip import Chip, StaticPower
 from hardware.device import Device
 from hardware.errors import DeviceError, InputError
-from hardware.measurements import TaskComparison, TaskError
+from hardware.measurements import Deviation, TaskComparison
 from hardware.program import Program
 from hardware.recording import Recording
 
@@ -93,7 +93,7 @@ class DeviceEnergy:
     dynamic_high_j: np.ndarray
     layers: tuple[LayerEnergy, ...]
     measured: tuple[TaskComparison, ...] = ()
-    error: TaskError | None = None
+    error: Deviation | None = None
     static_j: np.ndarray | None = None
     static_low_j: np.ndarray | None = None
     static_high_j: np.ndarray | None = None

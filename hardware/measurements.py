@@ -59,7 +59,7 @@ class TaskComparison:
 
 
 @dataclass(frozen=True)
-class TaskError:
+class Deviation:
     """What the measured tasks say about one table's estimates.
 
     tasks                 names of the tasks that the factors are from
@@ -117,14 +117,14 @@ def _compare(device: Device, task: MeasuredTask, kept: Counts) -> TaskComparison
     )
 
 
-def error(rows: Sequence[TaskComparison], chip: Chip) -> TaskError:
+def error(rows: Sequence[TaskComparison], chip: Chip) -> Deviation:
     """What comparisons of one table say about its estimates for a chip.
 
     Bands are widened by tasks of every generation; a calibration is of tasks of the chip's own.
     """
     own = [row for row in rows if row.chip == chip.generation]
     dynamic, time = [row.dynamic_ratio for row in own], [row.time_ratio for row in own]
-    return TaskError(
+    return Deviation(
         tasks=tuple(row.task for row in rows),
         dynamic_factor=_farthest([row.dynamic_ratio for row in rows]),
         time_factor=_farthest([row.time_ratio for row in rows]),
