@@ -110,6 +110,8 @@ class Layer(Settings):
     recurrent   its neurons also feed back onto themselves, all to all
     rate        of dropout (toolchain.layers.Dropout)
     steps       of a delay (toolchain.layers.Delay)
+    factor      of an upsampling or a pixel shuffle, see below
+    output_padding   of a transposed convolution: rows and columns behind its output; not given: 0
     reduction   of toolchain.layers.SqueezeExcitation, which runs on software alone
 
     "max_pool" reads spikes alone: the OR of a window, a population of its own. "upsample" repeats
