@@ -307,5 +307,5 @@ def test_a_spike_function_without_gradient_is_refused():
 
 @pytest.mark.parametrize("value", [0, -1.0])
 def test_a_surrogate_needs_a_positive_parameter(value):
-    with pytest.raises(LayerError, match="positive"):
+    with pytest.raises(LayerError, match="must be above 0"):
         surrogate.triangle(value)
