@@ -3,6 +3,7 @@ chunks, repeated frames, its errors."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -275,6 +276,31 @@ def test_compiles_where_no_cache_can_be_written(monkeypatch):
         np.zeros((0, 0, 0), np.uint8),
     )
     assert totals[0, :4].tolist() == [1, 0, 1, 0]
+
+
+def test_a_cache_of_a_version_whose_classes_had_other_names_is_not_read(tmp_path, monkeypatch):
+    """numba unpickles the index of a cache before it compares its version."""
+    monkeypatch.syspath_prepend(tmp_path)
+    text = """
+from typing import NamedTuple
+from hardware.jit import cached
+
+class Before(NamedTuple):
+    number: int
+
+def twice(given):
+    return 2 * given.number
+
+twice = cached(twice)
+answer = twice(Before(21))
+"""
+    for name in ("Before", "Afterwards"):
+        (tmp_path / "own_kernel.py").write_text(text.replace("Before", name))
+        monkeypatch.delitem(sys.modules, "own_kernel", raising=False)
+        importlib.invalidate_caches()
+        assert importlib.import_module("own_kernel").answer == 42
+    monkeypatch.delitem(sys.modules, "own_kernel")
+    assert len(list((tmp_path / "__pycache__").glob("*.nbi"))) == 2
 
 
 @pytest.mark.slow
