@@ -184,7 +184,7 @@ def discretize(
     r = np.asarray(getattr(node, "r", one), np.float64)
     alpha_v, alpha_i, gain, known = zero, one, r, dt_s is not None
     if isinstance(node, nir.Threshold):
-        alpha_v = one
+        alpha_v = zero if entry.get("pooling") == "maximum" else one
     elif isinstance(node, (nir.LIF, nir.LI)) and dt_s is not None:
         alpha_v = _share(where, node.tau, dt_s, discretization)
         gain = r * alpha_v

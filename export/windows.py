@@ -23,7 +23,7 @@ FIRES_ABOVE = 0.5
 GRID: Mapping[str, Any] = {
     "fraction_bits": 1,
     "current_decay": 4096,
-    "voltage_decay": 4096,
+    "voltage_decay": 0,  # what arrives fires and is reset, so nothing is ever left to decay
     "threshold": 1,
     "overflow": "error",
 }

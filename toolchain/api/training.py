@@ -127,6 +127,8 @@ def train(
     kept = None
     if state is not None:
         path = Path(text("state", state, "the path of a file"))
+        if isinstance(recipe, (str, Path)) and path.exists() and path.samefile(recipe):
+            raise wrong("state", state, "another file than the recipe")
         kept = keeping(config, path, bool(resume), bool(force))
     elif resume:
         raise wrong("state", state, "the path of a file, with resume")

@@ -16,6 +16,7 @@ from toolchain.cli.options import PATH, force_option, json_option
 from toolchain.cli.printing import line, progress, seconds, write_json
 from toolchain.cli.values import Number, Whole
 from toolchain.deploy.summary import accuracy, accuracy_text
+from toolchain.errors import OutputError
 from toolchain.pages.table import to_csv
 from toolchain.training import curve
 
@@ -93,6 +94,9 @@ def command(
     output = output or Path(config.stem + ".safetensors")
     name = output.name.removesuffix(".safetensors")
     state, table = (output.with_name(f"{name}{ending}") for ending in (".state", ".history.csv"))
+    for path in (output, state, table, page, json_file):
+        if path is not None and path.exists() and path.samefile(config):
+            raise OutputError(f"{path}: is the recipe; the output must be another file")
     files.claim([output, table, page, json_file], force)
     kept = keeping(recipe, state, resume, force, 60 * save_every)
     with ExitStack() as stack:

@@ -236,6 +236,7 @@ def lowering(stage: Stage, ways: Ways) -> tuple[nir.NIRGraph, dict[str, Any]]:
         )
     _refuse_unused(stage, ways)
     graph = _traced(stage, ways) if stage.graph is None else stage.graph
+    _refuse_chosen(stage, graph, ways)
     # the name alone: a Program made from the same file in another folder is the same file
     source = stage.source if stage.kind in ("factory", "module") else Path(stage.source).name
     return graph, {
@@ -245,6 +246,23 @@ def lowering(stage: Stage, ways: Ways) -> tuple[nir.NIRGraph, dict[str, Any]]:
         **ways.given(("weight_bits", "per_channel", "discretization", "calibration")),
         **contract.formats(graph, ways, stage.source),
     }
+
+
+def _refuse_chosen(stage: Stage, graph: nir.NIRGraph, ways: Ways) -> None:
+    """How integers are chosen changes nothing where the graph states all of them. Raises
+    ModelError."""
+    from export import metadata as graph_metadata
+
+    names = ways.given(("weight_bits", "per_channel", "calibration", "allow_clipping"))
+    entries = graph_metadata.of(graph)["nodes"]
+    weighted = [name for name, node in graph.nodes.items() if hasattr(node, "weight")]
+    on_grid = [name for name in weighted if "grid" in entries.get(name, {})]
+    if names and weighted and len(on_grid) == len(weighted):
+        raise ModelError(
+            f"{stage.source}: {parameter(next(iter(names)))} changes nothing in a network whose "
+            f"weights are on the chip's grid already; leave it out, or train with other numbers "
+            f"([grid] of the recipe)"
+        )
 
 
 def _refuse_unused(stage: Stage, ways: Ways) -> None:

@@ -55,7 +55,11 @@ class CallPlan:
         sources = (stated,) if isinstance(stated, str) else tuple(stated)
         if not sources:
             raise LayerError(f"inputs: {name!r} reads nothing; it must read at least one layer")
-        for source in sources:
+        for position, source in enumerate(sources):
+            if source in sources[:position]:
+                raise LayerError(
+                    f"inputs: {name!r} reads {source!r} twice; it must read each layer once"
+                )
             if source != INPUT and source not in self.sources:
                 raise LayerError(
                     f"inputs: {name!r} reads {source!r}; it must read layers listed before it"

@@ -176,6 +176,11 @@ def measure_norms(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     count = 0
     try:
         for x in batches:
+            if not isinstance(x, torch.Tensor):
+                raise LayerError(
+                    f"measure_norms: a batch is {type(x).__name__}; it must be a tensor as the "
+                    f"model takes it, without labels"
+                )
             model(x)
             count += 1
     finally:

@@ -110,6 +110,11 @@ class _Synapse(nn.Module):
         channels = self.by_channel().shape[0]
         if norm is True:
             norm = BatchNorm(channels)
+        if norm and not isinstance(norm, BatchNorm):
+            raise LayerError(
+                f"{self.where}: norm is {type(norm).__name__}; it must be True or a "
+                f"toolchain.layers.BatchNorm"
+            )
         self.norm = norm or None
         if self.norm is not None and self.norm.features != channels:
             raise LayerError(

@@ -71,6 +71,7 @@ def train(
             f"train on and {0 if held is None else len(held)} to validate on; there must be at "
             f"least one each"
         )
+    _enough_classes(config, data)
     kept = None if keeping is None else keeping.begin(config, data, held, device)
     saved = None if kept is None else kept.saved
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -117,3 +118,13 @@ def _start(
         raise ConfigError('model.init: "conversion" makes a spiking network; kind must be "snn"')
     balances = conversion.start(model, config, data, before, root)
     return {"conversion": conversion.describe(balances)}
+
+
+def _enough_classes(config: Config, data: Dataset) -> None:
+    """Raises ConfigError where there are labels that no output stands for."""
+    outputs, highest = config.model.described()[-1].features or 0, int(data.labels.max())
+    if highest >= outputs:
+        raise ConfigError(
+            f"model: {outputs} outputs, and {config.data.name} has labels up to {highest}; the "
+            f"last layer must have at least {highest + 1} features"
+        )

@@ -268,3 +268,17 @@ def test_a_network_of_sparse_inputs_that_takes_no_dense_ones_is_exported():
         network(torch.ones(2, 1, 256))
     network(x)
     assert_equal(network, inputs)
+
+
+def test_wrong_arguments_are_errors_of_the_layers():
+    with pytest.raises(LayerError, match="norm is BatchNorm2d; it must be True or"):
+        snn.Conv2d(1, 4, 3, norm=nn.BatchNorm2d(4))
+    layer, shape = layers()[0]
+    with pytest.raises(LayerError, match="a batch is list; it must be a tensor"):
+        snn.measure_norms(layer, [[torch.zeros(shape), torch.zeros(6)]])
+    with pytest.raises(LayerError, match="'d' reads 'b' twice"):
+        snn.Network(
+            {"a": snn.Linear(3, 4), "b": snn.LIF(), "c": snn.Linear(4, 4), "d": snn.LIF()},
+            inputs={"d": ("c", "b", "b")},
+            input_shape=(3,),
+        )
