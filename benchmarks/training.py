@@ -26,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def shape_of(network: str) -> tuple[int, ...]:
 # the sides: each gives a function that runs one step
 
 
-def _spikeport(network: str, steps: int) -> Any:
+def _spikeport(network: str) -> Any:
     import toolchain.layers as snn
     from toolchain.layers.surrogate import atan
     from toolchain.models.building import initialise
@@ -130,7 +131,7 @@ def _spikeport(network: str, steps: int) -> Any:
     return net, net.scores
 
 
-def _snntorch(network: str, steps: int) -> Any:
+def _snntorch(network: str) -> Any:
     import snntorch
     import torch
     from torch import nn
@@ -151,20 +152,17 @@ def _snntorch(network: str, steps: int) -> Any:
     return net, scores
 
 
-def _spikingjelly(network: str, steps: int) -> Any:
+def _spikingjelly(network: str) -> Any:
     import torch
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
     def lif() -> Any:
-        return neuron.ParametricLIFNode(surrogate_function=surrogate.ATan(), v_reset=None)
-
-    def lif_plain() -> Any:
         # v = v + (x - v) / tau, hard to scale alike; speed is what counts here
         return neuron.LIFNode(
             tau=8.0, decay_input=False, v_reset=None, surrogate_function=surrogate.ATan()
         )
 
-    net = _floating(network, lif_plain, layer)
+    net = _floating(network, lif, layer)
     functional.set_step_mode(net, "m")
 
     def scores(x: torch.Tensor) -> torch.Tensor:
@@ -225,8 +223,10 @@ def serve(side: str, network: str, steps: int, batch: int) -> None:
     import torch
     from torch.nn import functional
 
+    from toolchain import heap
+
     torch.manual_seed(0)
-    net, scores = MAKERS[side](network, steps)
+    net, scores = MAKERS[side](network)
     net.train()
     frame = torch.randint(0, 256, (batch, *shape_of(network))) / 256
     x = frame.expand(steps, *frame.shape)
@@ -239,18 +239,13 @@ def serve(side: str, network: str, steps: int, batch: int) -> None:
         loss.backward()
         return time.perf_counter() - started
 
-    keep: Any = None
-    if side == "spikeport":
-        from toolchain import heap
-
-        keep = heap.kept()
-        keep.__enter__()
-    step()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        seconds = step()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps([seconds, peak]), flush=True)
+    with heap.kept() if side == "spikeport" else nullcontext():
+        step()
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            seconds = step()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(json.dumps([seconds, peak]), flush=True)
 
 
 class _Side:

@@ -46,10 +46,9 @@ def alone(
     Raises:
         InputError: There is no such population, nothing projects to it, or spikes are missing.
     """
-    population = {p.name: p for p in program.populations}.get(layer)
-    projections = tuple(p for p in program.projections if p.target == layer)
+    population, projections = program.nodes.get(layer), program.into(layer)
     sources = list(dict.fromkeys(p.source for p in projections if p.source != layer))
-    if population is None or not sources:
+    if population is None or isinstance(population, Input) or not sources:
         raise InputError(f"layer {layer!r}: it must be a population that others project to")
 
     missing = [name for name in sources if name not in recorded.spikes]
@@ -58,9 +57,8 @@ def alone(
             f"layer {layer!r}: the spikes of {missing[0]!r} are not recorded; record spikes=True"
         )
 
-    parts = {p.name: p for p in (*program.inputs, *program.populations)}
     inputs = tuple(
-        part if isinstance(part := parts[name], Input) else Input(name, part.shape)
+        part if isinstance(part := program.nodes[name], Input) else Input(name, part.shape)
         for name in sources
     )
     read = Output(layer, "spike_count" if population.spiking else "last_potential")

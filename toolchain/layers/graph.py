@@ -88,12 +88,7 @@ class CallPlan:
     @property
     def row(self) -> bool:
         """Whether every layer reads the one before it, and only that."""
-        before = INPUT
-        for name, sources in self.sources.items():
-            if sources != (before,):
-                return False
-            before = name
-        return True
+        return not self.branches()
 
     def branches(self) -> dict[str, tuple[str, ...]]:
         """What ``inputs`` has to say: the sources of the layers that do not read just the one

@@ -100,8 +100,7 @@ class ReluNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of every step, [time, batch, n]."""
-        maps = x.flatten(0, 1)
-        maps = channels_last(maps) if maps.dim() == 4 else maps
+        maps = channels_last(x.flatten(0, 1))
         values = self.plan.run(maps, lambda name, *given: getattr(self, name)(*given))
         return values.reshape(x.shape[0], x.shape[1], -1)
 
@@ -154,38 +153,28 @@ class ReluNetwork(nn.Module):
         return counts
 
 
-class FloatConv2d(nn.Conv2d):
-    """nn.Conv2d, and behind it the batch normalisation that its quantised twin folds in."""
+class _Normalised(nn.Module):
+    """Mixed into PyTorch's layers: behind them the batch normalisation that their quantised twins
+    fold in."""
 
-    norm: nn.BatchNorm2d | None
+    norm: nn.BatchNorm1d | nn.BatchNorm2d | None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[sample, channel, height, width]."""
-        y = super().forward(x)
+    def forward(self, x: torch.Tensor, *more: Any) -> torch.Tensor:
+        """[sample, ...]."""
+        y: torch.Tensor = super().forward(x, *more)
         return y if self.norm is None else self.norm(y)
 
 
-class FloatConvTranspose2d(nn.ConvTranspose2d):
-    """nn.ConvTranspose2d, and behind it the batch normalisation that its quantised twin folds
-    in."""
-
-    norm: nn.BatchNorm2d | None
-
-    def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """[sample, channel, height, width]."""
-        y = super().forward(x, output_size)
-        return y if self.norm is None else self.norm(y)
+class _Conv2d(_Normalised, nn.Conv2d):
+    pass
 
 
-class FloatLinear(nn.Linear):
-    """nn.Linear, and behind it the batch normalisation that its quantised twin folds in."""
+class _ConvTranspose2d(_Normalised, nn.ConvTranspose2d):
+    pass
 
-    norm: nn.BatchNorm1d | None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[sample, feature]."""
-        y = super().forward(x)
-        return y if self.norm is None else self.norm(y)
+class _Linear(_Normalised, nn.Linear):
+    pass
 
 
 LINEAR = (snn.SumPool2d, snn.Flatten, snn.Add, snn.Concat, snn.Upsample, snn.PixelShuffle)
@@ -200,7 +189,7 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
             key: getattr(layer, key)
             for key in ("kernel_size", "stride", "padding", "dilation", "groups")
         }
-        twin: nn.Module = FloatConv2d(
+        twin: nn.Module = _Conv2d(
             layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
         )
         kind: type[nn.BatchNorm1d | nn.BatchNorm2d] = nn.BatchNorm2d
@@ -209,12 +198,12 @@ def _twin(name: str, layer: nn.Module) -> nn.Module:
             key: getattr(layer, key)
             for key in ("kernel_size", "stride", "padding", "output_padding", "groups")
         }
-        twin = FloatConvTranspose2d(
+        twin = _ConvTranspose2d(
             layer.in_channels, layer.out_channels, bias=layer.bias is not None, **geometry
         )
         kind = nn.BatchNorm2d
     elif isinstance(layer, snn.Linear):
-        twin = FloatLinear(layer.in_features, layer.out_features, layer.bias is not None)
+        twin = _Linear(layer.in_features, layer.out_features, layer.bias is not None)
         kind = nn.BatchNorm1d
     elif isinstance(layer, snn.Dropout):
         return nn.Dropout(layer.rate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -91,6 +91,14 @@ class _Signal:
     k: int
     current: bool = False
     spikes: bool = False
+
+
+class _SynapseOptions(WeightFormat):
+    """Keywords that all synapses take."""
+
+    bias: bool
+    source_fraction_bits: int
+    norm: snn.BatchNorm | None
 
 
 class _Builder:
@@ -250,8 +258,6 @@ class _Builder:
         self, layer: Layer, shape: tuple[int, ...], k: int, last: bool
     ) -> snn.Conv2d | snn.ConvTranspose2d:
         self._need_map()
-        norm = self._norm(layer, last)
-
         channels, kernel, groups = _given(layer.channels), _given(layer.kernel), layer.groups or 1
         if shape[0] % groups or channels % groups:
             raise ConfigError(
@@ -260,7 +266,6 @@ class _Builder:
             )
         self._check_size(channels * (shape[0] // groups) * kernel**2, _map_of(layer, shape))
 
-        bias = norm is None if layer.bias is None else layer.bias
         stride, padding = layer.stride or 1, layer.padding or 0
         if layer.kind == "transposed_conv":
             return snn.ConvTranspose2d(
@@ -271,10 +276,7 @@ class _Builder:
                 padding=padding,
                 output_padding=layer.output_padding or 0,
                 groups=groups,
-                bias=bias,
-                source_fraction_bits=k,
-                norm=norm,
-                **self._formats(),
+                **self._synapse(layer, k, last),
             )
 
         return snn.Conv2d(
@@ -285,24 +287,17 @@ class _Builder:
             padding=padding,
             dilation=layer.dilation or 1,
             groups=groups,
-            bias=bias,
-            source_fraction_bits=k,
-            norm=norm,
-            **self._formats(),
+            **self._synapse(layer, k, last),
         )
 
     def _dense(self, layer: Layer, shape: tuple[int, ...], k: int, last: bool) -> snn.Linear:
-        norm = self._norm(layer, last)
         features = _given(layer.features)
         back = features if layer.recurrent else 0
         self._check_size(features * (shape[0] + back), features)
         return snn.Linear(
             shape[0],
             features,
-            bias=norm is None if layer.bias is None else layer.bias,
-            source_fraction_bits=k,
-            norm=norm,
-            **self._formats(),
+            **self._synapse(layer, k, last),
         )
 
     def _residual(self, layer: Layer, number: str, sources: tuple[str, ...]) -> None:
@@ -361,18 +356,19 @@ class _Builder:
             "granularity": grid.granularity,
         }
 
+    def _synapse(self, layer: Layer, k: int, last: bool) -> _SynapseOptions:
+        """What every synapse is given beside its geometry; ``k``: fraction bits of what it
+        reads."""
+        norm = self._norm(layer, last)
+        bias = norm is None if layer.bias is None else layer.bias
+        return {"bias": bias, "source_fraction_bits": k, "norm": norm, **self._formats()}
+
     def _norm(self, layer: Layer, last: bool) -> snn.BatchNorm | None:
         wanted = layer.norm if layer.norm is not None else self.model.norm is not None and not last
         if not wanted:
             return None
-        norm = self.model.norm or Norm()
-        return snn.BatchNorm(
-            _given(layer.channels or layer.features),
-            gain=norm.gain,
-            eps=norm.eps,
-            momentum=norm.momentum,
-            per_step=norm.per_step,
-        )
+        features = _given(layer.channels or layer.features)
+        return snn.BatchNorm(features, **asdict(self.model.norm or Norm()))
 
     def _neurons(
         self,
