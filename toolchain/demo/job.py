@@ -305,7 +305,7 @@ def _layers_of_weights(
             after = np.asarray(graph.nodes[name].weight, np.float64)
             step = _grid_step(entry)
             step = step.reshape(-1, *[1] * (after.ndim - 1)) if step.ndim else step
-            before = modules[name].folded()[0].detach().double().numpy()
+            before = modules[name].folded_weight().detach().double().numpy()
             layers[name] = (before, after, step, entry)
     return layers
 

@@ -344,13 +344,6 @@ def _arrive(v, keep, current, scale, limit):
 
 
 @part
-def _show(v, volt, line):
-    real = line.dtype.type
-    for i in range(line.shape[0]):
-        line[i] = real(v[i]) * volt
-
-
-@part
 def _spike(fired, v, level, reset):
     """Who fires, and the potential after the reset."""
     n = fired.shape[0]
@@ -367,19 +360,6 @@ def _spike(fired, v, level, reset):
     else:
         for i in range(n):
             fired[i] = v[i] > level[i]
-
-
-@part
-def _resume(v, mem, scale):
-    """The potential before the first step; the flag where it is off its grid."""
-    broken = 0
-    real = mem.dtype.type
-    for i in range(mem.shape[0]):
-        x = mem[i] * scale * real(64)
-        k = np.int32(x)
-        broken += (real(k) != x) | (k > POTENTIAL_LIMIT) | (k < -POTENTIAL_LIMIT)
-        v[i] = np.float64(k)
-    return STATE_OFF_GRID if broken else 0
 
 
 @cache
@@ -407,17 +387,19 @@ def plain_kernel():
                     level[i] = cells.threshold[low + i] * 64.0
                     v[i] = 0.0
                 if given.mem.size:
-                    flags |= _resume(v, given.mem[b, block], cells.scale)
+                    mem, state_scale = given.mem[b, block], cells.scale * real(64)
+                    if sum(_integers(mem, state_scale, v, POTENTIAL_LIMIT)):
+                        flags |= STATE_OFF_GRID
 
                 for t in range(steps):
                     flags |= _arrive(v, keep, given.current[t, b, block], cells.scale, cells.limit)
                     if traces.before.size:
-                        _show(v, volt, traces.before[t, b, block])
+                        _volts(v, volt, traces.before[t, b, block])
                     if cells.spiking:
                         _spike(traces.spikes[t, b, block], v, level, cells.reset)
                     row = _row(traces.mem, t, steps)
                     if row >= 0:
-                        _show(v, volt, traces.mem[row, b, block])
+                        _volts(v, volt, traces.mem[row, b, block])
         return flags
 
     return cached(plain_scan)

@@ -38,8 +38,9 @@ C_ORDER = Order(False)
 
 
 def channels_last(maps: torch.Tensor) -> torch.Tensor:
-    """[sample, channel, height, width] in the order in which a CPU convolves it fastest."""
-    if maps.device.type != "cpu" or maps.shape[1] == 1:
+    """[sample, channel, height, width] in the order in which a CPU convolves it fastest; other
+    tensors as they are."""
+    if maps.dim() != 4 or maps.device.type != "cpu" or maps.shape[1] == 1:
         return maps
     return maps.contiguous(memory_format=torch.channels_last)
 

@@ -94,13 +94,14 @@ class BatchNorm(nn.Module):
         gradient."""
         return self.weight / torch.sqrt(self.running_var + self.eps)
 
-    def folded(
-        self, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(weight, bias) of the synapse that computes both, with running statistics."""
-        factor = self.factor()
+    def folded_weight(self, weight: torch.Tensor) -> torch.Tensor:
+        """The weight of the synapse that computes both, with running statistics."""
+        return weight * channelwise(self.factor(), weight.dim())
+
+    def folded_bias(self, bias: torch.Tensor | None) -> torch.Tensor:
+        """Its bias."""
         before = -self.running_mean if bias is None else bias - self.running_mean
-        return weight * channelwise(factor, weight.dim()), before * factor + self.bias
+        return before * self.factor() + self.bias
 
     def scale(self) -> torch.Tensor:
         """``factor``, for a training step to quantise with: no gradient, nowhere 0."""

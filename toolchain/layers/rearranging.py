@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from toolchain.errors import LayerError
 from toolchain.layers import nir_nodes
-from toolchain.layers.shaping import Size, pair
+from toolchain.layers.shaping import Size, over_maps, pair
 
 Part: TypeAlias = slice | Sequence[int] | None
 """A part of an axis: a slice, (start, stop), (start, stop, step), or None for all of it."""
@@ -41,17 +41,12 @@ class _Moving(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., channels, height, width]. Raises LayerError where the input does not fit."""
-        if x.dim() < 3:
-            raise LayerError(
-                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; it must be [..., "
-                f"channels, height, width]"
-            )
-        moved = self.move(x.reshape(-1, *x.shape[-3:]))
+        moved = over_maps(self.kind, x, self.move)
         if not moved.numel() and x.numel():
             raise LayerError(
                 f"layer {self.kind!r}: nothing is left of an input of shape {tuple(x.shape[-3:])}"
             )
-        return moved.reshape(*x.shape[:-3], *moved.shape[1:])
+        return moved
 
     def nir_parts(self, input_shape: Sequence[int], dt: float = 1.0) -> dict[str, Any]:
         """Small convolutions of zeros and ones; see the package's docstring."""

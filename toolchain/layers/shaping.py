@@ -3,7 +3,7 @@ lowering fuses them away."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -30,10 +30,26 @@ def pair(where: str, name: str, value: Size, low: int) -> tuple[int, int]:
     return height, width
 
 
-class SumPool2d(nn.Module):
-    """Sum over windows, [..., channels, height, width]; zeros around the edge where padded."""
+def over_maps(
+    kind: str, x: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """What ``function`` makes of the maps [n, channels, height, width] of [..., channels, height,
+    width], with the leading dimensions as they were. Raises LayerError for fewer dimensions;
+    ``kind`` names the layer."""
+    if x.dim() < 3:
+        raise LayerError(
+            f"layer {kind!r}: its input has shape {tuple(x.shape)}; it must be [..., channels, "
+            f"height, width]"
+        )
+    changed = function(x.reshape(-1, *x.shape[-3:]))
+    return changed.reshape(*x.shape[:-3], *changed.shape[1:])
 
-    kind = "SumPool2d"
+
+class Windows(nn.Module):
+    """What pools over windows share: kernel, stride and padding."""
+
+    kind: str
+    """Name of the layer, for messages."""
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
@@ -47,23 +63,25 @@ class SumPool2d(nn.Module):
                 f"{self.kernel_size}"
             )
 
-    divisor = 1
-
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
+
+class SumPool2d(Windows):
+    """Sum over windows, [..., channels, height, width]; zeros around the edge where padded."""
+
+    kind = "SumPool2d"
+    divisor = 1
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., channels, height, width] of the pooled map."""
-        if x.dim() < 3:
-            raise LayerError(
-                f"layer {self.kind!r}: its input has shape {tuple(x.shape)}; it must be [..., "
-                f"channels, height, width]"
+
+        def pooled(maps: torch.Tensor) -> torch.Tensor:
+            return functional.avg_pool2d(
+                maps, self.kernel_size, self.stride, self.padding, divisor_override=self.divisor
             )
-        flat = x.reshape(-1, *x.shape[-3:])
-        pooled = functional.avg_pool2d(
-            flat, self.kernel_size, self.stride, self.padding, divisor_override=self.divisor
-        )
-        return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
+
+        return over_maps(self.kind, x, pooled)
 
     def nir_node(self, input_shape: Sequence[int], dt: float = 1.0) -> nir_nodes.Described:
         """(nir.SumPool2d or nir.AvgPool2d, metadata); see the package's docstring."""

@@ -148,14 +148,22 @@ class _Synapse(nn.Module):
     def folded(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(weight, bias) in volts before they are quantised: with the norm, by its running
         statistics, or as they are."""
-        if self.norm is None:
-            return self.by_channel(), self.bias
-        return self.norm.folded(self.by_channel(), self.bias)
+        return self.folded_weight(), self.folded_bias()
+
+    def folded_weight(self) -> torch.Tensor:
+        """The first of them alone."""
+        weight = self.by_channel()
+        return weight if self.norm is None else self.norm.folded_weight(weight)
+
+    def folded_bias(self) -> torch.Tensor | None:
+        """The second."""
+        bias: torch.Tensor | None = self.bias
+        return bias if self.norm is None else self.norm.folded_bias(bias)
 
     def quantised_weight(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(weights in volts as the chip has them, exponent: int64, one number or one for each
         output channel)."""
-        return self._quantise(self.folded()[0])
+        return self._quantise(self.folded_weight())
 
     def _quantise(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return quantise_weight(
@@ -169,7 +177,7 @@ class _Synapse(nn.Module):
 
     def quantised_bias(self) -> torch.Tensor | None:
         """The bias in volts as the chip has it."""
-        bias = self.folded()[1]
+        bias = self.folded_bias()
         return None if bias is None else quantise_bias(self.where, bias, self.fraction_bits)
 
     def extra_repr(self) -> str:
@@ -385,8 +393,7 @@ class Convolution(_Synapse):
             )
 
         def linear(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-            maps = values.reshape(-1, *values.shape[-dimensions:])
-            maps = channels_last(maps) if dimensions == 3 else maps
+            maps = channels_last(values.reshape(-1, *values.shape[-dimensions:]))
             result = function(
                 maps, weight, None, self.stride, self.padding, self.dilation, self.groups
             )

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from toolchain.errors import GridError, LayerError
 from toolchain.layers import nir_nodes
-from toolchain.layers.shaping import Size, pair
+from toolchain.layers.shaping import Size, Windows, over_maps, pair
 
 
-class MaxPool2d(nn.Module):
+class MaxPool2d(Windows):
     """Maximum over windows of spikes: 1 where one spike of the window arrives, in the same step.
 
     On a chip that is a population of its own, of neurons that forget everything in each step; it
@@ -25,38 +25,22 @@ class MaxPool2d(nn.Module):
     pool or sum in between. The gradient is that of max pooling.
     """
 
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
-        super().__init__()
-        where = "layer 'MaxPool2d'"
-        self.kernel_size = pair(where, "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else pair(where, "stride", stride, 1)
-        self.padding = pair(where, "padding", padding, 0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
-            raise LayerError(
-                f"{where}: padding {self.padding} is more than half of the kernel "
-                f"{self.kernel_size}"
-            )
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+    kind = "MaxPool2d"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., channels, height, width] of the pooled map. Raises GridError for values that are no
         spikes, LayerError for other shapes."""
-        if x.dim() < 3:
-            raise LayerError(
-                f"layer 'MaxPool2d': its input has shape {tuple(x.shape)}; it must be [..., "
-                f"channels, height, width]"
-            )
-        spikes = (x == 0) | (x == 1)
-        if not bool(spikes.all()):
-            raise GridError(
-                f"layer 'MaxPool2d': it reads a value of {float(x.detach()[~spikes][0])!r}; it "
-                f"must read spikes, 0 and 1"
-            )
-        flat = x.reshape(-1, *x.shape[-3:])
-        pooled = functional.max_pool2d(flat, self.kernel_size, self.stride, self.padding)
-        return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
+
+        def pooled(maps: torch.Tensor) -> torch.Tensor:
+            spikes = (maps == 0) | (maps == 1)
+            if not bool(spikes.all()):
+                raise GridError(
+                    f"layer 'MaxPool2d': it reads a value of {float(maps.detach()[~spikes][0])!r}; "
+                    f"it must read spikes, 0 and 1"
+                )
+            return functional.max_pool2d(maps, self.kernel_size, self.stride, self.padding)
+
+        return over_maps(self.kind, x, pooled)
 
     def nir_parts(self, input_shape: Sequence[int], dt: float = 1.0) -> dict[str, Any]:
         """A nir.SumPool2d and a nir.Threshold; see the package's docstring."""
@@ -98,14 +82,12 @@ class AdaptiveAvgPool2d(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., channels, *output_size]. Raises LayerError for windows that are no power of two."""
-        if x.dim() < 3:
-            raise LayerError(
-                f"layer 'AdaptiveAvgPool2d': its input has shape {tuple(x.shape)}; it must be "
-                f"[..., channels, height, width]"
-            )
-        self.fraction_bits(*x.shape[-2:])
-        pooled = functional.adaptive_avg_pool2d(x.reshape(-1, *x.shape[-3:]), self.output_size)
-        return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
+
+        def pooled(maps: torch.Tensor) -> torch.Tensor:
+            self.fraction_bits(*maps.shape[-2:])
+            return functional.adaptive_avg_pool2d(maps, self.output_size)
+
+        return over_maps("AdaptiveAvgPool2d", x, pooled)
 
     def nir_parts(self, input_shape: Sequence[int], dt: float = 1.0) -> dict[str, Any]:
         """A nir.AvgPool2d where all windows are alike and apart, else small convolutions; see the
